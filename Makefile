@@ -1,0 +1,38 @@
+# Two commands on a fresh machine: `make probe` and `make test`. Both install into .venv once.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: probe test check lock clean
+
+probe: $(VENV)/.probe  ## run the suite against the embedded simulator: no key, no network
+	@$(BIN)/python -m pytest --kimiprobe --kimiprobe-source simulator; code=$$?; \
+	  test $$code -le 1 || exit $$code   # 0 and 1 are data: the simulated hosts are broken on purpose
+
+test: $(VENV)/.test  ## style, types, tests with branch coverage, the built wheel in an empty environment
+	@BIN=$(BIN) ./tests/run.sh
+
+# --system-site-packages is off: nothing but what the lock files name.
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.probe: pyproject.toml requirements/probe.txt | $(VENV)/bin/python
+	@echo "installing into $(VENV) (once)"
+	@$(PIP) install --require-hashes -r requirements/probe.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.test: pyproject.toml requirements/test.txt | $(VENV)/bin/python
+	@echo "installing into $(VENV) (once)"
+	@$(PIP) install --require-hashes -r requirements/test.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@ $(VENV)/.probe
+
+lock:  ## renew requirements/*.txt (needs uv)
+	uv pip compile pyproject.toml --group probe --universal --generate-hashes --no-header --no-emit-index-url -q -o requirements/probe.txt
+	uv pip compile pyproject.toml --extra all --group test --group probe --universal --generate-hashes --no-header --no-emit-index-url -q -o requirements/test.txt
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .coverage* dist

@@ -1,0 +1,1 @@
+"""Probe, judge and record tool calling of the Kimi family."""

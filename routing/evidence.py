@@ -1,0 +1,149 @@
+"""What the committed results say of each endpoint, and how old it is.
+
+`results/latest.json` is the one file the router reads; the monitor derives it from the run files (pytest_kimiprobe.results):
+
+    {"version": 1, "generated_at": "2026-11-23T05:17:40Z", "run": "<run id>", "source": "live",
+     "endpoints": {"<endpoint>": {"status": "works", "probed_at": "...Z",
+        "judged": 30, "passed": 29, "rescued": 0, "failed": 1, "errors": 0,           # the newest run
+        "window": {"days": 7, "judged": 210, "passed": 207, "rescued": 0, "failed": 3, "errors": 1},
+        "p50_ms": 1900.0, "p95_ms": 4100.0, "cost_per_1k_usd": "0.61", "reasons": {"wrong_tool": 1}}}}
+
+Evidence older than `FRESH_FOR` is not trusted: the endpoint's status reads `unknown`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any, get_args
+
+from .errors import EvidenceError
+from .types import Status
+
+VERSION = 1
+FRESH_FOR = timedelta(days=7)
+_STATUSES = frozenset(get_args(Status))
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Verdicts of one endpoint. `judged` = passed + rescued + failed; `errors` had nothing to judge."""
+
+    judged: int = 0
+    passed: int = 0
+    rescued: int = 0
+    failed: int = 0
+    errors: int = 0
+
+    def pass_rate(self, *, accept_rescued: bool = False) -> float | None:
+        """Share of judged answers that were right, 0..1; None where nothing was judged."""
+        if not self.judged:
+            return None
+        return (self.passed + (self.rescued if accept_rescued else 0)) / self.judged
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointEvidence:
+    """The newest run of one endpoint, and the window of the last `window_days` days with it."""
+
+    endpoint: str
+    status: Status
+    probed_at: datetime
+    counts: Counts = Counts()
+    window: Counts = Counts()
+    window_days: int = 7
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    cost_per_1k_usd: Decimal | None = None
+    reasons: Mapping[str, int] = field(default_factory=dict)
+
+    def age(self, now: datetime) -> timedelta:
+        """How old the evidence is; never negative."""
+        return max(now - self.probed_at, timedelta(0))
+
+    def status_at(self, now: datetime) -> Status:
+        """The status, or `unknown` once the evidence is too old to be trusted."""
+        return self.status if self.age(now) <= FRESH_FOR else "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All endpoints' evidence, with where it came from."""
+
+    generated_at: datetime | None = None
+    run: str = ""
+    source: str = ""
+    endpoints: Mapping[str, EndpointEvidence] = field(default_factory=dict)
+    origin: str = ""
+    """The path or URL it was read from; empty where there was none."""
+
+    def status_at(self, endpoint: str, now: datetime) -> Status:
+        """Status of one endpoint now; `unknown` where it was never probed."""
+        known = self.endpoints.get(endpoint)
+        return known.status_at(now) if known else "unknown"
+
+
+def utc_text(moment: datetime) -> str:
+    """`2026-11-23T05:17:40Z`: how every stored time looks."""
+    return moment.astimezone(UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z")
+
+
+def parse_utc(text: str) -> datetime:
+    """Read `utc_text`; a time without zone is refused with ValueError."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"time without zone: {text!r}")
+    return moment.astimezone(UTC)
+
+
+def loads(text: str, *, origin: str = "") -> Evidence:
+    """Parse latest.json. Raises EvidenceError naming file and field; a newer version is refused, not guessed at."""
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise EvidenceError(f"not JSON: {error}", where=origin) from None
+    if not isinstance(data, dict):
+        raise EvidenceError("must be a JSON object", where=origin)
+    if data.get("version") != VERSION:
+        raise EvidenceError(
+            f"version {data.get('version')!r}; this release reads version {VERSION}: upgrade pytest-kimiprobe",
+            where=origin,
+        )
+    try:
+        return Evidence(
+            generated_at=parse_utc(data["generated_at"]),
+            run=str(data.get("run", "")),
+            source=str(data.get("source", "")),
+            endpoints={name: _endpoint(name, row) for name, row in data["endpoints"].items()},
+            origin=origin,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, InvalidOperation) as error:
+        raise EvidenceError(f"unreadable: {type(error).__name__}: {error}", where=origin) from None
+
+
+def _endpoint(name: str, row: Mapping[str, Any]) -> EndpointEvidence:
+    status = row["status"]
+    if status not in _STATUSES:
+        raise ValueError(f"endpoints.{name}.status is {status!r}")
+    cost = row.get("cost_per_1k_usd")
+    window = row.get("window") or {}
+    return EndpointEvidence(
+        endpoint=name,
+        status=status,
+        probed_at=parse_utc(row["probed_at"]),
+        counts=counts_from(row),
+        window=counts_from(window),
+        window_days=int(window.get("days", FRESH_FOR.days)),
+        p50_ms=row.get("p50_ms"),
+        p95_ms=row.get("p95_ms"),
+        cost_per_1k_usd=None if cost is None else Decimal(str(cost)),
+        reasons={str(code): int(count) for code, count in (row.get("reasons") or {}).items()},
+    )
+
+
+def counts_from(row: Mapping[str, Any]) -> Counts:
+    """Counts out of a JSON row; a missing one is 0."""
+    return Counts(*(int(row.get(name, 0)) for name in ("judged", "passed", "rescued", "failed", "errors")))

@@ -1,0 +1,102 @@
+"""The reason codes: one word for each way an exchange or an answer ends, with its error class and what to do.
+
+A code is an identifier in results, alerts and attempts; the sentence is for people. Where a failure was first seen
+is told in docs/failures.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .types import ErrorClass
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """`error_class` None: nothing went wrong."""
+
+    code: str
+    error_class: ErrorClass | None
+    meaning: str
+    advice: str = ""
+
+
+def _table(*rows: tuple[str, ErrorClass | None, str] | tuple[str, ErrorClass | None, str, str]) -> dict[str, Reason]:
+    return {row[0]: Reason(*row) for row in rows}
+
+
+REASONS: dict[str, Reason] = _table(
+    ("ok", None, "right as it came"),
+    # rescued: the answer was deliverable only after mending
+    ("rescued_text", None, "the tool call stood in the text and was rescued"),
+    ("rescued_reasoning", None, "the tool call stood in the reasoning and was rescued"),
+    ("rescued_structure", None, "the structured tool call was malformed and was mended"),
+    ("finish_reason_mismatch", None, "tool calls with a finish reason other than tool_calls; derived from the calls"),
+    ("markers_stripped", None, "stray protocol markers were stripped from the text"),
+    # answer: it answered, but wrongly (a verdict `fail`)
+    ("empty_answer", "answer", "neither text nor tool call"),
+    ("leaked_call", "answer", "a tool call leaked into the text and could not be rescued safely"),
+    ("unknown_tool", "answer", "the call names a tool that was not offered"),
+    ("arguments_not_json", "answer", "the arguments are not strict JSON"),
+    ("arguments_not_object", "answer", "the arguments are JSON, but not an object"),
+    ("arguments_break_schema", "answer", "the arguments break the tool's JSON Schema"),
+    ("dropped_call", "answer", "one of several calls could not be delivered"),
+    ("duplicate_call_id", "answer", "two calls of one answer share an id"),
+    ("finish_without_calls", "answer", "finish reason tool_calls, but no call anywhere"),
+    ("length", "answer", "cut by max_tokens", "raise max_tokens"),
+    ("content_filter", "answer", "refused by a content filter"),
+    ("wrong_tool", "answer", "another tool was called than the one asked for"),
+    ("wrong_arguments", "answer", "the right tool with wrong arguments"),
+    ("missing_call", "answer", "a call that was asked for is missing"),
+    ("extra_call", "answer", "a call that nobody asked for"),
+    ("unexpected_call", "answer", "called a tool where none was needed"),
+    ("wrong_text", "answer", "the text does not say what it must"),
+    ("not_rescued_form", "answer", "the call did not come in the form that the case asks for"),
+    # provider
+    ("connect_refused", "provider", "the connection was refused"),
+    ("dns", "provider", "the host name does not resolve"),
+    ("connect_failed", "provider", "no connection"),
+    ("tls", "provider", "the TLS handshake or certificate failed"),
+    ("timeout", "provider", "no complete answer within the deadline"),
+    ("rate_limited", "provider", "HTTP 429", "wait, or lower the concurrency"),
+    ("overloaded", "provider", "the provider says it is overloaded"),
+    ("server_error", "provider", "HTTP 5xx or an error inside an answer"),
+    ("stream_cut", "provider", "the stream ended without a finish reason"),
+    ("connection_cut", "provider", "the connection broke before the answer was complete"),
+    ("malformed_body", "provider", "the answer does not follow the protocol"),
+    ("bad_encoding", "provider", "the body's encoding is not what it declares"),
+    ("body_too_large", "provider", "the answer is larger than the cap"),
+    ("redirected", "provider", "the provider redirects; keys are not carried elsewhere"),
+    ("unexpected_status", "provider", "an HTTP status that the protocol does not know"),
+    # account
+    ("no_key", "account", "no key in the environment", "set the variable"),
+    ("unauthorized", "account", "the key is not accepted", "check the key"),
+    ("forbidden", "account", "the account may not do this"),
+    ("no_credit", "account", "out of credit", "top up the account"),
+    ("quota", "account", "the account's quota is used up"),
+    # selection
+    ("model_retired", "selection", "the model or upstream is not served any more", "set retired_on in the catalogue"),
+    ("no_endpoint", "selection", "no upstream fits these parameters"),
+    ("no_capability", "selection", "the endpoint cannot do this by design"),
+    ("other_protocol", "selection", "another protocol than the ones spoken here"),
+    # request
+    ("bad_request", "request", "the provider refuses what was sent"),
+    ("context_too_long", "request", "the request is longer than the model's context"),
+    ("image_refused", "request", "the provider refuses the image"),
+    # the monitor's own
+    ("budget", None, "the budget is used up"),
+    ("interrupted", None, "the run was interrupted first"),
+    ("not_recorded", None, "the recording holds no such exchange"),
+)
+
+
+def error_class_of(code: str) -> ErrorClass | None:
+    """Error class of a reason code; an unknown code (a newer file's) is None."""
+    reason = REASONS.get(code)
+    return reason.error_class if reason else None
+
+
+def meaning_of(code: str) -> str:
+    """The sentence for people; an unknown code stands for itself."""
+    reason = REASONS.get(code)
+    return reason.meaning if reason else code

@@ -1,0 +1,124 @@
+"""The nouns that every room shares: frozen, without I/O, without a line of ours imported.
+
+Words are those of the glossary in docs/words.md. Money is `Decimal` USD; times are milliseconds (`_ms`) or seconds (`_s`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Literal, TypeAlias
+
+JsonObject: TypeAlias = dict[str, Any]
+Message: TypeAlias = Mapping[str, Any]
+"""An OpenAI chat message: `{"role": ..., "content": ...}`."""
+Tool: TypeAlias = Mapping[str, Any]
+"""An OpenAI tool: `{"type": "function", "function": {"name": ..., "parameters": {...}}}`."""
+ToolChoice: TypeAlias = str | Mapping[str, Any]
+
+Mode: TypeAlias = Literal["plain", "stream"]
+ErrorClass: TypeAlias = Literal["request", "account", "selection", "provider", "answer"]
+Status: TypeAlias = Literal["works", "needs_rescue", "degraded", "broken", "down", "retired", "unsupported", "unknown"]
+CostOrigin: TypeAlias = Literal["reported", "catalog", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """What a caller asks for, in OpenAI's names, before any provider's wire shapes it."""
+
+    messages: Sequence[Message]
+    tools: Sequence[Tool] = ()
+    tool_choice: ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+    stream: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RawToolCall:
+    """A tool call as the provider sent it, unjudged.
+
+    `arguments` is the exact string received where the protocol has a string, else the JSON value that stood there.
+    """
+
+    id: str | None
+    name: str | None
+    arguments: Any
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A tool call that may be executed: its name was offered and `arguments` satisfy that tool's schema.
+
+    `raw` is the text the arguments were parsed from.
+    """
+
+    id: str
+    name: str
+    arguments: JsonObject
+    raw: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one exchange. `prompt_tokens` includes `cached_tokens`; `completion_tokens` includes `reasoning_tokens`."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The normalised result of one exchange, before anyone judges it.
+
+    `complete` is false when a stream ended without a finish reason: truncation is never a success.
+    `notes` name deviations from the protocol that were tolerated (for example `tool_call_without_index`).
+    """
+
+    text: str = ""
+    reasoning: str = ""
+    tool_calls: tuple[RawToolCall, ...] = ()
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    reported_cost_usd: Decimal | None = None
+    model: str | None = None
+    upstream: str | None = None
+    generation_id: str | None = None
+    complete: bool = True
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try on one endpoint. `outcome` is `ok`, `rescued` or `failed`; `reason` is a code of `routing.reasons`."""
+
+    endpoint: str
+    outcome: Literal["ok", "rescued", "failed"]
+    reason: str
+    error_class: ErrorClass | None
+    detail: str
+    elapsed_ms: float
+    cost_usd: Decimal
+    cost_origin: CostOrigin
+    usage: Usage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the caller of `Router.complete` gets. `cost_usd` sums all attempts, failed ones too."""
+
+    text: str
+    tool_calls: tuple[ToolCall, ...]
+    endpoint: str
+    rescued: bool
+    cost_usd: Decimal
+    attempts: tuple[Attempt, ...]
+    finish_reason: str | None = None
+    reasoning: str = ""
+    usage: Usage | None = None
+    upstream: str | None = None
+    notes: tuple[str, ...] = field(default=())
