@@ -5,7 +5,7 @@
     │   ├── FlagsError             flags.yaml
     │   ├── CatalogError           catalog.yaml
     │   ├── EvidenceError          results/latest.json
-    │   └── KeyProblem             a provider's environment variable is not set, or holds what cannot be a key
+    │   └── KeyMissing             a provider's environment variable is not set, or holds what cannot be a key
     ├── NoRoute                    no endpoint fits the request (error class `selection`)
     ├── AllAttemptsFailed          every candidate failed or the time was used up; `.attempts` tells of each
     └── ExchangeError              one exchange failed; it carries endpoint, phase, reason, elapsed time, status
@@ -51,7 +51,7 @@ class EvidenceError(ConfigError):
     """The committed results cannot be read."""
 
 
-class KeyProblem(ConfigError):
+class KeyMissing(ConfigError):
     """A provider's key is not set or cannot be one. The value is never shown."""
 
 

@@ -1,0 +1,1 @@
+"""Hooks only; nothing heavy is imported unless `--kimiprobe` is given."""
