@@ -40,6 +40,7 @@ REASONS: dict[str, Reason] = _table(
     ("arguments_not_json", "answer", "the arguments are not strict JSON"),
     ("arguments_not_object", "answer", "the arguments are JSON, but not an object"),
     ("arguments_break_schema", "answer", "the arguments break the tool's JSON Schema"),
+    ("tool_use_failed", "answer", "the provider refused the tool call that its own model made"),
     ("dropped_call", "answer", "one of several calls could not be delivered"),
     ("duplicate_call_id", "answer", "two calls of one answer share an id"),
     ("finish_without_calls", "answer", "finish reason tool_calls, but no call anywhere"),

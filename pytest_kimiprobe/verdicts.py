@@ -1,0 +1,63 @@
+"""What a run produces: one `ProbeResult` a probe, all of them in a `Run`. Pure nouns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal, TypeAlias
+
+from routing.types import CostOrigin, ErrorClass, Mode, RawToolCall, Usage
+
+Verdict: TypeAlias = Literal["pass", "rescued", "fail", "error", "unsupported", "not_run"]
+Source: TypeAlias = Literal["live", "local", "simulator", "replay"]
+JUDGED: frozenset[Verdict] = frozenset({"pass", "rescued", "fail"})
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """The judge's word on one probe, with what it was based on.
+
+    `verdict` `error` means there was nothing to judge; `reason` is a code of `routing.reasons`; `tool_calls` are as
+    received. `calls` and `valid_calls` count the structured tool calls of a finished answer and those of them whose
+    name was offered and whose arguments are strict JSON that satisfies the schema; `k2vv_valid` is the judgement by
+    the K2 Vendor Verifier's formula, None where its finish reason is not `tool_calls`.
+    """
+
+    id: str
+    case: str
+    endpoint: str
+    mode: Mode
+    repeat: int
+    verdict: Verdict
+    reason: str
+    detail: str = ""
+    capability: str = "tools"
+    """`tools`, or `tools:emulated` where the case describes its tools in the prompt and expects a rescue."""
+    error_class: ErrorClass | None = None
+    finish_reason: str | None = None
+    tool_calls: tuple[RawToolCall, ...] = ()
+    text: str = ""
+    first_token_ms: float | None = None
+    total_ms: float | None = None
+    usage: Usage | None = None
+    cost_usd: Decimal | None = None
+    cost_origin: CostOrigin = "unknown"
+    calls: int = 0
+    valid_calls: int = 0
+    k2vv_valid: bool | None = None
+    upstream: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """All probes of one invocation. `complete` is false for an interrupted run."""
+
+    id: str
+    attempt: int
+    source: Source
+    suite: str
+    started_at: datetime
+    finished_at: datetime
+    complete: bool
+    probes: tuple[ProbeResult, ...]

@@ -1,0 +1,174 @@
+"""Error bodies of OpenAI-compatible providers, told apart by whose doing they are.
+
+Shapes and strings: OpenRouter SDK 1.3.84 (`error_type`), Groq SDK 1.7.0, Moonshot's help pages, recorded exchanges;
+see docs/providers.md. A 200 that holds an `error` is judged by the code inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from ..errors import (
+    AccountError,
+    BadAnswer,
+    EndpointUnavailable,
+    ExchangeError,
+    ProviderFailure,
+    RequestRejected,
+)
+from ..reasons import REASONS
+
+_DETAIL = 300
+
+# Words in the message that say more than the status does; the first hit wins.
+_BY_WORDS: tuple[tuple[str, str], ...] = (
+    ("no endpoints found that support", "no_endpoint"),
+    ("no endpoints found matching", "no_endpoint"),
+    ("no endpoints found for", "model_retired"),
+    ("no allowed providers", "model_retired"),
+    ("decommissioned", "model_retired"),
+    ("not currently supported on together", "model_retired"),
+    ("context length", "context_too_long"),
+    ("maximum context", "context_too_long"),
+)
+_BY_CODE: dict[str, str] = {
+    "tool_use_failed": "tool_use_failed",
+    "model_not_found": "model_retired",
+    "model_decommissioned": "model_retired",
+    "context_length_exceeded": "context_too_long",
+    "max_tokens_exceeded": "context_too_long",
+    "string_too_long": "context_too_long",
+    "authentication": "unauthorized",
+    "invalid_api_key": "unauthorized",
+    "permission_denied": "forbidden",
+    "payment_required": "no_credit",
+    "insufficient_quota": "quota",
+    "exceeded_current_quota_error": "quota",
+    "enforced_spend_limit_reached": "quota",
+    "engine_overloaded_error": "overloaded",
+    "provider_overloaded": "overloaded",
+    "provider_unavailable": "server_error",
+    "rate_limit_exceeded": "rate_limited",
+    "rate_limit_reached_error": "rate_limited",
+    "content_policy_violation": "content_filter",
+    "refusal": "content_filter",
+    "invalid_image": "image_refused",
+    "image_too_large": "image_refused",
+    "unsupported_image_format": "image_refused",
+    "image_download_failed": "image_refused",
+    "timeout": "timeout",
+}
+_BY_STATUS: dict[int, str] = {
+    400: "bad_request",
+    401: "unauthorized",
+    402: "no_credit",
+    403: "forbidden",
+    404: "model_retired",
+    408: "timeout",
+    410: "model_retired",
+    413: "context_too_long",
+    422: "bad_request",
+    429: "rate_limited",
+    498: "overloaded",
+    503: "overloaded",
+    504: "timeout",
+    524: "timeout",
+    529: "overloaded",
+}
+_ERRORS: dict[str, type[ExchangeError]] = {
+    "request": RequestRejected,
+    "account": AccountError,
+    "selection": EndpointUnavailable,
+    "provider": ProviderFailure,
+    "answer": BadAnswer,
+}
+_RETRYABLE = frozenset({"rate_limited", "overloaded", "server_error", "timeout", "unexpected_status"})
+
+
+def fault(status: int, error: Any, headers: Mapping[str, str] | None = None) -> ExchangeError:
+    """The typed error for an `error` value found in a body of HTTP `status`."""
+    row = error if isinstance(error, Mapping) else {"message": error}
+    metadata = row.get("metadata")
+    metadata = metadata if isinstance(metadata, Mapping) else {}
+    message = one_line(row.get("message") or row.get("detail") or "")
+    inner = _inner_status(status, row)
+    reason = _reason(inner, row, metadata, message)
+    in_flight = metadata.get("limit_source") == "openrouter_in_flight_budget"  # a 402 that passes by itself
+    generation = row.get("failed_generation")
+    return _ERRORS[REASONS[reason].error_class or "provider"](
+        reason,
+        _detail(message, metadata),
+        status=inner,
+        phase="headers" if status >= 400 else "body",
+        retryable=reason in _RETRYABLE or in_flight,
+        retry_after_s=retry_after(headers or {}),
+        advice=REASONS[reason].advice,
+        failed_generation=generation if isinstance(generation, str) else None,
+    )
+
+
+def one_line(text: Any, limit: int = _DETAIL) -> str:
+    """Foreign text made fit for one line of a log: no control characters, folded spaces, cut."""
+    clean = "".join(char if char.isprintable() else " " for char in str(text)[: limit * 4])
+    folded = " ".join(clean.split())
+    return folded if len(folded) <= limit else folded[: limit - 1] + "…"
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds asked for by `retry-after-ms` or `Retry-After` (seconds or a date); None where absent or nonsense."""
+    lowered = {name.lower(): value for name, value in headers.items()}
+    try:
+        if "retry-after-ms" in lowered:
+            return max(float(lowered["retry-after-ms"]) / 1000, 0.0)
+        if "retry-after" in lowered:
+            return _seconds(lowered["retry-after"])
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return None
+
+
+def _seconds(value: str) -> float:
+    if value.strip().replace(".", "", 1).isdigit():
+        return float(value)
+    moment = parsedate_to_datetime(value)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max((moment - datetime.now(UTC)).total_seconds(), 0.0)
+
+
+def _inner_status(status: int, row: Mapping[str, Any]) -> int:
+    for name in ("status_code", "code"):
+        code = row.get(name)
+        if status < 400 and isinstance(code, int) and not isinstance(code, bool) and 400 <= code < 600:
+            return code
+    return status
+
+
+def _reason(status: int, row: Mapping[str, Any], metadata: Mapping[str, Any], message: str) -> str:
+    for name in (row.get("code"), metadata.get("error_type"), row.get("type")):
+        if isinstance(name, str) and name in _BY_CODE:
+            return _BY_CODE[name]
+    lowered = message.lower()
+    for words, reason in _BY_WORDS:
+        if words in lowered:
+            return reason
+    if status == 403 and "insufficient balance" in lowered:
+        return "no_credit"
+    if status in _BY_STATUS:
+        return _BY_STATUS[status]
+    if 300 <= status < 400:
+        return "redirected"
+    if 400 <= status < 500:
+        return "bad_request"
+    return "server_error"  # 5xx, and an error inside a 200 that carries no status of its own
+
+
+def _detail(message: str, metadata: Mapping[str, Any]) -> str:
+    parts = [message]
+    if name := metadata.get("provider_name"):
+        parts.append(f"upstream {one_line(name, 40)}")
+    if raw := metadata.get("raw"):
+        parts.append(one_line(raw, 160))
+    return "; ".join(part for part in parts if part)

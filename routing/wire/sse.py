@@ -1,0 +1,94 @@
+"""Server-sent events after the WHATWG standard: bytes, cut anywhere, in; events out.
+
+https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ..errors import ProviderFailure
+
+MAX_LINE = 8 << 20
+"""Characters in one line. A provider that sends more is broken: the largest honest line is a whole answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event: its `data` lines joined by newlines; `name` is `message` unless an `event:` line said otherwise."""
+
+    data: str
+    name: str = "message"
+
+
+class Decoder:
+    """Feed bytes, take events. Comments are skipped; an event that the stream's end cuts is not dispatched."""
+
+    def __init__(self) -> None:
+        self._text = codecs.getincrementaldecoder("utf-8")("strict")
+        self._pieces: list[str] = []
+        self._pending = 0
+        self._after_cr = False
+        self._first = True
+        self._data: list[str] = []
+        self._name = ""
+
+    def feed(self, chunk: bytes) -> Iterator[Event]:
+        """Events that these bytes complete. Raises ProviderFailure for bytes that are not UTF-8 and endless lines."""
+        try:
+            text = self._text.decode(chunk)
+        except UnicodeDecodeError:
+            raise ProviderFailure("bad_encoding", "the stream is not UTF-8", phase="body") from None
+        if self._first and text:
+            self._first = False
+            text = text.removeprefix("\ufeff")
+        if self._after_cr and text:
+            text = text.removeprefix("\n")
+            self._after_cr = False
+        return self._lines(text)
+
+    def _lines(self, text: str) -> Iterator[Event]:
+        start = 0
+        while (end := _line_end(text, start)) >= 0:
+            line = "".join((*self._pieces, text[start:end]))
+            self._pieces.clear()
+            self._pending = 0
+            start = end + 1
+            if text[end] == "\r":
+                if start == len(text):
+                    self._after_cr = True
+                elif text[start] == "\n":
+                    start += 1
+            if event := self._line(line):
+                yield event
+        if start < len(text):
+            self._pieces.append(text[start:])
+            self._pending += len(text) - start
+            if self._pending > MAX_LINE:
+                raise ProviderFailure("body_too_large", f"one line of more than {MAX_LINE} characters", phase="body")
+
+    def _line(self, line: str) -> Event | None:
+        if not line:
+            return self._dispatch()
+        field, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if field == "data":
+            self._data.append(value)
+        elif field == "event":
+            self._name = value
+        return None
+
+    def _dispatch(self) -> Event | None:
+        event = Event("\n".join(self._data), self._name or "message") if self._data else None
+        self._data.clear()
+        self._name = ""
+        return event
+
+
+def _line_end(text: str, start: int) -> int:
+    """Index of the next CR or LF, or -1."""
+    lf = text.find("\n", start)
+    cr = text.find("\r", start, lf if lf >= 0 else len(text))
+    return cr if cr >= 0 else lf
