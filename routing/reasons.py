@@ -42,6 +42,7 @@ REASONS: dict[str, Reason] = _table(
     ("arguments_break_schema", "answer", "the arguments break the tool's JSON Schema"),
     ("tool_use_failed", "answer", "the provider refused the tool call that its own model made"),
     ("dropped_call", "answer", "one of several calls could not be delivered"),
+    ("missing_call_id", "answer", "a call without an id"),
     ("duplicate_call_id", "answer", "two calls of one answer share an id"),
     ("finish_without_calls", "answer", "finish reason tool_calls, but no call anywhere"),
     ("length", "answer", "cut by max_tokens", "raise max_tokens"),
