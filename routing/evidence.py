@@ -2,11 +2,18 @@
 
 `results/latest.json` is the one file the router reads; the monitor derives it from the run files (pytest_kimiprobe.results):
 
-    {"version": 1, "generated_at": "2026-11-23T05:17:40Z", "run": "<run id>", "source": "live",
-     "endpoints": {"<endpoint>": {"status": "works", "probed_at": "...Z",
+    {"version": 1, "generated_at": "2026-11-23T05:17:40Z", "run": "<run id>-<attempt>", "source": "live",
+     "endpoints": {"<endpoint>": {"status": "works", "probed_at": "...Z", "run": "<run id>-<attempt>",
         "judged": 30, "passed": 29, "rescued": 0, "failed": 1, "errors": 0,           # the newest run
         "window": {"days": 7, "judged": 210, "passed": 207, "rescued": 0, "failed": 3, "errors": 1},
-        "p50_ms": 1900.0, "p95_ms": 4100.0, "cost_per_1k_usd": "0.61", "reasons": {"wrong_tool": 1}}}}
+        "p50_ms": 1900.0, "p95_ms": 4100.0, "first_token_p50_ms": 300.0, "first_token_p95_ms": 700.0,
+        "cost_per_1k_usd": "0.61", "reasons": {"wrong_tool": 1},
+        "calls": 40, "valid_calls": 40, "schema_accuracy": 1.0,                       # strict, of the newest run
+        "k2vv_calls": 20, "k2vv_valid": 20, "k2vv_compatible": 1.0, "age_s": 12}}}    # age when generated
+
+Counts are those of native tool calls; of tools described in the prompt where the endpoint has no others, and there a
+rescued call is the right answer and counts as passed. `run` of the whole is the newest run; an endpoint that it did
+not probe keeps the newest run that did. `source` is `live`, or `local` where there are no live runs.
 
 Evidence older than `FRESH_FOR` is not trusted: the endpoint's status reads `unknown`.
 """
@@ -59,6 +66,25 @@ class EndpointEvidence:
     p95_ms: float | None = None
     cost_per_1k_usd: Decimal | None = None
     reasons: Mapping[str, int] = field(default_factory=dict)
+    run: str = ""
+    first_token_p50_ms: float | None = None
+    first_token_p95_ms: float | None = None
+    calls: int = 0
+    """Structured tool calls of finished answers; `valid_calls` of them name an offered tool and satisfy its schema."""
+    valid_calls: int = 0
+    k2vv_calls: int = 0
+    """Answers that the K2 Vendor Verifier's formula counts, and `k2vv_valid` those of them it calls valid."""
+    k2vv_valid: int = 0
+
+    @property
+    def schema_accuracy(self) -> float | None:
+        """Share of finished tool calls whose arguments are valid, 0..1; None where there were none."""
+        return self.valid_calls / self.calls if self.calls else None
+
+    @property
+    def k2vv_compatible(self) -> float | None:
+        """The same by the K2 Vendor Verifier's formula (not by its cases): answers, not calls."""
+        return self.k2vv_valid / self.k2vv_calls if self.k2vv_calls else None
 
     def age(self, now: datetime) -> timedelta:
         """How old the evidence is; never negative."""
@@ -141,6 +167,10 @@ def _endpoint(name: str, row: Mapping[str, Any]) -> EndpointEvidence:
         p95_ms=row.get("p95_ms"),
         cost_per_1k_usd=None if cost is None else Decimal(str(cost)),
         reasons={str(code): int(count) for code, count in (row.get("reasons") or {}).items()},
+        run=str(row.get("run", "")),
+        first_token_p50_ms=row.get("first_token_p50_ms"),
+        first_token_p95_ms=row.get("first_token_p95_ms"),
+        **{name: int(row.get(name, 0)) for name in ("calls", "valid_calls", "k2vv_calls", "k2vv_valid")},
     )
 
 

@@ -1,0 +1,262 @@
+"""What runs leave behind: one file a run under `runs/`, and `latest.json`, derived from them for the router.
+
+    results/runs/2026/11/23/051740Z-<run id>-<attempt>.json     written once, never changed by another run
+    results/latest.json                                         see routing.evidence; recomputed, never merged
+
+A run file holds counts per endpoint, case and mode (`cells`), times and cost per endpoint (`endpoints`) and some
+failures in a redacted line each; raw exchanges stay out of the repository. One row a line and sorted keys keep diffs
+readable. Runs of the simulator and replays never come here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from routing.errors import ConfigError
+from routing.evidence import FRESH_FOR, VERSION, Counts, EndpointEvidence, Evidence, utc_text
+from routing.types import Status
+
+from .cells import endpoints_of, evidence_of, status_of
+from .run_file import StoredRun, counts_row, document, parsed, rendered
+from .safe_text import one_line
+from .verdicts import Run
+
+__all__ = [
+    "Change",
+    "ResultsError",
+    "StoredRun",
+    "atomic_write",
+    "changes",
+    "endpoints_of",
+    "latest",
+    "load_runs",
+    "refresh_latest",
+    "status_of",
+    "write_run",
+]
+
+RECORDED = frozenset({"live", "local"})
+KEPT_FOR = timedelta(days=30)
+"""An endpoint that no run came to for so long is left out of latest.json; it reads `unknown` long before."""
+CLOCK_SKEW = timedelta(days=1)
+"""A run dated further ahead is no evidence: it would stay the newest for ever."""
+_MAX_NAME = 80
+
+
+class ResultsError(ConfigError):
+    """Results cannot be written, or may not be. `where` names the path; what was there before is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A status that changed. `since` is when the former status was last seen; None where there was none."""
+
+    endpoint: str
+    before: Status
+    after: Status
+    since: datetime | None
+
+
+def write_run(folder: Path, run: Run, *, environment: Mapping[str, str] | None = None) -> Path:
+    """Write the run's file under `folder` and return its path; writing the same run again replaces its own file only.
+
+    Raises ResultsError for runs of the simulator and replays, and when the folder cannot be written.
+    """
+    environment = os.environ if environment is None else environment
+    if run.source not in RECORDED:
+        raise ResultsError(f"a run of source {run.source!r} is no evidence and is not recorded", where=str(folder))
+    path = _free_path(folder / "runs", run)
+    atomic_write(path, rendered(run, environment))
+    return path
+
+
+def load_runs(folder: Path, since: datetime | None, problems: list[str]) -> list[StoredRun]:
+    """All runs that started at `since` or later, oldest first.
+
+    A file that is torn, foreign or of a newer version is skipped and named in `problems`, never touched.
+    """
+    runs = []
+    for path in sorted((folder / "runs").glob("[0-9]*/[0-9]*/[0-9]*/*.json")):
+        if path.name.startswith(".") or (since and _day_of(path) < since.date()):
+            continue
+        try:
+            run = parsed(path.read_text("utf-8"), str(path))
+        except (OSError, ValueError) as error:
+            problems.append(f"{path}: skipped: {one_line(str(getattr(error, 'strerror', None) or error))}")
+            continue
+        if run.source not in RECORDED:
+            problems.append(f"{path}: skipped: a run of source {one_line(run.source, 20)!r} is no evidence")
+        elif since is None or run.started_at >= since:
+            runs.append(run)
+    return sorted(runs, key=_order)
+
+
+def latest(runs: Iterable[StoredRun], now: datetime, window_days: int = FRESH_FOR.days) -> Evidence:
+    """Evidence per endpoint: the newest run that came to it, and the counts of the last `window_days` days.
+
+    Where there is a live run, local ones are left out: what this machine played never stands beside real evidence.
+    """
+    known = sorted((run for run in runs if run.started_at <= now + CLOCK_SKEW), key=_order)
+    source = "live" if any(run.source == "live" for run in known) else "local"
+    known = [run for run in known if run.source == source]
+    opening = now - timedelta(days=window_days)
+    newest: dict[str, EndpointEvidence] = {}
+    windows: dict[str, Counts] = {}
+    for run in known:
+        for endpoint, row in evidence_of(run.cells, run.figures, run.finished_at, run.name).items():
+            newest[endpoint] = row
+            if run.started_at >= opening:
+                windows[endpoint] = _plus(windows.get(endpoint, Counts()), row.counts)
+    return Evidence(
+        generated_at=now,
+        run=known[-1].name if known else "",
+        source=source if known else "",
+        endpoints={
+            endpoint: replace(newest[endpoint], window=windows.get(endpoint, Counts()), window_days=window_days)
+            for endpoint in sorted(newest)
+        },
+    )
+
+
+def refresh_latest(folder: Path, now: datetime, problems: list[str] | None = None) -> Evidence:
+    """Recompute `latest.json` from the run files and write it atomically. Raises ResultsError when it cannot."""
+    found: list[str] = [] if problems is None else problems
+    evidence = latest(load_runs(folder, now - KEPT_FOR, found), now)
+    path = folder / "latest.json"
+    atomic_write(path, dumps(evidence))
+    return replace(evidence, origin=str(path))
+
+
+def changes(before: Evidence, after: Evidence) -> list[Change]:
+    """Endpoints whose status differs, in order; one that was not there before was `unknown`."""
+    found = []
+    for endpoint, row in sorted(after.endpoints.items()):
+        former = before.endpoints.get(endpoint)
+        status = former.status if former else "unknown"
+        if row.status != status:
+            found.append(Change(endpoint, status, row.status, former.probed_at if former else None))
+    return found
+
+
+def dumps(evidence: Evidence) -> str:
+    """latest.json: what `routing.evidence.loads` reads. One endpoint a line."""
+    now = evidence.generated_at or datetime.now(UTC)
+    head = {"version": VERSION, "generated_at": utc_text(now), "run": evidence.run, "source": evidence.source}
+    rows = {endpoint: evidence_row(row, now) for endpoint, row in sorted(evidence.endpoints.items())}
+    return document(head, {"endpoints": rows})
+
+
+def evidence_row(row: EndpointEvidence, now: datetime) -> dict[str, Any]:
+    """One endpoint's evidence as JSON; None where nothing was measured."""
+    return {
+        "status": row.status,
+        "probed_at": utc_text(row.probed_at),
+        "run": row.run,
+        **counts_row(row.counts),
+        "window": {"days": row.window_days, **counts_row(row.window)},
+        "p50_ms": row.p50_ms,
+        "p95_ms": row.p95_ms,
+        "first_token_p50_ms": row.first_token_p50_ms,
+        "first_token_p95_ms": row.first_token_p95_ms,
+        "cost_per_1k_usd": None if row.cost_per_1k_usd is None else str(row.cost_per_1k_usd),
+        "reasons": dict(row.reasons),
+        "calls": row.calls,
+        "valid_calls": row.valid_calls,
+        "schema_accuracy": _rounded(row.schema_accuracy),
+        "k2vv_calls": row.k2vv_calls,
+        "k2vv_valid": row.k2vv_valid,
+        "k2vv_compatible": _rounded(row.k2vv_compatible),
+        "age_s": int(row.age(now).total_seconds()),
+    }
+
+
+def atomic_write(path: Path, text: str) -> None:
+    """Replace a file as one step: readers see the old or the new content, also after a crash.
+
+    Raises ResultsError naming the path; the old content is then still there.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise ResultsError(
+            f"cannot write: {error.strerror or error}; what was there is kept", where=str(path)
+        ) from None
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself last. The content is in place already, so a refusal is not an error."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass
+    finally:
+        os.close(handle)
+
+
+def _free_path(root: Path, run: Run) -> Path:
+    """The run's own path: where it was written before, or one that nobody has."""
+    started = run.started_at.astimezone(UTC)
+    stem = f"{started:%H%M%SZ}-{safe_name(run.id)}-{run.attempt}"
+    number = 1
+    while True:
+        path = root / f"{started:%Y/%m/%d}" / f"{stem}{'' if number == 1 else f'.{number}'}.json"
+        if not os.path.lexists(path) or _is_of(path, run):
+            return path
+        number += 1
+
+
+def _is_of(path: Path, run: Run) -> bool:
+    try:
+        stored = parsed(path.read_text("utf-8"), str(path))
+    except (OSError, ValueError):
+        return False
+    return (stored.id, stored.attempt, utc_text(stored.started_at)) == (run.id, run.attempt, utc_text(run.started_at))
+
+
+def safe_name(text: str) -> str:
+    """A run id fit for a file name everywhere; one that had to be changed carries a hash, so that two never meet."""
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "_", text)[:_MAX_NAME]
+    return (
+        plain
+        if plain == text and plain
+        else f"{plain or 'run'}_{sha256(text.encode('utf-8', 'replace')).hexdigest()[:8]}"
+    )
+
+
+def _plus(one: Counts, other: Counts) -> Counts:
+    return Counts(*(a + b for a, b in zip(counts_row(one).values(), counts_row(other).values(), strict=True)))
+
+
+def _rounded(share: float | None) -> float | None:
+    return None if share is None else round(share, 6)
+
+
+def _order(run: StoredRun) -> tuple[datetime, str, int]:
+    return run.started_at, run.id, run.attempt
+
+
+def _day_of(path: Path) -> date:
+    """The day of the folder; a folder that is no day is read, so that its files can be named as problems."""
+    try:
+        return date(*(int(part) for part in path.parts[-4:-1]))
+    except ValueError:
+        return date.max

@@ -1,0 +1,235 @@
+"""The text of a run file: a run into JSON and back. Pure; pytest_kimiprobe.results does the reading and writing."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import routing
+from routing.evidence import Counts, EndpointEvidence, parse_utc, utc_text
+from routing.types import Usage
+
+from .cells import Cell, Figures, Percentiles, cells_of, endpoints_of, figures_of
+from .safe_text import one_line, redact
+from .verdicts import ProbeResult, Run
+
+VERSION = 1
+MAX_FAILURES = 50
+"""Failures told in a run file; the counts hold all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRun:
+    """A run file as read back: its header and its cells."""
+
+    path: str
+    id: str
+    attempt: int
+    source: str
+    started_at: datetime
+    finished_at: datetime
+    complete: bool
+    cells: tuple[Cell, ...]
+    figures: tuple[Figures, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """`<run id>-<attempt>`."""
+        return f"{self.id}-{self.attempt}"
+
+
+def rendered(run: Run, environment: Mapping[str, str]) -> str:
+    """The whole file: header, cells, figures per endpoint and the first failures, redacted, a line each."""
+    failures = [probe for probe in run.probes if probe.verdict in {"fail", "error"}]
+    statuses = endpoints_of(run)
+    return document(
+        {"version": VERSION, "run": _header(run, environment)},
+        {
+            "cells": [_cell_row(cell) for cell in cells_of(run.probes)],
+            "endpoints": [_figures_row(row, statuses.get(row.endpoint)) for row in figures_of(run.probes)],
+            "failures": [_failure_row(probe, environment) for probe in failures[:MAX_FAILURES]],
+        },
+    )
+
+
+def parsed(text: str, path: str) -> StoredRun:
+    """Read a run file. Raises ValueError that says what is wrong."""
+    try:
+        return _stored(json.loads(text), path)
+    except KeyError as error:
+        raise ValueError(f"{error} is missing") from None
+    except (TypeError, AttributeError, InvalidOperation, RecursionError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from None
+
+
+def _stored(data: Mapping[str, Any], path: str) -> StoredRun:
+    if data["version"] != VERSION:
+        told = f"version {data['version']!r}; this release reads version {VERSION}: upgrade pytest-kimiprobe"
+        raise ValueError(told)
+    header = data["run"]
+    return StoredRun(
+        path=path,
+        id=str(header["id"]),
+        attempt=int(header["attempt"]),
+        source=str(header["source"]),
+        started_at=parse_utc(header["started_at"]),
+        finished_at=parse_utc(header["finished_at"]),
+        complete=bool(header["complete"]),
+        cells=tuple(_cell_from(row) for row in data["cells"]),
+        figures=tuple(_figures_from(row) for row in data["endpoints"]),
+    )
+
+
+def _cell_from(row: Mapping[str, Any]) -> Cell:
+    tokens = row["tokens"]
+    return Cell(
+        endpoint=str(row["endpoint"]),
+        case=str(row["case"]),
+        mode=str(row["mode"]),
+        capability=str(row["capability"]),
+        verdicts=_counted(row["verdicts"]),
+        reasons=_counted(row["reasons"]),
+        error_classes=_counted(row["error_classes"]),
+        total_ms=_percentiles_from(row["total_ms"]),
+        first_token_ms=_percentiles_from(row["first_token_ms"]),
+        tokens=Usage(*(int(tokens[name]) for name in ("prompt", "completion", "cached", "reasoning"))),
+        cost_usd=Decimal(row["cost_usd"]),
+        **{name: int(row[name]) for name in ("costed", "calls", "valid_calls", "k2vv_calls", "k2vv_valid")},
+    )
+
+
+def _figures_from(row: Mapping[str, Any]) -> Figures:
+    cost = row["cost_per_1k_usd"]
+    return Figures(
+        str(row["endpoint"]),
+        _percentiles_from(row["total_ms"]),
+        _percentiles_from(row["first_token_ms"]),
+        None if cost is None else Decimal(cost),
+    )
+
+
+def _counted(row: Mapping[str, Any]) -> dict[str, int]:
+    counts = {str(name): int(count) for name, count in row.items()}
+    if min(counts.values(), default=0) < 0:
+        raise ValueError("a negative count")
+    return counts
+
+
+def _percentiles_row(value: Percentiles | None) -> dict[str, float] | None:
+    return {"p50": value.p50, "p95": value.p95} if value else None
+
+
+def _percentiles_from(row: Mapping[str, Any] | None) -> Percentiles | None:
+    return Percentiles(float(row["p50"]), float(row["p95"])) if row else None
+
+
+def _header(run: Run, environment: Mapping[str, str]) -> dict[str, Any]:
+    not_run = Counter(probe.reason for probe in run.probes if probe.verdict == "not_run")
+    return {
+        "id": run.id,
+        "attempt": run.attempt,
+        "source": run.source,
+        "suite": run.suite,
+        "started_at": utc_text(run.started_at),
+        "finished_at": utc_text(run.finished_at),
+        "complete": run.complete,
+        "probes": len(run.probes),
+        "not_run": dict(not_run),
+        "kimiprobe": routing.__version__,
+        **_provenance(environment),
+    }
+
+
+def _provenance(environment: Mapping[str, str]) -> dict[str, str]:
+    """Commit and page of the workflow run, where GitHub's variables look as they should."""
+    found = {}
+    if re.fullmatch(r"[0-9a-f]{40}", sha := environment.get("GITHUB_SHA", "")):
+        found["git_sha"] = sha
+    server, repository = environment.get("GITHUB_SERVER_URL", ""), environment.get("GITHUB_REPOSITORY", "")
+    url = f"{server}/{repository}/actions/runs/{environment.get('GITHUB_RUN_ID', '')}"
+    if re.fullmatch(r"https://[\w.-]+/[\w.-]+/[\w.-]+/actions/runs/[0-9]+", url):
+        found["url"] = url
+    return found
+
+
+def _failure_row(probe: ProbeResult, environment: Mapping[str, str]) -> dict[str, str]:
+    return {
+        "id": one_line(probe.id),
+        "endpoint": probe.endpoint,
+        "case": probe.case,
+        "mode": probe.mode,
+        "verdict": probe.verdict,
+        "reason": probe.reason,
+        "detail": one_line(redact(probe.detail, environment)),
+    }
+
+
+def _cell_row(cell: Cell) -> dict[str, Any]:
+    tokens = cell.tokens
+    return {
+        "endpoint": cell.endpoint,
+        "case": cell.case,
+        "mode": cell.mode,
+        "capability": cell.capability,
+        "verdicts": dict(cell.verdicts),
+        "reasons": dict(cell.reasons),
+        "error_classes": dict(cell.error_classes),
+        "total_ms": _percentiles_row(cell.total_ms),
+        "first_token_ms": _percentiles_row(cell.first_token_ms),
+        "tokens": {
+            "prompt": tokens.prompt_tokens,
+            "cached": tokens.cached_tokens,
+            "completion": tokens.completion_tokens,
+            "reasoning": tokens.reasoning_tokens,
+        },
+        "cost_usd": str(cell.cost_usd),
+        "costed": cell.costed,
+        "calls": cell.calls,
+        "valid_calls": cell.valid_calls,
+        "k2vv_calls": cell.k2vv_calls,
+        "k2vv_valid": cell.k2vv_valid,
+    }
+
+
+def _figures_row(row: Figures, evidence: EndpointEvidence | None) -> dict[str, Any]:
+    return {
+        "endpoint": row.endpoint,
+        "status": evidence.status if evidence else "unknown",
+        **counts_row(evidence.counts if evidence else Counts()),
+        "total_ms": _percentiles_row(row.total_ms),
+        "first_token_ms": _percentiles_row(row.first_token_ms),
+        "cost_per_1k_usd": None if row.cost_per_1k_usd is None else str(row.cost_per_1k_usd),
+    }
+
+
+def document(head: Mapping[str, Any], tables: Mapping[str, Sequence[Any] | Mapping[str, Any]]) -> str:
+    """JSON with sorted keys and one row of each table a line."""
+    parts = {name: _json(value) for name, value in head.items()}
+    parts |= {name: _table(rows) for name, rows in tables.items()}
+    body = ",\n".join(f"{_json(name)}: {text}" for name, text in sorted(parts.items()))
+    return f"{{\n{body}\n}}\n"
+
+
+def _table(rows: Sequence[Any] | Mapping[str, Any]) -> str:
+    if isinstance(rows, Mapping):
+        lines, brackets = [f"{_json(name)}: {_json(row)}" for name, row in sorted(rows.items())], "{}"
+    else:
+        lines, brackets = [_json(row) for row in rows], "[]"
+    body = ",\n".join(f"  {line}" for line in lines)
+    return f"{brackets[0]}\n{body}\n{brackets[1]}" if lines else brackets
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, allow_nan=False)
+
+
+def counts_row(counts: Counts) -> dict[str, int]:
+    """Counts as JSON."""
+    names = ("judged", "passed", "rescued", "failed", "errors")
+    return {name: getattr(counts, name) for name in names}
