@@ -272,8 +272,9 @@ class _Open:
             self.key = None
 
 
-def _shown(text: str) -> str:
+def _shown(text: str | None) -> str:
     """A word of the file as errors may show it: escaped and short."""
+    text = text or ""
     return ascii(text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "...")
 
 
