@@ -1,0 +1,186 @@
+"""Strict JSON: what a tool's arguments must be. One meaning only, or an error.
+
+The standard library's reader is fast but lenient: it takes duplicate keys (the last one wins), NaN, numbers that
+overflow to infinity and halves of surrogate pairs. Each of these can make what was checked differ from what is run.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+MAX_DEPTH = 200
+MAX_CHARS = 1 << 20
+
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"|[{}\[\],:]|[^\s"{}\[\],:]++', re.DOTALL)
+_NUMBER = re.compile(r"-?[0-9]++(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?")
+_DIGIT_LIMIT = 4300
+"""What `int()` reads at most (CPython's guard against quadratic conversion)."""
+
+
+class StrictJsonError(ValueError):
+    """The text is not strict JSON. `reason` is one line without the text itself, `position` a character index."""
+
+    def __init__(self, reason: str, position: int = 0) -> None:
+        super().__init__(f"{reason} (at character {position})")
+        self.reason = reason
+        self.position = position
+
+
+class _Refused(Exception):
+    """Raised inside the reader's hooks, which are not told where they are."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise _Refused("duplicate key")
+    return value
+
+
+def _constant(_: str) -> NoReturn:
+    raise _Refused("NaN and Infinity are not JSON")
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise _Refused("number too large")
+    return number
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_float=_float)
+
+
+def loads(text: str) -> Any:
+    """Parse one JSON value: at most 1 MiB of characters, 200 levels deep, integers exact.
+
+    Raises StrictJsonError for everything that RFC 8259 does not allow, and for what it leaves open: duplicate keys,
+    lone surrogates, numbers beyond a double's range, integers of more than 4300 digits.
+    """
+    if len(text) > MAX_CHARS:
+        raise StrictJsonError(f"longer than {MAX_CHARS} characters", MAX_CHARS)
+    value = _parse(text)
+    _refuse_surrogates(text)
+    if text.count("[") + text.count("{") > MAX_DEPTH and deeper_than(value, MAX_DEPTH):
+        raise StrictJsonError(f"nested deeper than {MAX_DEPTH} levels", _locate(text, _too_deep()))
+    return value
+
+
+def _parse(text: str) -> Any:
+    try:
+        return _DECODER.decode(text)
+    except _Refused as error:
+        reason = str(error)
+        raise StrictJsonError(reason, _locate(text, _FINDERS[reason]())) from None
+    except json.JSONDecodeError as error:
+        raise StrictJsonError(_reason(error), error.pos) from None
+    except RecursionError:
+        raise StrictJsonError(f"nested deeper than {MAX_DEPTH} levels", _locate(text, _too_deep())) from None
+    except ValueError:  # int() refuses more than 4300 digits
+        raise StrictJsonError("integer too long", _locate(text, _long_integer)) from None
+
+
+def _reason(error: json.JSONDecodeError) -> str:
+    if error.pos >= len(error.doc):
+        return "the text ends too early" if error.doc.strip() else "empty"
+    return error.msg[:1].lower() + error.msg[1:].removesuffix(" at")
+
+
+def deeper_than(value: Any, limit: int) -> bool:
+    """Whether containers are nested more than `limit` levels deep; never recurses."""
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(limit):
+        if not level:
+            return False
+        level = [
+            child
+            for node in level
+            for child in (node.values() if isinstance(node, dict) else node)
+            if isinstance(child, (dict, list))
+        ]
+    return bool(level)
+
+
+def _refuse_surrogates(text: str) -> None:
+    raw = None if text.isascii() else _SURROGATE.search(text)
+    if raw:
+        raise StrictJsonError("half of a surrogate pair", raw.start())
+    if not _SURROGATE_ESCAPE.search(text):
+        return
+    high_ends_at = -1
+    high_at = -1
+    for escape in _ESCAPE.finditer(text):
+        code = int(escape[1], 16) if escape[1] else 0
+        is_low = 0xDC00 <= code < 0xE000
+        if is_low != (high_ends_at == escape.start()) or (high_at >= 0 and not is_low):
+            raise StrictJsonError("half of a surrogate pair", escape.start() if high_at < 0 else high_at)
+        high_at, high_ends_at = (escape.start(), escape.end()) if 0xD800 <= code < 0xDC00 else (-1, -1)
+    if high_at >= 0:
+        raise StrictJsonError("half of a surrogate pair", high_at)
+
+
+# Where a hook refused: the text is read once more, piece by piece, only to say where.
+
+
+def _locate(text: str, is_it: Callable[[str], bool]) -> int:
+    return next((found.start() for found in _TOKEN.finditer(text) if is_it(found[0])), 0)
+
+
+def _long_integer(part: str) -> bool:
+    return len(part) > _DIGIT_LIMIT and _number(part).lstrip("-").isdigit()
+
+
+def _overflows(part: str) -> bool:
+    number = _number(part)
+    return bool(number) and math.isinf(float(number))
+
+
+def _number(part: str) -> str:
+    found = _NUMBER.match(part)
+    return found[0] if found else ""
+
+
+def _too_deep() -> Callable[[str], bool]:
+    depth = 0
+
+    def is_it(part: str) -> bool:
+        nonlocal depth
+        depth += (part in "[{") - (part in "]}")
+        return depth > MAX_DEPTH
+
+    return is_it
+
+
+def _duplicate() -> Callable[[str], bool]:
+    seen: list[set[str] | None] = []
+    before = ""
+
+    def is_it(part: str) -> bool:
+        nonlocal before
+        previous, before = before, part
+        if part in "{[":
+            seen.append(set() if part == "{" else None)
+        elif part in "}]":
+            seen.pop()
+        elif part[0] == '"' and seen and seen[-1] is not None and previous in "{,":
+            key = json.loads(part)
+            if key in seen[-1]:
+                return True
+            seen[-1].add(key)
+        return False
+
+    return is_it
+
+
+_FINDERS: dict[str, Callable[[], Callable[[str], bool]]] = {
+    "duplicate key": _duplicate,
+    "NaN and Infinity are not JSON": lambda: lambda part: part in {"NaN", "Infinity", "-Infinity"},
+    "number too large": lambda: _overflows,
+}
