@@ -1,0 +1,133 @@
+"""Paths to handlers: one prefix for each provider, as the provider's own host has them."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import openrouter
+from .chat import chat, find_model
+from .http import Request, Response, json_response
+from .refusals import Refused, refusal
+from .scenario import Scenario
+from .stage import Draws
+from .world import Model, world
+
+PREFIXES = {
+    "openrouter": "/openrouter/api/v1",
+    "moonshot": "/moonshot/v1",
+    "moonshot-cn": "/moonshot-cn/v1",
+    "groq": "/groq/openai/v1",
+    "together": "/together/v1",
+    "replicate": "/replicate/v1",
+    "anthropic": "/anthropic/v1",
+}
+"""Provider name to the path of its base URL."""
+_REMEMBERED = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One request as it came, without headers: keys are not kept."""
+
+    method: str
+    path: str
+    body: Any = None
+
+
+@dataclass(slots=True)
+class App:
+    """The simulated providers. `requests` keeps the newest 1000; `in_flight_peak` is the most at one time."""
+
+    draws: Draws
+    requests: deque[Received] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+    in_flight: int = 0
+    in_flight_peak: int = 0
+
+    def set_scenario(self, scenario: Scenario) -> None:
+        """Go on with another scenario; its draws begin anew."""
+        self.draws = Draws(scenario)
+
+    async def handle(self, request: Request) -> Response:
+        """Answer one request."""
+        self.requests.append(Received(request.method, request.path, _json(request.body)))
+        self.in_flight += 1
+        self.in_flight_peak = max(self.in_flight_peak, self.in_flight)
+        try:
+            return await self._answer(request)
+        except Refused as refused:
+            return json_response(refused.body, refused.status, refused.headers)
+        finally:
+            self.in_flight -= 1
+
+    async def _answer(self, request: Request) -> Response:
+        provider = next((name for name, prefix in PREFIXES.items() if request.path.startswith(f"{prefix}/")), None)
+        if provider is None:
+            return json_response(
+                {"error": {"message": f"no provider here; there are {', '.join(PREFIXES.values())}"}}, 404
+            )
+        if not _key(provider, request):
+            raise refusal(provider, "unauthorized")
+        path = request.path.removeprefix(PREFIXES[provider])
+        if request.method == "POST" and path == "/chat/completions" and provider not in ("anthropic", "replicate"):
+            return await chat(provider, request.body, self.draws)
+        page = _page(provider, path) if request.method == "GET" else None
+        if page is None:
+            raise refusal(provider, "unknown_path")
+        return json_response(page)
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body) if body else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _key(provider: str, request: Request) -> str:
+    """The key, as the provider wants it sent; empty where there is none."""
+    if provider == "anthropic" and "x-api-key" in request.headers:
+        return request.headers["x-api-key"].strip()
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    return key.strip() if scheme.lower() in ("bearer", "token") else ""
+
+
+def _page(provider: str, path: str) -> Any:
+    models = [model for model in world()[provider.removesuffix("-cn")].values() if not model.retired]
+    if provider == "openrouter":
+        return _openrouter_page(path, models)
+    if path == "/models":
+        listed = [_listed(provider, model) for model in models]
+        return listed if provider == "together" else {"object": "list", "data": listed}
+    if provider.startswith("moonshot") and path == "/users/me/balance":
+        balance = {"available_balance": 49.5, "voucher_balance": 0, "cash_balance": 49.5}
+        return {"code": 0, "data": balance, "scode": "0x0", "status": True}
+    if provider == "groq" and path.startswith("/models/"):
+        return _listed(provider, find_model(provider, path.removeprefix("/models/")))
+    return None
+
+
+def _openrouter_page(path: str, models: list[Model]) -> Any:
+    if path.startswith("/models/") and path.endswith("/endpoints"):
+        return openrouter.endpoints_page(find_model("openrouter", path[len("/models/") : -len("/endpoints")]))
+    pages = {
+        "/models": openrouter.models_page(models),
+        "/key": openrouter.KEY_PAGE,
+        "/credits": openrouter.CREDITS_PAGE,
+    }
+    return pages.get(path)
+
+
+def _listed(provider: str, model: Model) -> dict[str, Any]:
+    owner = {"groq": "Moonshot AI", "together": "Moonshot"}.get(provider, "moonshot")
+    row: dict[str, Any] = {"id": model.id, "object": "model", "created": 1_780_000_000, "owned_by": owner}
+    row["context_length" if provider != "groq" else "context_window"] = model.context
+    return row | (
+        {"type": "chat", "display_name": model.id}
+        if provider == "together"
+        else {"active": True}
+        if provider == "groq"
+        else {}
+    )

@@ -1,0 +1,82 @@
+"""The simulated model's one decision: call tools, or speak."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from ..nouns import Call, Draft, OfferedTool, Prompt
+from . import speak
+from .choose import Wish, best, wishes
+from .emulate import as_text, described_tools
+from .fill import alternatives, fill
+
+
+def answer(prompt: Prompt) -> Draft:
+    """What the model answers. Deterministic: the same prompt gives the same answer."""
+    told = described_tools(prompt) if not prompt.tools else None
+    offered = replace(prompt, tools=told.tools) if told else prompt
+    calls = _calls(offered)
+    if not calls:
+        return Draft(text=speak.text(offered), reasoning=_thought(prompt, ()))
+    if told:
+        return Draft(text=as_text(calls, told), reasoning=_thought(prompt, calls))
+    return Draft(reasoning=_thought(prompt, calls), calls=calls, finish="tool_calls")
+
+
+def _calls(prompt: Prompt) -> tuple[Call, ...]:
+    """No call where none may be made, or where the results are in."""
+    if not prompt.tools or prompt.choice == "none" or not prompt.turns or speak.is_result(prompt.turns[-1]):
+        return ()
+    planned = _plan(prompt)
+    return _numbered(planned if prompt.parallel else planned[:1], prompt)
+
+
+def _plan(prompt: Prompt) -> list[tuple[str, str]]:
+    message = speak.last_request(prompt)
+    if prompt.named:
+        tools = [tool for tool in prompt.tools if tool.name == prompt.choice]
+        return [_forced(tool, message) for tool in tools]
+    found = [call for wish in wishes(message, prompt.tools) for call in _of_wish(wish, message)]
+    if not found and prompt.choice == "required":
+        return [_forced(best(message, prompt.tools), message)]
+    return list(dict.fromkeys(found))
+
+
+def _forced(tool: OfferedTool, message: str) -> tuple[str, str]:
+    return tool.name, _json(fill(tool.schema, message).arguments)
+
+
+def _of_wish(wish: Wish, message: str) -> list[tuple[str, str]]:
+    """The calls of one wish: several where it lists several things; none where a member cannot be known."""
+    listed = alternatives(wish.tool.schema, wish.text)
+    if listed:
+        filled = [fill(wish.tool.schema, wish.text, without=tuple(set(listed) - {one})) for one in listed]
+        return [(wish.tool.name, _json(each.arguments)) for each in filled]
+    filled_once = fill(wish.tool.schema, wish.text)
+    if filled_once.missing and wish.text != message:
+        wider = fill(wish.tool.schema, message)
+        filled_once = wider if len(wider.missing) < len(filled_once.missing) else filled_once
+    if filled_once.missing and not wish.explicit and len(filled_once.missing) > filled_once.told:
+        return []
+    return [(wish.tool.name, _json(filled_once.arguments))]
+
+
+def _numbered(planned: list[tuple[str, str]], prompt: Prompt) -> tuple[Call, ...]:
+    """Kimi's ids: `functions.NAME:N`, counted through the whole conversation."""
+    before = sum(len(turn.calls) for turn in prompt.turns)
+    return tuple(
+        Call(f"functions.{name}:{before + spot}", name, arguments) for spot, (name, arguments) in enumerate(planned)
+    )
+
+
+def _thought(prompt: Prompt, calls: tuple[Call, ...]) -> str:
+    if not prompt.thinks:
+        return ""
+    asked = " ".join(speak.last_request(prompt).split())[:120]
+    step = "I will call " + " and ".join(call.name for call in calls) + "." if calls else "I can answer that in words."
+    return f"The user asks: {asked} {step}"
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)

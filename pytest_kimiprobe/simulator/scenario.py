@@ -1,0 +1,170 @@
+"""Scenarios: which persona each simulated endpoint has. Data in YAML; every error names file, field and what exists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from fnmatch import fnmatchcase
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+PERSONAS: Mapping[str, str] = {
+    "healthy": "answers well",
+    "leaks_k2": "writes its tool calls as Kimi K2 tokens into the text",
+    "leaks_k3": "writes its tool calls as Kimi K3 markup (XTML) into the text",
+    "leaks_in_reasoning": "writes its tool calls as Kimi K2 tokens into the reasoning and leaves the text empty",
+    "json_in_text": "writes its tool calls as JSON into the text",
+    "empty": "answers 200 without text and without calls",
+    "slow": "answers well, but late",
+    "rate_limited": "answers 429",
+    "down": "answers 503; with `how: close` closes the connection without an answer",
+    "server_error": "answers a 5xx status",
+    "error_in_200": "answers 200 with an error instead of an answer",
+    "stream_error": "breaks off a stream with an error chunk; without streaming an error inside a 200",
+    "cut": "breaks off without a finish; with `how: close` in the middle of the HTTP body",
+    "bad_arguments": "sends arguments that break the schema; `how: json` no JSON, `how: truncated` cut JSON",
+    "unknown_tool": "calls a tool that nobody offered",
+    "wrong_arguments": "calls the right tool with other values than asked for",
+    "wrong_finish": "sends tool calls, but says `stop`",
+    "retired": "says that the model is gone",
+    "no_credit": "says that the account is out of credit",
+    "html": "answers 200 with an HTML page",
+}
+"""Persona name to what it does."""
+
+_HOW: Mapping[str, tuple[str, ...]] = {
+    "down": ("refuse", "close"),
+    "cut": ("finish", "close"),
+    "bad_arguments": ("schema", "json", "truncated"),
+}
+
+
+class ScenarioError(ValueError):
+    """A scenario file is wrong. The message names file, field and what exists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Persona:
+    """How one simulated endpoint behaves.
+
+    `rate` (0..1) is the share of requests that meet the misbehaviour; the others are answered well. `first_token_ms`
+    and `tokens_per_s` hold for every answer. `at` (0..1) is where a stream breaks, `status` the 5xx status.
+    """
+
+    persona: str = "healthy"
+    rate: float = 1.0
+    first_token_ms: float = 20.0
+    tokens_per_s: float = 4000.0
+    how: str = ""
+    status: int = 500
+    retry_after_s: int | None = 1
+    at: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A named set of personas. `endpoints` maps endpoint ids or globs to personas; the most exact one wins."""
+
+    name: str = "healthy"
+    seed: int = 1
+    default: Persona = Persona()
+    endpoints: Mapping[str, Persona] = field(default_factory=dict)
+
+    def persona_of(self, endpoint: str) -> Persona | None:
+        """The persona the scenario gives to an endpoint: by its id, else by the longest glob that fits; else None."""
+        if endpoint in self.endpoints:
+            return self.endpoints[endpoint]
+        globs = [pattern for pattern in self.endpoints if fnmatchcase(endpoint, pattern)]
+        return self.endpoints[max(globs, key=len)] if globs else None
+
+
+def scenario_names() -> list[str]:
+    """Names of the packaged scenarios."""
+    folder = resources.files(__package__).joinpath("scenarios")
+    return sorted(file.name.removesuffix(".yaml") for file in folder.iterdir() if file.name.endswith(".yaml"))
+
+
+def load_scenario(name_or_path: str | Path = "mixed", *, seed: int | None = None) -> Scenario:
+    """Load a packaged scenario by name, or a file by path (anything with a slash or ending in .yaml).
+
+    Raises ScenarioError.
+    """
+    text, where = _read(str(name_or_path))
+    scenario = _scenario(_parse(text, where), where)
+    return scenario if seed is None else Scenario(scenario.name, seed, scenario.default, scenario.endpoints)
+
+
+def _read(name: str) -> tuple[str, str]:
+    if "/" in name or name.endswith((".yaml", ".yml")):
+        try:
+            return Path(name).read_text("utf-8"), name
+        except (OSError, UnicodeDecodeError) as error:
+            raise ScenarioError(f"{name}: cannot be read: {error}") from None
+    if name not in scenario_names():
+        raise ScenarioError(f"no scenario {name!r}; there are {', '.join(scenario_names())}, or give a path to a file")
+    return resources.files(__package__).joinpath("scenarios", f"{name}.yaml").read_text("utf-8"), f"{name}.yaml"
+
+
+def _parse(text: str, where: str) -> Mapping[str, Any]:
+    import yaml
+
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ScenarioError(f"{where}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(data, dict):
+        raise ScenarioError(f"{where}: must be a mapping with seed, default, endpoints")
+    return data
+
+
+def _scenario(data: Mapping[str, Any], where: str) -> Scenario:
+    _known(data, ("about", "seed", "default", "endpoints"), where)
+    seed = data.get("seed", 1)
+    if not isinstance(seed, int) or isinstance(seed, bool):
+        raise ScenarioError(f"{where}: seed: must be a whole number, not {seed!r}")
+    endpoints = data.get("endpoints") or {}
+    if not isinstance(endpoints, dict):
+        raise ScenarioError(f"{where}: endpoints: must map endpoint ids or globs to personas")
+    return Scenario(
+        name=Path(where).stem,
+        seed=seed,
+        default=_persona(data.get("default", "healthy"), f"{where}: default"),
+        endpoints={str(name): _persona(row, f"{where}: endpoints.{name}") for name, row in endpoints.items()},
+    )
+
+
+def _persona(row: Any, where: str) -> Persona:
+    given = {"persona": row} if isinstance(row, str) else row
+    if not isinstance(given, dict):
+        raise ScenarioError(f"{where}: must be a persona's name or a mapping with `persona`")
+    _known(given, tuple(item.name for item in fields(Persona)), where)
+    name = given.get("persona", "healthy")
+    if name not in PERSONAS:
+        raise ScenarioError(f"{where}.persona: no persona {name!r}; there are {', '.join(PERSONAS)}")
+    for key, (low, high) in _RANGES.items():
+        value = given.get(key)
+        if value is not None and (
+            isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high
+        ):
+            raise ScenarioError(f"{where}.{key}: must be a number from {low} to {high}, not {value!r}")
+    how = given.get("how", "")
+    if how and how not in _HOW.get(name, ()):
+        raise ScenarioError(f"{where}.how: {name} knows {', '.join(_HOW.get(name, ())) or 'no `how`'}, not {how!r}")
+    return Persona(**given)
+
+
+_RANGES: Mapping[str, tuple[float, float]] = {
+    "rate": (0, 1),
+    "at": (0, 1),
+    "first_token_ms": (0, 3_600_000),
+    "tokens_per_s": (0.1, 1_000_000),
+    "status": (500, 599),
+    "retry_after_s": (0, 86_400),
+}
+
+
+def _known(data: Mapping[str, Any], names: tuple[str, ...], where: str) -> None:
+    for key in data:
+        if key not in names:
+            raise ScenarioError(f"{where}: unknown field {key!r}; there are {', '.join(names)}")
