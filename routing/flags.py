@@ -42,7 +42,10 @@ def find_flags(start: Path | None = None) -> Path | None:
     named = os.environ.get(VARIABLE)
     if named:
         return Path(named)
-    folder = Path(os.path.abspath(start or "."))  # noqa: PTH100 - Path.absolute fails in a deleted folder on 3.11
+    try:
+        folder = (start or Path()).absolute()
+    except FileNotFoundError:  # the working folder was deleted
+        return None
     candidates = (parent / FILE_NAME for parent in (folder, *folder.parents))
     # lexists: a broken link or a folder of that name is told as such, not passed over for another project's file.
     return next((path for path in candidates if os.path.lexists(path)), None)

@@ -227,7 +227,7 @@ def specificity(glob: str) -> tuple[bool, int]:
 
 
 def overlap(one: str, other: str) -> bool:
-    """Whether some endpoint can match both globs.
+    """Whether some endpoint can match both of two globs of the same kind: both with `*`, or both without.
 
     Two globs with `*` have a common match exactly where the texts before their first `*` agree and those after their
     last `*` agree: whatever stands between can be written one after the other.

@@ -138,6 +138,7 @@ class _Reader:
         self.end_line = end_line
         self.stack: list[_Open] = []
         self.root: tuple[Any, _Mark] | None = None
+        self.ended: yaml.Event | None = None
 
     def read(self, text: str) -> Document:
         import yaml
@@ -181,8 +182,14 @@ class _Reader:
                 self.refuse("a second document; one is read", event)
             if event.version or event.tags:
                 self.refuse("directives (%...) are not read here", event)
-        elif isinstance(event, yaml.DocumentEndEvent) and self.end_line not in {None, _mark(event)[0] - 1}:
-            self.refuse("the document ends before the last line `...`", event)
+        elif isinstance(event, yaml.DocumentEndEvent):
+            self.ended = event
+        elif (
+            isinstance(event, yaml.StreamEndEvent)
+            and self.ended
+            and self.end_line not in {None, _mark(self.ended)[0] - 1}
+        ):
+            self.refuse("the document ends before the last line `...`", self.ended)
 
     def check(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> None:
         if event.anchor is not None:
