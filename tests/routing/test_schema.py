@@ -1,0 +1,525 @@
+"""Tool arguments against the tool's schema: the right verdict, offline, bounded, whatever schema or value comes."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import referencing
+from hypothesis import given
+from hypothesis import strategies as st
+
+from routing.schema import CACHED_SETS, MAX_SENTENCE, ToolSchemaError, ToolSet, _pointed, printable
+
+SCHEMAS = Path(__file__).resolve().parents[3] / "shared" / "data" / "schemas" / "validator_cases"
+WEATHER = {
+    "type": "object",
+    "properties": {
+        "city": {"type": "string"},
+        "unit": {"enum": ["celsius", "fahrenheit"]},
+        "days": {"type": "integer"},
+    },
+    "required": ["city"],
+    "additionalProperties": False,
+}
+EXPRESSION = {  # recursive, with two ways down at each level: error messages of the library take exponential time
+    "$defs": {
+        "Expr": {"anyOf": [{"$ref": "#/$defs/Add"}, {"$ref": "#/$defs/Mul"}, {"type": "number"}]},
+        "Add": {"properties": {"left": {"$ref": "#/$defs/Expr"}, "op": {"const": "add"}}, "required": ["op", "left"]},
+        "Mul": {"properties": {"left": {"$ref": "#/$defs/Expr"}, "op": {"const": "mul"}}, "required": ["op", "left"]},
+    },
+    "type": "object",
+    "properties": {"e": {"$ref": "#/$defs/Expr"}},
+}
+
+
+def tool(parameters: Any, name: str = "t") -> dict[str, Any]:
+    return {"type": "function", "function": {"name": name, "parameters": parameters}}
+
+
+def toolset(parameters: Any) -> ToolSet:
+    return ToolSet.of([tool(parameters)])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"city": "Paris"}, None),
+        ({"city": "Paris", "unit": "celsius", "days": 3}, None),
+        ({"city": "Paris", "days": 3.0}, None),
+        ({}, "'city' is a required property"),
+        ({"city": 5}, "city: it is not of type 'string'"),
+        ({"city": "Paris", "unit": "kelvin"}, "unit: it is not one of 'celsius' or 'fahrenheit'"),
+        ({"city": "Paris", "days": "3"}, "days: it is not of type 'integer'"),
+        ({"city": "Paris", "days": True}, "days: it is not of type 'integer'"),
+        ({"city": "Paris", "x": 1}, "Additional properties are not allowed ('x' was unexpected)"),
+        ([], "the arguments must be an object"),
+        (None, "the arguments must be an object"),
+        ("{}", "the arguments must be an object"),
+    ],
+)
+def test_the_first_error_is_a_sentence(arguments: Any, sentence: str | None) -> None:
+    """`errors` gives None for a valid call, else one short sentence that names the place."""
+    assert toolset(WEATHER).errors("t", arguments) == sentence
+
+
+def test_a_name_not_offered_is_an_error() -> None:
+    """A call of another tool is wrong whatever its arguments; its name cannot break a log line."""
+    assert toolset(WEATHER).errors("rm\n::error::", {}) == "no tool rm\\u000a::error:: was offered"
+    with pytest.raises(KeyError):
+        toolset(WEATHER).validator("rm")
+
+
+@given(st.dictionaries(st.text(max_size=400), st.text(max_size=400), max_size=4))
+def test_a_sentence_is_short_and_printable(arguments: dict[str, Any]) -> None:
+    """Hostile keys and values never make the sentence long or put a control character into it."""
+    sentence = toolset(WEATHER).errors("t", {"city": 5, **arguments}) or toolset(WEATHER).errors("t", {}) or ""
+    assert 0 < len(sentence) <= MAX_SENTENCE
+    assert sentence.isprintable()
+
+
+@given(st.text())
+def test_printable_is_bounded(text: str) -> None:
+    """`printable` gives one printable line of at most the limit."""
+    shown = printable(text, 40)
+    assert len(shown) <= 40
+    assert shown.isprintable()
+
+
+@pytest.mark.parametrize("missing", [{"name": "now"}, {"name": "now", "parameters": None}])
+def test_missing_parameters_are_an_empty_object(missing: dict[str, Any]) -> None:
+    """A tool without parameters takes `{}` and has neither required keys nor properties."""
+    tools = ToolSet.of([{"type": "function", "function": missing}])
+    assert tools.names == ("now",)
+    assert tools.errors("now", {}) is None
+    assert tools.zero_argument_ok("now")
+    assert (tools.required("now"), tools.properties("now")) == ((), {})
+
+
+def test_required_and_properties_are_read_through_a_root_reference() -> None:
+    """Generators write recursive models as a root `$ref`; the keys are those of its target."""
+    node = {"type": "object", "properties": {"next": {"$ref": "#/$defs/Node"}}, "required": ["next"]}
+    tools = toolset({"$ref": "#/$defs/Node", "$defs": {"Node": node}})
+    assert tools.required("t") == ("next",)
+    assert tuple(tools.properties("t")) == ("next",)
+    assert not tools.zero_argument_ok("t")
+    loop = toolset({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}})
+    assert loop.required("t") == ()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "ok"),
+    [
+        ({}, True),
+        ({"type": "object", "properties": {"a": {}}}, True),
+        (WEATHER, False),
+        ({"type": "object", "minProperties": 1}, False),
+        ({"anyOf": [{"required": ["a"]}]}, False),
+        ({"type": "nonsense"}, False),
+    ],
+)
+def test_zero_arguments_need_a_schema_that_takes_them(parameters: Any, ok: bool) -> None:
+    """`zero_argument_ok` holds exactly where `{}` is valid and no key is required."""
+    assert toolset(parameters).zero_argument_ok("t") is ok
+
+
+@pytest.mark.parametrize(
+    ("parameters", "reason"),
+    [
+        ([], "parameters must be a JSON Schema object"),
+        (False, "parameters must be a JSON Schema object"),
+        ({"type": "objekt"}, "not a JSON Schema: at type"),
+        ({"properties": {"a": {"required": True}}}, "not a JSON Schema: at properties/a/required"),
+        ({"$ref": "http://127.0.0.1:9/x"}, "a $ref cannot be resolved offline"),
+        ({"$ref": "file:///etc/passwd"}, "a $ref cannot be resolved offline"),
+        ({"properties": {"a": {"$ref": "#/$defs/none"}}}, "a $ref cannot be resolved offline"),
+        ({"properties": {"a": {"pattern": "^(?!x)"}}}, "properties/a/pattern uses look-around or a back-reference"),
+        ({"properties": {"a": {"pattern": "(?<=x)y"}}}, "uses look-around"),
+        ({"properties": {"a": {"pattern": r"(a)\1"}}}, "a back-reference"),
+        ({"patternProperties": {"(?=a)": {}}}, "uses look-around"),
+        ({"properties": {"a": {"pattern": "("}}}, "is not a regular expression"),
+        ({"properties": {"a": {"pattern": "(a{1000}){1000}"}}}, "is not a regular expression that runs in linear time"),
+        ({"properties": {"a": {"const": "\ud800"}}}, "the schema cannot be read"),
+        ({"$schema": "http://json-schema.org/draft-03/schema#"}, "is no draft from 4 to 2020-12"),
+        ({"$schema": 7}, "is no draft from 4 to 2020-12"),
+    ],
+)
+def test_a_schema_of_no_use_is_the_callers_error(parameters: Any, reason: str) -> None:
+    """A wrong schema raises ToolSchemaError (class `request`) that names the tool and says what is wrong."""
+    tools = toolset(parameters)
+    for _ in range(2):  # the second time comes from memory
+        with pytest.raises(ToolSchemaError) as caught:
+            tools.errors("t", {})
+        assert reason in str(caught.value)
+        assert str(caught.value).startswith("tool t: ")
+        assert (caught.value.tool, caught.value.error_class) == ("t", "request")
+
+
+def test_one_wrong_schema_leaves_the_other_tools_usable() -> None:
+    """Calls of the other tools are judged as ever; `problems` names every unusable tool, once each."""
+    tools = ToolSet.of(
+        [
+            tool({"type": "objekt"}, "broken"),
+            tool(WEATHER, "weather"),
+            {"type": "function"},
+            {"type": "openrouter:web_search"},
+            tool({}, "twice"),
+            tool({}, "twice"),
+        ]
+    )
+    assert tools.errors("weather", {"city": "Paris"}) is None
+    assert [problem.tool for problem in tools.problems] == ["#2", "broken", "twice"]
+    assert tools.names == ("broken", "weather", "twice")
+    assert "weather" in tools
+    assert "openrouter:web_search" not in tools
+
+
+@pytest.mark.parametrize("tools", [[{1, 2}], [float], [tool({"x": object()})]])
+def test_tools_that_are_not_json_are_refused(tools: Any) -> None:
+    """What could not even be sent raises ToolSchemaError."""
+    with pytest.raises(ToolSchemaError, match="not JSON"):
+        ToolSet.of(tools)
+
+
+@pytest.mark.parametrize(
+    ("declared", "tuple_items_checked"),
+    [
+        (None, False),
+        ("https://json-schema.org/draft/2020-12/schema", False),
+        ("http://json-schema.org/draft-07/schema#", True),
+        ("http://json-schema.org/draft-07/schema", True),
+        ("http://json-schema.org/draft-04/schema#", True),
+    ],
+)
+def test_the_declared_draft_decides(declared: str | None, tuple_items_checked: bool) -> None:
+    """`$schema` is obeyed, else 2020-12: there `additionalItems` is no keyword, in draft 7 it is."""
+    parameters: dict[str, Any] = {"properties": {"a": {"items": [{"type": "integer"}], "additionalItems": False}}}
+    if declared is not None:
+        parameters["$schema"] = declared
+    tools = toolset(parameters)
+    if not tuple_items_checked:  # an array of schemas under `items` is no schema any more
+        assert "not a JSON Schema" in str(tools.problems[0])
+    else:
+        assert tools.errors("t", {"a": [1]}) is None
+        assert tools.errors("t", {"a": [1, 2]}) is not None
+
+
+@pytest.mark.parametrize("declared", [None, "http://json-schema.org/draft-07/schema#"])
+def test_format_is_a_comment_in_every_draft(declared: str | None) -> None:
+    """No draft makes `format` refuse a call: no provider enforces it, and libraries disagree."""
+    parameters: dict[str, Any] = {"properties": {"day": {"type": "string", "format": "date"}}}
+    if declared:
+        parameters["$schema"] = declared
+    assert toolset(parameters).errors("t", {"day": "tomorrow"}) is None
+
+
+def test_the_same_tools_are_compiled_once() -> None:
+    """Equal content gives the same set; changing the caller's object afterwards changes nothing here."""
+    mine = [tool({"type": "object", "required": ["a"]})]
+    first = ToolSet.of(mine)
+    assert ToolSet.of(json.loads(json.dumps(mine))) is first
+    assert ToolSet.of(first) is first
+    assert first.validator("t") is first.validator("t")
+    mine[0]["function"]["parameters"]["required"].append("b")
+    assert first.required("t") == ("a",)
+    assert ToolSet.of(mine).required("t") == ("a", "b")
+
+
+def test_the_cache_is_bounded() -> None:
+    """The least recently used set goes first; a caller with endless tool sets does not fill the memory."""
+    first = ToolSet.of([tool({}, "first")])
+    for index in range(CACHED_SETS):
+        ToolSet.of([tool({}, f"t{index}")])
+    assert ToolSet.of([tool({}, "first")]) is not first
+
+
+@pytest.fixture
+def web() -> Iterator[tuple[str, list[str]]]:
+    """A schema server on this machine, with what was asked of it."""
+    asked: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", asked
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"$ref": "BASE/root"}',
+        '{"properties": {"a": {"$ref": "BASE/deep"}}}',
+        '{"$id": "BASE/id", "properties": {"a": {"$ref": "other"}}}',
+        '{"$schema": "BASE/meta"}',
+        '{"properties": {"a": {"$dynamicRef": "BASE/dynamic"}}}',
+    ],
+)
+def test_no_schema_makes_a_request(web: tuple[str, list[str]], text: str) -> None:
+    """A reference to elsewhere is refused, never fetched: a tool's schema must not reach into a network."""
+    base, asked = web
+    tools = toolset(json.loads(text.replace("BASE", base)))
+    with pytest.raises(ToolSchemaError):
+        tools.errors("t", {"a": 1})
+    assert asked == []
+
+
+def _doubling(levels: int) -> dict[str, Any]:
+    definitions: dict[str, Any] = {"d0": {"type": "object"}}
+    for level in range(1, levels + 1):
+        definitions[f"d{level}"] = {"allOf": [{"$ref": f"#/$defs/d{level - 1}"}] * 2}
+    return {"$defs": definitions, "$ref": f"#/$defs/d{levels}"}
+
+
+def _nested(levels: int, key: str = "left") -> dict[str, Any]:
+    value: dict[str, Any] = {"op": "div", key: 1}
+    for _ in range(levels):
+        value = {key: value, "op": "mul"}
+    return value
+
+
+@pytest.mark.parametrize(
+    ("parameters", "arguments"),
+    [
+        ({"properties": {"a": {"pattern": "^(a+)+$"}}}, {"a": "a" * 50_000 + "!"}),
+        ({"properties": {"a": {"pattern": "^(a|a)*$"}}}, {"a": "a" * 50_000 + "!"}),
+        ({"properties": {"a": {"uniqueItems": True}}}, {"a": [{"k": index % 19_999} for index in range(20_000)]}),
+        (EXPRESSION, {"e": _nested(60)}),
+        (json.loads(json.dumps(EXPRESSION).replace("anyOf", "oneOf")), {"e": _nested(60)}),
+        ({"properties": {"a": {"$ref": "#"}}, "required": ["b"]}, {"a": _nested(100_000, "a")}),
+        ({"properties": {"a": {"allOf": [{"$ref": "#"}, {"$ref": "#"}]}}, "type": "object"}, _nested(90, "a")),
+    ],
+)
+def test_no_value_makes_checking_slow_or_crash(parameters: Any, arguments: Any) -> None:
+    """Patterns, recursion, depth and size: a hostile value is refused within a second."""
+    begin = time.perf_counter()
+    assert toolset(parameters).errors("t", arguments) is not None
+    assert time.perf_counter() - begin < 1
+
+
+def test_references_that_multiply_are_refused() -> None:
+    """A schema that doubles at each of 60 references is the caller's error; at 10 it is used."""
+    assert toolset(_doubling(10)).errors("t", {}) is None
+    with pytest.raises(ToolSchemaError, match="references multiply"):
+        toolset(_doubling(60)).errors("t", {})
+
+
+def test_a_deeply_nested_schema_is_an_error_not_a_crash() -> None:
+    """Nesting beyond what the readers can follow raises ToolSchemaError."""
+    schema: dict[str, Any] = {}
+    for _ in range(700):
+        schema = {"not": schema}
+    with pytest.raises(ToolSchemaError):
+        toolset(schema).errors("t", {})
+
+
+@pytest.mark.parametrize("arguments", [{"city": "\ud800"}, {"\ud800": 1, "city": "x"}, {"city": "x", "unit": "\udfff"}])
+def test_half_a_surrogate_pair_is_never_valid_by_accident(arguments: Any) -> None:
+    """A lone surrogate in a key or in a checked string is an error, not an exception."""
+    schema = {**WEATHER, "properties": {**WEATHER["properties"], "city": {"pattern": "."}}}  # type: ignore[dict-item]
+    assert toolset(schema).errors("t", arguments) is not None
+
+
+def test_threads_share_a_set() -> None:
+    """Many threads may compile and use one set at once."""
+    tools = ToolSet.of([tool({**WEATHER, "title": f"{index}"}, f"t{index}") for index in range(20)])
+    wrong: list[str] = []
+
+    def use() -> None:
+        wrong.extend(name for name in tools.names if tools.errors(name, {"city": "x"}) or not tools.errors(name, {}))
+
+    threads = [threading.Thread(target=use) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+# The second opinion: `jsonschema`. Every difference found is listed with the reading chosen here.
+
+ECMA = "patterns are ECMA-262 (JSON Schema core 6.4), `jsonschema` runs them as Python's"
+DECIMAL = "multipleOf counts in decimal, as written; `jsonschema` divides binary floats"
+EXACT = "multipleOf is exact; `jsonschema` loses digits beyond a double's 53 bits"
+UNICODE = "a pattern that Python cannot run has a verdict here; `jsonschema` raises"
+SELF = "a `$ref` that leads only back to itself adds nothing; `jsonschema` recurses until Python stops it"
+IDENTIFIER = "a root `$id` with a fragment or blanks is ignored; `jsonschema` resolves against it where it can"
+DIFFERENCES: list[tuple[dict[str, Any], Any, bool, bool | None, str]] = [
+    # (schema of the argument, value, valid here, valid in jsonschema (None: it raises), why)
+    ({"pattern": r"^\d+$"}, "\u0661", False, True, ECMA),
+    ({"pattern": r"^\d+$"}, "1\n", False, True, ECMA),
+    ({"pattern": r"^[a-z]+$"}, "a\n", False, True, ECMA),
+    ({"pattern": r"^\w+$"}, "\u00e9", False, True, ECMA),
+    ({"pattern": r"\W"}, "\u00e9", True, False, ECMA),
+    ({"pattern": r"\D"}, "\u0661", True, False, ECMA),
+    ({"pattern": r"^\s$"}, "\ufeff", True, False, ECMA),
+    ({"pattern": r"^\s$"}, "\x1c", False, True, ECMA),
+    ({"pattern": r"^\s$"}, "\x85", False, True, ECMA),
+    ({"pattern": r"\B"}, "", True, False, ECMA),
+    ({"pattern": r"^\p{L}+$"}, "\u00e9", True, None, UNICODE),
+    ({"pattern": r"\cM"}, "\r", True, None, UNICODE),
+    ({"pattern": r"(?<n>a)"}, "a", True, None, UNICODE),
+    ({"patternProperties": {r"^\d+$": False}}, {"\u0661": 1}, True, False, ECMA),
+    ({"multipleOf": 0.01}, 0.07, True, False, DECIMAL),
+    ({"multipleOf": 0.01}, 19.99, True, False, DECIMAL),
+    ({"multipleOf": 0.1}, 0.3, True, False, DECIMAL),
+    ({"multipleOf": 1e-8}, 4.02, True, False, DECIMAL),
+    ({"multipleOf": 3}, 1e300, False, True, EXACT),
+    ({"multipleOf": 0.3}, 10**20, False, True, EXACT),
+    ({"$ref": "#/properties/v"}, 1, True, None, SELF),
+]
+
+
+def _oracle(parameters: Any) -> jsonschema.protocols.Validator:
+    cls = jsonschema.validators.validator_for(parameters, default=jsonschema.Draft202012Validator)
+    oracle: jsonschema.protocols.Validator = cls(parameters, registry=referencing.Registry())
+    return oracle
+
+
+@pytest.mark.parametrize(("schema", "value", "here", "there", "why"), DIFFERENCES)
+def test_each_known_difference_is_as_listed(schema: Any, value: Any, here: bool, there: bool | None, why: str) -> None:
+    """The table of differences from `jsonschema` is true on both sides."""
+    parameters = {"properties": {"v": schema}}
+    assert (toolset(parameters).errors("t", {"v": value}) is None) is here, why
+    try:
+        theirs: bool | None = _oracle(parameters).is_valid({"v": value})
+    except Exception:  # noqa: BLE001 - re.error, RecursionError
+        theirs = None
+    assert theirs is there, why
+
+
+@pytest.mark.parametrize("identifier", ["#user", "any of these", "https://example.com/user#/$defs/name"])
+def test_an_odd_root_identifier_is_ignored(identifier: str) -> None:
+    """Moonshot takes such an `$id`; it names nothing inside one tool's schema."""
+    tools = toolset({"$id": identifier, "type": "object", "required": ["a"]})
+    assert tools.problems == ()
+    assert tools.errors("t", {}) is not None
+
+
+def _filled(rng: random.Random, schema: Any, root: Any, depth: int = 0) -> Any:
+    """A value that follows `schema` mostly, and breaks it now and then."""
+    if depth > 6 or not isinstance(schema, dict):
+        return rng.choice([None, True, 0, 1.5, "x", [], {}])
+    if isinstance(schema.get("$ref"), str) and rng.random() < 0.95:
+        return _filled(rng, _pointed(root, schema["$ref"]), root, depth + 1)
+    for key in ("anyOf", "oneOf", "allOf"):
+        if schema.get(key):
+            return _filled(rng, rng.choice(schema[key]), root, depth + 1)
+    if schema.get("enum"):
+        return rng.choice(schema["enum"])
+    if "const" in schema:
+        return schema["const"]
+    kinds = ["string", "integer", "number", "object", "array", "null", "boolean"]
+    kind = schema.get("type") or ("object" if "properties" in schema else rng.choice(kinds))
+    kind = rng.choice(kind) if isinstance(kind, list) else rng.choice(kinds) if rng.random() < 0.08 else kind
+    low, high = schema.get("minimum", 0), schema.get("maximum", 5)
+    scalars: dict[str, list[Any]] = {
+        "string": ["", "a", "abc" * 7, "2020-01-01", "\u00e9", "\U0001f600"],
+        "integer": [0, 1, -1, low, high, 10**20, 2.0],
+        "number": [0, 1.5, -1, low, high, 3],
+        "boolean": [True, False, 0, 1],
+        "null": [None],
+    }
+    if kind in scalars:
+        return rng.choice(scalars[kind])
+    if kind == "array":
+        return [_filled(rng, schema.get("items", {}), root, depth + 1) for _ in range(rng.randint(0, 4))]
+    wanted = {
+        name: _filled(rng, child, root, depth + 1)
+        for name, child in (schema.get("properties") or {}).items()
+        if rng.random() < (0.95 if name in schema.get("required", ()) else 0.6)
+    }
+    return wanted | ({"zz": 1} if rng.random() < 0.15 else {})
+
+
+@pytest.mark.skipif(not SCHEMAS.exists(), reason="shared data is absent")
+def test_moonshots_schemas_get_the_same_verdicts_from_both_libraries() -> None:
+    """All of Moonshot's public tool schemas compile, and 40 values each are judged as `jsonschema` judges them."""
+    rng = random.Random(20261123)
+    compared = 0
+    for path in sorted(SCHEMAS.glob("*/valid.jsonl")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            parameters = json.loads(line)
+            tools, oracle = toolset(parameters), _oracle(parameters)
+            assert tools.problems == (), line
+            for _ in range(40):
+                value = _filled(rng, parameters, parameters)
+                value = value if isinstance(value, dict) else {"v": value}
+                assert (tools.errors("t", value) is None) == oracle.is_valid(value), (line, value)
+                compared += 1
+    assert compared >= 8_000
+
+
+_KEYWORDS: list[Callable[[random.Random, int], dict[str, Any]]] = [
+    lambda rng, _: {"type": rng.choice(["string", "integer", "number", "boolean", "null", "array", "object"])},
+    lambda rng, _: {"type": rng.sample(["string", "integer", "null", "array"], 2)},
+    lambda rng, _: {"const": rng.choice([1, 1.0, True, False, 0, None, "a", [1], [True], {"a": 1}, 10**20])},
+    lambda rng, _: {"enum": rng.choice([[1, "a"], [True], [0, None], [[1, True]], [{"a": 0}]])},
+    lambda rng, _: {rng.choice(["minimum", "maximum"]): rng.choice([0, 1.5, 10**20])},
+    lambda rng, _: {rng.choice(["exclusiveMinimum", "exclusiveMaximum"]): rng.choice([0, 1.5, 10**20])},
+    lambda rng, _: {"multipleOf": rng.choice([1, 2, 5])},
+    lambda rng, _: {rng.choice(["minLength", "maxLength", "minItems", "maxItems"]): rng.choice([0, 1, 2])},
+    lambda rng, _: {rng.choice(["minProperties", "maxProperties"]): 1},
+    lambda rng, _: {"pattern": rng.choice(["^a", "a|b", "[0-9]", "^[^/]+"])},
+    lambda _, __: {"uniqueItems": True},
+    lambda rng, depth: {rng.choice(["items", "contains", "not", "propertyNames"]): _schema(rng, depth)},
+    lambda rng, depth: {"contains": _schema(rng, depth), "minContains": rng.choice([0, 1, 2])},
+    lambda rng, depth: {"prefixItems": [_schema(rng, depth)]},
+    lambda rng, depth: {"properties": {"a": _schema(rng, depth), "b": _schema(rng, depth)}},
+    lambda rng, depth: {"patternProperties": {rng.choice(["^a", "b"]): _schema(rng, depth)}},
+    lambda rng, depth: {"additionalProperties": rng.choice([False, _schema(rng, depth)])},
+    lambda rng, depth: {rng.choice(["anyOf", "oneOf", "allOf"]): [_schema(rng, depth), _schema(rng, depth)]},
+    lambda rng, depth: {"if": _schema(rng, depth), "then": _schema(rng, depth), "else": _schema(rng, depth)},
+    lambda _, __: {"required": ["a"]},
+    lambda _, __: {"dependentRequired": {"a": ["b"]}},
+    lambda _, __: {"unevaluatedProperties": False},
+    lambda _, __: {"$ref": "#/$defs/d"},
+    lambda rng, _: {"format": rng.choice(["date", "email", "ipv4"])},
+]
+
+
+def _schema(rng: random.Random, depth: int = 0) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for _ in range(rng.randint(0, 3) if depth < 4 else 0):
+        made |= rng.choice(_KEYWORDS)(rng, depth + 1)
+    return made
+
+
+def _value(rng: random.Random, depth: int = 0) -> Any:
+    kind = rng.randint(0, 9 if depth < 3 else 6)
+    if kind > 7:
+        return {rng.choice(["a", "b", "zz", "ab"]): _value(rng, depth + 1) for _ in range(rng.randint(0, 3))}
+    if kind == 7:
+        return [_value(rng, depth + 1) for _ in range(rng.randint(0, 3))]
+    scalars = [None, True, False, 0, 1, 1.0, -1, 2, 1.5, 10**20, 1e20, 2**53 + 1, "", "a", "ab", "\u00e9", "e\u0301"]
+    return rng.choice(scalars)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_generated_schemas_get_the_same_verdicts_from_both_libraries(seed: int) -> None:
+    """On schemas of every keyword, away from the listed differences, both libraries agree on every value."""
+    rng = random.Random(seed)
+    for _ in range(60):
+        parameters = {**_schema(rng), "$defs": {"d": {"type": rng.choice(["object", "string"]), "maxLength": 2}}}
+        tools, oracle = toolset(parameters), _oracle(parameters)
+        assert tools.problems == (), parameters
+        for _ in range(25):
+            value = {"a": _value(rng), "b": _value(rng)} if rng.random() < 0.5 else {"zz": _value(rng)}
+            assert (tools.errors("t", value) is None) == oracle.is_valid(value), (parameters, value)
