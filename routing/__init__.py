@@ -1,3 +1,86 @@
-"""Route Kimi requests to the cheapest endpoint that works today."""
+"""Route Kimi requests to the cheapest endpoint that works today.
+
+    from routing import Router
+
+    with Router.load() as router:
+        reply = router.complete("What is the weather in Paris?", tools=tools, user="123")
+        reply.text, reply.tool_calls, reply.endpoint, reply.cost_usd, reply.attempts
+
+Everything public is here and comes on first use: importing the package loads no HTTP library.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .choose import Candidate, LeftOut, Route
+    from .errors import (
+        AccountError,
+        AllAttemptsFailed,
+        BadAnswer,
+        CatalogError,
+        ConfigError,
+        EndpointUnavailable,
+        EvidenceError,
+        ExchangeError,
+        FlagsError,
+        KeyMissing,
+        NoRoute,
+        ProviderFailure,
+        RequestRejected,
+        RoutingError,
+    )
+    from .flags import Flags
+    from .router import Router, RouterStatus
+    from .types import Attempt, Reply, RequestOptions, ToolCall, Usage
 
 __version__ = "0.1.0"
+DISTRIBUTION = "pytest-kimiprobe"
+"""Tells this package from another one of the same import name (see `kimiprobe doctor`)."""
+
+__all__ = [
+    "DISTRIBUTION",
+    "AccountError",
+    "AllAttemptsFailed",
+    "Attempt",
+    "BadAnswer",
+    "Candidate",
+    "CatalogError",
+    "ConfigError",
+    "EndpointUnavailable",
+    "EvidenceError",
+    "ExchangeError",
+    "Flags",
+    "FlagsError",
+    "KeyMissing",
+    "LeftOut",
+    "NoRoute",
+    "ProviderFailure",
+    "Reply",
+    "RequestOptions",
+    "RequestRejected",
+    "Route",
+    "Router",
+    "RouterStatus",
+    "RoutingError",
+    "ToolCall",
+    "Usage",
+    "__version__",
+]
+
+_ROOMS = ("types", "errors", "choose", "flags", "router")  # the lightest first
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        for room in _ROOMS:
+            module = importlib.import_module(f".{room}", __name__)
+            if hasattr(module, name):
+                return getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

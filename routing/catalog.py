@@ -94,6 +94,8 @@ class Endpoint:
     capabilities: frozenset[str]
     prices: tuple[Price, ...] = ()
     retired_on: date | None = None
+    tool_choices: frozenset[str] = frozenset(("auto", "none", "required", "named"))
+    """Values of `tool_choice` that it accepts; `named` is a certain function."""
 
     def price_at(self, day: date) -> Price | None:
         """The price that holds on `day`; None where none is known (an unknown price is the dearest, never zero)."""
@@ -137,6 +139,19 @@ class Catalog:
         self.model(name)
         return tuple(endpoint for endpoint in self.endpoints.values() if endpoint.model == name)
 
+    def dearest_at(self, day: date) -> Price:
+        """A price made of the highest figures known on `day`: what an unknown price is taken for."""
+        known = [price for endpoint in self.endpoints.values() if (price := endpoint.price_at(day))]
+        zero = Decimal(0)
+        return Price(
+            since=day,
+            input=max((price.input for price in known), default=zero),
+            cached_input=max((price.cached_input for price in known), default=zero),
+            output=max((price.output for price in known), default=zero),
+            origin="dearest",
+            checked=day,
+        )
+
     def with_base_urls(self, environment: Mapping[str, str]) -> Catalog:
         """The same catalogue with `KIMIPROBE_BASE_URL_<PROVIDER>` applied. Raises CatalogError for a foreign host."""
         changed = dict(self.providers)
@@ -171,7 +186,7 @@ def _read(path: Path) -> Catalog:
 
 
 def _parse(data: bytes, *, where: str) -> Catalog:
-    document = load_checked(data, "catalog.schema.json", where=where, error=CatalogError)
+    document = load_checked(data, "catalog.schema.json", where=where, error=CatalogError).data
     providers = {name: _provider(name, row, where) for name, row in document["providers"].items()}
     models = {
         name: Model(name, row["title"], row["family"], row["reference"]) for name, row in document["models"].items()
@@ -246,6 +261,7 @@ def _endpoints(
             capabilities=frozenset(row.get("capabilities", ("tools", "stream"))),
             prices=tuple(_price(price) for price in row.get("prices", ())),
             retired_on=date.fromisoformat(retired_on) if retired_on else None,
+            tool_choices=frozenset(row.get("tool_choices", ("auto", "none", "required", "named"))),
         )
     return endpoints
 

@@ -19,7 +19,7 @@ def load_checked(
     error: type[ConfigError],
     package: str = __package__,
     require_end: bool = False,
-) -> Any:
+) -> strict_yaml.Document:
     """Parse `data` and check it against the schema file `schema` of `package`.
 
     Raises `error` with `file:line:column: path: what is wrong`; the first violation is told.
@@ -29,7 +29,7 @@ def load_checked(
         path = list(violation.instance_path)
         dotted = ".".join(map(str, path)) or "the file"
         raise error(f"{dotted}: {violation.message}", where=document.at(path))
-    return document.data
+    return document
 
 
 @functools.cache

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypedDict
 
 JsonObject: TypeAlias = dict[str, Any]
 Message: TypeAlias = Mapping[str, Any]
@@ -21,6 +21,25 @@ Mode: TypeAlias = Literal["plain", "stream"]
 ErrorClass: TypeAlias = Literal["request", "account", "selection", "provider", "answer"]
 Status: TypeAlias = Literal["works", "needs_rescue", "degraded", "broken", "down", "retired", "unsupported", "unknown"]
 CostOrigin: TypeAlias = Literal["reported", "catalog", "unknown"]
+
+
+class RequestOptions(TypedDict, total=False):
+    """What `Router.complete`, `acomplete` and `route` take beside the messages, in OpenAI's names.
+
+    `user` and `groups` decide which flags let the request in; `timeout` is seconds in all, over every attempt (120);
+    `max_cost_usd` is an upper bound over every attempt; `model` is the family's own name (flags.yaml's default_model).
+    """
+
+    tools: Sequence[Tool]
+    model: str | None
+    user: str | None
+    groups: Sequence[str]
+    timeout: float
+    max_cost_usd: float | Decimal | None
+    tool_choice: ToolChoice | None
+    parallel_tool_calls: bool | None
+    max_tokens: int | None
+    temperature: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,200 @@
+"""One request on its way along a route: attempt, verify, fall back, account, inside one deadline and one budget."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Literal, Protocol
+
+from .catalog import Catalog, Endpoint, Price
+from .choose import Route
+from .errors import AllAttemptsFailed, KeyMissing
+from .exchange import Exchange, Target, exchange
+from .reasons import error_class_of
+from .transport import Transport
+from .types import Answer, Attempt, ChatRequest, Message, Reply, Tool, ToolChoice, Usage
+from .verify import Checked, check, check_generation
+
+_LEAKS = frozenset({"leaked_call"})
+"""Retried once on the same endpoint: a bare retry has cured most leaks (docs/failures.md)."""
+_BYTES_PER_TOKEN = 3
+"""For upper bounds: tokenizers make no more than one token of three bytes of JSON text."""
+_LEAST_TOKENS = 256
+"""An answer that may not even have these is not worth asking for."""
+_DEFAULT_TOKENS = 4096
+"""Set as max_tokens where a budget is given and the caller set none: without it no upper bound exists."""
+_MIN_ATTEMPT_S = 0.05
+
+
+class Ask(Protocol):
+    """The caller's options (`routing.types.RequestOptions` with defaults)."""
+
+    @property
+    def tools(self) -> Sequence[Tool]: ...
+    @property
+    def timeout(self) -> float: ...
+    @property
+    def max_cost_usd(self) -> float | Decimal | None: ...
+    @property
+    def tool_choice(self) -> ToolChoice | None: ...
+    @property
+    def parallel_tool_calls(self) -> bool | None: ...
+    @property
+    def max_tokens(self) -> int | None: ...
+    @property
+    def temperature(self) -> float | None: ...
+
+
+class Delivery:
+    """Run once; holds the attempts made so far."""
+
+    def __init__(
+        self, transport: Transport, catalog: Catalog, messages: Sequence[Message], ask: Ask, route: Route
+    ) -> None:
+        self._transport = transport
+        self._catalog = catalog
+        self._ask = ask
+        self._route = route
+        self._request = ChatRequest(
+            messages, tuple(ask.tools), ask.tool_choice, ask.parallel_tool_calls, ask.max_tokens, ask.temperature
+        )
+        self._deadline = time.monotonic() + ask.timeout
+        self._budget = None if ask.max_cost_usd is None else Decimal(str(ask.max_cost_usd))
+        self._attempts: list[Attempt] = []
+
+    async def run(self) -> Reply:
+        """The first deliverable answer. Raises AllAttemptsFailed."""
+        places = [self._catalog.endpoint(candidate.endpoint) for candidate in self._route.candidates]
+        for position, endpoint in enumerate(places):
+            last = position == len(places) - 1
+            reply = await self._try(endpoint, last=last)
+            if reply is None and self._attempts[-1].reason in _LEAKS:
+                reply = await self._try(endpoint, last=last)
+            if reply is not None:
+                return reply
+        raise AllAttemptsFailed(self._story(), tuple(self._attempts))
+
+    async def _try(self, endpoint: Endpoint, *, last: bool) -> Reply | None:
+        provider = self._catalog.provider_of(endpoint)
+        left = self._deadline - time.monotonic()
+        # While another endpoint is left, half of the remaining time is kept for it.
+        share = left if last else left / 2
+        if share < _MIN_ATTEMPT_S:
+            self._skip(endpoint, "timeout", "the time was used up by earlier attempts")
+            return None
+        try:
+            target = Target(endpoint, provider, provider.key())
+        except KeyMissing as error:
+            self._skip(endpoint, "no_key", str(error))
+            return None
+        request = self._affordable(endpoint)
+        if request is None:
+            self._skip(endpoint, "budget", "it could cost more than what is left of max_cost_usd")
+            return None
+        done = await exchange(self._transport, target, request, timeout_s=share)
+        self._settle(done, endpoint, request)
+        return self._judged(done, endpoint, last=last)
+
+    def _judged(self, done: Exchange, endpoint: Endpoint, *, last: bool) -> Reply | None:
+        answer, checked = done.answer or Answer(), self._checked(done)
+        if checked is None:
+            error = done.error
+            self._record(done, endpoint, "failed", error.reason if error else "", error.detail if error else "")
+            return None
+        # A message that lost one of its calls is worth another endpoint, while there is one.
+        partial = last and checked.reason == "dropped_call" and bool(checked.tool_calls)
+        if checked.outcome == "failed" and not partial:
+            self._record(done, endpoint, "failed", checked.reason, checked.detail)
+            return None
+        self._record(done, endpoint, "ok" if checked.outcome == "ok" else "rescued", checked.reason, checked.detail)
+        return self._reply(done, answer, checked)
+
+    def _checked(self, done: Exchange) -> Checked | None:
+        """The judgement of what came back; None where there is nothing to judge."""
+        if done.answer is not None:
+            return check(done.answer, self._ask.tools, last_user=_last_user(self._request.messages))
+        if done.error is not None and done.error.failed_generation is not None:
+            return check_generation(done.error.failed_generation, self._ask.tools)
+        return None
+
+    def _reply(self, done: Exchange, answer: Answer, checked: Checked) -> Reply:
+        return Reply(
+            text=checked.text,
+            tool_calls=checked.tool_calls,
+            endpoint=done.endpoint,
+            rescued=checked.outcome != "ok",
+            cost_usd=sum((attempt.cost_usd for attempt in self._attempts), Decimal(0)),
+            attempts=tuple(self._attempts),
+            finish_reason="tool_calls" if checked.tool_calls else answer.finish_reason,
+            reasoning=answer.reasoning,
+            usage=answer.usage,
+            upstream=answer.upstream,
+            notes=(*answer.notes, *(f"dropped {call}" for call in checked.dropped)),
+        )
+
+    def _record(
+        self, done: Exchange, endpoint: Endpoint, outcome: Literal["ok", "rescued", "failed"], reason: str, detail: str
+    ) -> None:
+        usage = done.answer.usage if done.answer else None
+        attempt = Attempt(
+            endpoint=endpoint.id,
+            outcome=outcome,
+            reason=reason,
+            error_class=error_class_of(reason),
+            detail=detail,
+            elapsed_ms=done.total_ms,
+            cost_usd=done.cost_usd or Decimal(0),
+            cost_origin=done.cost_origin,
+            usage=usage,
+        )
+        self._attempts.append(attempt)
+
+    def _settle(self, done: Exchange, endpoint: Endpoint, request: ChatRequest) -> None:
+        """Take what the attempt cost from the budget; where nobody says, what it may have cost at most."""
+        if self._budget is not None:
+            self._budget -= done.cost_usd if done.cost_usd is not None else self._bound(endpoint, request)
+
+    def _skip(self, endpoint: Endpoint, reason: str, detail: str) -> None:
+        self._attempts.append(
+            Attempt(endpoint.id, "failed", reason, error_class_of(reason), detail, 0.0, Decimal(0), "catalog")
+        )
+
+    def _affordable(self, endpoint: Endpoint) -> ChatRequest | None:
+        """The request with `max_tokens` such that it cannot cost more than what is left; None where none fits."""
+        if self._budget is None:
+            return self._request
+        price = self._price(endpoint)
+        wanted = self._request.max_tokens or _DEFAULT_TOKENS
+        per_token = price.cost(Usage(0, 1))
+        left = self._budget - self._bound(endpoint, replace(self._request, max_tokens=0))
+        affordable = int(left / per_token) if per_token else wanted
+        if affordable < min(wanted, _LEAST_TOKENS):
+            return None
+        return replace(self._request, max_tokens=min(wanted, affordable))
+
+    def _bound(self, endpoint: Endpoint, request: ChatRequest) -> Decimal:
+        size = len(json.dumps([*map(dict, request.messages), *map(dict, request.tools)], default=str).encode())
+        return self._price(endpoint).cost(Usage(size // _BYTES_PER_TOKEN + 1, request.max_tokens or 0))
+
+    def _price(self, endpoint: Endpoint) -> Price:
+        """An unknown price is the dearest, never zero."""
+        today = datetime.now(UTC).date()
+        return endpoint.price_at(today) or self._catalog.dearest_at(today)
+
+    def _story(self) -> str:
+        lines = [f"no endpoint of {len(self._route.candidates)} gave an answer that may be delivered"]
+        lines += [f"  {a.endpoint}: {a.reason}{f' ({a.detail})' if a.detail else ''}" for a in self._attempts]
+        return "\n".join(lines)
+
+
+def _last_user(messages: Sequence[Message]) -> str | None:
+    """The newest user message's text: rescue must not take an example that was asked for as a call."""
+    for message in reversed(messages):
+        if message.get("role") == "user":
+            content = message.get("content")
+            return content if isinstance(content, str) else None
+    return None

@@ -1,0 +1,175 @@
+"""The loop: choose, attempt, verify, rescue, fall back, account."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from types import TracebackType
+from typing import Self, Unpack
+
+from . import catalog as _catalog
+from .catalog import Catalog
+from .choose import Facts, Needs, Route, choose, has_image, prompt_tokens_of
+from .delivery import Delivery
+from .errors import NoRoute
+from .evidence_source import EvidenceSource, EvidenceStatus, evidence_source
+from .flags import Flags, FlagsSource, FlagsStatus, find_flags
+from .loop import LoopThread
+from .schema import ToolSet
+from .transport import Transport
+from .types import Message, Reply, RequestOptions, Tool, ToolChoice
+
+DEFAULT_TIMEOUT_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class RouterStatus:
+    """What a running router stands on."""
+
+    flags: FlagsStatus
+    evidence: EvidenceStatus
+    catalog: str
+
+
+class Router:
+    """Sends each request to the cheapest endpoint that works, and falls back when reality disagrees.
+
+    Make one with `Router.load()` and share it: it is safe to use from threads and from any event loop. Close it, or
+    use it as a context manager.
+    """
+
+    def __init__(self, flags: FlagsSource, evidence: str | Path | None, catalog: Catalog) -> None:
+        self._flags = flags
+        self._catalog = catalog
+        self._loop = LoopThread("kimiprobe-router")
+        self._transport: Transport | None = None
+        self._evidence: EvidenceSource = evidence_source(evidence, self._loop, self._clients)
+
+    @classmethod
+    def load(
+        cls, flags: str | Path | None = None, *, evidence: str | Path | None = None, catalog: str | Path | None = None
+    ) -> Router:
+        """Load flags (argument, `KIMIPROBE_FLAGS`, found upwards, packaged bootstrap), evidence and catalogue.
+
+        `evidence`: path or https URL; else `KIMIPROBE_EVIDENCE`; else `results/latest.json` beside the flags file.
+        Raises FlagsError where an explicit flags path is missing or wrong, CatalogError for a wrong catalogue.
+        """
+        path = Path(flags) if flags is not None else find_flags()
+        source = FlagsSource(path)
+        place = evidence if evidence is not None else os.environ.get("KIMIPROBE_EVIDENCE") or None
+        if place is None and path is not None:
+            place = path.parent / "results" / "latest.json"
+        return cls(source, place, _catalog.load(Path(catalog) if catalog is not None else None))
+
+    @property
+    def flags(self) -> Flags:
+        """The flags as they are now; a broken file on disk never changes them."""
+        return self._flags.current()
+
+    def status(self) -> RouterStatus:
+        """Which flags and evidence are in force, and what is wrong with newer ones."""
+        self._flags.current()
+        self._evidence.current()
+        return RouterStatus(self._flags.status(), self._evidence.status(), self._catalog.origin)
+
+    def route(self, messages: str | Sequence[Message] = (), **options: Unpack[RequestOptions]) -> Route:
+        """Where such a request would go, and why; nothing is sent.
+
+        Takes what `complete` takes. Raises CatalogError for an unknown model.
+        """
+        return self._route(_as_messages(messages), _Ask(**options))
+
+    def tool_calling_available(
+        self, provider: str, *, model: str | None = None, user: str | None = None, groups: Sequence[str] = ()
+    ) -> bool:
+        """Whether a trusted endpoint of this provider would serve a tool-calling request of this user now."""
+        route = self.route(tools=_ANY_TOOL, model=model, user=user, groups=groups)
+        return any(
+            candidate.trusted and self._catalog.endpoint(candidate.endpoint).provider == provider
+            for candidate in route.candidates
+        )
+
+    def complete(self, messages: str | Sequence[Message], **options: Unpack[RequestOptions]) -> Reply:
+        """Send a request and return the first answer that may be delivered.
+
+        `messages`: OpenAI messages, or a user's text; `options`: see `RequestOptions`. Raises NoRoute where no endpoint
+        fits, AllAttemptsFailed (with `.attempts`) where none delivered, ToolSchemaError for a tool without valid schema.
+        """
+        return self._submit(messages, options).result()
+
+    async def acomplete(self, messages: str | Sequence[Message], **options: Unpack[RequestOptions]) -> Reply:
+        """`complete` for async code. Cancelling it cancels the request."""
+        return await asyncio.wrap_future(self._submit(messages, options))
+
+    def close(self) -> None:
+        """End open requests and connections. Calling it again does nothing."""
+        if self._transport is not None:
+            self._loop.submit(self._transport.aclose()).result()
+            self._transport = None
+        self._loop.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _clients(self) -> Transport:
+        if self._transport is None:
+            self._transport = Transport()
+        return self._transport
+
+    def _route(self, messages: Sequence[Message], ask: _Ask) -> Route:
+        flags = self.flags
+        needs = Needs(
+            model=ask.model or flags.default_model,
+            fallback_models=tuple(flags.fallback_models),
+            tools=bool(ask.tools),
+            vision=has_image(messages),
+            tool_choice=ask.tool_choice if ask.tools else None,
+            user=ask.user,
+            groups=tuple(ask.groups),
+            prompt_tokens=prompt_tokens_of(messages, ask.tools),
+            max_tokens=ask.max_tokens,
+        )
+        return choose(needs, Facts(self._catalog, flags, self._evidence.current(), datetime.now(UTC)))
+
+    def _submit(self, messages: str | Sequence[Message], options: RequestOptions) -> Future[Reply]:
+        ask, turns = _Ask(**options), _as_messages(messages)
+        for problem in ToolSet.of(ask.tools).problems:
+            raise problem  # the caller's mistake, told before money is spent
+        route = self._route(turns, ask)
+        if not route.candidates:
+            raise NoRoute(str(route))
+        return self._loop.submit(Delivery(self._clients(), self._catalog, turns, ask, route).run())
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """`RequestOptions` with their defaults."""
+
+    tools: Sequence[Tool] = ()
+    model: str | None = None
+    user: str | None = None
+    groups: Sequence[str] = ()
+    timeout: float = DEFAULT_TIMEOUT_S
+    max_cost_usd: float | Decimal | None = None
+    tool_choice: ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+
+
+_ANY_TOOL: Sequence[Tool] = ({"type": "function", "function": {"name": "any"}},)
+
+
+def _as_messages(messages: str | Sequence[Message]) -> Sequence[Message]:
+    return [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)

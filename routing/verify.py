@@ -1,0 +1,200 @@
+"""Is this answer deliverable? What holds for any answer, whatever was asked; probes and production share it.
+
+An answer passes as it came (`ok`), passes after mending (`rescued`), or may not be delivered (`failed`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from . import rescue as _rescue
+from .reasons import REASONS
+from .schema import ToolSet
+from .strict_json import StrictJsonError, loads
+from .types import Answer, RawToolCall, Tool, ToolCall
+
+Outcome = Literal["ok", "rescued", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What may be delivered of an answer, and why.
+
+    `calls` counts the structured calls as received, `valid_calls` those that are right without mending; `k2vv_valid`
+    is the K2 Vendor Verifier's judgement of the same answer (its formula: every call names an offered tool, parses
+    and satisfies the schema), None unless the finish reason is `tool_calls`.
+    """
+
+    outcome: Outcome
+    reason: str
+    text: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    detail: str = ""
+    dropped: tuple[str, ...] = ()
+    calls: int = 0
+    valid_calls: int = 0
+    k2vv_valid: bool | None = None
+
+
+def check(answer: Answer, tools: Sequence[Tool], *, last_user: str | None = None) -> Checked:
+    """Judge one complete answer against the tools that were offered.
+
+    Raises ToolSchemaError where a tool of the caller's has no valid schema.
+    """
+    toolset = ToolSet.of(tools)
+    sound = [_sound(call, toolset) for call in answer.tool_calls]
+    calls = tuple(call for call in sound if isinstance(call, ToolCall))
+    checked = _decide(answer, tools, sound, calls, last_user)
+    return _counted(checked, answer, toolset, len(calls))
+
+
+def check_generation(generation: str, tools: Sequence[Tool]) -> Checked:
+    """Judge the text that a provider refused as its model's tool call (Groq's `failed_generation`)."""
+    rescued = _rescue.rescue(generation, tools)
+    if rescued.outcome == "rescued" and not rescued.dropped:
+        return Checked("rescued", "rescued_text", rescued.text, rescued.tool_calls, "from failed_generation")
+    return Checked("failed", "tool_use_failed", "")
+
+
+def _decide(
+    answer: Answer,
+    tools: Sequence[Tool],
+    sound: Sequence[ToolCall | _Flaw],
+    calls: tuple[ToolCall, ...],
+    last_user: str | None,
+) -> Checked:
+    if answer.finish_reason == "content_filter":
+        return _failed("content_filter", answer)
+    flaw = next((flaw for flaw in sound if isinstance(flaw, _Flaw)), None) or _same_ids(calls)
+    if flaw is None and not _suspicious(answer, tools):
+        return _as_it_came(answer, calls)
+    rescued = _rescue.rescue(
+        answer.text,
+        tools,
+        reasoning=answer.reasoning or None,
+        raw_tool_calls=answer.tool_calls or None,
+        finish_reason=answer.finish_reason,
+        last_user=last_user,
+    )
+    return _mended(answer, rescued, flaw)
+
+
+def _as_it_came(answer: Answer, calls: tuple[ToolCall, ...]) -> Checked:
+    if not calls and not answer.text.strip():
+        if answer.finish_reason == "length":
+            return _failed("length", answer)
+        return _failed("finish_without_calls" if answer.finish_reason == "tool_calls" else "empty_answer", answer)
+    if not calls and answer.finish_reason == "tool_calls":
+        return _failed("finish_without_calls", answer)
+    if calls and answer.finish_reason not in {"tool_calls", None}:
+        return Checked("rescued", "finish_reason_mismatch", answer.text, calls, f"finish reason {answer.finish_reason}")
+    return Checked("ok", "ok", answer.text, calls)
+
+
+def _mended(answer: Answer, rescued: _rescue.Rescue, flaw: _Flaw | None) -> Checked:
+    dropped = tuple(f"{drop.name}: {drop.reason}" for drop in rescued.dropped)
+    if rescued.outcome == "suspect":
+        first = rescued.dropped[0] if rescued.dropped else None
+        reason = first.reason if first else flaw.reason if flaw else _bare_reason(answer)
+        detail = first.detail if first else flaw.detail if flaw else ""
+        return Checked("failed", reason, rescued.text, (), detail, dropped)
+    if rescued.outcome == "clean_text":
+        if rescued.text.strip() == answer.text.strip():
+            return Checked("ok", "ok", answer.text)
+        return Checked("rescued", "markers_stripped", rescued.text)
+    if dropped:
+        return Checked("failed", "dropped_call", rescued.text, rescued.tool_calls, dropped[0], dropped)
+    if flaw is not None:
+        return Checked("rescued", "rescued_structure", rescued.text, rescued.tool_calls, flaw.detail or flaw.reason)
+    return Checked("rescued", _rescue_reason(answer, rescued), rescued.text, rescued.tool_calls, rescued.dialect or "")
+
+
+def _rescue_reason(answer: Answer, rescued: _rescue.Rescue) -> str:
+    if answer.tool_calls and len(rescued.tool_calls) == len(answer.tool_calls):
+        return "markers_stripped"  # the structured calls were sound; only their echo in the text went
+    return "rescued_text" if answer.text.strip() != rescued.text.strip() else "rescued_reasoning"
+
+
+def _bare_reason(answer: Answer) -> str:
+    if not answer.text.strip() and not answer.tool_calls:
+        return "finish_without_calls" if answer.finish_reason == "tool_calls" else "empty_answer"
+    return "leaked_call"
+
+
+@dataclass(frozen=True, slots=True)
+class _Flaw:
+    """Why a structured call is not right as it came."""
+
+    reason: str
+    detail: str = ""
+
+
+def _sound(call: RawToolCall, toolset: ToolSet) -> ToolCall | _Flaw:
+    """The call if nothing about it needs mending."""
+    if call.name is None or call.name not in toolset.names:
+        return _Flaw("unknown_tool")
+    if not isinstance(call.arguments, str):
+        return _Flaw("arguments_not_object", "arguments as a JSON value instead of a string")
+    try:
+        arguments = loads(call.arguments)
+    except StrictJsonError as error:
+        return _Flaw("arguments_not_json", str(error))
+    if not isinstance(arguments, dict):
+        return _Flaw("arguments_not_object", "arguments are not an object")
+    if error_text := toolset.errors(call.name, arguments):
+        return _Flaw("arguments_break_schema", error_text)
+    if not call.id:
+        return _Flaw("missing_call_id", "call without an id")
+    return ToolCall(call.id, call.name, arguments, call.arguments)
+
+
+def _same_ids(calls: tuple[ToolCall, ...]) -> _Flaw | None:
+    return (
+        _Flaw("duplicate_call_id", "two calls share an id") if len({call.id for call in calls}) < len(calls) else None
+    )
+
+
+def _suspicious(answer: Answer, tools: Sequence[Tool]) -> bool:
+    """Whether rescue must look at the text: it is the only judge of what a text hides, this only saves time."""
+    if any(mark in answer.text for mark in ("<|", "|>")):
+        return True
+    if not tools or answer.tool_calls:
+        return False
+    if not answer.text.strip():
+        return bool(answer.reasoning)
+    return any(mark in answer.text for mark in "{<(")
+
+
+def _failed(reason: str, answer: Answer) -> Checked:
+    return Checked("failed", reason, answer.text, detail=REASONS[reason].meaning)
+
+
+def _counted(checked: Checked, answer: Answer, toolset: ToolSet, valid: int) -> Checked:
+    k2vv = None
+    if answer.finish_reason == "tool_calls":
+        k2vv = bool(answer.tool_calls) and all(_k2vv_valid(call, toolset) for call in answer.tool_calls)
+    return Checked(
+        checked.outcome,
+        checked.reason,
+        checked.text,
+        checked.tool_calls,
+        checked.detail,
+        checked.dropped,
+        len(answer.tool_calls),
+        valid,
+        k2vv,
+    )
+
+
+def _k2vv_valid(call: RawToolCall, toolset: ToolSet) -> bool:
+    """The K2 Vendor Verifier's rule: offered name, arguments that `json.loads` takes, schema. Lenient where it is."""
+    if call.name is None or call.name not in toolset.names:
+        return False
+    try:
+        arguments = json.loads(call.arguments) if isinstance(call.arguments, str) else call.arguments
+    except (ValueError, RecursionError):
+        return False
+    return toolset.errors(call.name, arguments) is None
