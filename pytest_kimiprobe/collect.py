@@ -1,0 +1,129 @@
+"""pytest's nodes: case files and recordings are collected, each probe is an ordinary item."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from routing.errors import ConfigError
+
+from . import cases
+from .plan import ProbePlan, expand
+from .recordings import Row, read
+from .verdicts import ProbeResult
+
+if TYPE_CHECKING:
+    from .session import ProbeSession
+
+PACKAGED = "kimiprobe"
+"""First part of packaged cases' node ids: `kimiprobe/core.yaml::weather[...]`."""
+RECORDED = "replay"
+
+
+class ProbeFailed(Exception):
+    """A wrong answer, or none; shown as one line without traceback."""
+
+
+class Probe(pytest.Item):
+    """A probe of any source. `result` is set before the item runs; without one (`--setup-plan`) it does nothing."""
+
+    result: ProbeResult | None = None
+
+    def setup(self) -> None:
+        """Skips and errors end here: pytest shows ERROR where there was no answer, FAILED where it was wrong."""
+        result = self.result
+        if result is None:
+            return
+        if result.verdict in {"unsupported", "not_run"}:
+            pytest.skip(_words(result))
+        if result.verdict == "error":
+            raise ProbeFailed(_words(result))
+
+    def runtest(self) -> None:
+        """Fails for a wrong answer."""
+        if self.result is not None and self.result.verdict == "fail":
+            raise ProbeFailed(_words(self.result))
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """One line; the traceback would show only this file."""
+        if isinstance(excinfo.value, ProbeFailed):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        """Path and name, as reports show them."""
+        return self.path, None, self.name
+
+
+class CaseProbe(Probe):
+    """A case sent to an endpoint."""
+
+    plan: ProbePlan
+    skip_reason: str = ""
+    """Why it is not sent (a key is missing); empty where it is."""
+
+
+class RowProbe(Probe):
+    """A recorded exchange, judged again."""
+
+    row: Row
+
+
+class CaseFile(pytest.File):
+    """A YAML file of cases, packaged or a user's."""
+
+    probes: ProbeSession
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """Every case of the suite, with every endpoint."""
+        for case in _read_or_fail(lambda: cases.load(self.path)):
+            if not cases.in_suite(case, self.probes.suite):
+                continue
+            for plan in expand(case, self.probes.endpoints, self.probes.repeats):
+                item: CaseProbe = CaseProbe.from_parent(self, name=plan.name)
+                item.plan = plan
+                item.skip_reason = self.probes.missing_key(plan.endpoint)
+                item.add_marker("kimiprobe")
+                yield item
+
+
+class RecordingFile(pytest.File):
+    """A recording; each row is an item."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """Every row."""
+        for row in _read_or_fail(lambda: list(read(self.path))):
+            item: RowProbe = RowProbe.from_parent(self, name=row.id)
+            item.row = row
+            item.add_marker("kimiprobe")
+            yield item
+
+
+def packaged_path(argument: str) -> str:
+    """`kimiprobe/core.yaml::weather[...]` as the path of the packaged file; anything else as it is.
+
+    Raises UsageError for a packaged file that does not exist, listing those that do.
+    """
+    head, separator, rest = argument.partition("::")
+    folder, _, name = head.partition("/")
+    if folder != PACKAGED or not name or Path(head).exists():
+        return argument
+    if not (cases.FOLDER / name).is_file():
+        there = ", ".join(f"{PACKAGED}/{file.name}" for file in sorted(cases.FOLDER.glob("*.yaml")))
+        raise pytest.UsageError(f"no packaged case file {head!r}; there are: {there}")
+    return f"{cases.FOLDER / name}{separator}{rest}"
+
+
+def _read_or_fail(read_file: Any) -> Any:
+    try:
+        return read_file()
+    except ConfigError as error:
+        raise pytest.Collector.CollectError(str(error)) from None
+
+
+def _words(result: ProbeResult) -> str:
+    detail = f": {result.detail}" if result.detail else ""
+    return f"{result.endpoint}: {result.reason}{detail}"

@@ -1,0 +1,148 @@
+"""The options as one table: each is a command line option, an environment variable and an ini setting.
+
+Precedence: command line, environment (`KIMIPROBE_…`), ini (`kimiprobe_…`), default.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import pytest
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One row: `read` turns text into the value and raises ValueError with a sentence."""
+
+    name: str
+    default: str
+    help: str
+    metavar: str = ""
+    read: Callable[[str], Any] = str
+    many: bool = False
+    pair: bool = False
+    switch: bool = False
+
+    @property
+    def flag(self) -> str:
+        return f"--kimiprobe-{self.name}"
+
+    @property
+    def dest(self) -> str:
+        return f"kimiprobe_{self.name.replace('-', '_')}"
+
+    @property
+    def variable(self) -> str:
+        return self.dest.upper()
+
+
+def _positive(text: str) -> int:
+    number = int(text) if text.strip().isdigit() else 0
+    if number < 1:
+        raise ValueError(f"{text!r} is not a whole number of at least 1")
+    return number
+
+
+def _seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < 86400:
+        raise ValueError(f"{text!r} is not a number of seconds above 0")
+    return number
+
+
+def _usd(text: str) -> Decimal:
+    try:
+        amount = Decimal(text.strip().removeprefix("$"))
+    except InvalidOperation:
+        amount = Decimal(0)
+    if not amount.is_finite() or amount <= 0:
+        raise ValueError(f"{text!r} is not an amount of USD above 0")
+    return amount
+
+
+def _yes(text: str) -> bool:
+    return text.strip().lower() in {"1", "true", "yes", "on"}
+
+
+def _choice(*allowed: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in allowed:
+            raise ValueError(f"{text!r} is none of {', '.join(allowed)}")
+        return text
+
+    return read
+
+
+OPTIONS: tuple[Option, ...] = (
+    Option("source", "live", "where answers come from: live, simulator[:SCENARIO] or replay:PATH", "SOURCE"),
+    Option("suite", "core", "packaged cases to run: smoke, core or full", "SUITE", _choice("smoke", "core", "full")),
+    Option("endpoint", "", "only endpoints that match this glob (may be repeated)", "GLOB", many=True),
+    Option("model", "", "the model to probe, by the family's own name (default: the catalogue's)", "NAME"),
+    Option("repeat", "1", "how often each probe is sent", "N", _positive),
+    Option("budget", "0.50", "USD that the run may cost at most; what would cost more is not run", "USD", _usd),
+    Option("concurrency", "8", "requests at once for each provider", "N", _positive),
+    Option("timeout", "120", "seconds that one probe may take in all", "SECONDS", _seconds),
+    Option("json", "", "write every probe and endpoint to this file as JSON", "FILE"),
+    Option("results", "", "record the run in this folder of results", "DIR"),
+    Option("catalog", "", "use this catalogue instead of the packaged one", "FILE"),
+    Option("verbose", "", "print the exchanges as they happen, keys taken out", read=_yes, switch=True),
+)
+_BY_NAME = {option.name: option for option in OPTIONS}
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Declare the table to pytest."""
+    group = parser.getgroup("kimiprobe", "probe tool calling of Kimi models")
+    group.addoption(
+        "--kimiprobe", action="store_true", default=False, help="run probes; without it pytest is untouched"
+    )
+    for option in OPTIONS:
+        group.addoption(option.flag, **_declaration(option))
+        parser.addini(option.dest, option.help, default=None)
+    parser.addini("kimiprobe_files", "globs of your own case files", type="args", default=["*.kimiprobe.yaml"])
+
+
+def _declaration(option: Option) -> dict[str, Any]:
+    if option.switch:
+        return {"action": "store_true", "default": None, "help": option.help}
+    text = f"{option.help} (default: {option.default})" if option.default else option.help
+    return {
+        "action": "append" if option.many else "store",
+        "default": None,
+        "metavar": option.metavar,
+        "dest": option.dest,
+        "help": text,
+    }
+
+
+def value(config: pytest.Config, name: str, environment: Mapping[str, str] | None = None) -> Any:
+    """The value of an option, from the first place that sets it. Raises UsageError that names that place."""
+    option = _BY_NAME[name]
+    place, given = _given(config, option, os.environ if environment is None else environment)
+    if isinstance(given, bool):
+        return given
+    if option.many:
+        items = given if isinstance(given, list) else given.replace(",", " ").split()
+        return [option.read(item) for item in items]
+    try:
+        return option.read(given)
+    except ValueError as error:
+        raise pytest.UsageError(f"{place}: {error}") from None
+
+
+def _given(config: pytest.Config, option: Option, environment: Mapping[str, str]) -> tuple[str, Any]:
+    given = config.getoption(option.dest, None)
+    if given not in (None, []):
+        return option.flag, given
+    if environment.get(option.variable):
+        return option.variable, environment[option.variable]
+    if ini := config.getini(option.dest):
+        return f"ini setting {option.dest}", ini if isinstance(ini, str | list) else str(ini)
+    return "default", option.default

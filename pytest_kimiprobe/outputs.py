@@ -1,0 +1,175 @@
+"""What a run leaves behind: the JSON file, the recorded run, the step summary; and exchanges in words."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from routing.errors import ConfigError
+from routing.evidence import EndpointEvidence, Evidence, loads, utc_text
+from routing.exchange import Exchange
+from routing.flags import Flags, find_flags
+from routing.types import JsonObject
+
+from . import options
+from .report import Summary, markdown
+from .results import RECORDED, Change, atomic_write, changes, refresh_latest, write_run
+from .safe_text import one_line, redact
+from .verdicts import ProbeResult, Run
+
+if TYPE_CHECKING:
+    from .session import ProbeSession
+
+VERSION = 1
+_SHOWN = 4000
+
+
+def write(probes: ProbeSession, *, complete: bool) -> tuple[Summary, bool]:
+    """Write all that was asked for; returns the summary, and whether something could not be written."""
+    run = probes.run(complete=complete)
+    notes = [] if complete else ["incomplete: the run was interrupted; what was judged is kept"]
+    changed: Sequence[Change] = ()
+    failed = False
+    try:
+        if folder := options.value(probes.config, "results"):
+            changed, note = record(Path(folder), run)
+            notes += [note] if note else []
+        summary = Summary.of(run, spent_usd=probes.spent_usd, budget_usd=probes.budget, changes=changed)
+        if path := options.value(probes.config, "json"):
+            atomic_write(Path(path), json.dumps(document(summary), indent=1, default=str) + "\n")
+    except ConfigError as error:
+        notes.append(f"NOT WRITTEN: {error}")
+        failed = True
+    summary = Summary.of(run, spent_usd=probes.spent_usd, budget_usd=probes.budget, changes=changed, notes=notes)
+    if path := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(markdown(summary))
+    return summary, failed
+
+
+def record(folder: Path, run: Run) -> tuple[list[Change], str]:
+    """Write the run into `folder`; returns what changed, or a note why the run is no evidence.
+
+    Raises ResultsError where the folder cannot be written.
+    """
+    if run.source not in RECORDED:
+        return [], f"not recorded in {folder}: a {run.source} run is no evidence"
+    if run.source == "local" and not _test_environment(folder):
+        return [], (
+            f"not recorded in {folder}: base URLs point at this machine; "
+            "only with `environment: test` in flags.yaml is that evidence"
+        )
+    before = _known(folder / "latest.json")
+    write_run(folder, run)
+    problems: list[str] = []
+    after = refresh_latest(folder, datetime.now(UTC), problems)
+    return changes(before, after), "; ".join(problems)
+
+
+def _test_environment(folder: Path) -> bool:
+    path = find_flags(folder.absolute().parent)
+    return path is not None and Flags.load(path).environment == "test"
+
+
+def _known(path: Path) -> Evidence:
+    """The former evidence; none where there is none or it cannot be read: it is derived anew anyway."""
+    try:
+        return loads(path.read_text("utf-8"), origin=str(path))
+    except (OSError, ConfigError, UnicodeDecodeError):
+        return Evidence()
+
+
+def document(summary: Summary) -> JsonObject:
+    """What `--kimiprobe-json` writes. Model output stands in it as it came: treat it as hostile."""
+    run = summary.run
+    return {
+        "version": VERSION,
+        "run": run.id,
+        "source": run.source,
+        "suite": run.suite,
+        "started_at": utc_text(run.started_at),
+        "finished_at": utc_text(run.finished_at),
+        "complete": run.complete,
+        "spent_usd": str(summary.spent_usd),
+        "probes": [_probe(probe) for probe in run.probes],
+        "endpoints": [_endpoint(summary.evidence[name], run) for name in sorted(summary.evidence)],
+    }
+
+
+def _probe(probe: ProbeResult) -> JsonObject:
+    usage = probe.usage
+    return {
+        "id": probe.id,
+        "case": probe.case,
+        "endpoint": probe.endpoint,
+        "mode": probe.mode,
+        "repeat": probe.repeat,
+        "verdict": probe.verdict,
+        "reason": probe.reason,
+        "detail": probe.detail,
+        "error_class": probe.error_class,
+        "finish_reason": probe.finish_reason,
+        "tool_calls": [{"id": call.id, "name": call.name, "arguments": call.arguments} for call in probe.tool_calls],
+        "text": probe.text,
+        "first_token_ms": _rounded(probe.first_token_ms),
+        "total_ms": _rounded(probe.total_ms),
+        "usage": None
+        if usage is None
+        else {
+            "prompt_tokens": usage.prompt_tokens,
+            "completion_tokens": usage.completion_tokens,
+            "cached_tokens": usage.cached_tokens,
+            "reasoning_tokens": usage.reasoning_tokens,
+        },
+        "cost_usd": _number(probe.cost_usd),
+        "cost_origin": probe.cost_origin,
+        "upstream": probe.upstream,
+    }
+
+
+def _endpoint(row: EndpointEvidence, run: Run) -> JsonObject:
+    counts = dict.fromkeys(("pass", "rescued", "fail", "error"), 0)
+    for probe in run.probes:
+        if probe.endpoint == row.endpoint and probe.verdict in counts:
+            counts[probe.verdict] += 1
+    return {
+        "endpoint": row.endpoint,
+        "status": row.status,
+        "judged": counts["pass"] + counts["rescued"] + counts["fail"],
+        "passed": counts["pass"],
+        "rescued": counts["rescued"],
+        "failed": counts["fail"],
+        "errors": counts["error"],
+        "p50_ms": row.p50_ms,
+        "p95_ms": row.p95_ms,
+        "cost_per_1k": _number(row.cost_per_1k_usd),
+        "schema_accuracy": row.schema_accuracy,
+        "k2vv_compatible": row.k2vv_compatible,
+    }
+
+
+def exchange_lines(name: str, done: Exchange, environment: Mapping[str, str]) -> Iterator[str]:
+    """One exchange in words, keys taken out and made inert, as `--kimiprobe-verbose` prints it."""
+    request = json.dumps(done.request, ensure_ascii=False)
+    body = done.body.decode("utf-8", "replace")
+    first = f", first token {done.first_token_ms:.0f} ms" if done.first_token_ms is not None else ""
+    yield f"--- {name}"
+    yield f"> {one_line(redact(request, environment), _SHOWN)}"
+    if body:
+        yield f"< HTTP {done.status}: {one_line(redact(body, environment), _SHOWN)}"
+    if done.error is not None:
+        yield f"! {one_line(redact(str(done.error), environment), _SHOWN)}"
+    yield f"  {done.total_ms:.0f} ms{first}"
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
+
+
+def _number(amount: Decimal | None) -> float | None:
+    return None if amount is None else float(amount)

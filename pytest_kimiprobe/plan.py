@@ -1,0 +1,103 @@
+"""What a run will do: which cases meet which endpoints, how often, and what that may cost. Pure."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+
+from routing.catalog import Catalog, Endpoint
+from routing.types import ChatRequest, Mode, Usage
+
+from .cases import Case
+
+MODES: tuple[Mode, ...] = ("plain", "stream")
+_BYTES_PER_TOKEN = 3  # for upper bounds
+_TYPICAL_COMPLETION = 150
+
+
+@dataclass(frozen=True, slots=True)
+class ProbePlan:
+    """case x endpoint x mode x repeat: one pytest item."""
+
+    case: Case
+    endpoint: Endpoint
+    mode: Mode
+    repeat: int
+
+    @property
+    def name(self) -> str:
+        """The item's name; it can be pasted back, and `+` may stand in `-k`."""
+        return f"{self.case.name}[{self.endpoint.id}-{self.mode}-{self.repeat}]"
+
+    @property
+    def request(self) -> ChatRequest:
+        """What is sent."""
+        return self.case.request(self.mode)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """USD of a run: `about` by typical answers, `most` by the longest that are allowed."""
+
+    about: Decimal
+    most: Decimal
+
+
+class UnknownEndpoint(ValueError):
+    """No endpoint matches a glob; the message lists those there are."""
+
+
+def select(catalog: Catalog, model: str, globs: Sequence[str], today: date) -> list[Endpoint]:
+    """Endpoints to probe: those of `model` that match any glob, or all that are not retired.
+
+    A glob that only matches another model's endpoints selects those: naming an endpoint is asking for it. Raises
+    UnknownEndpoint for a glob that matches nothing.
+    """
+    if not globs:
+        return [endpoint for endpoint in catalog.of_model(model) if not endpoint.retired_at(today)]
+    chosen: dict[str, Endpoint] = {}
+    for glob in globs:
+        of_model = _matching(catalog.of_model(model), glob)
+        found = of_model or _matching(catalog.endpoints.values(), glob)
+        if not found:
+            raise UnknownEndpoint(f"no endpoint matches {glob!r}; there are:\n  " + "\n  ".join(catalog.endpoints))
+        chosen |= {endpoint.id: endpoint for endpoint in found}
+    return list(chosen.values())
+
+
+def _matching(endpoints: Iterable[Endpoint], glob: str) -> list[Endpoint]:
+    return [endpoint for endpoint in endpoints if fnmatch.fnmatchcase(endpoint.id, glob)]
+
+
+def expand(case: Case, endpoints: Sequence[Endpoint], repeats: int) -> Iterator[ProbePlan]:
+    """All probes of one case, endpoint by endpoint."""
+    for endpoint in endpoints:
+        for mode in MODES:
+            for repeat in range(1, repeats + 1):
+                yield ProbePlan(case, endpoint, mode, repeat)
+
+
+def cost_bound(plan: ProbePlan, catalog: Catalog, day: date) -> Decimal:
+    """USD that the probe can cost at most; an unknown price is the dearest of the catalogue."""
+    price = plan.endpoint.price_at(day) or catalog.dearest_at(day)
+    return price.cost(Usage(_prompt_bytes(plan.case) // _BYTES_PER_TOKEN + 1, plan.case.max_tokens))
+
+
+def estimate(plans: Sequence[ProbePlan], catalog: Catalog, day: date) -> Estimate:
+    """What a run costs, before a cent is spent."""
+    dearest = catalog.dearest_at(day)
+    about = most = Decimal(0)
+    for plan in plans:
+        price = plan.endpoint.price_at(day) or dearest
+        about += price.cost(Usage(_prompt_bytes(plan.case) // 4 + 1, _TYPICAL_COMPLETION))
+        most += cost_bound(plan, catalog, day)
+    return Estimate(about, most)
+
+
+def _prompt_bytes(case: Case) -> int:
+    parts: list[Mapping[str, object]] = [*case.request("plain").messages, *case.tools]
+    return len(json.dumps([dict(part) for part in parts], ensure_ascii=False).encode())

@@ -1,0 +1,226 @@
+"""One invocation with `--kimiprobe`: what it was asked to do, what came back, what is written at its end."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from routing import catalog as catalogs
+from routing.catalog import Catalog, Endpoint
+from routing.errors import ConfigError, KeyMissing
+from routing.exchange import Exchange, Target
+
+from . import options, recordings
+from .collect import CaseProbe, Probe, RowProbe
+from .dispatch import Dispatcher, Order, Outcome
+from .judge import Judgement, judge, judge_any
+from .plan import Estimate, UnknownEndpoint, estimate, select
+from .report import Summary
+from .safe_text import one_line, redact
+from .sources import SourceChoice, no_keys
+from .verdicts import ProbeResult, Run, Source
+
+
+class ProbeSession:
+    """Everything a run knows. Made in `pytest_configure`; raises UsageError for what cannot be run."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.choice = SourceChoice.read(options.value(config, "source"))
+        self.environment: Mapping[str, str] = self.choice.environment()
+        self.suite: str = options.value(config, "suite")
+        self.repeats: int = options.value(config, "repeat")
+        self.budget: Decimal = options.value(config, "budget")
+        self.verbose: bool = options.value(config, "verbose")
+        self.started_at = datetime.now(UTC)
+        self.run_id = uuid.uuid4().hex[:12]
+        self.results: dict[str, ProbeResult] = {}
+        self.exchanges: dict[str, Exchange] = {}
+        self.cancelled = 0
+        self.summary: Summary | None = None
+        self._stack = ExitStack()
+        self._dispatcher: Dispatcher[CaseProbe] | None = None
+        try:
+            path = options.value(config, "catalog")
+            self.catalog: Catalog = catalogs.load(Path(path) if path else None, environment=self.environment)
+            self.model: str = options.value(config, "model") or self.catalog.default_model
+            self.endpoints: list[Endpoint] = self._endpoints()
+            self.recordings = recordings.files(self.choice.path) if self.choice.kind == "replay" else []
+        except (ConfigError, UnknownEndpoint) as error:
+            raise pytest.UsageError(str(error)) from None
+        if self.choice.kind == "live" and not self.live_keys():
+            raise pytest.UsageError(no_keys(self.catalog))
+        if self.choice.kind == "simulator":
+            self._scenario()
+
+    @property
+    def source(self) -> Source:
+        """The stamp on everything this run writes."""
+        return self.choice.stamp(self.catalog, self.endpoints)
+
+    @property
+    def spent_usd(self) -> Decimal:
+        """What the run has cost so far."""
+        return self._dispatcher.spent_usd if self._dispatcher else Decimal(0)
+
+    def live_keys(self) -> list[str]:
+        """Providers whose key is there."""
+        return [name for name in self.catalog.providers if not self._key_problem(name)]
+
+    def missing_key(self, endpoint: Endpoint) -> str:
+        """Why an endpoint cannot be probed for want of a key; empty where it can."""
+        return self._key_problem(endpoint.provider) if self.choice.kind == "live" else ""
+
+    def estimate(self, probes: Sequence[CaseProbe]) -> Estimate:
+        """What these probes cost, before they are sent."""
+        plans = [probe.plan for probe in probes if not probe.skip_reason]
+        return estimate(plans, self.catalog, datetime.now(UTC).date())
+
+    def serve(self, probes: Sequence[Probe]) -> Iterator[Probe]:
+        """Send what must be sent and give each item back, judged, in the order in which answers come."""
+        for probe in probes:
+            if isinstance(probe, RowProbe):
+                self._judged(probe, probe.row.exchange(), judge_any)
+                yield probe
+            elif isinstance(probe, CaseProbe) and probe.skip_reason:
+                self._not_sent(probe, "no_key", probe.skip_reason)
+                yield probe
+        waiting = [probe for probe in probes if isinstance(probe, CaseProbe) and not probe.skip_reason]
+        yield from self._dispatched(waiting)
+
+    def send(self, probes: Sequence[Probe]) -> None:
+        """Start sending; `serve` then waits for what comes back."""
+        waiting = [probe for probe in probes if isinstance(probe, CaseProbe) and not probe.skip_reason]
+        if waiting:
+            self._start()
+            assert self._dispatcher is not None  # noqa: S101 - for the type checker; _start made it
+            self._dispatcher.submit(Order(probe, probe.plan, self._target(probe.plan.endpoint)) for probe in waiting)
+
+    def finish(self) -> None:
+        """Cancel what is on its way, judge what came back unseen, close everything."""
+        if self._dispatcher is not None:
+            self.cancelled = self._dispatcher.close()
+            for outcome in self._dispatcher.drain():
+                self._take(outcome)
+        self._stack.close()
+
+    def run(self, *, complete: bool) -> Run:
+        """The run as it stands."""
+        return Run(
+            id=self.run_id,
+            attempt=int(self.environment.get("GITHUB_RUN_ATTEMPT", "1") or 1),
+            source=self.source,
+            suite=self.suite,
+            started_at=self.started_at,
+            finished_at=datetime.now(UTC),
+            complete=complete,
+            probes=tuple(self.results.values()),
+        )
+
+    def _endpoints(self) -> list[Endpoint]:
+        globs: list[str] = options.value(self.config, "endpoint")
+        return select(self.catalog, self.model, globs, self.started_at.date())
+
+    def _key_problem(self, provider: str) -> str:
+        try:
+            self.catalog.providers[provider].key(self.environment)
+        except KeyMissing as error:
+            return str(error)
+        return ""
+
+    def _scenario(self) -> Any:
+        from .simulator import ScenarioError, load_scenario
+
+        try:
+            return load_scenario(self.choice.detail)
+        except ScenarioError as error:
+            raise pytest.UsageError(str(error)) from None
+
+    def _start(self) -> None:
+        if self._dispatcher is not None:
+            return
+        if self.choice.kind == "simulator":
+            from .simulator import Simulator
+
+            simulator = self._stack.enter_context(Simulator(self._scenario()))
+            self.environment = simulator.environment()
+            self.catalog = self.catalog.with_base_urls(self.environment)
+        self._dispatcher = Dispatcher(
+            self.catalog,
+            concurrency=options.value(self.config, "concurrency"),
+            timeout_s=options.value(self.config, "timeout"),
+            budget=self.budget,
+        )
+
+    def _target(self, endpoint: Endpoint) -> Target:
+        provider = self.catalog.provider_of(endpoint)
+        return Target(endpoint, provider, provider.key(self.environment))
+
+    def _dispatched(self, waiting: Sequence[CaseProbe]) -> Iterator[Probe]:
+        if self._dispatcher is None:
+            return
+        for _ in waiting:
+            yield self._take(self._dispatcher.outcome())
+
+    def _take(self, outcome: Outcome[CaseProbe]) -> CaseProbe:
+        probe = outcome.ticket
+        if outcome.exchange is None:
+            self._not_sent(probe, outcome.not_run, f"--kimiprobe-budget ${self.budget} is used up")
+        else:
+            self._judged(probe, outcome.exchange, lambda done, _tools: judge(probe.plan.case, done))
+        return probe
+
+    def _not_sent(self, probe: CaseProbe, reason: str, detail: str) -> None:
+        self._keep(probe, None, Judgement("not_run", reason, detail), **_of_plan(probe))
+
+    def _judged(self, probe: Probe, done: Exchange, word: Any) -> None:
+        facts = _of_row(probe) if isinstance(probe, RowProbe) else _of_plan(probe)
+        tools = probe.row.tools if isinstance(probe, RowProbe) else ()
+        self.exchanges[probe.nodeid] = done
+        self._keep(probe, done, word(done, tools), **facts)
+
+    def _keep(self, probe: Probe, done: Exchange | None, judgement: Judgement, **facts: Any) -> None:
+        answer, checked = (done.answer if done else None), judgement.checked
+        probe.result = self.results[probe.nodeid] = ProbeResult(
+            id=probe.nodeid,
+            verdict=judgement.verdict,
+            reason=judgement.reason,
+            detail=one_line(redact(judgement.detail, self.environment), 300),
+            error_class=judgement.error_class,
+            finish_reason=answer.finish_reason if answer else None,
+            tool_calls=answer.tool_calls if answer else (),
+            text=answer.text if answer else "",
+            first_token_ms=done.first_token_ms if done else None,
+            total_ms=done.total_ms if done and self.choice.kind != "replay" else None,
+            usage=answer.usage if answer else None,
+            cost_usd=done.cost_usd if done else None,
+            cost_origin=done.cost_origin if done else "unknown",
+            calls=checked.calls if checked else 0,
+            valid_calls=checked.valid_calls if checked else 0,
+            k2vv_valid=checked.k2vv_valid if checked else None,
+            upstream=answer.upstream if answer else None,
+            **facts,
+        )
+
+
+def _of_plan(probe: Any) -> dict[str, Any]:
+    plan = probe.plan
+    return {
+        "case": plan.case.name,
+        "endpoint": plan.endpoint.id,
+        "mode": plan.mode,
+        "repeat": plan.repeat,
+        "capability": plan.case.capability,
+    }
+
+
+def _of_row(probe: RowProbe) -> dict[str, Any]:
+    row = probe.row
+    return {"case": row.id, "endpoint": row.endpoint, "mode": "stream" if row.stream else "plain", "repeat": 1}
