@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
-from typing import Any
+from decimal import Decimal
+from typing import Any, TypeVar
 
 import routing
 from routing.evidence import Counts, EndpointEvidence, parse_utc, utc_text
@@ -20,13 +21,24 @@ from .safe_text import one_line, redact
 from .verdicts import ProbeResult, Run
 
 VERSION = 1
+_Number = TypeVar("_Number", float, Decimal)
 MAX_FAILURES = 50
 """Failures told in a run file; the counts hold all of them."""
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """One wrong or missing answer, as a line without keys and raw text. The text is a stranger's: show it inert."""
+
+    endpoint: str
+    case: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class StoredRun:
-    """A run file as read back: its header and its cells."""
+    """A run file as read back: its header, its cells and the failures it tells."""
 
     path: str
     id: str
@@ -37,6 +49,7 @@ class StoredRun:
     complete: bool
     cells: tuple[Cell, ...]
     figures: tuple[Figures, ...] = ()
+    failures: tuple[Failure, ...] = ()
 
     @property
     def name(self) -> str:
@@ -64,7 +77,7 @@ def parsed(text: str, path: str) -> StoredRun:
         return _stored(json.loads(text), path)
     except KeyError as error:
         raise ValueError(f"{error} is missing") from None
-    except (TypeError, AttributeError, InvalidOperation, RecursionError) as error:
+    except (TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from None
 
 
@@ -83,6 +96,7 @@ def _stored(data: Mapping[str, Any], path: str) -> StoredRun:
         complete=bool(header["complete"]),
         cells=tuple(_cell_from(row) for row in data["cells"]),
         figures=tuple(_figures_from(row) for row in data["endpoints"]),
+        failures=tuple(_failure_from(row) for row in data["failures"]),
     )
 
 
@@ -99,9 +113,13 @@ def _cell_from(row: Mapping[str, Any]) -> Cell:
         total_ms=_percentiles_from(row["total_ms"]),
         first_token_ms=_percentiles_from(row["first_token_ms"]),
         tokens=Usage(*(int(tokens[name]) for name in ("prompt", "completion", "cached", "reasoning"))),
-        cost_usd=Decimal(row["cost_usd"]),
+        cost_usd=_finite(Decimal(row["cost_usd"])),
         **{name: int(row[name]) for name in ("costed", "calls", "valid_calls", "k2vv_calls", "k2vv_valid")},
     )
+
+
+def _failure_from(row: Mapping[str, Any]) -> Failure:
+    return Failure(*(one_line(str(row[name])) for name in ("endpoint", "case", "reason", "detail")))
 
 
 def _figures_from(row: Mapping[str, Any]) -> Figures:
@@ -110,7 +128,7 @@ def _figures_from(row: Mapping[str, Any]) -> Figures:
         str(row["endpoint"]),
         _percentiles_from(row["total_ms"]),
         _percentiles_from(row["first_token_ms"]),
-        None if cost is None else Decimal(cost),
+        None if cost is None else _finite(Decimal(cost)),
     )
 
 
@@ -126,7 +144,13 @@ def _percentiles_row(value: Percentiles | None) -> dict[str, float] | None:
 
 
 def _percentiles_from(row: Mapping[str, Any] | None) -> Percentiles | None:
-    return Percentiles(float(row["p50"]), float(row["p95"])) if row else None
+    return Percentiles(_finite(float(row["p50"])), _finite(float(row["p95"]))) if row else None
+
+
+def _finite(number: _Number) -> _Number:
+    if not math.isfinite(number):
+        raise ValueError(f"{number} is no measured value")
+    return number
 
 
 def _header(run: Run, environment: Mapping[str, str]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, get_args
 
 from .errors import EvidenceError
@@ -129,7 +129,7 @@ def loads(text: str, *, origin: str = "") -> Evidence:
     """Parse latest.json. Raises EvidenceError naming file and field; a newer version is refused, not guessed at."""
     try:
         data = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise EvidenceError(f"not JSON: {error}", where=origin) from None
     if not isinstance(data, dict):
         raise EvidenceError("must be a JSON object", where=origin)
@@ -146,7 +146,7 @@ def loads(text: str, *, origin: str = "") -> Evidence:
             endpoints={name: _endpoint(name, row) for name, row in data["endpoints"].items()},
             origin=origin,
         )
-    except (KeyError, TypeError, ValueError, AttributeError, InvalidOperation) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise EvidenceError(f"unreadable: {type(error).__name__}: {error}", where=origin) from None
 
 

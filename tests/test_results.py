@@ -228,6 +228,28 @@ def test_torn_files_are_named_and_left_alone(tmp_path: Path, content: str) -> No
     assert torn.read_text() == content
 
 
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        ('"p50": 1000.0', '"p50": NaN'),
+        ('"p50": 1000.0', '"p50": 1e999'),
+        ('"pass": 1', '"pass": -1'),
+        ('"pass": 1', '"pass": 1e999'),
+        ('"cost_usd": "0"', '"cost_usd": "Infinity"'),
+        ('"cost_usd": "0"', '"cost_usd": "x"'),
+        ('"finished_at": "2026-11-23T05:19:40Z"', '"finished_at": "2026-11-23T05:19:40"'),
+    ],
+)
+def test_a_value_that_nobody_measured_is_a_problem(tmp_path: Path, good: str, bad: str) -> None:
+    """Infinite, negative or unreadable values cost their file, not the whole evidence."""
+    path = write_run(tmp_path, a_run(*passed(1)))
+    assert good in path.read_text()
+    path.write_text(path.read_text().replace(good, bad))
+    problems: list[str] = []
+    assert refresh_latest(tmp_path, NOW, problems).endpoints == {}
+    assert "skipped" in problems[0]
+
+
 def test_a_newer_file_is_named_with_what_to_do(tmp_path: Path) -> None:
     """A version that this release does not know is not guessed at."""
     path = write_run(tmp_path, a_run(*passed(1)))

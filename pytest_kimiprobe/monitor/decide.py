@@ -1,0 +1,260 @@
+"""Whether evidence and flags agree, and what to propose where they do not: one pure function, `decide`.
+
+The rule is plain. An endpoint is *good* with at least 95 % right answers of at least 60 judged calls in the last 7
+days. It is *bad* when fewer than 80 % of the last 7 days, or of its newest run, were right (10 judged calls at least),
+or when it is gone: retired, or down in its newest run. A flag is turned on, for the first step of its ladder, when an
+endpoint that it controls is good; it is turned off when none that was probed lately is anything but bad: traffic never
+goes to a bad endpoint anyway, so one that works is enough to keep a flag.
+
+Without fresh evidence nothing changes. Errors of an account or of the request say nothing of an endpoint. Where more
+than half of the newest run's endpoints are down, our own network or key is the likelier cause, and none counts as gone.
+A pinned flag belongs to a human.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+from typing import Literal, TypeAlias
+
+from routing.catalog import Catalog
+from routing.evidence import FRESH_FOR, Counts, EndpointEvidence, Evidence
+from routing.flags import Flag, Flags
+
+from ..results import evidence_row
+
+ENABLE_RATE = 0.95
+ENABLE_JUDGED = 60
+DISABLE_RATE = 0.80
+DISABLE_JUDGED = 10
+INFRASTRUCTURE_SHARE = 0.5
+
+Kind: TypeAlias = Literal["enable", "disable", "agree", "no_evidence", "pinned"]
+Standing: TypeAlias = Literal["good", "bad", "between", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How a flag stands. `share` is the percent of users that it is on for."""
+
+    enabled: bool
+    percent: int
+
+    @property
+    def share(self) -> int:
+        """0 while the flag is off, whatever `percent` says."""
+        return self.percent if self.enabled else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One controlled endpoint: its evidence, how it stands by the rule, and the sentence that says why."""
+
+    evidence: EndpointEvidence
+    standing: Standing
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What follows for one flag. `before` and `after` are equal unless `kind` is enable or disable.
+
+    `endpoint` is the one that the decision rests on, `counts` its last seven days; `reasons` are those of all
+    controlled endpoints; `evidence` is the SHA-256 of the evidence used, `run` the newest run of it.
+    """
+
+    flag: str
+    kind: Kind
+    before: Setting
+    after: Setting
+    verdict: str
+    endpoints: tuple[Judged, ...] = ()
+    endpoint: str = ""
+    counts: Counts = field(default_factory=Counts)
+    reasons: dict[str, int] = field(default_factory=dict)
+    run: str = ""
+    at: datetime | None = None
+    evidence: str = ""
+
+    @property
+    def changes(self) -> bool:
+        """Whether it asks for a change."""
+        return self.kind in {"enable", "disable"}
+
+
+def decide(flags: Flags, evidence: Evidence, catalog: Catalog, now: datetime) -> list[Proposal]:
+    """One proposal per flag, in the order of the file. Pure."""
+    refusal = _no_evidence(flags, evidence)
+    outage = _outage(evidence)
+    return [_proposal(_Case(flag, flags, evidence, catalog, now, outage), refusal) for flag in flags.flags.values()]
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One flag before the rule."""
+
+    flag: Flag
+    flags: Flags
+    evidence: Evidence
+    catalog: Catalog
+    now: datetime
+    outage: str
+
+    @property
+    def before(self) -> Setting:
+        return Setting(self.flag.enabled, self.flag.percent)
+
+    def controlled(self) -> tuple[list[str], list[str]]:
+        """Endpoints of the catalogue that this flag turns on and off: those still served, those retired."""
+        mine = [endpoint for endpoint in self.catalog.endpoints.values() if self._controls(endpoint.id)]
+        today = self.now.date()
+        return [e.id for e in mine if not e.retired_at(today)], [e.id for e in mine if e.retired_at(today)]
+
+    def _controls(self, endpoint: str) -> bool:
+        flag = self.flags.flag_for(endpoint)
+        return flag is not None and flag.name == self.flag.name
+
+    def judged(self, endpoints: Iterable[str]) -> list[Judged]:
+        known = [self.evidence.endpoints[endpoint] for endpoint in endpoints if endpoint in self.evidence.endpoints]
+        return [_judged(row, self) for row in known]
+
+
+def _proposal(case: _Case, refusal: str) -> Proposal:
+    flag = case.flag
+    if flag.pin:
+        return _keep(case, "pinned", f'pinned "{flag.pin}" by a human: not touched')
+    served, retired = case.controlled()
+    if retired and not served:
+        told = f"every endpoint that it controls is retired: {', '.join(retired)}"
+        return _disable(case, (), told) if flag.enabled else _keep(case, "agree", told)
+    if refusal:
+        return _keep(case, "no_evidence", f"no evidence, no change: {refusal}")
+    judged = tuple(sorted(case.judged(served), key=_merit, reverse=True))
+    known = tuple(row for row in judged if row.standing != "unknown")
+    if not known:
+        whys = "; ".join(row.why for row in judged) or "no endpoint that it controls was probed"
+        return _keep(case, "no_evidence", f"no evidence, no change: {whys}", judged)
+    best = known[0]
+    if best.standing == "good" and not case.before.share:
+        return _based(case, "enable", Setting(enabled=True, percent=flag.ladder[0]), best.why, judged)
+    if best.standing == "bad" and flag.enabled:
+        return _disable(
+            case, judged, best.why if len(known) == 1 else f"none of {len(known)} works; at best, {best.why}"
+        )
+    return _keep(case, "agree", best.why, judged)
+
+
+def _disable(case: _Case, judged: tuple[Judged, ...], told: str) -> Proposal:
+    return _based(case, "disable", Setting(enabled=False, percent=0), told, judged)
+
+
+def _keep(case: _Case, kind: Kind, told: str, judged: tuple[Judged, ...] = ()) -> Proposal:
+    return _based(case, kind, case.before, told, judged)
+
+
+def _based(case: _Case, kind: Kind, after: Setting, told: str, judged: tuple[Judged, ...]) -> Proposal:
+    rows = [row.evidence for row in judged]
+    newest = max(rows, key=lambda row: row.probed_at, default=None)
+    reasons: Counter[str] = Counter()
+    for row in rows:
+        reasons.update(row.reasons)
+    return Proposal(
+        flag=case.flag.name,
+        kind=kind,
+        before=case.before,
+        after=after,
+        verdict=told,
+        endpoints=judged,
+        endpoint=rows[0].endpoint if rows else "",
+        counts=rows[0].window if rows else Counts(),
+        reasons=dict(sorted(reasons.items())),
+        run=newest.run if newest else "",
+        at=newest.probed_at if newest else None,
+        evidence=_digest(rows, case.evidence.source),
+    )
+
+
+def _judged(row: EndpointEvidence, case: _Case) -> Judged:
+    """How one endpoint stands by the rule."""
+    name, rescued = row.endpoint, case.flag.accept_rescued
+    if row.status_at(case.now) == "unknown":
+        old = row.age(case.now) > FRESH_FOR
+        return Judged(
+            row,
+            "unknown",
+            f"{name} was last probed on {row.probed_at:%Y-%m-%d}" if old else f"{name}: nothing was judged",
+        )
+    if row.status == "retired":
+        return Judged(row, "bad", f"{name} is gone: the provider says that it does not serve this model")
+    if row.status == "down" and not case.outage:
+        return Judged(row, "bad", f"{name} is down: none of {row.counts.errors} probes was answered")
+    week, newest = _share(row.window, accept_rescued=rescued), _share(row.counts, accept_rescued=rescued)
+    for share, counts, when in (
+        (week, row.window, f"in the last {row.window_days} days"),
+        (newest, row.counts, "in the newest run"),
+    ):
+        if share is not None and counts.judged >= DISABLE_JUDGED and share < DISABLE_RATE:
+            return Judged(row, "bad", f"{name} {_told(counts, when, accept_rescued=rescued)}; below {DISABLE_RATE:.0%}")
+    if row.status == "down":
+        return Judged(row, "unknown", f"{name} was not reached, and {case.outage}")
+    if week is None:
+        return Judged(row, "unknown", f"{name}: nothing was judged in the last {row.window_days} days")
+    told = f"{name} {_told(row.window, f'in the last {row.window_days} days', accept_rescued=rescued)}"
+    if week >= ENABLE_RATE and row.window.judged >= ENABLE_JUDGED:
+        return Judged(row, "good", told)
+    return Judged(row, "between", f"{told}; {ENABLE_RATE:.0%} of at least {ENABLE_JUDGED} are asked for")
+
+
+def _merit(row: Judged) -> tuple[int, float, int]:
+    """Best first: how it stands, then the share that was right, then on how many calls."""
+    rank = ("unknown", "bad", "between", "good").index(row.standing)
+    return rank, row.evidence.window.pass_rate() or 0.0, row.evidence.window.judged
+
+
+def _share(counts: Counts, *, accept_rescued: bool) -> float | None:
+    return counts.pass_rate(accept_rescued=accept_rescued)
+
+
+def _told(counts: Counts, when: str, *, accept_rescued: bool) -> str:
+    right = counts.passed + (counts.rescued if accept_rescued else 0)
+    rescued = f", {counts.rescued} of them rescued" if accept_rescued and counts.rescued else ""
+    held = f" ({counts.rescued} more needed rescue)" if counts.rescued and not accept_rescued else ""
+    return (
+        f"passed {right} of {counts.judged} judged calls {when}{rescued} ({percent_text(right, counts.judged)}){held}"
+    )
+
+
+def percent_text(part: int, whole: int) -> str:
+    """`98.5 %`, rounded down: what is below a threshold never reads as reaching it."""
+    return f"{math.floor(part * 1000 / whole) / 10:g} %" if whole else "no calls"
+
+
+def _no_evidence(flags: Flags, evidence: Evidence) -> str:
+    """Why this evidence may move no flag at all; empty where it may."""
+    if not evidence.endpoints:
+        return "there are no results"
+    if evidence.source == "local" and flags.environment != "test":
+        return "the runs went to this machine (local), and the flags are not of `environment: test`"
+    if evidence.source not in {"live", "local"}:
+        return f"the runs are of source {evidence.source!r}"
+    return ""
+
+
+def _outage(evidence: Evidence) -> str:
+    """What speaks for a fault of ours rather than of the endpoints; empty where nothing does."""
+    newest = [row for row in evidence.endpoints.values() if row.run == evidence.run]
+    down = sum(row.status == "down" for row in newest)
+    if down <= INFRASTRUCTURE_SHARE * len(newest):
+        return ""
+    return f"{down} of {len(newest)} endpoints of the newest run were down: that is rather our network or key"
+
+
+def _digest(rows: Sequence[EndpointEvidence], source: str) -> str:
+    """SHA-256 of the evidence that was used; its age is no part of it."""
+    data = [source, *({"endpoint": row.endpoint, **evidence_row(row, row.probed_at)} for row in rows)]
+    return sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
