@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,17 +52,23 @@ class App:
         """Go on with another scenario; its draws begin anew."""
         self.draws = Draws(scenario)
 
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """Count a request from its arrival until its answer is sent."""
+        self.in_flight += 1
+        self.in_flight_peak = max(self.in_flight_peak, self.in_flight)
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+
     async def handle(self, request: Request) -> Response:
         """Answer one request."""
         self.requests.append(Received(request.method, request.path, _json(request.body)))
-        self.in_flight += 1
-        self.in_flight_peak = max(self.in_flight_peak, self.in_flight)
         try:
             return await self._answer(request)
         except Refused as refused:
             return json_response(refused.body, refused.status, refused.headers)
-        finally:
-            self.in_flight -= 1
 
     async def _answer(self, request: Request) -> Response:
         provider = next((name for name, prefix in PREFIXES.items() if request.path.startswith(f"{prefix}/")), None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, TypeAlias
@@ -55,6 +56,7 @@ class Response:
 
 
 Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
+Busy: TypeAlias = Callable[[], AbstractContextManager[None]]
 
 
 def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -63,12 +65,15 @@ def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | No
     return Response(status, {"content-type": "application/json", **(headers or {})}, body)
 
 
-async def serve_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, handler: Handler) -> None:
-    """Serve one connection until the peer or an answer ends it."""
+async def serve_connection(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, handler: Handler, busy: Busy
+) -> None:
+    """Serve one connection until the peer or an answer ends it; `busy` is held from a request to its answer's end."""
     try:
         while (request := await _next_request(reader, writer)) is not None:
-            response = await handler(request)
-            await _send(writer, request, response)
+            with busy():
+                response = await handler(request)
+                await _send(writer, request, response)
             if not request.keep_alive or response.declared_length is not None:
                 break
     except (CutConnection, ConnectionError, asyncio.IncompleteReadError):

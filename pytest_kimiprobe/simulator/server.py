@@ -97,7 +97,7 @@ class Simulator:
         assert task is not None  # noqa: S101 - asyncio calls this in a task
         self._connections.add(task)
         try:
-            await serve_connection(reader, writer, self._app.handle)
+            await serve_connection(reader, writer, self._app.handle, self._app.busy)
         except asyncio.CancelledError:  # the server stops: this connection is done, not in error
             writer.transport.abort()
         finally:

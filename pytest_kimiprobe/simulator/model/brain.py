@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 from ..nouns import Call, Draft, OfferedTool, Prompt
@@ -25,11 +26,37 @@ def answer(prompt: Prompt) -> Draft:
 
 
 def _calls(prompt: Prompt) -> tuple[Call, ...]:
-    """No call where none may be made, or where the results are in."""
-    if not prompt.tools or prompt.choice == "none" or not prompt.turns or speak.is_result(prompt.turns[-1]):
+    if not prompt.tools or prompt.choice == "none" or not prompt.turns:
         return ()
+    if speak.is_result(prompt.turns[-1]):
+        return _numbered(_continued(prompt), prompt)
     planned = _plan(prompt)
     return _numbered(planned if prompt.parallel else planned[:1], prompt)
+
+
+def _continued(prompt: Prompt) -> list[tuple[str, str]]:
+    """After results: what is still to do, one by one, or because it needed a result."""
+    made = _made(prompt)
+    if not prompt.parallel:
+        return [call for call in _plan(prompt) if call[0] not in made][:1]
+    message, result = speak.last_request(prompt), prompt.turns[-1].text
+    waiting = [
+        wish for wish in wishes(message, prompt.tools) if wish.tool.name not in made and _POINTS.search(wish.text)
+    ]
+    filled = [(wish.tool.name, fill(wish.tool.schema, wish.text)) for wish in waiting]
+    return [
+        (name, _json({**each.arguments, each.missing[0]: result})) for name, each in filled if len(each.missing) == 1
+    ]
+
+
+def _made(prompt: Prompt) -> set[str]:
+    """Names of the tools called since the last request."""
+    made: set[str] = set()
+    for turn in reversed(prompt.turns):
+        if turn.role == "user" and not speak.is_result(turn):
+            break
+        made |= {call.name for call in turn.calls}
+    return made
 
 
 def _plan(prompt: Prompt) -> list[tuple[str, str]]:
@@ -37,7 +64,8 @@ def _plan(prompt: Prompt) -> list[tuple[str, str]]:
     if prompt.named:
         tools = [tool for tool in prompt.tools if tool.name == prompt.choice]
         return [_forced(tool, message) for tool in tools]
-    found = [call for wish in wishes(message, prompt.tools) for call in _of_wish(wish, message)]
+    wished = wishes(message, prompt.tools)
+    found = [call for spot, wish in enumerate(wished) for call in _of_wish(wish, message, later=spot > 0)]
     if not found and prompt.choice == "required":
         return [_forced(best(message, prompt.tools), message)]
     return list(dict.fromkeys(found))
@@ -47,7 +75,11 @@ def _forced(tool: OfferedTool, message: str) -> tuple[str, str]:
     return tool.name, _json(fill(tool.schema, message).arguments)
 
 
-def _of_wish(wish: Wish, message: str) -> list[tuple[str, str]]:
+_POINTS = re.compile(r"\b(?:it|its|that|them|the (?:result|content|output|answer))\b", re.IGNORECASE)
+"""Words that point at the result of an earlier call."""
+
+
+def _of_wish(wish: Wish, message: str, *, later: bool) -> list[tuple[str, str]]:
     """The calls of one wish: several where it lists several things; none where a member cannot be known."""
     listed = alternatives(wish.tool.schema, wish.text)
     if listed:
@@ -57,6 +89,8 @@ def _of_wish(wish: Wish, message: str) -> list[tuple[str, str]]:
     if filled_once.missing and wish.text != message:
         wider = fill(wish.tool.schema, message)
         filled_once = wider if len(wider.missing) < len(filled_once.missing) else filled_once
+    if filled_once.missing and later and _POINTS.search(wish.text):
+        return []
     if filled_once.missing and not wish.explicit and len(filled_once.missing) > filled_once.told:
         return []
     return [(wish.tool.name, _json(filled_once.arguments))]

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..nouns import OfferedTool
-from .facts import emails, paths, sums, urls
-from .words import ACTING, ASKING, EMPTY, closeness, fragments, same, speech, split_words
+from .facts import emails, numbers, paths, sums, urls
+from .words import ACTING, ASKING, EMPTY, SPECIFIC, closeness, fragments, same, speech, split_words
 
 ENOUGH = 1.0
 """A tool below this score was not asked for."""
@@ -25,33 +25,22 @@ class Wish:
 
 
 def wishes(message: str, tools: Sequence[OfferedTool]) -> list[Wish]:
-    """What a message asks for, in its order. A part that asks for nothing belongs to the part before it."""
-    parts = _joined([(part, _winners(part, tools)) for part in fragments(message)])
-    found: list[Wish] = []
-    for text, winners in parts:
-        found += [Wish(wish.tool, text, wish.score, wish.explicit) for wish in winners]
-    if not found:
-        found = _winners(message, tools)
-    return found
+    """What a message asks for, in its order.
 
-
-def _joined(parts: list[tuple[str, list[Wish]]]) -> list[tuple[str, list[Wish]]]:
-    joined: list[tuple[str, list[Wish]]] = []
-    for text, winners in parts:
-        if winners or not joined:
-            joined.append((text, winners))
+    A part that asks for nothing belongs to the part before it, an opening to the part after it.
+    """
+    held: list[tuple[int, int, list[Wish]]] = []
+    for start, end in fragments(message):
+        winners = _winners(message[start:end], tools)
+        if held and not (winners and held[-1][2]):
+            first, _, before = held.pop()
+            held.append((first, end, before or winners))
         else:
-            before, held = joined[-1]
-            joined[-1] = (f"{before}, {text}" if _lists(before, text) else f"{before} and {text}", held)
-    lead = [text for text, winners in joined if not winners]
-    with_tool = [(text, winners) for text, winners in joined if winners]
-    if lead and with_tool:  # an opening without a wish gives its facts to the first wish
-        with_tool[0] = (f"{lead[0]}, {with_tool[0][0]}", with_tool[0][1])
-    return with_tool
-
-
-def _lists(before: str, text: str) -> bool:
-    return bool(re.search(r",\s*[^,]*$", before)) or len(text.split()) > 6
+            held.append((start, end, winners))
+    found = [
+        Wish(wish.tool, message[start:end], wish.score, wish.explicit) for start, end, wished in held for wish in wished
+    ]
+    return found or _winners(message, tools)
 
 
 def _winners(part: str, tools: Sequence[OfferedTool]) -> list[Wish]:
@@ -90,16 +79,36 @@ def _score(tool: OfferedTool, part: str, tools: Sequence[OfferedTool]) -> tuple[
         tool.name
     ):
         return 10.0, True
+    if _KNOWLEDGE.match(part):
+        return 0.0, False
     spoken = split_words(speech(part))
     name = [word for word in split_words(tool.name) if word not in EMPTY]
     verbs = [word for word in name if word in ACTING]
     nouns = [word for word in name if word not in ACTING and word not in ASKING]
-    verb = max((closeness(word, spoken) for word in verbs), default=0.0)
     found = [closeness(word, spoken) for word in nouns]
-    noun = sum(found) / len(found) if found else 0.0
-    about = _described(tool, spoken, tools)
-    fit = _fits(tool, part)
-    return _weigh(verb, noun, about, fit, has_verb=bool(verbs), has_noun=bool(nouns)), False
+    acted = max((closeness(word, spoken) for word in verbs), default=0.0)
+    signs = _Signs(
+        verb=max(acted, _turned(nouns, spoken)) if verbs else None,
+        noun=sum(found) / len(found) if found else None,
+        about=_described(tool, spoken, tools),
+        fit=_fits(tool, part),
+        specific=bool(set(verbs) & SPECIFIC),
+    )
+    return signs.weight(), False
+
+
+def _turned(nouns: list[str], spoken: list[str]) -> float:
+    """`Remind me` asks to set a reminder: a telling verb that is another form of the tool's noun."""
+    said = [word for word in spoken if word in SPECIFIC]
+    return 1.0 if any(closeness(noun, said) for noun in nouns) else 0.0
+
+
+_KNOWLEDGE = re.compile(
+    r"\s*(?:please\s+|can you\s+)?(?:explain|describe|define|why|how (?:do|can|could|would|should) (?:i|you|we|one)\b"
+    r"|how (?:does|do)\b.*\bwork\b|what (?:does|do)\b.*\bmean\b)",
+    re.IGNORECASE,
+)
+"""A question about a thing rather than a wish for it."""
 
 
 def _telling(name: str) -> bool:
@@ -108,26 +117,33 @@ def _telling(name: str) -> bool:
 
 
 def _mentioned(part: str) -> str:
-    return (
-        " ".join(re.findall(r"[`'\"]([\w.-]+)[`'\"]\s+(?:tool|function)|(?:tool|function)\s+[`'\"]([\w.-]+)", part)[0])
-        if re.search(r"tool|function", part)
-        and re.findall(r"[`'\"]([\w.-]+)[`'\"]\s+(?:tool|function)|(?:tool|function)\s+[`'\"]([\w.-]+)", part)
-        else ""
-    )
+    """Names quoted beside the word tool or function."""
+    found = re.findall(r"[`'\"]([\w.-]+)[`'\"]\s+(?:tool|function)|(?:tool|function)\s+[`'\"]([\w.-]+)", part)
+    return " ".join(name for pair in found for name in pair if name)
 
 
-def _weigh(verb: float, noun: float, about: float, fit: bool, *, has_verb: bool, has_noun: bool) -> float:
-    if has_verb and not verb:  # an action that nobody asked for, unless the description says it in other words
-        return about * 0.5 if about >= 2 and (noun or fit) else 0.0
-    if has_verb and not has_noun:
-        return 0.4 + verb + 0.3 * min(about, 2)
-    if has_verb:
-        return (
-            (0.6 * verb + 1.2 * noun + 0.2 * min(about, 2) + (0.5 if fit else 0)) if noun or fit or about >= 1 else 0.0
-        )
-    if has_noun:
-        return 1.6 * noun + 0.2 * min(about, 2) + (0.5 if fit else 0) if noun else about * 0.5
-    return about * 0.6
+@dataclass(frozen=True, slots=True)
+class _Signs:
+    """How far a message names a tool's verb and nouns, its description, and facts for its members."""
+
+    verb: float | None
+    noun: float | None
+    about: float
+    fit: bool
+    specific: bool
+
+    def weight(self) -> float:
+        """The score. A tool that acts needs its verb; one that tells needs its noun."""
+        about, fit = min(self.about, 2), 0.6 if self.fit else 0.0
+        if self.verb is None:
+            return 1.6 * self.noun + 0.2 * about + fit if self.noun else self.about * 0.6
+        if not self.verb:  # an action nobody asked for, unless the description says it in other words
+            return self.about * 0.5 if self.about >= 2 and (self.noun or self.fit) else 0.0
+        if self.noun is None:
+            return (1.4 if self.verb == 1 else 0.7) + 0.2 * about + fit
+        specific = 0.5 if self.specific and self.verb == 1 else 0.0
+        plain = 0.6 * self.verb + 1.2 * self.noun + 0.2 * about + fit + specific
+        return plain if self.noun or fit or specific else 0.0
 
 
 def _described(tool: OfferedTool, spoken: list[str], tools: Sequence[OfferedTool]) -> float:
@@ -145,9 +161,18 @@ def _described(tool: OfferedTool, spoken: list[str], tools: Sequence[OfferedTool
 def _fits(tool: OfferedTool, part: str) -> bool:
     """Whether the message holds a fact of a shape that a member of the tool is named for."""
     members = {word for name in (tool.schema.get("properties") or {}) for word in split_words(name)}
-    return bool(
-        (members & {"path", "file", "filename", "filepath"} and paths(part))
-        or (members & {"email", "recipient", "to"} and emails(part))
-        or (members & {"url", "uri", "link"} and urls(part))
-        or (members & {"expression", "formula"} and sums(part))
+    named = set(split_words(tool.name))
+    folders = named & {"directory", "folder", "dir", "files"}
+    found = [path for path in paths(part) if not folders or "." not in path.rsplit("/", 1)[-1]]
+    shapes = (
+        ({"path", "file", "filename", "filepath", "directory"}, found),
+        ({"email", "recipient", "to"}, emails(part)),
+        ({"url", "uri", "link"}, urls(part)),
+        ({"expression", "formula"}, sums(part)),
+        ({"a", "b", "x", "y", "numbers"}, numbers(part)[1:]),
+        (
+            {"query"} if "search" in named else set(),
+            re.findall(r"\b(?:search|find|google|look up)\b", part, re.IGNORECASE),
+        ),
     )
+    return any(members & words and facts for words, facts in shapes)

@@ -91,11 +91,11 @@ def places(text: str) -> list[str]:
     after = [
         name
         for name in listed
-        if re.search(rf"\b(?:in|for|at|of|near|around|to|from|outside)\s+(?:the\s+)?{re.escape(name)}", text)
+        if re.search(rf"\b(?:in|for|at|of|near|around|to|from|outside|à|en|nach)\s+(?:the\s+)?{re.escape(name)}", text)
     ]
     if after:
         first = listed.index(after[0])
-        return [name for name in listed[first:] if name in after or _follows_in_list(name, text)]
+        return [name for name in listed[first:] if name in after or follows_in_list(name, text)]
     lower = re.findall(r"\b(?:in|for|at|near)\s+([a-z\u00e0-\u024f]{3,})\b", text)
     return listed or [word for word in lower if word not in _NOT_A_PLACE]
 
@@ -103,7 +103,8 @@ def places(text: str) -> list[str]:
 _NOT_A_PLACE = word_set("not_a_place")
 
 
-def _follows_in_list(name: str, text: str) -> bool:
+def follows_in_list(name: str, text: str) -> bool:
+    """Whether a name stands after a comma, `and` or `or`."""
     return bool(re.search(rf"(?:,|\band\b|\bor\b|&)\s*{re.escape(name)}", text))
 
 
@@ -150,8 +151,9 @@ def clocks(text: str) -> list[str]:
 
 
 def zones(text: str) -> list[str]:
-    """Time zones."""
-    return [match.group() for match in _ZONE.finditer(text)]
+    """Time zones, and those of well-known cities."""
+    known: dict[str, str] = knowledge()["zones"]
+    return [match.group() for match in _ZONE.finditer(text)] + [known[name] for name in names(text) if name in known]
 
 
 def urls(text: str) -> list[str]:
@@ -182,13 +184,16 @@ def codes(text: str) -> list[str]:
 _OPEN = r"(?:\s*[:=]\s*|\s+)"
 _STOP = r"(?=\s*$|[;\n]|[.!?](?:\s|$)|,\s+(?:and|then)\b)"
 _CONTENT = (
-    re.compile(rf"\bwith\s+(?:the\s+)?(?:contents?|text|body|message){_OPEN}(?:of\s+)?(.+?){_STOP}", re.IGNORECASE),
     re.compile(
-        r"\bwith\s+(?:the\s+(?:text\s+|words?\s+)?)?(.+?)\s+(?:as\s+(?:its\s+|the\s+)?)?(?:contents?|text|inside|in it|body)\b",
+        rf"\bwith\s+(?:the\s+)?(?:contents?|text|body|message){_OPEN}(?:of\s+)?(?!and\b)(.+?){_STOP}", re.IGNORECASE
+    ),
+    re.compile(
+        rf"\b(?:containing|contains?|saying|says|reading|whose contents? (?:is|are)|contents?|body|message|text){_OPEN}"
+        rf"(?:is\s+|the\s+(?:text|words?|line|string)\s+)?(?!(?:and|to|in|into|of|from|for)\b)(.+?){_STOP}",
         re.IGNORECASE,
     ),
     re.compile(
-        rf"\b(?:containing|contains?|saying|says|reading|whose contents? (?:is|are)|contents?|body|message|text){_OPEN}(?:is\s+|the\s+(?:text|words?|line|string)\s+)?(.+?){_STOP}",
+        r"\bwith\s+(?:the\s+(?:text\s+|words?\s+)?)?(.+?)\s+(?:as\s+(?:its\s+|the\s+)?)?(?:contents?|text|inside|in it|body)\b",
         re.IGNORECASE,
     ),
     re.compile(
@@ -196,14 +201,18 @@ _CONTENT = (
         re.IGNORECASE,
     ),
 )
+_REMINDED = re.compile(
+    r"\bremind\w*\b.*?\bto\s+(.+?)(?=\s+(?:at|on|in|by|tomorrow|tonight|every)\b|[.;\n]|$)", re.IGNORECASE
+)
+_POINTING = re.compile(r"(?:its|it|that|this|them|those|the (?:result|content|output|answer))\b.{0,24}", re.IGNORECASE)
 
 
 def contents(text: str) -> list[str]:
     """What shall stand in a file or message: after `containing`, before `content`, between `write` and `to`."""
     masked, held = _mask(text)
-    for pattern in _CONTENT:
+    for pattern in (*_CONTENT, _REMINDED):
         match = pattern.search(masked)
-        if match and match.group(1).strip():
+        if match and match.group(1).strip() and not _POINTING.fullmatch(match.group(1).strip()):
             return [_unmask(match.group(1).strip().strip(","), held)]
     return [value for value in quoted(text) if value not in paths(text)]
 
@@ -219,16 +228,20 @@ def after(words: str, text: str) -> list[str]:
     return [_unmask(value.strip().rstrip("."), held) for value in found]
 
 
-def _mask(text: str) -> tuple[str, list[str]]:
+def _mask(text: str) -> tuple[str, list[tuple[str, str]]]:
     """Replace quotations by a sign each, so that no pattern cuts through one."""
-    held: list[str] = []
+    held: list[tuple[str, str]] = []
 
     def hold(match: re.Match[str]) -> str:
-        held.append(next(filter(None, match.groups()), ""))
+        held.append((match.group(), next(filter(None, match.groups()), "")))
         return f"\ue000{len(held) - 1}\ue001"
 
     return QUOTED.sub(hold, text), held
 
 
-def _unmask(text: str, held: list[str]) -> str:
-    return re.sub("\ue000(\\d+)\ue001", lambda match: held[int(match.group(1))], text)
+def _unmask(text: str, held: list[tuple[str, str]]) -> str:
+    """Put quotations back: bare where one is the whole, with their marks inside other text."""
+    whole = re.fullmatch("\ue000(\\d+)\ue001", text)
+    if whole:
+        return held[int(whole.group(1))][1]
+    return re.sub("\ue000(\\d+)\ue001", lambda match: held[int(match.group(1))][0], text)

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from . import facts
 from .schemas import Schema, branches, fits, invent, resolve, type_of
-from .words import EMPTY, SYNONYMS, closeness, knowledge, quoted, same, split_words
+from .words import EMPTY, SYNONYMS, closeness, knowledge, permitted, quoted, same, split_words
 
 NOTHING: Final = object()
 """The message does not tell."""
@@ -177,15 +177,21 @@ def _loosely(name: str, member: Any, reading: _Reading) -> Any:
     if kind in ("integer", "number"):
         return reading.take(list(facts.numbers(reading.text)), schema)
     if kind == "string":
-        text = reading.text
-        loose = [*quoted(text), *_query(name, text), *facts.codes(text), *facts.names(text), *facts.paths(text)]
-        return reading.take(loose, schema)
+        return reading.take(_loose_texts(name, reading.text), schema)
     return NOTHING
+
+
+def _loose_texts(name: str, text: str) -> list[str]:
+    """A content is only ever quoted; anything else may be a code, a name, a path or a counted thing."""
+    if "content" in _kinds(split_words(name)):
+        return quoted(text)
+    counted = re.findall(r"(?<![\w.-])\d+\s+([^\W\d_]{3,})", text)
+    return [*quoted(text), *_query(name, text), *facts.codes(text), *facts.names(text), *facts.paths(text), *counted]
 
 
 def _option(options: list[Any], reading: _Reading, name: str) -> Any:
     """The enum value that the message names: the longest, then the first named."""
-    text_words = split_words(reading.text)
+    text_words = split_words(permitted(reading.text))
     hits: list[tuple[int, int, Any]] = []
     for option in options:
         words = split_words(str(option))
@@ -232,7 +238,7 @@ def _elements(name: str, items: Schema, reading: _Reading, *, needed: bool) -> l
         )
     else:
         found = []
-    values = [value for value in dict.fromkeys(found) if fits(value, items)]
+    values = [value for value in dict.fromkeys(found) if fits(value, items) and value not in reading.used]
     reading.used += values
     return values
 
@@ -294,7 +300,7 @@ def _numbers_named(name: str, text: str) -> list[Any]:
         number = r"[-+]?\d[\d,]*(?:\.\d+)?"
         for pattern in (
             rf"\b(?:{forms})\b\s*(?:is|of|to|as|=|:|at|for)?\s*(?:the\s+)?({number})(?![\d:]*:\d|\w)",
-            rf"(?<![\w.])({number})\s*-?\s*(?:{forms.replace('|', 's?|')}s?)\b",
+            rf"(?<![\w.])({number})\s*(?:%|percent|degrees)?\s*-?\s*(?:{forms.replace('|', 's?|')}s?)\b",
         ):
             found += [
                 facts.numbers(match)[0] for match in re.findall(pattern, text, re.IGNORECASE) if facts.numbers(match)
@@ -396,18 +402,18 @@ def _titles(own: list[str], text: str) -> list[str]:
     if {"title", "subject", "name", "label", "summary", "event"} & set(own):
         words = "|".join(re.escape(word) for word in own)
         return [*facts.after(f"called|named|titled|entitled|{words}", text), *quoted(text)]
+    named = facts.names(text)
     people = [
-        name
-        for name in facts.names(text)
-        if re.search(rf"\b(?:to|for|with|by|from|user|customer)\s+{re.escape(name)}", text)
+        name for name in named if re.search(rf"\b(?:to|for|with|by|from|user|customer)\s+{re.escape(name)}", text)
     ]
-    return [*people, *facts.names(text)]
+    return [*people, *(name for name in named if people and facts.follows_in_list(name, text)), *named]
 
 
 def _query(name: str, text: str) -> list[str]:
     """What shall be searched: a quotation, else what follows `for` or `about`, else the request without its verb."""
     if "query" not in _kinds(split_words(name)):
         return []
+    text = re.sub(r",?\s*(?:limit|max|top)\s*(?:of\s*)?\d+.*$", "", text)
     match = re.search(r"\b(?:for|about|on|regarding)\s+(.+?)\s*[.?!]?\s*$", text, re.IGNORECASE | re.DOTALL)
     rest = re.sub(
         r"^\W*(?:please\s+|can you\s+|could you\s+)*(?:search|look up|find|google|look|query)(?:\s+(?:the\s+)?(?:web|internet|online))?\s+",

@@ -55,7 +55,9 @@ def _results(prompt: Prompt) -> list[tuple[str, str]]:
 
 
 _DICTATED = re.compile(
-    r"\b(?:reply|respond|answer|say|return|output|write)\b(?:\s+(?:only|just|exactly|back|me|with|in|the|a|single|one|word|words|text|phrase|sentence|following|and nothing else))*\s*:?\s+(?P<what>“[^”]+”|\"[^\"]+\"|'[^']+'|`[^`]+`|[A-Z][A-Z0-9_-]+\b|\w+(?=\s*[.!]?\s*$))",
+    r"(?:^|[.!?:,]\s+|\b(?:please|just|only|then)\s+)(?:reply|respond|answer|say|return|output)\b"
+    r"(?:\s+(?:only|just|exactly|back|me|with|in|the|a|single|one|word|words|text|phrase|sentence|following))*\s*:?\s+"
+    r"(?P<what>\u201c[^\u201d]+\u201d|\"[^\"]+\"|'[^']+'|`[^`]+`|[A-Z][A-Z0-9_-]+\b|\w+(?=\s*[.!]?\s*$)|\w+(?= and nothing else))",
     re.IGNORECASE,
 )
 
@@ -63,7 +65,7 @@ _DICTATED = re.compile(
 def _dictated(message: str) -> str:
     """`Reply with the single word PONG`, `Say hello`."""
     match = _DICTATED.search(message)
-    return match.group("what").strip("“”\"'`") if match else ""
+    return match.group("what").strip("\u201c\u201d\"'`") if match else ""
 
 
 _OPERATORS: Mapping[type[ast.AST], Callable[[float, float], float]] = {

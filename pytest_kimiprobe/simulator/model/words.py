@@ -37,6 +37,7 @@ def _synonyms() -> dict[str, set[str]]:
 SYNONYMS = _synonyms()
 ASKING = word_set("asking")
 ACTING = word_set("acting")
+SPECIFIC = word_set("specific")
 EMPTY = word_set("empty")
 
 
@@ -77,7 +78,7 @@ _IDIOM = re.compile(
     re.IGNORECASE,
 )
 _NEGATED = re.compile(
-    r"\b(?:do not|don't|don\u2019t|never|without|no need to|instead of|rather than|not (?:to )?(?:use|call))\b[^.;!?\n]*",
+    r"\b(?:do not|don't|don\u2019t|never|without|no need to|instead of|rather than|not (?:to )?(?:use|call))\b[^.,:;!?\n]*",
     re.IGNORECASE,
 )
 _CUT = re.compile(
@@ -96,9 +97,14 @@ def speech(text: str) -> str:
     return _NEGATED.sub(" ", _IDIOM.sub(" ", QUOTED.sub(" “” ", text)))
 
 
-def fragments(text: str) -> list[str]:
-    """Cut a message where one request may end and the next begin; quotations stay whole."""
+def permitted(text: str) -> str:
+    """The text without what it forbids."""
+    return _NEGATED.sub(" ", text)
+
+
+def fragments(text: str) -> list[tuple[int, int]]:
+    """Spans of a message between the places where one request may end and the next begin; quotations stay whole."""
     spans = [match.span() for match in QUOTED.finditer(text)]
     cuts = [cut for cut in _CUT.finditer(text) if not any(start <= cut.start() < end for start, end in spans)]
     edges = [0, *(edge for cut in cuts for edge in cut.span()), len(text)]
-    return [text[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True)]
+    return list(zip(edges[::2], edges[1::2], strict=True))

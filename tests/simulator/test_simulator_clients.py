@@ -9,8 +9,8 @@ from typing import Any
 import groq
 import openai
 import pytest
-from conftest import CREATE_FILE, GET_TIME, TWO_REQUESTS, WEATHER
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from simulated import CREATE_FILE, GET_TIME, TWO_REQUESTS, WEATHER, running
 
 from pytest_kimiprobe.simulator import Simulator
 
@@ -28,6 +28,12 @@ PREFIX = {
     "together": "/together/v1",
     "groq": "/groq/openai/v1",
 }
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[Simulator]:
+    with running() as simulator:
+        yield simulator
 
 
 @pytest.fixture

@@ -1,8 +1,13 @@
+"""What the tests of the simulator share."""
+
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
-import pytest
+import httpx
 
 from pytest_kimiprobe.simulator import Persona, Scenario, Simulator
 
@@ -50,13 +55,26 @@ def playing(persona: str = "healthy", **more: object) -> Scenario:
     return Scenario("test", default=Persona(persona, **{**FAST, **more}))  # type: ignore[arg-type]
 
 
-@pytest.fixture(scope="session")
-def _running() -> Iterator[Simulator]:
-    with Simulator(playing()) as simulator:
+@contextmanager
+def running(scenario: Scenario | None = None) -> Iterator[Simulator]:
+    """A simulator that ends with the block."""
+    with Simulator(scenario or playing()) as simulator:
         yield simulator
 
 
-@pytest.fixture
-def simulator(_running: Simulator) -> Simulator:
-    _running.set_scenario(playing())
-    return _running
+def question(text: str, *tools: object, model: str = "moonshotai/kimi-k2.6", **more: object) -> dict[str, Any]:
+    """The body of a chat-completions request."""
+    offered = {"tools": list(tools)} if tools else {}
+    return {"model": model, "messages": [{"role": "user", "content": text}], **offered, **more}
+
+
+def post(simulator: Simulator, path: str, body: object, *, key: str = "any-key") -> httpx.Response:
+    """Send one request over a connection of its own and read the answer whole."""
+    headers = {"Authorization": f"Bearer {key}"}
+    return httpx.post(simulator.url + path, json=body, headers=headers, timeout=10, verify=False)
+
+
+def told(response: httpx.Response) -> list[Any]:
+    """The JSON values of a stream's data lines; `[DONE]` as text."""
+    lines = [line.removeprefix("data: ") for line in response.text.splitlines() if line.startswith("data: ")]
+    return [line if line == "[DONE]" else json.loads(line) for line in lines]

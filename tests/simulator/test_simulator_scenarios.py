@@ -1,0 +1,117 @@
+"""Scenario files: what the packaged ones play, what an own one may say, what a wrong one is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_kimiprobe.simulator import Persona, ScenarioError, load_scenario, scenario_names
+
+ENDPOINTS = [
+    "moonshot/kimi-k2.6",
+    "openrouter/moonshotai/kimi-k2.6",
+    "openrouter/moonshotai/kimi-k2.6+novita/fp8",
+    "openrouter/moonshotai/kimi-k2.6+deepinfra/fp4",
+    "openrouter/moonshotai/kimi-k2.6+moonshotai/int4",
+    "openrouter/moonshotai/kimi-k2.6+wandb/fp8",
+    "openrouter/moonshotai/kimi-k2.6+fireworks/fp8",
+    "groq/moonshotai/kimi-k2-instruct-0905",
+]
+
+
+def played(name: str) -> dict[str, str]:
+    scenario = load_scenario(name)
+    return {endpoint: (scenario.persona_of(endpoint) or scenario.default).persona for endpoint in ENDPOINTS}
+
+
+def test_packaged_scenarios() -> None:
+    """Four scenarios come with the package."""
+    assert scenario_names() == ["broken", "healthy", "mixed", "outage"]
+
+
+def test_healthy_and_outage_are_all_or_nothing() -> None:
+    """All healthy, all down."""
+    assert set(played("healthy").values()) == {"healthy"}
+    assert set(played("outage").values()) == {"down"}
+
+
+def test_mixed_has_one_of_each() -> None:
+    """The default scenario: the cheapest upstream and Moonshot work, every other K2.6 host fails in a way of its own."""
+    personas = played("mixed")
+    failing = [persona for persona in personas.values() if persona != "healthy"]
+    assert sorted(failing) == ["bad_arguments", "down", "leaks_k2", "rate_limited", "slow"]
+    assert personas["moonshot/kimi-k2.6"] == "healthy"
+    assert personas["openrouter/moonshotai/kimi-k2.6+wandb/fp8"] == "healthy"
+
+
+def test_broken_leaves_moonshot() -> None:
+    """Every OpenRouter host is broken, Moonshot is not."""
+    personas = played("broken")
+    assert [endpoint for endpoint, persona in personas.items() if persona == "healthy"] == [
+        "moonshot/kimi-k2.6",
+        "groq/moonshotai/kimi-k2-instruct-0905",
+    ]
+
+
+def write(folder: Path, text: str) -> Path:
+    file = folder / "own.yaml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_an_own_file(tmp_path: Path) -> None:
+    """Exact id before the longest glob before the default; a persona is a name or a mapping."""
+    file = write(
+        tmp_path,
+        """
+seed: 9
+default: {persona: slow, first_token_ms: 500}
+endpoints:
+  "openrouter/*": empty
+  "openrouter/moonshotai/*": {persona: leaks_k2, rate: 0.25}
+  "openrouter/moonshotai/kimi-k2.6": healthy
+""",
+    )
+    scenario = load_scenario(file)
+    assert (scenario.name, scenario.seed, load_scenario(file, seed=4).seed) == ("own", 9, 4)
+    assert scenario.persona_of("openrouter/moonshotai/kimi-k2.6") == Persona("healthy")
+    assert scenario.persona_of("openrouter/moonshotai/kimi-k3") == Persona("leaks_k2", rate=0.25)
+    assert scenario.persona_of("openrouter/anthropic/claude") == Persona("empty")
+    assert scenario.persona_of("moonshot/kimi-k3") is None
+    assert scenario.default == Persona("slow", first_token_ms=500)
+
+
+WRONG = [
+    ("[1, 2]", "must be a mapping"),
+    ("seed: [", "not YAML"),
+    ("seed: soon", "seed: must be a whole number, not 'soon'"),
+    ("seeds: 1", "unknown field 'seeds'; there are about, seed, default, endpoints"),
+    ("endpoints: [a]", "endpoints: must map"),
+    ("default: healthyy", "default.persona: no persona 'healthyy'; there are healthy, leaks_k2"),
+    ("endpoints: {'a/b': 7}", "endpoints.a/b: must be a persona's name or a mapping"),
+    ("endpoints: {'a/b': {persona: empty, rate: 2}}", "endpoints.a/b.rate: must be a number from 0 to 1, not 2"),
+    ("endpoints: {'a/b': {persona: empty, rate: true}}", "endpoints.a/b.rate: must be a number"),
+    ("endpoints: {'a/b': {persona: server_error, status: 404}}", "a/b.status: must be a number from 500 to 599"),
+    ("endpoints: {'a/b': {persona: empty, raet: 1}}", "endpoints.a/b: unknown field 'raet'; there are persona, rate"),
+    ("endpoints: {'a/b': {persona: cut, how: slowly}}", "a/b.how: cut knows finish, close, not 'slowly'"),
+    ("endpoints: {'a/b': {persona: empty, how: close}}", "a/b.how: empty knows no `how`, not 'close'"),
+]
+
+
+@pytest.mark.parametrize(("text", "sentence"), WRONG)
+def test_a_wrong_file_is_told_where_and_what_there_is(tmp_path: Path, text: str, sentence: str) -> None:
+    """The error names file, field and what exists."""
+    file = write(tmp_path, text)
+    with pytest.raises(ScenarioError) as caught:
+        load_scenario(file)
+    assert str(caught.value).startswith(f"{file}: ")
+    assert sentence in str(caught.value)
+
+
+def test_a_missing_file_or_name() -> None:
+    """A name without file lists the names, a path says that it cannot be read."""
+    with pytest.raises(ScenarioError, match="there are broken, healthy, mixed, outage"):
+        load_scenario("mixd")
+    with pytest.raises(ScenarioError, match=r"nowhere/own\.yaml: cannot be read"):
+        load_scenario("nowhere/own.yaml")
