@@ -28,10 +28,11 @@ _Mark: TypeAlias = "tuple[int, int, dict[str, _Mark] | list[_Mark] | None]"
 """1-based line and column of a value, with the marks of what it holds."""
 
 # Lone CR, NEL, LS and PS are line breaks to libyaml but not to git; direction overrides show text in another order.
-_UNSEEN = re.compile(
+UNSEEN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
     "|\r(?!\n)"
 )
+"""Characters that may stand in a file as escapes only."""
 _INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
 # What some YAML version reads as a number, boolean or null, and another one otherwise.
@@ -110,11 +111,11 @@ def _decoded(data: bytes, source: _Source) -> str:
         line_start = data.rfind(b"\n", 0, problem.start) + 1
         line = data.count(b"\n", 0, problem.start) + 1
         source.refuse(f"is not UTF-8 (byte 0x{data[problem.start]:02x})", line, problem.start - line_start + 1)
-    for pattern, what in ((re.compile("\t"), "a tab; indent with spaces"), (_UNSEEN, "an unseen character")):
+    for pattern, what in ((re.compile("\t"), "a tab; indent with spaces"), (UNSEEN, "an unseen character")):
         found = pattern.search(text)
         if found:
             line = text.count("\n", 0, found.start()) + 1
-            code = f" (U+{ord(found[0]):04X}); write it as an escape in double quotes" if pattern is _UNSEEN else ""
+            code = f" (U+{ord(found[0]):04X}); write it as an escape in double quotes" if pattern is UNSEEN else ""
             source.refuse(f"holds {what}{code}", line, found.start() - text.rfind("\n", 0, found.start()))
     return text
 

@@ -1,0 +1,97 @@
+"""`kimiprobe`: one command a module, imported when it is asked for.
+
+A command is a row of `COMMANDS`. A wrong file or setting of the user's (ConfigError) ends in one line and exit code 2.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, NoReturn
+
+import click
+
+from routing import __version__
+from routing.errors import ConfigError
+
+from ...safe_text import one_line
+
+_HERE = "pytest_kimiprobe.monitor.cli"
+COMMANDS: dict[str, str] = {
+    "check": f"{_HERE}.check:check",
+    "status": f"{_HERE}.status:status",
+    "explain": f"{_HERE}.explain:explain",
+    "doctor": f"{_HERE}.doctor:doctor",
+    "flags": f"{_HERE}.flags:flags",
+    "decide": f"{_HERE}.decide:decide",
+    "propose": f"{_HERE}.propose:propose",
+    "alert": f"{_HERE}.alert:alert",
+    "cost": f"{_HERE}.cost:cost",
+    "replay": f"{_HERE}.replay:replay",
+    "simulate": f"{_HERE}.simulate:simulate",
+    "serve": f"{_HERE}.serve:serve",
+    "page": f"{_HERE}.page:page",
+    "report": f"{_HERE}.report:report",
+    "drill": f"{_HERE}.drill:drill",
+    "admin": f"{_HERE}.admin:admin",
+}
+"""Name → `module:attribute`, in the order of `--help`. A row without its module is not there."""
+
+# Top-level module → the extra that brings it.
+_EXTRAS = {
+    "github": "github",
+    "vcr": "record",
+    "jinja2": "page",
+    "redis": "redis",
+    "uvicorn": "serve",
+    "starlette": "serve",
+}
+
+
+class Wrong(click.ClickException):
+    """One line on stderr and exit code 2: what the user has to mend."""
+
+    exit_code = 2
+
+
+class Commands(click.Group):
+    """A group whose commands are imported on demand."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of the commands that are installed, in the order of COMMANDS."""
+        return [name for name in COMMANDS if self.get_command(ctx, name) is not None]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        """The command of that name; one that lacks a library says which when it is run."""
+        target = COMMANDS.get(cmd_name)
+        if target is None:
+            return None
+        module, _, attribute = target.partition(":")
+        try:
+            command: click.Command = getattr(importlib.import_module(module), attribute)
+        except ModuleNotFoundError as problem:
+            return None if problem.name == module else _lacking(cmd_name, str(problem.name))
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a ConfigError is told without a traceback."""
+        try:
+            return super().invoke(ctx)
+        except ConfigError as problem:
+            raise Wrong(one_line(str(problem), 1000)) from None
+
+
+def _lacking(name: str, library: str) -> click.Command:
+    extra = _EXTRAS.get(library.partition(".")[0])
+    how = f"pip install 'pytest-kimiprobe[{extra}]'" if extra else f"pip install {library}"
+
+    def refuse(**_: object) -> NoReturn:
+        raise Wrong(f"`kimiprobe {name}` needs the library {library}: {how}")
+
+    settings = {"ignore_unknown_options": True, "allow_extra_args": True}
+    return click.Command(name, callback=refuse, short_help=f"(needs {how})", context_settings=settings)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="kimiprobe")
+def main() -> None:
+    """Measure which endpoint serves Kimi tool calls correctly, and keep the decision in flags.yaml."""
