@@ -14,7 +14,7 @@ from routing.errors import ConfigError
 from routing.evidence import EndpointEvidence, Evidence, loads, utc_text
 from routing.exchange import Exchange
 from routing.flags import Flags, find_flags
-from routing.types import JsonObject
+from routing.types import Answer, JsonObject
 
 from . import options
 from .report import Summary, markdown
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 _SHOWN = 4000
+_STREAM_SHOWN = 400
 
 
 def write(probes: ProbeSession, *, complete: bool) -> tuple[Summary, bool]:
@@ -161,10 +162,20 @@ def exchange_lines(name: str, done: Exchange, environment: Mapping[str, str]) ->
     yield f"--- {name}"
     yield f"> {one_line(redact(request, environment), _SHOWN)}"
     if body:
-        yield f"< HTTP {done.status}: {one_line(redact(body, environment), _SHOWN)}"
+        shown = _SHOWN if done.first_token_ms is None else _STREAM_SHOWN
+        yield f"< HTTP {done.status}: {one_line(redact(body, environment), shown)}"
+    if done.answer is not None and done.first_token_ms is not None:
+        yield f"= {one_line(redact(_assembled(done.answer), environment), _SHOWN)}"
     if done.error is not None:
         yield f"! {one_line(redact(str(done.error), environment), _SHOWN)}"
     yield f"  {done.total_ms:.0f} ms{first}"
+
+
+def _assembled(answer: Answer) -> str:
+    """What a stream came to."""
+    calls = [{"id": call.id, "name": call.name, "arguments": call.arguments} for call in answer.tool_calls]
+    whole = {"text": answer.text, "tool_calls": calls, "finish_reason": answer.finish_reason}
+    return json.dumps(whole, ensure_ascii=False, default=str)
 
 
 def _rounded(value: float | None) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -78,8 +79,15 @@ def terminal(summary: Summary) -> list[Line]:
         lines += [Line(text, tone) for text, tone in zip(rendered(_COLUMNS, rows), tones, strict=True)]
         lines += [Line(text) for text in _causes(summary, labels)]
     lines.append(Line(""))
-    lines += [Line(f"{head:<9} {text}", tone) for head, text, tone in _facts(summary)]
+    for head, text, tone in _facts(summary):
+        lines += [Line(line, tone) for line in _folded(head, text)]
     return lines
+
+
+def _folded(head: str, text: str) -> list[str]:
+    """`head` and the text beside it, folded at spaces; a word too long for a line stays whole."""
+    wrapped = textwrap.wrap(text, WIDTH - 10, break_long_words=False, break_on_hyphens=False) or [""]
+    return [f"{head if not place else '':<9} {line}" for place, line in enumerate(wrapped)]
 
 
 def markdown(summary: Summary) -> str:
@@ -160,8 +168,13 @@ def _causes(summary: Summary, labels: Mapping[str, str]) -> list[str]:
         wrong = [probe for probe in summary.run.probes if probe.endpoint == name and _went_wrong(probe)]
         reasons = Counter(probe.reason for probe in wrong).most_common(3)
         for place, (reason, count) in enumerate(reasons):
-            lines.append(f"  {label if not place else '':<{min(width, 34)}}  {count}x {meaning_of(reason)}"[:WIDTH])
+            lines.append(_cut(f"  {label if not place else '':<{min(width, 34)}}  {count}x {meaning_of(reason)}"))
     return lines
+
+
+def _cut(text: str) -> str:
+    """Cut to the width of the report, seen to be cut."""
+    return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"
 
 
 def _went_wrong(probe: ProbeResult) -> bool:

@@ -1,0 +1,46 @@
+"""`kimiprobe check`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from routing.flags import Flags, find_flags
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.option("--results", default="results", show_default=True, help="Folder that the run is recorded in.")
+@click.option("--flags", "flags_path", type=click.Path(path_type=Path), help="flags.yaml (default: found upwards).")
+@click.option("--source", help="live, simulator[:SCENARIO] or replay:PATH.")
+@click.option("--suite", help="smoke, core or full.")
+@click.option("--endpoint", "endpoints", multiple=True, help="Only endpoints that match this glob (repeatable).")
+@click.option("--model", help="Model to probe (default: default_model of flags.yaml).")
+@click.option("--repeat", type=click.IntRange(1), help="How often each probe is sent.")
+@click.option("--budget", help="USD that the run may cost at most.")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def check(  # noqa: PLR0917 - one parameter an option
+    results: str,
+    flags_path: Path | None,
+    source: str | None,
+    suite: str | None,
+    endpoints: tuple[str, ...],
+    model: str | None,
+    repeat: int | None,
+    budget: str | None,
+    arguments: tuple[str, ...],
+) -> None:
+    """Run the suite, record the run, print the recommendation.
+
+    It is `pytest --kimiprobe` with the results recorded; further ARGUMENTS go to pytest. Exit codes are pytest's: 0
+    all right, 1 some probes failed, 2 and above the monitor itself is broken.
+    """
+    import pytest
+
+    path = flags_path or find_flags()
+    model = model or (Flags.load(path).default_model if path is not None else None)
+    given = {"source": source, "suite": suite, "model": model, "repeat": repeat, "budget": budget, "results": results}
+    command = ["--kimiprobe", *(f"--kimiprobe-{name}={value}" for name, value in given.items() if value is not None)]
+    command += [f"--kimiprobe-endpoint={glob}" for glob in endpoints]
+    sys.exit(int(pytest.main([*command, *arguments])))

@@ -1,0 +1,81 @@
+"""`kimiprobe cost`."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import click
+
+from pytest_kimiprobe.monitor import costs
+from pytest_kimiprobe.tables import Column, rendered
+from routing import catalog as catalogs
+
+_COLUMNS = (
+    Column("endpoint"),
+    Column("$/request", right=True),
+    Column("x cheapest", right=True),
+    Column("$/month", right=True),
+    Column("saved", right=True),
+)
+
+
+@click.command()
+@click.option("--input", "tokens_in", default=5000, show_default=True, help="Input tokens of a request.")
+@click.option("--output", "tokens_out", default=2000, show_default=True, help="Output tokens of a request.")
+@click.option("--requests", default=1000, show_default=True, help="Requests a month.")
+@click.option("--model", "models", multiple=True, help="Model to price (repeatable; default: default and vision model).")
+@click.option("--all", "everything", is_flag=True, help="Every model of the catalogue.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def cost(  # noqa: PLR0917 - one parameter an option
+    tokens_in: int, tokens_out: int, requests: int, models: tuple[str, ...], everything: bool, as_json: bool
+) -> None:
+    """What a request costs at each endpoint, and what a month of requests costs and saves.
+
+    Prices are the catalogue's; `saved` is against the dearest row. Retired endpoints are left out.
+    """
+    catalog, day = catalogs.load(), datetime.now(UTC).date()
+    vision = catalog.endpoint(catalog.vision_endpoint).model
+    wanted = list(catalog.models) if everything else list(models) or [catalog.default_model, vision]
+    endpoints = [e for model in wanted for e in catalog.of_model(model) if not e.retired_at(day)]
+    rows, unpriced = costs.table(
+        endpoints, tokens_in=tokens_in, tokens_out=tokens_out, requests=requests, day=day
+    )
+    if as_json:
+        click.echo(json.dumps({"version": 1, "endpoints": [_json(row) for row in rows], "unpriced": unpriced}, indent=1))
+        return
+    click.echo(f"{tokens_in:,} input + {tokens_out:,} output tokens a request, {requests:,} requests a month")
+    for line in rendered(_COLUMNS, [_row(row) for row in rows]):
+        click.echo(line)
+    for endpoint in unpriced:
+        click.echo(f"{endpoint}: no price known")
+    if rows:
+        first, last = rows[0], rows[-1]
+        share = first.saved_per_month / last.per_month if last.per_month else Decimal(0)
+        click.echo(
+            f"{first.endpoint} instead of {last.endpoint} saves ${first.saved_per_month:.2f} a month ({share:.0%})"
+        )
+
+
+def _row(row: costs.CostRow) -> tuple[str, ...]:
+    return (
+        row.endpoint,
+        f"{row.per_request:.5f}",
+        f"{row.times_cheapest:.1f}x",
+        f"{row.per_month:.2f}",
+        f"{row.saved_per_month:.2f}",
+    )
+
+
+def _json(row: costs.CostRow) -> dict[str, str | float]:
+    return {
+        "endpoint": row.endpoint,
+        "model": row.model,
+        "usd_per_request": str(row.per_request),
+        "times_cheapest": float(round(row.times_cheapest, 4)),
+        "usd_per_month": str(row.per_month),
+        "usd_saved_per_month": str(row.saved_per_month),
+        "price_since": row.price_since.isoformat(),
+        "price_origin": row.price_origin,
+    }

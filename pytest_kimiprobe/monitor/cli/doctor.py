@@ -1,0 +1,34 @@
+"""`kimiprobe doctor`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from pytest_kimiprobe.monitor import doctor as checks
+
+
+@click.command()
+@click.option("--flags", type=click.Path(path_type=Path), help="flags.yaml (default: found upwards).")
+@click.option("--results", type=click.Path(path_type=Path), help="Results folder (default: beside flags.yaml).")
+@click.option("--offline", is_flag=True, help="Do not ask whether hosts answer.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def doctor(flags: Path | None, results: Path | None, offline: bool, as_json: bool) -> None:
+    """Look for what stands in the way: keys, hosts, catalogue, flags, evidence, which `routing` is imported.
+
+    Exits with 1 where a problem was found. No key is printed or sent.
+    """
+    findings = list(checks.examine(flags=flags, results=results, environment=os.environ, reach=not offline))
+    if as_json:
+        rows = [{"level": f.level, "topic": f.topic, "text": f.text} for f in findings]
+        click.echo(json.dumps({"version": 1, "findings": rows}, indent=1))
+    else:
+        marks = {"ok": ("ok", "green"), "note": ("note", "yellow"), "problem": ("PROBLEM", "red")}
+        for finding in findings:
+            word, color = marks[finding.level]
+            click.echo(f"{click.style(f'{word:<8}', fg=color)}{finding.topic:<10} {finding.text}")
+    sys.exit(any(finding.level == "problem" for finding in findings))

@@ -1,0 +1,138 @@
+"""What stands between a user and a working run: each check is one finding, none of them prints a key."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import routing
+from routing import catalog as catalogs
+from routing import evidence as evidences
+from routing.catalog import Catalog, Provider
+from routing.errors import ConfigError, ExchangeError, KeyMissing
+from routing.flags import Flags, find_flags
+from routing.loop import LoopThread
+from routing.transport import HttpRequest, Transport, library
+
+REACH_S = 5.0
+Level = Literal["ok", "note", "problem"]
+_EXTRAS = {"github": "github", "record": "vcr"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`problem` is what stops a run; `note` is worth knowing."""
+
+    level: Level
+    topic: str
+    text: str
+
+
+def examine(
+    *, flags: Path | None, results: Path | None, environment: Mapping[str, str], reach: bool = True
+) -> Iterator[Finding]:
+    """All findings, in the order in which they are worth mending."""
+    yield _routing()
+    yield Finding("ok", "http", f"{library().__name__} {getattr(library(), '__version__', '')}")
+    yield from _extras()
+    try:
+        catalog = catalogs.load(environment=environment)
+    except ConfigError as error:
+        yield Finding("problem", "catalogue", str(error))
+        return
+    yield Finding("ok", "catalogue", f"{catalog.origin}: {len(catalog.endpoints)} endpoints")
+    path = flags or find_flags()
+    yield _flags(path, catalog)
+    yield _evidence(results or (path.parent / "results" if path else Path("results")))
+    yield from _keys(catalog, environment)
+    if reach:
+        yield from _reach(catalog)
+
+
+def _routing() -> Finding:
+    where = str(routing.__file__)
+    if getattr(routing, "DISTRIBUTION", None) != "pytest-kimiprobe":
+        return Finding("problem", "routing", f"another package of that name is in the way: {where}")
+    return Finding("ok", "routing", f"{routing.__version__} from {where}")
+
+
+def _extras() -> Iterator[Finding]:
+    for extra, module in _EXTRAS.items():
+        there = importlib.util.find_spec(module) is not None
+        hint = "" if there else f': pip install "pytest-kimiprobe[{extra}]"'
+        yield Finding("ok" if there else "note", "extra", f"{extra} {'installed' if there else 'not installed'}{hint}")
+
+
+def _flags(path: Path | None, catalog: Catalog) -> Finding:
+    if path is None:
+        return Finding("note", "flags", "no flags.yaml from here upwards: the packaged one is used, everything off")
+    try:
+        flags = Flags.load(path)
+        catalog.model(flags.default_model)
+    except ConfigError as error:
+        return Finding("problem", "flags", str(error))
+    on = sum(flag.enabled for flag in flags.flags.values())
+    return Finding("ok", "flags", f"{path}: {len(flags.flags)} flags, {on} enabled, environment {flags.environment}")
+
+
+def _evidence(folder: Path) -> Finding:
+    path = folder / "latest.json"
+    try:
+        evidence = evidences.loads(path.read_text("utf-8"), origin=str(path))
+    except FileNotFoundError:
+        return Finding("note", "evidence", f"{path}: not there yet: run kimiprobe check")
+    except (OSError, UnicodeDecodeError, ConfigError) as error:
+        return Finding("problem", "evidence", str(error))
+    now = datetime.now(UTC)
+    old = [row for row in evidence.endpoints.values() if row.status_at(now) != row.status]
+    text = f"{path}: {len(evidence.endpoints)} endpoints, {len(old)} older than {evidences.FRESH_FOR.days} days"
+    return Finding("note" if old else "ok", "evidence", text)
+
+
+def _keys(catalog: Catalog, environment: Mapping[str, str]) -> Iterator[Finding]:
+    missing = 0
+    for provider in catalog.providers.values():
+        try:
+            provider.key(environment)
+            yield Finding("ok", "key", f"{provider.key_env} is set")
+        except KeyMissing as error:
+            missing += 1
+            there = bool(environment.get(provider.key_env, "").strip())
+            yield Finding("problem" if there else "note", "key", str(error))
+    if missing == len(catalog.providers):
+        yield Finding("problem", "key", "no key at all: live runs need one; simulated ones none")
+
+
+def _reach(catalog: Catalog) -> Iterator[Finding]:
+    loop, transport = LoopThread("kimiprobe-doctor"), Transport()
+    try:
+        for provider, problem in loop.submit(_all_reached(transport, list(catalog.providers.values()))).result():
+            yield Finding("note" if problem else "ok", "host", f"{provider.base_url} {problem or 'answers'}")
+    finally:
+        loop.submit(transport.aclose()).result()
+        loop.close()
+
+
+async def _all_reached(transport: Transport, providers: list[Provider]) -> list[tuple[Provider, str]]:
+    problems = await asyncio.gather(*(_reached(transport, provider) for provider in providers))
+    return list(zip(providers, problems, strict=True))
+
+
+async def _reached(transport: Transport, provider: Provider) -> str:
+    """Empty where the host answers anything at all; no key is sent."""
+    try:
+        async with asyncio.timeout(REACH_S):
+            request = HttpRequest("GET", f"{provider.base_url}/models", {}, b"")
+            async with transport.send(request, shard=provider.name):
+                return ""
+    except TimeoutError:
+        return f"does not answer within {REACH_S:g} s"
+    except ExchangeError as error:
+        return f"is not reached: {error.reason}"
+
+

@@ -1,0 +1,17 @@
+"""Fixtures that several test folders share."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+_OURS = ("KIMIPROBE_", "OPENROUTER_", "MOONSHOT_", "GROQ_", "TOGETHER_", "REPLICATE_", "ANTHROPIC_", "GITHUB_")
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees a key, base URL or setting of the machine it runs on."""
+    for name in list(os.environ):
+        if name.startswith(_OURS):
+            monkeypatch.delenv(name)
