@@ -19,8 +19,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from routing.errors import ConfigError
-from routing.evidence import FRESH_FOR, VERSION, Counts, EndpointEvidence, Evidence, utc_text
+from routing.errors import ConfigError, EvidenceError
+from routing.evidence import FRESH_FOR, VERSION, Counts, EndpointEvidence, Evidence, loads, utc_text
+from routing.files import read_regular
 from routing.types import Status
 
 from .cells import endpoints_of, evidence_of, status_of
@@ -35,6 +36,7 @@ __all__ = [
     "atomic_write",
     "changes",
     "endpoints_of",
+    "evidence_now",
     "latest",
     "load_runs",
     "refresh_latest",
@@ -123,6 +125,18 @@ def latest(runs: Iterable[StoredRun], now: datetime, window_days: int = FRESH_FO
             for endpoint in sorted(newest)
         },
     )
+
+
+def evidence_now(folder: Path, now: datetime, problems: list[str]) -> tuple[Evidence, list[StoredRun]]:
+    """Evidence as the run files give it now, and the runs; without run files, what latest.json holds.
+
+    Raises EvidenceError where only a latest.json is there and it cannot be read.
+    """
+    runs = load_runs(folder, now - KEPT_FOR, problems)
+    path = folder / "latest.json"
+    if runs or not path.exists():
+        return replace(latest(runs, now), origin=str(folder)), runs
+    return loads(read_regular(path, error=EvidenceError).decode("utf-8", "replace"), origin=str(path)), runs
 
 
 def refresh_latest(folder: Path, now: datetime, problems: list[str] | None = None) -> Evidence:

@@ -1,0 +1,76 @@
+"""`kimiprobe decide`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pytest_kimiprobe.monitor import decide as rule
+from pytest_kimiprobe.monitor.cli.places import (
+    flags_file,
+    flags_option,
+    read_results,
+    results_folder,
+    results_option,
+    tell_problems,
+)
+from routing import catalog
+from routing.evidence import utc_text
+from routing.flags import Flags
+
+
+@click.command()
+@flags_option
+@results_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def decide(flags_path: Path | None, results: Path | None, as_json: bool) -> None:
+    """Say where evidence and flags disagree, and why; nothing is changed."""
+    path = flags_file(flags_path)
+    found = read_results(results_folder(results, path))
+    proposals = rule.decide(Flags.load(path), found.evidence, catalog.load(), found.now)
+    if as_json:
+        click.echo(json.dumps({"version": 1, "proposals": [as_row(proposal) for proposal in proposals]}, indent=1))
+    else:
+        click.echo("\n".join(lines_of(proposals)))
+    tell_problems(found.problems)
+
+
+def lines_of(proposals: Iterable[rule.Proposal]) -> list[str]:
+    """Two lines a flag."""
+    lines = []
+    for proposal in proposals:
+        change = (
+            f"{_words(proposal.before)} -> {_words(proposal.after)}" if proposal.changes else _words(proposal.before)
+        )
+        lines += [f"{proposal.flag}: {proposal.kind.replace('_', ' ')} ({change})", f"  {proposal.verdict}"]
+    return lines
+
+
+def as_row(proposal: rule.Proposal) -> dict[str, Any]:
+    """A proposal as JSON."""
+    return {
+        "flag": proposal.flag,
+        "kind": proposal.kind,
+        "from": asdict(proposal.before),
+        "to": asdict(proposal.after),
+        "verdict": proposal.verdict,
+        "endpoint": proposal.endpoint,
+        "counts": asdict(proposal.counts),
+        "reasons": proposal.reasons,
+        "endpoints": [
+            {"endpoint": row.evidence.endpoint, "status": row.evidence.status, "standing": row.standing, "why": row.why}
+            for row in proposal.endpoints
+        ],
+        "run": proposal.run,
+        "at": utc_text(proposal.at) if proposal.at else None,
+        "evidence": proposal.evidence,
+    }
+
+
+def _words(setting: rule.Setting) -> str:
+    return f"on, {setting.percent} %" if setting.enabled else "off"

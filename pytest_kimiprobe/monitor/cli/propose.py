@@ -1,0 +1,117 @@
+"""`kimiprobe propose`."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from pytest_kimiprobe.monitor import proposal_text as say
+from pytest_kimiprobe.monitor.cli.decide import as_row
+from pytest_kimiprobe.monitor.cli.places import (
+    Found,
+    flags_file,
+    flags_option,
+    path_in_repository,
+    read_results,
+    results_folder,
+    results_option,
+    tell_problems,
+)
+from pytest_kimiprobe.monitor.decide import Proposal, decide
+from pytest_kimiprobe.monitor.github_api import Calls, GitHubProblem, repository
+from pytest_kimiprobe.monitor.pull_request import Outcome, PullRequests
+from pytest_kimiprobe.run_file import Failure
+from pytest_kimiprobe.safe_text import one_line
+from routing import catalog
+from routing.errors import ConfigError
+from routing.flags import Flags
+
+
+@click.command()
+@flags_option
+@results_option
+@click.option("--repo", envvar="GITHUB_REPOSITORY", help="owner/name (default: GITHUB_REPOSITORY).")
+@click.option("--base", help="Branch to merge into (default: the repository's default branch).")
+@click.option("--dry-run", is_flag=True, help="Print the changes and texts; no token is needed, nothing is sent.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def propose(  # noqa: PLR0917 - one parameter an option
+    flags_path: Path | None, results: Path | None, repo: str | None, base: str | None, dry_run: bool, as_json: bool
+) -> None:
+    """Open, update or close one pull request per flag where evidence and flags disagree.
+
+    Reads GITHUB_TOKEN, GITHUB_REPOSITORY and GITHUB_API_URL. The flags file is read from the base branch, not from
+    here. Exits with 2 where GitHub refuses; what the evidence says is then printed all the same.
+    """
+    path = flags_file(flags_path)
+    found = read_results(results_folder(results, path))
+    tell_problems(found.problems)
+    if dry_run:
+        _rehearse(path, found, as_json=as_json)
+        return
+    if not repo:
+        raise ConfigError("not set; name the repository with --repo owner/name", where="GITHUB_REPOSITORY")
+    outcomes, problems = _propose(path_in_repository(path), found, repo, base)
+    if as_json:
+        rows = [asdict(outcome) for outcome in outcomes]
+        click.echo(json.dumps({"version": 1, "outcomes": rows, "problems": problems}, indent=1))
+    else:
+        for outcome in outcomes:
+            click.echo(f"{outcome.flag}: {outcome.action}{f' {outcome.url}' if outcome.url else ''}\n  {outcome.told}")
+    for problem in problems:
+        click.echo(f"Error: {problem}", err=True)
+    sys.exit(2 if problems else 0)
+
+
+def _propose(path: str, found: Found, repo: str, base: str | None) -> tuple[list[Outcome], list[str]]:
+    """What was done, and what GitHub refused; one flag's trouble does not hide another's outcome."""
+    calls = Calls()
+    outcomes: list[Outcome] = []
+    problems: list[str] = []
+    try:
+        remote = repository(repo, os.environ, calls)
+        pulls = PullRequests(remote, calls, path=path, now=datetime.now(UTC), base=base)
+    except GitHubProblem as problem:
+        return outcomes, [one_line(str(problem), 1000)]
+    for proposal in decide(Flags.loads(pulls.text.encode(), path), found.evidence, catalog.load(), found.now):
+        try:
+            outcomes.append(pulls.sync(proposal, _examples(found, proposal), source=found.evidence.source))
+        except GitHubProblem as problem:
+            problems.append(one_line(f"{proposal.flag}: {problem}; the proposal was: {proposal.verdict}", 1000))
+    return outcomes, problems
+
+
+def _rehearse(path: Path, found: Found, *, as_json: bool) -> None:
+    flags = Flags.load(path)
+    text = path.read_text("utf-8")
+    proposals = decide(flags, found.evidence, catalog.load(), found.now)
+    if as_json:
+        rows = [as_row(proposal) | _texts(path, text, found, proposal) for proposal in proposals]
+        click.echo(json.dumps({"version": 1, "proposals": rows}, indent=1))
+        return
+    for proposal in proposals:
+        if not proposal.changes:
+            click.echo(f"{proposal.flag}: no pull request: {proposal.verdict}")
+            continue
+        texts = _texts(path, text, found, proposal)
+        click.echo(f"{texts['title']}\n\n{texts['diff']}\n{texts['body']}")
+
+
+def _texts(path: Path, text: str, found: Found, proposal: Proposal) -> dict[str, str]:
+    if not proposal.changes:
+        return {}
+    after = say.changed(text, proposal, where=str(path))
+    name = path_in_repository(path)
+    diff = difflib.unified_diff(text.splitlines(True), after.splitlines(True), f"a/{name}", f"b/{name}", n=1)
+    body = say.body(proposal, _examples(found, proposal), source=found.evidence.source)
+    return {"title": say.title(proposal), "diff": "".join(diff), "body": body}
+
+
+def _examples(found: Found, proposal: Proposal) -> dict[str, Failure]:
+    return dict(found.examples(row.evidence.endpoint for row in proposal.endpoints))
