@@ -86,7 +86,8 @@ class FlagsSource:
     """The flags of one path, read again when the file changes; thread-safe.
 
     Without a path the bootstrap flags stay in use. A path that cannot be read at first (missing, a directory, no
-    permission) is a FlagsError; a file whose content is wrong starts on the bootstrap flags, and `status().error` tells.
+    permission) is a FlagsError; a file whose content is wrong starts on the bootstrap flags, and `status().error`
+    tells.
 
     A file with a lower serial than the one in use is taken only where its `rollback_from` is that serial or higher.
     A file that changes its meaning without raising its serial is taken, with a warning in `status()`.

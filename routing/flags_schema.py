@@ -32,7 +32,7 @@ _MAX_VALUES = 50_000
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One thing that is wrong, at 1-based line and column; `path` is `flags.NAME.percent`, or empty for the whole file."""
+    """One thing that is wrong, at 1-based line and column; `path` is `flags.NAME.percent`, or "" for the file."""
 
     line: int
     column: int

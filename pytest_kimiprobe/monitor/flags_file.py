@@ -1,6 +1,6 @@
 """flags.yaml edited in place: only the characters of the changed values are replaced.
 
-Comments, order, quotes and blank lines of a reviewed file belong to its reviewers. Positions come from ruamel.yaml's
+Comments, order, quotes and blank lines of a reviewed file belong to its reviewers. Positions come from the parser's
 nodes; nothing is ever dumped. Each edit is checked: the new text must read as the old data with exactly these changes.
 
     edited(text, {"openrouter_kimi_tool_calling": {"enabled": True, "percent": 10, "users.allow": ["alice"]}})
@@ -45,11 +45,13 @@ _KEYS = (
     "evidence",
 )
 """The order in which a flag's keys stand."""
+_SETS = {"allow", "deny", "controls"}
 
 
 def edited(text: str, changes: Changes, *, where: str = "flags.yaml") -> str:
     """The text with these values changed and the serial raised; the same text where nothing changes.
 
+    Lists of users, groups and globs are sets: entries that stay keep their place and comment.
     Raises FlagsError where the text or the result is no valid flags file, or a flag is unknown.
     """
     flags = Flags.loads(text.encode(), where)
@@ -134,6 +136,7 @@ _UNSET: Any = object()
 
 def _applied(text: str, steps: Sequence[_Step], where: str) -> str:
     old = _data(text, where)
+    steps = [(path, _in_place(path, _get(old, path), value)) for path, value in steps]
     steps = [(path, value) for path, value in steps if not _same(_get(old, path), value)]
     if not steps:
         return text
@@ -168,6 +171,13 @@ def _get(data: Any, path: Sequence[str]) -> Any:
             return _UNSET
         data = data[step]
     return data
+
+
+def _in_place(path: Sequence[str], now: Any, value: Value) -> Value:
+    """A set of names in the order in which they stand, new ones last."""
+    if not isinstance(now, list) or not isinstance(value, Sequence) or path[-1] not in _SETS:
+        return value
+    return [*(name for name in now if name in value), *(name for name in value if name not in now)]
 
 
 def _same(now: Any, value: Value) -> bool:

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import yaml
-from ruamel.yaml import YAML
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from routing import strict_yaml
 from routing.errors import ConfigError
@@ -50,7 +49,8 @@ class _Place:
 
 
 def _find(text: str, path: Path) -> _Place:
-    parent: Any = YAML().compose(text)
+    loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
+    parent: Any = yaml.compose(text, Loader=loader)
     for depth, step in enumerate(path):
         if not isinstance(parent, MappingNode):
             break
