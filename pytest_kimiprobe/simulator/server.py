@@ -86,11 +86,10 @@ class Simulator:
         if on_ready:
             on_ready()
         try:
-            await server.serve_forever()
+            await asyncio.get_running_loop().create_future()
         finally:
             self._port = 0
-            server.close()
-            await self._hang_up()
+            await self._hang_up(server)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -103,11 +102,17 @@ class Simulator:
         finally:
             self._connections.discard(task)
 
-    async def _hang_up(self) -> None:
+    async def _hang_up(self, server: asyncio.Server) -> None:
+        """Stop accepting before closing: asyncio loses a connection that is accepted while its server closes."""
+        for listening in server.sockets:
+            asyncio.get_running_loop().remove_reader(listening.fileno())
+        await _some_rounds()
+        server.close()
         open_ones = list(self._connections)
         for task in open_ones:
             task.cancel()
         await asyncio.gather(*open_ones, return_exceptions=True)
+        await _some_rounds()
 
     def __enter__(self) -> Self:
         """Start in a thread of its own; returns once requests are taken."""
@@ -145,6 +150,12 @@ class Simulator:
         self._thread = self._loop = self._serving = None
         if thread.is_alive():
             raise RuntimeError("the simulator's thread did not end")
+
+
+async def _some_rounds() -> None:
+    """Let the loop finish what it has begun: connections just accepted, sockets just closed."""
+    for _ in range(8):
+        await asyncio.sleep(0)
 
 
 def serve_forever(
