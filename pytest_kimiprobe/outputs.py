@@ -40,13 +40,13 @@ def write(probes: ProbeSession, *, complete: bool) -> tuple[Summary, bool]:
         if folder := options.value(probes.config, "results"):
             changed, note = record(Path(folder), run)
             notes += [note] if note else []
-        summary = Summary.of(run, spent_usd=probes.spent_usd, budget_usd=probes.budget, changes=changed)
+        summary = Summary.of(run, probes.money(), changes=changed)
         if path := options.value(probes.config, "json"):
             atomic_write(Path(path), json.dumps(document(summary), indent=1, default=str) + "\n")
     except ConfigError as error:
         notes.append(f"NOT WRITTEN: {error}")
         failed = True
-    summary = Summary.of(run, spent_usd=probes.spent_usd, budget_usd=probes.budget, changes=changed, notes=notes)
+    summary = Summary.of(run, probes.money(), changes=changed, notes=notes)
     if path := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(path).open("a", encoding="utf-8") as file:
             file.write(markdown(summary))
@@ -96,7 +96,8 @@ def document(summary: Summary) -> JsonObject:
         "started_at": utc_text(run.started_at),
         "finished_at": utc_text(run.finished_at),
         "complete": run.complete,
-        "spent_usd": str(summary.spent_usd),
+        "span_s": round(summary.spent.span_s, 3),
+        "spent_usd": str(summary.spent.usd),
         "probes": [_probe(probe) for probe in run.probes],
         "endpoints": [_endpoint(summary.evidence[name], run) for name in sorted(summary.evidence)],
     }

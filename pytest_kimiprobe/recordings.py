@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,6 +118,7 @@ def read(path: Path) -> Iterator[Row]:
 
 def files(path: Path) -> list[Path]:
     """The recordings at `path`: itself, or all below a folder in order of their names."""
+    path = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links, and pytest does not
     if not path.exists():
         raise RecordingError("not there", where=str(path))
     if path.is_file():

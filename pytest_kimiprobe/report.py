@@ -41,32 +41,32 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Spent:
+    """Money and time of a run; `span_s` from the first request to the last verdict."""
+
+    usd: Decimal
+    budget_usd: Decimal
+    span_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """What the report is made of."""
 
     run: Run
     evidence: Mapping[str, EndpointEvidence]
-    spent_usd: Decimal
-    budget_usd: Decimal
+    spent: Spent
     changes: Sequence[Change] = ()
     notes: Sequence[str] = ()
     rerun: str = ""
 
     @classmethod
-    def of(
-        cls,
-        run: Run,
-        *,
-        spent_usd: Decimal,
-        budget_usd: Decimal,
-        changes: Sequence[Change] = (),
-        notes: Sequence[str] = (),
-    ) -> Summary:
+    def of(cls, run: Run, spent: Spent, *, changes: Sequence[Change] = (), notes: Sequence[str] = ()) -> Summary:
         """Derive evidence and the line that reruns one failure."""
         failed = next((probe for probe in run.probes if probe.verdict in {"fail", "error"}), None)
         source = {"simulator": " --kimiprobe-source simulator"}.get(run.source, "")
         rerun = f'pytest --kimiprobe{source} "{failed.id}"' if failed and run.source != "replay" else ""
-        return cls(run, endpoints_of(run), spent_usd, budget_usd, changes, notes, rerun)
+        return cls(run, endpoints_of(run), spent, changes, notes, rerun)
 
 
 def terminal(summary: Summary) -> list[Line]:
@@ -222,14 +222,12 @@ def _accuracy(evidence: Mapping[str, EndpointEvidence]) -> list[str]:
 
 
 def _cost(summary: Summary) -> str:
-    run = summary.run
-    took = (run.finished_at - run.started_at).total_seconds()
-    sent = [probe for probe in run.probes if probe.total_ms is not None]
-    if run.source == "replay":
-        return f"nothing: {len(run.probes)} recorded exchanges in {took:.1f} s"
-    alone = sum(probe.total_ms or 0.0 for probe in sent) / 1000
-    spent = f"${money(summary.spent_usd)} of ${money(summary.budget_usd)}"
-    return f"{spent}   {len(sent)} requests in {took:.1f} s (one by one: {alone:.1f} s)"
+    spent, sent = summary.spent, [probe.total_ms for probe in summary.run.probes if probe.total_ms is not None]
+    if summary.run.source == "replay":
+        return f"nothing: {len(summary.run.probes)} recorded exchanges in {spent.span_s:.1f} s"
+    alone = sum(sent) / 1000
+    paid = f"${money(spent.usd)} of ${money(spent.budget_usd)}"
+    return f"{paid}   {len(sent)} requests in {spent.span_s:.1f} s (one by one: {alone:.1f} s)"
 
 
 def _tone(status: Status) -> str:

@@ -47,7 +47,7 @@ def is_ours(path: Path, session: ProbeSession) -> bool:
 def collected(file_path: Path, parent: pytest.Collector, session: ProbeSession) -> pytest.Collector | None:
     """A collector for case files (packaged, or named as `kimiprobe_files` says) and for recordings."""
     if session.recordings:
-        if file_path not in {file.absolute() for file in session.recordings}:
+        if file_path not in session.recordings:
             return None
         return RecordingFile.from_parent(parent, path=file_path, nodeid=f"{RECORDED}/{file_path.name}")
     node: CaseFile

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -22,7 +23,7 @@ from .collect import CaseProbe, Probe, RowProbe
 from .dispatch import Dispatcher, Order, Outcome
 from .judge import Judgement, judge, judge_any
 from .plan import Estimate, UnknownEndpoint, estimate, select
-from .report import Summary
+from .report import Spent, Summary
 from .safe_text import one_line, redact
 from .sources import SourceChoice, no_keys
 from .verdicts import ProbeResult, Run, Source
@@ -44,6 +45,7 @@ class ProbeSession:
         self.results: dict[str, ProbeResult] = {}
         self.exchanges: dict[str, Exchange] = {}
         self.cancelled = 0
+        self._sent = self._answered = 0.0
         self.summary: Summary | None = None
         self._stack = ExitStack()
         self._dispatcher: Dispatcher[CaseProbe] | None = None
@@ -65,10 +67,10 @@ class ProbeSession:
         """The stamp on everything this run writes."""
         return self.choice.stamp(self.catalog, self.endpoints)
 
-    @property
-    def spent_usd(self) -> Decimal:
-        """What the run has cost so far."""
-        return self._dispatcher.spent_usd if self._dispatcher else Decimal(0)
+    def money(self) -> Spent:
+        """What the run has cost so far, and how long it took."""
+        usd = self._dispatcher.spent_usd if self._dispatcher else Decimal(0)
+        return Spent(usd, self.budget, max(self._answered - self._sent, 0.0))
 
     def live_keys(self) -> list[str]:
         """Providers whose key is there."""
@@ -97,6 +99,7 @@ class ProbeSession:
 
     def send(self, probes: Sequence[Probe]) -> None:
         """Start sending; `serve` then waits for what comes back."""
+        self._sent = time.perf_counter()
         waiting = [probe for probe in probes if isinstance(probe, CaseProbe) and not probe.skip_reason]
         if waiting:
             self._start()
@@ -187,6 +190,7 @@ class ProbeSession:
         self._keep(probe, done, word(done, tools), **facts)
 
     def _keep(self, probe: Probe, done: Exchange | None, judgement: Judgement, **facts: Any) -> None:
+        self._answered = time.perf_counter()
         answer, checked = (done.answer if done else None), judgement.checked
         probe.result = self.results[probe.nodeid] = ProbeResult(
             id=probe.nodeid,

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from . import rescue as _rescue
 from .reasons import REASONS
+from .rescue import Rescue, rescue
 from .schema import ToolSet
 from .strict_json import StrictJsonError, loads
 from .types import Answer, RawToolCall, Tool, ToolCall
@@ -53,7 +53,7 @@ def check(answer: Answer, tools: Sequence[Tool], *, last_user: str | None = None
 
 def check_generation(generation: str, tools: Sequence[Tool]) -> Checked:
     """Judge the text that a provider refused as its model's tool call (Groq's `failed_generation`)."""
-    rescued = _rescue.rescue(generation, tools)
+    rescued = rescue(generation, tools)
     if rescued.outcome == "rescued" and not rescued.dropped:
         return Checked("rescued", "rescued_text", rescued.text, rescued.tool_calls, "from failed_generation")
     return Checked("failed", "tool_use_failed", "")
@@ -71,7 +71,7 @@ def _decide(
     flaw = next((flaw for flaw in sound if isinstance(flaw, _Flaw)), None) or _same_ids(calls)
     if flaw is None and not _suspicious(answer, tools):
         return _as_it_came(answer, calls)
-    rescued = _rescue.rescue(
+    rescued = rescue(
         answer.text,
         tools,
         reasoning=answer.reasoning or None,
@@ -94,7 +94,7 @@ def _as_it_came(answer: Answer, calls: tuple[ToolCall, ...]) -> Checked:
     return Checked("ok", "ok", answer.text, calls)
 
 
-def _mended(answer: Answer, rescued: _rescue.Rescue, flaw: _Flaw | None) -> Checked:
+def _mended(answer: Answer, rescued: Rescue, flaw: _Flaw | None) -> Checked:
     dropped = tuple(f"{drop.name}: {drop.reason}" for drop in rescued.dropped)
     if rescued.outcome == "suspect":
         first = rescued.dropped[0] if rescued.dropped else None
@@ -112,7 +112,7 @@ def _mended(answer: Answer, rescued: _rescue.Rescue, flaw: _Flaw | None) -> Chec
     return Checked("rescued", _rescue_reason(answer, rescued), rescued.text, rescued.tool_calls, rescued.dialect or "")
 
 
-def _rescue_reason(answer: Answer, rescued: _rescue.Rescue) -> str:
+def _rescue_reason(answer: Answer, rescued: Rescue) -> str:
     if answer.tool_calls and len(rescued.tool_calls) == len(answer.tool_calls):
         return "markers_stripped"  # the structured calls were sound; only their echo in the text went
     return "rescued_text" if answer.text.strip() != rescued.text.strip() else "rescued_reasoning"

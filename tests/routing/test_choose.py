@@ -52,8 +52,8 @@ def evidence(days: float = 0.5, source: str = "live", **statuses: Status) -> Evi
 
 
 def route(known: Evidence, chosen: Flags | None = None, **needs: Any) -> Route:
-    needs = {"model": "kimi-k2.6", "tools": True, "user": "123", "prompt_tokens": 1000} | needs
-    return choose(Needs(**needs), Facts(CATALOG, chosen or flags(), known, NOW))
+    asked: dict[str, Any] = {"model": "kimi-k2.6", "tools": True, "user": "123", "prompt_tokens": 1000, **needs}
+    return choose(Needs(**asked), Facts(CATALOG, chosen or flags(), known, NOW))
 
 
 def order(found: Route) -> list[str]:

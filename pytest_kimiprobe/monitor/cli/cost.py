@@ -14,9 +14,9 @@ from routing import catalog as catalogs
 
 _COLUMNS = (
     Column("endpoint"),
-    Column("$/request", right=True),
-    Column("x cheapest", right=True),
-    Column("$/month", right=True),
+    Column("$/req", right=True),
+    Column("times", right=True),
+    Column("$/mo", right=True),
     Column("saved", right=True),
 )
 
@@ -45,7 +45,7 @@ def cost(  # noqa: PLR0917 - one parameter an option
     if as_json:
         click.echo(json.dumps({"version": 1, "endpoints": [_json(row) for row in rows], "unpriced": unpriced}, indent=1))
         return
-    click.echo(f"{tokens_in:,} input + {tokens_out:,} output tokens a request, {requests:,} requests a month")
+    click.echo(f"{tokens_in:,} input + {tokens_out:,} output tokens a request, {requests:,} requests a month; USD")
     for line in rendered(_COLUMNS, [_row(row) for row in rows]):
         click.echo(line)
     for endpoint in unpriced:
@@ -53,9 +53,7 @@ def cost(  # noqa: PLR0917 - one parameter an option
     if rows:
         first, last = rows[0], rows[-1]
         share = first.saved_per_month / last.per_month if last.per_month else Decimal(0)
-        click.echo(
-            f"{first.endpoint} instead of {last.endpoint} saves ${first.saved_per_month:.2f} a month ({share:.0%})"
-        )
+        click.echo(f"the first instead of the last saves ${first.saved_per_month:.2f} a month ({share:.0%})")
 
 
 def _row(row: costs.CostRow) -> tuple[str, ...]:

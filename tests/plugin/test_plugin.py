@@ -1,0 +1,420 @@
+"""`pytest --kimiprobe` as a pytest user meets it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import pytest
+from shared_data import DATA, needs_data
+
+PROBE = "kimiprobe/core.yaml::weather[moonshot/kimi-k2.6-plain-1]"
+HEALTHY = ("--kimiprobe", "--kimiprobe-source", "simulator:healthy")
+DIRECT = ("--kimiprobe-endpoint", "moonshot/*")
+OWN = """# yaml-language-server: $schema=./case.schema.json
+version: 1
+cases:
+  - name: capital
+    prompt: What is the capital of France?
+    tools: [{name: get_weather, parameters: {type: object, properties: {city: {type: string}}, required: [city]}}]
+    expect: {calls: []}
+...
+"""
+
+
+@pytest.fixture(autouse=True)
+def _plain_ini(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\naddopts = -p no:cacheprovider -p no:syrupy -p no:hypothesispytest\n")
+
+
+class TestUntouched:
+    def test_without_the_option_nothing_heavy_is_imported(self, pytester: pytest.Pytester) -> None:
+        """pytest runs as it did before the plugin was installed."""
+        pytester.makepyfile(
+            """
+            import sys
+            def test_light():
+                heavy = {"httpx", "httpx2", "jsonschema", "jsonschema_rs", "yaml", "ruamel", "click", "routing"}
+                assert not heavy & set(sys.modules)
+            """
+        )
+        pytester.runpytest_subprocess().assert_outcomes(passed=1)
+
+    def test_without_the_option_case_files_collect_to_nothing(self, pytester: pytest.Pytester) -> None:
+        """A probe is never sent unasked."""
+        pytester.makefile(".kimiprobe.yaml", own=OWN)
+        assert pytester.runpytest().ret == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+class TestCollection:
+    def test_no_path_runs_the_packaged_cases_and_not_the_users_tests(self, pytester: pytest.Pytester) -> None:
+        """Three cases, plain and streamed."""
+        pytester.makepyfile("def test_mine(): raise AssertionError")
+        result = pytester.runpytest(*HEALTHY, *DIRECT)
+        result.stdout.fnmatch_lines(["*moonshot * 6/6 * works"])
+        assert result.ret == 0
+
+    def test_an_id_can_be_pasted_back(self, pytester: pytest.Pytester) -> None:
+        """Case, endpoint, mode and repeat stand in it."""
+        result = pytester.runpytest(*HEALTHY, PROBE, "-v")
+        result.assert_outcomes(passed=1)
+        result.stdout.fnmatch_lines([f"{PROBE} PASSED*"])
+
+    def test_paths_run_those_paths_with_probes_in_flight_meanwhile(self, pytester: pytest.Pytester) -> None:
+        """A user's cases and tests side by side."""
+        pytester.makepyfile("def test_mine(): pass")
+        pytester.makefile(".kimiprobe.yaml", own=OWN)
+        result = pytester.runpytest(*HEALTHY, *DIRECT, ".", "-v")
+        result.assert_outcomes(passed=3)
+        result.stdout.fnmatch_lines(["own.kimiprobe.yaml::capital?moonshot/kimi-k2.6-stream-1? PASSED*"])
+
+    @pytest.mark.parametrize(
+        ("arguments", "passed"),
+        [
+            (("-k", "weather"), 2),
+            (("-k", "several-tools and stream"), 1),
+            (("-m", "kimiprobe"), 6),
+            (("-m", "not kimiprobe"), 0),
+        ],
+    )
+    def test_selection_is_pytests_own(self, pytester: pytest.Pytester, arguments: tuple[str, ...], passed: int) -> None:
+        """-k and -m, and what is deselected costs nothing."""
+        result = pytester.runpytest(*HEALTHY, *DIRECT, *arguments)
+        result.assert_outcomes(passed=passed, deselected=6 - passed)
+
+    def test_repeats_are_items_of_their_own(self, pytester: pytest.Pytester) -> None:
+        """So that each has a verdict."""
+        pytester.runpytest(*HEALTHY, *DIRECT, "--kimiprobe-repeat", "3", "-k", "weather").assert_outcomes(
+            passed=6, deselected=12
+        )
+
+    @pytest.mark.parametrize("looking", ["--collect-only", "--setup-plan", "--setup-only"])
+    def test_looking_sends_nothing(self, pytester: pytest.Pytester, looking: str) -> None:
+        """No request, no cost, no table."""
+        result = pytester.runpytest("--kimiprobe", looking, env_key(pytester), *DIRECT)
+        assert result.ret == 0
+        result.stdout.no_fnmatch_line("*requests in*")
+
+    def test_lf_reruns_exactly_what_failed(self, pytester: pytest.Pytester) -> None:
+        """As with any test."""
+        pytester.makeini("[pytest]\naddopts = -p no:syrupy\n")
+        first = pytester.runpytest("--kimiprobe", "--kimiprobe-source", "simulator:broken")
+        failed = first.parseoutcomes()["failed"]
+        again = pytester.runpytest("--kimiprobe", "--kimiprobe-source", "simulator:healthy", "--lf")
+        again.assert_outcomes(passed=failed)
+
+
+def env_key(pytester: pytest.Pytester) -> str:
+    """A key, as if live; returned as a harmless argument so that calls read in one line."""
+    os.environ["MOONSHOT_API_KEY"] = "sk-test-key-never-sent"
+    return "-q"
+
+
+class TestVerdicts:
+    def test_rescued_is_a_third_outcome_that_counts_as_passed(self, pytester: pytest.Pytester) -> None:
+        """Letter R, word RESCUED, exit code 0."""
+        result = pytester.runpytest(*HEALTHY, *DIRECT, "-k", "json-in-text", "-v")
+        result.stdout.fnmatch_lines(["*json-in-text* RESCUED*", "*2 rescued*"])
+        assert result.ret == 0
+
+    def test_a_wrong_answer_is_failed_and_none_is_an_error(self, pytester: pytest.Pytester) -> None:
+        """Told apart by pytest's own words; each is one line without a traceback."""
+        broken = pytester.runpytest("--kimiprobe", "--kimiprobe-source", "simulator:broken")
+        assert broken.parseoutcomes()["failed"] > 0
+        broken.stdout.no_fnmatch_line("*Traceback*")
+        down = pytester.runpytest("--kimiprobe", "--kimiprobe-source", "simulator:outage", *DIRECT)
+        assert down.parseoutcomes() == {"errors": 6}
+        assert broken.ret == down.ret == 1
+
+    def test_x_stops_at_the_first_failure_and_cancels_the_rest(self, pytester: pytest.Pytester) -> None:
+        """What is on its way is not waited for."""
+        result = pytester.runpytest("--kimiprobe", "--kimiprobe-source", "simulator:outage", "-x")
+        assert result.parseoutcomes() == {"errors": 1}
+        result.stdout.fnmatch_lines(["*incomplete*"])
+
+    def test_durations_and_junit_show_the_providers_time(self, pytester: pytest.Pytester) -> None:
+        """Not how long pytest waited for it."""
+        result = pytester.runpytest(*HEALTHY, *DIRECT, "--durations=1", "--durations-min=0.001", "--junitxml=out.xml")
+        result.stdout.fnmatch_lines(["*s call * kimiprobe/core.yaml::*"])
+        cases = list(ET.parse(pytester.path / "out.xml").iter("testcase"))
+        properties = {one.get("name"): one.get("value") for one in cases[0].iter("property")}
+        assert properties["kimiprobe_endpoint"] == "moonshot/kimi-k2.6"
+        assert abs(float(properties["latency_ms"] or 0) / 1000 - float(cases[0].get("time") or 0)) < 0.05
+
+
+class TestUsage:
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (
+                ("--kimiprobe-endpoint", "nothing/*"),
+                ["*no endpoint matches 'nothing/?'; there are:*", "*moonshot/kimi-k2.6*"],
+            ),
+            (("--kimiprobe-suite", "huge"), ["*--kimiprobe-suite: 'huge' is none of smoke, core, full*"]),
+            (("--kimiprobe-model", "kimi-k9"), ["*unknown model 'kimi-k9'; there are: kimi-k2,*"]),
+            (("--kimiprobe-budget", "0"), ["*--kimiprobe-budget: '0' is not an amount of USD above 0*"]),
+            (("--kimiprobe-budget=-1",), ["*'-1' is not an amount*"]),
+            (("--kimiprobe-repeat", "0"), ["*--kimiprobe-repeat: '0' is not a whole number*"]),
+            (
+                ("kimiprobe/nothing.yaml",),
+                ["*no packaged case file 'kimiprobe/nothing.yaml'; there are: kimiprobe/core.yaml*"],
+            ),
+            (("kimiprobe/core.yaml::nothing",), ["*not found*kimiprobe/core.yaml::nothing*"]),
+        ],
+    )
+    def test_what_does_not_exist_is_told_with_what_does(
+        self, pytester: pytest.Pytester, arguments: tuple[str, ...], words: list[str]
+    ) -> None:
+        """Exit code 4, no traceback."""
+        result = pytester.runpytest(*HEALTHY, *arguments)
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        result.stderr.fnmatch_lines(words)
+
+    @pytest.mark.parametrize("source", ["cinema", "simulator:nothing", "replay:nothing.jsonl", "replay:", "live:x"])
+    def test_an_unknown_source_is_a_usage_error(self, pytester: pytest.Pytester, source: str) -> None:
+        """With the name of what was wrong."""
+        result = pytester.runpytest("--kimiprobe", "--kimiprobe-source", source)
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        result.stderr.fnmatch_lines([f"*{source.partition(':')[2] or source}*"])
+
+    def test_live_without_any_key_names_each_variable_and_offers_the_simulator(self, pytester: pytest.Pytester) -> None:
+        """Six variables, exit code 4; no wall of skips."""
+        result = pytester.runpytest("--kimiprobe")
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        variables = ["OPENROUTER_API_KEY", "MOONSHOT_API_KEY", "GROQ_API_KEY", "TOGETHER_API_KEY"]
+        result.stderr.fnmatch_lines(
+            [
+                "*--kimiprobe-source simulator*",
+                *(f"*{name}*" for name in [*variables, "REPLICATE_API_TOKEN", "ANTHROPIC_API_KEY"]),
+            ]
+        )
+
+    def test_options_come_from_command_line_then_environment_then_ini(
+        self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """One precedence for all of them."""
+        pytester.makeini(
+            "[pytest]\naddopts = -p no:cacheprovider\nkimiprobe_source = simulator:healthy\nkimiprobe_suite = huge\n"
+        )
+        assert "ini setting kimiprobe_suite" in pytester.runpytest("--kimiprobe").stderr.str()
+        monkeypatch.setenv("KIMIPROBE_SUITE", "larger")
+        assert "KIMIPROBE_SUITE: 'larger'" in pytester.runpytest("--kimiprobe").stderr.str()
+        result = pytester.runpytest("--kimiprobe", "--kimiprobe-suite=smoke", *DIRECT)
+        assert result.ret == 0
+
+    @pytest.mark.parametrize(
+        ("old", "new", "words"),
+        [
+            ("prompt:", "promt:", ["*own.kimiprobe.yaml:4:*promt*"]),
+            ("expect: {calls: []}", "expect: {calls: [{name: other}]}", ["*own.kimiprobe.yaml:4:*'other'*"]),
+            ("type: object", "type: objekt", ["*own.kimiprobe.yaml:4:*get_weather*"]),
+            ("version: 1", "version: 1\nversion: 1", ["*own.kimiprobe.yaml:3:*version*"]),
+        ],
+    )
+    def test_a_wrong_case_names_file_line_and_column(
+        self, pytester: pytest.Pytester, old: str, new: str, words: list[str]
+    ) -> None:
+        """A collection error in a line, not a traceback."""
+        pytester.makefile(".kimiprobe.yaml", own=OWN.replace(old, new))
+        result = pytester.runpytest(*HEALTHY, "own.kimiprobe.yaml")
+        assert result.ret == pytest.ExitCode.INTERRUPTED
+        result.stdout.fnmatch_lines(words)
+        result.stdout.no_fnmatch_line("*Traceback*")
+
+    def test_endpoints_without_a_key_are_skipped_by_the_variables_name(
+        self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Others still run."""
+        monkeypatch.setenv("MOONSHOT_API_KEY", "sk-test-key-never-sent")
+        monkeypatch.setenv("KIMIPROBE_BASE_URL_MOONSHOT", "http://127.0.0.1:9")
+        result = pytester.runpytest("--kimiprobe", "-rs", "-k", "weather")
+        assert result.parseoutcomes()["skipped"] == 12
+        result.stdout.fnmatch_lines(["*OPENROUTER_API_KEY: not set*"])
+
+
+class TestBudget:
+    def test_what_would_cost_more_than_the_budget_is_not_run(self, pytester: pytest.Pytester) -> None:
+        """Each probe holds what it may cost at most; the rest is reported as not run."""
+        result = pytester.runpytest(*HEALTHY, "--kimiprobe-budget", "0.02", "--kimiprobe-json", "out.json")
+        document = json.loads((pytester.path / "out.json").read_text("utf-8"))
+        verdicts = [probe["verdict"] for probe in document["probes"]]
+        assert verdicts.count("not_run") > 0
+        assert float(document["spent_usd"]) <= 0.02
+        result.stdout.fnmatch_lines(["*not run*budget*"])
+
+    def test_a_budget_below_any_probe_runs_nothing(self, pytester: pytest.Pytester) -> None:
+        """And spends nothing."""
+        result = pytester.runpytest(*HEALTHY, *DIRECT, "--kimiprobe-budget", "0.000001")
+        result.assert_outcomes(skipped=6)
+
+
+class TestOutput:
+    def test_cost_and_time_are_told_before_anything_is_spent(self, pytester: pytest.Pytester) -> None:
+        """Then the table, the recommendation, the cost, how to rerun one failure; 80 columns."""
+        result = pytester.runpytest("--kimiprobe", "--kimiprobe-source", "simulator:broken")
+        result.stdout.fnmatch_lines(
+            [
+                "kimiprobe: * requests to * endpoints, about * s",
+                "kimiprobe: about $*, at most $*",
+                "*= kimiprobe =*",
+                "endpoint * calls * status",
+                "use  *moonshot/kimi-k2.6 (cheapest that works*",
+                "cost *requests in*",
+                "rerun one *",
+            ]
+        )
+        block = result.outlines[next(i for i, line in enumerate(result.outlines) if "= kimiprobe =" in line) :]
+        block = block[: next(i for i, line in enumerate(block) if "short test summary" in line)]
+        assert [line for line in block if len(line) > 80 and "kimiprobe/core.yaml::" not in line] == []
+
+    def test_verbose_prints_exchanges_without_keys(self, pytester: pytest.Pytester) -> None:
+        """As they happen."""
+        result = pytester.runpytest(*HEALTHY, PROBE, "--kimiprobe-verbose")
+        result.stdout.fnmatch_lines(["--- weather?moonshot*", '> {"model": "kimi-k2.6"*', "< HTTP 200: *get_weather*"])
+        result.stdout.no_fnmatch_line("*simulated-moonshot-key*")
+
+    def test_the_json_file_has_every_probe_and_endpoint(self, pytester: pytest.Pytester) -> None:
+        """With the exact argument string and where the cost comes from."""
+        pytester.runpytest(*HEALTHY, *DIRECT, "--kimiprobe-json", "out.json")
+        document = json.loads((pytester.path / "out.json").read_text("utf-8"))
+        assert (document["version"], document["source"], document["complete"]) == (1, "simulator", True)
+        probe = next(one for one in document["probes"] if one["id"] == PROBE)
+        assert probe["verdict"] == "pass"
+        assert probe["tool_calls"][0]["arguments"] == '{"city": "Paris"}'
+        assert (probe["case"], probe["mode"], probe["repeat"]) == ("weather", "plain", 1)
+        assert probe["total_ms"] > 0
+        assert probe["cost_origin"] == "catalog"
+        (endpoint,) = document["endpoints"]
+        assert (endpoint["judged"], endpoint["passed"], endpoint["rescued"]) == (6, 4, 2)
+        assert endpoint["status"] == "works"
+
+    def test_the_step_summary_is_markdown(self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What a reviewer sees on the run's page."""
+        path = pytester.path / "summary.md"
+        monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(path))
+        pytester.runpytest(*HEALTHY, *DIRECT)
+        text = path.read_text("utf-8")
+        assert "| endpoint | calls |" in text
+        assert "simulated" in text
+
+    def test_a_simulated_run_is_never_recorded(self, pytester: pytest.Pytester) -> None:
+        """And says so."""
+        result = pytester.runpytest(*HEALTHY, *DIRECT, "--kimiprobe-results", "results")
+        assert not (pytester.path / "results").exists()
+        result.stdout.fnmatch_lines(["*not recorded in results: a simulator run is no evidence*"])
+
+    def test_quiet_shows_no_table_only_with_qq(self, pytester: pytest.Pytester) -> None:
+        """-q keeps the recommendation, -qq nothing but pytest's own."""
+        pytester.runpytest(*HEALTHY, *DIRECT, "-q").stdout.fnmatch_lines(["*use *moonshot*"])
+        pytester.runpytest(*HEALTHY, *DIRECT, "-qq").stdout.no_fnmatch_line("*use *")
+
+
+class TestInterrupted:
+    def test_ctrl_c_keeps_what_was_judged_and_exits_with_2(self, pytester: pytest.Pytester) -> None:
+        """Marked as incomplete."""
+        pytester.makefile(".yaml", slow=SLOW)
+        command = [sys.executable, "-m", "pytest", "--kimiprobe", "--kimiprobe-source", "simulator:slow.yaml", "-v"]
+        command += ["--kimiprobe-json", "out.json", "-k", "weather"]
+        process = subprocess.Popen(command, cwd=pytester.path, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "PASSED" in line:
+                process.send_signal(signal.SIGINT)
+                break
+        rest = process.stdout.read()
+        assert process.wait(timeout=30) == pytest.ExitCode.INTERRUPTED, rest
+        document = json.loads((pytester.path / "out.json").read_text("utf-8"))
+        assert not document["complete"]
+        assert [probe["verdict"] for probe in document["probes"]].count("pass") >= 1
+        assert len(document["probes"]) < 14
+
+
+SLOW = """
+seed: 1
+default: healthy
+endpoints:
+  "openrouter/*": {persona: slow, first_token_ms: 60000}
+...
+"""
+
+
+@needs_data
+class TestReplay:
+    RECORDED = DATA / "recorded.jsonl"
+
+    @pytest.fixture(scope="class")
+    def replayed(self, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+        folder = tmp_path_factory.mktemp("replay")
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--kimiprobe"]
+        command += ["--kimiprobe-source", f"replay:{self.RECORDED}", "--kimiprobe-json", "out.json"]
+        run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        assert "Traceback" not in run.stdout + run.stderr
+        assert "INTERNALERROR" not in run.stdout
+        document: dict[str, Any] = json.loads((folder / "out.json").read_text("utf-8"))
+        return document
+
+    def test_every_recorded_row_has_a_verdict(self, replayed: dict[str, Any]) -> None:
+        """`case` is the row's id."""
+        rows = [json.loads(line)["id"] for line in self.RECORDED.read_text("utf-8").splitlines()]
+        assert sorted(probe["case"] for probe in replayed["probes"]) == sorted(rows)
+
+    def test_real_answers_pass_and_recorded_errors_are_classed(self, replayed: dict[str, Any]) -> None:
+        """Nothing that a working host said is called wrong."""
+        by_verdict: dict[str, set[str]] = {}
+        for probe in replayed["probes"]:
+            by_verdict.setdefault(probe["verdict"], set()).add(probe["reason"])
+        assert by_verdict.get("error") == {"rate_limited"}
+        assert by_verdict.get("fail") == {"tool_use_failed"}
+
+    def test_other_protocols_are_unsupported_by_name(self, replayed: dict[str, Any]) -> None:
+        """They are told apart from answers that could not be read."""
+        reasons = {probe["reason"] for probe in replayed["probes"] if probe["verdict"] == "unsupported"}
+        assert reasons == {"other_protocol"}
+        details = {probe["detail"] for probe in replayed["probes"] if probe["verdict"] == "unsupported"}
+        assert any("responses" in detail for detail in details)
+
+    def test_one_row_can_be_run_alone(self, pytester: pytest.Pytester) -> None:
+        """Its id is pasted back."""
+        row = "replay/recorded.jsonl::TestOpenRouterCommon/kimi/tool#0"
+        result = pytester.runpytest("--kimiprobe", "--kimiprobe-source", f"replay:{self.RECORDED}", row, "-v")
+        result.assert_outcomes(passed=1)
+
+
+def test_a_cassette_is_replayed(pytester: pytest.Pytester) -> None:
+    """vcrpy's format, written by hand here."""
+    pytester.makefile(".yaml", tape=CASSETTE)
+    result = pytester.runpytest("--kimiprobe", "--kimiprobe-source", "replay:tape.yaml", "-v")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["replay/tape.yaml::tape#1 PASSED*", "*moonshot*1/1*works*"])
+
+
+def test_a_recording_that_cannot_be_read_names_its_line(pytester: pytest.Pytester) -> None:
+    """Half a line is not a traceback."""
+    Path(pytester.path / "torn.jsonl").write_text('{"id": "a"', "utf-8")
+    result = pytester.runpytest("--kimiprobe", "--kimiprobe-source", "replay:torn.jsonl")
+    result.stdout.fnmatch_lines(["*torn.jsonl:1: *"])
+    result.stdout.no_fnmatch_line("*Traceback*")
+
+
+CASSETTE = """
+interactions:
+- request:
+    body: '{"model": "kimi-k2.6", "messages": [{"role": "user", "content": "Weather in Paris?"}], "tools": [{"type":
+      "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}]}'
+    headers: {content-type: [application/json]}
+    method: POST
+    uri: https://api.moonshot.ai/v1/chat/completions
+  response:
+    body:
+      string: '{"choices": [{"index": 0, "finish_reason": "tool_calls", "message": {"content": null, "tool_calls": [{"id":
+        "functions.get_weather:0", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}]}}]}'
+    headers: {Content-Type: [application/json]}
+    status: {code: 200, message: OK}
+version: 1
+"""
