@@ -12,7 +12,9 @@ from typing import Any
 from . import openrouter
 from .chat import chat, find_model
 from .http import Request, Response, json_response
+from .messages import messages
 from .refusals import Refused, refusal
+from .replicate import Predictions
 from .scenario import Scenario
 from .stage import Draws
 from .world import Model, world
@@ -45,6 +47,7 @@ class App:
 
     draws: Draws
     requests: deque[Received] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+    predictions: Predictions = field(default_factory=Predictions)
     in_flight: int = 0
     in_flight_peak: int = 0
 
@@ -80,7 +83,12 @@ class App:
             raise refusal(provider, "unauthorized")
         path = request.path.removeprefix(PREFIXES[provider])
         if request.method == "POST" and path == "/chat/completions" and provider not in ("anthropic", "replicate"):
-            return await chat(provider, request.body, self.draws)
+            told = request.headers.get("x-openrouter-metadata") == "enabled"
+            return await chat(provider, request.body, self.draws, tell_route=told)
+        if request.method == "POST" and provider == "anthropic" and path == "/messages":
+            return await messages(request.body, request.headers.get("anthropic-version", ""), self.draws)
+        if provider == "replicate" and (answered := await self.predictions.answer(request, path, self.draws)):
+            return answered
         page = _page(provider, path) if request.method == "GET" else None
         if page is None:
             raise refusal(provider, "unknown_path")
@@ -106,6 +114,8 @@ def _page(provider: str, path: str) -> Any:
     models = [model for model in world()[provider.removesuffix("-cn")].values() if not model.retired]
     if provider == "openrouter":
         return _openrouter_page(path, models)
+    if provider == "replicate":
+        return _replicate_page(path)
     if path == "/models":
         listed = [_listed(provider, model) for model in models]
         return listed if provider == "together" else {"object": "list", "data": listed}
@@ -126,6 +136,18 @@ def _openrouter_page(path: str, models: list[Model]) -> Any:
         "/credits": openrouter.CREDITS_PAGE,
     }
     return pages.get(path)
+
+
+def _replicate_page(path: str) -> Any:
+    if path == "/account":
+        return {"type": "user", "username": "simulated", "name": "Simulated", "github_url": ""}
+    owner, _, name = path.removeprefix("/models/").partition("/")
+    model = find_model("replicate", f"{owner}/{name}") if path.startswith("/models/") and name else None
+    return (
+        {"owner": owner, "name": name, "visibility": "public", "url": f"https://replicate.com/{model.id}"}
+        if model
+        else None
+    )
 
 
 def _listed(provider: str, model: Model) -> dict[str, Any]:

@@ -6,16 +6,15 @@ import time
 from dataclasses import dataclass, replace
 
 from .http import Response, json_response
-from .model import answer
-from .nouns import JsonObject, completion_tokens, shorten, token_count
+from .nouns import JsonObject
 from .openai_in import check_groq, check_groq_calls, check_moonshot, check_shape, parse_body, read_prompt, thinks
 from .openai_out import Served, events, plain
 from .openrouter import candidates
-from .personas import spoil
 from .refusals import Refused, error_event, refusal
+from .respond import respond
 from .scenario import Persona, Scenario
 from .stage import Draws, Teller, answer_plain, answer_stream, meet, refused_by, serial
-from .world import Model, Upstream, Usage, world
+from .world import Model, Upstream, world
 
 
 def find_model(provider: str, name: str) -> Model:
@@ -31,8 +30,8 @@ def find_model(provider: str, name: str) -> Model:
     return model
 
 
-async def chat(provider: str, raw: bytes, draws: Draws) -> Response:
-    """Answer `POST /chat/completions`. Raises Refused for what the provider refuses."""
+async def chat(provider: str, raw: bytes, draws: Draws, *, tell_route: bool = False) -> Response:
+    """Answer `POST /chat/completions`; `tell_route` adds OpenRouter's `openrouter_metadata`. Raises Refused for what the provider refuses."""
     body = parse_body(provider, raw)
     check_shape(provider, body)
     model = find_model(provider, body["model"])
@@ -41,7 +40,7 @@ async def chat(provider: str, raw: bytes, draws: Draws) -> Response:
     if provider == "groq":
         check_groq(body)
     hosts = candidates(model, body) if provider == "openrouter" else ()
-    return await _serve(_Order(provider, model, body, tuple(hosts)), draws)
+    return await _serve(_Order(provider, model, body, tuple(hosts), tell_route), draws)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +51,7 @@ class _Order:
     model: Model
     body: JsonObject
     hosts: tuple[Upstream, ...] = ()
+    tell_route: bool = False
 
     @property
     def endpoint(self) -> str:
@@ -65,7 +65,7 @@ async def _serve(order: _Order, draws: Draws) -> Response:
     instead = await meet(drawn, order.provider, order.model.id, host.title if host else "")
     if instead is not None:
         return instead
-    metadata: JsonObject | None = {"attempt": len(attempts), "attempts": attempts} if attempts else None
+    metadata: JsonObject | None = {"attempt": len(attempts), "attempts": attempts} if order.tell_route else None
     return await _render(replace(_served(order, host, drawn, serial(generator)), metadata=metadata), order.body, drawn)
 
 
@@ -99,11 +99,7 @@ def _attempt(host: Upstream, status: int) -> JsonObject:
 def _served(order: _Order, host: Upstream | None, persona: Persona, number: str) -> Served:
     body = order.body
     prompt = read_prompt(body, thinking=thinks(order.model, body))
-    draft = shorten(answer(prompt), prompt.max_tokens)
-    draft = spoil(persona, draft, {tool.name: tool for tool in prompt.tools})
-    said = "".join(turn.text + "".join(call.arguments for call in turn.calls) for turn in prompt.turns)
-    offered = "".join(tool.name + tool.description + str(tool.schema) for tool in prompt.tools)
-    spent = Usage(8 + token_count(said + offered), completion_tokens(draft), token_count(draft.reasoning))
+    draft, spent = respond(prompt, persona)
     options = body.get("stream_options")
     return Served(
         provider=order.provider,

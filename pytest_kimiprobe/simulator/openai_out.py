@@ -58,8 +58,9 @@ def plain(served: Served) -> JsonObject:
 
 def _head(served: Served, kind: str) -> JsonObject:
     head: JsonObject = {"id": served.id, "object": kind, "created": served.created, "model": served.model.slug}
-    if served.provider == "openrouter" and served.upstream:
-        head["provider"] = served.upstream.title
+    if served.provider == "openrouter":
+        head["provider"] = served.upstream_title
+        head |= {"system_fingerprint": None} if kind == "chat.completion" else {}
     if served.provider in ("groq", "moonshot", "moonshot-cn"):
         head["system_fingerprint"] = f"fp_{served.serial[:10].lower()}"
     return head
@@ -190,7 +191,7 @@ def _call_deltas(served: Served, spot: int, call: Call) -> Iterator[JsonObject]:
 def _endings(served: Served) -> Iterator[JsonObject]:
     finish, told = served.draft.finish, usage(served)
     if served.provider == "openrouter":  # the finish reason twice, usage always, as recorded
-        yield _chunk(served, {"role": "assistant", "content": ""}, finish)
+        yield _chunk(served, {"role": "assistant", "content": "", "reasoning": None}, finish)
         yield _chunk(served, {"role": "assistant", "content": ""}, finish, usage=told, **_tail(served))
         return
     if served.provider == "groq":
