@@ -35,6 +35,7 @@ __all__ = [
     "StoredRun",
     "atomic_write",
     "changes",
+    "counted",
     "endpoints_of",
     "evidence_now",
     "latest",
@@ -100,14 +101,19 @@ def load_runs(folder: Path, since: datetime | None, problems: list[str]) -> list
     return sorted(runs, key=_order)
 
 
+def counted(runs: Iterable[StoredRun], now: datetime) -> list[StoredRun]:
+    """The runs that are evidence, oldest first: none of the future, and local ones only where there is no live one."""
+    known = sorted((run for run in runs if run.started_at <= now + CLOCK_SKEW), key=_order)
+    source = "live" if any(run.source == "live" for run in known) else "local"
+    return [run for run in known if run.source == source]
+
+
 def latest(runs: Iterable[StoredRun], now: datetime, window_days: int = FRESH_FOR.days) -> Evidence:
     """Evidence per endpoint: the newest run that came to it, and the counts of the last `window_days` days.
 
     Where there is a live run, local ones are left out: what this machine played never stands beside real evidence.
     """
-    known = sorted((run for run in runs if run.started_at <= now + CLOCK_SKEW), key=_order)
-    source = "live" if any(run.source == "live" for run in known) else "local"
-    known = [run for run in known if run.source == source]
+    known = counted(runs, now)
     opening = now - timedelta(days=window_days)
     newest: dict[str, EndpointEvidence] = {}
     windows: dict[str, Counts] = {}
@@ -119,7 +125,7 @@ def latest(runs: Iterable[StoredRun], now: datetime, window_days: int = FRESH_FO
     return Evidence(
         generated_at=now,
         run=known[-1].name if known else "",
-        source=source if known else "",
+        source=known[-1].source if known else "",
         endpoints={
             endpoint: replace(newest[endpoint], window=windows.get(endpoint, Counts()), window_days=window_days)
             for endpoint in sorted(newest)

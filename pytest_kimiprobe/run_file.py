@@ -172,14 +172,16 @@ def _header(run: Run, environment: Mapping[str, str]) -> dict[str, Any]:
 
 def _provenance(environment: Mapping[str, str]) -> dict[str, str]:
     """Commit and page of the workflow run, where GitHub's variables look as they should."""
-    found = {}
-    if re.fullmatch(r"[0-9a-f]{40}", sha := environment.get("GITHUB_SHA", "")):
-        found["git_sha"] = sha
+    sha = environment.get("GITHUB_SHA", "")
+    found = {"git_sha": sha if re.fullmatch(r"[0-9a-f]{40}", sha) else "", "url": run_url(environment)}
+    return {name: value for name, value in found.items() if value}
+
+
+def run_url(environment: Mapping[str, str]) -> str:
+    """The workflow run's page; empty outside of GitHub or where a variable does not look as it should."""
     server, repository = environment.get("GITHUB_SERVER_URL", ""), environment.get("GITHUB_REPOSITORY", "")
     url = f"{server}/{repository}/actions/runs/{environment.get('GITHUB_RUN_ID', '')}"
-    if re.fullmatch(r"https://[\w.-]+/[\w.-]+/[\w.-]+/actions/runs/[0-9]+", url):
-        found["url"] = url
-    return found
+    return url if re.fullmatch(r"https://[\w.-]+/[\w.-]+/[\w.-]+/actions/runs/[0-9]+", url) else ""
 
 
 def _failure_row(probe: ProbeResult, environment: Mapping[str, str]) -> dict[str, str]:

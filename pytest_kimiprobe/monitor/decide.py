@@ -90,7 +90,7 @@ class Proposal:
 def decide(flags: Flags, evidence: Evidence, catalog: Catalog, now: datetime) -> list[Proposal]:
     """One proposal per flag, in the order of the file. Pure."""
     refusal = _no_evidence(flags, evidence)
-    outage = _outage(evidence)
+    outage = outage_of(row for row in evidence.endpoints.values() if row.run == evidence.run)
     return [_proposal(_Case(flag, flags, evidence, catalog, now, outage), refusal) for flag in flags.flags.values()]
 
 
@@ -245,13 +245,13 @@ def _no_evidence(flags: Flags, evidence: Evidence) -> str:
     return ""
 
 
-def _outage(evidence: Evidence) -> str:
-    """What speaks for a fault of ours rather than of the endpoints; empty where nothing does."""
-    newest = [row for row in evidence.endpoints.values() if row.run == evidence.run]
-    down = sum(row.status == "down" for row in newest)
-    if down <= INFRASTRUCTURE_SHARE * len(newest):
+def outage_of(newest: Iterable[EndpointEvidence]) -> str:
+    """What of one run speaks for a fault of ours rather than of the endpoints; empty where nothing does."""
+    statuses = [row.status for row in newest]
+    down = statuses.count("down")
+    if down <= INFRASTRUCTURE_SHARE * len(statuses):
         return ""
-    return f"{down} of {len(newest)} endpoints of the newest run were down: that is rather our network or key"
+    return f"{down} of {len(statuses)} endpoints of the newest run were down: that is rather our network or key"
 
 
 def _digest(rows: Sequence[EndpointEvidence], source: str) -> str:

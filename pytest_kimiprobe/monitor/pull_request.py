@@ -55,6 +55,10 @@ class PullRequests:
 
     def sync(self, proposal: Proposal, examples: Mapping[str, Failure], *, source: str = "live") -> Outcome:
         """Bring this flag's pull request in line with the proposal. Raises GitHubProblem."""
+        # PyGithub fetches what an answer left out when the attribute is read: hence a call around the calls.
+        return self._do(f"propose {proposal.flag}", lambda: self._sync(proposal, examples, source))
+
+    def _sync(self, proposal: Proposal, examples: Mapping[str, Failure], source: str) -> Outcome:
         branch = branch_of(proposal.flag)
         mine = [pull for pull in self._pulls("open", branch) if pull.head.ref == branch]
         pull = mine[0] if mine else None

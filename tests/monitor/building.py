@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pytest_kimiprobe.cells import Cell
+from pytest_kimiprobe.run_file import StoredRun
 from routing import catalog
 from routing.evidence import Counts, EndpointEvidence, Evidence
 from routing.flags import Flags
@@ -100,3 +102,20 @@ def evidence(*rows: EndpointEvidence, source: str = "live", run: str = RUN) -> E
 
 GOOD_WEEK = counts(207, 3)
 BAD_WEEK = counts(60, 40)
+
+
+def stored(number: int, at: datetime, statuses: Mapping[str, Status], source: str = "live") -> StoredRun:
+    """A run in which each endpoint got that status."""
+    provider = {"error_classes": {"provider": 20}}
+    shapes: dict[Status, dict[str, Any]] = {
+        "works": {"verdicts": {"pass": 20}},
+        "degraded": {"verdicts": {"pass": 17, "fail": 3}},
+        "needs_rescue": {"verdicts": {"rescued": 20}},
+        "broken": {"verdicts": {"pass": 5, "fail": 15}, "reasons": {"wrong_tool": 15}},
+        "down": {"verdicts": {"error": 20}, "reasons": {"timeout": 20}, **provider},
+        "retired": {"verdicts": {"error": 20}, "reasons": {"model_retired": 20}},
+        "unknown": {"verdicts": {"error": 20}, "reasons": {"unauthorized": 20}},
+        "unsupported": {"verdicts": {"unsupported": 20}},
+    }
+    cells = tuple(Cell(endpoint, "weather", "plain", **shapes[status]) for endpoint, status in statuses.items())
+    return StoredRun("", str(number), 1, source, at - timedelta(minutes=2), at, complete=True, cells=cells)

@@ -1,0 +1,122 @@
+"""`kimiprobe alert`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from pytest_kimiprobe.monitor import notify
+from pytest_kimiprobe.monitor.alert import Alert, alerts, alerts_between
+from pytest_kimiprobe.monitor.cli.places import (
+    Found,
+    flags_option,
+    read_results,
+    results_folder,
+    results_option,
+    tell_problems,
+)
+from pytest_kimiprobe.monitor.github_api import Calls, GitHubProblem, repository
+from pytest_kimiprobe.run_file import run_url
+from routing import catalog
+from routing.errors import EvidenceError, KeyMissing
+from routing.evidence import loads, utc_text
+from routing.files import read_regular
+from routing.flags import Flags, find_flags
+
+
+@click.command()
+@flags_option
+@results_option
+@click.option("--before", type=click.Path(path_type=Path), help="A former latest.json (default: the runs before).")
+@click.option("--repo", envvar="GITHUB_REPOSITORY", help="owner/name of the issues (default: GITHUB_REPOSITORY).")
+@click.option("--dry-run", is_flag=True, help="Print what would be told; nothing is sent.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def alert(  # noqa: PLR0917 - one parameter an option
+    flags_path: Path | None, results: Path | None, before: Path | None, repo: str | None, dry_run: bool, as_json: bool
+) -> None:
+    """Tell what the newest run changed: in a GitHub issue and by the webhook of KIMIPROBE_WEBHOOK_URL.
+
+    A channel without its variables is left out. Exits with 2 where a channel did not take an alert, after trying all.
+    """
+    flags_path = flags_path or find_flags()
+    found = read_results(results_folder(results, flags_path))
+    tell_problems(found.problems)
+    told = _alerts(found, flags_path, before)
+    deliveries = [notify.Delivery(one) for one in told] if dry_run else _deliver(told, repo, os.environ)
+    if as_json:
+        click.echo(json.dumps({"version": 1, "alerts": [_row(delivery) for delivery in deliveries]}, indent=1))
+    else:
+        click.echo("\n".join(map(_text, deliveries)) or "nothing changed")
+    problems = [problem for delivery in deliveries for problem in delivery.problems]
+    for problem in dict.fromkeys(problems):
+        click.echo(f"Error: not delivered: {problem}", err=True)
+    sys.exit(2 if problems else 0)
+
+
+def _alerts(found: Found, flags_path: Path | None, before: Path | None) -> list[Alert]:
+    evidence, rows = found.evidence, catalog.load()
+    if evidence.source == "local" and (flags_path is None or Flags.load(flags_path).environment != "test"):
+        return []
+    if before is None:
+        return alerts(found.runs, rows, found.now)
+    former = loads(read_regular(before, error=EvidenceError).decode("utf-8", "replace"), origin=str(before))
+    return alerts_between(former, evidence, rows, found.now)
+
+
+def _deliver(told: list[Alert], repo: str | None, environment: Mapping[str, str]) -> list[notify.Delivery]:
+    """Each alert on each channel; a channel that cannot even be opened is a problem of every alert."""
+    if not told:
+        return []
+    problems: list[str] = []
+    url = run_url(environment)
+    issues: notify.Issues | None = None
+    webhook: notify.Webhook | None = None
+    try:
+        webhook = notify.Webhook.of(environment)
+    except notify.NotDelivered as problem:
+        problems.append(str(problem))
+    try:
+        calls = Calls()
+        issues = notify.Issues(repository(repo, environment, calls), calls, run_url=url) if repo else None
+    except KeyMissing as problem:
+        click.echo(f"no issue is written: {problem}", err=True)
+    except GitHubProblem as problem:
+        problems.append(str(problem))
+    deliveries = [notify.deliver(one, issues, webhook, run_url=url) for one in told]
+    if not problems:
+        return deliveries
+    return [
+        notify.Delivery(one.alert, one.issue, one.webhook, one.repeated, (*one.problems, *problems))
+        for one in deliveries
+    ]
+
+
+def _text(delivery: notify.Delivery) -> str:
+    words = [
+        delivery.issue,
+        "webhook" if delivery.webhook == "sent" else "",
+        "told before" if delivery.repeated else "",
+    ]
+    told = ", ".join(word for word in words if word)
+    return f"{delivery.alert.text}" + (f" ({told})" if told else "")
+
+
+def _row(delivery: notify.Delivery) -> dict[str, object]:
+    one = delivery.alert
+    return {
+        "subject": one.key,
+        "state": one.state,
+        "text": one.text,
+        "details": list(one.details),
+        "run": one.run,
+        "since": utc_text(one.since) if one.since else None,
+        "issue": delivery.issue,
+        "webhook": delivery.webhook,
+        "repeated": delivery.repeated,
+        "problems": list(delivery.problems),
+    }

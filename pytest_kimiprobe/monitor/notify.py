@@ -1,0 +1,240 @@
+"""Alerts delivered: an issue a subject on GitHub, and a webhook. Each channel is tried; a second run tells nothing twice.
+
+An open issue means that something is broken: STOPPED opens or reopens it, WORKING comments and closes it. A hidden line
+in it names subject, state and run, and whether the webhook took it: that is the memory by which a repeated run knows
+what was told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+from urllib.parse import urlsplit
+
+from routing.errors import ConfigError, ExchangeError
+from routing.evidence import utc_text
+from routing.transport import HttpRequest, Transport
+
+from .alert import Alert
+from .github_api import Calls, GitHubProblem
+from .safe_markdown import code
+
+if TYPE_CHECKING:
+    from github.Issue import Issue
+    from github.IssueComment import IssueComment
+    from github.Repository import Repository
+
+LABEL = "kimiprobe-alert"
+WEBHOOK_VARIABLE = "KIMIPROBE_WEBHOOK_URL"
+WEBHOOK_S = 10.0
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+_ENTRY = re.compile(
+    r"<!-- kimiprobe:alert=(?P<key>\S+) state=(?P<state>\w+) run=(?P<run>\S+) webhook=(?P<webhook>\w+) v=1 -->"
+)
+
+Sent: TypeAlias = Literal["sent", "failed", "none"]
+
+
+class NotDelivered(ConfigError):
+    """A channel did not take an alert. The webhook's URL is a secret and is not in the message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What became of one alert. `problems` is empty where every channel took it."""
+
+    alert: Alert
+    issue: str = ""
+    webhook: Sent = "none"
+    repeated: bool = False
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """Where a message goes; the URL is checked and not shown."""
+
+    url: str
+    timeout_s: float = WEBHOOK_S
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> Webhook | None:
+        """From KIMIPROBE_WEBHOOK_URL; None where it is not set. Raises NotDelivered for a URL that may not be used."""
+        url = environment.get(WEBHOOK_VARIABLE, "").strip()
+        if not url:
+            return None
+        parts = urlsplit(url)
+        if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK):
+            return cls(url)
+        raise NotDelivered("must be an https URL (http only to this machine)", where=WEBHOOK_VARIABLE)
+
+    def __repr__(self) -> str:
+        return "Webhook(...)"
+
+    def send(self, text: str) -> None:
+        """Post the message, once, within `timeout_s` seconds in all. Raises NotDelivered."""
+        try:
+            asyncio.run(self._send(json.dumps({"text": slack_text(text)}).encode()))
+        except TimeoutError:
+            raise NotDelivered(f"no answer within {self.timeout_s:g} s", where=WEBHOOK_VARIABLE) from None
+        except ExchangeError as error:
+            raise NotDelivered(f"{error.reason}", where=WEBHOOK_VARIABLE) from None
+
+    async def _send(self, body: bytes) -> None:
+        transport = Transport(max_body=1 << 16)
+        try:
+            request = HttpRequest("POST", self.url, {"Content-Type": "application/json"}, body)
+            async with asyncio.timeout(self.timeout_s), transport.send(request, shard="webhook") as response:
+                if not 200 <= response.status < 300:
+                    raise NotDelivered(f"HTTP {response.status}", where=WEBHOOK_VARIABLE)
+        finally:
+            await transport.aclose()
+
+
+class Issues:
+    """One issue a subject. `run_url` is shown where it is known."""
+
+    def __init__(self, repo: Repository, calls: Calls, *, run_url: str = "") -> None:
+        self._repo, self._do, self._run_url = repo, calls, run_url
+
+    def find(self, alert: Alert) -> _Thread:
+        """The subject's issue, newest first, and this very alert in it. Raises GitHubProblem."""
+        return self._do("read the issues", lambda: self._find(alert))
+
+    def tell(self, thread: _Thread, webhook: Sent) -> str:
+        """Write the alert down and bring the issue into its state; returns the issue's address. Can be repeated."""
+        return self._do("write the issue", lambda: self._tell(thread, webhook))
+
+    # PyGithub fetches what an answer left out when the attribute is read: hence a call around the calls.
+
+    def _find(self, alert: Alert) -> _Thread:
+        found = self._do(
+            "list issues", lambda: list(self._repo.get_issues(state="all", labels=[LABEL], sort="created"))
+        )
+        for issue in found:
+            if _subject(alert.key) in (issue.body or ""):
+                return _Thread(alert, issue, self._entry(alert, issue))
+        return _Thread(alert, None, None)
+
+    def _entry(self, alert: Alert, issue: Issue) -> Issue | IssueComment | None:
+        if _is_told(alert, issue.body):
+            return issue
+        comments = self._do("list comments", lambda: list(issue.get_comments()))
+        return next((comment for comment in comments if _is_told(alert, comment.body)), None)
+
+    def _tell(self, thread: _Thread, webhook: Sent) -> str:
+        alert, issue = thread.alert, thread.issue
+        entry = f"{_entry_line(alert, webhook)}\n\n{self._body(alert)}"
+        wanted = "open" if alert.state == "stopped" else "closed"
+        if issue is None:
+            issue = self._create(alert, f"{_subject(alert.key)}\n{entry}")
+        elif thread.entry is None:
+            kept = issue
+            self._do("comment on the issue", lambda: kept.create_comment(entry))
+        elif thread.webhook != webhook:
+            self._amend(thread.entry, webhook)
+        if (issue.title, issue.state) != (alert.text, wanted):
+            current = issue
+            self._do("update the issue", lambda: current.edit(title=alert.text, state=wanted))
+        return issue.html_url
+
+    def _create(self, alert: Alert, body: str) -> Issue:
+        """Open it; one whose answer was lost is found instead."""
+        try:
+            return self._do(
+                "open the issue", lambda: self._repo.create_issue(title=alert.text, body=body, labels=[LABEL])
+            )
+        except GitHubProblem as problem:
+            unclear = problem.status is None or problem.status >= 500
+            found = self.find(alert).issue if unclear else None
+            if found is None:
+                raise
+            return found
+
+    def _amend(self, entry: Issue | IssueComment, webhook: Sent) -> None:
+        body = re.sub(r" webhook=\w+ v=1 -->", f" webhook={webhook} v=1 -->", entry.body or "", count=1)
+        self._do("amend the entry", lambda: entry.edit(body=body))
+
+    def _body(self, alert: Alert) -> str:
+        lines = [f"**{alert.text}**", "\n".join(f"- {code(line)}" for line in alert.details)]
+        since = f"The last run that said otherwise ended at {utc_text(alert.since)}. " if alert.since else ""
+        where = f"[run]({self._run_url})" if self._run_url else f"run {code(alert.run)}"
+        return "\n\n".join(part for part in [*lines, f"{since}Measured by {where}."] if part)
+
+
+@dataclass(frozen=True, slots=True)
+class _Thread:
+    """An alert with the issue of its subject and its own entry there, as far as they exist."""
+
+    alert: Alert
+    issue: Issue | None
+    entry: Issue | IssueComment | None
+
+    @property
+    def webhook(self) -> str:
+        found = _ENTRY.search((self.entry.body or "") if self.entry else "")
+        return found["webhook"] if found else "none"
+
+
+def deliver(alert: Alert, issues: Issues | None, webhook: Webhook | None, *, run_url: str = "") -> Delivery:
+    """Tell one alert on every channel that there is, each once; a channel's failure does not stop the other."""
+    problems: list[str] = []
+    thread: _Thread | None = None
+    if issues:
+        try:
+            thread = issues.find(alert)
+        except GitHubProblem as problem:
+            problems.append(str(problem))
+    repeated = thread is not None and thread.entry is not None
+    sent: Sent = "sent" if thread and thread.webhook == "sent" else "none"
+    if webhook and sent != "sent":
+        try:
+            webhook.send(webhook_text(alert, run_url))
+            sent = "sent"
+        except NotDelivered as problem:
+            problems.append(str(problem))
+            sent = "failed"
+    url = ""
+    if issues and thread:
+        try:
+            url = issues.tell(thread, sent)
+        except GitHubProblem as problem:
+            problems.append(str(problem))
+    return Delivery(alert, url, sent, repeated, tuple(problems))
+
+
+def webhook_text(alert: Alert, run_url: str = "") -> str:
+    """The sentence, the endpoints behind it, the run."""
+    return "\n".join(part for part in (alert.text, *(f"- {line}" for line in alert.details), run_url) if part)
+
+
+def slack_text(text: str) -> str:
+    """Text in which Slack and its like find no mention, link or markup."""
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return text.replace("@", "@\u200b")
+
+
+def _subject(key: str) -> str:
+    return f"<!-- kimiprobe:subject={key} -->"
+
+
+def _entry_line(alert: Alert, webhook: Sent) -> str:
+    return f"<!-- kimiprobe:alert={alert.key} state={alert.state} run={_run_word(alert.run)} webhook={webhook} v=1 -->"
+
+
+def _is_told(alert: Alert, body: str | None) -> bool:
+    found = _ENTRY.search(body or "")
+    return found is not None and (found["key"], found["state"], found["run"]) == (
+        alert.key,
+        alert.state,
+        _run_word(alert.run),
+    )
+
+
+def _run_word(run: str) -> str:
+    """A run id fit for a hidden comment."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", run) or "none"
