@@ -18,7 +18,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache
 from importlib import resources
@@ -81,10 +81,10 @@ class Flag:
     ladder: tuple[int, ...] = LADDER
     evidence: FlagEvidence | None = None
 
-    def evaluate(self, user: str | None = None, groups: Iterable[str] = ()) -> Decision:
+    def evaluate(self, user: str | None = None, groups: Iterable[str] | None = ()) -> Decision:
         """The decision for one request. An empty user is no user."""
         user = str(user) if user is not None else ""  # an id that came as a number must still meet its deny entry
-        groups = (groups,) if isinstance(groups, str) else tuple(groups)
+        groups = (groups,) if isinstance(groups, str) else tuple(groups or ())
         if self.pin == "off":
             return Decision(on=False, why='pin "off"')
         if user in self.users.deny or not self.groups.deny.isdisjoint(groups):
@@ -112,7 +112,11 @@ def _named(word: str, by_user: bool, listed: frozenset[str], groups: tuple[str, 
 
 @dataclass(frozen=True, slots=True)
 class Flags:
-    """All flags of one file. `where` is the file; two equal files elsewhere compare equal."""
+    """All flags of one file. `where` is the file; two equal files elsewhere compare equal.
+
+    `stand_in` flags (the packaged ones) stand for a file that is not there: a name they do not hold is off instead of
+    an error, for the missing file may well hold it.
+    """
 
     serial: int
     environment: Literal["production", "test"]
@@ -123,6 +127,7 @@ class Flags:
     version: int = VERSION
     bucketing: str = bucketing.NAME
     where: str = field(default="", compare=False)
+    stand_in: bool = False
     _claims: tuple[_Claim, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -158,11 +163,13 @@ class Flags:
         except KeyError:
             raise FlagsError(f"no flag {name!r}; there are: {', '.join(self.flags)}", where=self.where) from None
 
-    def evaluate(self, name: str, user: str | None = None, groups: Iterable[str] = ()) -> Decision:
+    def evaluate(self, name: str, user: str | None = None, groups: Iterable[str] | None = ()) -> Decision:
         """Whether the flag is on for this user and these groups, and why. Raises FlagsError for an unknown name."""
+        if self.stand_in and name not in self.flags:
+            return Decision(on=False, why="no flags file is in use")
         return self.flag(name).evaluate(user, groups)
 
-    def enabled(self, name: str, user: str | None = None, groups: Iterable[str] = ()) -> bool:
+    def enabled(self, name: str, user: str | None = None, groups: Iterable[str] | None = ()) -> bool:
         """Whether the flag is on for this user and these groups. Raises FlagsError for an unknown name."""
         return self.evaluate(name, user, groups).on
 
@@ -192,7 +199,8 @@ def check(document: strict_yaml.Document) -> None:
 @cache
 def _bootstrap() -> Flags:
     name = "bootstrap_flags.yaml"
-    return Flags.loads((resources.files(__package__) / name).read_bytes(), f"packaged {name}")
+    flags = Flags.loads((resources.files(__package__) / name).read_bytes(), f"packaged {name}")
+    return replace(flags, stand_in=True)
 
 
 def _flags(data: Mapping[str, Any], where: str) -> Flags:

@@ -19,6 +19,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import yaml
+
 from routing import strict_yaml
 from routing.errors import FlagsError
 from routing.files import read_regular
@@ -141,18 +143,26 @@ def _applied(text: str, steps: Sequence[_Step], where: str) -> str:
     if not steps:
         return text
     steps += _new_serial(old)
-    mark = "\ufeff" if text.startswith("\ufeff") else ""
-    new = text.removeprefix(mark)
-    for path, value in steps:
-        new = put(new, path, value, order=_KEYS)
-    new = mark + new
-    Flags.loads(new.encode(), where)
     wanted = copy.deepcopy(old)
     for path, value in steps:
         _set(wanted, path, value)
-    if _data(new, where) != wanted:
+    try:
+        new = _put_all(text, steps)
+        done = _data(new, where) == wanted
+    except (FlagsError, ValueError, yaml.YAMLError):
+        done = False
+    if not done:
         raise FlagsError("cannot be edited in place as it is written: change it by hand", where=where)
+    Flags.loads(new.encode(), where)
     return new
+
+
+def _put_all(text: str, steps: Sequence[_Step]) -> str:
+    mark = "\ufeff" if text.startswith("\ufeff") else ""
+    text = text.removeprefix(mark)
+    for path, value in steps:
+        text = put(text, path, value, order=_KEYS)
+    return mark + text
 
 
 def _data(text: str, where: str) -> Any:
@@ -187,7 +197,10 @@ def _same(now: Any, value: Value) -> bool:
 
 def _set(data: dict[str, Any], path: Sequence[str], value: Value) -> None:
     for step in path[:-1]:
-        data = data.setdefault(step, {})
+        inner = data.setdefault(step, {})
+        if not isinstance(inner, dict):
+            raise FlagsError(f"{step} holds no keys")
+        data = inner
     if value is None:
         del data[path[-1]]
     else:

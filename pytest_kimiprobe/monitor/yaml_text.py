@@ -125,7 +125,7 @@ def _quoted(text: str) -> str:
 def _alike(node: Node, value: Value) -> str:
     """The new value in the old one's quotes."""
     style = node.style if isinstance(node, ScalarNode) else None
-    if not isinstance(value, str) or style is None:
+    if not isinstance(value, str) or style not in {"'", '"'}:
         return flow(value)
     simple = "'" not in value and _quoted(value) == f'"{value}"'
     return f"'{value}'" if style == "'" and simple else _quoted(value)

@@ -104,7 +104,7 @@ def diff(old: str, new: str) -> list[str]:
                 "-    description: >-",
                 "-      Kimi through",
                 "-      OpenRouter.   # not a comment, but text",
-                '+    description: "One line."',
+                "+    description: One line.",
             ],
         ),
         (KIMI, {"users.allow": ["alice", "carol"]}, ["-        bob,       # asked for it"]),
@@ -135,7 +135,7 @@ def diff(old: str, new: str) -> list[str]:
         (GROQ, {"accept_rescued": True}, ["+    accept_rescued: true"]),
         (
             GROQ,
-            {"users.allow": ["yes", "a: b", "#c", "@d", "", "1", "x y"][:4]},
+            {"users.allow": ["yes", "a: b", "#c", "@d"]},
             ['+    users: {allow: ["yes", "a: b", "#c", "@d"]}'],
         ),
         (
@@ -147,6 +147,11 @@ def diff(old: str, new: str) -> list[str]:
             GROQ,
             {"controls": ["groq/x"]},
             ["-    controls:", "-    - groq/moonshotai/kimi-*     # not indented", "+    controls: [groq/x]"],
+        ),
+        (
+            GROQ,
+            {"description": "Kimi there"},
+            ["-    description: Kimi at Groq.   # short", "+    description: Kimi there      # short"],
         ),
         (
             GROQ,
@@ -226,6 +231,36 @@ def test_what_the_loader_would_refuse_is_not_written(changes: dict[str, Any], me
     """An edit ends in a valid file or in an error."""
     with pytest.raises(FlagsError, match=re.escape(message)):
         edited(FILE, changes)
+
+
+def test_evidence_is_replaced_key_by_key() -> None:
+    """A mapping that is there keeps its shape and comments; keys that are not given go."""
+    first = edited(FILE, {KIMI: {"evidence": {"result": "a", "judged": 30, "passed": 29}}})
+    first = first.replace("    evidence: {result: a, judged: 30, passed: 29}\n", EVIDENCE)
+    again = edited(first, {KIMI: {"evidence": {"result": "b", "judged": 31, "passed": 29}}})
+    assert EVIDENCE.replace("result: a", "result: b").replace("judged: 30", "judged: 31") in again
+    assert "results" not in edited(first, {KIMI: {"evidence": None}})
+
+
+EVIDENCE = """\
+    evidence:
+      result: a     # where
+      judged: 30    # calls
+      passed: 29
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "changes"),
+    [
+        ("[together/*]", "[\n    together/*\n    , replicate/*]", {INLINE: {"controls": ["replicate/*"]}}),
+        ("owner: '@kimi'", "owner: '@kimi'", {KIMI: {"owner.name": "x"}}),
+    ],
+)
+def test_what_cannot_be_edited_safely_is_left_to_humans(old: str, new: str, changes: dict[str, Any]) -> None:
+    """Where surgery would damage the text, nothing is changed."""
+    with pytest.raises(FlagsError, match=r"cannot be edited in place|holds no keys"):
+        edited(FILE.replace(old, new), changes)
 
 
 def test_a_broken_file_is_not_edited() -> None:
@@ -393,6 +428,13 @@ def test_a_wrong_text_is_not_written(path: Path) -> None:
     with pytest.raises(FlagsError, match="document end marker"):
         change_file(path, lambda text: text[:-4])
     assert path.read_text() == FILE
+
+
+def test_a_file_in_another_encoding_is_told(path: Path) -> None:
+    """Bytes that are no UTF-8 are refused, not replaced."""
+    path.write_bytes(FILE.encode().replace(b"short", b"sh\xf6rt"))
+    with pytest.raises(FlagsError, match="is not UTF-8"):
+        change_file(path, lambda text: text)
 
 
 def test_somebody_elses_change_is_not_lost(path: Path) -> None:

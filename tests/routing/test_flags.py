@@ -116,6 +116,13 @@ def test_an_unknown_flag_is_an_error_that_lists_the_names() -> None:
         Flags.loads(RICH).enabled("openruter")
 
 
+def test_without_a_file_unknown_flags_are_off() -> None:
+    """The bootstrap flags stand for a file that cannot be read: asking for one of its flags must not stop a service."""
+    decision = Flags.bootstrap().evaluate("groq_kimi_tool_calling", user="1")
+    assert (decision.on, decision.why) == (False, "no flags file is in use")
+    assert Flags.bootstrap().enabled(FLAG, groups=None) is False
+
+
 def test_flags_are_frozen() -> None:
     """What was read cannot be changed behind a running router's back."""
     flags = Flags.loads(RICH)
@@ -401,6 +408,19 @@ def test_flg_13_a_large_file_is_refused(tmp_path: Path) -> None:
 def test_flg_13_a_file_of_thousands_of_mistakes_is_refused_soon(flags: str) -> None:
     """FLG-13: the validator is not asked to report more mistakes than anybody can read."""
     assert "more than" in refusal(f"{HEAD}flags: {{{flags}}}\n...\n".encode())
+
+
+def test_lists_have_a_length() -> None:
+    """More globs or users than anybody reviews are refused; how many globs all flags may have bounds the comparison."""
+    assert "users.allow: is longer than 10000" in refusal(
+        one_flag(f"    users: {{allow: [{', '.join(f'u{number}' for number in range(10_001))}]}}\n")
+    )
+    rows = "".join(
+        f"  f{flag}: {{description: d, owner: o, enabled: true, percent: 0, "
+        f"controls: [{', '.join(f'p/{flag}-{glob}' for glob in range(20))}]}}\n"
+        for flag in range(51)
+    )
+    assert "more than 1000 globs in all flags" in refusal(f"{HEAD}flags:\n{rows}...\n".encode())
 
 
 @pytest.mark.parametrize("kind", ["directory", "fifo", "device", "missing", "dangling link"])
