@@ -19,6 +19,7 @@ _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"|[{}\[\],:]|[^\s"{}\[\],:]++', re.DOTALL)
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _NUMBER = re.compile(r"-?[0-9]++(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?")
 _DIGIT_LIMIT = 4300
 """What `int()` reads at most (CPython's guard against quadratic conversion)."""
@@ -56,26 +57,30 @@ def _float(text: str) -> float:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_float=_float)
+_LAX_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_float=_float, strict=False)
 
 
-def loads(text: str) -> Any:
+def loads(text: str, *, control_characters: bool = False) -> Any:
     """Parse one JSON value: at most 1 MiB of characters, 200 levels deep, integers exact.
 
+    `control_characters` lets tabs and line ends stand unescaped in strings (no other control character).
     Raises StrictJsonError for everything that RFC 8259 does not allow, and for what it leaves open: duplicate keys,
     lone surrogates, numbers beyond a double's range, integers of more than 4300 digits.
     """
     if len(text) > MAX_CHARS:
         raise StrictJsonError(f"longer than {MAX_CHARS} characters", MAX_CHARS)
-    value = _parse(text)
+    if control_characters and (found := _CONTROL.search(text)):
+        raise StrictJsonError("control character", found.start())
+    value = _parse(text, _LAX_DECODER if control_characters else _DECODER)
     _refuse_surrogates(text)
     if text.count("[") + text.count("{") > MAX_DEPTH and deeper_than(value, MAX_DEPTH):
         raise StrictJsonError(f"nested deeper than {MAX_DEPTH} levels", _locate(text, _too_deep()))
     return value
 
 
-def _parse(text: str) -> Any:
+def _parse(text: str, decoder: json.JSONDecoder) -> Any:
     try:
-        return _DECODER.decode(text)
+        return decoder.decode(text)
     except _Refused as error:
         reason = str(error)
         raise StrictJsonError(reason, _locate(text, _FINDERS[reason]())) from None

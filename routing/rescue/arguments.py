@@ -1,0 +1,276 @@
+"""From what stood where the arguments belong to an object that satisfies the tool's schema, or to a reason why not.
+
+The order is the policy. What parses strictly is never touched. Then come repairs that cannot change a meaning, each
+bounded, each followed by the strict reader and the schema. An open string is never completed: it is a truncation.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from ..schema import ToolSchemaError, ToolSet
+from ..strict_json import StrictJsonError, loads
+from .literal import LiteralError, read_literal
+
+if TYPE_CHECKING:
+    import jsonschema_rs
+
+MAX_PREFIX = 64
+MAX_SUFFIX = 2
+_PASSES = 8
+_ERRORS_A_PASS = 64
+
+_FENCED = re.compile(r"\s*```[a-zA-Z_]{0,12}[ \t]*\n(.*)\n[ \t]*```\s*\Z", re.DOTALL)
+_PLACEHOLDER = re.compile(r"\s*\{\s*\}\s*(\{.*)\Z", re.DOTALL)
+_PREFIX = re.compile(rf"[\w.:\-\s]{{1,{MAX_PREFIX}}}(?=\{{)")
+_TRAILING_COMMA = re.compile(r'("(?:[^"\\]++|\\.)*+")|,(?=\s*+[}\]])', re.DOTALL)
+_BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+("|\Z)|[{}\[\]]', re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """Arguments that satisfy the schema. `note` says how they were mended, empty where they were right.
+
+    `raw` parses strictly to `value`: the text as received where it does, else written anew.
+    """
+
+    value: dict[str, Any]
+    raw: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why there are none: `reason` a code of `routing.reasons`."""
+
+    reason: str
+    detail: str = ""
+
+
+def judge(tools: ToolSet, name: str, given: Any, *, ended: bool = False, words: bool = False) -> Arguments | Refused:
+    """The arguments of a call of an offered tool.
+
+    `given` is the text or JSON value received; `ended` and `words` are those of `WrittenCall`. Never raises for
+    whatever `given` holds.
+    """
+    parsed = _parsed(tools, name, given, ended=ended)
+    if isinstance(parsed, Refused):
+        return parsed
+    value, raw, note = parsed
+    try:
+        wrong = tools.errors(name, value)
+        if wrong is None:
+            return Arguments(value, raw or _written(value), note)
+        if note != "smart_quotes" and _unwrap(tools, name, value, words=words):
+            return Arguments(value, _written(value), note or ("" if words else "nested_encoding"))
+    except ToolSchemaError as error:
+        return Refused("tool_schema", error.reason)
+    return Refused("arguments_break_schema", wrong)
+
+
+def _written(value: dict[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _parsed(tools: ToolSet, name: str, given: Any, *, ended: bool) -> tuple[dict[str, Any], str, str] | Refused:
+    if not isinstance(given, str):
+        return _from_value(tools, name, given)
+    if not given.strip():
+        return _nothing(tools, name)
+    try:
+        value = loads(given)
+    except StrictJsonError as error:
+        mended = _mended(tools, name, given, ended=ended)
+        return mended or Refused("arguments_not_json", str(error))
+    if isinstance(value, str) and value.strip():
+        return _decoded(value)
+    if value is None or value == "":
+        return _nothing(tools, name)
+    if not isinstance(value, dict):
+        return Refused("arguments_not_object", f"the arguments are a JSON {_KINDS[type(value)]}")
+    return value, given, ""
+
+
+_KINDS = {list: "array", int: "number", float: "number", bool: "boolean", str: "string"}
+
+
+def _from_value(tools: ToolSet, name: str, given: Any) -> tuple[dict[str, Any], str, str] | Refused:
+    """A JSON value where a string belongs: read through the strict reader like any other."""
+    if given is None:
+        return _nothing(tools, name)
+    if not isinstance(given, dict):
+        return Refused("arguments_not_object", f"the arguments are a JSON {_KINDS.get(type(given), 'value')}")
+    try:
+        raw = json.dumps(given, ensure_ascii=False, allow_nan=False)
+        return loads(raw), raw, "object_arguments"
+    except (ValueError, TypeError, RecursionError) as error:
+        reason = str(error) if isinstance(error, StrictJsonError) else type(error).__name__
+        return Refused("arguments_not_json", reason)
+
+
+def _nothing(tools: ToolSet, name: str) -> tuple[dict[str, Any], str, str] | Refused:
+    if tools.zero_argument_ok(name):
+        return {}, "", "empty_arguments"
+    return Refused("arguments_not_object", "no arguments, but the tool requires some")
+
+
+def _decoded(inner: str) -> tuple[dict[str, Any], str, str] | Refused:
+    """Arguments encoded twice: unwrapped once."""
+    try:
+        value = loads(inner)
+    except StrictJsonError as error:
+        return Refused("arguments_not_json", f"encoded twice, and inside: {error}")
+    if not isinstance(value, dict):
+        return Refused("arguments_not_object", "the arguments are a JSON string")
+    return value, inner, "double_encoding"
+
+
+# Repairs. Each gives an object or nothing; the first that gives one is taken.
+
+
+def _mended(tools: ToolSet, name: str, text: str, *, ended: bool) -> tuple[dict[str, Any], str, str] | None:
+    repairs: tuple[tuple[str, Callable[[str], Any]], ...] = (
+        ("fenced_arguments", _from_fence),
+        ("placeholder", _after_placeholder),
+        ("control_characters", lambda text: loads(text, control_characters=True)),
+        ("trailing_comma", lambda text: loads(_TRAILING_COMMA.sub(lambda found: found[1] or "", text))),
+        ("smart_quotes", lambda text: _with_plain_quotes(text, tools, name)),
+        ("literal", _as_literal),
+        ("junk", _without_junk),
+        ("closed_brackets", _closed if ended else _never),
+    )
+    for note, repair in repairs:
+        try:
+            value = repair(text)
+        except (StrictJsonError, LiteralError):
+            continue
+        if isinstance(value, dict):
+            return value, "", note
+    return None
+
+
+def _never(_: str) -> None:
+    return None
+
+
+def _from_fence(text: str) -> Any:
+    found = _FENCED.match(text)
+    return loads(found[1]) if found else None
+
+
+def _after_placeholder(text: str) -> Any:
+    """`{}{...}`: an empty object stood for arguments that were not there yet."""
+    found = _PLACEHOLDER.match(text)
+    return loads(found[1]) if found else None
+
+
+def _with_plain_quotes(text: str, tools: ToolSet, name: str) -> Any:
+    """`{“a”: “b”}`: only where every quote is a typographic one, so that none can be content, and every key is known.
+
+    With both kinds in one text, what ends a string is anybody's guess: a content could become a key.
+    """
+    if '"' in text or "“" not in text:
+        return None
+    value = loads(text.replace("“", '"').replace("”", '"'))
+    known = tools.properties(name)
+    return value if isinstance(value, dict) and all(key in known for key in value) else None
+
+
+def _as_literal(text: str) -> Any:
+    return loads(json.dumps(read_literal(text), allow_nan=False))
+
+
+def _without_junk(text: str) -> Any:
+    """`.functions.read:0 {...}x`: a bounded prefix without quotes or braces, at most two characters after."""
+    found = _PREFIX.match(text)
+    body = text[found.end() :] if found else text
+    stripped = body.rstrip()
+    for cut in range(MAX_SUFFIX + 1):
+        candidate = stripped[: len(stripped) - cut]
+        if candidate.endswith("}") and '"' not in stripped[len(candidate) :]:
+            try:
+                return loads(candidate)
+            except StrictJsonError:
+                continue
+    return None
+
+
+def _closed(text: str) -> Any:
+    """Brackets left open outside any string, closed; refused where the last value itself may have been cut."""
+    stack: list[str] = []
+    for found in _BRACKET.finditer(text):
+        mark = found[0]
+        if mark[0] == '"':
+            if not found[1]:
+                return None  # an open string
+        elif mark in "{[":
+            stack.append("}" if mark == "{" else "]")
+        elif not stack or stack.pop() != mark:
+            return None
+    stripped = text.rstrip()
+    if not stack or stripped[-1] not in '"}]':
+        return None
+    return loads(stripped + "".join(reversed(stack)))
+
+
+# Values that were encoded once more inside the arguments.
+
+
+def _unwrap(tools: ToolSet, name: str, value: dict[str, Any], *, words: bool) -> bool:
+    """Decode, in place, strings that stand where the schema takes no string; True if the whole is valid then.
+
+    Only containers are decoded (`"42"` stays a wrong string), unless `words`: there everything was written as text.
+    """
+    if not tools.explainable(name):
+        return False  # a recursive schema: its error objects may take exponential time
+    validator = tools.validator(name)
+    for _ in range(_PASSES):
+        try:
+            wrong = [path for error in islice(validator.iter_errors(value), _ERRORS_A_PASS) for path in _paths(error)]
+        except ValueError:
+            return False
+        if not any([_decode_at(value, path, words=words) for path in wrong]):  # noqa: C419 - all of them
+            return False
+        if tools.errors(name, value) is None:
+            return True
+    return False
+
+
+def _paths(error: jsonschema_rs.ValidationError) -> Iterator[list[str | int]]:
+    """Where the error says that a string stands in a place of the schema that takes none."""
+    branches = getattr(error.kind, "context", None)
+    if branches is None:
+        if _refuses_strings(error):
+            yield list(error.instance_path)
+    elif branches and all(
+        any(_refuses_strings(cause) and cause.instance_path == error.instance_path for cause in branch)
+        for branch in branches
+    ):
+        yield list(error.instance_path)
+
+
+def _refuses_strings(error: jsonschema_rs.ValidationError) -> bool:
+    return error.kind.name == "type" and "string" not in getattr(error.kind, "types", ("string",))
+
+
+def _decode_at(value: Any, path: list[str | int], *, words: bool) -> bool:
+    if not path:
+        return False
+    for key in path[:-1]:
+        value = value[key]
+    text = value[path[-1]]
+    if not isinstance(text, str):
+        return False
+    try:
+        inner = loads(text)
+    except StrictJsonError:
+        return False
+    if isinstance(inner, str) or not (words or isinstance(inner, (dict, list))):
+        return False
+    value[path[-1]] = inner
+    return True

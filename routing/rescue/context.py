@@ -1,0 +1,213 @@
+"""Is this a call, or is somebody talking about calls? What stands around it decides.
+
+A wrong rescue executes a wrong command, a refusal costs one retry. So a call in a code span, a quotation, a block
+quote or a comment is text; so is one that the sentence before it calls an example or forbids; and where neither a
+call nor a quotation is certain, it is doubt, and doubt makes an answer suspect.
+
+The sentences are read by lists of words. English is covered; of other languages the words for "example" and "do not".
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, TypeAlias
+
+from .source import Source
+
+Standing: TypeAlias = Literal["call", "text", "doubt"]
+
+LOOK_BACK = 400
+"""Bytes before a call that are read: its sentence."""
+LAST_USER = 4000
+"""Characters of the last user message that are read, from its end."""
+
+_FLAGS = re.VERBOSE | re.IGNORECASE
+_MARK = re.compile(rb"\\.|`+|\"", re.DOTALL)
+_ENDS_SENTENCE = (".", "!", "?", "\u2026", "\u3002", "\uff01", "\uff1f")
+_SENTENCES = re.compile(r"(?<=[.!?\u2026\u3002\uff01\uff1f])\s+|(?<![:\uff1a])\n\s*\n|\n(?=\s*(?:[-*\#]|\d+\.)\s)")
+_QUOTES = {"\u201c": "\u201d", "\u2018": "\u2019", "\u201e": "\u201c", "\u00ab": "\u00bb", "\u300c": "\u300d"} | {
+    mark: mark for mark in "\"'"
+}
+
+_EXPLICIT = re.compile(
+    r"""
+    \be\.\s?g\b|\bfor\s(?:example|instance)\b|\bhypothetical|\bimagine\b|\bsuppose\b
+    |\b(?:an?|the|this|that|another|one|some|following|simple|quick|brief|minimal|typical|concrete|as|with|by)\s
+        (?:\w+\s){0,2}?(?:examples?|samples?|illustrations?|templates?|placeholders?)\b
+        (?!\s+(?:files?|apps?|projects?|pages?|sites?|tests?|dir\w*|folders?|scripts?|programs?|components?|repo\w*
+            |data\w*|code|images?|text|config\w*|modules?|class\w*|functions?|tables?|users?|records?))
+    |\b(?:examples?|samples?)\s(?:\w+\s){0,2}?(?:calls?|requests?|payloads?|body|bodies|json|outputs?|messages?)\b
+    |(?:^|\n)\s*\W{0,3}(?:examples?|samples?|usage|output|input|syntax|format|template)\b\W*$
+    |(?<!\bi\s)(?<!\bwe\s)\b(?:would|could|might|may)\s(?:\w+\s){0,3}?(?:look|be\s(?:called|written|sent|invoked)|read|emit
+        |write|send|output|produce|return|call|use|invoke|type|say|answer|respond|reply)\b
+    |\b(?:i|we)\s(?:would|could|might|may)\s(?:\w+\s){0,3}?(?:call|use|invoke|send|write|run|emit)\b
+    |\blooks?\slike\b|\b(?:raw\soutput|request\sbody|response\sbody|in\sthe\sform|of\sthe\sform|written\s(?:as|like))\b
+    |\b(?:calls?|calling|tool|function|json|xml|request|message|output|token|raw|native|wire|k2|k3|kimi|hermes)\s
+        (?:\w+\s)?(?:format|syntax|schema|structure|notation|grammar|encoding|template|convention)s?\b
+    |\b(?:format|syntax|notation)\s(?:is|are|of|for|looks?|used)\b
+    |\bin\s(?:the|this)\s(?:following\s)?(?:format|form|notation|syntax)\b
+    |\b(?:user|you|one|they|clients?|servers?|developers?|people)\s(?:can|could|may|might|must|should|would|will)\b
+    |(?:do|does|did|should|must|could|can|would|will|need|is|are|to)(?:\s?n[o'\u2019]t|\snot|not)\b\s(?:\w+\s){0,3}?
+        (?:call|use|using|run|running|execut\w*|invok\w*|send|output|write|emit|trigger|issue|do|make|calling|allowed)\b
+    |\b(?:won|can)['\u2019]t\s(?:\w+\s){0,3}?(?:call|use|run|execute|invoke|send)\b
+    |\bnot\s(?:to\s)?(?:call|use|run|execute|invoke|send)\w*\b|\bnever\s(?:\w+\s){0,2}?(?:call|use|run|execut|invok|send|do)
+    |\b(?:avoid|without|instead\sof|rather\sthan|no\sneed\sto|refuse\sto|forbidden\sto)\s(?:\w+\s){0,3}?(?:call|us[ei]|run|execut|invok|send)
+    |\b(?:wrong|incorrect|invalid|forbidden|malicious|injected|injection|attack)\b
+    |\u4f8b\u5982|\u6bd4\u5982|\u793a\u4f8b|\u4f8b\u5b50|\u6837\u4f8b|\u683c\u5f0f|\u4e3e\u4f8b|\u5f62\u5982|\u4f8b\u3048\u3070|\u4e0d\u8981
+    |\u4e0d\u5e94|\u8bf7\u52ff|\u5207\u52ff|\u7981\u6b62|\u907f\u514d|\u522b\u8c03\u7528|\bbeispiel\b|\bpor\sejemplo\b|\bpar\sexemple\b
+    |\u043d\u0430\u043f\u0440\u0438\u043c\u0435\u0440
+    """,
+    _FLAGS,
+)
+"""Words that call what follows an example or a form, or forbid it."""
+_RECORD = re.compile(
+    r"""
+    \b(?:emit|produc|generat|output|print|return|respond|repl(?:y|ie)|answer|log|leak|receiv|pars|send|render)(?:e?s|ed|ing|e)?\b
+    |\b(?:wrote|said|says|sent|got|shows?|showed|looks?|contains?|contained|becomes?|means?|uses?|writes?|takes?|expects?)\b
+    |\b(?:documentation|docs|readme|manual|spec|specification|tutorial|schema|string|snippet|excerpt|transcript|escaped
+        |literal(?:ly)?|verbatim|quot(?:e[ds]?|ing|ation)|payload|body|request|response|tags?|tokens?|markers?|markup)\b
+    """,
+    _FLAGS,
+)
+"""Words of somebody who reports; they weigh only where nobody says what he is about to do."""
+_INTENTION = re.compile(
+    r"""
+    \b(?:i|we)(?:['\u2019](?:ll|m|re|d|ve)|\s(?:will|am|are|shall|need|have|should|want|must|can|now|also))\b
+    |\b(?:let\sme|let['\u2019]?s|let\sus|allow\sme)\b
+    |\b(?:i|we)\s(?:call|use|check|look|search|fetch|get|run|create|read|write|start|begin|try)\b
+    |(?:^|[.!?:,;]\s+|\n)\s*(?:now\s|next,?\s|first,?\s|then\s|and\s|ok,?\s|okay,?\s|sure,?\s)?
+        (?!(?:nothing|something|anything|everything|during|according|following|string|being|having|thing|king)\b)[a-z]{3,}ing\b
+    |\b(?:tool|function)[\s_-]?calls?\b\s*:?\s*$
+    |\b(?:one|just\sa)\s(?:moment|second|sec|minute)\b|\bhold\son\b|\bplease\swait\b
+    |(?:^|\n)\s*(?:sure|ok|okay|certainly|of\scourse|alright|all\sright|right|got\sit|understood|great|yes|absolutely
+        |perfect|gladly|no\sproblem|hello|hi)\b[\w\s,]{0,30}[.!:,]?\s*$
+    """,
+    _FLAGS,
+)
+"""Somebody says what he is about to do, or that he will."""
+_SHOWS = re.compile(
+    r"\b(?:show|give|illustrat|demonstrat|explain|describ|document|provid|share|present|quot|paste)\w*", re.IGNORECASE
+)
+_ASKS_ABOUT = re.compile(
+    r"""
+    \b(?:examples?|samples?|illustration|demonstration|format|syntax|raw\soutput|special\stokens?)\b
+        [^.?!\n]{0,60}\b(?:tool|function)[\s_-]?(?:calls?|calling|use)\b
+    |\b(?:tool|function)[\s_-]?(?:calls?|calling)\b[^.?!\n]{0,60}\b(?:examples?|samples?|format|syntax|look(?:s|ing)?\slike|tokens?)\b
+    |\b(?:show|give|write|print|provide|explain|describe|display|demonstrate|document|need|want|see)\b[^.?!\n]{0,40}
+        \b(?:examples?|samples?)\b[^.?!\n]{0,40}\b(?:calls?|requests?|payloads?|json|body|bodies|invocations?|messages?)\b
+    |\bwhat\s(?:does|do|would|did)\b[^.?!\n]{0,60}\b(?:call|request|payload|invocation)\b[^.?!\n]{0,30}\blooks?\slike\b
+    |\bhow\s(?:do|does|would|should|can|could|is|are)\b[^.?!\n]{0,60}\b(?:call|invoke|format|encode|seriali[sz]e|written)
+        [^.?!\n]{0,40}\b(?:tools?|functions?)\b
+    |\b(?:without|instead\sof)\s(?:actually\s|really\s)?(?:calling|running|executing|invoking)\b
+    |\b(?:do\snot|don['\u2019]?t|never)\s(?:actually\s|really\s)?(?:call|run|execute|use|invoke)\s(?:\w+\s){0,3}?(?:tools?|functions?|it|them|any)\b
+    |\b(?:repeat|quote|echo|translate|proofread|decode)\b[^.?!\n]{0,40}\b(?:this|the\sfollowing|that|below|above)\b
+    """,
+    _FLAGS,
+)
+_WANTS_JSON = re.compile(r"\bjson\b|\{|\bschema\b|\bstructured\b|\bobject\b|\byaml\b", re.IGNORECASE)
+
+
+def asks_about_calls(last_user: str | None) -> bool:
+    """Whether the user asked to see, explain or quote calls: then what looks like one is the answer."""
+    return bool(last_user) and bool(_ASKS_ABOUT.search((last_user or "")[-LAST_USER:]))
+
+
+def wants_json(last_user: str | None) -> bool:
+    """Whether the user asked for JSON: then an object without a tool's name is an answer."""
+    return bool(last_user) and bool(_WANTS_JSON.search((last_user or "")[-LAST_USER:]))
+
+
+def lead(before: str) -> str:
+    """The last sentence of the text before a call, over a colon and line ends; empty where nothing stands before."""
+    before = before.rstrip()
+    return _SENTENCES.split(before)[-1].strip() if before else ""
+
+
+def reads_native(sentence: str) -> Standing:
+    """How a protocol marker is to be read after a sentence: it is nearly always a call that leaked."""
+    intends = bool(_INTENTION.search(sentence))
+    if sentence.endswith(_ENDS_SENTENCE):  # the call is a new sentence
+        return "doubt" if _FORBIDS.search(sentence) else "call"
+    if _EXPLICIT.search(sentence):
+        return "text" if not intends else "doubt" if _SHOWS.search(sentence) else "call"
+    return "doubt" if _RECORD.search(sentence) and not intends else "call"
+
+
+_FORBIDS = re.compile(
+    r"(?:n[o'\u2019]t|\bnot|\bnever)\s(?:\w+\s){0,3}?(?:call|use|run|execute|invoke)\s(?:\w+\s){0,3}?(?:tools?|functions?|it|this|that|any)\b",
+    re.IGNORECASE,
+)
+
+
+def reads_written(sentence: str) -> Standing:
+    """How a call in JSON, tags or code is to be read after a sentence: only an intention, or nothing, makes it one."""
+    intends = not sentence or not sentence.isascii() or bool(_INTENTION.search(sentence))
+    if _EXPLICIT.search(sentence):
+        return "doubt" if intends and not _SHOWS.search(sentence) and not _FORBIDS.search(sentence) else "text"
+    if intends:
+        return "call"
+    return "text" if _RECORD.search(sentence) else "doubt"
+
+
+class Line:
+    """What is open on the current line: a code span, a quotation. Follows the message as positions grow."""
+
+    def __init__(self) -> None:
+        self._upto = self._start = 1
+        self._opened = b""
+        self._quotes = 0
+
+    def around(self, source: Source, position: int) -> tuple[Standing, str]:
+        """How a marker stands on its line.
+
+        `text` in a block quote, a code block or after a backslash; `doubt` with what must close after it (a run of
+        backticks, a quotation mark) to make it text; else `call`.
+        """
+        self._advance(source, position)
+        before = source.before(position, min(LOOK_BACK, position - self._start))
+        first = source.before(self._start + LOOK_BACK, LOOK_BACK).lstrip()[:1]
+        if first == ">" or before.endswith("\\"):
+            return "text", ""
+        if (
+            not before.strip()
+            and (before.startswith("\t") or len(before) >= 4)
+            and _after_blank_line(source, self._start)
+        ):
+            return "text", ""
+        if self._opened:
+            return "doubt", self._opened.decode()
+        if before and before[-1] in _QUOTES:
+            return "doubt", _QUOTES[before[-1]]
+        return ("doubt", '"') if self._quotes % 2 else ("call", "")
+
+    def skip(self, source: Source, end: int) -> None:
+        """Leave out what stands before `end`: a call opens no quotation."""
+        newline = source.data.rfind(b"\n", self._upto, end)
+        if newline >= 0:
+            self._start, self._opened, self._quotes = newline + 1, b"", 0
+        self._upto = max(self._upto, end)
+
+    def _advance(self, source: Source, position: int) -> None:
+        segment = bytes(source.data[self._upto : position])
+        newline = segment.rfind(b"\n")
+        if newline >= 0:
+            self._start = self._upto + newline + 1
+            segment, self._opened, self._quotes = segment[newline + 1 :], b"", 0
+        for mark in _MARK.findall(segment):
+            if mark == b'"':
+                self._quotes += 1
+            elif mark.startswith(b"`"):
+                self._opened = mark if not self._opened else b"" if mark == self._opened else self._opened
+        self._upto = max(self._upto, position)
+
+
+def _after_blank_line(source: Source, line_start: int) -> bool:
+    """An indented line after a blank one after text is a code block."""
+    before = source.before(line_start, LOOK_BACK)
+    return bool(before.strip()) and before.rstrip(" \t").endswith("\n\n")
+
+
+def within_sentence(before: str) -> bool:
+    """Whether the text before a call ends on the same line without having ended a sentence."""
+    line = before.rpartition("\n")[2].rstrip()
+    return bool(line.strip("*_ \t-")) and not line.endswith((*_ENDS_SENTENCE, ":", "\uff1a", ">"))

@@ -1,0 +1,177 @@
+"""`rescue` for a whole answer, `RescueStream` for one that arrives: the same scanner, fed once or many times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ..schema import ToolSet
+from ..strict_json import StrictJsonError, loads
+from ..types import Tool, ToolCall
+from .calls import Desk, same_call, structured
+from .context import asks_about_calls, wants_json
+from .found import MAX_INPUT, Dropped, Outcome, Rescue
+from .scanner import Scanner
+
+_NATIVE = frozenset({"k2", "k3"})
+
+
+def rescue(  # noqa: PLR0917 - the order in which an answer's parts are named everywhere
+    content: str | None,
+    tools: Sequence[Tool] | ToolSet,
+    reasoning: str | None = None,
+    raw_tool_calls: Iterable[Any] | None = None,
+    finish_reason: str | None = None,
+    last_user: str | None = None,
+) -> Rescue:
+    """What a complete answer holds: calls that may be executed, text that may be delivered, or neither.
+
+    `content` and `reasoning` are the assistant's own text of this turn, `raw_tool_calls` its structured calls (OpenAI
+    shapes or `RawToolCall`), `last_user` the user's last message. Never raises for whatever a model wrote.
+    Raises ToolSchemaError only where `tools` is not JSON.
+    """
+    stream = RescueStream(tools, last_user)
+    stream.feed(content or "")
+    return stream.finish(finish_reason, reasoning=reasoning, raw_tool_calls=raw_tool_calls)
+
+
+class RescueStream:
+    """The same for an answer whose text arrives in pieces: fed in any chunks, it ends as `rescue` does."""
+
+    def __init__(self, tools: Sequence[Tool] | ToolSet, last_user: str | None = None) -> None:
+        self._tools = ToolSet.of(tools)
+        self._last_user = last_user
+        self._asked = asks_about_calls(last_user)
+        self._reader = _Reader(Scanner(self._tools, asked=self._asked))
+
+    def feed(self, chunk: str) -> str:
+        """Take a piece of the text; gives what of the text so far may be delivered now and was not before."""
+        return self._reader.feed(chunk)
+
+    def finish(
+        self,
+        finish_reason: str | None = None,
+        *,
+        reasoning: str | None = None,
+        raw_tool_calls: Iterable[Any] | None = None,
+    ) -> Rescue:
+        """The text is complete. `text` of the result starts with everything that `feed` gave."""
+        scanner = self._reader.close()
+        desk = Desk(self._tools)
+        given = structured(raw_tool_calls)
+        for written in given:
+            desk.take(written)
+        structured_calls = tuple(desk.calls)
+        calls, dialects = self._joined(structured_calls, scanner)
+        text = "".join(scanner.out)
+        dropped = [*desk.dropped, *scanner.desk.dropped]
+        notes = [*desk.notes, *scanner.desk.notes]
+        if not calls and not text.strip() and not given:
+            thought = self._from_thoughts(reasoning, scanner.thoughts)
+            calls, dialects = tuple(thought.desk.calls), [*dialects, *thought.dialects]
+            dropped += thought.desk.dropped
+            notes += [*thought.desk.notes, "from_reasoning"] if calls else []
+        if self._reader.overflow:
+            dropped.append(Dropped("", "body_too_large", f"more than {MAX_INPUT} bytes of text"))
+        if not calls and not dropped:
+            dropped += self._missing(text, finish_reason)
+        outcome: Outcome = "rescued" if calls else "suspect" if dropped else "clean_text"
+        dialect = "structured" if structured_calls else dialects[0] if dialects else "structured" if given else ""
+        return Rescue(outcome, calls, text, tuple(dropped), dialect, tuple(dict.fromkeys(notes)))
+
+    def _joined(
+        self, structured_calls: tuple[ToolCall, ...], scanner: Scanner
+    ) -> tuple[tuple[ToolCall, ...], list[str]]:
+        """Structured calls and those of the text, a call that stands in both once.
+
+        Beside structured calls only Kimi's own markers count as further calls: anything else is talk about calls.
+        """
+        calls = list(structured_calls)
+        unmatched = list(structured_calls)
+        taken = {call.id for call in calls}
+        native = set(scanner.dialects) <= _NATIVE
+        for call in scanner.desk.calls:
+            echo = next((other for other in unmatched if same_call(call, other)), None)
+            if echo is not None:
+                unmatched.remove(echo)
+            elif structured_calls and not native:
+                scanner.desk.drop(call.name, "leaked_call", "written beside other, structured calls")
+            else:
+                calls.append(_with_free_id(call, taken))
+                taken.add(calls[-1].id)
+        return tuple(calls), scanner.dialects
+
+    def _from_thoughts(self, reasoning: str | None, thoughts: list[str]) -> Scanner:
+        """A call that the model began inside its thought: Kimi's own markers, and nothing after them."""
+        text = reasoning if reasoning and reasoning.strip() else "".join(thoughts[-1:])
+        reader = _Reader(Scanner(self._tools, asked=self._asked, thought=True))
+        reader.feed(text)
+        scanner = reader.close()
+        after = scanner.source.data[scanner.last_call_end :].strip() if scanner.desk.calls else b""
+        if after or not set(scanner.dialects) <= _NATIVE:
+            for call in scanner.desk.calls:
+                scanner.desk.drop(call.name, "leaked_call", "the thought goes on after the call")
+            scanner.desk.calls.clear()
+        return scanner
+
+    def _missing(self, text: str, finish_reason: str | None) -> list[Dropped]:
+        """What is suspect about an answer without any call."""
+        if finish_reason == "tool_calls":
+            return [Dropped("", "finish_without_calls", "finish reason tool_calls, but no call anywhere")]
+        if not text.strip():
+            return [Dropped("", "empty_answer", "neither text nor tool call")]
+        name = self._nameless(text)
+        return [Dropped(name, "leaked_call", "arguments of a tool without its name")] if name else []
+
+    def _nameless(self, text: str) -> str:
+        """The tool whose arguments the whole text is; empty where the user wanted JSON, or where none or many fit."""
+        stripped = text.strip()
+        if self._asked or wants_json(self._last_user) or not (stripped.startswith("{") and stripped.endswith("}")):
+            return ""
+        try:
+            value = loads(stripped)
+        except StrictJsonError:
+            return ""
+        fits = [name for name in self._tools.names if self._takes(name, value)]
+        return fits[0] if len(fits) == 1 else ""
+
+    def _takes(self, name: str, value: Any) -> bool:
+        required = set(self._tools.required(name))
+        return (
+            bool(required) and isinstance(value, dict) and required <= set(value) <= set(self._tools.properties(name))
+        )
+
+
+def _with_free_id(call: ToolCall, taken: set[str]) -> ToolCall:
+    if call.id not in taken:
+        return call
+    index = next(index for index in range(len(taken) + 1) if f"functions.{call.name}:{index}" not in taken)
+    return ToolCall(f"functions.{call.name}:{index}", call.name, call.arguments, call.raw)
+
+
+class _Reader:
+    """Drives a scanner: feeds it, and takes out what may be delivered."""
+
+    def __init__(self, scanner: Scanner) -> None:
+        self.scanner = scanner
+        self.overflow = False
+        self._run = scanner.run()
+        self._given = 0
+
+    def feed(self, chunk: str) -> str:
+        if self.overflow or not chunk:
+            return ""
+        self.overflow = not self.scanner.source.append(chunk, MAX_INPUT)
+        next(self._run, None)
+        return self._taken()
+
+    def close(self) -> Scanner:
+        """The scanner after the end of the text."""
+        self.scanner.source.closed = True
+        next(self._run, None)
+        return self.scanner
+
+    def _taken(self) -> str:
+        new = self.scanner.out[self._given :]
+        self._given = len(self.scanner.out)
+        return "".join(new)
