@@ -84,16 +84,43 @@ def _wrong_calls(expect: Expectation, calls: Sequence[ToolCall]) -> tuple[str, s
     expected = expect.calls or ()
     if not expected and calls and not expect.other_calls:
         return "unexpected_call", f"called {calls[0].name}"
-    left = list(calls)
+    taken = _matched(expected, calls, ordered=expect.ordered)
     for position, want in enumerate(expected):
-        candidates = left if not expect.ordered else left[:1]
-        found = next((call for call in candidates if not _wrong_call(want, call)), None)
-        if found is None:
+        if position not in taken:
             return _why_missing(want, calls, position)
-        left.remove(found)
+    left = [call for place, call in enumerate(calls) if place not in taken.values()]
     if left and not expect.other_calls:
         return "extra_call", f"also called {left[0].name}"
     return None
+
+
+def _matched(expected: Sequence[ExpectedCall], calls: Sequence[ToolCall], *, ordered: bool) -> dict[int, int]:
+    """Which expectation takes which call, as many as can be: a matching by augmenting paths."""
+    if ordered:
+        return _in_order(expected, calls)
+    owner: dict[int, int] = {}
+
+    def place(want: int, tried: set[int]) -> bool:
+        for call in range(len(calls)):
+            if call in tried or _wrong_call(expected[want], calls[call]):
+                continue
+            tried.add(call)
+            if call not in owner or place(owner[call], tried):
+                owner[call] = want
+                return True
+        return False
+
+    for want in range(len(expected)):
+        place(want, set())
+    return {want: call for call, want in owner.items()}
+
+
+def _in_order(expected: Sequence[ExpectedCall], calls: Sequence[ToolCall]) -> dict[int, int]:
+    taken: dict[int, int] = {}
+    for place, call in enumerate(calls):
+        if len(taken) < len(expected) and not _wrong_call(expected[len(taken)], call):
+            taken[len(taken)] = place
+    return taken
 
 
 def _why_missing(want: ExpectedCall, calls: Sequence[ToolCall], position: int) -> tuple[str, str]:

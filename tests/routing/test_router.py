@@ -1,0 +1,337 @@
+"""The router end to end: real HTTP against the simulator, flags and evidence in files."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_kimiprobe.simulator import Persona, Scenario, Simulator
+from routing import AllAttemptsFailed, FlagsError, NoRoute, Router
+from routing.evidence import utc_text
+from routing.schema import ToolSchemaError
+
+HOST = "openrouter/moonshotai/kimi-k2.6+novita/fp8"
+DIRECT = "moonshot/kimi-k2.6"
+VISION = "openrouter/anthropic/claude-sonnet-5.5"
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "Get the current weather of a city.",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}},
+            "required": ["city"],
+            "additionalProperties": False,
+        },
+    },
+}
+QUESTION = "What is the weather in Paris right now?"
+FLAGS = """# yaml-language-server: $schema=./routing/flags.schema.json
+version: 1
+serial: 1
+environment: test
+bucketing: murmur3-cbor-v1
+default_model: kimi-k2.6
+flags:
+  openrouter_kimi_tool_calling:
+    description: d
+    owner: o
+    controls: ["openrouter/moonshotai/kimi-*"]
+    enabled: true
+    percent: 100
+...
+"""
+
+
+@dataclass
+class World:
+    """A folder with flags and evidence, and hosts that behave as told."""
+
+    folder: Path
+    simulator: Simulator
+
+    def becomes(self, persona: str, endpoint: str = HOST, **how: Any) -> None:
+        """From now on a host behaves like this; the others are healthy."""
+        self.simulator.set_scenario(Scenario(endpoints={endpoint: Persona(persona, **how)}))
+
+    def evidence(self, *, days: float = 0.0, **statuses: str) -> None:
+        """Write latest.json: `host` and `direct` with their statuses."""
+        names = {"host": HOST, "direct": DIRECT}
+        probed = utc_text(datetime.now(UTC) - timedelta(days=days))
+        rows = {
+            names[name]: {"status": status, "probed_at": probed, "judged": 60, "passed": 60}
+            for name, status in statuses.items()
+        }
+        document = {"version": 1, "generated_at": probed, "run": "r", "source": "local", "endpoints": rows}
+        path = self.folder / "results" / "latest.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(document), "utf-8")
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    (tmp_path / "flags.yaml").write_text(FLAGS, "utf-8")
+    monkeypatch.chdir(tmp_path)
+    with Simulator(Scenario()) as simulator:
+        for name, value in simulator.environment().items():
+            monkeypatch.setenv(name, value)
+        made = World(tmp_path, simulator)
+        made.evidence(host="works", direct="works")
+        yield made
+
+
+@pytest.fixture
+def router(world: World) -> Iterator[Router]:
+    with Router.load() as loaded:
+        yield loaded
+
+
+def test_the_cheapest_endpoint_that_works_answers(router: Router) -> None:
+    """Text, calls, endpoint, cost and attempts are in the reply."""
+    reply = router.complete(QUESTION, tools=[WEATHER], user="123")
+    assert reply.endpoint == HOST
+    assert [(call.name, call.arguments) for call in reply.tool_calls] == [("get_weather", {"city": "Paris"})]
+    assert not reply.rescued
+    assert [(attempt.endpoint, attempt.outcome, attempt.reason) for attempt in reply.attempts] == [(HOST, "ok", "ok")]
+    assert reply.cost_usd == reply.attempts[0].cost_usd > 0
+    assert reply.attempts[0].cost_origin == "reported"
+
+
+FAILURES = [
+    ("empty", {}, "empty_answer"),
+    ("bad_arguments", {"how": "schema"}, "arguments_break_schema"),
+    ("bad_arguments", {"how": "json"}, "arguments_not_json"),
+    ("bad_arguments", {"how": "truncated"}, "arguments_not_json"),
+    ("unknown_tool", {}, "unknown_tool"),
+    ("server_error", {}, "server_error"),
+    ("error_in_200", {}, "server_error"),
+    ("cut", {"how": "close"}, "connection_cut"),
+    ("down", {}, "server_error"),
+    ("down", {"how": "close"}, "connection_cut"),
+    ("rate_limited", {}, "rate_limited"),
+    ("retired", {}, "model_retired"),
+    ("no_credit", {}, "no_credit"),
+    ("html", {}, "malformed_body"),
+]
+
+
+@pytest.mark.parametrize(("persona", "how", "reason"), FAILURES, ids=str)
+def test_whatever_fails_falls_back_to_the_next_endpoint(
+    router: Router, world: World, persona: str, how: dict[str, Any], reason: str
+) -> None:
+    """The answer that was not deliverable is an attempt with reason, time and cost."""
+    world.becomes(persona, **how)
+    reply = router.complete(QUESTION, tools=[WEATHER], user="123")
+    assert reply.endpoint == DIRECT
+    assert reply.tool_calls[0].arguments == {"city": "Paris"}
+    first = reply.attempts[0]
+    assert (first.endpoint, first.outcome, first.reason) == (HOST, "failed", reason)
+    assert first.elapsed_ms > 0
+    assert reply.cost_usd == sum((attempt.cost_usd for attempt in reply.attempts), Decimal(0))
+
+
+@pytest.mark.parametrize("persona", ["leaks_k2", "leaks_k3", "leaks_in_reasoning", "json_in_text"])
+def test_a_leaked_call_is_rescued_on_the_spot(router: Router, world: World, persona: str) -> None:
+    """No second request is paid for."""
+    world.becomes(persona)
+    reply = router.complete(QUESTION, tools=[WEATHER], user="123")
+    assert (reply.endpoint, reply.rescued, len(reply.attempts)) == (HOST, True, 1)
+    assert reply.tool_calls[0].arguments == {"city": "Paris"}
+    assert "<|" not in reply.text
+    assert "get_weather" not in reply.text
+
+
+def test_a_call_with_finish_reason_stop_is_delivered_as_tool_calls(router: Router, world: World) -> None:
+    """Agents stop at `stop`."""
+    world.becomes("wrong_finish")
+    reply = router.complete(QUESTION, tools=[WEATHER], user="123")
+    assert (reply.finish_reason, reply.rescued) == ("tool_calls", True)
+
+
+def test_when_nothing_works_every_attempt_is_told(router: Router, world: World) -> None:
+    """With endpoint and reason, and no key."""
+    world.simulator.set_scenario(Scenario(default=Persona("down")))
+    with pytest.raises(AllAttemptsFailed) as caught:
+        router.complete(QUESTION, tools=[WEATHER], user="123")
+    tried = [attempt.endpoint for attempt in caught.value.attempts]
+    assert tried[:2] == [HOST, DIRECT]
+    assert all(attempt.reason in {"server_error", "overloaded"} for attempt in caught.value.attempts)
+    assert "simulated-" not in str(caught.value)
+
+
+def test_one_timeout_holds_for_all_attempts_and_a_slow_host_does_not_use_it_up(router: Router, world: World) -> None:
+    """Half of what is left is kept for the next endpoint."""
+    world.becomes("slow", first_token_ms=60_000.0)
+    started = time.perf_counter()
+    reply = router.complete(QUESTION, tools=[WEATHER], user="123", timeout=2.0)
+    assert (reply.endpoint, reply.attempts[0].reason) == (DIRECT, "timeout")
+    assert time.perf_counter() - started < 2.0
+
+
+def test_a_request_that_runs_out_of_time_says_so(router: Router, world: World) -> None:
+    """Within its timeout, not per attempt."""
+    world.simulator.set_scenario(Scenario(default=Persona("slow", first_token_ms=60_000.0)))
+    started = time.perf_counter()
+    with pytest.raises(AllAttemptsFailed, match="timeout"):
+        router.complete(QUESTION, tools=[WEATHER], user="123", timeout=0.5)
+    assert time.perf_counter() - started < 1.5
+
+
+def test_max_cost_bounds_what_all_attempts_may_cost(router: Router, world: World) -> None:
+    """What could cost more is not sent; max_tokens is lowered to what can be paid."""
+    router.complete(QUESTION, tools=[WEATHER], user="123", max_cost_usd=0.002)
+    assert 0 < world.simulator.requests[-1].body["max_tokens"] < 600
+    with pytest.raises(AllAttemptsFailed, match="max_cost_usd"):
+        router.complete(QUESTION, tools=[WEATHER], user="123", max_cost_usd=0.00001)
+
+
+def test_an_endpoint_without_a_key_is_passed_over_by_name(
+    router: Router, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is sent to it."""
+    monkeypatch.delenv("OPENROUTER_API_KEY")
+    reply = router.complete(QUESTION, tools=[WEATHER], user="123")
+    assert (reply.endpoint, reply.attempts[0].reason) == (DIRECT, "no_key")
+    assert "OPENROUTER_API_KEY" in reply.attempts[0].detail
+
+
+def test_an_image_goes_to_the_vision_endpoint(router: Router) -> None:
+    """Also when it stands in an older turn."""
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
+    messages = [
+        {"role": "user", "content": [{"type": "text", "text": "What is this?"}, image]},
+        {"role": "assistant", "content": "A dot."},
+        {"role": "user", "content": "And now?"},
+    ]
+    assert router.complete(messages).endpoint == VISION
+
+
+def test_a_two_step_conversation_completes(router: Router) -> None:
+    """Call, result, answer."""
+    first = router.complete(QUESTION, tools=[WEATHER], user="123")
+    (call,) = first.tool_calls
+    said = {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.raw}}
+    messages = [
+        {"role": "user", "content": QUESTION},
+        {"role": "assistant", "content": None, "tool_calls": [said], "reasoning_content": first.reasoning},
+        {"role": "tool", "tool_call_id": call.id, "content": "18 degrees and sunny"},
+    ]
+    second = router.complete(messages, tools=[WEATHER], user="123")
+    assert second.tool_calls == ()
+    assert "18 degrees" in second.text
+
+
+def test_async_code_may_use_it_from_any_loop(router: Router) -> None:
+    """Many at once, in two loops one after the other."""
+
+    async def many() -> list[str]:
+        replies = [router.acomplete(QUESTION, tools=[WEATHER], user=str(user)) for user in range(30)]
+        return [reply.endpoint for reply in await asyncio.gather(*replies)]
+
+    assert asyncio.run(many()) == asyncio.run(many()) == [HOST] * 30
+
+
+def test_cancelling_an_async_request_cancels_it(router: Router, world: World) -> None:
+    """The caller does not wait for a host that hangs."""
+    world.simulator.set_scenario(Scenario(default=Persona("slow", first_token_ms=60_000.0)))
+
+    async def impatient() -> None:
+        async with asyncio.timeout(0.3):
+            await router.acomplete(QUESTION, tools=[WEATHER])
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(impatient())
+
+
+def test_a_tool_without_a_valid_schema_is_told_before_money_is_spent(router: Router, world: World) -> None:
+    """It is the caller's mistake."""
+    broken = {"type": "function", "function": {"name": "f", "parameters": {"type": "objekt"}}}
+    with pytest.raises(ToolSchemaError, match="f"):
+        router.complete(QUESTION, tools=[broken])
+    assert not world.simulator.requests
+
+
+def test_a_misspelt_option_is_a_type_error(router: Router) -> None:
+    """It must not be silently ignored."""
+    with pytest.raises(TypeError, match="toolz"):
+        router.complete(QUESTION, toolz=[])  # type: ignore[call-arg]
+
+
+class TestFlagsAndEvidence:
+    def test_changing_the_flag_changes_the_route(self, router: Router, world: World) -> None:
+        """Without a restart."""
+        assert router.route(tools=[WEATHER], user="123").endpoint == HOST
+        (world.folder / "flags.yaml").write_text(
+            FLAGS.replace("enabled: true", "enabled: false").replace("serial: 1", "serial: 2"), "utf-8"
+        )
+        assert router.route(tools=[WEATHER], user="123").endpoint == DIRECT
+
+    def test_new_evidence_changes_the_route(self, router: Router, world: World) -> None:
+        """The monitor writes it while the service runs."""
+        world.evidence(host="broken", direct="works")
+        assert router.route(tools=[WEATHER], user="123").endpoint == DIRECT
+
+    @pytest.mark.parametrize("broken", ["", "version: 1\n", FLAGS[:-4], FLAGS.replace("version: 1", "version: 2")])
+    def test_broken_flags_never_change_running_routing(self, router: Router, world: World, broken: str) -> None:
+        """Last good wins, and the status says so."""
+        (world.folder / "flags.yaml").write_text(broken, "utf-8")
+        assert router.route(tools=[WEATHER], user="123").endpoint == HOST
+        assert router.status().flags.state == "last_good"
+        assert router.status().flags.error
+
+    @pytest.mark.parametrize("broken", ["{", "[]", '{"version": 2}', '{"version": 1, "endpoints": {"a": 1}}'])
+    def test_broken_evidence_is_not_taken_and_told(self, router: Router, world: World, broken: str) -> None:
+        """What was known only ages."""
+        assert router.route(tools=[WEATHER], user="123").endpoint == HOST
+        (world.folder / "results" / "latest.json").write_text(broken, "utf-8")
+        assert router.route(tools=[WEATHER], user="123").endpoint == HOST
+        assert "latest.json" in (router.status().evidence.error or "")
+
+    def test_a_missing_flags_file_named_explicitly_is_an_error(self, tmp_path: Path) -> None:
+        """A typing error must not route everybody by the bootstrap."""
+        with pytest.raises(FlagsError, match="nowhere"):
+            Router.load(tmp_path / "nowhere.yaml")
+
+    def test_without_any_flags_file_the_packaged_one_routes_to_the_reference(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Everything else is off."""
+        (world.folder / "flags.yaml").unlink()
+        with Router.load() as loaded:
+            found = loaded.route(tools=[WEATHER], user="123")
+            assert [candidate.endpoint for candidate in found.candidates] == [DIRECT]
+            assert loaded.status().flags.state == "bootstrap"
+
+    def test_flags_are_read_by_name_and_provider(self, router: Router) -> None:
+        """The two questions that services ask."""
+        assert router.flags.enabled("openrouter_kimi_tool_calling", user="123")
+        assert router.tool_calling_available("openrouter", user="123")
+        assert not router.tool_calling_available("groq", user="123")
+        with pytest.raises(FlagsError, match="openrouter_kimi_tool_calling"):
+            router.flags.enabled("nothing")
+
+    def test_evidence_may_come_from_a_path_or_variable(
+        self, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Argument before KIMIPROBE_EVIDENCE before the folder beside flags.yaml."""
+        monkeypatch.setenv("KIMIPROBE_EVIDENCE", str(tmp_path / "nothing.json"))
+        with Router.load() as loaded:
+            assert loaded.route(tools=[WEATHER], user="123").endpoint == DIRECT
+        with Router.load(evidence=world.folder / "results" / "latest.json") as loaded:
+            assert loaded.route(tools=[WEATHER], user="123").endpoint == HOST
+
+    def test_nothing_fits_is_an_error_that_explains(self, world: World) -> None:
+        """Moonshot's K2 is retired, and no flag opens another host."""
+        (world.folder / "flags.yaml").write_text(FLAGS.replace("enabled: true", "enabled: false"), "utf-8")
+        with Router.load() as loaded, pytest.raises(NoRoute, match="retired on 2026-05-25"):
+            loaded.complete("hi", model="kimi-k2", tools=[WEATHER], user="123")
