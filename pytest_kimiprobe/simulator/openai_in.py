@@ -8,6 +8,7 @@ from typing import Any
 
 from .nouns import Call, JsonObject, OfferedTool, Prompt, Role, Turn
 from .refusals import Refused, refusal
+from .validity import checker
 from .world import Model
 
 _ROLES = ("system", "developer", "user", "assistant", "tool")
@@ -177,8 +178,6 @@ def check_groq(body: JsonObject) -> None:
 
 def check_groq_calls(calls: tuple[Call, ...], body: JsonObject) -> Refused | None:
     """Groq validates the model's calls itself: the 400 `tool_use_failed`, where one does not fit the request's tools."""
-    from .personas import checker
-
     schemas = {tool.name: tool.schema for tool in _tools(body)}
     for call in calls:
         arguments = _loads(call.arguments)

@@ -9,6 +9,7 @@ from typing import Any
 
 from .nouns import Call, Draft, OfferedTool
 from .scenario import Persona
+from .validity import checker
 
 Offered = Mapping[str, OfferedTool]
 
@@ -141,19 +142,6 @@ def _others(value: Any) -> tuple[Any, ...]:
     if isinstance(value, str):
         return "Atlantis", "2001-01-01", f"{value}x", value[::-1]
     return (value * 2, value[:-1]) if isinstance(value, list) else ()
-
-
-def checker(schema: Mapping[str, Any]) -> Callable[[Any], bool]:
-    """A test of arguments against a tool's schema. Nothing is fetched; a schema that is none allows everything."""
-    import jsonschema_rs
-
-    def refuse(uri: str) -> Any:
-        raise ValueError(f"not fetched: {uri}")
-
-    try:
-        return jsonschema_rs.validator_for(dict(schema), retriever=refuse).is_valid
-    except (ValueError, jsonschema_rs.ReferencingError):
-        return lambda _: True
 
 
 _CHANGES: Mapping[str, Callable[[Persona, Draft, Offered], Draft]] = {

@@ -88,13 +88,18 @@ def _score(tool: OfferedTool, part: str, tools: Sequence[OfferedTool]) -> tuple[
     found = [closeness(word, spoken) for word in nouns]
     acted = max((closeness(word, spoken) for word in verbs), default=0.0)
     signs = _Signs(
-        verb=max(acted, _turned(nouns, spoken)) if verbs else None,
+        verb=max(acted, _turned(nouns, spoken), _to_work_out(verbs, part)) if verbs else None,
         noun=sum(found) / len(found) if found else None,
         about=_described(tool, spoken, tools),
         fit=_fits(tool, part),
         specific=bool(set(verbs) & SPECIFIC),
     )
     return signs.weight(), False
+
+
+def _to_work_out(verbs: list[str], part: str) -> float:
+    """A sum asks to be calculated, whatever the words around it."""
+    return 1.0 if {"calculate", "compute", "evaluate"} & set(verbs) and sums(part) else 0.0
 
 
 def _turned(nouns: list[str], spoken: list[str]) -> float:

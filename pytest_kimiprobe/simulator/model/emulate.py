@@ -11,10 +11,13 @@ from typing import Any
 from ..nouns import Call, OfferedTool, Prompt
 
 _SIGNATURE = re.compile(
-    r"^\s*[-*]?\s*`?([A-Za-z_][\w.-]*)\(([^()\n]*)\)`?\s*(?:->\s*\w+\s*)?(?:[:—\u2013-]+\s*(.*))?$", re.MULTILINE
+    r"^[ \t]*[-*]?[ \t]*`?([A-Za-z_][\w.-]*)\(([^()\n]*)\)`?[ \t]*(?:->\s*\w+[ \t]*)?(?:[:—\u2013-]+[ \t]*(.*))?$",
+    re.MULTILINE,
 )
 _TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean", "list": "array", "dict": "object"}
 _MOST = 200_000
+_TRIES = 500
+"""Brackets that begin no JSON before the search is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +48,12 @@ def as_text(calls: Sequence[Call], told: Told) -> str:
 
 def _from_json(text: str) -> Iterator[OfferedTool]:
     decoder = json.JSONDecoder()
-    spot = 0
-    while (match := re.compile(r"[\[{]").search(text, spot)) is not None:
+    spot, tries = 0, 0
+    while tries < _TRIES and (match := re.compile(r"[\[{]").search(text, spot)) is not None:
         try:
             value, spot = decoder.raw_decode(text, match.start())
         except (ValueError, RecursionError):
-            spot = match.start() + 1
+            spot, tries = match.start() + 1, tries + 1
             continue
         yield from _in_value(value)
 

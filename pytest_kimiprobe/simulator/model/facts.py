@@ -35,7 +35,7 @@ _NUMBER_WORDS = {
         ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
     )
 }
-_SUM = re.compile(r"(?<![\w.])[(\d][\d\s().+*/^%\u00d7÷-]*[\d)](?!\w)")
+_SUM = re.compile(r"(?<![\w.])[(\d][\d\s().+*/^%\u00d7÷-]{0,200}[\d)](?!\w)")
 _HASH = re.compile(r"#(\w+)|\b([A-Z]{2,}-\d+|[A-Za-z]*\d[\w-]*\d\w*|[0-9a-f]{8}-[0-9a-f-]{27,})\b")
 
 _NO_NAME = word_set("not_a_name")

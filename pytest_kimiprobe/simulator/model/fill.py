@@ -9,14 +9,16 @@ import itertools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
+from ..validity import checker, is_schema
 from . import facts
+from .named import NOTHING, kinds_of, listed, loose_texts, mentions, numbers_named, of_kind, texts_named, truth
 from .schemas import Schema, branches, fits, invent, resolve, type_of
-from .words import EMPTY, SYNONYMS, closeness, knowledge, permitted, quoted, same, split_words
+from .words import closeness, permitted, quoted, same, split_words
 
-NOTHING: Final = object()
-"""The message does not tell."""
+_DEEP = 4
+"""Deeper objects are not read from the message, only made valid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,11 @@ class _Reading:
     used: list[Any] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     told: int = 0
+    depth: int = 0
+
+    def trial(self) -> _Reading:
+        """A pass of which nothing may come."""
+        return _Reading(self.text, self.root, list(self.used), depth=self.depth + 1)
 
     def take(self, options: list[Any], schema: Schema) -> Any:
         """The first option that is free and fits; a quoted or typed number counts once."""
@@ -52,23 +59,39 @@ class _Reading:
 
 
 def fill(schema: Schema, text: str, *, without: tuple[str, ...] = ()) -> Filled:
-    """Arguments of a tool with this parameter schema for a message; facts in `without` belong to other calls."""
+    """Arguments of a tool with this parameter schema for a message; facts in `without` belong to other calls.
+
+    They satisfy the schema, if anything that can be made up here does; without a sound schema they are empty.
+    """
+    if not is_schema(schema):
+        return Filled({}, (), 0)
     reading = _Reading(text.replace("°C", " celsius").replace("°F", " fahrenheit"), schema, list(without))
+    value = _object(_best_branch(_as_object(schema), reading), reading)
+    valid = checker(schema)
+    made_up = value if valid(value) else invent(schema, schema)
+    arguments = made_up if isinstance(made_up, dict) and valid(made_up) else value
+    return Filled(arguments, tuple(reading.missing), reading.told)
+
+
+def _as_object(schema: Schema) -> Schema:
+    """The root: of several branches those that are objects, since arguments are one."""
     root = resolve(schema, schema)
-    value = _object(_best_branch(root, reading), reading)
-    return Filled(value, tuple(reading.missing), reading.told)
+    objects = [part for part in branches(root, schema) if type_of(part) == "object"]
+    return {"anyOf": objects} if objects else root
 
 
 def alternatives(schema: Schema, text: str) -> list[str]:
     """The facts of one kind that a message lists for a tool's one required text member: each is a call of its own."""
+    if not is_schema(schema):
+        return []
     root = resolve(schema, schema)
     members = {name: resolve(root.get("properties", {}).get(name), schema) for name in root.get("required") or ()}
     texts = [name for name, member in members.items() if type_of(member) == "string" and "enum" not in member]
     if len(texts) != 1:
         return []
     own = split_words(texts[0])
-    kinds = _kinds(own) or _kinds(split_words(str(members[texts[0]].get("description", ""))))
-    found = next((values for kind in kinds if kind in _MANY and (values := _of_kind(kind, own, text))), [])
+    kinds = kinds_of(own) or kinds_of(split_words(str(members[texts[0]].get("description", ""))))
+    found = next((values for kind in kinds if kind in _MANY and (values := of_kind(kind, own, text))), [])
     return _in_one_list(list(dict.fromkeys(found)), text)
 
 
@@ -94,7 +117,7 @@ def _best_branch(schema: Schema, reading: _Reading) -> Schema:
         return parts[0]
 
     def score(part: Schema) -> tuple[float, int]:
-        trial = _Reading(reading.text, reading.root, list(reading.used))
+        trial = reading.trial()
         if type_of(part) == "object":
             _object(part, trial)
         else:
@@ -105,6 +128,17 @@ def _best_branch(schema: Schema, reading: _Reading) -> Schema:
 
 
 def _object(schema: Schema, reading: _Reading) -> dict[str, Any]:
+    if reading.depth > _DEEP:
+        made_up = invent(schema, reading.root)
+        return made_up if isinstance(made_up, dict) else {}
+    reading.depth += 1
+    try:
+        return _members(schema, reading)
+    finally:
+        reading.depth -= 1
+
+
+def _members(schema: Schema, reading: _Reading) -> dict[str, Any]:
     members: Mapping[str, Any] = schema.get("properties") or {}
     required = [name for name in schema.get("required") or () if isinstance(name, str)]
     told: dict[str, Any] = {}
@@ -147,9 +181,9 @@ def _member(name: str, member: Any, reading: _Reading, *, needed: bool) -> Any:
 
 
 def _optional_object(name: str, schema: Schema, reading: _Reading) -> Any:
-    if not any(closeness(word, split_words(reading.text)) for word in split_words(name) if word not in EMPTY):
+    if not mentions(name, reading.text):
         return NOTHING
-    trial = _Reading(reading.text, reading.root, list(reading.used))
+    trial = reading.trial()
     value = _object(schema, trial)
     if trial.missing or not trial.told:
         return NOTHING
@@ -160,11 +194,11 @@ def _optional_object(name: str, schema: Schema, reading: _Reading) -> Any:
 def _plain(name: str, schema: Schema, reading: _Reading) -> Any:
     kind = type_of(schema)
     if kind == "boolean":
-        return _truth(name, reading.text)
+        return truth(name, reading.text)
     if kind in ("integer", "number"):
-        return reading.take(_numbers_named(name, reading.text), schema)
+        return reading.take(numbers_named(name, reading.text), schema)
     if kind == "string":
-        return reading.take(_texts_named(name, schema, reading.text), schema)
+        return reading.take(texts_named(name, schema, reading.text), schema)
     return NOTHING
 
 
@@ -177,16 +211,8 @@ def _loosely(name: str, member: Any, reading: _Reading) -> Any:
     if kind in ("integer", "number"):
         return reading.take(list(facts.numbers(reading.text)), schema)
     if kind == "string":
-        return reading.take(_loose_texts(name, reading.text), schema)
+        return reading.take(loose_texts(name, reading.text), schema)
     return NOTHING
-
-
-def _loose_texts(name: str, text: str) -> list[str]:
-    """A content is only ever quoted; anything else may be a code, a name, a path or a counted thing."""
-    if "content" in _kinds(split_words(name)):
-        return quoted(text)
-    counted = re.findall(r"(?<![\w.-])\d+\s+([^\W\d_]{3,})", text)
-    return [*quoted(text), *_query(name, text), *facts.codes(text), *facts.names(text), *facts.paths(text), *counted]
 
 
 def _option(options: list[Any], reading: _Reading, name: str) -> Any:
@@ -227,13 +253,13 @@ def _elements(name: str, items: Schema, reading: _Reading, *, needed: bool) -> l
     if isinstance(items.get("enum"), list):
         return [option for option in items["enum"] if _option([option], reading, name) is not NOTHING]
     if type_of(items) == "object":
-        return _objects(items, reading) if needed or _mentions(name, text) else []
+        return _objects(items, reading) if needed or mentions(name, text) else []
     if type_of(items) in ("integer", "number"):
-        found: list[Any] = facts.numbers(text) if needed or _mentions(name, text) else []
+        found: list[Any] = facts.numbers(text) if needed or mentions(name, text) else []
     elif type_of(items) == "string":
         found = (
-            _listed(name, text)
-            or _texts_named(name, items, text)
+            listed(name, text)
+            or texts_named(name, items, text)
             or (quoted(text) or facts.names(text) if needed else [])
         )
     else:
@@ -243,182 +269,12 @@ def _elements(name: str, items: Schema, reading: _Reading, *, needed: bool) -> l
     return values
 
 
-def _mentions(name: str, text: str) -> bool:
-    return any(closeness(word, split_words(text)) for word in split_words(name) if word not in EMPTY)
-
-
 def _objects(items: Schema, reading: _Reading) -> list[Any]:
     """One object for each part of a list; where no part is complete, one for the whole."""
     found: list[Any] = []
     for part in re.split(r",\s*(?:and\s+)?|\s+and\s+|;\s*|\n", reading.text):
-        trial = _Reading(part, reading.root)
+        trial = _Reading(part, reading.root, depth=reading.depth + 1)
         value = _object(items, trial)
         if trial.told and not trial.missing:
             found.append(value)
     return found or [_object(items, reading)]
-
-
-def _listed(name: str, text: str) -> list[str]:
-    """`tags red, green and blue` or `tags: ...`: the list after the member's name."""
-    words = "|".join(re.escape(word) for word in split_words(name) if word not in EMPTY)
-    if not words:
-        return []
-    item = r"(?:\"[^\"]+\"|'[^']+'|[\w@.+/-]+(?: [\w@.+/-]+)??)"
-    match = re.search(
-        rf"\b(?:{words})s?\b(?:\s*[:=]\s*|\s+(?:are\s+|of\s+|is\s+|named\s+)?)({item}(?:,\s*(?:and\s+)?{item}|\s+and\s+{item})+)",
-        text,
-        re.IGNORECASE,
-    )
-    if not match:
-        return []
-    return [
-        part.strip(" \"'.") for part in re.split(r",\s*(?:and\s+)?|\s+and\s+", match.group(1)) if part.strip(" \"'.")
-    ]
-
-
-def _truth(name: str, text: str) -> Any:
-    words = [
-        word
-        for word in split_words(name)
-        if word not in EMPTY and word not in ("is", "has", "enable", "enabled", "include", "use")
-    ]
-    if not words or not all(closeness(word, split_words(text)) for word in words):
-        return NOTHING
-    stems = "|".join(re.escape(word[:5]) for word in words)
-    return not re.search(
-        rf"\b(?:no|not|non|without|don't|never|disable|skip|off)\b[\w\s-]{{0,20}}?\b(?:{stems})", text, re.IGNORECASE
-    )
-
-
-def _numbers_named(name: str, text: str) -> list[Any]:
-    """Numbers that stand beside the member's name: `limit 5`, `width of 3`, `5 guests`."""
-    found: list[Any] = []
-    for word in split_words(name):
-        if word in EMPTY and word != "number":
-            continue
-        forms = "|".join(sorted({re.escape(form) for form in {word, *SYNONYMS.get(word, ())}}, key=len, reverse=True))
-        number = r"[-+]?\d[\d,]*(?:\.\d+)?"
-        for pattern in (
-            rf"\b(?:{forms})\b\s*(?:is|of|to|as|=|:|at|for)?\s*(?:the\s+)?({number})(?![\d:]*:\d|\w)",
-            rf"(?<![\w.])({number})\s*(?:%|percent|degrees)?\s*-?\s*(?:{forms.replace('|', 's?|')}s?)\b",
-        ):
-            found += [
-                facts.numbers(match)[0] for match in re.findall(pattern, text, re.IGNORECASE) if facts.numbers(match)
-            ]
-    return found
-
-
-def _texts_named(name: str, schema: Schema, text: str) -> list[str]:
-    """Candidates for a text member, best first, by what its name (or else its description) calls it."""
-    own = split_words(name)
-    kinds = _kinds(own) or _kinds(split_words(str(schema.get("description", ""))))
-    named = [word for word in own if word not in EMPTY or word in ("name", "value", "type", "to", "from")]
-    forms = "|".join(re.escape(word) for word in ([" ".join(own)] if len(own) > 1 else []) + named[-1:])
-    found = [value for kind in kinds for value in _of_kind(kind, own, text)]
-    spoken = facts.after(forms, text) if forms and not {"path", "place", "content"} & set(kinds) else []
-    if schema.get("format") in ("date", "date-time"):
-        found = [*facts.dates(text), *found]
-    elif schema.get("format") in ("uri", "url"):
-        found = [*facts.urls(text), *found]
-    elif schema.get("format") == "email":
-        found = [*facts.emails(text), *found]
-    return [*found, *spoken] if kinds else spoken
-
-
-def _kinds(words: list[str]) -> list[str]:
-    """What a member is, by the words of its name."""
-    listed = {kind: set(str(names).split()) for kind, names in knowledge()["kinds"].items()}
-    return [kind for kind, names in listed.items() if any({word, word.rstrip("s")} & names for word in words)]
-
-
-def _of_kind(kind: str, own: list[str], text: str) -> list[str]:
-    match kind:
-        case "path":
-            return _paths(own, text)
-        case "place":
-            return _places(own, text)
-        case "query":
-            return _query("query", text)
-        case "title":
-            return _titles(own, text)
-        case "language":
-            return [word for word in facts.names(text) if word.endswith(("ish", "an", "ese", "ch", "ic", "i", "ian"))]
-        case "money":
-            return _directed(
-                own, re.findall(r"\b(?:USD|EUR|GBP|JPY|CHF|CNY|INR|AUD|CAD|SEK|NOK|BRL|MXN|KRW)\b", text), text
-            )
-        case "ticker":
-            return re.findall(r"\b[A-Z]{2,5}\b", text)
-        case "command":
-            return [value for value in quoted(text) if value] or facts.after("run|execute|command", text)
-    simple = {
-        "content": facts.contents,
-        "zone": facts.zones,
-        "url": facts.urls,
-        "email": facts.emails,
-        "date": facts.dates,
-        "clock": facts.clocks,
-        "sum": facts.sums,
-        "code": facts.codes,
-    }
-    return simple[kind](text)
-
-
-def _paths(own: list[str], text: str) -> list[str]:
-    found = facts.paths(text)
-    folders = [
-        *facts.after("directory|folder", text),
-        *re.findall(r"\b(?:the\s+)?([\w.-]+)\s+(?:directory|folder)\b", text),
-    ]
-    if {"directory", "folder", "dir"} & set(own):
-        return [*found, *(value for value in folders if value.lower() not in EMPTY)]
-    if {"destination", "target", "to", "new"} & set(own):
-        return _directed(["to"], found, text)
-    called = [value for value in facts.after("called|named", text) if " " not in value]
-    return [*found, *called, *(value for value in facts.after("file", text) if "." in value), *(found or folders)]
-
-
-def _places(own: list[str], text: str) -> list[str]:
-    found = [place for place in facts.places(text) if not facts.is_qualifier(place, text)]
-    if {"origin", "destination", "departure", "arrival", "from", "to", "source", "target"} & set(own):
-        return _directed(own, found, text)
-    if {"location", "address", "place"} & set(own):
-        return [facts.qualified(place, text) for place in found]
-    return found
-
-
-def _directed(own: list[str], found: list[str], text: str) -> list[str]:
-    """Order candidates by direction: after `from` for an origin, after `to` for a destination."""
-    backward = {"origin", "from", "departure", "source", "base", "old"} & set(own)
-    forward = {"destination", "to", "arrival", "target", "quote", "new"} & set(own)
-    if not backward and not forward:
-        return found
-    word = "from|of" if backward else "to|into|in|as|for"
-    hits = [value for value in found if re.search(rf"\b(?:{word})\s+(?:the\s+)?{re.escape(value)}", text)]
-    return hits or (found[:1] if backward else found[1:])
-
-
-def _titles(own: list[str], text: str) -> list[str]:
-    if {"title", "subject", "name", "label", "summary", "event"} & set(own):
-        words = "|".join(re.escape(word) for word in own)
-        return [*facts.after(f"called|named|titled|entitled|{words}", text), *quoted(text)]
-    named = facts.names(text)
-    people = [
-        name for name in named if re.search(rf"\b(?:to|for|with|by|from|user|customer)\s+{re.escape(name)}", text)
-    ]
-    return [*people, *(name for name in named if people and facts.follows_in_list(name, text)), *named]
-
-
-def _query(name: str, text: str) -> list[str]:
-    """What shall be searched: a quotation, else what follows `for` or `about`, else the request without its verb."""
-    if "query" not in _kinds(split_words(name)):
-        return []
-    text = re.sub(r",?\s*(?:limit|max|top)\s*(?:of\s*)?\d+.*$", "", text)
-    match = re.search(r"\b(?:for|about|on|regarding)\s+(.+?)\s*[.?!]?\s*$", text, re.IGNORECASE | re.DOTALL)
-    rest = re.sub(
-        r"^\W*(?:please\s+|can you\s+|could you\s+)*(?:search|look up|find|google|look|query)(?:\s+(?:the\s+)?(?:web|internet|online))?\s+",
-        "",
-        text,
-        flags=re.IGNORECASE,
-    )
-    return [*quoted(text), *([match.group(1)] if match else []), rest.strip(" .?!")]

@@ -11,6 +11,11 @@ Schema = Mapping[str, Any]
 _DEEP = 12
 """Recursion stops here: a required member of itself can never be satisfied anyway."""
 
+_NESTED = 2
+"""From here on null is preferred, so that recursive schemas end."""
+_LONG = 100_000
+"""No text or list is made longer than this."""
+
 _FORMATS: Mapping[str, str] = {
     "date": "2026-01-01",
     "date-time": "2026-01-01T12:00:00Z",
@@ -141,14 +146,19 @@ def invent(schema: Any, root: Schema, depth: int = 0) -> Any:
     """A valid value where the message says none: const, default, example, first of an enum, else by type and format."""
     schema = resolve(schema, root)
     for key in ("const", "default"):
-        if key in schema:
+        if key in schema and fits(schema[key], schema):
             return schema[key]
     for key in ("enum", "examples"):
         if isinstance(schema.get(key), list) and schema[key]:
             return schema[key][0]
     parts = branches(schema, root)
     if len(parts) > 1:
-        return invent(next((part for part in parts if type_of(part) != "null"), parts[0]), root, depth + 1)
+        ends = depth >= _NESTED and any(type_of(part) == "null" for part in parts)
+        return (
+            None
+            if ends
+            else invent(next((part for part in parts if type_of(part) != "null"), parts[0]), root, depth + 1)
+        )
     return _by_type(parts[0], root, depth)
 
 
@@ -156,7 +166,7 @@ def _by_type(schema: Schema, root: Schema, depth: int) -> Any:
     kind = type_of(schema)
     if kind == "string":
         text = _FORMATS.get(schema.get("format", ""), "example")
-        return text.ljust(int(schema.get("minLength", 0)), "x")[: int(schema.get("maxLength", 10**6))]
+        return text.ljust(min(int(schema.get("minLength", 0)), _LONG), "x")[: int(schema.get("maxLength", 10**6))]
     if kind in ("integer", "number"):
         return _any_number(schema, whole=kind == "integer")
     if kind == "array":
@@ -183,7 +193,7 @@ def _any_number(schema: Schema, *, whole: bool) -> int | float:
 
 def _any_array(schema: Schema, root: Schema, depth: int) -> list[Any]:
     first = [invent(item, root, depth + 1) for item in schema.get("prefixItems", ())]
-    wanted = int(schema.get("minItems", 0))
+    wanted = min(int(schema.get("minItems", 0)), _LONG)
     items = resolve(schema.get("items", {}), root)
     options = items.get("enum") or []
     while len(first) < wanted and depth < _DEEP:

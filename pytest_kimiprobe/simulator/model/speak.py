@@ -19,6 +19,10 @@ _RESULT = re.compile(
 )
 
 
+_READ = 1500
+"""Of a very long message, this many characters of the beginning and of the end are read."""
+
+
 def is_result(turn: Turn) -> bool:
     """Whether a turn brings what a tool returned: a tool turn, or a user turn that says so at its beginning."""
     return turn.role == "tool" or (turn.role == "user" and bool(_RESULT.match(turn.text)))
@@ -27,7 +31,8 @@ def is_result(turn: Turn) -> bool:
 def last_request(prompt: Prompt) -> str:
     """The last thing the user asked for."""
     asked = [turn.text for turn in prompt.turns if turn.role == "user" and not is_result(turn)]
-    return asked[-1] if asked else ""
+    last = asked[-1] if asked else ""
+    return last if len(last) <= 2 * _READ else f"{last[:_READ]} {last[-_READ:]}"
 
 
 def text(prompt: Prompt) -> str:

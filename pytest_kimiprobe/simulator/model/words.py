@@ -94,7 +94,8 @@ def quoted(text: str) -> list[str]:
 
 def speech(text: str) -> str:
     """The text without what it only quotes, idioms with `time`, and what it forbids: that much is a request."""
-    return _NEGATED.sub(" ", _IDIOM.sub(" ", QUOTED.sub(" “” ", text)))
+    said = re.sub(r"(?<=\d) times (?=\d)", " multiply ", QUOTED.sub(" “” ", text))
+    return _NEGATED.sub(" ", _IDIOM.sub(" ", said))
 
 
 def permitted(text: str) -> str:

@@ -1,0 +1,30 @@
+"""Whether arguments satisfy a tool's schema. Nothing is ever fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+_DRAFT_7 = "http://json-schema.org/draft-07/schema#"
+
+
+def is_schema(schema: Any) -> bool:
+    """Whether this is JSON Schema at all, of the newest draft or of draft 7."""
+    from jsonschema_rs import meta
+
+    if not isinstance(schema, Mapping):
+        return False
+    return any(meta.is_valid({**schema, **draft}) for draft in ({}, {"$schema": _DRAFT_7}))
+
+
+def checker(schema: Mapping[str, Any]) -> Callable[[Any], bool]:
+    """A test of arguments against a schema; one that is no schema allows everything."""
+    import jsonschema_rs
+
+    def refuse(uri: str) -> Any:
+        raise ValueError(f"not fetched: {uri}")
+
+    try:
+        return jsonschema_rs.validator_for(dict(schema), retriever=refuse).is_valid
+    except (ValueError, jsonschema_rs.ReferencingError):
+        return lambda _: True
