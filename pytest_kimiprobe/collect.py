@@ -23,10 +23,6 @@ PACKAGED = "kimiprobe"
 RECORDED = "replay"
 
 
-class ProbeFailed(Exception):
-    """A wrong answer, or none; shown as one line without traceback."""
-
-
 class Probe(pytest.Item):
     """A probe of any source. `result` is set before the item runs; without one (`--setup-plan`) it does nothing."""
 
@@ -40,18 +36,12 @@ class Probe(pytest.Item):
         if result.verdict in {"unsupported", "not_run"}:
             pytest.skip(_words(result))
         if result.verdict == "error":
-            raise ProbeFailed(_words(result))
+            pytest.fail(_words(result), pytrace=False)
 
     def runtest(self) -> None:
         """Fails for a wrong answer."""
         if self.result is not None and self.result.verdict == "fail":
-            raise ProbeFailed(_words(self.result))
-
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """One line; the traceback would show only this file."""
-        if isinstance(excinfo.value, ProbeFailed):
-            return str(excinfo.value)
-        return super().repr_failure(excinfo, style)
+            pytest.fail(_words(self.result), pytrace=False)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         """Path and name, as reports show them."""
@@ -83,7 +73,7 @@ class CaseFile(pytest.File):
             if not cases.in_suite(case, self.probes.suite):
                 continue
             for plan in expand(case, self.probes.endpoints, self.probes.repeats):
-                item: CaseProbe = CaseProbe.from_parent(self, name=plan.name)
+                item: CaseProbe = CaseProbe.from_parent(self, name=plan.name, nodeid=_id(self, plan.name))
                 item.plan = plan
                 item.skip_reason = self.probes.missing_key(plan.endpoint)
                 item.add_marker("kimiprobe")
@@ -96,7 +86,7 @@ class RecordingFile(pytest.File):
     def collect(self) -> Iterator[pytest.Item]:
         """Every row."""
         for row in _read_or_fail(lambda: list(read(self.path))):
-            item: RowProbe = RowProbe.from_parent(self, name=row.id)
+            item: RowProbe = RowProbe.from_parent(self, name=row.id, nodeid=_id(self, row.id))
             item.row = row
             item.add_marker("kimiprobe")
             yield item
@@ -105,7 +95,7 @@ class RecordingFile(pytest.File):
 def packaged_path(argument: str) -> str:
     """`kimiprobe/core.yaml::weather[...]` as the path of the packaged file; anything else as it is.
 
-    Raises UsageError for a packaged file that does not exist, listing those that do.
+    Raises UsageError for a packaged file or case that does not exist, listing those that do.
     """
     head, separator, rest = argument.partition("::")
     folder, _, name = head.partition("/")
@@ -114,7 +104,20 @@ def packaged_path(argument: str) -> str:
     if not (cases.FOLDER / name).is_file():
         there = ", ".join(f"{PACKAGED}/{file.name}" for file in sorted(cases.FOLDER.glob("*.yaml")))
         raise pytest.UsageError(f"no packaged case file {head!r}; there are: {there}")
+    if separator:
+        _require_case(name, rest.partition("[")[0])
     return f"{cases.FOLDER / name}{separator}{rest}"
+
+
+def _require_case(file: str, case: str) -> None:
+    names = [found.name for found in cases.load(cases.FOLDER / file)]
+    if case not in names:
+        raise pytest.UsageError(f"no case {case!r} in {PACKAGED}/{file}; there are: {', '.join(names)}")
+
+
+def _id(parent: pytest.Collector, name: str) -> str:
+    # As text: pytest 9.2 would else keep the brackets in the name, and --lf, which reads ids from text, find none.
+    return f"{parent.nodeid}::{name}"
 
 
 def _read_or_fail(read_file: Any) -> Any:

@@ -90,7 +90,7 @@ class Dispatcher(Generic[T]):
         self._loop = LoopThread("kimiprobe-dispatch")
         self._transport = Transport()
         self._outcomes: queue.SimpleQueue[Outcome[T]] = queue.SimpleQueue()
-        self._open: dict[Future[None], T] = {}
+        self._open: list[Future[None]] = []
         self._budget: Budget | None = None
         self._lanes: dict[str, _Lane] = {}
 
@@ -102,7 +102,7 @@ class Dispatcher(Generic[T]):
     def submit(self, orders: Iterable[Order[T]]) -> None:
         """Start sending."""
         for order in orders:
-            self._open[self._loop.submit(self._serve(order))] = order.ticket
+            self._open.append(self._loop.submit(self._serve(order)))
 
     def outcome(self, poll_s: float = 0.2) -> Outcome[T]:
         """The next one to come back; waits in short steps, so that Ctrl-C is heard."""
@@ -119,12 +119,12 @@ class Dispatcher(Generic[T]):
             outcomes.append(self._outcomes.get())
         return outcomes
 
-    def close(self) -> int:
-        """Cancel what is on its way, close all connections; returns how many were cancelled."""
-        cancelled = sum(future.cancel() for future in self._open if not future.done())
+    def close(self) -> None:
+        """Cancel what is on its way, close all connections."""
+        for future in self._open:
+            future.cancel()
         self._loop.submit(self._transport.aclose()).result()
         self._loop.close()
-        return cancelled
 
     async def _serve(self, order: Order[T]) -> None:
         lane = self._lane(order.target.provider.name)

@@ -133,14 +133,11 @@ def _run_one(session: pytest.Session, item: pytest.Item) -> None:
 
 
 def enrich(item: pytest.Item, report: pytest.TestReport) -> None:
-    """Facts for JUnit XML and `--durations`: the provider's time, not our waiting."""
+    """The duration that `--durations` and JUnit XML show is the provider's, not our waiting."""
     result = getattr(item, "result", None)
     if not isinstance(item, Probe) or result is None or report.when == "teardown":
         return
-    report.user_properties.append(("kimiprobe_verdict", result.verdict))
-    report.user_properties.append(("kimiprobe_endpoint", result.endpoint))
     if result.total_ms is not None:
-        report.user_properties.append(("latency_ms", round(result.total_ms, 1)))
         ended_here = (report.when == "call") != (report.when == "setup" and not report.passed)
         report.duration = result.total_ms / 1000 if ended_here else 0.0
 

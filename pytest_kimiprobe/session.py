@@ -45,6 +45,7 @@ class ProbeSession:
         self.results: dict[str, ProbeResult] = {}
         self.exchanges: dict[str, Exchange] = {}
         self.cancelled = 0
+        self._under_way: Sequence[CaseProbe] = ()
         self._sent = self._answered = 0.0
         self.summary: Summary | None = None
         self._stack = ExitStack()
@@ -102,6 +103,7 @@ class ProbeSession:
         self._sent = time.perf_counter()
         waiting = [probe for probe in probes if isinstance(probe, CaseProbe) and not probe.skip_reason]
         if waiting:
+            self._under_way = waiting
             self._start()
             assert self._dispatcher is not None  # noqa: S101 - for the type checker; _start made it
             self._dispatcher.submit(Order(probe, probe.plan, self._target(probe.plan.endpoint)) for probe in waiting)
@@ -109,9 +111,10 @@ class ProbeSession:
     def finish(self) -> None:
         """Cancel what is on its way, judge what came back unseen, close everything."""
         if self._dispatcher is not None:
-            self.cancelled = self._dispatcher.close()
+            self._dispatcher.close()
             for outcome in self._dispatcher.drain():
                 self._take(outcome)
+            self.cancelled = sum(probe.nodeid not in self.results for probe in self._under_way)
         self._stack.close()
 
     def run(self, *, complete: bool) -> Run:
@@ -212,6 +215,7 @@ class ProbeSession:
             upstream=answer.upstream if answer else None,
             **facts,
         )
+        probe.user_properties = _properties(probe.result)
 
 
 def _of_plan(probe: Any) -> dict[str, Any]:
@@ -228,3 +232,11 @@ def _of_plan(probe: Any) -> dict[str, Any]:
 def _of_row(probe: RowProbe) -> dict[str, Any]:
     row = probe.row
     return {"case": row.id, "endpoint": row.endpoint, "mode": "stream" if row.stream else "plain", "repeat": 1}
+
+
+def _properties(result: ProbeResult) -> list[tuple[str, object]]:
+    """Facts for JUnit XML and for the letter that is shown."""
+    facts: list[tuple[str, object]] = [("kimiprobe_verdict", result.verdict), ("kimiprobe_endpoint", result.endpoint)]
+    if result.total_ms is not None:
+        facts.append(("latency_ms", round(result.total_ms, 1)))
+    return facts

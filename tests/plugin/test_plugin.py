@@ -64,7 +64,7 @@ class TestCollection:
         """Case, endpoint, mode and repeat stand in it."""
         result = pytester.runpytest(*HEALTHY, PROBE, "-v")
         result.assert_outcomes(passed=1)
-        result.stdout.fnmatch_lines([f"{PROBE} PASSED*"])
+        result.stdout.fnmatch_lines(["kimiprobe/core.yaml::weather?moonshot/kimi-k2.6-plain-1? PASSED*"])
 
     def test_paths_run_those_paths_with_probes_in_flight_meanwhile(self, pytester: pytest.Pytester) -> None:
         """A user's cases and tests side by side."""
@@ -85,8 +85,9 @@ class TestCollection:
     )
     def test_selection_is_pytests_own(self, pytester: pytest.Pytester, arguments: tuple[str, ...], passed: int) -> None:
         """-k and -m, and what is deselected costs nothing."""
-        result = pytester.runpytest(*HEALTHY, *DIRECT, *arguments)
-        result.assert_outcomes(passed=passed, deselected=6 - passed)
+        counts = pytester.runpytest(*HEALTHY, *DIRECT, *arguments).parseoutcomes()
+        assert counts.get("passed", 0) + counts.get("rescued", 0) == passed
+        assert counts.get("deselected", 0) == 6 - passed
 
     def test_repeats_are_items_of_their_own(self, pytester: pytest.Pytester) -> None:
         """So that each has a verdict."""
@@ -105,9 +106,9 @@ class TestCollection:
         """As with any test."""
         pytester.makeini("[pytest]\naddopts = -p no:syrupy\n")
         first = pytester.runpytest("--kimiprobe", "--kimiprobe-source", "simulator:broken")
-        failed = first.parseoutcomes()["failed"]
-        again = pytester.runpytest("--kimiprobe", "--kimiprobe-source", "simulator:healthy", "--lf")
-        again.assert_outcomes(passed=failed)
+        wrong = first.parseoutcomes()["failed"] + first.parseoutcomes().get("errors", 0)
+        again = pytester.runpytest(*HEALTHY, "--lf").parseoutcomes()
+        assert again["passed"] + again.get("rescued", 0) == wrong
 
 
 def env_key(pytester: pytest.Pytester) -> str:
@@ -165,7 +166,10 @@ class TestUsage:
                 ("kimiprobe/nothing.yaml",),
                 ["*no packaged case file 'kimiprobe/nothing.yaml'; there are: kimiprobe/core.yaml*"],
             ),
-            (("kimiprobe/core.yaml::nothing",), ["*not found*kimiprobe/core.yaml::nothing*"]),
+            (
+                ("kimiprobe/core.yaml::nothing",),
+                ["*no case *nothing* in kimiprobe/core.yaml; there are: weather, several-tools, json-in-text*"],
+            ),
         ],
     )
     def test_what_does_not_exist_is_told_with_what_does(
@@ -321,14 +325,14 @@ class TestInterrupted:
         pytester.makefile(".yaml", slow=SLOW)
         command = [sys.executable, "-m", "pytest", "--kimiprobe", "--kimiprobe-source", "simulator:slow.yaml", "-v"]
         command += ["--kimiprobe-json", "out.json", "-k", "weather"]
-        process = subprocess.Popen(command, cwd=pytester.path, stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        for line in process.stdout:
-            if "PASSED" in line:
-                process.send_signal(signal.SIGINT)
-                break
-        rest = process.stdout.read()
-        assert process.wait(timeout=30) == pytest.ExitCode.INTERRUPTED, rest
+        with subprocess.Popen(command, cwd=pytester.path, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if "PASSED" in line:
+                    process.send_signal(signal.SIGINT)
+                    break
+            rest = process.stdout.read()
+        assert process.returncode == pytest.ExitCode.INTERRUPTED, rest
         document = json.loads((pytester.path / "out.json").read_text("utf-8"))
         assert not document["complete"]
         assert [probe["verdict"] for probe in document["probes"]].count("pass") >= 1
@@ -349,11 +353,13 @@ class TestReplay:
     RECORDED = DATA / "recorded.jsonl"
 
     @pytest.fixture(scope="class")
-    def replayed(self, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    @classmethod
+    def replayed(cls, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         folder = tmp_path_factory.mktemp("replay")
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--kimiprobe"]
-        command += ["--kimiprobe-source", f"replay:{self.RECORDED}", "--kimiprobe-json", "out.json"]
+        command += ["--kimiprobe-source", f"replay:{cls.RECORDED}", "--kimiprobe-json", "out.json"]
         run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        assert run.returncode == 1, run.stdout[-2000:]
         assert "Traceback" not in run.stdout + run.stderr
         assert "INTERNALERROR" not in run.stdout
         document: dict[str, Any] = json.loads((folder / "out.json").read_text("utf-8"))
