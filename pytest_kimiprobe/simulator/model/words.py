@@ -92,6 +92,7 @@ def quoted(text: str) -> list[str]:
     return [next(filter(None, match.groups()), "") for match in QUOTED.finditer(text)]
 
 
+@lru_cache(maxsize=1024)
 def speech(text: str) -> str:
     """The text without what it only quotes, idioms with `time`, and what it forbids: that much is a request."""
     said = re.sub(r"(?<=\d) times (?=\d)", " multiply ", QUOTED.sub(" “” ", text))
