@@ -101,7 +101,7 @@ def markdown(summary: Summary) -> str:
     for name in sorted(summary.evidence):
         cells = _row(labels[name], summary.evidence[name], summary.run)
         lines.append("| " + " | ".join(_code(cell) if place == 0 else cell for place, cell in enumerate(cells)) + " |")
-    lines += ["", *(f"- **{head}** {_code(text)}" for head, text, _ in _facts(summary))]
+    lines += ["", *(f"- **{head}** {_code(text)}" if head else f"  {_code(text)}" for head, text, _ in _facts(summary))]
     return "\n".join(lines) + "\n"
 
 
@@ -185,7 +185,7 @@ def _facts(summary: Summary) -> list[tuple[str, str, str]]:
     facts = []
     if summary.run.source != "replay":
         best = recommendation(summary.evidence)
-        facts.append(_use(best, summary.evidence))
+        facts += _use(best, summary.evidence)
     facts += [("accuracy", text, "") for text in _accuracy(summary.evidence)]
     for change in summary.changes:
         since = f"   since {change.since:%Y-%m-%d}" if change.since else ""
@@ -200,12 +200,12 @@ def _facts(summary: Summary) -> list[tuple[str, str, str]]:
     return facts
 
 
-def _use(best: EndpointEvidence | None, evidence: Mapping[str, EndpointEvidence]) -> tuple[str, str, str]:
+def _use(best: EndpointEvidence | None, evidence: Mapping[str, EndpointEvidence]) -> list[tuple[str, str, str]]:
     if best is None:
-        return "use", "nothing: no endpoint works" if evidence else "nothing: no endpoint was probed", "bad"
+        return [("use", "nothing: no endpoint works" if evidence else "nothing: no endpoint was probed", "bad")]
     price = f", ${money(best.cost_per_1k_usd)} per 1k calls" if best.cost_per_1k_usd is not None else ""
     rescue = "; needs rescue" if best.status == "needs_rescue" else ""
-    return "use", f"{best.endpoint} (cheapest that works{price}{rescue})", "good"
+    return [("use", best.endpoint, "good"), ("", f"cheapest that works{price}{rescue}", "")]
 
 
 def _accuracy(evidence: Mapping[str, EndpointEvidence]) -> list[str]:

@@ -268,7 +268,8 @@ class TestOutput:
                 "kimiprobe: about $*, at most $*",
                 "*= kimiprobe =*",
                 "endpoint * calls * status",
-                "use  *moonshot/kimi-k2.6 (cheapest that works*",
+                "use  *moonshot/kimi-k2.6",
+                "*cheapest that works*",
                 "cost *requests in*",
                 "rerun one *",
             ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -36,11 +37,10 @@ def check(  # noqa: PLR0917 - one parameter an option
     It is `pytest --kimiprobe` with the results recorded; further ARGUMENTS go to pytest. Exit codes are pytest's: 0
     all right, 1 some probes failed, 2 and above the monitor itself is broken.
     """
-    import pytest
-
     path = flags_path or find_flags()
     model = model or (Flags.load(path).default_model if path is not None else None)
     given = {"source": source, "suite": suite, "model": model, "repeat": repeat, "budget": budget, "results": results}
     command = ["--kimiprobe", *(f"--kimiprobe-{name}={value}" for name, value in given.items() if value is not None)]
     command += [f"--kimiprobe-endpoint={glob}" for glob in endpoints]
-    sys.exit(int(pytest.main([*command, *arguments])))
+    # In place of this process: pytest rewrites asserts of modules that are not loaded yet, and Ctrl-C is its own.
+    os.execv(sys.executable, [sys.executable, "-m", "pytest", *command, *arguments])  # noqa: S606 - no shell
