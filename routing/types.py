@@ -53,6 +53,10 @@ class ChatRequest:
     max_tokens: int | None = None
     temperature: float | None = None
     stream: bool = False
+    top_p: float | None = None
+    stop: str | Sequence[str] | None = None
+    reasoning_effort: str | None = None
+    """`none`, `low`, `medium`, `high` or `max`; each provider's own words for it are written by the wire."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +86,25 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one exchange. `prompt_tokens` includes `cached_tokens`; `completion_tokens` includes `reasoning_tokens`."""
+    """Tokens of one exchange.
+
+    `prompt_tokens` includes `cached_tokens` (read from a cache) and `cache_write_tokens` (written to one);
+    `completion_tokens` includes `reasoning_tokens`.
+    """
 
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int = 0
     reasoning_tokens: int = 0
+    cache_write_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """An upstream that OpenRouter tried for one request, and the HTTP status it got there (None where untold)."""
+
+    upstream: str
+    status: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +112,8 @@ class Answer:
     """The normalised result of one exchange, before anyone judges it.
 
     `complete` is false when a stream ended without a finish reason: truncation is never a success.
-    `notes` name deviations from the protocol that were tolerated (for example `tool_call_without_index`).
+    `notes` name deviations from the protocol that were tolerated (for example `tool_call_without_index`), and what of
+    the request had to be changed for this endpoint. `tried` lists the upstreams that a gateway asked, in order.
     """
 
     text: str = ""
@@ -109,6 +127,7 @@ class Answer:
     generation_id: str | None = None
     complete: bool = True
     notes: tuple[str, ...] = ()
+    tried: tuple[Tried, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
