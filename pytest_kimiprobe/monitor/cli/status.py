@@ -1,0 +1,204 @@
+"""`kimiprobe status`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pytest_kimiprobe.monitor.cli.places import flags_option, results_folder, results_option, tell_problems
+from pytest_kimiprobe.report import labels_of, money, seconds
+from pytest_kimiprobe.results import evidence_now, evidence_row
+from pytest_kimiprobe.safe_text import one_line
+from pytest_kimiprobe.tables import Column, rendered
+from routing import catalog as catalogs
+from routing.catalog import Catalog
+from routing.errors import EvidenceError
+from routing.evidence import FRESH_FOR, EndpointEvidence, Evidence, loads, utc_text
+from routing.files import read_regular
+from routing.flags import find_flags
+from routing.types import Status
+
+WIDTH = 80
+_SHORTEST_LABEL = 12
+_COLUMNS = (
+    Column("endpoint"),
+    Column("status"),
+    *(Column(title, right=True) for title in ("judged", "pass", "resc", "fail", "err", "p50", "p95", "$/1k", "age")),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One endpoint as it stands now; `evidence` None: never probed."""
+
+    endpoint: str
+    model: str
+    status: Status
+    evidence: EndpointEvidence | None
+
+
+@click.command()
+@flags_option
+@results_option
+@click.option("--all", "everything", is_flag=True, help="Also endpoints of the catalogue that were never probed.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def status(flags_path: Path | None, results: Path | None, everything: bool, as_json: bool) -> None:
+    """What results/latest.json says of each endpoint, and how old it is.
+
+    Counts are those of each endpoint's newest run; `resc` needed rescue, `err` gave nothing to judge. What is older
+    than 7 days reads `unknown`. Unreadable files are named and change nothing.
+    """
+    now, problems = datetime.now(UTC), list[str]()
+    folder = results_folder(results, flags_path or find_flags())
+    evidence = read(folder, now, problems)
+    catalog = catalogs.load()
+    rows = rows_of(evidence, catalog, now, everything=everything)
+    if as_json:
+        click.echo(json.dumps(document(evidence, rows, now, problems), indent=1))
+        return
+    click.echo("\n".join(lines_of(folder, evidence, rows, now)))
+    tell_problems(problems)
+
+
+def read(folder: Path, now: datetime, problems: list[str]) -> Evidence:
+    """latest.json; where it cannot be read, what the run files give. Each trouble is told in `problems`."""
+    path = folder / "latest.json"
+    derived, runs = Evidence(), 0
+    try:
+        derived, found = evidence_now(folder, now, problems)
+        runs = len(found)
+    except EvidenceError as problem:
+        problems.append(str(problem))
+    if not path.exists():
+        return derived
+    try:
+        evidence = loads(read_regular(path, error=EvidenceError).decode("utf-8", "replace"), origin=str(path))
+    except EvidenceError as problem:
+        if runs:
+            problems.append(f"{problem}; shown is what the run files give")
+        return derived
+    if runs and derived.run != evidence.run:
+        problems.append(f"{path} does not count run {one_line(derived.run, 60)} yet; `kimiprobe record` recomputes it")
+    return evidence
+
+
+def rows_of(evidence: Evidence, catalog: Catalog, now: datetime, *, everything: bool) -> list[Row]:
+    """By model and endpoint; with `everything` also what was never probed."""
+    names = set(evidence.endpoints) | (set(catalog.endpoints) if everything else set())
+    return sorted((_row(name, evidence, catalog, now) for name in names), key=lambda row: (row.model, row.endpoint))
+
+
+def _row(name: str, evidence: Evidence, catalog: Catalog, now: datetime) -> Row:
+    known, listed = evidence.endpoints.get(name), catalog.endpoints.get(name)
+    found: Status = known.status_at(now) if known else "unknown"
+    if known is None and listed is not None and listed.retired_at(now.date()):
+        found = "retired"
+    return Row(name, listed.model if listed else "not in the catalogue", found, known)
+
+
+def lines_of(folder: Path, evidence: Evidence, rows: Sequence[Row], now: datetime) -> list[str]:
+    """The age in words, one table a model, and what to do where the evidence is old or missing."""
+    if evidence.generated_at is None or not evidence.endpoints:
+        return [f"no results in {folder} yet: `kimiprobe check` makes some", *_tables(rows, now)]
+    newest = min(row.age(now) for row in evidence.endpoints.values())
+    marked = "" if evidence.source == "live" else f" ({evidence.source}: says nothing of real hosts)"
+    head = f"newest evidence {age_words(newest)} old, of run {one_line(evidence.run, 40)}{marked}"
+    lines = [evidence.origin or str(folder), head, *_tables(rows, now)]
+    stale = [row for row in rows if row.evidence and row.evidence.age(now) > FRESH_FOR]
+    if stale:
+        lines += ["", f"{len(stale)} of {len(rows)} were not probed for more than {FRESH_FOR.days} days: unknown"]
+        lines += ["until they are; `kimiprobe check` probes them"]
+    return lines
+
+
+def _tables(rows: Sequence[Row], now: datetime) -> Iterator[str]:
+    cells = [_cells(row, now) for row in rows]
+    used = [max(len(column.title), *(len(row[place]) for row in cells), 0) for place, column in enumerate(_COLUMNS)][1:]
+    room = max(WIDTH - sum(used) - len(used), _SHORTEST_LABEL)
+    for model in dict.fromkeys(row.model for row in rows):
+        mine = [place for place, row in enumerate(rows) if row.model == model]
+        labels = labels_of([rows[place].endpoint for place in mine])
+        yield ""
+        yield model
+        # All tables of one width, so that columns stand under each other.
+        table = [
+            (_cut(labels[rows[place].endpoint], room).ljust(room), *_padded(cells[place][1:], used)) for place in mine
+        ]
+        yield from rendered(_COLUMNS, table, gap=" ")
+
+
+def _cells(row: Row, now: datetime) -> tuple[str, ...]:
+    known = row.evidence
+    if known is None:
+        return (row.endpoint, row.status, *["-"] * (len(_COLUMNS) - 3), "never")
+    counts = known.counts
+    numbers = (counts.judged, counts.passed, counts.rescued, counts.failed, counts.errors)
+    return (
+        row.endpoint,
+        row.status,
+        *(str(number or ".") for number in numbers),
+        seconds(known.p50_ms),
+        seconds(known.p95_ms),
+        money(known.cost_per_1k_usd),
+        _short_age(known.age(now)),
+    )
+
+
+def _padded(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
+    return [
+        cell.rjust(width) if column.right else cell.ljust(width)
+        for cell, width, column in zip(cells, widths, _COLUMNS[1:], strict=True)
+    ]
+
+
+def _cut(label: str, room: int) -> str:
+    """The ends tell endpoints apart; the middle gives way."""
+    label = one_line(label, 200)
+    if len(label) <= room:
+        return label
+    tail = room // 2
+    return f"{label[: room - tail - 1]}…{label[-tail:]}"
+
+
+def age_words(age: timedelta) -> str:
+    """`3 hours`, `1 day`."""
+    total = int(age.total_seconds())
+    for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if total >= size:
+            return f"{total // size} {unit}{'' if total // size == 1 else 's'}"
+    return "less than a minute"
+
+
+def _short_age(age: timedelta) -> str:
+    total = int(age.total_seconds())
+    for unit, size in (("d", 86400), ("h", 3600)):
+        if total >= size:
+            return f"{total // size}{unit}"
+    return f"{total // 60}m"
+
+
+def document(evidence: Evidence, rows: Sequence[Row], now: datetime, problems: Sequence[str]) -> dict[str, Any]:
+    """The same as JSON: rows as in latest.json, with `status` as of now and `recorded_status` as it was."""
+    return {
+        "version": 1,
+        "origin": evidence.origin,
+        "generated_at": utc_text(evidence.generated_at) if evidence.generated_at else None,
+        "run": evidence.run,
+        "source": evidence.source,
+        "endpoints": [_json(row, now) for row in rows],
+        "problems": list(problems),
+    }
+
+
+def _json(row: Row, now: datetime) -> dict[str, Any]:
+    head = {"endpoint": row.endpoint, "model": row.model}
+    if row.evidence is None:
+        return head | {"status": row.status, "recorded_status": None, "probed_at": None, "age_s": None}
+    recorded = row.evidence.status
+    return head | evidence_row(row.evidence, now) | {"status": row.status, "recorded_status": recorded}
