@@ -5,22 +5,22 @@ Last good wins: evidence that cannot be read never replaces what was there; it o
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
 
-from .errors import EvidenceError, ExchangeError
+from .errors import EvidenceError
 from .evidence import Evidence, loads
 from .files import Signature, read_regular
-from .loop import LoopThread
-from .transport import HttpRequest, Transport
 
-REFRESH_S = 300.0
-FETCH_S = 10.0
+if TYPE_CHECKING:
+    from .loop import LoopThread
+    from .transport import Transport
+
 MAX_BYTES = 8 << 20
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class EvidenceFile:
             if seen != self._seen:
                 self._seen = seen
                 data = read_regular(self._path, error=EvidenceError, max_bytes=MAX_BYTES)
-                self._evidence, self._error = loads(_text(data, str(self._path)), origin=str(self._path)), None
+                self._evidence, self._error = loads(as_text(data, str(self._path)), origin=str(self._path)), None
         except FileNotFoundError:
             self._error = f"{self._path}: not there"
         except OSError as error:
@@ -61,74 +61,38 @@ class EvidenceFile:
 
     def status(self) -> EvidenceStatus:
         """Where it comes from and what went wrong last."""
-        return _status(str(self._path or ""), self._evidence, self._error)
+        return status_of(str(self._path or ""), self._evidence, self._error)
 
 
-class EvidenceUrl:
-    """latest.json over HTTPS: fetched once when first asked for, then again in the background."""
+class EvidenceSource(Protocol):
+    """Where evidence comes from."""
 
-    def __init__(self, url: str, loop: LoopThread, transport: Transport) -> None:
-        self._url, self._loop, self._transport = url, loop, transport
-        self._evidence = Evidence()
-        self._error: str | None = None
-        self._checked: float | None = None
-        self._pending: Future[bytes] | None = None
+    def current(self) -> Evidence: ...
 
-    def current(self) -> Evidence:
-        """The newest evidence at hand; only the first call waits for the network, `FETCH_S` seconds at most."""
-        first = self._checked is None
-        if first or time.monotonic() - (self._checked or 0.0) > REFRESH_S:
-            self._checked = time.monotonic()
-            self._pending = self._loop.submit(_fetch(self._transport, self._url))
-        if self._pending is not None and (first or self._pending.done()):
-            self._take(self._pending)
-            self._pending = None
-        return self._evidence
-
-    def _take(self, fetched: Future[bytes]) -> None:
-        try:
-            self._evidence, self._error = loads(_text(fetched.result(), self._url), origin=self._url), None
-        except TimeoutError:
-            self._error = f"{self._url}: no answer within {FETCH_S:g} s"
-        except (EvidenceError, ExchangeError) as error:
-            self._error = f"{self._url}: {error}"
-
-    def status(self) -> EvidenceStatus:
-        """Where it comes from and what went wrong last."""
-        return _status(self._url, self._evidence, self._error)
+    def status(self) -> EvidenceStatus: ...
 
 
-EvidenceSource = EvidenceFile | EvidenceUrl
+def evidence_source(place: str | Path | None, line: Callable[[], tuple[LoopThread, Transport]]) -> EvidenceSource:
+    """A source for a path or URL; plain http only to this machine. Raises EvidenceError for any other URL."""
+    if "://" not in str(place or ""):
+        return EvidenceFile(Path(place) if place else None)
+    parts = urlsplit(str(place))
+    if parts.scheme != "https" and (parts.scheme != "http" or parts.hostname not in _LOOPBACK):
+        raise EvidenceError("evidence comes from a path or an https URL", where=str(place))
+    from .evidence_url import EvidenceUrl
+
+    return EvidenceUrl(str(place), line)
 
 
-def evidence_source(place: str | Path | None, loop: LoopThread, transport: Callable[[], Transport]) -> EvidenceSource:
-    """A source for a path or URL; plain http only to this machine."""
-    text = str(place or "")
-    if text.startswith(("https://", "http://127.0.0.1", "http://localhost")):
-        return EvidenceUrl(text, loop, transport())
-    if "://" in text:
-        raise EvidenceError("evidence comes from a path or an https URL", where=text)
-    return EvidenceFile(Path(place) if place else None)
-
-
-def _status(origin: str, evidence: Evidence, error: str | None) -> EvidenceStatus:
+def status_of(origin: str, evidence: Evidence, error: str | None) -> EvidenceStatus:
+    """The status of a source, of whatever kind."""
     generated = evidence.generated_at.isoformat() if evidence.generated_at else ""
     return EvidenceStatus(origin, generated, error)
 
 
-def _text(data: bytes, where: str) -> str:
+def as_text(data: bytes, where: str) -> str:
+    """UTF-8, or EvidenceError."""
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
         raise EvidenceError("not UTF-8", where=where) from None
-
-
-async def _fetch(transport: Transport, url: str) -> bytes:
-    body = bytearray()
-    async with asyncio.timeout(FETCH_S):
-        async with transport.send(HttpRequest("GET", url, {}, b""), shard="evidence") as response:
-            if response.status != 200:
-                raise EvidenceError(f"HTTP {response.status}")
-            async for chunk in response.chunks:
-                body += chunk
-    return bytes(body)

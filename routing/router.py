@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
+import threading
 from collections.abc import Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
-from typing import Self, Unpack
+from typing import TYPE_CHECKING, Self, Unpack
 
 from . import catalog as _catalog
 from .catalog import Catalog
 from .choose import Facts, Needs, Route, choose, has_image, prompt_tokens_of
-from .delivery import Delivery
 from .errors import NoRoute
 from .evidence_source import EvidenceSource, EvidenceStatus, evidence_source
 from .flags import Flags, FlagsSource, FlagsStatus, find_flags
-from .loop import LoopThread
-from .schema import ToolSet
-from .transport import Transport
 from .types import Message, Reply, RequestOptions, Tool, ToolChoice
 
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from .loop import LoopThread
+    from .transport import Transport
+
+# What only a request needs (event loop, transport, rescue, schemas) is imported with the first one.
 DEFAULT_TIMEOUT_S = 120.0
 
 
@@ -47,9 +49,9 @@ class Router:
     def __init__(self, flags: FlagsSource, evidence: str | Path | None, catalog: Catalog) -> None:
         self._flags = flags
         self._catalog = catalog
-        self._loop = LoopThread("kimiprobe-router")
-        self._transport: Transport | None = None
-        self._evidence: EvidenceSource = evidence_source(evidence, self._loop, self._clients)
+        self._made: tuple[LoopThread, Transport] | None = None
+        self._lock = threading.Lock()
+        self._evidence: EvidenceSource = evidence_source(evidence, self._line)
 
     @classmethod
     def load(
@@ -105,14 +107,18 @@ class Router:
 
     async def acomplete(self, messages: str | Sequence[Message], **options: Unpack[RequestOptions]) -> Reply:
         """`complete` for async code. Cancelling it cancels the request."""
+        import asyncio
+
         return await asyncio.wrap_future(self._submit(messages, options))
 
     def close(self) -> None:
         """End open requests and connections. Calling it again does nothing."""
-        if self._transport is not None:
-            self._loop.submit(self._transport.aclose()).result()
-            self._transport = None
-        self._loop.close()
+        with self._lock:
+            made, self._made = self._made, None
+        if made is not None:
+            loop, transport = made
+            loop.submit(transport.aclose()).result()
+            loop.close()
 
     def __enter__(self) -> Self:
         return self
@@ -122,10 +128,15 @@ class Router:
     ) -> None:
         self.close()
 
-    def _clients(self) -> Transport:
-        if self._transport is None:
-            self._transport = Transport()
-        return self._transport
+    def _line(self) -> tuple[LoopThread, Transport]:
+        """The event loop and its clients, made with the first request."""
+        from .loop import LoopThread
+        from .transport import Transport
+
+        with self._lock:
+            if self._made is None:
+                self._made = LoopThread("kimiprobe-router"), Transport()
+            return self._made
 
     def _route(self, messages: Sequence[Message], ask: _Ask) -> Route:
         flags = self.flags
@@ -143,13 +154,17 @@ class Router:
         return choose(needs, Facts(self._catalog, flags, self._evidence.current(), datetime.now(UTC)))
 
     def _submit(self, messages: str | Sequence[Message], options: RequestOptions) -> Future[Reply]:
+        from .delivery import Delivery
+        from .schema import ToolSet
+
         ask, turns = _Ask(**options), _as_messages(messages)
         for problem in ToolSet.of(ask.tools).problems:
             raise problem  # the caller's mistake, told before money is spent
         route = self._route(turns, ask)
         if not route.candidates:
             raise NoRoute(str(route))
-        return self._loop.submit(Delivery(self._clients(), self._catalog, turns, ask, route).run())
+        loop, transport = self._line()
+        return loop.submit(Delivery(transport, self._catalog, turns, ask, route).run())
 
 
 @dataclass(frozen=True, slots=True)
