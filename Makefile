@@ -33,6 +33,7 @@ $(VENV)/.test: pyproject.toml requirements/test.txt | $(VENV)/bin/python
 lock:  ## renew requirements/*.txt (needs uv)
 	uv pip compile pyproject.toml --group probe --universal --generate-hashes --no-header --no-emit-index-url -q -o requirements/probe.txt
 	uv pip compile pyproject.toml --extra all --group test --group probe --universal --generate-hashes --no-header --no-emit-index-url -q -o requirements/test.txt
+	uv pip compile pyproject.toml --extra github --group probe --universal --generate-hashes --no-header --no-emit-index-url -q -c requirements/test.txt -o requirements/monitor.txt
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .coverage* dist
