@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from .nouns import Call, JsonObject, OfferedTool, Prompt, Turn
+from .nouns import Call, JsonObject, Prompt, Turn
 from .refusals import refusal
+from .validity import offer
 
 _ID = re.compile(r"[a-zA-Z0-9_-]+")
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
@@ -24,15 +25,8 @@ def check(body: JsonObject, version: str) -> None:
 def _faults(body: JsonObject, version: str) -> Iterator[str]:
     if not version:
         yield "anthropic-version: header is required"
-    if not isinstance(body.get("model"), str):
-        yield "model: Field required"
-    limit = body.get("max_tokens")
-    if not isinstance(limit, int) or limit < 1:
-        yield (
-            "max_tokens: Field required" if limit is None else "max_tokens: Input should be greater than or equal to 1"
-        )
-    messages = body.get("messages")
-    if not isinstance(messages, list) or not messages:
+    messages = body["messages"]
+    if not messages:
         yield "messages: at least one message is required"
         return
     yield from _sampling_faults(body)
@@ -51,12 +45,8 @@ def _sampling_faults(body: JsonObject) -> Iterator[str]:
 
 def _tool_faults(body: JsonObject) -> Iterator[str]:
     tools = body.get("tools") or []
-    for spot, tool in enumerate(tools if isinstance(tools, list) else [None]):
-        if (
-            not isinstance(tool, dict)
-            or not isinstance(tool.get("name"), str)
-            or not isinstance(tool.get("input_schema"), dict)
-        ):
+    for spot, tool in enumerate(tools):
+        if "name" not in tool or "input_schema" not in tool:
             yield f"tools.{spot}.custom.input_schema: Field required"
         elif not _NAME.fullmatch(tool["name"]):
             yield f"tools.{spot}.custom.name: String should match pattern '^[a-zA-Z0-9_-]{{1,128}}$'"
@@ -64,7 +54,7 @@ def _tool_faults(body: JsonObject) -> Iterator[str]:
             yield f"tools.{spot}.custom.input_schema.type: Input should be 'object'"
     choice = body.get("tool_choice")
     kinds = ("auto", "any", "none", "tool")
-    if choice is not None and (not isinstance(choice, dict) or choice.get("type") not in kinds):
+    if choice is not None and choice["type"] not in kinds:
         yield f"tool_choice: Input should be one of {', '.join(kinds)}"
     elif choice and not tools:
         yield "tool_choice may only be specified while providing tools"
@@ -73,7 +63,7 @@ def _tool_faults(body: JsonObject) -> Iterator[str]:
 
 
 def _message_faults(spot: int, message: Any) -> Iterator[str]:
-    if not isinstance(message, dict) or message.get("role") not in ("user", "assistant"):
+    if message["role"] not in ("user", "assistant"):
         yield f"messages.{spot}.role: Input should be 'user' or 'assistant'"
         return
     if not message.get("content"):
@@ -84,7 +74,7 @@ def _message_faults(spot: int, message: Any) -> Iterator[str]:
 
 
 def _block_faults(where: str, block: Any) -> Iterator[str]:
-    kind = block.get("type") if isinstance(block, dict) else None
+    kind = block["type"]
     if kind == "text" and not str(block.get("text", "")).strip():
         yield "messages: text content blocks must be non-empty"
     elif kind == "tool_use" and not _ID.fullmatch(str(block.get("id"))):
@@ -145,8 +135,7 @@ def read_prompt(body: JsonObject, *, thinking: bool) -> Prompt:
     return Prompt(
         turns=(Turn("system", told), *turns) if told else tuple(turns),
         tools=tuple(
-            OfferedTool(tool["name"], tool.get("description") or "", tool["input_schema"])
-            for tool in body.get("tools") or ()
+            offer(tool["name"], tool.get("description"), tool["input_schema"]) for tool in body.get("tools") or ()
         ),
         choice=words.get(choice["type"], str(choice.get("name"))),
         named=choice["type"] == "tool",

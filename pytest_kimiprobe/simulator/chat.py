@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 
 from .http import Response, json_response
 from .nouns import JsonObject
-from .openai_in import check_groq, check_groq_calls, check_moonshot, check_shape, parse_body, read_prompt, thinks
+from .openai_in import check_groq, check_groq_calls, check_history, check_moonshot, read_prompt, thinks
 from .openai_out import Served, events, plain
 from .openrouter import candidates
 from .refusals import Refused, error_event, refusal
 from .respond import respond
 from .scenario import Persona, Scenario
+from .shapes import parse_body
 from .stage import Draws, Teller, answer_plain, answer_stream, meet, refused_by, serial
 from .world import Model, Upstream, world
 
@@ -33,7 +34,7 @@ def find_model(provider: str, name: str) -> Model:
 async def chat(provider: str, raw: bytes, draws: Draws, *, tell_route: bool = False) -> Response:
     """Answer `POST /chat/completions`; `tell_route` adds OpenRouter's `openrouter_metadata`. Raises Refused for what the provider refuses."""
     body = parse_body(provider, raw)
-    check_shape(provider, body)
+    check_history(provider, body)
     model = find_model(provider, body["model"])
     if provider.startswith("moonshot"):
         check_moonshot(provider, model, body)

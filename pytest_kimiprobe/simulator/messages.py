@@ -6,8 +6,9 @@ from .anthropic_in import check, read_prompt
 from .anthropic_out import Message, events, plain
 from .chat import find_model
 from .http import Response
-from .openai_in import parse_body, thinks
+from .openai_in import thinks
 from .respond import respond
+from .shapes import parse_body
 from .stage import Draws, Teller, answer_plain, answer_stream, meet, serial
 
 

@@ -8,80 +8,29 @@ from typing import Any
 
 from .nouns import Call, JsonObject, OfferedTool, Prompt, Role, Turn
 from .refusals import Refused, refusal
-from .validity import checker
+from .validity import checker, offer
 from .world import Model
 
-_ROLES = ("system", "developer", "user", "assistant", "tool")
 
-
-def parse_body(provider: str, raw: bytes) -> JsonObject:
-    """The JSON object of a request, or the provider's 400."""
-    try:
-        body = json.loads(raw)
-    except (ValueError, RecursionError):
-        raise refusal(provider, "bad_request", detail="We could not parse the JSON body of your request.") from None
-    if not isinstance(body, dict):
-        raise refusal(provider, "bad_request", detail="The request body must be a JSON object.")
-    return body
-
-
-def check_shape(provider: str, body: JsonObject) -> None:
-    """What every provider of this family refuses."""
+def check_history(provider: str, body: JsonObject) -> None:
+    """What every provider of this family refuses, beyond the shape."""
     for sentence in _faults(body):
         raise refusal(provider, "bad_request", detail=sentence)
 
 
 def _faults(body: JsonObject) -> Any:
-    messages = body.get("messages")
-    if not isinstance(body.get("model"), str) or not body["model"]:
-        yield "model: field required"
-    if not isinstance(messages, list) or not messages:
-        yield "messages: must be a non-empty array"
-        return
-    for spot, message in enumerate(messages):
-        if not isinstance(message, dict) or message.get("role") not in _ROLES:
-            yield f"messages.{spot}.role: must be one of {', '.join(_ROLES)}"
-        elif message["role"] != "assistant" and "content" not in message:
-            yield f"'messages.{spot}.content' : property 'content' is missing"
-        elif message["role"] == "tool" and not isinstance(message.get("tool_call_id"), str):
-            yield f"messages.{spot}.tool_call_id: field required"
-    yield from _unanswered(messages)
-    yield from _tool_faults(body)
-
-
-def _unanswered(messages: list[Any]) -> Any:
-    """A tool result must follow the call with its id."""
     known: set[str] = set()
-    for message in messages:
-        known |= {call.get("id", "") for call in message.get("tool_calls") or () if isinstance(call, dict)}
-        if message.get("role") == "tool" and message.get("tool_call_id") not in known:
+    for spot, message in enumerate(body["messages"]):
+        known |= {call["id"] for call in message.get("tool_calls") or ()}
+        if message["role"] != "assistant" and message.get("content") is None:
+            yield f"'messages.{spot}.content' : property 'content' is missing"
+        if message["role"] == "tool" and message.get("tool_call_id") not in known:
             yield f"tool_call_id {message.get('tool_call_id')!r} is not found"
-
-
-def _tool_faults(body: JsonObject) -> Any:
-    tools = body.get("tools") or []
-    if not isinstance(tools, list):
-        yield "tools: must be an array"
-        return
-    for spot, tool in enumerate(tools):
-        function = tool.get("function") if isinstance(tool, dict) else None
-        if (
-            not isinstance(function, dict)
-            or not isinstance(function.get("name"), str)
-            or tool.get("type") != "function"
-        ):
-            yield f"tools.{spot}: must be a function with a name"
-    choice = body.get("tool_choice", "auto")
-    names = [
-        tool["function"]["name"] for tool in tools if isinstance(tool, dict) and isinstance(tool.get("function"), dict)
-    ]
-    if isinstance(choice, dict):
-        wanted = (choice.get("function") or {}).get("name")
-        if wanted not in names:
-            yield f"tool_choice: tool {wanted!r} is not in tools"
-    elif choice not in ("auto", "none", "required", None):
-        yield f"tool_choice: {choice!r} is none of auto, none, required"
-    elif choice == "required" and not tools:
+    choice = body.get("tool_choice")
+    names = [tool["function"]["name"] for tool in body.get("tools") or ()]
+    if isinstance(choice, dict) and choice["function"]["name"] not in names:
+        yield f"tool_choice: tool {choice['function']['name']!r} is not in tools"
+    if choice == "required" and not names:
         yield "tool_choice 'required' needs tools"
 
 
@@ -224,26 +173,22 @@ def read_prompt(body: JsonObject, *, thinking: bool) -> Prompt:
 
 def _tools(body: JsonObject) -> tuple[OfferedTool, ...]:
     functions = [tool["function"] for tool in body.get("tools") or ()]
-    return tuple(
-        OfferedTool(item["name"], item.get("description") or "", item.get("parameters") or {}) for item in functions
-    )
+    return tuple(offer(item["name"], item.get("description"), item.get("parameters")) for item in functions)
 
 
 def _turn(message: Mapping[str, Any]) -> Turn:
     role: Role = "system" if message["role"] == "developer" else message["role"]
     text, images = _content(message.get("content"))
     calls = tuple(
-        Call(str(call.get("id", "")), str(call["function"].get("name", "")), str(call["function"].get("arguments", "")))
+        Call(call["id"], call["function"]["name"], call["function"]["arguments"])
         for call in message.get("tool_calls") or ()
-        if isinstance(call, dict) and isinstance(call.get("function"), dict)
     )
-    return Turn(role, text, calls, str(message.get("tool_call_id") or ""), images)
+    return Turn(role, text, calls, message.get("tool_call_id") or "", images)
 
 
 def _content(content: Any) -> tuple[str, tuple[str, ...]]:
     if not isinstance(content, list):
-        return (content if isinstance(content, str) else ""), ()
-    parts = [part for part in content if isinstance(part, dict)]
-    images = [part["image_url"] for part in parts if part.get("type") == "image_url" and part.get("image_url")]
-    links = tuple(image.get("url", "") if isinstance(image, dict) else str(image) for image in images)
-    return "\n".join(str(part.get("text", "")) for part in parts if part.get("type") == "text"), links
+        return content or "", ()
+    images = [part["image_url"] for part in content if part["type"] == "image_url" and "image_url" in part]
+    links = tuple(image["url"] if isinstance(image, dict) else image for image in images)
+    return "\n".join(part.get("text", "") for part in content if part["type"] == "text"), links

@@ -77,6 +77,21 @@ def _wrong_finish(_: Persona, draft: Draft, __: Offered) -> Draft:
     return replace(draft, finish="stop")
 
 
+def _odd_calls(persona: Persona, draft: Draft, _: Offered) -> Draft:
+    """Calls that mean the right thing in a shape that strict readers refuse, as seen from real hosts."""
+
+    def odd(call: Call) -> Call:
+        if persona.how == "prefixed_name":
+            return replace(call, name=f"functions.{call.name}")
+        if persona.how == "same_id":
+            return replace(call, id="call_0")
+        if persona.how == "no_arguments":
+            return replace(call, arguments="") if call.arguments == "{}" else call
+        return replace(call, arguments=json.dumps(call.arguments))
+
+    return replace(draft, calls=tuple(map(odd, draft.calls)))
+
+
 def _unknown_tool(_: Persona, draft: Draft, offered: Offered) -> Draft:
     return replace(draft, calls=tuple(_renamed(call, offered) for call in draft.calls))
 
@@ -149,6 +164,7 @@ _CHANGES: Mapping[str, Callable[[Persona, Draft, Offered], Draft]] = {
     "leaks_k3": _leak_k3,
     "leaks_in_reasoning": _leak_in_reasoning,
     "json_in_text": _json_in_text,
+    "odd_calls": _odd_calls,
     "wrong_finish": _wrong_finish,
     "unknown_tool": _unknown_tool,
     "bad_arguments": _bad_arguments,

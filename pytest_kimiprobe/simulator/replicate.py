@@ -12,10 +12,10 @@ from datetime import UTC, datetime, timedelta
 from .chat import find_model
 from .http import Request, Response, json_response
 from .nouns import Draft, JsonObject, Prompt, Role, Turn, pieces
-from .openai_in import parse_body
 from .refusals import refusal
 from .respond import respond
 from .scenario import Persona
+from .shapes import parse_body
 from .stage import Draws, Teller, answer_stream, meet, serial
 from .world import Usage
 
@@ -113,9 +113,7 @@ class Predictions:
     async def _create(self, request: Request, name: str, draws: Draws) -> Response:
         body = parse_body("replicate", request.body)
         model = find_model("replicate", name)
-        asked = body.get("input")
-        if not isinstance(asked, dict) or not isinstance(asked.get("prompt"), str):
-            raise refusal("replicate", "bad_request", detail="- input: prompt is required\n")
+        asked: JsonObject = body["input"]
         endpoint, scenario = f"replicate/{model.id}", draws.scenario
         persona, generator = draws.draw(endpoint, body, scenario.persona_of(endpoint) or scenario.default)
         instead = await meet(persona, "replicate", model.id)

@@ -26,6 +26,7 @@ PERSONAS: Mapping[str, str] = {
     "bad_arguments": "sends arguments that break the schema; `how: json` no JSON, `how: truncated` cut JSON",
     "unknown_tool": "calls a tool that nobody offered",
     "wrong_arguments": "calls the right tool with other values than asked for",
+    "odd_calls": "sends good calls in an odd shape: `how: encoded_twice`, `prefixed_name`, `same_id`, `no_arguments`",
     "wrong_finish": "sends tool calls, but says `stop`",
     "retired": "says that the model is gone",
     "no_credit": "says that the account is out of credit",
@@ -37,6 +38,7 @@ _HOW: Mapping[str, tuple[str, ...]] = {
     "down": ("refuse", "close"),
     "cut": ("finish", "close"),
     "bad_arguments": ("schema", "json", "truncated"),
+    "odd_calls": ("encoded_twice", "prefixed_name", "same_id", "no_arguments"),
 }
 
 

@@ -19,6 +19,7 @@ from .stage import Draws
 _KEYS = {
     "openrouter": "OPENROUTER_API_KEY",
     "moonshot": "MOONSHOT_API_KEY",
+    "moonshot-cn": "MOONSHOT_CN_API_KEY",
     "groq": "GROQ_API_KEY",
     "together": "TOGETHER_API_KEY",
     "replicate": "REPLICATE_API_TOKEN",
@@ -76,7 +77,9 @@ class Simulator:
 
     def environment(self) -> dict[str, str]:
         """Environment variables that point every provider here, with dummy keys."""
-        bases = {f"KIMIPROBE_BASE_URL_{name.upper()}": f"{self.url}{PREFIXES[name]}" for name in _KEYS}
+        bases = {
+            f"KIMIPROBE_BASE_URL_{name.upper().replace('-', '_')}": f"{self.url}{PREFIXES[name]}" for name in _KEYS
+        }
         return bases | {variable: f"simulated-{name}-key" for name, variable in _KEYS.items()}
 
     async def serve(self, host: str = HOST, port: int = 0, on_ready: Callable[[], None] | None = None) -> None:

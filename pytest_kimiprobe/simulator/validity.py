@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from .nouns import OfferedTool
+
 _DRAFT_7 = "http://json-schema.org/draft-07/schema#"
 
 
@@ -28,3 +30,8 @@ def checker(schema: Mapping[str, Any]) -> Callable[[Any], bool]:
         return jsonschema_rs.validator_for(dict(schema), retriever=refuse).is_valid
     except (ValueError, jsonschema_rs.ReferencingError):
         return lambda _: True
+
+
+def offer(name: str, description: str | None, schema: Any) -> OfferedTool:
+    """A tool as the model sees it; parameters that are no schema say nothing."""
+    return OfferedTool(name, description or "", schema if is_schema(schema) else {})

