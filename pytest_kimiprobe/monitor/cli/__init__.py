@@ -19,20 +19,14 @@ _HERE = "pytest_kimiprobe.monitor.cli"
 COMMANDS: dict[str, str] = {
     "check": f"{_HERE}.check:check",
     "status": f"{_HERE}.status:status",
-    "explain": f"{_HERE}.explain:explain",
     "doctor": f"{_HERE}.doctor:doctor",
     "flags": f"{_HERE}.flags:flags",
     "decide": f"{_HERE}.decide:decide",
+    "record": f"{_HERE}.record:record",
     "propose": f"{_HERE}.propose:propose",
     "alert": f"{_HERE}.alert:alert",
     "cost": f"{_HERE}.cost:cost",
-    "replay": f"{_HERE}.replay:replay",
     "simulate": f"{_HERE}.simulate:simulate",
-    "serve": f"{_HERE}.serve:serve",
-    "page": f"{_HERE}.page:page",
-    "report": f"{_HERE}.report:report",
-    "drill": f"{_HERE}.drill:drill",
-    "admin": f"{_HERE}.admin:admin",
 }
 """Name → `module:attribute`, in the order of `--help`. A row without its module is not there."""
 
@@ -40,10 +34,6 @@ COMMANDS: dict[str, str] = {
 _EXTRAS = {
     "github": "github",
     "vcr": "record",
-    "jinja2": "page",
-    "redis": "redis",
-    "uvicorn": "serve",
-    "starlette": "serve",
 }
 
 

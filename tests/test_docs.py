@@ -1,0 +1,78 @@
+"""Docs that cannot go stale: options, samples and the tutorial of the README."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pytest_kimiprobe.options import OPTIONS
+
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+
+
+def options_table() -> str:
+    """The option table as the README must have it."""
+    rows = ["| option | default | meaning |", "|---|---|---|"]
+    rows += [
+        f"| `{option.flag}{' ' + option.metavar if option.metavar else ''}` | {option.default or ''} | {option.help} |"
+        for option in OPTIONS
+    ]
+    return "\n".join(rows)
+
+
+def between(start: str, end: str) -> str:
+    text = README.read_text("utf-8")
+    found = re.search(rf"<!-- {re.escape(start)}[^>]*-->\n(.*?)\n?<!-- {re.escape(end)} -->", text, re.DOTALL)
+    assert found, f"README has no block {start!r}"
+    return found[1]
+
+
+def test_the_readme_lists_every_option() -> None:
+    """`python tests/test_docs.py` renews it."""
+    assert between("options", "end of options").strip() == options_table()
+
+
+def test_the_cost_sample_is_what_the_command_prints_today(tmp_path: Path) -> None:
+    """Prices change; then the README must."""
+    command = [sys.executable, "-c", "from pytest_kimiprobe.monitor.cli import main; main(['cost'])"]
+    printed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert between("sample: kimiprobe cost", "end of sample").strip("`\n").removeprefix("text\n") == printed.strip()
+
+
+PAGES = [page for page in sorted(ROOT.glob("**/*.md")) if not {".venv", "node_modules"} & set(page.parts)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    """Relative links only; the rest is the web's."""
+    for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", page.read_text("utf-8")):
+        assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def renew() -> None:
+    """Write the option table and the samples into the README."""
+    command = [sys.executable, "-c", "from pytest_kimiprobe.monitor.cli import main; main(['cost'])"]
+    cost = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    probe = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--kimiprobe", "--kimiprobe-source", "simulator"]
+    shown = subprocess.run([*probe, "-q"], capture_output=True, text=True, check=False).stdout
+    table = shown[shown.index("simulated: says") : shown.index("rerun one")].strip()
+    text = README.read_text("utf-8")
+    for start, end, block in (
+        ("options", "end of options", options_table()),
+        ("sample: kimiprobe cost", "end of sample", f"```text\n{cost}\n```"),
+        ("sample: make probe", "end of sample", f"```text\n{table}\n```"),
+    ):
+        pattern = rf"(<!-- {re.escape(start)}[^>]*-->\n).*?(<!-- {re.escape(end)} -->)"
+        text = re.sub(
+            pattern, lambda found, block=block: f"{found[1]}{block}\n{found[2]}", text, count=1, flags=re.DOTALL
+        )
+    README.write_text(text, "utf-8")
+
+
+if __name__ == "__main__":
+    renew()
