@@ -25,9 +25,9 @@ _FLAGS = re.VERBOSE | re.IGNORECASE
 _MARK = re.compile(rb"\\.|`+|\"", re.DOTALL)
 _ENDS_SENTENCE = (".", "!", "?", "\u2026", "\u3002", "\uff01", "\uff1f")
 _SENTENCES = re.compile(r"(?<=[.!?\u2026\u3002\uff01\uff1f])\s+|(?<![:\uff1a])\n\s*\n|\n(?=\s*(?:[-*\#]|\d+\.)\s)")
-_QUOTES = {"\u201c": "\u201d", "\u2018": "\u2019", "\u201e": "\u201c", "\u00ab": "\u00bb", "\u300c": "\u300d"} | {
-    mark: mark for mark in "\"'"
-}
+_QUOTES = {"\u201c": "\u201d", "\u2018": "\u2019", "\u201e": "\u201c", "\u00ab": "\u00bb", "\u300c": "\u300d"}
+_APOSTROPHE = re.compile(r"(?:^|[\s(\[{:=])'\Z")
+"""A single quotation mark that opens: anywhere else it is an apostrophe or closes."""
 
 _EXPLICIT = re.compile(
     r"""
@@ -47,19 +47,27 @@ _EXPLICIT = re.compile(
     |\b(?:format|syntax|notation)\s(?:is|are|of|for|looks?|used)\b
     |\bin\s(?:the|this)\s(?:following\s)?(?:format|form|notation|syntax)\b
     |\b(?:user|you|one|they|clients?|servers?|developers?|people)\s(?:can|could|may|might|must|should|would|will)\b
-    |(?:do|does|did|should|must|could|can|would|will|need|is|are|to)(?:\s?n[o'\u2019]t|\snot|not)\b\s(?:\w+\s){0,3}?
-        (?:call|use|using|run|running|execut\w*|invok\w*|send|output|write|emit|trigger|issue|do|make|calling|allowed)\b
-    |\b(?:won|can)['\u2019]t\s(?:\w+\s){0,3}?(?:call|use|run|execute|invoke|send)\b
-    |\bnot\s(?:to\s)?(?:call|use|run|execute|invoke|send)\w*\b|\bnever\s(?:\w+\s){0,2}?(?:call|use|run|execut|invok|send|do)
-    |\b(?:avoid|without|instead\sof|rather\sthan|no\sneed\sto|refuse\sto|forbidden\sto)\s(?:\w+\s){0,3}?(?:call|us[ei]|run|execut|invok|send)
     |\b(?:wrong|incorrect|invalid|forbidden|malicious|injected|injection|attack)\b
-    |\u4f8b\u5982|\u6bd4\u5982|\u793a\u4f8b|\u4f8b\u5b50|\u6837\u4f8b|\u683c\u5f0f|\u4e3e\u4f8b|\u5f62\u5982|\u4f8b\u3048\u3070|\u4e0d\u8981
-    |\u4e0d\u5e94|\u8bf7\u52ff|\u5207\u52ff|\u7981\u6b62|\u907f\u514d|\u522b\u8c03\u7528|\bbeispiel\b|\bpor\sejemplo\b|\bpar\sexemple\b
+    |\u4f8b\u5982|\u6bd4\u5982|\u793a\u4f8b|\u4f8b\u5b50|\u6837\u4f8b|\u683c\u5f0f|\u4e3e\u4f8b|\u5f62\u5982|\u4f8b\u3048\u3070
+    |\bbeispiel\b|\bpor\sejemplo\b|\bpar\sexemple\b
     |\u043d\u0430\u043f\u0440\u0438\u043c\u0435\u0440
     """,
     _FLAGS,
 )
-"""Words that call what follows an example or a form, or forbid it."""
+"""Words that call what follows an example or a form."""
+_FORBIDS = re.compile(
+    r"""
+    (?:do|does|did|should|must|could|can|would|will|need|is|are|to)(?:\s?n[o'\u2019]t|\snot|not)\b\s(?:\w+\s){0,3}?
+        (?:call|use|using|run|running|execut\w*|invok\w*|send|output|write|emit|trigger|issue|do|make|calling|allowed)\b
+    |\b(?:won|can)['\u2019]t\s(?:\w+\s){0,3}?(?:call|use|run|execute|invoke|send)\b
+    |\bnot\s(?:to\s)?(?:call|use|run|execute|invoke|send)\w*\b|\bnever\s(?:\w+\s){0,2}?(?:call|use|run|execut|invok|send|do)
+    |\b(?:avoid|without|instead\sof|rather\sthan|no\sneed\sto|refuse\sto|forbidden\sto)\s(?:\w+\s){0,3}?(?:call|us[ei]|run|execut|invok|send)
+    |\u4e0d\u8981|\u4e0d\u5e94|\u8bf7\u52ff|\u5207\u52ff|\u7981\u6b62|\u907f\u514d|\u522b\u8c03\u7528
+    """,
+    _FLAGS,
+)
+"""Words that forbid a call, or tell that none will be made."""
+_TOOL = re.compile(r"\b(?:tools?|functions?|it|this|that|them|any|anything)\b", re.IGNORECASE)
 _RECORD = re.compile(
     r"""
     \b(?:emit|produc|generat|output|print|return|respond|repl(?:y|ie)|answer|log|leak|receiv|pars|send|render)(?:e?s|ed|ing|e)?\b
@@ -104,6 +112,7 @@ _ASKS_ABOUT = re.compile(
     """,
     _FLAGS,
 )
+_OTHER_SCRIPT = re.compile(r"[\u0370-\u1fff\u3040-\ud7ff]")
 _WANTS_JSON = re.compile(r"\bjson\b|\{|\bschema\b|\bstructured\b|\bobject\b|\byaml\b", re.IGNORECASE)
 
 
@@ -125,26 +134,24 @@ def lead(before: str) -> str:
 
 def reads_native(sentence: str) -> Standing:
     """How a protocol marker is to be read after a sentence: it is nearly always a call that leaked."""
-    intends = bool(_INTENTION.search(sentence))
     if sentence.endswith(_ENDS_SENTENCE):  # the call is a new sentence
-        return "doubt" if _FORBIDS.search(sentence) else "call"
+        return "doubt" if _FORBIDS.search(sentence) and _TOOL.search(sentence) else "call"
+    intends = bool(_INTENTION.search(sentence))
+    if _FORBIDS.search(sentence):
+        return "doubt" if intends else "text"
     if _EXPLICIT.search(sentence):
         return "text" if not intends else "doubt" if _SHOWS.search(sentence) else "call"
     return "doubt" if _RECORD.search(sentence) and not intends else "call"
 
 
-_FORBIDS = re.compile(
-    r"(?:n[o'\u2019]t|\bnot|\bnever)\s(?:\w+\s){0,3}?(?:call|use|run|execute|invoke)\s(?:\w+\s){0,3}?(?:tools?|functions?|it|this|that|any)\b",
-    re.IGNORECASE,
-)
-
-
 def reads_written(sentence: str) -> Standing:
     """How a call in JSON, tags or code is to be read after a sentence: only an intention, or nothing, makes it one."""
-    intends = not sentence or not sentence.isascii() or bool(_INTENTION.search(sentence))
+    intends = bool(_INTENTION.search(sentence))
+    if _FORBIDS.search(sentence):
+        return "text"
     if _EXPLICIT.search(sentence):
-        return "doubt" if intends and not _SHOWS.search(sentence) and not _FORBIDS.search(sentence) else "text"
-    if intends:
+        return "doubt" if intends and not _SHOWS.search(sentence) else "text"
+    if intends or not sentence or _OTHER_SCRIPT.search(sentence):
         return "call"
     return "text" if _RECORD.search(sentence) else "doubt"
 
@@ -178,6 +185,8 @@ class Line:
             return "doubt", self._opened.decode()
         if before and before[-1] in _QUOTES:
             return "doubt", _QUOTES[before[-1]]
+        if _APOSTROPHE.search(before):
+            return "doubt", "'"
         return ("doubt", '"') if self._quotes % 2 else ("call", "")
 
     def skip(self, source: Source, end: int) -> None:

@@ -33,8 +33,9 @@ FIRST_KEYS = (*_NAMES, *_ARGUMENTS, *_WRAPPERS, *_IDS, "type", "role", "index")
 
 
 def extent(source: Source, start: int) -> Wait[tuple[int, Ending]]:
-    """Where the JSON value that opens at `start` ends: `whole`, or `cut` by the end of the message, or `broken`
-    where brackets do not match or nest too deeply.
+    """Where the JSON value that opens at `start` ends, and how.
+
+    `whole`; `cut` by the end of the message; `broken` where brackets do not match or nest too deeply.
     """
     at, stack = start, bytearray()
     while True:

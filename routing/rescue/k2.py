@@ -47,13 +47,23 @@ def parse(source: Source, start: int) -> Wait[Piece]:
         piece.end = (yield from _call(source, at, piece)) if mark == K2_CALL_BEGIN else at
         if mark in K2_SECTION_END:
             break
+        if len(piece.calls) > MAX_CALLS:
+            yield from _give_up(source, piece)
+            break
         following = yield from _next_mark(source, piece, anywhere=section)
         if following is None:
             break
         mark, at = following
-    if not piece.calls and not piece.flaw:
+    if not piece.calls and not piece.refused and not piece.flaw:
         _without_calls(source, piece)
     return piece
+
+
+def _give_up(source: Source, piece: Piece) -> Wait[None]:
+    """Whoever writes so many calls is stuck: nothing after them is read."""
+    while not source.closed:
+        yield
+    piece.end, piece.cut = len(source.data), True
 
 
 def _mark_at(source: Source, at: int) -> tuple[bytes, int]:
@@ -115,6 +125,9 @@ def _call(source: Source, at: int, piece: Piece) -> Wait[int]:
         return _cut(source, piece, header, begin)
     mark, after = _mark_at(source, end)
     ended = mark == K2_CALL_END
+    if mark in K2_ARGUMENT_BEGIN:
+        piece.refused.append((header, "leaked_call", "two bodies in one call"))
+        return (yield from until_call_end(source, end))
     if len(piece.calls) <= MAX_CALLS:
         piece.calls.append(_written(header, source.text(begin, end).strip(), ended=ended))
     return after if ended else end
@@ -130,6 +143,18 @@ def _cut(source: Source, piece: Piece, header: str, begin: int) -> int:
 def _written(header: str, arguments: str, *, ended: bool) -> WrittenCall:
     counter = is_counter(header)
     return WrittenCall(None if counter else header, arguments, header, ended=ended)
+
+
+def until_call_end(source: Source, at: int) -> Wait[int]:
+    """Behind the end of a call that is refused, or before the next one."""
+    while True:
+        at = yield from until_mark(source, at)
+        if at < 0:
+            return len(source.data)
+        mark, after = _mark_at(source, at)
+        if mark not in K2_ARGUMENT_BEGIN:
+            return after if mark == K2_CALL_END else at
+        at = after
 
 
 def until_mark(source: Source, at: int) -> Wait[int]:

@@ -15,7 +15,7 @@ from typing import Any
 from ..strict_json import StrictJsonError, loads
 from .found import MAX_CALLS, Piece, WrittenCall
 from .markers import K3_CLOSE, K3_OPEN, K3_SEP, NATIVE_MARK
-from .source import Source, Wait, matched, search, skip_space
+from .source import Source, Wait, search, skip_space
 
 _TAG = re.compile(rb'([a-z_]*+)((?:[ \t]++[\w.\-]{1,32}+[ \t]*+=[ \t]*+"[^"<>\r\n]{0,512}+")*+)[ \t]*+')
 _TAG_OVER = re.compile(rb"[^<>\r\n]*+(?:[>\r\n]|<(?:[^|]|\|[^s]|.{6}))", re.DOTALL)
@@ -54,11 +54,8 @@ class _Corrupt(Exception):
 
 
 def parse(source: Source, start: int) -> Wait[tuple[Piece, str]]:
-    """What begins with the marker at `start`, and the channel that it opens (`think`) if it opens one."""
+    """What begins with the open or close marker at `start`, and the channel that it opens (`think`) if it opens one."""
     piece = Piece("k3", start, start)
-    if source.peek(start, 7) not in {K3_OPEN[:7], K3_CLOSE[:7]}:  # a separator or end on its own
-        piece.end, piece.void = matched(NATIVE_MARK, source, start), True
-        return piece, ""
     tag = yield from _tag(source, start)
     if tag.opens and tag.name in {"tools", "call"} and (tag.whole or tag.name == "tools"):
         yield from _calls(source, piece, start if tag.name == "call" else tag.end)

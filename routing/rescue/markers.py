@@ -41,10 +41,11 @@ _JSON_STARTING = re.compile(
 _FENCE_STARTING = re.compile(rb"`{1,2}\Z|~{1,2}\Z")
 _WORD_STARTING = re.compile(rb"(\[?)([\w.\-]{1,160}+)[ \t]?\Z")
 _FUNCTIONS = b"functions."
-BARE = re.compile(rb"functions\.([\w.\-]{0,128}+):(\d{1,9}+)[ \t]*+(?=\{)")
-_BARE_STARTING = re.compile(rb"(?<![\w.])functions\.[\w.\-]{0,128}+(?::\d{0,9}+[ \t]{0,8}+)?\Z")
+BARE = re.compile(rb"functions\.([\w.\-]{0,128}+):(\d{1,9}+)[ \t\r\n]{0,8}+(?=\{)")
+_BARE_STARTING = re.compile(rb"(?<![\w.])functions\.[\w.\-]{0,128}+(?::\d{0,9}+[ \t\r\n]{0,8}+)?\Z")
 
 NATIVE_MARK = re.compile(b"|".join(map(re.escape, NATIVE)))
+NATIVE_TEXT = re.compile("|".join(re.escape(mark.decode()) for mark in (*K2, *K3)))
 K2_MARK = re.compile(b"|".join(map(re.escape, (*K2, *TURN))))
 JSON_START = re.compile(_JSON_START)
 LINE_LIMIT = 300
@@ -52,16 +53,18 @@ LINE_LIMIT = 300
 
 
 @lru_cache(maxsize=256)
-def anchors(names: tuple[str, ...]) -> re.Pattern[bytes]:
-    """Everything outside a fence where a call, a fence, a comment or a thought may start."""
-    tools = b"|".join(re.escape(name.encode("utf-8", "surrogatepass")) for name in sorted(names, key=len, reverse=True))
-    called = rb"|(?P<called>\[?(?:functions\.)?(?:" + tools + rb")[ \t]?\()" if names else b""
+def anchors(names: tuple[str, ...], *, written: bool) -> re.Pattern[bytes]:
+    """Everything where a call, a fence, a comment or a thought may start; `written`: calls in JSON, tags and code too."""
+    fence, rest = rb"(?P<fence>`{3,}+|~{3,}+)", b""
+    if written:
+        tools = sorted((name.encode("utf-8", "surrogatepass") for name in names), key=len, reverse=True)
+        called = rb"\[?(?:functions\.)?(?:" + b"|".join(map(re.escape, tools)) + rb")[ \t]?\("
+        fence += rb"|(?P<json>" + _JSON_START + rb")|(?P<called>" + called + rb")"
+        rest = rb"|(?P<tag>" + b"|".join(map(re.escape, TAGS)) + rb")"
+        rest += rb"|(?P<bare>(?<![\w.`\"'])functions\.[\w.\-]{0,128}+:\d{1,9}+[ \t\r\n]{0,8}+\{)"
     return re.compile(
-        rb"(?P<native>" + NATIVE_MARK.pattern + rb")"
-        rb"|(?P<tag>" + b"|".join(map(re.escape, TAGS)) + rb")"
-        rb"|(?P<think></?think>)|(?P<comment><!--)"
-        rb"|\n[ \t]{0,100}+(?:(?P<fence>`{3,}+|~{3,}+)|(?P<json>" + _JSON_START + rb")" + called + rb")"
-        rb"|(?P<bare>(?<![\w.`\"'])functions\.[\w.\-]{0,128}+:\d{1,9}+[ \t]*+\{)"
+        rb"(?P<native>" + NATIVE_MARK.pattern + rb")|(?P<think></?think>)|(?P<comment><!--)"
+        rb"|\n[ \t]{0,100}+(?:" + fence + rb")" + rest
     )
 
 
@@ -86,7 +89,7 @@ def held_from(data: bytearray, start: int, names: Sequence[str]) -> int:
 
 def _held_line(data: bytearray, start: int, names: tuple[str, ...]) -> int:
     """The same for marks that start a line: a fence, JSON, a tool's name."""
-    newline = data.rfind(b"\n", max(0, start - 1, len(data) - LINE_LIMIT))
+    newline = data.rfind(b"\n", max(0, len(data) - LINE_LIMIT))
     if newline < 0:
         return len(data)
     line = bytes(data[newline + 1 :])

@@ -11,73 +11,41 @@ import re
 from functools import lru_cache
 
 from ..schema import ToolSet
-from . import json_form, k2, k3, notation, tags
-from .calls import Desk, offered
-from .context import LOOK_BACK, Line, Standing, lead, reads_native, reads_written, within_sentence
+from . import k2, k3
+from .context import Standing, lead, reads_native, within_sentence
+from .flow import MAX_MARKERS
 from .found import Piece
-from .markers import JSON_START, K3, LINE_LIMIT, NATIVE, NATIVE_MARK, TURN, anchors, held_from
-from .source import LONGEST_MARKER, Hit, Source, Wait, hit, matched, search, skip_space
-
-MAX_ATTEMPTS = 512
-"""Written forms that are tried in one message; whoever writes more of them is not calling tools."""
-MAX_MARKERS = 20_000
-_FENCE_INFO = re.compile(
-    rb"(`+|~+)[ \t]*(json|jsonc|json5|tool_calls?|tool-calls?|function_calls?|tool_code)?[ \t]*\r?\n", re.IGNORECASE
+from .markers import (
+    K3,
+    K3_END,
+    K3_SEP,
+    LINE_LIMIT,
+    NATIVE,
+    NATIVE_MARK,
+    NATIVE_TEXT,
+    TURN,
+    held_from,
 )
-_LINE_END = re.compile(rb"\n")
+from .source import LONGEST_MARKER, Hit, Wait, hit, matched, search
+from .written import LINE_STARTS, SPACES, WrittenForms, fence_end
+
+MAX_FENCES = 5_000
+MAX_READINGS = 256
+"""Sentences that are read in one message; beyond them every marker is in doubt."""
 _THOUGHT_END = re.compile(rb"</think>")
 _XTML_THOUGHT_END = re.compile(rb"<\|close\|>think(?:<\|sep\|>)?|(?=<\|open\|>(?:response|tools)\b)")
 _COMMENT_END = re.compile(rb"-->")
-_REGION_MARK = re.compile(NATIVE_MARK.pattern)
-_SPACES = re.compile(rb"[ \t]*+")
+_AFTER = re.compile(rb"[^ \t]")
+_GOES_ON = frozenset(bytes([code]) for code in b"abcdefghijklmnopqrstuvwxyz,;)")
+_STRAYS = re.compile(b"(?:" + b"|".join(map(re.escape, (*TURN, K3_SEP, K3_END))) + b")++")
 
 
-class Scanner:
-    """Reads one text. `out` grows with the text that may be delivered, `desk` with the calls."""
+class Scanner(WrittenForms):
+    """Reads one text to its end."""
 
-    def __init__(self, tools: ToolSet, *, asked: bool = False, thought: bool = False) -> None:
-        self.source = Source()
-        self.desk = Desk(tools)
-        self.out: list[str] = []
-        self.thoughts: list[str] = []
-        self.dialects: list[str] = []
-        self.last_call_end = 0
-        self._tools = tools
-        self._asked = asked
-        self._thought = thought
-        """Read as a thought: markers only, nothing in it is a thought of its own."""
-        self._names = () if thought else tools.names
-        self._anchors = anchors(self._names)
-        self._done = 1
-        self._scan = 0
-        self._plain_until = 0
-        self._attempts = self._markers = 0
-        self._said = False
-        self._line = Line()
-        self._tail = ""
-        """The end of the text delivered since the last call: what was said before the next one."""
-
-    # text
-
-    def _emit(self, end: int) -> None:
-        if end > self._done:
-            text = self.source.text(self._done, end)
-            self.out.append(text)
-            self._tail = (self._tail + text)[-LOOK_BACK:] if len(text) < LOOK_BACK else text[-LOOK_BACK:]
-            self._said = self._said or not text.isspace()
-            self._done = end
-
-    def _skip(self, end: int) -> None:
-        """Leave out what stands before `end`: it is no text."""
-        self._done = self._scan = max(end, self._done + 1)
-        self._line.skip(self.source, self._done)
-
-    def _pass(self, end: int) -> None:
-        """Deliver what stands before `end` unread."""
-        self._emit(end)
-        self._scan = end
-
-    # the pass
+    def __init__(self, tools: ToolSet, *, last_user: str | None = None, thought: bool = False) -> None:
+        super().__init__(tools, last_user=last_user, thought=thought)
+        self._readings = 0
 
     def run(self) -> Wait[None]:
         """Read to the end of the message."""
@@ -103,8 +71,8 @@ class Scanner:
 
     def _at(self, found: Hit) -> Wait[None]:
         at = found.start
-        if found.kind in _LINE_STARTS:
-            at = matched(_SPACES, self.source, at + 1)
+        if found.kind in LINE_STARTS:
+            at = matched(SPACES, self.source, at + 1)
         self._emit(at)
         if found.kind == "native":
             yield from self._native(at)
@@ -117,12 +85,9 @@ class Scanner:
         else:
             yield from self._written(at, found.kind)
 
-    # protocol markers
-
     def _native(self, at: int) -> Wait[None]:
-        self._markers += 1
-        if self._markers > MAX_MARKERS:
-            self._skip(len(self.source.data))
+        run = matched(_STRAYS, self.source, at)
+        if self._too_many(at, len(NATIVE_MARK.findall(self.source.data, at, run)) if run > at else 1):
             return
         standing, closer = self._line.around(self.source, at)
         if standing == "text":
@@ -130,23 +95,38 @@ class Scanner:
             return
         if closer and (yield from self._closes(at, closer)):
             return
-        if standing == "call":
-            standing = reads_native(lead(self._tail))
-        if standing == "call" and self._asked:
-            standing = "doubt"
+        if run > at:  # separators and marks of turns: stripped, a flood of them at once
+            self.desk.note("markers_stripped")
+            self._skip(run)
+            return
         piece, channel = yield from self._parse_native(at)
+        if not piece.void and standing == "call":
+            standing = yield from self._reading(piece.end)
         self._settle_native(piece, standing)
         if channel:
             yield from self._think_until(piece.end, _XTML_THOUGHT_END)
 
+    def _reading(self, end: int) -> Wait[Standing]:
+        """What the sentence before (and after) makes of markers."""
+        self._readings += 1
+        if self._asked or self._readings > MAX_READINGS or NATIVE_TEXT.search(self._last_user):
+            return "doubt"
+        standing = reads_native(lead(self._tail))
+        in_sentence = not self._tail.strip() or within_sentence(self._tail)
+        if standing == "call" and in_sentence and (yield from self._goes_on(end)):
+            return "doubt"
+        return standing
+
     def _parse_native(self, at: int) -> Wait[tuple[Piece, str]]:
         end = matched(NATIVE_MARK, self.source, at)
-        mark = bytes(self.source.data[at:end])
-        if mark in TURN:
-            return Piece("", at, end, void=True), ""
-        if mark in K3:
+        if bytes(self.source.data[at:end]) in K3:
             return (yield from k3.parse(self.source, at))
         return (yield from k2.parse(self.source, at)), ""
+
+    def _goes_on(self, end: int) -> Wait[bool]:
+        """Whether the sentence in which a call stands goes on after it."""
+        found = yield from search(self.source, _AFTER, end, 0)
+        return found is not None and bytes(self.source.data[found.start : found.end]) in _GOES_ON
 
     def _settle_native(self, piece: Piece, standing: Standing) -> None:
         if piece.void:
@@ -157,45 +137,11 @@ class Scanner:
         else:
             self._take([piece], doubt=standing == "doubt")
 
-    def _take(self, pieces: list[Piece], *, doubt: bool) -> None:
-        """Hand the calls of pieces to the desk: to be judged, or (in doubt) only to be named."""
-        for piece in pieces:
-            self.dialects.append(piece.dialect)
-            for call in piece.calls:
-                if doubt:
-                    self.desk.drop(call.name or "", "leaked_call", "it may be an example or a quotation")
-                elif self.desk.take(call) is not None:
-                    self.last_call_end = piece.end
-            for name, reason, detail in piece.refused:
-                self.desk.drop(name, reason, detail)
-            if piece.flaw:
-                self.desk.drop("", "leaked_call", piece.flaw)
-        self._skip(pieces[-1].end)
-        self._tail = ""
-
-    def _rest_of_line(self, at: int) -> Wait[None]:
-        found = yield from search(self.source, _LINE_END, at, 0)
-        self._pass(found.start if found else len(self.source.data))
-
-    def _closes(self, at: int, closer: str) -> Wait[bool]:
-        """Whether the quotation in which a marker stands is closed behind it on its line; then it is delivered."""
-        found = yield from search(self.source, _LINE_END, at, 0)
-        end = found.start if found else len(self.source.data)
-        line = bytes(self.source.data[at:end])
-        if closer.startswith("`"):
-            close = re.search(rb"(?<!`)" + closer.encode() + rb"(?!`)", line)
-        else:
-            last = max((mark.end() for mark in NATIVE_MARK.finditer(line)), default=0)
-            last = max([last, *(tag.end() for tag in re.finditer(rb"</?[\w:]+[^<>]*>", line))])
-            close = re.compile(re.escape(closer.encode())).search(line, last)
-        if close is None:
-            return False
-        self._pass(at + close.end())
-        return True
-
     # thoughts, comments, fences
 
     def _think(self, at: int, end: int) -> Wait[None]:
+        if self._too_many(at):
+            return
         opens = self.source.data[at + 1] != ord("/")
         if opens and not self._said and not self.dialects and not self._thought:
             yield from self._think_until(end, _THOUGHT_END)
@@ -226,14 +172,12 @@ class Scanner:
         """A stretch in which nothing is a call: delivered as it comes, but from a marker on only once it is closed."""
         scan = begin
         while True:
-            close, mark = hit(end, self.source, scan), hit(_REGION_MARK, self.source, scan)
-            if close is not None and close.end >= len(self.source.data) and not self.source.closed:
-                close = None  # a line that is not over yet
-            if close is not None and (mark is None or close.start <= mark.start):
-                self._pass(close.end)
+            found = hit(_or_native(end), self.source, scan)
+            if found is not None and found.kind == "native":
+                yield from self._closing_region(found.start, end, what)
                 return
-            if mark is not None:
-                yield from self._closing_region(mark.start, end, what)
+            if found is not None and (found.end < len(self.source.data) or self.source.closed):
+                self._pass(found.end)
                 return
             if self.source.closed:
                 self._pass(len(self.source.data))
@@ -253,6 +197,8 @@ class Scanner:
         self._skip(len(self.source.data))
 
     def _fence(self, at: int) -> Wait[None]:
+        if self._too_many(at, MAX_MARKERS / MAX_FENCES):
+            return
         opening = yield from self._fence_line(at)
         length = len(opening) - len(opening.lstrip(opening[:1]))
         if opening.startswith(b"`") and b"`" in opening[length:]:  # a code span that happens to start its line
@@ -262,132 +208,10 @@ class Scanner:
         if piece is not None:
             yield from self._decide([piece])
             return
-        body = at + len(opening) - opening.endswith(b"\n")
+        body, said = at + len(opening) - opening.endswith(b"\n"), self._tail
         self._emit(body)
-        yield from self._region(at, body, _fence_end(opening[:1], length), "a code block")
-
-    def _fence_line(self, at: int) -> Wait[bytes]:
-        newline = yield from search(self.source, _LINE_END, at, 0)
-        return bytes(self.source.data[at : newline.end if newline else len(self.source.data)])
-
-    def _fenced_json(self, at: int, opening: bytes) -> Wait[Piece | None]:
-        """The fence as a call: nothing in it but one JSON value that is one; None for any other."""
-        if not _FENCE_INFO.fullmatch(opening) or not self._may_try():
-            return None
-        start = yield from skip_space(self.source, at + len(opening))
-        while (
-            not self.source.closed
-            and matched(JSON_START, self.source, start) < 0
-            and _may_be_json(self.source.data, start)
-        ):
-            yield
-        if matched(JSON_START, self.source, start) < 0:
-            return None
-        inner = yield from json_form.parse(self.source, start, self._tools)
-        if inner.plain or inner.cut:
-            return None if inner.plain else Piece("fenced_json", at, inner.end, flaw=inner.flaw, cut=True)
-        close = yield from skip_space(self.source, inner.end)
-        newline = self.source.data.rfind(b"\n", inner.end, close)
-        length = len(opening) - len(opening.lstrip(opening[:1]))
-        found = yield from search(
-            self.source, _fence_end(opening[:1], length), max(newline, inner.end), LINE_LIMIT, firm=False
-        )
-        if found is None or found.start != newline:
-            return None
-        return Piece("fenced_json", at, found.end, inner.calls, flaw=inner.flaw)
-
-    # written forms
-
-    def _may_try(self) -> bool:
-        self._attempts += 1
-        return bool(self._names) and self._attempts <= MAX_ATTEMPTS
-
-    def _written(self, at: int, kind: str) -> Wait[None]:
-        if at < self._plain_until or not self._may_try():
-            self._scan = at + 1
-            return
-        if kind in {"tag", "bare"}:
-            standing, closer = self._line.around(self.source, at)
-            if standing == "text":
-                yield from self._rest_of_line(at)
-                return
-            if closer and (yield from self._closes(at, closer)):
-                return
-        piece = yield from self._parse_written(at, kind)
-        if piece is None or piece.plain:
-            self._plain_until = max(self._plain_until, piece.end if piece else 0)
-            self._scan = at + 1
-            return
-        yield from self._decide([piece])
-
-    def _parse_written(self, at: int, kind: str) -> Wait[Piece | None]:
-        if kind == "json":
-            return (yield from json_form.parse(self.source, at, self._tools))
-        if kind == "called":
-            return (yield from notation.parse(self.source, at))
-        if kind == "bare":
-            return (yield from k2.parse_bare(self.source, at))
-        if kind == "fence":
-            return (yield from self._fenced_json(at, (yield from self._fence_line(at))))
-        return (yield from tags.parse(self.source, at, self._tools))
-
-    def _decide(self, pieces: list[Piece]) -> Wait[None]:
-        """Follow the pieces to what comes after them, then call them calls, text, or doubtful."""
-        following = len(self.source.data)
-        while not pieces[-1].cut:
-            following = yield from skip_space(self.source, pieces[-1].end)
-            more = yield from self._another(pieces[-1].end, following)
-            if more is None:
-                break
-            pieces.append(more)
-        trailing = not pieces[-1].cut and following < len(self.source.data)
-        standing = self._standing(pieces, trailing=trailing)
-        if standing != "text":
-            self._take(pieces, doubt=standing == "doubt")
-        elif all(piece.dialect == "fenced_json" for piece in pieces):
-            self._pass(pieces[-1].end)
-        else:  # text after all, read on for markers
-            self._plain_until = max(self._plain_until, pieces[-1].end)
-            self._scan = pieces[0].start + 1
-
-    def _another(self, end: int, at: int) -> Wait[Piece | None]:
-        """A further written call right after the last one."""
-        while not self.source.closed and held_from(self.source.data, at, self._names) <= at < len(self.source.data):
-            yield
-        newline = self.source.data.rfind(b"\n", end, at)
-        found = hit(self._anchors, self.source, newline if newline >= 0 else at)
-        if at >= len(self.source.data) or found is None or found.kind not in _WRITTEN or not self._may_try():
-            return None
-        start = matched(_SPACES, self.source, found.start + 1) if found.kind in _LINE_STARTS else found.start
-        if start != at:
-            return None
-        piece = yield from self._parse_written(at, found.kind)
-        return None if piece is None or piece.plain else piece
-
-    def _standing(self, pieces: list[Piece], *, trailing: bool) -> Standing:
-        """What written calls are, by what was said before them and whether something comes after."""
-        first = pieces[0]
-        said = lead(self._tail)
-        reading: Standing = "text" if self._asked else reads_written(said)
-        known = any(call.name and offered(self._tools, call.name) for piece in pieces for call in piece.calls)
-        in_tags = first.dialect not in {"json", "fenced_json", "call_notation"}
-        if in_tags and within_sentence(self._tail):
-            return "doubt" if known and reading != "text" else "text"
-        if reading == "text" or (not in_tags and not known and not first.flaw and reading == "doubt"):
-            return "text"
-        if trailing and not in_tags:
-            return "doubt" if first.dialect == "json" and not said else "text"
-        return reading
-
-
-_LINE_STARTS = frozenset({"fence", "json", "called"})
-_WRITTEN = frozenset({"fence", "json", "called", "bare", "tag"})
-
-
-def _may_be_json(data: bytearray, start: int) -> bool:
-    """Whether what stands from `start` on may still become the first key of a call."""
-    probe = bytearray(b"\n") + data[start : start + LINE_LIMIT]
-    return held_from(probe, 1, ()) == 1 and bytes(probe[1:2]) in {b"", b"{", b"["}
+        yield from self._region(at, body, fence_end(opening[:1], length), "a code block")
+        self._tail = said  # code says nothing about what comes after it
 
 
 def _held_native(data: bytearray, start: int) -> int:
@@ -403,8 +227,6 @@ def _held_native(data: bytearray, start: int) -> int:
 
 
 @lru_cache(maxsize=64)
-def _fence_end(mark: bytes, length: int) -> re.Pattern[bytes]:
-    """A line of at least as many fence marks and nothing else."""
-    return re.compile(
-        rb"\n[ \t]{0,100}+" + mark + b"{" + str(min(length, 1000)).encode() + rb",}+[ \t]{0,100}+(?=[\r\n]|\Z)"
-    )
+def _or_native(end: re.Pattern[bytes]) -> re.Pattern[bytes]:
+    """The end of a region, or a protocol marker in it."""
+    return re.compile(b"(?P<native>" + NATIVE_MARK.pattern + b")|(?:" + end.pattern + b")")

@@ -80,13 +80,12 @@ def search(
 class Hit:
     """A match without the match object: that one would keep the buffer from growing."""
 
-    __slots__ = ("end", "groups", "kind", "start")
+    __slots__ = ("end", "kind", "start")
 
     def __init__(self, found: re.Match[bytes]) -> None:
         self.start = found.start()
         self.end = found.end()
         self.kind = found.lastgroup or ""
-        self.groups = found.groupdict()
 
 
 def hit(pattern: re.Pattern[bytes], source: Source, at: int) -> Hit | None:

@@ -8,9 +8,10 @@ from typing import Any
 from ..schema import ToolSet
 from ..strict_json import StrictJsonError, loads
 from ..types import Tool, ToolCall
-from .calls import Desk, same_call, structured
-from .context import asks_about_calls, wants_json
+from .calls import Desk, offered, same_call, structured
+from .context import asks_about_calls, lead, reads_written, wants_json
 from .found import MAX_INPUT, Dropped, Outcome, Rescue
+from .json_form import written_calls
 from .scanner import Scanner
 
 _NATIVE = frozenset({"k2", "k3"})
@@ -41,8 +42,7 @@ class RescueStream:
     def __init__(self, tools: Sequence[Tool] | ToolSet, last_user: str | None = None) -> None:
         self._tools = ToolSet.of(tools)
         self._last_user = last_user
-        self._asked = asks_about_calls(last_user)
-        self._reader = _Reader(Scanner(self._tools, asked=self._asked))
+        self._reader = _Reader(Scanner(self._tools, last_user=last_user))
 
     def feed(self, chunk: str) -> str:
         """Take a piece of the text; gives what of the text so far may be delivered now and was not before."""
@@ -104,11 +104,11 @@ class RescueStream:
     def _from_thoughts(self, reasoning: str | None, thoughts: list[str]) -> Scanner:
         """A call that the model began inside its thought: Kimi's own markers, and nothing after them."""
         text = reasoning if reasoning and reasoning.strip() else "".join(thoughts[-1:])
-        reader = _Reader(Scanner(self._tools, asked=self._asked, thought=True))
+        reader = _Reader(Scanner(self._tools, last_user=self._last_user, thought=True))
         reader.feed(text)
         scanner = reader.close()
-        after = scanner.source.data[scanner.last_call_end :].strip() if scanner.desk.calls else b""
-        if after or not set(scanner.dialects) <= _NATIVE:
+        after = bytes(scanner.source.data[scanner.last_call_end :]).strip() if scanner.desk.calls else b""
+        if after not in {b"", b"</think>"} or not set(scanner.dialects) <= _NATIVE:
             for call in scanner.desk.calls:
                 scanner.desk.drop(call.name, "leaked_call", "the thought goes on after the call")
             scanner.desk.calls.clear()
@@ -120,20 +120,32 @@ class RescueStream:
             return [Dropped("", "finish_without_calls", "finish reason tool_calls, but no call anywhere")]
         if not text.strip():
             return [Dropped("", "empty_answer", "neither text nor tool call")]
-        name = self._nameless(text)
-        return [Dropped(name, "leaked_call", "arguments of a tool without its name")] if name else []
+        name = self._at_the_end(text.strip())
+        return [Dropped(name, "leaked_call", "the text ends in what looks like a call")] if name else []
 
-    def _nameless(self, text: str) -> str:
-        """The tool whose arguments the whole text is; empty where the user wanted JSON, or where none or many fit."""
-        stripped = text.strip()
-        if self._asked or wants_json(self._last_user) or not (stripped.startswith("{") and stripped.endswith("}")):
+    def _at_the_end(self, text: str) -> str:
+        """The tool for which the JSON object is meant that ends a text; empty where it is an answer.
+
+        A call in the middle of a line, or arguments without a name: never executed, but no answer either.
+        """
+        brace = text.find("{")
+        if brace < 0 or not text.endswith("}") or asks_about_calls(self._last_user):
             return ""
         try:
-            value = loads(stripped)
+            value = loads(text[brace:])
         except StrictJsonError:
             return ""
+        said = lead(text[:brace])
+        named = [
+            name
+            for call in written_calls(value, self._tools)
+            if call.name and (name := offered(self._tools, call.name))
+        ]
+        if named:
+            return named[0] if reads_written(said) == "call" else ""
         fits = [name for name in self._tools.names if self._takes(name, value)]
-        return fits[0] if len(fits) == 1 else ""
+        meant = len(fits) == 1 and (not said or fits[0] in said) and not wants_json(self._last_user)
+        return fits[0] if meant else ""
 
     def _takes(self, name: str, value: Any) -> bool:
         required = set(self._tools.required(name))

@@ -28,7 +28,8 @@ _PARAMETER = re.compile(
 )
 _VALUE_END = re.compile(rb"</(?:antml:)?parameter[ \t]*>|<(?:antml:)?parameter(?:=|[ \t]name=)")
 _OPENING = re.compile(rb"<[^<>]{0,600}\Z")
-_OPENED = re.compile(rb"<[^<>{(\[\r\n]*+[>{(\[\r\n]")
+_OPENED = re.compile(rb"<[^<>{(\[\r\n]*+[<>{(\[\r\n]")
+_BROKEN_OPEN = re.compile(rb"<(?:antml:)?(?:function=|(?:function|invoke)[ \t]name=)")
 _HEAD = 700
 
 
@@ -43,7 +44,6 @@ def parse(source: Source, start: int, tools: ToolSet) -> Wait[Piece]:
         piece.end = yield from _element(source, start, piece, tools, depth=0)
     except _Broken as error:
         piece.flaw = str(error)
-        piece.end = max(piece.end, start + 1)
         piece.cut = source.closed and str(error) == _CUT
         if piece.cut:
             piece.end = len(source.data)
@@ -56,27 +56,26 @@ _CUT = "the message ends inside a tag's call"
 def _element(source: Source, start: int, piece: Piece, tools: ToolSet, *, depth: int) -> Wait[int]:
     opened = yield from _opened(source, start)
     if opened is None:
-        piece.end = start + 1
+        piece.end = start if depth else max(matched(_BROKEN_OPEN, source, start), start + 1)
         raise _Broken(_CUT if source.closed and len(source.data) - start < _HEAD else "an opening tag is broken")
-    name, wrapper, at = opened
+    name, wrapper, equals, at = opened
+    piece.end = at
     if wrapper:
         return (yield from _wrapped(source, at, wrapper, piece, tools, depth=depth))
-    piece.dialect = "function_tag" if source.peek(start, 40).find(b"function=") >= 0 else "xml_invoke"
+    piece.dialect = "function_tag" if equals else "xml_invoke"
     return (yield from _named(source, at, name, piece))
 
 
-def _opened(source: Source, start: int) -> Wait[tuple[str, bytes, int] | None]:
-    """Name, wrapper and end of the opening tag; `<function=NAME{` needs no `>`."""
+def _opened(source: Source, start: int) -> Wait[tuple[str, bytes, bool, int] | None]:
+    """Name, wrapper, whether it is `<function=NAME`, and the end of the opening tag; that form needs no `>`."""
     while not source.closed and len(source.data) - start < _HEAD and matched(_OPENED, source, start) < 0:
         yield
     found = _OPEN.match(source.data, start)
     if found is None:
         return None
-    end = found.end()
+    equals = found["equals"] is not None
     name = (found["named"] or found["equals"] or b"").decode("utf-8", "replace").strip()
-    wrapper, closed = found["wrapper"] or b"", bool(found["end"])
-    del found
-    return (name, wrapper, end) if closed or (name and source.peek(start, 40).find(b"function=") >= 0) else None
+    return (name, found["wrapper"] or b"", equals, found.end()) if found["end"] or equals else None
 
 
 def _wrapped(source: Source, at: int, wrapper: bytes, piece: Piece, tools: ToolSet, *, depth: int) -> Wait[int]:
