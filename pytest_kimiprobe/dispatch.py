@@ -142,15 +142,18 @@ class Dispatcher(Generic[T]):
             async with lane.gate:
                 await asyncio.sleep(PACE_S)
             done = await exchange(self._transport, order.target, order.plan.request, timeout_s=self._timeout_s)
-            spent = self._settled(done, held)
+            spent = self._settled(done, order.plan, held)
         finally:
             await asyncio.shield(budget.settle(held, spent))
         return Outcome(order.ticket, done)
 
-    @staticmethod
-    def _settled(done: Exchange, held: Decimal) -> Decimal:
+    def _settled(self, done: Exchange, plan: ProbePlan, held: Decimal) -> Decimal:
+        """What the probe cost; where nobody says, the most that it can have cost."""
         if done.cost_usd is not None:
             return done.cost_usd
+        if done.answer is not None and done.answer.usage is not None:
+            day = datetime.now(UTC).date()
+            return (plan.endpoint.price_at(day) or self._catalog.dearest_at(day)).cost(done.answer.usage)
         # Refused before anything was generated: nothing is billed. Cut or timed out: it may be, in full.
         error = done.error
         return Decimal(0) if error is not None and (done.status or 0) != 200 and error.reason != "timeout" else held

@@ -6,6 +6,11 @@ import os
 
 import pytest
 
+import pytest_kimiprobe.running
+import pytest_kimiprobe.simulator
+
+# Loaded once: pytester forgets modules after each inner run, and C extensions cannot be loaded twice.
+LOADED = (pytest_kimiprobe.running, pytest_kimiprobe.simulator)
 _OURS = ("KIMIPROBE_", "OPENROUTER_", "MOONSHOT_", "GROQ_", "TOGETHER_", "REPLICATE_", "ANTHROPIC_", "GITHUB_")
 
 

@@ -67,10 +67,9 @@ def renew() -> None:
         ("sample: kimiprobe cost", "end of sample", f"```text\n{cost}\n```"),
         ("sample: make probe", "end of sample", f"```text\n{table}\n```"),
     ):
-        pattern = rf"(<!-- {re.escape(start)}[^>]*-->\n).*?(<!-- {re.escape(end)} -->)"
-        text = re.sub(
-            pattern, lambda found, block=block: f"{found[1]}{block}\n{found[2]}", text, count=1, flags=re.DOTALL
-        )
+        head, _, rest = text.partition(f"<!-- {start}")
+        mark, _, rest = rest.partition("-->\n")
+        text = f"{head}<!-- {start}{mark}-->\n{block}\n<!-- {end} -->{rest.partition(f'<!-- {end} -->')[2]}"
     README.write_text(text, "utf-8")
 
 

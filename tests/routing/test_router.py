@@ -208,7 +208,7 @@ def test_an_endpoint_without_a_key_is_passed_over_by_name(
 def test_an_image_goes_to_the_vision_endpoint(router: Router) -> None:
     """Also when it stands in an older turn."""
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
-    messages = [
+    messages: list[dict[str, Any]] = [
         {"role": "user", "content": [{"type": "text", "text": "What is this?"}, image]},
         {"role": "assistant", "content": "A dot."},
         {"role": "user", "content": "And now?"},
@@ -221,7 +221,7 @@ def test_a_two_step_conversation_completes(router: Router) -> None:
     first = router.complete(QUESTION, tools=[WEATHER], user="123")
     (call,) = first.tool_calls
     said = {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.raw}}
-    messages = [
+    messages: list[dict[str, Any]] = [
         {"role": "user", "content": QUESTION},
         {"role": "assistant", "content": None, "tool_calls": [said], "reasoning_content": first.reasoning},
         {"role": "tool", "tool_call_id": call.id, "content": "18 degrees and sunny"},

@@ -161,7 +161,7 @@ class TestPlain:
 
 
 class TestFault:
-    CASES = (
+    CASES: tuple[tuple[int, Any, str, str], ...] = (
         (401, {"message": "bad key"}, "unauthorized", "account"),
         (402, {"message": "credits"}, "no_credit", "account"),
         (403, {"message": "insufficient balance"}, "no_credit", "account"),
