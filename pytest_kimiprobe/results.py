@@ -10,6 +10,7 @@ readable. Runs of the simulator and replays never come here.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -223,13 +224,12 @@ def atomic_write(path: Path, text: str) -> None:
 
 def _sync_folder(folder: Path) -> None:
     """Make the rename itself last. The content is in place already, so a refusal is not an error."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError:
-        pass
-    finally:
-        os.close(handle)
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _free_path(root: Path, run: Run) -> Path:

@@ -159,6 +159,8 @@ def _key_of(endpoint: str, catalog: Catalog) -> str:
 
 def _line(row: EndpointEvidence) -> str:
     counts = row.counts
-    right = f"{counts.passed} of {counts.judged} right ({percent_text(counts.passed, counts.judged)})"
     errors = f", {counts.errors} errors" if counts.errors else ""
-    return f"{row.endpoint}: {row.status}, {right if counts.judged else 'nothing judged'}{errors}"
+    if not counts.judged:
+        return f"{row.endpoint}: {row.status}, nothing judged{errors}"
+    share = percent_text(counts.passed / counts.judged)
+    return f"{row.endpoint}: {row.status}, {counts.passed} of {counts.judged} right ({share}){errors}"

@@ -58,14 +58,17 @@ class Judged:
     evidence: EndpointEvidence
     standing: Standing
     why: str
+    share: float = 0.0
+    """Of the window's judged answers, those that were right by this flag's measure, 0..1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
     """What follows for one flag. `before` and `after` are equal unless `kind` is enable or disable.
 
-    `endpoint` is the one that the decision rests on, `counts` its last seven days; `reasons` are those of all
-    controlled endpoints; `evidence` is the SHA-256 of the evidence used, `run` the newest run of it.
+    `endpoint` is the one that the decision rests on, `counts` its last seven days and `right` those that pass by the
+    flag's measure; `reasons` are those of all controlled endpoints; `evidence` is the SHA-256 of the evidence used,
+    `run` the newest run of it.
     """
 
     flag: str
@@ -76,6 +79,7 @@ class Proposal:
     endpoints: tuple[Judged, ...] = ()
     endpoint: str = ""
     counts: Counts = field(default_factory=Counts)
+    right: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
     run: str = ""
     at: datetime | None = None
@@ -172,6 +176,7 @@ def _based(case: _Case, kind: Kind, after: Setting, told: str, judged: tuple[Jud
         endpoints=judged,
         endpoint=rows[0].endpoint if rows else "",
         counts=rows[0].window if rows else Counts(),
+        right=_right(rows[0].window, case.flag) if rows else 0,
         reasons=dict(sorted(reasons.items())),
         run=newest.run if newest else "",
         at=newest.probed_at if newest else None,
@@ -181,57 +186,67 @@ def _based(case: _Case, kind: Kind, after: Setting, told: str, judged: tuple[Jud
 
 def _judged(row: EndpointEvidence, case: _Case) -> Judged:
     """How one endpoint stands by the rule."""
-    name, rescued = row.endpoint, case.flag.accept_rescued
-    if row.status_at(case.now) == "unknown":
-        old = row.age(case.now) > FRESH_FOR
-        return Judged(
-            row,
-            "unknown",
-            f"{name} was last probed on {row.probed_at:%Y-%m-%d}" if old else f"{name}: nothing was judged",
-        )
+    standing, why = _unheard(row, case) or _gone(row, case) or _measured(row, case)
+    return Judged(row, standing, f"{row.endpoint} {why}", _share(row.window, case) or 0.0)
+
+
+def _unheard(row: EndpointEvidence, case: _Case) -> tuple[Standing, str] | None:
+    if row.age(case.now) > FRESH_FOR:
+        return "unknown", f"was last probed on {row.probed_at:%Y-%m-%d}"
+    return ("unknown", "gave nothing to judge in its newest run") if row.status == "unknown" else None
+
+
+def _gone(row: EndpointEvidence, case: _Case) -> tuple[Standing, str] | None:
     if row.status == "retired":
-        return Judged(row, "bad", f"{name} is gone: the provider says that it does not serve this model")
-    if row.status == "down" and not case.outage:
-        return Judged(row, "bad", f"{name} is down: none of {row.counts.errors} probes was answered")
-    week, newest = _share(row.window, accept_rescued=rescued), _share(row.counts, accept_rescued=rescued)
-    for share, counts, when in (
-        (week, row.window, f"in the last {row.window_days} days"),
-        (newest, row.counts, "in the newest run"),
-    ):
+        return "bad", "is gone: the provider says that it does not serve this model"
+    if row.status == "down" and row.run == case.evidence.run and not case.outage:
+        return "bad", f"is down: none of {row.counts.errors} probes was answered"
+    return None
+
+
+def _measured(row: EndpointEvidence, case: _Case) -> tuple[Standing, str]:
+    days = f"in the last {row.window_days} days"
+    for counts, when in ((row.window, days), (row.counts, "in the newest run")):
+        share = _share(counts, case)
         if share is not None and counts.judged >= DISABLE_JUDGED and share < DISABLE_RATE:
-            return Judged(row, "bad", f"{name} {_told(counts, when, accept_rescued=rescued)}; below {DISABLE_RATE:.0%}")
+            return "bad", f"{_told(counts, when, case)}; that is below {percent_text(DISABLE_RATE)}"
     if row.status == "down":
-        return Judged(row, "unknown", f"{name} was not reached, and {case.outage}")
+        return "unknown", f"was not reached, and {case.outage or 'the newest run left it out'}"
+    week = _share(row.window, case)
     if week is None:
-        return Judged(row, "unknown", f"{name}: nothing was judged in the last {row.window_days} days")
-    told = f"{name} {_told(row.window, f'in the last {row.window_days} days', accept_rescued=rescued)}"
+        return "unknown", f"gave nothing to judge {days}"
+    told = _told(row.window, days, case)
     if week >= ENABLE_RATE and row.window.judged >= ENABLE_JUDGED:
-        return Judged(row, "good", told)
-    return Judged(row, "between", f"{told}; {ENABLE_RATE:.0%} of at least {ENABLE_JUDGED} are asked for")
+        return "good", told
+    return "between", f"{told}; {percent_text(ENABLE_RATE)} of at least {ENABLE_JUDGED} are asked for"
 
 
 def _merit(row: Judged) -> tuple[int, float, int]:
     """Best first: how it stands, then the share that was right, then on how many calls."""
     rank = ("unknown", "bad", "between", "good").index(row.standing)
-    return rank, row.evidence.window.pass_rate() or 0.0, row.evidence.window.judged
+    return rank, row.share, row.evidence.window.judged
 
 
-def _share(counts: Counts, *, accept_rescued: bool) -> float | None:
-    return counts.pass_rate(accept_rescued=accept_rescued)
+def _share(counts: Counts, case: _Case) -> float | None:
+    return counts.pass_rate(accept_rescued=case.flag.accept_rescued)
 
 
-def _told(counts: Counts, when: str, *, accept_rescued: bool) -> str:
-    right = counts.passed + (counts.rescued if accept_rescued else 0)
-    rescued = f", {counts.rescued} of them rescued" if accept_rescued and counts.rescued else ""
-    held = f" ({counts.rescued} more needed rescue)" if counts.rescued and not accept_rescued else ""
-    return (
-        f"passed {right} of {counts.judged} judged calls {when}{rescued} ({percent_text(right, counts.judged)}){held}"
-    )
+def _right(counts: Counts, flag: Flag) -> int:
+    return counts.passed + (counts.rescued if flag.accept_rescued else 0)
 
 
-def percent_text(part: int, whole: int) -> str:
+def _told(counts: Counts, when: str, case: _Case) -> str:
+    right, accepted = _right(counts, case.flag), case.flag.accept_rescued
+    rescued = f", {counts.rescued} of them rescued" if accepted and counts.rescued else ""
+    held = f" ({counts.rescued} more needed rescue)" if counts.rescued and not accepted else ""
+    share = percent_text(right / counts.judged)
+    return f"passed {right} of {counts.judged} judged calls {when}{rescued} ({share}){held}"
+
+
+def percent_text(share: float) -> str:
     """`98.5 %`, rounded down: what is below a threshold never reads as reaching it."""
-    return f"{math.floor(part * 1000 / whole) / 10:g} %" if whole else "no calls"
+    # Nine digits first: 0.57 * 1000 is 569.9999999999999.
+    return f"{math.floor(round(share * 1000, 6)) / 10:g} %"
 
 
 def _no_evidence(flags: Flags, evidence: Evidence) -> str:

@@ -74,7 +74,7 @@ def changed(text: str, proposal: Proposal, *, where: str = "flags.yaml") -> str:
         "percent": proposal.after.percent,
         "reason": _sentence(proposal.verdict, 500),
         "since": utc_text(proposal.at) if proposal.at else None,
-        "evidence": {"result": proposal.run, "judged": proposal.counts.judged, "passed": proposal.counts.passed}
+        "evidence": {"result": proposal.run, "judged": proposal.counts.judged, "passed": proposal.right}
         if proposal.run
         else None,
     }
@@ -151,7 +151,7 @@ def _measured(proposal: Proposal) -> str:
     lines = [f"{verdict}."]
     judged = proposal.counts.judged
     if judged:
-        low, high = wilson(proposal.counts.passed, judged)
+        low, high = wilson(proposal.right, judged)
         lines.append(f"With {judged} calls the true share lies between {low:.1%} and {high:.1%} (95 % interval).")
     return " ".join(lines)
 
@@ -181,7 +181,7 @@ def _share(counts: Counts) -> str:
     errors = f", {counts.errors} errors" if counts.errors else ""
     if not counts.judged:
         return f"nothing judged{errors}"
-    return f"{counts.passed} of {counts.judged} ({percent_text(counts.passed, counts.judged)}{rescued}{errors})"
+    return f"{counts.passed} of {counts.judged} ({percent_text(counts.passed / counts.judged)}{rescued}{errors})"
 
 
 def _consequences(proposal: Proposal) -> str:

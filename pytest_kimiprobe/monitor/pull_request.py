@@ -140,7 +140,7 @@ class PullRequests:
         if pull is None:
             pull, created = self._create(branch, title, body)
             action = "opened" if created else "updated"
-        if (pull.title, pull.body) != (title, body):
+        if pull.title != title or _lines(pull.body) != _lines(body):
             kept = pull
             self._do("update the pull request", lambda: kept.edit(title=title, body=body))
             action = "updated"
@@ -205,6 +205,11 @@ class PullRequests:
         text = say.overtaken(pull.body or "", proposal.verdict)
         self._do("close the pull request", lambda: pull.edit(body=text, state="closed"))
         return Outcome(proposal.flag, "closed", proposal.verdict, pull.html_url)
+
+
+def _lines(body: str | None) -> list[str]:
+    """A body without what a form may change: line ends and the space around it."""
+    return (body or "").strip().splitlines()
 
 
 def branch_of(flag: str) -> str:

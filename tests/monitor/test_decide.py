@@ -73,7 +73,9 @@ def test_rescued_answers_pass_where_the_flag_says_so() -> None:
     """`accept_rescued: true` counts them."""
     rescued = row(status="needs_rescue", week=counts(0, rescued=60), newest=counts(0, rescued=30))
     assert kind(the_flags(accept_rescued="true"), rescued) == "enable"
-    assert "60 of them rescued" in decided(the_flags(accept_rescued="true"), evidence(rescued)).verdict
+    proposal = decided(the_flags(accept_rescued="true"), evidence(rescued))
+    assert "passed 60 of 60 judged calls in the last 7 days, 60 of them rescued (100 %)" in proposal.verdict
+    assert (proposal.right, proposal.counts.passed) == (60, 0)
 
 
 def test_a_good_week_does_not_turn_on_what_broke_today() -> None:
@@ -225,6 +227,13 @@ def test_an_outage_does_not_hide_wrong_answers() -> None:
     assert kind(on(), bad, replace(DOWN, endpoint=GROQ)) == "disable"
 
 
+def test_down_in_an_older_run_is_no_word_of_today() -> None:
+    """An endpoint that the newest run left out is not gone."""
+    proposal = decided(on(), evidence(replace(DOWN, run="76-1"), row(MOONSHOT)))
+    assert proposal.kind == "no_evidence"
+    assert "was not reached, and the newest run left it out" in proposal.verdict
+
+
 def test_endpoints_of_older_runs_are_not_part_of_an_outage() -> None:
     """Only the newest run tells whether we were cut off."""
     yesterday = replace(DOWN, run="76-1")
@@ -266,11 +275,19 @@ def test_the_same_evidence_has_the_same_hash_whenever_it_is_looked_at() -> None:
 
 
 @pytest.mark.parametrize(
-    ("part", "whole", "text"), [(60, 60, "100 %"), (949, 1000, "94.9 %"), (9499, 10000, "94.9 %"), (0, 0, "no calls")]
+    ("share", "text"),
+    [(1.0, "100 %"), (949 / 1000, "94.9 %"), (9499 / 10000, "94.9 %"), (0.57, "57 %"), (19 / 20, "95 %"), (0.0, "0 %")],
 )
-def test_a_share_is_never_rounded_up(part: int, whole: int, text: str) -> None:
+def test_a_share_is_never_rounded_up(share: float, text: str) -> None:
     """What missed the threshold does not read as if it had reached it."""
-    assert percent_text(part, whole) == text
+    assert percent_text(share) == text
+
+
+@given(st.integers(1, 10_000), st.data())
+def test_a_share_reads_as_what_it_is_compared_with(judged: int, data: st.DataObject) -> None:
+    """The text reaches 95 % exactly where the rule does."""
+    share = data.draw(st.integers(0, judged)) / judged
+    assert (float(percent_text(share).removesuffix(" %")) >= 95) == (share >= 0.95)
 
 
 SMALL = st.integers(0, 80)

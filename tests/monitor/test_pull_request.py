@@ -483,6 +483,14 @@ def test_what_the_model_said_stays_inside_a_fence() -> None:
     assert sum("@octocat" in line for line in lines) == 1
 
 
+def test_rescued_answers_count_in_the_interval_where_the_flag_accepts_them() -> None:
+    """The interval is of what was decided on."""
+    rescued = row(status="needs_rescue", newest=counts(0, rescued=60), week=counts(0, rescued=60))
+    text = the_body(evidence(rescued), accept_rescued="true")
+    assert "passed 60 of 60 judged calls" in text
+    assert "the true share lies between 94.0% and 100.0%" in text
+
+
 def test_an_evidence_without_calls_has_no_interval() -> None:
     """Down is told as down."""
     down = row(status="down", newest=counts(errors=30), week=counts(errors=30))

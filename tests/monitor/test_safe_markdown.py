@@ -109,6 +109,14 @@ def test_no_arrangement_of_marks_leaves_the_code(shown: Callable[[str], str], te
     assert page.tags.count("td") == harmless.tags.count("td")
 
 
+@pytest.mark.parametrize(
+    "text", ["![x](https://e.example/p.png)", "<img src=x>", "# h", "https://e.example", "a\n\n- b"]
+)
+def test_the_judge_sees_what_gets_out(text: str) -> None:
+    """Unguarded, the same renderer makes links, images and headings of it."""
+    assert not set(Rendered(text).tags) <= OURS
+
+
 @pytest.mark.parametrize("text", ["plain", "a `b` c", "x|y", "`", "a``b"])
 def test_it_still_reads_as_it_was(text: str) -> None:
     """Inert is not mangled: printable text comes out as it went in."""

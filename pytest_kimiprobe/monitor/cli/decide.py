@@ -61,6 +61,7 @@ def as_row(proposal: rule.Proposal) -> dict[str, Any]:
         "verdict": proposal.verdict,
         "endpoint": proposal.endpoint,
         "counts": asdict(proposal.counts),
+        "right": proposal.right,
         "reasons": proposal.reasons,
         "endpoints": [
             {"endpoint": row.evidence.endpoint, "status": row.evidence.status, "standing": row.standing, "why": row.why}
