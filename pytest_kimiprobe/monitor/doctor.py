@@ -134,5 +134,3 @@ async def _reached(transport: Transport, provider: Provider) -> str:
         return f"does not answer within {REACH_S:g} s"
     except ExchangeError as error:
         return f"is not reached: {error.reason}"
-
-

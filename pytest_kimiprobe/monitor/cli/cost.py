@@ -25,7 +25,9 @@ _COLUMNS = (
 @click.option("--input", "tokens_in", default=5000, show_default=True, help="Input tokens of a request.")
 @click.option("--output", "tokens_out", default=2000, show_default=True, help="Output tokens of a request.")
 @click.option("--requests", default=1000, show_default=True, help="Requests a month.")
-@click.option("--model", "models", multiple=True, help="Model to price (repeatable; default: default and vision model).")
+@click.option(
+    "--model", "models", multiple=True, help="Model to price (repeatable; default: default and vision model)."
+)
 @click.option("--all", "everything", is_flag=True, help="Every model of the catalogue.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def cost(  # noqa: PLR0917 - one parameter an option
@@ -39,11 +41,11 @@ def cost(  # noqa: PLR0917 - one parameter an option
     vision = catalog.endpoint(catalog.vision_endpoint).model
     wanted = list(catalog.models) if everything else list(models) or [catalog.default_model, vision]
     endpoints = [e for model in wanted for e in catalog.of_model(model) if not e.retired_at(day)]
-    rows, unpriced = costs.table(
-        endpoints, tokens_in=tokens_in, tokens_out=tokens_out, requests=requests, day=day
-    )
+    rows, unpriced = costs.table(endpoints, tokens_in=tokens_in, tokens_out=tokens_out, requests=requests, day=day)
     if as_json:
-        click.echo(json.dumps({"version": 1, "endpoints": [_json(row) for row in rows], "unpriced": unpriced}, indent=1))
+        click.echo(
+            json.dumps({"version": 1, "endpoints": [_json(row) for row in rows], "unpriced": unpriced}, indent=1)
+        )
         return
     click.echo(f"{tokens_in:,} input + {tokens_out:,} output tokens a request, {requests:,} requests a month; USD")
     for line in rendered(_COLUMNS, [_row(row) for row in rows]):
