@@ -136,16 +136,13 @@ class RescueStream:
         except StrictJsonError:
             return ""
         said = lead(text[:brace])
-        named = [
-            name
-            for call in written_calls(value, self._tools)
-            if call.name and (name := offered(self._tools, call.name))
-        ]
-        if named:
-            return named[0] if reads_written(said) == "call" else ""
+        written = [offered(self._tools, call.name or "") for call in written_calls(value, self._tools)]
         fits = [name for name in self._tools.names if self._takes(name, value)]
-        meant = len(fits) == 1 and (not said or fits[0] in said) and not wants_json(self._last_user)
-        return fits[0] if meant else ""
+        if reads_written(said) != "call":
+            return ""
+        if any(written):
+            return next(name for name in written if name)
+        return fits[0] if len(fits) == 1 and (not said or fits[0] in said) and not wants_json(self._last_user) else ""
 
     def _takes(self, name: str, value: Any) -> bool:
         required = set(self._tools.required(name))
