@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..schema import ToolSchemaError, ToolSet
 from ..strict_json import StrictJsonError, loads
-from .literal import LiteralError, read_literal
+from .literal import read_literal
 
 if TYPE_CHECKING:
     import jsonschema_rs
@@ -27,9 +27,12 @@ _ERRORS_A_PASS = 64
 
 _FENCED = re.compile(r"\s*```[a-zA-Z_]{0,12}[ \t]*\n(.*)\n[ \t]*```\s*\Z", re.DOTALL)
 _PLACEHOLDER = re.compile(r"\s*\{\s*\}\s*(\{.*)\Z", re.DOTALL)
-_PREFIX = re.compile(rf"[\w.:\-\s]{{1,{MAX_PREFIX}}}(?=\{{)")
-_TRAILING_COMMA = re.compile(r'("(?:[^"\\]++|\\.)*+")|,(?=\s*+[}\]])', re.DOTALL)
-_BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+("|\Z)|[{}\[\]]', re.DOTALL)
+_PREFIX = re.compile(rf"\s*+[\w.:\-]{{1,{MAX_PREFIX}}}+\s*+(?=\{{)")
+_BEGINS = re.compile(r"[\"'{\[]")
+_STRING = r'"(?:[^"\\]++|\\.)*+\\?+("|\Z)'
+"""A string, or what is left of one: so that no search starts again inside an open one."""
+_TRAILING_COMMA = re.compile(_STRING + r"|,(?=\s*+[}\]])", re.DOTALL)
+_BRACKET = re.compile(_STRING + r"|[{}\[\]]", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,7 @@ def _parsed(tools: ToolSet, name: str, given: Any, *, ended: bool) -> tuple[dict
         return mended or Refused("arguments_not_json", str(error))
     if isinstance(value, str) and value.strip():
         return _decoded(value)
-    if value is None or value == "":
+    if value is None or isinstance(value, str):
         return _nothing(tools, name)
     if not isinstance(value, dict):
         return Refused("arguments_not_object", f"the arguments are a JSON {_KINDS[type(value)]}")
@@ -138,7 +141,7 @@ def _mended(tools: ToolSet, name: str, text: str, *, ended: bool) -> tuple[dict[
         ("fenced_arguments", _from_fence),
         ("placeholder", _after_placeholder),
         ("control_characters", lambda text: loads(text, control_characters=True)),
-        ("trailing_comma", lambda text: loads(_TRAILING_COMMA.sub(lambda found: found[1] or "", text))),
+        ("trailing_comma", lambda text: loads(_TRAILING_COMMA.sub(lambda found: found[0].rstrip(","), text))),
         ("smart_quotes", lambda text: _with_plain_quotes(text, tools, name)),
         ("literal", _as_literal),
         ("junk", _without_junk),
@@ -147,7 +150,7 @@ def _mended(tools: ToolSet, name: str, text: str, *, ended: bool) -> tuple[dict[
     for note, repair in repairs:
         try:
             value = repair(text)
-        except (StrictJsonError, LiteralError):
+        except ValueError:  # of the strict reader, the literal reader, or json.dumps
             continue
         if isinstance(value, dict):
             return value, "", note
@@ -186,13 +189,13 @@ def _as_literal(text: str) -> Any:
 
 
 def _without_junk(text: str) -> Any:
-    """`.functions.read:0 {...}x`: a bounded prefix without quotes or braces, at most two characters after."""
+    """`.functions.read:0 {...}x`: one word before, at most two characters after, which begin nothing of their own."""
     found = _PREFIX.match(text)
     body = text[found.end() :] if found else text
     stripped = body.rstrip()
     for cut in range(MAX_SUFFIX + 1):
         candidate = stripped[: len(stripped) - cut]
-        if candidate.endswith("}") and '"' not in stripped[len(candidate) :]:
+        if candidate.endswith("}") and not _BEGINS.search(stripped, len(candidate)):
             try:
                 return loads(candidate)
             except StrictJsonError:

@@ -6,11 +6,10 @@ None of that is ambiguous. Nothing is guessed: what the grammar does not cover r
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
-from ..strict_json import MAX_CHARS, MAX_DEPTH
+from ..strict_json import MAX_CHARS, MAX_DEPTH, loads
 
 _TOKEN = re.compile(
     r"""[ \t\r\n]*+(?:
@@ -68,7 +67,7 @@ class _Reader:
         if self.kind == "string":
             return unquoted(self.take())
         if self.kind == "number":
-            return json.loads(self.take())
+            return loads(self.take())
         if self.kind == "word" and self.value in _WORDS:
             return _WORDS[self.take()]
         if self.eat("["):
@@ -153,6 +152,6 @@ def _guarded(text: str, read: Any) -> Any:
         raise LiteralError("unreadable") from None
     except LiteralError:
         raise
-    except ValueError:  # an integer of more than 4300 digits
-        raise LiteralError("number too long") from None
+    except ValueError:  # a number that the strict reader refuses
+        raise LiteralError("number too large") from None
     return value

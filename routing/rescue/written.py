@@ -14,7 +14,7 @@ from .found import Piece
 from .markers import JSON_START, LINE_LIMIT, anchors, held_from
 from .source import Wait, hit, matched, search, skip_space
 
-MAX_ATTEMPTS = 256
+MAX_ATTEMPTS = 160
 """Written forms that are tried in one message; whoever writes more of them is not calling tools."""
 LINE_STARTS = frozenset({"fence", "json", "called"})
 """Kinds of anchors that begin with the line's indentation."""
