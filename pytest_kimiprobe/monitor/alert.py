@@ -3,7 +3,8 @@
 The subject of an alert is a provider with a model (`openrouter/kimi-k2.6`): it works while any of its endpoints works,
 and has stopped when all that were probed lately are broken, down or gone. In between (degraded, needing rescue) nobody
 is told: the last definite word stands. A first word is told only when it is good. Where most endpoints of a run are
-down, that is told once, as our own trouble, and moves none of the others.
+down, that is told once, as our own trouble, and moves none of the others. Endpoints that no request may be sent to are
+nobody's news.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Literal, TypeAlias
 
 from routing.catalog import Catalog, Model
 from routing.evidence import FRESH_FOR, EndpointEvidence, Evidence
+from routing.flags import Flags
 from routing.types import Status
 
 from ..cells import evidence_of
@@ -45,9 +47,9 @@ class Alert:
     since: datetime | None = None
 
 
-def alerts(runs: Iterable[StoredRun], catalog: Catalog, now: datetime) -> list[Alert]:
-    """What the newest of these runs changed, by the runs before it."""
-    story = _Story(catalog)
+def alerts(runs: Iterable[StoredRun], catalog: Catalog, now: datetime, *, flags: Flags | None = None) -> list[Alert]:
+    """What the newest of these runs changed, by the runs before it; of `flags`, only what requests may be sent to."""
+    story = _Story(catalog, flags)
     told: list[Alert] = []
     for run in counted(runs, now):
         rows = evidence_of(run.cells, run.figures, run.finished_at, run.name)
@@ -55,9 +57,11 @@ def alerts(runs: Iterable[StoredRun], catalog: Catalog, now: datetime) -> list[A
     return told
 
 
-def alerts_between(before: Evidence, after: Evidence, catalog: Catalog, now: datetime) -> list[Alert]:
+def alerts_between(
+    before: Evidence, after: Evidence, catalog: Catalog, now: datetime, *, flags: Flags | None = None
+) -> list[Alert]:
     """What changed between two files of evidence."""
-    story = _Story(catalog)
+    story = _Story(catalog, flags)
     story.take(before.endpoints, before.run, before.generated_at or now)
     return story.take(after.endpoints, after.run, after.generated_at or now)
 
@@ -67,6 +71,7 @@ class _Story:
     """Run after run: what each subject's last definite word is, and what people were told of it."""
 
     catalog: Catalog
+    flags: Flags | None = None
     rows: dict[str, EndpointEvidence] = field(default_factory=dict)
     words: dict[str, tuple[State, datetime]] = field(default_factory=dict)
     told: dict[str, State] = field(default_factory=dict)
@@ -101,7 +106,14 @@ class _Story:
         return Alert(key, state, text, details, run, former[1] if former else None)
 
     def _fresh(self, at: datetime) -> dict[str, EndpointEvidence]:
-        return {name: row for name, row in self.rows.items() if at - row.probed_at <= FRESH_FOR}
+        fresh = {name: row for name, row in self.rows.items() if at - row.probed_at <= FRESH_FOR}
+        return {name: row for name, row in fresh.items() if self._is_routable(name)}
+
+    def _is_routable(self, name: str) -> bool:
+        """What no flag controls is off, except the reference and the vision endpoint: nobody misses it."""
+        if self.flags is None or self.flags.flag_for(name) is not None or name == self.catalog.vision_endpoint:
+            return True
+        return name in {model.reference for model in self.catalog.models.values()}
 
 
 def _worth_a_first_word(key: str, state: State, catalog: Catalog) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 import hub
 import pytest
-from building import CATALOG, GROQ, KIMI, MOONSHOT, NOVITA, NOW, evidence, row, stored
+from building import CATALOG, GROQ, KIMI, MOONSHOT, NOVITA, NOW, evidence, row, stored, the_flags
 from hub import BOT, Hub, Repository
 
 from pytest_kimiprobe.monitor import notify
@@ -20,6 +20,7 @@ from pytest_kimiprobe.monitor.notify import Delivery, Issues, NotDelivered, Webh
 from routing.types import Status
 
 SUBJECT = "openrouter/kimi-k2.6"
+CHINA = "moonshot-cn/kimi-k2.6"
 WORKING = "OpenRouter + Kimi K2 tool calling is now WORKING! Consider gradual rollout."
 STOPPED = "OpenRouter + Kimi K2 tool calling has STOPPED working. Falling back to direct API."
 
@@ -129,6 +130,17 @@ def test_flapping_is_told_four_times_a_day_and_then_when_it_rests() -> None:
     quiet = [*days, *(beside("works") for _ in range(26))]
     later = [bool(changed(*quiet[: number + 1], apart=hour)) for number in range(20, 46)]
     assert sum(later) == 1
+
+
+def test_what_no_request_may_be_sent_to_is_no_news() -> None:
+    """With the flags at hand, only endpoints that a flag controls, and those that need none, are told of."""
+    runs = [
+        stored(1, NOW - timedelta(days=1), {KIMI: "works", MOONSHOT: "works", CHINA: "works"}),
+        stored(2, NOW, {KIMI: "works", MOONSHOT: "broken", CHINA: "broken"}),
+    ]
+    assert [alert.key for alert in alerts(runs[:1], CATALOG, NOW, flags=the_flags())] == [SUBJECT]
+    assert [alert.key for alert in alerts(runs, CATALOG, NOW, flags=the_flags())] == ["moonshot/kimi-k2.6"]
+    assert {alert.key for alert in alerts(runs, CATALOG, NOW)} == {"moonshot/kimi-k2.6", CHINA}
 
 
 def test_two_files_can_be_compared() -> None:

@@ -60,12 +60,13 @@ def alert(  # noqa: PLR0917 - one parameter an option
 
 def _alerts(found: Found, flags_path: Path | None, before: Path | None) -> list[Alert]:
     evidence, rows = found.evidence, catalog.load()
-    if evidence.source == "local" and (flags_path is None or Flags.load(flags_path).environment != "test"):
+    flags = Flags.load(flags_path) if flags_path else None
+    if evidence.source == "local" and (flags is None or flags.environment != "test"):
         return []
     if before is None:
-        return alerts(found.runs, rows, found.now)
+        return alerts(found.runs, rows, found.now, flags=flags)
     former = loads(read_regular(before, error=EvidenceError).decode("utf-8", "replace"), origin=str(before))
-    return alerts_between(former, evidence, rows, found.now)
+    return alerts_between(former, evidence, rows, found.now, flags=flags)
 
 
 def _deliver(told: list[Alert], repo: str | None, environment: Mapping[str, str]) -> list[notify.Delivery]:

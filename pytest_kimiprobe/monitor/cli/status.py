@@ -110,6 +110,7 @@ def lines_of(folder: Path, evidence: Evidence, rows: Sequence[Row], now: datetim
     marked = "" if evidence.source == "live" else f" ({evidence.source}: says nothing of real hosts)"
     head = f"newest evidence {age_words(newest)} old, of run {one_line(evidence.run, 40)}{marked}"
     lines = [evidence.origin or str(folder), head, *_tables(rows, now)]
+    lines += ["", "counted: native tool calls; where there are none, tools described in the prompt"]
     stale = [row for row in rows if row.evidence and row.evidence.age(now) > FRESH_FOR]
     if stale:
         lines += ["", f"{len(stale)} of {len(rows)} were not probed for more than {FRESH_FOR.days} days: unknown"]
