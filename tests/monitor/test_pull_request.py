@@ -459,7 +459,7 @@ def test_the_body_tells_in_its_first_lines_what_to_decide() -> None:
     top = text.partition("<details>")[0]
     assert f"**`{FLAG}`: off → on for 10 % of users**" in top
     assert f"`{KIMI}` passed 207 of 210 judged calls in the last 7 days (98.5 %)." in top
-    assert "the true share lies between 95.9% and 99.5% (95 % interval)" in top
+    assert "the true share lies between 95.9 and 99.5 % (95 % interval)" in top
     assert "**Merge** and 10 % of users are served there" in top
     assert "**Close** and nothing changes" in top
     assert f"kimiprobe flags disable {FLAG}" in top
@@ -488,7 +488,7 @@ def test_rescued_answers_count_in_the_interval_where_the_flag_accepts_them() -> 
     rescued = row(status="needs_rescue", newest=counts(0, rescued=60), week=counts(0, rescued=60))
     text = the_body(evidence(rescued), accept_rescued="true")
     assert "passed 60 of 60 judged calls" in text
-    assert "the true share lies between 94.0% and 100.0%" in text
+    assert "the true share lies between 94.0 and 100.0 %" in text
 
 
 def test_an_evidence_without_calls_has_no_interval() -> None:
