@@ -15,7 +15,6 @@ from hub import BOT, Hub
 
 from pytest_kimiprobe.monitor.cli import main
 from pytest_kimiprobe.monitor.cli.places import path_in_repository
-from pytest_kimiprobe.monitor.cli.record import record
 from pytest_kimiprobe.results import refresh_latest, write_run
 from pytest_kimiprobe.verdicts import ProbeResult, Run, Source, Verdict
 from routing.flags import Flags
@@ -225,13 +224,15 @@ def test_record_pushes_and_says_what(tmp_path: Path, monkeypatch: pytest.MonkeyP
     git(here, "checkout", "-q", "--detach")
     monkeypatch.chdir(here)
     a_run(here, "r1", 5)
-    runner = CliRunner(env={"GITHUB_REF_TYPE": "branch", "GITHUB_REF_NAME": "main"})
-    first, second = (runner.invoke(record, ["--json"], catch_exceptions=False) for _ in range(2))
+    workflow = {"GITHUB_REF_TYPE": "branch", "GITHUB_REF_NAME": "main"}
+    first, second = (kimiprobe("record", "--json", **workflow) for _ in range(2))
     data = json.loads(first.stdout)
     assert data["commit"] == git(tmp_path / "remote.git", "rev-parse", "main")
     assert [name.rpartition("-")[0].rpartition("-")[2] for name in data["files"]] == ["r1"]
     assert json.loads(second.stdout)["commit"] == ""
-    assert "nothing new to record" in runner.invoke(record, [], catch_exceptions=False).stdout
+    assert "nothing new to record" in kimiprobe("record", **workflow).stdout
+    result = kimiprobe("record")
+    assert (result.exit_code, "HEAD is detached; name the branch with --branch" in result.stderr) == (2, True)
 
 
 # ---------------------------------------------------------------- alert
