@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from routing.errors import ConfigError
 
 from . import cases
-from .plan import ProbePlan, expand
+from .plan import ProbePlan
 from .recordings import Row, read
 from .verdicts import ProbeResult
-
-if TYPE_CHECKING:
-    from .session import ProbeSession
 
 PACKAGED = "kimiprobe"
 """First part of packaged cases' node ids: `kimiprobe/core.yaml::weather[...]`."""
@@ -65,17 +62,16 @@ class RowProbe(Probe):
 class CaseFile(pytest.File):
     """A YAML file of cases, packaged or a user's."""
 
-    probes: ProbeSession
+    plans: Callable[[cases.Case], Iterator[tuple[ProbePlan, str]]]
+    """The probes of a case, each with why it is not sent (empty where it is)."""
 
     def collect(self) -> Iterator[pytest.Item]:
         """Every case of the suite, with every endpoint."""
         for case in _read_or_fail(lambda: cases.load(self.path)):
-            if not cases.in_suite(case, self.probes.suite):
-                continue
-            for plan in expand(case, self.probes.endpoints, self.probes.repeats):
+            for plan, skip_reason in self.plans(case):
                 item: CaseProbe = CaseProbe.from_parent(self, name=plan.name, nodeid=_id(self, plan.name))
                 item.plan = plan
-                item.skip_reason = self.probes.missing_key(plan.endpoint)
+                item.skip_reason = skip_reason
                 item.add_marker("kimiprobe")
                 yield item
 

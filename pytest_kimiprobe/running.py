@@ -57,7 +57,7 @@ def collected(file_path: Path, parent: pytest.Collector, session: ProbeSession) 
         node = CaseFile.from_parent(parent, path=file_path)
     else:
         return None
-    node.probes = session
+    node.plans = session.plans
     return node
 
 

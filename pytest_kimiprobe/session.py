@@ -19,10 +19,11 @@ from routing.errors import ConfigError, KeyMissing
 from routing.exchange import Exchange, Target
 
 from . import options, recordings
+from .cases import Case, in_suite
 from .collect import CaseProbe, Probe, RowProbe
 from .dispatch import Dispatcher, Order, Outcome
 from .judge import Judgement, judge, judge_any
-from .plan import Estimate, UnknownEndpoint, estimate, select
+from .plan import Estimate, ProbePlan, UnknownEndpoint, estimate, expand, select
 from .report import Spent, Summary
 from .safe_text import one_line, redact
 from .sources import SourceChoice, no_keys
@@ -77,9 +78,11 @@ class ProbeSession:
         """Providers whose key is there."""
         return [name for name in self.catalog.providers if not self._key_problem(name)]
 
-    def missing_key(self, endpoint: Endpoint) -> str:
-        """Why an endpoint cannot be probed for want of a key; empty where it can."""
-        return self._key_problem(endpoint.provider) if self.choice.kind == "live" else ""
+    def plans(self, case: Case) -> Iterator[tuple[ProbePlan, str]]:
+        """All probes of a case of the suite, each with why it is not sent for want of a key (empty where it is)."""
+        if in_suite(case, self.suite):
+            for plan in expand(case, self.endpoints, self.repeats):
+                yield plan, self._key_problem(plan.endpoint.provider) if self.choice.kind == "live" else ""
 
     def estimate(self, probes: Sequence[CaseProbe]) -> Estimate:
         """What these probes cost, before they are sent."""

@@ -5,22 +5,15 @@ Last good wins: evidence that cannot be read never replaces what was there; it o
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
-from urllib.parse import urlsplit
+from typing import Protocol
 
 from .errors import EvidenceError
 from .evidence import Evidence, loads
 from .files import Signature, read_regular
 
-if TYPE_CHECKING:
-    from .loop import LoopThread
-    from .transport import Transport
-
 MAX_BYTES = 8 << 20
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +63,6 @@ class EvidenceSource(Protocol):
     def current(self) -> Evidence: ...
 
     def status(self) -> EvidenceStatus: ...
-
-
-def evidence_source(place: str | Path | None, line: Callable[[], tuple[LoopThread, Transport]]) -> EvidenceSource:
-    """A source for a path or URL; plain http only to this machine. Raises EvidenceError for any other URL."""
-    if "://" not in str(place or ""):
-        return EvidenceFile(Path(place) if place else None)
-    parts = urlsplit(str(place))
-    if parts.scheme != "https" and (parts.scheme != "http" or parts.hostname not in _LOOPBACK):
-        raise EvidenceError("evidence comes from a path or an https URL", where=str(place))
-    from .evidence_url import EvidenceUrl
-
-    return EvidenceUrl(str(place), line)
 
 
 def status_of(origin: str, evidence: Evidence, error: str | None) -> EvidenceStatus:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
+from urllib.parse import urlsplit
 
 from . import catalog as _catalog
 from .catalog import Catalog
+from .catalog_model import LOOPBACK
 from .choose import Facts, Needs, Route, choose, has_image, prompt_tokens_of
-from .errors import NoRoute
-from .evidence_source import EvidenceSource, EvidenceStatus, evidence_source
+from .errors import EvidenceError, NoRoute
+from .evidence_source import EvidenceFile, EvidenceSource, EvidenceStatus
 from .flags import Flags, FlagsSource, FlagsStatus, find_flags
 from .types import Message, Reply, RequestOptions, Tool, ToolChoice
 
@@ -51,7 +53,7 @@ class Router:
         self._catalog = catalog
         self._made: tuple[LoopThread, Transport] | None = None
         self._lock = threading.Lock()
-        self._evidence: EvidenceSource = evidence_source(evidence, self._line)
+        self._evidence = _evidence_source(evidence, self._line)
 
     @classmethod
     def load(
@@ -184,6 +186,18 @@ class _Ask:
 
 
 _ANY_TOOL: Sequence[Tool] = ({"type": "function", "function": {"name": "any"}},)
+
+
+def _evidence_source(place: str | Path | None, line: Callable[[], tuple[LoopThread, Transport]]) -> EvidenceSource:
+    """A path, or a URL: plain http only to this machine. Raises EvidenceError for any other URL."""
+    if "://" not in str(place or ""):
+        return EvidenceFile(Path(place) if place else None)
+    parts = urlsplit(str(place))
+    if parts.scheme != "https" and (parts.scheme != "http" or parts.hostname not in LOOPBACK):
+        raise EvidenceError("evidence comes from a path or an https URL", where=str(place))
+    from .evidence_url import EvidenceUrl
+
+    return EvidenceUrl(str(place), line)
 
 
 def _as_messages(messages: str | Sequence[Message]) -> Sequence[Message]:

@@ -237,8 +237,9 @@ class TestUsage:
         """Others still run."""
         monkeypatch.setenv("MOONSHOT_API_KEY", "sk-test-key-never-sent")
         monkeypatch.setenv("KIMIPROBE_BASE_URL_MOONSHOT", "http://127.0.0.1:9")
-        result = pytester.runpytest("--kimiprobe", "-rs", "-k", "weather")
-        assert result.parseoutcomes()["skipped"] == 12
+        both = ("--kimiprobe-endpoint", "moonshot/*", "--kimiprobe-endpoint", "openrouter/moonshotai/kimi-k2.6")
+        result = pytester.runpytest("--kimiprobe", "-rs", "-k", "weather", *both)
+        assert result.parseoutcomes() == {"errors": 2, "skipped": 2, "deselected": 8}
         result.stdout.fnmatch_lines(["*OPENROUTER_API_KEY: not set*"])
 
 
