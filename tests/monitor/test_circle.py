@@ -9,16 +9,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parent / "monitor"))
 import hub
+import pytest
 
 from pytest_kimiprobe.simulator import Persona, Scenario, Simulator
 from routing import Router
 from routing.bucketing import inside
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 FLAG = "openrouter_kimi_tool_calling"
 HOST, DIRECT = "openrouter/moonshotai/kimi-k2.6+wandb/fp8", "moonshot/kimi-k2.6"
 BROKEN = Scenario(endpoints={"openrouter/*": Persona("bad_arguments")})
