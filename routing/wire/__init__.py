@@ -1,31 +1,49 @@
 """One module a protocol: build a request, parse an answer, assemble a stream. Pure: bytes in, nouns out.
 
-Every protocol module offers the same three things:
+Every protocol module offers the same four things:
 
-- `build(request, endpoint, provider) -> WireRequest`
+- `build(request, endpoint, provider) -> WireRequest`, raising ExchangeError for what the endpoint cannot be asked
 - `parse(status, headers, body) -> Answer`, raising ExchangeError where the exchange failed
-- `Stream()`, with `feed(bytes) -> bool` (whether content has come by now) and `finish() -> Answer`
+- `stream()`: a `Stream`
+- `authorization(key)`: the header that carries the key
+
+What only the built request knows is part of it: `restore` gives an answer the caller's own names back, `follow` says
+what is to be asked next where one exchange takes several requests.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ..catalog import Endpoint, Provider
+from ..catalog_model import Endpoint, Provider
 from ..errors import RequestRejected
 from ..types import Answer, ChatRequest, JsonObject
 
 
+def _as_it_is(answer: Answer) -> Answer:
+    return answer
+
+
 @dataclass(frozen=True, slots=True)
 class WireRequest:
-    """One HTTP request without base URL and without the key."""
+    """One HTTP request without base URL and without the key. `body` None: nothing is sent but the head.
+
+    `notes` tell what of the caller's request was changed for this endpoint. `follow(status, body)` gives the request
+    that must follow this one's answer, None where the exchange is complete; it waits `delay_s` seconds first.
+    `cancel` is sent where the exchange is given up while this request is open.
+    """
 
     path: str
-    body: JsonObject
+    body: JsonObject | None
     headers: Mapping[str, str] = field(default_factory=dict)
     method: str = "POST"
+    notes: tuple[str, ...] = ()
+    restore: Callable[[Answer], Answer] = _as_it_is
+    follow: Callable[[int, bytes], WireRequest | None] | None = None
+    delay_s: float = 0.0
+    cancel: WireRequest | None = None
 
 
 class Stream(Protocol):
@@ -56,4 +74,12 @@ def wire_named(name: str) -> Wire:
         from . import openai
 
         return openai
+    if name == "anthropic":
+        from . import anthropic
+
+        return anthropic
+    if name == "replicate":
+        from . import replicate
+
+        return replicate
     raise RequestRejected("other_protocol", f"the {name} protocol is not spoken by this release")
