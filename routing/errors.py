@@ -6,33 +6,73 @@
     │   ├── CatalogError           catalog.yaml
     │   ├── EvidenceError          results/latest.json
     │   └── KeyMissing             a provider's environment variable is not set, or holds what cannot be a key
+    ├── ToolSchemaError            a tool of the caller's has no valid schema (routing/schema.py)
     ├── NoRoute                    no endpoint fits the request (error class `selection`)
     ├── AllAttemptsFailed          every candidate failed or the time was used up; `.attempts` tells of each
-    └── ExchangeError              one exchange failed; it carries endpoint, phase, reason, elapsed time, status
+    └── ExchangeError              one exchange failed: `.reason` is a code of routing/reasons.py
         ├── RequestRejected        error class `request`:   what was sent is wrong, elsewhere too
         ├── AccountError           error class `account`:   key, credit, quota, policy
         ├── EndpointUnavailable    error class `selection`: this model or upstream is not served here (any more)
         ├── ProviderFailure        error class `provider`:  down, overloaded, slow, cut, not speaking the protocol
         └── BadAnswer              error class `answer`:    it answered, but wrongly
 
-The error class says whose doing it was (docs/words.md): only `provider` and `answer` may ever move a flag.
+Each carries `endpoint`, `phase`, `elapsed_ms`, `attempt`, `error_class`, `retryable` and `advice`, the next step for a
+human. The error class says whose doing it was (docs/words.md): only `provider` and `answer` may ever move a flag. Keys
+are taken out of every word before it is kept. Errors can be pickled and copied.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, TypeAlias
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 
+from .reasons import REASONS
+from .redaction import redact
 from .types import Attempt, ErrorClass
 
 Phase: TypeAlias = Literal["connect", "send", "headers", "body", "parse", "verify"]
 
 
 class RoutingError(Exception):
-    """Base of all errors of this package."""
+    """Base of all errors of this package.
+
+    `endpoint` and `phase` say where it happened, `elapsed_ms` and `attempt` (from 1; 0: nothing was sent) how far things
+    had come, `error_class` whose doing it was, `retryable` whether the same may go well a moment later, `advice` what a
+    human can do. What does not apply is empty.
+    """
+
+    error_class: ClassVar[ErrorClass | None] = None
+    endpoint: str = ""
+    phase: Phase | None = None
+    elapsed_ms: float = 0.0
+    attempt: int = 0
+    retryable: bool = False
+    advice: str = ""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*(redact(arg) if isinstance(arg, str) else arg for arg in args))
+
+    def __reduce__(self) -> tuple[Callable[..., RoutingError], tuple[Any, ...]]:
+        # Exception's own way calls the class with `args`, which are not what our constructors take.
+        return _restored, (type(self), self.args, dict(self.__dict__))
+
+
+E = TypeVar("E", bound=RoutingError)
+
+
+def _restored(kind: type[E], args: tuple[Any, ...], state: dict[str, Any]) -> E:
+    """An unpickled or copied error."""
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class ConfigError(RoutingError):
     """A file or setting of the user's is wrong. `where` names the file (with line where known) or the variable."""
+
+    error_class: ClassVar[ErrorClass | None] = "request"
+    advice = "mend it, then run again"
 
     def __init__(self, message: str, *, where: str = "") -> None:
         super().__init__(f"{where}: {message}" if where else message)
@@ -54,26 +94,43 @@ class EvidenceError(ConfigError):
 class KeyMissing(ConfigError):
     """A provider's key is not set or cannot be one. The value is never shown."""
 
+    error_class = "account"
+    advice = "set the variable to the provider's key"
+
 
 class NoRoute(RoutingError):
     """No endpoint fits the request. The message says why each was left out."""
 
-    error_class: ClassVar[ErrorClass] = "selection"
+    error_class = "selection"
+    advice = "enable a flag for one of the endpoints that were left out, or ask for less"
 
 
 class AllAttemptsFailed(RoutingError):
-    """No attempt gave an answer that may be delivered. `attempts` holds one entry each, in order."""
+    """No attempt gave an answer that may be delivered. `attempts` holds one entry each, in order.
+
+    Its own fields are those of the last attempt; `elapsed_ms` sums all.
+    """
 
     def __init__(self, message: str, attempts: tuple[Attempt, ...]) -> None:
         super().__init__(message)
         self.attempts = attempts
+        self.attempt = len(attempts)
+        self.elapsed_ms = sum(attempt.elapsed_ms for attempt in attempts)
+        if attempts:
+            self.endpoint = attempts[-1].endpoint
+            self.advice = advice_for(attempts[-1].reason)
+
+    @property
+    def error_class(self) -> ErrorClass | None:  # type: ignore[override]
+        """Whose doing the last failure was; None where nothing was attempted."""
+        return self.attempts[-1].error_class if self.attempts else None
 
 
 class ExchangeError(RoutingError):
     """One exchange failed.
 
-    `reason` is a code of `routing.reasons`, `retryable` says whether the same endpoint may answer well a moment later,
-    `retry_after_s` is what the provider asked for, `advice` is the next step for a human.
+    `reason` is a code of `routing.reasons`, whose advice holds unless another is given; `status` is the HTTP status where
+    one came, `retry_after_s` what the provider asked for.
     """
 
     error_class: ClassVar[ErrorClass] = "provider"
@@ -95,15 +152,15 @@ class ExchangeError(RoutingError):
     ) -> None:
         super().__init__(reason, detail)
         self.reason = reason
-        self.detail = detail
+        self.detail: str = self.args[1]
         self.endpoint = endpoint
-        self.phase: Phase = phase
+        self.phase = phase
         self.status = status
         self.elapsed_ms = elapsed_ms
         self.attempt = attempt
         self.retryable = retryable
         self.retry_after_s = retry_after_s
-        self.advice = advice
+        self.advice = advice or advice_for(reason)
         self.failed_generation = failed_generation
         """Groq's `failed_generation`: text that may hold the intended tool call. It goes to rescue, never to a log."""
 
@@ -142,3 +199,24 @@ class BadAnswer(ExchangeError):
     """The provider answered, but the answer may not be delivered."""
 
     error_class = "answer"
+
+
+ERROR_TYPES: dict[ErrorClass, type[ExchangeError]] = {
+    "request": RequestRejected,
+    "account": AccountError,
+    "selection": EndpointUnavailable,
+    "provider": ProviderFailure,
+    "answer": BadAnswer,
+}
+
+
+def error_type(reason: str) -> type[ExchangeError]:
+    """The class of the error that a reason code is raised as; an unknown code is the provider's."""
+    row = REASONS.get(reason)
+    return ERROR_TYPES[(row.error_class if row else None) or "provider"]
+
+
+def advice_for(reason: str) -> str:
+    """What a human can do about a reason code; empty where waiting or another endpoint is all there is."""
+    row = REASONS.get(reason)
+    return row.advice if row else ""

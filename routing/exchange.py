@@ -8,15 +8,16 @@ import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
+from .bounds import MAX_BODY
 from .catalog import Endpoint, Provider
-from .errors import ExchangeError, Phase, ProviderFailure
-from .transport import HttpRequest, HttpResponse, Transport
+from .errors import ExchangeError, ProviderFailure
+from .failures import Progress, timed_out
+from .redaction import Secrets, known
+from .transport import HttpRequest, HttpResponse, Transport, is_event_stream
 from .types import Answer, ChatRequest, CostOrigin, JsonObject
 from .wire import Wire, WireRequest, wire_named
-
-REDACTED = "[redacted]"
-_EVENT_STREAM = "text/event-stream"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,8 @@ class Target:
 class Exchange:
     """One HTTP request and its answer, the key taken out of both.
 
-    Either `answer` or `error` is set. `body` holds the response's bytes as far as they came; times are milliseconds
-    from the moment of sending, `first_token_ms` only for streams.
+    Either `answer` or `error` is set. `body` holds the response's bytes as far as they came, at most `MAX_BODY` of them;
+    times are milliseconds from the moment of sending, `first_token_ms` only for streams. What was never sent costs 0.
     """
 
     endpoint: str
@@ -61,9 +62,9 @@ async def exchange(transport: Transport, target: Target, request: ChatRequest, *
         built = wire.build(request, target.endpoint, target.provider)
         attempt.request = built.body
         async with asyncio.timeout(timeout_s):
-            await attempt.run(transport, wire, built, started)
+            await attempt.run(transport, wire, built, started, timeout_s)
     except TimeoutError:
-        attempt.error = ProviderFailure("timeout", f"after {timeout_s:g} s", phase=attempt.phase, retryable=True)
+        attempt.error = timed_out(timeout_s, attempt.progress.phase)
     except ExchangeError as error:
         attempt.error = error
     return attempt.result((time.perf_counter() - started) * 1000)
@@ -91,16 +92,14 @@ class _Attempt:
         self.answer: Answer | None = None
         self.error: ExchangeError | None = None
         self.first_token_ms: float | None = None
+        self.progress = Progress()
 
-    @property
-    def phase(self) -> Phase:
-        return "connect" if self.status is None else "body"
-
-    async def run(self, transport: Transport, wire: Wire, built: WireRequest, started: float) -> None:
-        async with transport.send(self._http(wire, built), shard=self.target.provider.name) as response:
+    async def run(self, transport: Transport, wire: Wire, built: WireRequest, started: float, timeout_s: float) -> None:
+        request, shard = self._http(wire, built), self.target.provider.name
+        async with transport.send(request, shard=shard, timeout_s=timeout_s, progress=self.progress) as response:
             self.status = response.status
             self.content_type = response.headers.get("content-type", "")
-            if response.status == 200 and self.content_type.startswith(_EVENT_STREAM):
+            if is_event_stream(response.status, response.headers):
                 self.answer = await self._streamed(wire, response, started)
             else:
                 async for chunk in response.chunks:
@@ -116,32 +115,33 @@ class _Attempt:
     async def _streamed(self, wire: Wire, response: HttpResponse, started: float) -> Answer:
         stream = wire.stream()
         async for chunk in response.chunks:
-            self.body += chunk
+            self.body += chunk[: MAX_BODY - len(self.body)]
             if stream.feed(chunk) and self.first_token_ms is None:
                 self.first_token_ms = (time.perf_counter() - started) * 1000
         return stream.finish()
 
     def _http(self, wire: Wire, built: WireRequest) -> HttpRequest:
-        headers = {"Content-Type": "application/json", **built.headers, **wire.authorization(self.target.key)}
         content = json.dumps(built.body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
-        return HttpRequest(built.method, self.target.provider.base_url + built.path, headers, content)
+        headers = {"Content-Type": "application/json", **built.headers, **wire.authorization(self.target.key)}
+        provider = self.target.provider
+        return HttpRequest(built.method, provider.base_url + built.path, headers, content, provider.hosts)
 
     def result(self, total_ms: float) -> Exchange:
-        key = self.target.key
-        answer = None if self.error else self.answer
-        if answer is not None:
-            answer = _scrubbed_answer(answer, key)
+        secrets = known(frozenset({self.target.key}))
+        answer = None if self.error or not self.answer else _scrubbed(self.answer, secrets)
+        cost, origin = cost_of(answer, self.target.endpoint) if answer else (None, "unknown")
         if self.error is not None:
-            scrub_error(self.error, key)
+            _scrub(self.error, secrets)
             self.error.endpoint = self.target.endpoint.id
             self.error.elapsed_ms = total_ms
-        cost, origin = cost_of(answer, self.target.endpoint) if answer else (None, "unknown")
+            if self.error.phase == "connect":
+                cost, origin = Decimal(0), "catalog"
         return Exchange(
             endpoint=self.target.endpoint.id,
             request=self.request,
             status=self.status,
             content_type=self.content_type,
-            body=bytes(self.body).replace(key.encode(), REDACTED.encode()) if key else bytes(self.body),
+            body=secrets.data(bytes(self.body)),
             answer=answer,
             error=self.error,
             first_token_ms=self.first_token_ms,
@@ -151,16 +151,23 @@ class _Attempt:
         )
 
 
-def scrub_error(error: ExchangeError, key: str) -> None:
-    """Take the key out of an error's words: some providers echo it."""
-    if key:
-        error.detail = error.detail.replace(key, REDACTED)
-        error.args = tuple(arg.replace(key, REDACTED) if isinstance(arg, str) else arg for arg in error.args)
-        if error.failed_generation:
-            error.failed_generation = error.failed_generation.replace(key, REDACTED)
+# The transport has taken the key out of the bytes already; these see it again where a host cut it into pieces.
 
 
-def _scrubbed_answer(answer: Answer, key: str) -> Answer:
-    if not key or not any(key in text for text in (answer.text, answer.reasoning)):
-        return answer
-    return replace(answer, text=answer.text.replace(key, REDACTED), reasoning=answer.reasoning.replace(key, REDACTED))
+def _scrub(error: ExchangeError, secrets: Secrets) -> None:
+    error.detail = secrets.text(error.detail)
+    error.args = (error.reason, error.detail)
+    if error.failed_generation:
+        error.failed_generation = secrets.text(error.failed_generation)
+    error.__traceback__ = error.__context__ = None  # frames of a request that is over
+
+
+def _scrubbed(answer: Answer, secrets: Secrets) -> Answer:
+    calls = [replace(call, arguments=_without(call.arguments, secrets)) for call in answer.tool_calls]
+    return replace(
+        answer, text=secrets.text(answer.text), reasoning=secrets.text(answer.reasoning), tool_calls=tuple(calls)
+    )
+
+
+def _without(arguments: Any, secrets: Secrets) -> Any:
+    return secrets.text(arguments) if isinstance(arguments, str) else arguments

@@ -1,0 +1,174 @@
+"""Keys taken out of whatever comes from outside or goes into a log, an error or a file.
+
+Two ways, for two kinds of text. `Secrets` takes out known keys, in any form in which a host may echo them, and nothing
+else: it is safe for answers. `redact` also takes out whatever looks like a key: for errors, logs and reports.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import html
+import json
+import logging
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from urllib.parse import quote
+
+REDACTED = "[redacted]"
+_REDACTED = REDACTED.encode()
+_SHORTEST = 8
+"""A shorter value is a placeholder (`EMPTY`, `test`), and taking it out would damage answers."""
+# Prefixes of the providers' and GitHub's keys, and whatever follows a credential word in an echoed header or body.
+_KEYS = re.compile(
+    r"\b(?:sk|gsk|r8|tgp|ghp|gho|ghu|ghs|ghr|xox[abp])[-_][A-Za-z0-9_-]{8,}"
+    r"|\bgithub_pat_\w{8,}"
+    r"|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"
+)
+_HOOK = re.compile(r"(hooks\.slack\.com/(?:services|workflows|triggers)/)[\w/+-]+")
+_AFTER_WORD = re.compile(
+    r"(?i)\b(bearer|basic|api[-_ ]?key|authorization|token)(\W{1,4})(?=[a-z_+/=.-]*\d)([\w+/=.-]{16,})"
+)
+_SECRET_NAME = re.compile(r"(?:_KEY|_TOKEN|_SECRET|_PASSWORD|_WEBHOOK_URL)$")
+
+
+class Secrets:
+    """Known keys: raw, base64 at any alignment, percent-encoded, JSON- and HTML-escaped, hexadecimal, UTF-16."""
+
+    __slots__ = ("_forms", "_letters")
+
+    def __init__(self, values: Iterable[str]) -> None:
+        forms = {form for value in values if len(value) >= _SHORTEST for form in _forms(value)}
+        self._forms = tuple(sorted(forms, key=len, reverse=True))
+        self._letters = bytes(set(b"".join(self._forms)))
+
+    def __repr__(self) -> str:
+        return "Secrets(...)"
+
+    def data(self, data: bytes) -> bytes:
+        """The bytes without any of the keys."""
+        for form in self._forms:
+            if form in data:
+                data = data.replace(form, _REDACTED)
+        return data
+
+    def text(self, text: str) -> str:
+        """The text without any of the keys."""
+        raw = text.encode("utf-8", "surrogatepass")
+        clean = self.data(raw)
+        return text if clean is raw else clean.decode("utf-8", "surrogatepass")
+
+    def stream(self) -> SecretStream:
+        """For bytes that come in pieces: a key cut in two is found as well."""
+        return SecretStream(self)
+
+    def begun(self, data: bytes) -> int:
+        """How many bytes at the end of `data` may be the beginning of a key."""
+        start = len(data.rstrip(self._letters))
+        longest = 0
+        for form in self._forms if start < len(data) else ():
+            at = data.find(form[:1], max(start, len(data) - len(form) + 1))
+            while 0 <= at < len(data) - longest:
+                if form.startswith(data[at:]):
+                    longest = len(data) - at
+                at = data.find(form[:1], at + 1)
+        return longest
+
+
+class SecretStream:
+    """Holds back only what may be the beginning of a key."""
+
+    __slots__ = ("_held", "_secrets")
+
+    def __init__(self, secrets: Secrets) -> None:
+        self._secrets = secrets
+        self._held = b""
+
+    def feed(self, chunk: bytes) -> bytes:
+        """What is safe to pass on now."""
+        clean = self._secrets.data(self._held + chunk)
+        held = self._secrets.begun(clean)
+        self._held = clean[len(clean) - held :]
+        return clean[: len(clean) - held]
+
+    def finish(self) -> bytes:
+        """What was held back, when no more comes."""
+        held, self._held = self._held, b""
+        return held
+
+
+def redact(text: str, environment: Mapping[str, str] | None = None) -> str:
+    """The text without anything that looks like a key, and without the value of any secret variable."""
+    text = _KEYS.sub(REDACTED, environment_secrets(environment).text(text))
+    return _AFTER_WORD.sub(rf"\1\2{REDACTED}", _HOOK.sub(rf"\1{REDACTED}", text))
+
+
+def environment_secrets(environment: Mapping[str, str] | None = None) -> Secrets:
+    """The values of all variables whose name says that they are secret."""
+    environment = os.environ if environment is None else environment
+    return known(frozenset(value.strip() for name, value in environment.items() if _SECRET_NAME.search(name)))
+
+
+class LogFilter(logging.Filter):
+    """Takes keys out of the records of a logger that is not ours: the environment's, and those it was told of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._values: frozenset[str] = frozenset()
+        self._secrets = Secrets(())
+
+    def learn(self, values: frozenset[str]) -> None:
+        """Take these out as well."""
+        if not values <= self._values:
+            self._values |= values
+            self._secrets = Secrets(self._values)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Every record stays, without keys."""
+        record.msg, record.args = redact(self._secrets.text(record.getMessage())), None
+        return True
+
+
+@functools.lru_cache(maxsize=64)
+def known(values: frozenset[str]) -> Secrets:
+    """`Secrets(values)`, made once."""
+    return Secrets(values)
+
+
+def _forms(value: str) -> Iterator[bytes]:
+    raw = value.encode("utf-8", "surrogatepass")
+    yield raw
+    yield from _base64(raw)
+    for text in (*_escaped(value), *_spelled(raw)):
+        yield text.encode("utf-8", "surrogatepass")
+    yield value.encode("utf-16-le", "surrogatepass")
+    yield value.encode("utf-16-be", "surrogatepass")
+
+
+def _base64(raw: bytes) -> Iterator[bytes]:
+    """The part of base64 text that the value alone decides, wherever in the encoded bytes it begins."""
+    for before in range(3):
+        text = base64.b64encode(b"\0" * before + raw)
+        core = text[(0, 2, 3)[before] : (before + len(raw)) * 8 // 6]
+        yield core
+        yield core.translate(bytes.maketrans(b"+/", b"-_"))
+
+
+def _escaped(value: str) -> Iterator[str]:
+    """Escaped where it must be: in URLs, HTML, JSON."""
+    percent, escaped = quote(value, safe=""), json.dumps(value)[1:-1]
+    yield percent
+    yield re.sub("%..", lambda pair: pair[0].lower(), percent)
+    yield html.escape(value)
+    yield escaped
+    yield escaped.replace("/", r"\/")
+
+
+def _spelled(raw: bytes) -> Iterator[str]:
+    """Every character escaped."""
+    for pairs in (f"{raw.hex()}", f"{raw.hex().upper()}"):
+        each = [pairs[at : at + 2] for at in range(0, len(pairs), 2)]
+        yield pairs
+        yield "%" + "%".join(each)
+        yield r"\u00" + r"\u00".join(each)
