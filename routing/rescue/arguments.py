@@ -28,6 +28,7 @@ _ERRORS_A_PASS = 64
 _FENCED = re.compile(r"\s*```[a-zA-Z_]{0,12}[ \t]*\n(.*)\n[ \t]*```\s*\Z", re.DOTALL)
 _PLACEHOLDER = re.compile(r"\s*\{\s*\}\s*(\{.*)\Z", re.DOTALL)
 _PREFIX = re.compile(rf"\s*+[\w.:\-]{{1,{MAX_PREFIX}}}+\s*+(?=\{{)")
+_PLAIN_QUOTE = re.compile(r'(?<!\\)"')
 _BEGINS = re.compile(r"[\"'{\[]")
 _STRING = r'"(?:[^"\\]++|\\.)*+\\?+("|\Z)'
 """A string, or what is left of one: so that no search starts again inside an open one."""
@@ -177,7 +178,7 @@ def _with_plain_quotes(text: str, tools: ToolSet, name: str) -> Any:
 
     With both kinds in one text, what ends a string is anybody's guess: a content could become a key.
     """
-    if '"' in text or "“" not in text:
+    if _PLAIN_QUOTE.search(text) or "“" not in text:
         return None
     value = loads(text.replace("“", '"').replace("”", '"'))
     known = tools.properties(name)

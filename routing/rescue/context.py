@@ -132,26 +132,29 @@ def lead(before: str) -> str:
     return _SENTENCES.split(before)[-1].strip() if before else ""
 
 
+def intends(sentence: str) -> bool:
+    """Whether somebody says what he is about to do."""
+    return bool(_INTENTION.search(sentence))
+
+
 def reads_native(sentence: str) -> Standing:
     """How a protocol marker is to be read after a sentence: it is nearly always a call that leaked."""
     if sentence.endswith(_ENDS_SENTENCE):  # the call is a new sentence
         return "doubt" if _FORBIDS.search(sentence) and _TOOL.search(sentence) else "call"
-    intends = bool(_INTENTION.search(sentence))
     if _FORBIDS.search(sentence):
-        return "doubt" if intends else "text"
+        return "doubt" if intends(sentence) else "text"
     if _EXPLICIT.search(sentence):
-        return "text" if not intends else "doubt" if _SHOWS.search(sentence) else "call"
-    return "doubt" if _RECORD.search(sentence) and not intends else "call"
+        return "text" if not intends(sentence) else "doubt" if _SHOWS.search(sentence) else "call"
+    return "doubt" if _RECORD.search(sentence) and not intends(sentence) else "call"
 
 
 def reads_written(sentence: str) -> Standing:
     """How a call in JSON, tags or code is to be read after a sentence: only an intention, or nothing, makes it one."""
-    intends = bool(_INTENTION.search(sentence))
     if _FORBIDS.search(sentence):
         return "text"
     if _EXPLICIT.search(sentence):
-        return "doubt" if intends and not _SHOWS.search(sentence) else "text"
-    if intends or not sentence or _OTHER_SCRIPT.search(sentence):
+        return "doubt" if intends(sentence) and not _SHOWS.search(sentence) else "text"
+    if intends(sentence) or not sentence or _OTHER_SCRIPT.search(sentence):
         return "call"
     return "text" if _RECORD.search(sentence) else "doubt"
 

@@ -62,7 +62,7 @@ class Piece:
     """A stretch of the message that is (or looks like) one or more calls. `end` is where the text goes on.
 
     `refused` holds name, reason and detail of calls that are broken in themselves, `flaw` says why the whole is.
-    `plain`: no call after all. `void`: markers around nothing. `cut`: the message ended inside.
+    `mark_end` is the end of its first marker. `plain`: no call after all. `void`: markers around nothing. `cut`: the message ended inside.
     """
 
     dialect: str
@@ -71,6 +71,7 @@ class Piece:
     calls: list[WrittenCall] = field(default_factory=list)
     refused: list[tuple[str, str, str]] = field(default_factory=list)
     flaw: str = ""
+    mark_end: int = 0
     plain: bool = False
     void: bool = False
     cut: bool = False

@@ -29,6 +29,8 @@ from .source import LONGEST_MARKER, Source, Wait, matched, search, skip_space
 
 _HEADER = 512
 """Bytes of an id; `functions.NAME:IDX` is far shorter."""
+_NAMELIKE = re.compile(r"\w")
+_PROSE = re.compile(r"\S+[ \t]+\S+[ \t]+\S")
 _HEADER_END = re.compile(rb"[{`]|" + NATIVE_MARK.pattern)
 _UNTIL_MARK = re.compile(
     rb'(?:[^"<]++|' + STRING + rb"|<(?=[^|]|\|(?!tool_call|open\||close\||sep\||end_of_|im_).{9}))*+", re.DOTALL
@@ -39,6 +41,7 @@ def parse(source: Source, start: int) -> Wait[Piece]:
     """The section or the calls whose first mark stands at `start`."""
     piece = Piece("k2", start, start)
     mark, at = _mark_at(source, start)
+    piece.mark_end = at
     if mark not in {*K2_SECTION_BEGIN, K2_CALL_BEGIN}:
         return _stray(source, piece, mark, at)
     section = False
@@ -47,7 +50,7 @@ def parse(source: Source, start: int) -> Wait[Piece]:
         piece.end = (yield from _call(source, at, piece)) if mark == K2_CALL_BEGIN else at
         if mark in K2_SECTION_END:
             break
-        if len(piece.calls) > MAX_CALLS:
+        if len(piece.calls) + len(piece.refused) > MAX_CALLS:
             yield from _give_up(source, piece)
             break
         following = yield from _next_mark(source, piece, anywhere=section)
@@ -118,6 +121,9 @@ def _call(source: Source, at: int, piece: Piece) -> Wait[int]:
         piece.flaw, piece.cut = "the call is cut", True
         return len(source.data)
     header = source.text(at, min(found.start, at + _HEADER)).strip()
+    if _PROSE.match(header) or not _NAMELIKE.search(header):
+        piece.refused.append(("", "leaked_call", "text where an id belongs"))
+        return found.start
     mark, after = _mark_at(source, found.start)
     begin = after if mark in K2_ARGUMENT_BEGIN else found.start
     end = yield from until_mark(source, begin)

@@ -57,6 +57,7 @@ def parse(source: Source, start: int) -> Wait[tuple[Piece, str]]:
     """What begins with the open or close marker at `start`, and the channel that it opens (`think`) if it opens one."""
     piece = Piece("k3", start, start)
     tag = yield from _tag(source, start)
+    piece.mark_end = tag.end
     if tag.opens and tag.name in {"tools", "call"} and (tag.whole or tag.name == "tools"):
         yield from _calls(source, piece, start if tag.name == "call" else tag.end)
         return piece, ""

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from ..schema import ToolSet
 from . import k2, k3
-from .context import Standing, lead, reads_native, within_sentence
+from .context import Standing, intends, lead, reads_native, within_sentence
 from .flow import MAX_MARKERS
 from .found import Piece
 from .markers import (
@@ -30,11 +30,14 @@ from .source import LONGEST_MARKER, Hit, Wait, hit, matched, search
 from .written import LINE_STARTS, SPACES, WrittenForms, fence_end
 
 MAX_FENCES = 5_000
+MAX_TALKS = 64
+"""Markers that may be words of sentences in one message; each costs a look at what follows."""
 MAX_READINGS = 256
 """Sentences that are read in one message; beyond them every marker is in doubt."""
 _THOUGHT_END = re.compile(rb"</think>")
 _XTML_THOUGHT_END = re.compile(rb"<\|close\|>think(?:<\|sep\|>)?|(?=<\|open\|>(?:response|tools)\b)")
 _COMMENT_END = re.compile(rb"-->")
+_WORDS = re.compile(rb"[ \t]*[,.;:)]?[ \t]+[A-Za-z]+[,.;:)]*[ \t]+[A-Za-z<]|[ \t]*[,.;)](?:[ \t]|\Z)")
 _AFTER = re.compile(rb"[^ \t]")
 _GOES_ON = frozenset(bytes([code]) for code in b"abcdefghijklmnopqrstuvwxyz,;)")
 _STRAYS = re.compile(b"(?:" + b"|".join(map(re.escape, (*TURN, K3_SEP, K3_END))) + b")++")
@@ -45,7 +48,7 @@ class Scanner(WrittenForms):
 
     def __init__(self, tools: ToolSet, *, last_user: str | None = None, thought: bool = False) -> None:
         super().__init__(tools, last_user=last_user, thought=thought)
-        self._readings = 0
+        self._readings = self._talks = 0
 
     def run(self) -> Wait[None]:
         """Read to the end of the message."""
@@ -95,13 +98,15 @@ class Scanner(WrittenForms):
             return
         if closer and (yield from self._closes(at, closer)):
             return
-        if run > at:  # separators and marks of turns: stripped, a flood of them at once
-            self.desk.note("markers_stripped")
-            self._skip(run)
-            return
-        piece, channel = yield from self._parse_native(at)
+        if run > at:  # separators and marks of turns, a flood of them at once
+            piece, channel = Piece("", at, run, mark_end=run, void=True), ""
+        else:
+            piece, channel = yield from self._parse_native(at)
         if not piece.void and standing == "call":
             standing = yield from self._reading(piece.end)
+        if (yield from self._is_talk(piece, standing)):
+            self._pass(piece.mark_end)
+            return
         self._settle_native(piece, standing)
         if channel:
             yield from self._think_until(piece.end, _XTML_THOUGHT_END)
@@ -116,6 +121,19 @@ class Scanner(WrittenForms):
         if standing == "call" and in_sentence and (yield from self._goes_on(end)):
             return "doubt"
         return standing
+
+    def _is_talk(self, piece: Piece, standing: Standing) -> Wait[bool]:
+        """Whether a marker is only a word of a sentence: no call follows it, but further words do."""
+        if piece.calls or self._talks >= MAX_TALKS or (piece.void and not self._talks):
+            return False
+        if (piece.void or standing == "call") and (intends(lead(self._tail)) or not within_sentence(self._tail)):
+            return False
+        end = piece.mark_end
+        while not self.source.closed and len(self.source.data) < end + 80 and b"\n" not in self.source.peek(end, 80):
+            yield
+        talks = bool(_WORDS.match(self.source.peek(end, 80)))
+        self._talks += talks
+        return talks
 
     def _parse_native(self, at: int) -> Wait[tuple[Piece, str]]:
         end = matched(NATIVE_MARK, self.source, at)

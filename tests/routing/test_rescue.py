@@ -150,7 +150,8 @@ def test_each_form_is_read(text: str, dialect: str) -> None:
         (begun("functions.:0") + "<|tool_call_end|>", "unknown_tool"),
         (begun("functions.get_weather.0") + "<|tool_call_end|>", "unknown_tool"),
         (begun("functions.get_weather:first") + "<|tool_call_end|>", "unknown_tool"),
-        (begun("") + "<|tool_call_end|>", "unknown_tool"),
+        (begun("") + "<|tool_call_end|>", "leaked_call"),
+        (begun("no id but words") + "<|tool_call_end|>", "leaked_call"),
         (begun("x" * 5_000) + "<|tool_call_end|>", "unknown_tool"),
         (k3("get_traffic", city="Paris"), "unknown_tool"),
         ('{"name": "delete_file", "arguments": {"path": "/"}}', "unknown_tool"),
@@ -250,6 +251,29 @@ def test_ordinary_text_is_delivered_as_it_is(text: str) -> None:
     """What only resembles a call is clean text, letter for letter."""
     found = rescue(text, TOOLS, finish_reason="stop", last_user="Tell me about JSON objects.")
     assert (found.outcome, found.text, found.dropped) == ("clean_text", text, ())
+
+
+TALK = [
+    (
+        "Kimi emits a tool call as <|tool_calls_section_begin|> then one entry per call and finally "
+        "<|tool_calls_section_end|>. Hope that helps!"
+    ),
+    "The token <|open|>tools<|sep|> opens a section. Nothing follows.",
+    "<|tool_call_begin|> marks the start of a call and <|tool_call_argument_begin|> the arguments.",
+    "Markers such as <|tool_call_begin|>, <|tool_call_end|> and <|tool_calls_section_end|>, are special tokens.",
+    "To call it the model writes <tool_call><function=get_weather> and then the parameters.",
+    "A call without arguments is written <tool_call><function=now></tool_call>, like that.",
+]
+
+
+@pytest.mark.parametrize("text", TALK)
+def test_a_marker_that_is_a_word_of_a_sentence_is_text(text: str) -> None:
+    """No call follows it, but the sentence goes on: delivered letter for letter, also after a real call."""
+    found = rescue(text, TOOLS, finish_reason="stop")
+    assert (found.outcome, found.text) == ("clean_text", text)
+    after = rescue(f"{SECTION}\n{text}", TOOLS)
+    assert paris(after)
+    assert after.text == f"\n{text}"
 
 
 @pytest.mark.parametrize(

