@@ -131,7 +131,8 @@ def _written_call(value: dict[str, Any], tools: ToolSet) -> WrittenCall | None:
     if not _idle({key: child for key, child in value.items() if key in _BESIDE}):
         return None
     body = {key: child for key, child in value.items() if key not in _BESIDE}
-    if value.get("type", "function") not in _TYPES:
+    kind = value.get("type", "function")
+    if not isinstance(kind, str) or kind not in _TYPES:
         return None
     function = body.get("function")
     if isinstance(function, dict) and len(body) == 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -14,6 +15,9 @@ from .found import MAX_INPUT, Dropped, Outcome, Rescue
 from .json_form import written_calls
 from .scanner import Scanner
 
+_END_TAG = re.compile(r"</([\w.\-]{1,64})>\Z")
+_RUN_TAGS = frozenset({"exec", "execute", "execute_command", "tool", "tool_code", "use_tool"})
+_CALL_TAGS = frozenset({"tool_call", "tool_calls", "function", "function_calls", "invoke", "parameter"})
 _NATIVE = frozenset({"k2", "k3"})
 
 
@@ -124,24 +128,42 @@ class RescueStream:
         return [Dropped(name, "leaked_call", "the text ends in what looks like a call")] if name else []
 
     def _at_the_end(self, text: str) -> str:
-        """The tool for which the JSON object is meant that ends a text; empty where it is an answer.
+        """The tool that is meant by what looks like a call at the end of a text; empty where it is an answer.
 
-        A call in the middle of a line, or arguments without a name: never executed, but no answer either.
+        A call in the middle of a line, arguments without a name, a tag nobody asked for: never executed, but no answer.
         """
+        if asks_about_calls(self._last_user):
+            return ""
+        return self._json_at_the_end(text) or self._tag_at_the_end(text)
+
+    def _tag_at_the_end(self, text: str) -> str:
+        """The same for `<exec>...</exec>`, a tag with a tool's name, or an end tag that is left over."""
+        found = _END_TAG.search(text, max(0, len(text) - 80))
+        if found is None or not self._tools.names:
+            return ""
+        opened = text.rfind(f"<{found[1]}>")
+        line = text.rfind("\n", 0, max(opened, 0)) + 1
+        if opened >= 0 and (text[line:opened].strip() or found[1] not in {*_RUN_TAGS, *self._tools.names}):
+            return ""
+        left_over = f"<{found[1]}" not in text and found[1] in _CALL_TAGS
+        said = lead(text[:opened] if opened >= 0 else "")
+        return found[1] if (left_over or opened >= 0) and reads_written(said) == "call" else ""
+
+    def _json_at_the_end(self, text: str) -> str:
         brace = text.find("{")
-        if brace < 0 or not text.endswith("}") or asks_about_calls(self._last_user):
+        if brace < 0 or not text.endswith("}"):
             return ""
         try:
             value = loads(text[brace:])
         except StrictJsonError:
             return ""
         said = lead(text[:brace])
-        written = [offered(self._tools, call.name or "") for call in written_calls(value, self._tools)]
-        fits = [name for name in self._tools.names if self._takes(name, value)]
         if reads_written(said) != "call":
             return ""
+        written = [offered(self._tools, call.name or "") for call in written_calls(value, self._tools)]
         if any(written):
             return next(name for name in written if name)
+        fits = [name for name in self._tools.names if self._takes(name, value)]
         return fits[0] if len(fits) == 1 and (not said or fits[0] in said) and not wants_json(self._last_user) else ""
 
     def _takes(self, name: str, value: Any) -> bool:

@@ -199,6 +199,9 @@ def test_each_form_is_read(text: str, dialect: str) -> None:
         ('<invoke name="get_weather"><parameter name="city">Paris<parameter name="unit">c</parameter></invoke>', "leaked_call"),
         ('get_weather({"city": "Par', "leaked_call"),
         ('functions.get_weather:0{"city": "Tok', "leaked_call"),
+        ("<exec>ls -la</exec>", "leaked_call"),
+        ("I'll check.\n<get_weather>\n<city>Paris</city>\n</get_weather>", "leaked_call"),
+        ('ris"}\n</tool_call>', "leaked_call"),
         # arguments without a name
         (PARIS, "leaked_call"),
         (f"I'll call get_weather: {PARIS}", "leaked_call"),
@@ -245,6 +248,9 @@ def test_what_looks_like_a_failed_call_is_suspect(text: str, reason: str) -> Non
         "if a</think>b",
         "Look at functions.",
         "- now()\n- get_weather(city='Paris')\n",
+        "<b>bold</b>",
+        "Write it as <now></now>",
+        "The element is:\n<now></now>",
     ],
 )
 def test_ordinary_text_is_delivered_as_it_is(text: str) -> None:

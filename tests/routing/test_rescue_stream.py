@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import time
@@ -14,6 +15,7 @@ from rescue_fragments import MARKS, TOOLS, WHOLE, WORDS, chunks, k2, k2_section,
 
 from routing.rescue import Rescue, RescueStream, rescue
 from routing.rescue.found import MAX_CALLS, MAX_INPUT
+from routing.rescue.json_form import FIRST_KEYS
 from routing.schema import ToolSet
 from routing.strict_json import loads
 
@@ -101,6 +103,29 @@ def test_structured_calls_of_any_shape_break_nothing(one: Any, two: Any, three: 
     """What stands where structured calls belong may be anything JSON can hold."""
     raw = [one, {"function": two}, {"id": two, "function": {"name": "get_weather", "arguments": three}}]
     sound(rescue("", TOOLS, raw_tool_calls=raw), TOOLS)
+
+
+_ENVELOPES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 2)
+    | st.sampled_from(["now", "get_weather", "function", "assistant", "{}", ""]),
+    lambda children: (
+        st.lists(children, max_size=3)
+        | st.dictionaries(st.sampled_from([*FIRST_KEYS, "content", "properties", "city"]), children, max_size=4)
+    ),
+    max_leaves=10,
+)
+
+
+@given(_ENVELOPES, st.sampled_from(["{}", "```json\n{}\n```", "<tool_call>{}</tool_call>", "I'll do it.\n{}"]))
+@settings(max_examples=400)
+def test_envelopes_of_any_shape_break_nothing(value: Any, around: str) -> None:
+    """The keys of a call with anything behind them: the same promises, whole and in chunks."""
+    text = around.replace("{}", json.dumps(value), 1)
+    found = rescue(text, TOOLS)
+    sound(found, TOOLS)
+    assert streamed([text[:7], text[7:20], text[20:]], TOOLS, None, None)[1] == found
 
 
 PLAIN = [fragment for fragment in [*MARKS, *WORDS] if fragment.startswith(("<|", "functions"))]
