@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from routing.documents import load_checked
+from routing.emulation import emulation
 from routing.errors import ConfigError
 from routing.schema import ToolSet
 from routing.types import ChatRequest, JsonObject, Message, Mode, Tool, ToolChoice
@@ -78,17 +78,6 @@ class Case:
             temperature=self.temperature,
             stream=mode == "stream",
         )
-
-
-def emulation(tools: Sequence[Tool]) -> Message:
-    """The system message that describes tools to a model which is offered none."""
-    described = json.dumps([tool["function"] for tool in tools], ensure_ascii=False)
-    text = (
-        f"You can use these tools, described as JSON: {described}\n"
-        'To use one, reply with nothing but a JSON object {"name": <tool name>, "arguments": {<arguments>}} '
-        "and no other text."
-    )
-    return {"role": "system", "content": text}
 
 
 def load(path: Path) -> list[Case]:

@@ -38,6 +38,10 @@ _HOSTS = {
 }
 
 
+_CLIENT_TOOLS = ("computer_", "bash_", "text_editor_", "memory_")
+"""Types of Anthropic's own tools that the caller runs; only Anthropic knows their schemas."""
+
+
 class RecordingError(ConfigError):
     """A recording cannot be read. The message names file and line."""
 
@@ -68,13 +72,10 @@ class Row:
 
     @property
     def tools(self) -> list[Tool]:
-        """The function tools that were offered."""
+        """The tools that the caller runs, in OpenAI's shape; those that run at the provider are none of them."""
         tools = self.request.get("tools")
-        return [
-            tool
-            for tool in (tools if isinstance(tools, list) else [])
-            if isinstance(tool, Mapping) and isinstance(tool.get("function"), Mapping)
-        ]
+        found = (_tool(tool) for tool in (tools if isinstance(tools, list) else []) if isinstance(tool, Mapping))
+        return [tool for tool in found if tool is not None]
 
     def exchange(self) -> Exchange:
         """The exchange, parsed by the same wire that production uses; times are unknown."""
@@ -127,6 +128,16 @@ def files(path: Path) -> list[Path]:
     if not found:
         raise RecordingError("no .jsonl file and no cassette (.yaml) in this folder", where=str(path))
     return found
+
+
+def _tool(tool: Mapping[str, Any]) -> Tool | None:
+    if isinstance(tool.get("function"), Mapping):
+        return tool
+    kind, name = str(tool.get("type") or "custom"), tool.get("name")
+    if not isinstance(name, str) or not (kind == "custom" or kind.startswith(_CLIENT_TOOLS)):
+        return None
+    schema = tool.get("input_schema", {"type": "object"})
+    return {"type": "function", "function": {"name": name, "parameters": schema}}
 
 
 def _jsonl(path: Path) -> Iterator[Row]:

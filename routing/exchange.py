@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,12 +13,14 @@ from typing import Any
 
 from .bounds import MAX_BODY
 from .catalog import Endpoint, Provider
-from .errors import ExchangeError, ProviderFailure
+from .errors import ExchangeError, ProviderFailure, RequestRejected
 from .failures import Progress, timed_out
 from .redaction import Secrets, known
 from .transport import HttpRequest, HttpResponse, Transport, is_event_stream
 from .types import Answer, ChatRequest, CostOrigin, JsonObject
 from .wire import Wire, WireRequest, wire_named
+
+CALL_OFF_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +62,42 @@ async def exchange(transport: Transport, target: Target, request: ChatRequest, *
     attempt = _Attempt(target)
     try:
         wire = wire_named(target.provider.wire)
-        built = wire.build(request, target.endpoint, target.provider)
-        attempt.request = built.body
+        built = _built(wire, target, request)
+        attempt.request = built.body or {}
         async with asyncio.timeout(timeout_s):
             await attempt.run(transport, wire, built, started, timeout_s)
     except TimeoutError:
         attempt.error = timed_out(timeout_s, attempt.progress.phase)
     except ExchangeError as error:
         attempt.error = error
+    finally:
+        if attempt.cancel is not None:
+            _send_behind(transport, attempt.http(wire, attempt.cancel), target.provider.name)
     return attempt.result((time.perf_counter() - started) * 1000)
+
+
+def _built(wire: Wire, target: Target, request: ChatRequest) -> WireRequest:
+    try:
+        return wire.build(request, target.endpoint, target.provider)
+    except RecursionError:
+        raise RequestRejected("bad_request", "the request is nested too deeply", phase="send") from None
+
+
+_behind: set[asyncio.Task[None]] = set()
+
+
+def _send_behind(transport: Transport, request: HttpRequest, shard: str) -> None:
+    """Send without waiting for it: what the provider still does for an exchange that was given up is called off."""
+    task = asyncio.get_running_loop().create_task(_call_off(transport, request, shard))
+    _behind.add(task)
+    task.add_done_callback(_behind.discard)
+
+
+async def _call_off(transport: Transport, request: HttpRequest, shard: str) -> None:
+    with suppress(ExchangeError):
+        async with transport.send(request, shard=shard, timeout_s=CALL_OFF_S) as response:
+            async for _ in response.chunks:
+                pass
 
 
 def cost_of(answer: Answer, endpoint: Endpoint, day: datetime | None = None) -> tuple[Decimal | None, CostOrigin]:
@@ -93,24 +123,46 @@ class _Attempt:
         self.error: ExchangeError | None = None
         self.first_token_ms: float | None = None
         self.progress = Progress()
+        self.cancel: WireRequest | None = None
+        """What is to be sent where the exchange is given up now."""
 
     async def run(self, transport: Transport, wire: Wire, built: WireRequest, started: float, timeout_s: float) -> None:
-        request, shard = self._http(wire, built), self.target.provider.name
+        """Send the request, and those that must follow it, until there is an answer."""
+        step: WireRequest | None = built
+        while step is not None:
+            self.cancel = step.cancel
+            await asyncio.sleep(step.delay_s)
+            step = await self._step(transport, wire, step, started, timeout_s)
+        answer = self.answer
+        if answer is None or not answer.complete:
+            raise ProviderFailure(
+                "stream_cut", "the stream ended without a finish reason", phase="body", retryable=True
+            )
+        self.answer = built.restore(replace(answer, notes=(*built.notes, *answer.notes)))
+
+    async def _step(
+        self, transport: Transport, wire: Wire, step: WireRequest, started: float, timeout_s: float
+    ) -> WireRequest | None:
+        """One request and its answer; gives the request that must follow."""
+        request, shard = self.http(wire, step), self.target.provider.name
+        self.body.clear()
         async with transport.send(request, shard=shard, timeout_s=timeout_s, progress=self.progress) as response:
             self.status = response.status
             self.content_type = response.headers.get("content-type", "")
             if is_event_stream(response.status, response.headers):
                 self.answer = await self._streamed(wire, response, started)
-            else:
-                async for chunk in response.chunks:
-                    self.body += chunk
-                self.answer = wire.parse(response.status, response.headers, bytes(self.body))
-                if self.request.get("stream"):
-                    self.answer = replace(self.answer, notes=(*self.answer.notes, "stream_ignored"))
-        if not self.answer.complete:
-            raise ProviderFailure(
-                "stream_cut", "the stream ended without a finish reason", phase="body", retryable=True
-            )
+                self.cancel = None
+                return None
+            async for chunk in response.chunks:
+                self.body += chunk
+            body = bytes(self.body)
+            if step.follow is not None and (following := step.follow(response.status, body)) is not None:
+                return following
+            self.cancel = None
+            self.answer = wire.parse(response.status, response.headers, body)
+            if self.request.get("stream"):
+                self.answer = replace(self.answer, notes=(*self.answer.notes, "stream_ignored"))
+            return None
 
     async def _streamed(self, wire: Wire, response: HttpResponse, started: float) -> Answer:
         stream = wire.stream()
@@ -120,11 +172,16 @@ class _Attempt:
                 self.first_token_ms = (time.perf_counter() - started) * 1000
         return stream.finish()
 
-    def _http(self, wire: Wire, built: WireRequest) -> HttpRequest:
-        content = json.dumps(built.body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
-        headers = {"Content-Type": "application/json", **built.headers, **wire.authorization(self.target.key)}
+    def http(self, wire: Wire, step: WireRequest) -> HttpRequest:
+        """The request with base URL and key. Raises RequestRejected for a body that is not JSON."""
         provider = self.target.provider
-        return HttpRequest(built.method, provider.base_url + built.path, headers, content, provider.hosts)
+        headers = {**step.headers, **wire.authorization(self.target.key)}
+        content = b""
+        if step.body is not None:
+            headers = {"Content-Type": "application/json", **headers}
+            content = _json(step.body)
+        url = step.path if "://" in step.path else provider.base_url + step.path
+        return HttpRequest(step.method, url, headers, content, provider.hosts)
 
     def result(self, total_ms: float) -> Exchange:
         secrets = known(frozenset({self.target.key}))
@@ -149,6 +206,17 @@ class _Attempt:
             cost_usd=cost,
             cost_origin=origin,
         )
+
+
+def _json(body: JsonObject) -> bytes:
+    try:
+        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        try:
+            return text.encode()
+        except UnicodeEncodeError:  # half of a surrogate pair: it has no UTF-8, but it has an escape
+            return json.dumps(body, separators=(",", ":")).encode()
+    except (TypeError, ValueError, RecursionError):
+        raise RequestRejected("bad_request", "the request holds what is not JSON", phase="send") from None
 
 
 # The transport has taken the key out of the bytes already; these see it again where a host cut it into pieces.

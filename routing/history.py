@@ -34,7 +34,7 @@ class Prepared:
     made_up: frozenset[str] = frozenset()
     taken: frozenset[str] = frozenset()
     calls: int = 0
-    names: Mapping[str, str] = field(default=_NO_NAMES)
+    names: Mapping[str, str] = field(default_factory=lambda: _NO_NAMES)
     """Tool names as they are sent -> as the caller knows them."""
 
     def restore(self, answer: Answer) -> Answer:

@@ -28,7 +28,9 @@ def _as_it_is(answer: Answer) -> Answer:
 
 @dataclass(frozen=True, slots=True)
 class WireRequest:
-    """One HTTP request without base URL and without the key. `body` None: nothing is sent but the head.
+    """One HTTP request without the key. `body` None: nothing is sent but the head.
+
+    `path` begins with a slash and stands below the provider's base URL, or is a whole URL on a host of the provider's.
 
     `notes` tell what of the caller's request was changed for this endpoint. `follow(status, body)` gives the request
     that must follow this one's answer, None where the exchange is complete; it waits `delay_s` seconds first.

@@ -1,7 +1,7 @@
-"""Error bodies of OpenAI-compatible providers, told apart by whose doing they are.
+"""Error bodies of all providers, told apart by whose doing they are.
 
-Shapes and strings: OpenRouter SDK 1.3.84 (`error_type`), Groq SDK 1.7.0, Moonshot's help pages, recorded exchanges;
-see docs/providers.md. A 200 that holds an `error` is judged by the code inside.
+Shapes and strings: OpenRouter SDK 1.3.84 (`error_type`), Groq SDK 1.7.0, Anthropic SDK 2.12, Moonshot's help pages,
+recorded exchanges; see docs/providers.md. A 200 that holds an `error` is judged by the code inside.
 """
 
 from __future__ import annotations
@@ -11,14 +11,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from ..errors import (
-    AccountError,
-    BadAnswer,
-    EndpointUnavailable,
-    ExchangeError,
-    ProviderFailure,
-    RequestRejected,
-)
+from ..errors import ExchangeError, error_type
 from ..reasons import REASONS
 
 _DETAIL = 300
@@ -33,6 +26,10 @@ _BY_WORDS: tuple[tuple[str, str], ...] = (
     ("not currently supported on together", "model_retired"),
     ("context length", "context_too_long"),
     ("maximum context", "context_too_long"),
+    ("prompt is too long", "context_too_long"),
+    ("insufficient balance", "no_credit"),
+    ("credit balance is too low", "no_credit"),
+    ("could not process image", "image_refused"),
 )
 _BY_CODE: dict[str, str] = {
     "tool_use_failed": "tool_use_failed",
@@ -60,6 +57,16 @@ _BY_CODE: dict[str, str] = {
     "unsupported_image_format": "image_refused",
     "image_download_failed": "image_refused",
     "timeout": "timeout",
+    # Anthropic's types; `invalid_request_error` says less than the status, and others use it for everything
+    "authentication_error": "unauthorized",
+    "billing_error": "no_credit",
+    "permission_error": "forbidden",
+    "not_found_error": "model_retired",
+    "request_too_large": "context_too_long",
+    "rate_limit_error": "rate_limited",
+    "api_error": "server_error",
+    "timeout_error": "timeout",
+    "overloaded_error": "overloaded",
 }
 _BY_STATUS: dict[int, str] = {
     400: "bad_request",
@@ -78,13 +85,6 @@ _BY_STATUS: dict[int, str] = {
     524: "timeout",
     529: "overloaded",
 }
-_ERRORS: dict[str, type[ExchangeError]] = {
-    "request": RequestRejected,
-    "account": AccountError,
-    "selection": EndpointUnavailable,
-    "provider": ProviderFailure,
-    "answer": BadAnswer,
-}
 _RETRYABLE = frozenset({"rate_limited", "overloaded", "server_error", "timeout", "unexpected_status"})
 
 
@@ -98,13 +98,13 @@ def fault(status: int, error: Any, headers: Mapping[str, str] | None = None) -> 
     reason = _reason(inner, row, metadata, message)
     in_flight = metadata.get("limit_source") == "openrouter_in_flight_budget"  # a 402 that passes by itself
     generation = row.get("failed_generation")
-    return _ERRORS[REASONS[reason].error_class or "provider"](
+    return error_type(reason)(
         reason,
         _detail(message, metadata),
         status=inner,
         phase="headers" if status >= 400 else "body",
-        retryable=reason in _RETRYABLE or in_flight,
-        retry_after_s=retry_after(headers or {}),
+        retryable=_retryable(reason, headers or {}) or in_flight,
+        retry_after_s=_wait(headers or {}, row),
         advice=REASONS[reason].advice,
         failed_generation=generation if isinstance(generation, str) else None,
     )
@@ -130,6 +130,20 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     return None
 
 
+def _retryable(reason: str, headers: Mapping[str, str]) -> bool:
+    """Anthropic says it itself where it knows better (`x-should-retry`)."""
+    told = {name.lower(): value.strip().lower() for name, value in headers.items()}.get("x-should-retry")
+    return told == "true" if told in {"true", "false"} else reason in _RETRYABLE
+
+
+def _wait(headers: Mapping[str, str], row: Mapping[str, Any]) -> float | None:
+    """What the headers ask for, else Replicate's `retry_after` in the body."""
+    asked = row.get("retry_after")
+    told = float(asked) if isinstance(asked, int | float) and not isinstance(asked, bool) and 0 <= asked < 1e6 else None
+    found = retry_after(headers)
+    return told if found is None else found
+
+
 def _seconds(value: str) -> float:
     if value.strip().replace(".", "", 1).isdigit():
         return float(value)
@@ -143,19 +157,19 @@ def _inner_status(status: int, row: Mapping[str, Any]) -> int:
         code = row.get(name)
         if status < 400 and isinstance(code, int) and not isinstance(code, bool) and 400 <= code < 600:
             return code
-    return status
+    return 400 if status < 400 and row.get("type") == "invalid_request_error" else status
 
 
 def _reason(status: int, row: Mapping[str, Any], metadata: Mapping[str, Any], message: str) -> str:
-    for name in (row.get("code"), metadata.get("error_type"), row.get("type")):
+    details = row.get("details")
+    inner = details.get("error_code") if isinstance(details, Mapping) else None
+    for name in (inner, row.get("code"), metadata.get("error_type"), row.get("type")):
         if isinstance(name, str) and name in _BY_CODE:
             return _BY_CODE[name]
     lowered = message.lower()
     for words, reason in _BY_WORDS:
         if words in lowered:
             return reason
-    if status == 403 and "insufficient balance" in lowered:
-        return "no_credit"
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     if 300 <= status < 400:

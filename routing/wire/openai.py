@@ -5,56 +5,32 @@ Nothing here decides whether an answer is right: argument strings come out byte 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
-from typing import Any, TypeGuard
+from decimal import Decimal
+from typing import Any
 
-from ..catalog import Endpoint, Provider
+from ..bounds import Room
 from ..errors import ProviderFailure
-from ..types import Answer, ChatRequest, JsonObject, RawToolCall, Usage
-from . import WireRequest
+from ..types import Answer, RawToolCall, Tried, Usage
 from .fault import fault, one_line
+from .fields import MAX_CALLS, count, event_object, is_count, mapping, money, string, texts, whole_object
+from .openai_body import build
 from .sse import Decoder, Event
 
+__all__ = ["Stream", "authorization", "build", "parse", "stream"]
+
 _FINISH = {"eos": "stop", "function_call": "tool_calls"}  # Together's, and OpenAI's older name
-MAX_CALLS = 1024
 
 
 def authorization(key: str) -> Mapping[str, str]:
-    """The header that carries the key."""
-    return {"Authorization": f"Bearer {key}"}
-
-
-def build(request: ChatRequest, endpoint: Endpoint, provider: Provider) -> WireRequest:
-    """The request body; only what was asked for is sent, since OpenRouter filters upstreams on every parameter."""
-    body: JsonObject = {
-        "model": endpoint.provider_model_id,
-        "messages": [dict(message) for message in request.messages],
-    }
-    if request.tools:
-        body["tools"] = [dict(tool) for tool in request.tools]
-    if request.tool_choice is not None:
-        body["tool_choice"] = request.tool_choice
-    if request.parallel_tool_calls is not None:
-        body["parallel_tool_calls"] = request.parallel_tool_calls
-    if request.max_tokens is not None:
-        body["max_tokens"] = request.max_tokens
-    if request.temperature is not None and "fixed_sampling" not in provider.quirks:
-        body["temperature"] = request.temperature
-    if request.stream:
-        body["stream"] = True
-        body["stream_options"] = {"include_usage": True}
-    if endpoint.upstream and "upstream_pinning" in provider.quirks:
-        # `order` alone does not restrict, and a base slug matches by prefix: only the full tag pins.
-        body["provider"] = {"only": [endpoint.upstream], "allow_fallbacks": False, "require_parameters": True}
-    return WireRequest("/chat/completions", body)
+    """The header that carries the key; none for a host that needs none."""
+    return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 def parse(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
     """A whole answer. Raises ExchangeError for error statuses, errors inside a 200 and bodies off the protocol."""
-    data = _object(status, headers, body)
+    data = whole_object(status, headers, body)
     if data.get("error"):
         raise fault(status, data["error"], headers)
     if status >= 300:
@@ -96,12 +72,7 @@ class Stream:
         if self._done or payload == "[DONE]":
             self._done = True
             return
-        try:
-            data = json.loads(payload)
-        except (ValueError, RecursionError):
-            raise ProviderFailure("malformed_body", "a stream event is not JSON", phase="body") from None
-        if not isinstance(data, Mapping):
-            raise ProviderFailure("malformed_body", "a stream event is not an object", phase="body")
+        data = event_object(payload)
         if data.get("error") or event.name == "error":
             raise fault(200, data.get("error") or data)
         choice = _first_choice(data) or {}
@@ -145,7 +116,9 @@ class _Assembly:
         self.model: str | None = None
         self.upstream: str | None = None
         self.id: str | None = None
+        self.tried: tuple[Tried, ...] = ()
         self.notes: dict[str, None] = {}
+        self._room = Room()
 
     @property
     def begun(self) -> bool:
@@ -162,23 +135,25 @@ class _Assembly:
         for name, attribute in (("model", "model"), ("provider", "upstream"), ("id", "id")):
             if isinstance(value := data.get(name), str) and value:
                 setattr(self, attribute, one_line(value, 200))
+        if isinstance(told := data.get("openrouter_metadata"), Mapping):
+            self.tried = _tried(told) or self.tried
         self._usage(data, choice)
 
     def _usage(self, data: Mapping[str, Any], choice: Mapping[str, Any]) -> None:
-        groq = data.get("x_groq")
-        for row in (data.get("usage"), choice.get("usage"), groq.get("usage") if isinstance(groq, Mapping) else None):
+        # Old Moonshot streams carry it inside the choice, Groq's in a corner of its own as well.
+        for row in (data.get("usage"), choice.get("usage"), mapping(data.get("x_groq")).get("usage")):
             if isinstance(row, Mapping):
                 self.usage = _usage(row) or self.usage
-                self.cost = _money(row.get("cost")) if row.get("cost") is not None else self.cost
+                self.cost = money(row.get("cost")) if row.get("cost") is not None else self.cost
                 if self.usage is None:
                     self.notes["usage_malformed"] = None
                 return
 
     def delta(self, delta: Mapping[str, Any], *, whole: bool) -> None:
-        self.text.extend(_texts(delta.get("content")))
+        self.text.extend(map(self._room.take, texts(delta.get("content"))))
         # Moonshot says reasoning_content, OpenRouter and Groq reasoning; where both stand they say the same.
         thought = delta.get("reasoning_content") or delta.get("reasoning")
-        self.reasoning.extend(_texts(thought))
+        self.reasoning.extend(map(self._room.take, texts(thought)))
         calls = delta.get("tool_calls")
         if isinstance(calls, list):
             for row in calls:
@@ -186,9 +161,8 @@ class _Assembly:
                     self._call(row, whole=whole)
 
     def _call(self, row: Mapping[str, Any], *, whole: bool) -> None:
-        function = row.get("function")
-        function = function if isinstance(function, Mapping) else {}
-        call_id, name = _string(row.get("id")), _string(function.get("name"))
+        function = mapping(row.get("function"))
+        call_id, name = string(row.get("id")), string(function.get("name"))
         slot = self._new(row) if whole else self._slot(row, call_id, name)
         slot.id = slot.id or call_id
         if name and not (slot.name or "").endswith(name):
@@ -196,7 +170,7 @@ class _Assembly:
         arguments = function.get("arguments")
         if isinstance(arguments, str):
             if arguments or whole:
-                slot.fragments.append(arguments)
+                slot.fragments.append(self._room.take(arguments))
         elif arguments is not None:
             slot.value = arguments
             self.notes["arguments_not_a_string"] = None
@@ -237,24 +211,8 @@ class _Assembly:
             generation_id=self.id,
             complete=complete,
             notes=tuple(self.notes),
+            tried=self.tried,
         )
-
-
-def _object(status: int, headers: Mapping[str, str], body: bytes) -> Mapping[str, Any]:
-    try:
-        data = json.loads(body.decode("utf-8-sig"))
-    except UnicodeDecodeError:
-        if status < 400:
-            raise ProviderFailure("bad_encoding", "the body is not UTF-8", status=status, phase="parse") from None
-        data = None
-    except (ValueError, RecursionError):
-        data = None
-    if isinstance(data, Mapping):
-        return data
-    if status >= 300:
-        raise fault(status, {"message": body[:400].decode("utf-8", "replace")}, headers)
-    what = "an empty body" if not body.strip() else "the body is not a JSON object"
-    raise ProviderFailure("malformed_body", what, status=status, phase="parse", retryable=True)
 
 
 def _first_choice(data: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -263,43 +221,26 @@ def _first_choice(data: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return first if isinstance(first, Mapping) else None
 
 
-def _texts(content: Any) -> Iterable[str]:
-    """Text of a content field: a string, or parts of which some are text."""
-    if isinstance(content, str):
-        return (content,) if content else ()
-    if isinstance(content, list):
-        parts = (part.get("text") for part in content if isinstance(part, Mapping))
-        return tuple(text for text in parts if isinstance(text, str) and text)
-    return ()
-
-
-def _string(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
 def _usage(row: Mapping[str, Any]) -> Usage | None:
     prompt, completion = row.get("prompt_tokens"), row.get("completion_tokens")
-    if not _count(prompt) or not _count(completion):
+    if not is_count(prompt) or not is_count(completion):
         return None
-    details = row.get("prompt_tokens_details")
-    cached = (details if isinstance(details, Mapping) else {}).get("cached_tokens", row.get("cached_tokens"))
-    spent = row.get("completion_tokens_details")
-    thought = (spent if isinstance(spent, Mapping) else {}).get("reasoning_tokens")
+    details = mapping(row.get("prompt_tokens_details"))
+    cached = min(count(details.get("cached_tokens")) or count(row.get("cached_tokens")), prompt)
     return Usage(
         prompt_tokens=prompt,
         completion_tokens=completion,
-        cached_tokens=min(cached, prompt) if _count(cached) else 0,
-        reasoning_tokens=thought if _count(thought) else 0,
+        cached_tokens=cached,
+        reasoning_tokens=count(mapping(row.get("completion_tokens_details")).get("reasoning_tokens")),
+        cache_write_tokens=min(count(details.get("cache_write_tokens")), prompt - cached),
     )
 
 
-def _count(value: Any) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _money(value: Any) -> Decimal | None:
-    try:
-        amount = Decimal(str(value))
-    except InvalidOperation:
-        return None
-    return amount if amount.is_finite() and amount >= 0 else None
+def _tried(told: Mapping[str, Any]) -> tuple[Tried, ...]:
+    """The upstreams that OpenRouter asked (`X-OpenRouter-Metadata: enabled`), in its order."""
+    rows = told.get("attempts")
+    return tuple(
+        Tried(one_line(row["provider"], 60), row["status"] if is_count(row.get("status")) else None)
+        for row in (rows if isinstance(rows, list) else ())
+        if isinstance(row, Mapping) and string(row.get("provider"))
+    )

@@ -1,0 +1,202 @@
+"""Replicate's predictions: created, waited for, polled or streamed, cancelled. There are no messages and no tools.
+
+The conversation is one prompt, tool calls are emulated in it (`tools:emulated`), and rescue finds them in the text. A
+prediction's own URLs are followed only where they stay with the provider. https://replicate.com/docs/reference/http
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..bounds import Room
+from ..catalog_model import Endpoint, Provider
+from ..errors import EndpointUnavailable, ProviderFailure
+from ..history_reading import images_of, read_message, text_of
+from ..types import Answer, ChatRequest, JsonObject, Usage
+from . import WireRequest
+from .fault import fault, one_line
+from .fields import is_count, mapping, string, texts, whole_object
+from .fit import fitted
+from .sse import Decoder, Event
+
+WAIT_S = 5
+"""How long creating is held open. Short, so that the prediction's id, which cancelling takes, is known early."""
+POLL_S = 0.5
+CANCEL_AFTER = "5m"
+"""What nobody calls off ends by itself: https://replicate.com/changelog/2025-10-16-prediction-deadlines"""
+_ENDED = frozenset({"succeeded", "failed", "canceled", "aborted"})
+_MODEL_ID = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+")
+_SPEAKERS = {"user": "User", "assistant": "Assistant"}
+
+
+def authorization(key: str) -> Mapping[str, str]:
+    """The header that carries the key."""
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def build(request: ChatRequest, endpoint: Endpoint, provider: Provider) -> WireRequest:
+    """The request that creates a prediction; it knows how to go on until the prediction has ended.
+
+    Raises RequestRejected and EndpointUnavailable for what cannot be asked here.
+    """
+    notes: dict[str, None] = {}
+    request = fitted(request, endpoint, notes)
+    messages = [read_message(message, notes) for message in request.messages]
+    asked: JsonObject = {"prompt": _prompt(messages), **_image(messages, endpoint)}
+    if request.max_tokens is not None:
+        asked["max_tokens"] = request.max_tokens
+    asked |= {name: value for name in ("temperature", "top_p") if (value := getattr(request, name)) is not None}
+    for name in ("stop", "reasoning_effort"):
+        if getattr(request, name):
+            notes[f"{name} left out: not known here"] = None
+    if not _MODEL_ID.fullmatch(endpoint.provider_model_id):
+        raise EndpointUnavailable("no_capability", "its model id is no owner/name", phase="send")
+    body: JsonObject = {"input": asked, **({"stream": True} if request.stream else {})}
+    headers = {"Cancel-After": CANCEL_AFTER, **({} if request.stream else {"Prefer": f"wait={WAIT_S}"})}
+    path = f"/models/{endpoint.provider_model_id}/predictions"
+    follow = _Followed(provider, stream=request.stream)
+    return WireRequest(path, body, headers, notes=tuple(notes), follow=follow.next)
+
+
+def _prompt(messages: list[JsonObject]) -> str:
+    """The conversation as one text: what comes first, then who said what, and the assistant's turn."""
+    leading = next((at for at, message in enumerate(messages) if message["role"] != "system"), len(messages))
+    parts = [text_of(message["content"]) for message in messages[:leading]]
+    for message in messages[leading:]:
+        speaker = _SPEAKERS.get(message["role"], "System")
+        parts.append(f"{speaker}: {text_of(message['content'])}")
+    return "\n\n".join([*(part for part in parts if part.strip()), "Assistant:"])
+
+
+def _image(messages: list[JsonObject], endpoint: Endpoint) -> JsonObject:
+    images = [part for message in messages for part in images_of(message["content"])]
+    if not images:
+        return {}
+    if "vision" not in endpoint.capabilities or len(images) > 1 or images[0]["type"] != "image_url":
+        raise EndpointUnavailable("no_capability", "it takes one image at most, and no files", phase="send")
+    return {"image": images[0]["image_url"]["url"]}
+
+
+class _Followed:
+    """Says what comes after each answer of one prediction."""
+
+    def __init__(self, provider: Provider, *, stream: bool) -> None:
+        self._provider = provider
+        self._stream = stream
+
+    def next(self, status: int, body: bytes) -> WireRequest | None:
+        """The request that must follow, None where the prediction has ended or could not be made."""
+        page = _page(body) if status < 300 else None
+        if page is None or page.get("status") in _ENDED:
+            return None
+        urls = mapping(page.get("urls"))
+        poll, cancel = self._place(urls.get("get")), self._place(urls.get("cancel"))
+        if poll is None:
+            raise ProviderFailure("redirected", "the prediction is to be asked for elsewhere", phase="body")
+        ending = WireRequest(cancel, None) if cancel else None
+        stream = self._place(urls.get("stream")) if self._stream else None
+        if stream:
+            headers = {"Accept": "text/event-stream"}
+            return WireRequest(stream, None, headers, "GET", follow=self.next, cancel=ending)
+        return WireRequest(poll, None, method="GET", follow=self.next, delay_s=POLL_S, cancel=ending)
+
+    def _place(self, url: Any) -> str | None:
+        """The URL, if the key may go there: below the base URL or on another host of the provider's; else None."""
+        if (
+            not isinstance(url, str)
+            or not url.isascii()
+            or not url.isprintable()
+            or any(mark in url for mark in " #\\")
+        ):
+            return None
+        parts = urlsplit(url)
+        if ".." in parts.path or parts.username or parts.password:
+            return None
+        if url.startswith(f"{self._provider.base_url}/"):
+            return url
+        hosts = frozenset() if self._provider.local else self._provider.hosts
+        return url if parts.scheme == "https" and parts.netloc in hosts else None
+
+
+def _page(body: bytes) -> Mapping[str, Any] | None:
+    try:
+        page = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return page if isinstance(page, Mapping) else None
+
+
+def parse(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
+    """The answer that a prediction's page holds. Raises ExchangeError where it failed or has not ended."""
+    page = whole_object(status, headers, body)
+    if status >= 300:
+        raise fault(status, page, headers)
+    state = page.get("status")
+    if state == "failed":
+        raise fault(200, page.get("error") or "the prediction failed", headers)
+    if state in {"canceled", "aborted"}:
+        raise ProviderFailure("server_error", "the prediction was cancelled", phase="body", retryable=True)
+    if state != "succeeded":
+        raise ProviderFailure("malformed_body", "no prediction that has ended", phase="parse")
+    metrics, asked = mapping(page.get("metrics")), mapping(page.get("input"))
+    used = _usage(metrics)
+    limit = asked.get("max_tokens")
+    cut = used is not None and is_count(limit) and 0 < limit <= used.completion_tokens
+    return Answer(
+        text="".join(_output(page.get("output"))),
+        finish_reason="length" if cut else "stop",
+        usage=used,
+        model=one_line(page["model"], 200) if string(page.get("model")) else None,
+        generation_id=one_line(page["id"], 200) if string(page.get("id")) else None,
+    )
+
+
+def _output(output: Any) -> list[str]:
+    if isinstance(output, list):
+        return [piece for piece in output if isinstance(piece, str)]
+    return list(texts(output))
+
+
+def _usage(metrics: Mapping[str, Any]) -> Usage | None:
+    prompt, completion = metrics.get("input_token_count"), metrics.get("output_token_count")
+    return Usage(prompt, completion) if is_count(prompt) and is_count(completion) else None
+
+
+class Stream:
+    """A prediction's output as server-sent events: plain text, then `done`."""
+
+    def __init__(self) -> None:
+        self._decoder = Decoder()
+        self._text: list[str] = []
+        self._room = Room()
+        self._done = False
+
+    def feed(self, chunk: bytes) -> bool:
+        """Take bytes; True once there is text. Raises ProviderFailure for an error in the stream."""
+        for event in self._decoder.feed(chunk):
+            self._event(event)
+        return bool(self._text)
+
+    def _event(self, event: Event) -> None:
+        if event.name == "error":
+            raise ProviderFailure("server_error", one_line(event.data), phase="body", retryable=True)
+        if event.name == "output" and not self._done and event.data:
+            self._text.append(self._room.take(event.data))
+        elif event.name == "done":
+            self._done = True
+            reason = (_page(event.data.encode("utf-8", "surrogatepass")) or {}).get("reason")
+            if reason in {"error", "canceled"}:
+                raise ProviderFailure("server_error", f"the prediction ended: {reason}", phase="body", retryable=True)
+
+    def finish(self) -> Answer:
+        """The answer; not complete where no `done` came."""
+        return Answer(text="".join(self._text), finish_reason="stop" if self._done else None, complete=self._done)
+
+
+def stream() -> Stream:
+    """A new streamed answer."""
+    return Stream()
