@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,17 +56,23 @@ class Progress:
     """The TLS handshake began and has not ended."""
     stale: bool = False
     """A kept connection failed before anything came back: the server had closed it."""
+    opening: Any = None
+    """The connection while its handshake is under way: cancelled there, the library forgets to close it."""
 
     def begin(self) -> None:
         """Once more from the start, on another connection."""
-        self.phase, self.fresh, self.handshake, self.stale = "connect", False, False, False
+        self.phase, self.fresh, self.handshake, self.stale, self.opening = "connect", False, False, False, None
 
-    async def hear(self, event: str, _: Any) -> None:
+    async def hear(self, event: str, told: Mapping[str, Any]) -> None:
         """Take an event of httpcore's `trace` extension (https://www.encode.io/httpcore/extensions/#trace)."""
         step = event.partition(".")[2]
         self.phase = _PHASES.get(step, self.phase)
         if step == "connect_tcp.started":
             self.fresh = True
+        elif step == "connect_tcp.complete":
+            self.opening = told.get("return_value")
+        elif step == "send_request_headers.started":
+            self.opening = None
         elif step in {"start_tls.started", "start_tls.complete"}:
             self.handshake = step == "start_tls.started"
 
