@@ -191,7 +191,7 @@ class _Attempt:
             _scrub(self.error, secrets)
             self.error.endpoint = self.target.endpoint.id
             self.error.elapsed_ms = total_ms
-            if self.error.phase == "connect":
+            if self.status is None and self.error.phase == "connect":
                 cost, origin = Decimal(0), "catalog"
         return Exchange(
             endpoint=self.target.endpoint.id,
