@@ -63,6 +63,8 @@ class Provider:
     key_page: str = ""
     quirks: frozenset[str] = frozenset()
     reasoning_field: str = ""
+    account: str = ""
+    """Which pages tell what is left on the account; empty where there are none."""
 
     @property
     def local(self) -> bool:
