@@ -7,7 +7,9 @@
     │   ├── EvidenceError          results/latest.json
     │   └── KeyMissing             a provider's environment variable is not set, or holds what cannot be a key
     ├── ToolSchemaError            a tool of the caller's has no valid schema (routing/schema.py)
+    ├── RouterClosed               the router was closed before or while it was asked
     ├── NoRoute                    no endpoint fits the request (error class `selection`)
+    ├── RouterClosed               a router was used after it was closed, or closed under a request
     ├── AllAttemptsFailed          every candidate failed or the time was used up; `.attempts` tells of each
     └── ExchangeError              one exchange failed: `.reason` is a code of routing/reasons.py
         ├── RequestRejected        error class `request`:   what was sent is wrong, elsewhere too
@@ -98,11 +100,22 @@ class KeyMissing(ConfigError):
     advice = "set the variable to the provider's key"
 
 
+class RouterClosed(RoutingError):
+    """The router was closed before or while it was asked."""
+
+
 class NoRoute(RoutingError):
     """No endpoint fits the request. The message says why each was left out."""
 
     error_class = "selection"
     advice = "enable a flag for one of the endpoints that were left out, or ask for less"
+
+
+class RouterClosed(RoutingError):
+    """The router was closed before or during the request."""
+
+    error_class = "request"
+    advice = "make another router with Router.load()"
 
 
 class AllAttemptsFailed(RoutingError):
