@@ -37,7 +37,7 @@ _EXPLICIT = re.compile(
         (?!\s+(?:files?|apps?|projects?|pages?|sites?|tests?|dir\w*|folders?|scripts?|programs?|components?|repo\w*
             |data\w*|code|images?|text|config\w*|modules?|class\w*|functions?|tables?|users?|records?))
     |\b(?:examples?|samples?)\s(?:\w+\s){0,2}?(?:calls?|requests?|payloads?|body|bodies|json|outputs?|messages?)\b
-    |(?:^|\n)\s*\W{0,3}(?:examples?|samples?|usage|output|input|syntax|format|template)\b\W*$
+    |(?:^|\n)[^\w\n]{0,4}(?:examples?|samples?|usage|output|input|syntax|format|template)\b\W*$
     |(?<!\bi\s)(?<!\bwe\s)\b(?:would|could|might|may)\s(?:\w+\s){0,3}?(?:look|be\s(?:called|written|sent|invoked)|read|emit
         |write|send|output|produce|return|call|use|invoke|type|say|answer|respond|reply)\b
     |\b(?:i|we)\s(?:would|could|might|may)\s(?:\w+\s){0,3}?(?:call|use|invoke|send|write|run|emit)\b
@@ -83,11 +83,11 @@ _INTENTION = re.compile(
     \b(?:i|we)(?:['\u2019](?:ll|m|re|d|ve)|\s(?:will|am|are|shall|need|have|should|want|must|can|now|also))\b
     |\b(?:let\sme|let['\u2019]?s|let\sus|allow\sme)\b
     |\b(?:i|we)\s(?:call|use|check|look|search|fetch|get|run|create|read|write|start|begin|try)\b
-    |(?:^|[.!?:,;]\s+|\n)\s*(?:now\s|next,?\s|first,?\s|then\s|and\s|ok,?\s|okay,?\s|sure,?\s)?
+    |(?:^|[.!?:,;]\s|\n)(?:now\s|next,?\s|first,?\s|then\s|and\s|ok,?\s|okay,?\s|sure,?\s)?
         (?!(?:nothing|something|anything|everything|during|according|following|string|being|having|thing|king)\b)[a-z]{3,}ing\b
     |\b(?:tool|function)[\s_-]?calls?\b\s*:?\s*$
     |\b(?:one|just\sa)\s(?:moment|second|sec|minute)\b|\bhold\son\b|\bplease\swait\b
-    |(?:^|\n)\s*(?:sure|ok|okay|certainly|of\scourse|alright|all\sright|right|got\sit|understood|great|yes|absolutely
+    |(?:^|\n)(?:sure|ok|okay|certainly|of\scourse|alright|all\sright|right|got\sit|understood|great|yes|absolutely
         |perfect|gladly|no\sproblem|hello|hi)\b[\w\s,]{0,30}[.!:,]?\s*$
     """,
     _FLAGS,
@@ -129,7 +129,8 @@ def wants_json(last_user: str | None) -> bool:
 def lead(before: str) -> str:
     """The last sentence of the text before a call, over a colon and line ends; empty where nothing stands before."""
     before = before.rstrip()
-    return _SENTENCES.split(before)[-1].strip() if before else ""
+    lines = (_SENTENCES.split(before)[-1] if before else "").splitlines()
+    return "\n".join(" ".join(line.split()) for line in lines if line.strip())
 
 
 def intends(sentence: str) -> bool:

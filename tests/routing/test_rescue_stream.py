@@ -219,6 +219,7 @@ def _adversaries(size: int) -> dict[str, str]:
         "keys": '\n{"name": ', "nested": '\n{"arguments":', "bare": "functions.now:0{", "leads": "for example, it would <|sep|> ",
         "calls": '<|tool_call_begin|>functions.now:0<|tool_call_argument_begin|>{"a": "b"}',
         "strings": '<|tool_call_begin|>functions.now:0<|tool_call_argument_begin|>{"a": "b<|tool_call_end|>',
+        "lines before marks": "so:" + "\n" * 200 + '"}<|tool_call_end|>',
         "k3 calls": '<|open|>call tool="now" index="1"<|sep|>',
     }  # fmt: skip
     floods = {name: (text * (size // len(text) + 1))[:size] for name, text in unit.items()}
