@@ -16,6 +16,7 @@ from decimal import Decimal
 from typing import Generic, TypeVar
 
 from routing.catalog import Catalog
+from routing.errors import ProviderFailure
 from routing.exchange import Exchange, Target, exchange
 from routing.loop import LoopThread
 from routing.transport import Transport
@@ -50,6 +51,8 @@ class Budget:
     def __init__(self, limit: Decimal) -> None:
         self.limit = limit
         self.spent = Decimal(0)
+        self.cut_off = Decimal(0)
+        """The part of `spent` that is only the most that cut-off requests can have cost."""
         self._held = Decimal(0)
         self._settled = asyncio.Condition()
 
@@ -63,11 +66,12 @@ class Budget:
             self._held += amount
             return True
 
-    async def settle(self, held: Decimal, spent: Decimal) -> None:
-        """Replace a hold by what was spent."""
+    async def settle(self, held: Decimal, spent: Decimal | None) -> None:
+        """Replace a hold by what was spent; None where nobody knows, which counts as all of it."""
         async with self._settled:
             self._held -= held
-            self.spent += spent
+            self.spent += held if spent is None else spent
+            self.cut_off += held if spent is None else 0
             self._settled.notify_all()
 
 
@@ -95,9 +99,9 @@ class Dispatcher(Generic[T]):
         self._lanes: dict[str, _Lane] = {}
 
     @property
-    def spent_usd(self) -> Decimal:
-        """What the run has cost so far."""
-        return self._budget.spent if self._budget else Decimal(0)
+    def spent_usd(self) -> tuple[Decimal, Decimal]:
+        """What the run has cost so far, and how much of that is a bound for requests that were cut off."""
+        return (self._budget.spent, self._budget.cut_off) if self._budget else (Decimal(0), Decimal(0))
 
     def submit(self, orders: Iterable[Order[T]]) -> None:
         """Start sending."""
@@ -129,7 +133,11 @@ class Dispatcher(Generic[T]):
     async def _serve(self, order: Order[T]) -> None:
         lane = self._lane(order.target.provider.name)
         async with lane.slots:
-            outcome = await self._attempt(order, lane)
+            try:
+                outcome = await self._attempt(order, lane)
+            except Exception as error:  # noqa: BLE001 - whoever waits for this probe must not wait for ever
+                failure = ProviderFailure("malformed_body", f"unexpected {type(error).__name__}")
+                outcome = Outcome(order.ticket, Exchange(order.plan.endpoint.id, {}, error=failure))
         self._outcomes.put(outcome)
 
     async def _attempt(self, order: Order[T], lane: _Lane) -> Outcome[T]:
@@ -137,26 +145,26 @@ class Dispatcher(Generic[T]):
         held = cost_bound(order.plan, self._catalog, datetime.now(UTC).date())
         if not await budget.hold(held):
             return Outcome(order.ticket, not_run="budget")
-        spent = held
+        spent = None
         try:
             async with lane.gate:
                 await asyncio.sleep(PACE_S)
             done = await exchange(self._transport, order.target, order.plan.request, timeout_s=self._timeout_s)
-            spent = self._settled(done, order.plan, held)
+            spent = self._settled(done, order.plan)
         finally:
             await asyncio.shield(budget.settle(held, spent))
         return Outcome(order.ticket, done)
 
-    def _settled(self, done: Exchange, plan: ProbePlan, held: Decimal) -> Decimal:
-        """What the probe cost; where nobody says, the most that it can have cost."""
-        if done.cost_usd is not None:
-            return done.cost_usd
-        if done.answer is not None and done.answer.usage is not None:
+    def _settled(self, done: Exchange, plan: ProbePlan) -> Decimal | None:
+        """What the probe cost; None where nobody knows, which counts as the most that it can have cost."""
+        answer, error = done.answer, done.error
+        if answer is not None and answer.usage is not None:
             day = datetime.now(UTC).date()
-            return (plan.endpoint.price_at(day) or self._catalog.dearest_at(day)).cost(done.answer.usage)
-        # Refused before anything was generated: nothing is billed. Cut or timed out: it may be, in full.
-        error = done.error
-        return Decimal(0) if error is not None and (done.status or 0) != 200 and error.reason != "timeout" else held
+            listed = (plan.endpoint.price_at(day) or self._catalog.dearest_at(day)).cost(answer.usage)
+            return max(listed, done.cost_usd or Decimal(0))  # a host that says "free" does not lift the limit
+        if error is not None and (error.phase == "connect" or 400 <= (done.status or 0) < 500):
+            return Decimal(0)  # refused before anything was generated
+        return done.cost_usd or None
 
     def _money(self) -> Budget:
         if self._budget is None:

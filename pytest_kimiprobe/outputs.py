@@ -40,17 +40,19 @@ def write(probes: ProbeSession, *, complete: bool) -> tuple[Summary, bool]:
         if folder := options.value(probes.config, "results"):
             changed, note = record(Path(folder), run)
             notes += [note] if note else []
-        summary = Summary.of(run, probes.money(), changes=changed)
+        summary = Summary.of(run, probes.money(), rerun=probes.rerun(), changes=changed, notes=notes)
         if path := options.value(probes.config, "json"):
             atomic_write(Path(path), json.dumps(document(summary), indent=1, default=str) + "\n")
+        if path := os.environ.get("GITHUB_STEP_SUMMARY"):
+            with Path(path).open("a", encoding="utf-8") as file:
+                file.write(markdown(summary))
     except ConfigError as error:
         notes.append(f"NOT WRITTEN: {error}")
         failed = True
-    summary = Summary.of(run, probes.money(), changes=changed, notes=notes)
-    if path := os.environ.get("GITHUB_STEP_SUMMARY"):
-        with Path(path).open("a", encoding="utf-8") as file:
-            file.write(markdown(summary))
-    return summary, failed
+    except OSError as error:
+        notes.append(f"NOT WRITTEN: {error.filename}: {error.strerror}")
+        failed = True
+    return Summary.of(run, probes.money(), rerun=probes.rerun(), changes=changed, notes=notes), failed
 
 
 def record(folder: Path, run: Run) -> tuple[list[Change], str]:

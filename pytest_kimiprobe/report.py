@@ -29,7 +29,11 @@ _COLUMNS = (
     Column("$/1k", right=True),
     Column("status"),
 )
-_MARKED = {"simulator": "simulated: says nothing of real hosts", "replay": "replayed: recorded answers, judged again"}
+_MARKED = {
+    "simulator": "simulated: says nothing of real hosts",
+    "replay": "replayed: recorded answers, judged again",
+    "local": "local: base URLs point at this machine, which says nothing of real hosts",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,8 @@ class Spent:
     usd: Decimal
     budget_usd: Decimal
     span_s: float
+    cut_off_usd: Decimal = Decimal(0)
+    """The part of `usd` that nobody has billed: what cut-off requests can have cost at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +67,13 @@ class Summary:
     rerun: str = ""
 
     @classmethod
-    def of(cls, run: Run, spent: Spent, *, changes: Sequence[Change] = (), notes: Sequence[str] = ()) -> Summary:
-        """Derive evidence and the line that reruns one failure."""
+    def of(
+        cls, run: Run, spent: Spent, *, rerun: str = "", changes: Sequence[Change] = (), notes: Sequence[str] = ()
+    ) -> Summary:
+        """Derive the evidence; `rerun` is the command without the id of the failure that it is completed with."""
         failed = next((probe for probe in run.probes if probe.verdict in {"fail", "error"}), None)
-        source = {"simulator": " --kimiprobe-source simulator"}.get(run.source, "")
-        rerun = f'pytest --kimiprobe{source} "{failed.id}"' if failed and run.source != "replay" else ""
-        return cls(run, endpoints_of(run), spent, changes, notes, rerun)
+        line = f'{rerun} "{failed.id}"' if failed and rerun else ""
+        return cls(run, endpoints_of(run), spent, changes, notes, line)
 
 
 def terminal(summary: Summary) -> list[Line]:
@@ -85,7 +92,9 @@ def terminal(summary: Summary) -> list[Line]:
 
 
 def _folded(head: str, text: str) -> list[str]:
-    """`head` and the text beside it, folded at spaces; a word too long for a line stays whole."""
+    """`head` and the text beside it, folded at spaces; commands and words too long for a line stay whole."""
+    if head == "rerun one":
+        return [head, f"  {text}"]
     wrapped = textwrap.wrap(text, WIDTH - 10, break_long_words=False, break_on_hyphens=False) or [""]
     return [f"{head if not place else '':<9} {line}" for place, line in enumerate(wrapped)]
 
@@ -149,7 +158,7 @@ def _row(label: str, row: EndpointEvidence, run: Run) -> tuple[str, ...]:
     sent = sum(count for verdict, count in counts.items() if verdict not in {"not_run", "unsupported"})
     right = counts["pass"] + counts["rescued"]
     return (
-        one_line(label, 34),
+        _middle_cut(label, 34),
         f"{right}/{sent}",
         str(counts["rescued"] or "."),
         str(counts["fail"] + counts["error"] or "."),
@@ -160,21 +169,32 @@ def _row(label: str, row: EndpointEvidence, run: Run) -> tuple[str, ...]:
     )
 
 
+def _middle_cut(text: str, width: int) -> str:
+    """The ends of a name tell it from its neighbours."""
+    text = one_line(text, 200)
+    return text if len(text) <= width else f"{text[: width // 2 - 1]}…{text[-(width - width // 2) :]}"
+
+
 def _causes(summary: Summary, labels: Mapping[str, str]) -> list[str]:
     """Why probes failed or were not run, per endpoint, the most frequent first."""
     lines = []
     width = max(map(len, labels.values()), default=0)
     for name, label in sorted(labels.items()):
         wrong = [probe for probe in summary.run.probes if probe.endpoint == name and _went_wrong(probe)]
-        reasons = Counter(probe.reason for probe in wrong).most_common(3)
+        reasons = Counter(_cause(probe) for probe in wrong).most_common(3)
         for place, (reason, count) in enumerate(reasons):
-            lines.append(_cut(f"  {label if not place else '':<{min(width, 34)}}  {count}x {meaning_of(reason)}"))
+            lines.append(_cut(f"  {label if not place else '':<{min(width, 34)}}  {count}x {reason}"))
     return lines
 
 
 def _cut(text: str) -> str:
     """Cut to the width of the report, seen to be cut."""
     return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"
+
+
+def _cause(probe: ProbeResult) -> str:
+    """Where the reason alone says too little (which protocol?), its detail."""
+    return probe.detail if probe.reason == "other_protocol" and probe.detail else meaning_of(probe.reason)
 
 
 def _went_wrong(probe: ProbeResult) -> bool:
@@ -222,12 +242,18 @@ def _accuracy(evidence: Mapping[str, EndpointEvidence]) -> list[str]:
 
 
 def _cost(summary: Summary) -> str:
-    spent, sent = summary.spent, [probe.total_ms for probe in summary.run.probes if probe.total_ms is not None]
+    spent, sent = summary.spent, _sent_ms(summary.run)
     if summary.run.source == "replay":
         return f"nothing: {len(summary.run.probes)} recorded exchanges in {spent.span_s:.1f} s"
     alone = sum(sent) / 1000
-    paid = f"${money(spent.usd)} of ${money(spent.budget_usd)}"
+    cut_off = f", at most ${money(spent.cut_off_usd)} of it for requests cut off" if spent.cut_off_usd else ""
+    paid = f"${money(spent.usd)} of ${money(spent.budget_usd)}{cut_off}"
     return f"{paid}   {len(sent)} requests in {spent.span_s:.1f} s (one by one: {alone:.1f} s)"
+
+
+def _sent_ms(run: Run) -> list[float]:
+    sent = (probe for probe in run.probes if probe.verdict not in {"unsupported", "not_run"})
+    return [probe.total_ms for probe in sent if probe.total_ms is not None]
 
 
 def _tone(status: Status) -> str:

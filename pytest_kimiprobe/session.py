@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +30,8 @@ from .report import Spent, Summary
 from .safe_text import one_line, redact
 from .sources import SourceChoice, no_keys
 from .verdicts import ProbeResult, Run, Source
+
+_PROBE_ID = re.compile(r"\[(?P<endpoint>[^\[\]]+)-(?:plain|stream)-(?P<repeat>[1-9][0-9]{0,4})\]$")
 
 
 class ProbeSession:
@@ -71,8 +75,18 @@ class ProbeSession:
 
     def money(self) -> Spent:
         """What the run has cost so far, and how long it took."""
-        usd = self._dispatcher.spent_usd if self._dispatcher else Decimal(0)
-        return Spent(usd, self.budget, max(self._answered - self._sent, 0.0))
+        usd, cut_off = self._dispatcher.spent_usd if self._dispatcher else (Decimal(0), Decimal(0))
+        return Spent(usd, self.budget, max(self._answered - self._sent, 0.0), cut_off)
+
+    def rerun(self) -> str:
+        """The command that runs one probe again, but for its id; empty for a replay."""
+        if self.choice.kind == "replay":
+            return ""
+        source = (
+            "" if self.choice.kind == "live" else f" --kimiprobe-source simulator:{shlex.quote(self.choice.detail)}"
+        )
+        catalog = options.value(self.config, "catalog")
+        return f"pytest --kimiprobe{source}" + (f" --kimiprobe-catalog {shlex.quote(catalog)}" if catalog else "")
 
     def live_keys(self) -> list[str]:
         """Providers whose key is there."""
@@ -135,6 +149,11 @@ class ProbeSession:
 
     def _endpoints(self) -> list[Endpoint]:
         globs: list[str] = options.value(self.config, "endpoint")
+        named = [match for argument in self.config.args if (match := _PROBE_ID.search(argument))]
+        if named and not globs and len(named) == len(self.config.args):
+            # An id says which endpoint and repeat it means, whatever the default model is.
+            self.repeats = max(self.repeats, *(int(match["repeat"]) for match in named))
+            globs = [match["endpoint"] for match in named]
         return select(self.catalog, self.model, globs, self.started_at.date())
 
     def _key_problem(self, provider: str) -> str:
@@ -193,7 +212,11 @@ class ProbeSession:
         facts = _of_row(probe) if isinstance(probe, RowProbe) else _of_plan(probe)
         tools = probe.row.tools if isinstance(probe, RowProbe) else ()
         self.exchanges[probe.nodeid] = done
-        self._keep(probe, done, word(done, tools), **facts)
+        try:
+            judgement = word(done, tools)
+        except Exception as error:  # noqa: BLE001 - one answer that the judge cannot bear must not cost the others
+            judgement = Judgement("error", "malformed_body", f"the judge failed: {type(error).__name__}")
+        self._keep(probe, done, judgement, **facts)
 
     def _keep(self, probe: Probe, done: Exchange | None, judgement: Judgement, **facts: Any) -> None:
         self._answered = time.perf_counter()

@@ -7,7 +7,6 @@
     │   ├── EvidenceError          results/latest.json
     │   └── KeyMissing             a provider's environment variable is not set, or holds what cannot be a key
     ├── ToolSchemaError            a tool of the caller's has no valid schema (routing/schema.py)
-    ├── RouterClosed               the router was closed before or while it was asked
     ├── NoRoute                    no endpoint fits the request (error class `selection`)
     ├── RouterClosed               a router was used after it was closed, or closed under a request
     ├── AllAttemptsFailed          every candidate failed or the time was used up; `.attempts` tells of each
@@ -98,10 +97,6 @@ class KeyMissing(ConfigError):
 
     error_class = "account"
     advice = "set the variable to the provider's key"
-
-
-class RouterClosed(RoutingError):
-    """The router was closed before or while it was asked."""
 
 
 class NoRoute(RoutingError):

@@ -70,6 +70,8 @@ async def exchange(transport: Transport, target: Target, request: ChatRequest, *
         attempt.error = timed_out(timeout_s, attempt.progress.phase)
     except ExchangeError as error:
         attempt.error = error
+    except Exception as error:  # noqa: BLE001 - hostile bytes must not end a service; its text may hold anything
+        attempt.error = ProviderFailure("malformed_body", f"unexpected {type(error).__name__}", phase="parse")
     finally:
         if attempt.cancel is not None:
             _send_behind(transport, attempt.http(wire, attempt.cancel), target.provider.name)
