@@ -162,7 +162,7 @@ class Dispatcher(Generic[T]):
             day = datetime.now(UTC).date()
             listed = (plan.endpoint.price_at(day) or self._catalog.dearest_at(day)).cost(answer.usage)
             return max(listed, done.cost_usd or Decimal(0))  # a host that says "free" does not lift the limit
-        if error is not None and (error.phase == "connect" or 400 <= (done.status or 0) < 500):
+        if error is not None and (error.phase == "connect" or (done.status or 0) >= 400):
             return Decimal(0)  # refused before anything was generated
         return done.cost_usd or None
 

@@ -214,6 +214,8 @@ def _facts(summary: Summary) -> list[tuple[str, str, str]]:
     not_sent = Counter(probe.detail for probe in summary.run.probes if probe.verdict == "not_run")
     facts += [("not run", f"{count} probes: {detail}", "warn") for detail, count in sorted(not_sent.items())]
     facts.append(("cost", _cost(summary), ""))
+    if summary.spent.cut_off_usd:
+        facts.append(("", f"at most ${money(summary.spent.cut_off_usd)} of it for requests cut off", ""))
     facts += [("note", note, "warn") for note in summary.notes]
     if summary.rerun:
         facts.append(("rerun one", summary.rerun, ""))
@@ -246,8 +248,7 @@ def _cost(summary: Summary) -> str:
     if summary.run.source == "replay":
         return f"nothing: {len(summary.run.probes)} recorded exchanges in {spent.span_s:.1f} s"
     alone = sum(sent) / 1000
-    cut_off = f", at most ${money(spent.cut_off_usd)} of it for requests cut off" if spent.cut_off_usd else ""
-    paid = f"${money(spent.usd)} of ${money(spent.budget_usd)}{cut_off}"
+    paid = f"${money(spent.usd)} of ${money(spent.budget_usd)}"
     return f"{paid}   {len(sent)} requests in {spent.span_s:.1f} s (one by one: {alone:.1f} s)"
 
 
