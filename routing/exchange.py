@@ -15,7 +15,7 @@ from .bounds import MAX_BODY
 from .catalog import Endpoint, Provider
 from .errors import ExchangeError, ProviderFailure, RequestRejected
 from .failures import Progress, timed_out
-from .redaction import Secrets, known
+from .redaction import REDACTED, Secrets, known
 from .transport import HttpRequest, HttpResponse, Transport, is_event_stream
 from .types import Answer, ChatRequest, CostOrigin, JsonObject
 from .wire import Wire, WireRequest, wire_named
@@ -200,7 +200,8 @@ class _Attempt:
             request=self.request,
             status=self.status,
             content_type=self.content_type,
-            body=secrets.data(bytes(self.body)),
+            # A key that had to be taken out of the assembled answer lies in the bytes in pieces: none of them is kept.
+            body=secrets.data(bytes(self.body)) if answer is None or answer == self.answer else REDACTED.encode(),
             answer=answer,
             error=self.error,
             first_token_ms=self.first_token_ms,
