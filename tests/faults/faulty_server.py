@@ -8,6 +8,7 @@ Only the standard library; certificates for TLS come from the caller. Slow behav
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import gzip
 import json
@@ -18,7 +19,10 @@ import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
+
+if TYPE_CHECKING:
+    import trustme
 
 CALL = {"id": "functions.f:0", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 USAGE = {"prompt_tokens": 20, "completion_tokens": 10}
@@ -196,6 +200,13 @@ def in_turn(*replies: Behaviour) -> Behaviour:
         speak_now(line)
 
     return speak
+
+
+def tls_of(certificate: trustme.LeafCert) -> ssl.SSLContext:
+    """A server's side of TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    return context
 
 
 def chat(
@@ -406,6 +417,12 @@ def infinite_stream(line: Line) -> None:
 
 
 @behaviour
+def endless_comments(line: Line) -> None:
+    """Keep-alive comments without end, as fast as they are read."""
+    endless(head(kind="text/event-stream"), b": waiting\n\n" * 500)(line)
+
+
+@behaviour
 def endless_line(line: Line) -> None:
     """One line of 300 MB."""
     line.request()
@@ -454,6 +471,19 @@ def echo_gzip(line: Line) -> None:
         words = {"error": {"message": f"invalid request: {json.dumps(seen.headers)}", "code": 401}}
         raw = gzip.compress(json.dumps(words).encode())
         line.send(head(401, "Content-Encoding: gzip", length=len(raw)), raw)
+
+
+@behaviour
+def echo_forms(line: Line) -> None:
+    """Gives the key back as base64, in URLs, in HTML, escaped, in hexadecimal and in UTF-16."""
+    while seen := line.request():
+        value = seen.headers["authorization"].encode()
+        key = value.partition(b" ")[2]
+        forms = [base64.b64encode(b"u:"[:cut] + key) for cut in range(3)] + [base64.urlsafe_b64encode(value)]
+        forms += ["".join(f"%{byte:02X}" for byte in key).encode(), "".join(f"\\u{byte:04x}" for byte in key).encode()]
+        forms += [key.hex().encode(), key.hex().upper().encode(), key.decode().encode("utf-16-le")]
+        raw = b'{"error": {"message": "' + b" ".join(forms) + b'"}}'
+        line.send(head(400, length=len(raw)), raw)
 
 
 @behaviour

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 import trustme
 from asking import FIRST, KEY, SECOND, Asker, routed
-from faulty_server import FaultyServer, chat, closes_kept, hangs_up, hangs_up_early, in_turn, reply
+from faulty_server import FaultyServer, chat, closes_kept, hangs_up, hangs_up_early, in_turn, reply, tls_of
 
 from routing.exchange import Exchange
 from routing.loop import run
@@ -42,13 +41,6 @@ def within(seconds: float, work: Callable[[], Exchange]) -> Exchange:
 def https(server: FaultyServer) -> str:
     """The server's address as if it spoke TLS."""
     return server.url.replace("http:", "https:")
-
-
-def tls_of(certificate: trustme.LeafCert) -> ssl.SSLContext:
-    """A server's side of TLS."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    certificate.configure_cert(context)
-    return context
 
 
 @pytest.fixture
