@@ -11,7 +11,7 @@ from .found import Piece
 from .markers import NATIVE_MARK, anchors
 from .source import Source, Wait, search
 
-MAX_MARKERS = 2_000
+MAX_MARKERS = 1_500
 """Markers outside calls that are read in one message; after them nothing is read or delivered any more."""
 LINE_END = re.compile(rb"\n")
 _QUOTED = re.compile(NATIVE_MARK.pattern + rb"|</?[\w:]{1,40}+[^<>\r\n]{0,300}+>")

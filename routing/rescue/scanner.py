@@ -29,7 +29,7 @@ from .markers import (
 from .source import LONGEST_MARKER, Hit, Wait, hit, matched, search
 from .written import LINE_STARTS, SPACES, WrittenForms, fence_end
 
-MAX_FENCES = 5_000
+MAX_FENCES = 2_500
 MAX_TALKS = 64
 """Markers that may be words of sentences in one message; each costs a look at what follows."""
 MAX_READINGS = 256
