@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from typing import Literal, TypeAlias
 
+from .announce import announces, is_neutral, names_artefact
 from .source import Source
 
 Standing: TypeAlias = Literal["call", "text", "doubt"]
@@ -112,7 +113,6 @@ _ASKS_ABOUT = re.compile(
     """,
     _FLAGS,
 )
-_OTHER_SCRIPT = re.compile(r"[\u0370-\u1fff\u3040-\ud7ff]")
 _WANTS_JSON = re.compile(r"\bjson\b|\{|\bschema\b|\bstructured\b|\bobject\b|\byaml\b", re.IGNORECASE)
 
 
@@ -138,8 +138,24 @@ def intends(sentence: str) -> bool:
     return bool(_INTENTION.search(sentence))
 
 
-def reads_native(sentence: str) -> Standing:
-    """How a protocol marker is to be read after a sentence: it is nearly always a call that leaked."""
+def reads_native(sentence: str, before: str = "") -> Standing:
+    """How a protocol marker is to be read after a sentence: a call only after an announcement of one, or nothing.
+
+    `before` is the text in which the sentence stands.
+    """
+    if not sentence:
+        return "call"
+    standing = _reads_native(sentence)
+    if standing != "call":
+        return standing
+    announced = announces(sentence, before)
+    if announced == "negative":
+        return "doubt"
+    return "call" if announced or is_neutral(sentence, before) else "doubt"
+
+
+def _reads_native(sentence: str) -> Standing:
+    """What the sentence says against a call."""
     if sentence.endswith(_ENDS_SENTENCE):  # the call is a new sentence
         return "doubt" if _FORBIDS.search(sentence) and _TOOL.search(sentence) else "call"
     if _FORBIDS.search(sentence):
@@ -149,15 +165,23 @@ def reads_native(sentence: str) -> Standing:
     return "doubt" if _RECORD.search(sentence) and not intends(sentence) else "call"
 
 
-def reads_written(sentence: str) -> Standing:
-    """How a call in JSON, tags or code is to be read after a sentence: only an intention, or nothing, makes it one."""
+def reads_written(sentence: str, before: str = "", *, tagged: bool = False) -> Standing:
+    """How a call in JSON, tags or code is to be read after a sentence: only an announcement, or nothing, makes it one.
+
+    `tagged`: it stands in tags, which are never the file or the answer that a user asked for in JSON or code.
+    """
     if _FORBIDS.search(sentence):
         return "text"
     if _EXPLICIT.search(sentence):
         return "doubt" if intends(sentence) and not _SHOWS.search(sentence) else "text"
-    if intends(sentence) or not sentence or _OTHER_SCRIPT.search(sentence):
+    if not sentence:
         return "call"
-    return "text" if _RECORD.search(sentence) else "doubt"
+    announced = announces(sentence, before)
+    if announced == "negative" or (announced == "artefact" and not tagged):
+        return "text"
+    if announced == "call" or (announced and tagged):
+        return "doubt" if names_artefact(sentence) and not tagged else "call"
+    return "text" if _RECORD.search(sentence) and not intends(sentence) else "doubt"
 
 
 class Line:
