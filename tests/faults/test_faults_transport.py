@@ -33,6 +33,15 @@ async def body_of(transport: Transport, request: HttpRequest, **options: Any) ->
         return b"".join([chunk async for chunk in response.chunks])
 
 
+async def until(true: Callable[[], bool]) -> None:
+    """Wait for something to become true, five seconds at most."""
+    for _ in range(5000):
+        if true():
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("it never became true")
+
+
 def with_transport(work: Callable[[Transport], Awaitable[Any]]) -> Any:
     """Runs the work with a transport that is closed after it."""
 
@@ -70,8 +79,7 @@ def test_a_client_carries_no_more_than_its_pool_bears(faulty: Faulty) -> None:
                 await body_of(transport, get(server.url), timeout_s=0.3)
 
         waiting = [asyncio.ensure_future(given_up()) for _ in range(PER_CLIENT + 1)]
-        while server.connections <= PER_CLIENT:
-            await asyncio.sleep(0.001)
+        await until(lambda: server.connections > PER_CLIENT)
         (clients,) = transport._shards.values()
         assert [client.busy for client in clients] == [PER_CLIENT, 1]
         assert isinstance(transport._tls, ssl.SSLContext)
@@ -145,8 +153,7 @@ def test_cancelling_closes_the_connection(faulty: Faulty, speak: str, phase: str
     async def work(transport: Transport) -> None:
         progress = Progress()
         task = asyncio.ensure_future(body_of(transport, get(server.url), progress=progress))
-        while progress.phase != phase:
-            await asyncio.sleep(0.001)
+        await until(lambda: progress.phase == phase)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
