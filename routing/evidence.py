@@ -7,7 +7,7 @@
         "judged": 30, "passed": 29, "rescued": 0, "failed": 1, "errors": 0,           # the newest run
         "window": {"days": 7, "judged": 210, "passed": 207, "rescued": 0, "failed": 3, "errors": 1},
         "p50_ms": 1900.0, "p95_ms": 4100.0, "first_token_p50_ms": 300.0, "first_token_p95_ms": 700.0,
-        "cost_per_1k_usd": "0.61", "reasons": {"wrong_tool": 1},
+        "cost_per_1k_usd": "0.61", "reasons": {"wrong_tool": 1}, "complete": true, "cases": 9,
         "calls": 40, "valid_calls": 40, "schema_accuracy": 1.0,                       # strict, of the newest run
         "k2vv_calls": 20, "k2vv_valid": 20, "k2vv_compatible": 1.0, "age_s": 12}}}    # age when generated
 
@@ -82,6 +82,11 @@ class EndpointEvidence:
     k2vv_calls: int = 0
     """Answers that the K2 Vendor Verifier's formula counts, and `k2vv_valid` those of them it calls valid."""
     k2vv_valid: int = 0
+
+    complete: bool = True
+    """Whether that run came to its end; what an interrupted one says is a part."""
+    cases: int = 0
+    """Different cases among the window's judged calls; 0 where nobody counted them."""
 
     @property
     def schema_accuracy(self) -> float | None:
@@ -182,6 +187,8 @@ def _endpoint(name: str, row: Mapping[str, Any]) -> EndpointEvidence:
         cost_per_1k_usd=_cost(row.get("cost_per_1k_usd")),
         reasons={str(code): counted(count, f"reasons.{code}") for code, count in (row.get("reasons") or {}).items()},
         run=str(row.get("run", "")),
+        complete=row.get("complete", True) is True,
+        cases=counted(row.get("cases", 0), "cases"),
         p50_ms=_milliseconds(row, "p50_ms"),
         p95_ms=_milliseconds(row, "p95_ms"),
         first_token_p50_ms=_milliseconds(row, "first_token_p50_ms"),
