@@ -282,7 +282,7 @@ def test_floods_of_arguments_are_refused_in_linear_time(flood: str, start: str) 
     text = start + flood * (100_000 // len(flood))
     begin = time.process_time()
     assert isinstance(judge(TOOLS, "t", text, ended=True), Refused)
-    assert time.process_time() - begin < 0.25
+    assert time.process_time() - begin < 2
 
 
 @pytest.mark.parametrize(
