@@ -5,7 +5,10 @@ Last good wins: evidence that cannot be read never replaces what was there; it o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -25,36 +28,75 @@ class EvidenceStatus:
     error: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What is in use and what was last seen; swapped as one object, so no thread sees half a change."""
+
+    evidence: Evidence = field(default_factory=Evidence)
+    error: str | None = None
+    signature: Signature | None = None
+
+
+class OneReader:
+    """One thread reads at a time; the others wait for the first reading, and later go on with what there is."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._first_done = False
+
+    @contextmanager
+    def turn(self) -> Iterator[bool]:
+        """Whether it is this thread's turn to read."""
+        mine = self._lock.acquire(blocking=not self._first_done)
+        try:
+            yield mine
+            self._first_done = self._first_done or mine
+        finally:
+            if mine:
+                self._lock.release()
+
+
 class EvidenceFile:
-    """results/latest.json; a missing file is no evidence, not an error."""
+    """results/latest.json; a missing file is no evidence, not an error. Safe to use from threads."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._seen: Signature | None = None
-        self._evidence = Evidence()
-        self._error: str | None = None
+        self._held = Held()
+        self._reader = OneReader()
 
     def current(self) -> Evidence:
         """The evidence, re-read where the file changed; costs one `stat`."""
-        if self._path is None:
-            return self._evidence
-        try:
-            seen = Signature.of(self._path.stat())
-            if seen != self._seen:
-                self._seen = seen
-                data = read_regular(self._path, error=EvidenceError, max_bytes=MAX_BYTES)
-                self._evidence, self._error = loads(as_text(data, str(self._path)), origin=str(self._path)), None
-        except FileNotFoundError:
-            self._error = f"{self._path}: not there"
-        except OSError as error:
-            self._error = f"{self._path}: {error.strerror}"
-        except EvidenceError as error:
-            self._error = str(error)
-        return self._evidence
+        if self._path is not None and not self._is_read(self._path):
+            with self._reader.turn() as mine:
+                if mine:
+                    self._held = self._read(self._path)
+        return self._held.evidence
 
     def status(self) -> EvidenceStatus:
         """Where it comes from and what went wrong last."""
-        return status_of(str(self._path or ""), self._evidence, self._error)
+        return status_of(str(self._path or ""), self._held)
+
+    def _is_read(self, path: Path) -> bool:
+        try:
+            return Signature.of(path.stat()) == self._held.signature
+        except OSError:
+            return False
+
+    def _read(self, path: Path) -> Held:
+        held = self._held
+        try:
+            seen = Signature.of(path.stat())
+        except FileNotFoundError:
+            return Held(held.evidence, f"{path}: not there")
+        except OSError as error:
+            return Held(held.evidence, f"{path}: {error.strerror}")
+        if seen == held.signature:
+            return held  # another thread was faster
+        try:
+            data = read_regular(path, error=EvidenceError, max_bytes=MAX_BYTES)
+            return Held(loads(as_text(data, str(path)), origin=str(path)), None, seen)
+        except EvidenceError as error:
+            return Held(held.evidence, str(error), seen)
 
 
 class EvidenceSource(Protocol):
@@ -65,10 +107,10 @@ class EvidenceSource(Protocol):
     def status(self) -> EvidenceStatus: ...
 
 
-def status_of(origin: str, evidence: Evidence, error: str | None) -> EvidenceStatus:
+def status_of(origin: str, held: Held) -> EvidenceStatus:
     """The status of a source, of whatever kind."""
-    generated = evidence.generated_at.isoformat() if evidence.generated_at else ""
-    return EvidenceStatus(origin, generated, error)
+    generated = held.evidence.generated_at
+    return EvidenceStatus(origin, generated.isoformat() if generated else "", held.error)
 
 
 def as_text(data: bytes, where: str) -> str:
