@@ -57,6 +57,16 @@ def _seconds(text: str) -> float:
     return number
 
 
+def _patience(text: str) -> float | None:
+    return None if not text else 0.0 if text.strip() in {"0", "0.0"} else _seconds(text)
+
+
+def _load(text: str) -> tuple[str, ...]:
+    if text not in {"", "mixed", "alone", "crowd", "both"}:
+        raise ValueError(f"{text!r} is none of mixed, alone, crowd, both")
+    return ("alone", "crowd") if text == "both" else (text,) if text else ()
+
+
 def _usd(text: str) -> Decimal:
     try:
         amount = Decimal(text.strip().removeprefix("$"))
@@ -89,6 +99,20 @@ OPTIONS: tuple[Option, ...] = (
     Option("budget", "0.50", "USD that the run may cost at most; what would cost more is not run", "USD", _usd),
     Option("concurrency", "8", "requests at once for each provider", "N", _positive),
     Option("timeout", "120", "seconds that one probe may take in all", "SECONDS", _seconds),
+    Option(
+        "patience",
+        "",
+        "seconds to wait for a provider that answers 429 (default: 90; simulated: 0)",
+        "SECONDS",
+        _patience,
+    ),
+    Option(
+        "load",
+        "",
+        "one request at a time (alone), 8 at once (crowd), both, or mixed (default: both where the packaged core meets real hosts)",
+        "LOAD",
+        _load,
+    ),
     Option("json", "", "write every probe and endpoint to this file as JSON", "FILE"),
     Option("results", "", "record the run in this folder of results", "DIR"),
     Option("catalog", "", "use this catalogue instead of the packaged one", "FILE"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def collected(file_path: Path, parent: pytest.Collector, session: ProbeSession) 
         node = CaseFile.from_parent(parent, path=file_path)
     else:
         return None
-    node.plans = session.plans
+    node.plans = partial(session.plans, packaged=file_path.parent == cases.FOLDER)
     return node
 
 

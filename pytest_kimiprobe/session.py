@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -23,11 +24,14 @@ from .cases import Case, in_suite
 from .collect import CaseProbe, Probe, RowProbe
 from .dispatch import Dispatcher, Order, Outcome
 from .judge import Judgement, judge, judge_any
-from .plan import Estimate, ProbePlan, UnknownEndpoint, estimate, expand, select
+from .plan import Estimate, Load, ProbePlan, UnknownEndpoint, estimate, expand, select
 from .report import Spent, Summary
 from .safe_text import one_line, redact
 from .sources import SourceChoice, no_keys
+from .throttle import refusal_words
 from .verdicts import ProbeResult, Run, Source
+
+PATIENCE_S = 90.0
 
 
 class ProbeSession:
@@ -46,6 +50,7 @@ class ProbeSession:
         self.results: dict[str, ProbeResult] = {}
         self.exchanges: dict[str, Exchange] = {}
         self.cancelled = 0
+        self.on_progress: Callable[[Mapping[str, int]], None] = lambda _waiting: None
         self._under_way: Sequence[CaseProbe] = ()
         self._sent = self._answered = 0.0
         self.summary: Summary | None = None
@@ -74,15 +79,28 @@ class ProbeSession:
         usd = self._dispatcher.spent_usd if self._dispatcher else Decimal(0)
         return Spent(usd, self.budget, max(self._answered - self._sent, 0.0))
 
+    def refusals(self) -> list[str]:
+        """What providers refused for being asked too often, and what the run made of it; a sentence each."""
+        if self._dispatcher is None:
+            return []
+        return [refusal_words(str(scope), slow) for scope, slow in self._dispatcher.throttles.items() if slow.refused]
+
     def live_keys(self) -> list[str]:
         """Providers whose key is there."""
         return [name for name in self.catalog.providers if not self._key_problem(name)]
 
-    def plans(self, case: Case) -> Iterator[tuple[ProbePlan, str]]:
+    def plans(self, case: Case, *, packaged: bool = False) -> Iterator[tuple[ProbePlan, str]]:
         """All probes of a case of the suite, each with why it is not sent for want of a key (empty where it is)."""
         if in_suite(case, self.suite):
-            for plan in expand(case, self.endpoints, self.repeats):
+            for plan in expand(case, self.endpoints, self.repeats, self._loads(packaged=packaged)):
                 yield plan, self._key_problem(plan.endpoint.provider) if self.choice.kind == "live" else ""
+
+    def _loads(self, *, packaged: bool) -> Sequence[Load]:
+        """The packaged core cases meet real hosts alone and in a crowd, unless the option says otherwise."""
+        if loads := options.value(self.config, "load"):
+            return tuple(loads)
+        thorough = packaged and self.suite != "smoke" and self.source == "live"
+        return ("alone", "crowd") if thorough else ("mixed",)
 
     def estimate(self, probes: Sequence[CaseProbe]) -> Estimate:
         """What these probes cost, before they are sent."""
@@ -131,6 +149,8 @@ class ProbeSession:
             finished_at=datetime.now(UTC),
             complete=complete,
             probes=tuple(self.results.values()),
+            references={endpoint.id: self.catalog.models[endpoint.model].reference for endpoint in self.endpoints},
+            lag_p95_ms=round(self._dispatcher.lag.p95_ms(), 1) if self._dispatcher else 0.0,
         )
 
     def _endpoints(self) -> list[Endpoint]:
@@ -166,7 +186,15 @@ class ProbeSession:
             concurrency=options.value(self.config, "concurrency"),
             timeout_s=options.value(self.config, "timeout"),
             budget=self.budget,
+            patience_s=self._patience_s(),
         )
+
+    def _patience_s(self) -> float:
+        """Seconds; simulated refusals are played for their own sake and not waited for, unless one says so."""
+        given: float | None = options.value(self.config, "patience")
+        if given is not None:
+            return given
+        return 0.0 if self.choice.kind == "simulator" else PATIENCE_S
 
     def _target(self, endpoint: Endpoint) -> Target:
         provider = self.catalog.provider_of(endpoint)
@@ -175,22 +203,33 @@ class ProbeSession:
     def _dispatched(self, waiting: Sequence[CaseProbe]) -> Iterator[Probe]:
         if self._dispatcher is None:
             return
-        for _ in waiting:
-            yield self._take(self._dispatcher.outcome())
+        left = Counter(probe.plan.endpoint.provider for probe in waiting)
+        while left.total():
+            outcome = self._dispatcher.outcome()
+            if outcome is not None:
+                left[outcome.ticket.plan.endpoint.provider] -= 1
+                self.on_progress(+left)
+                yield self._take(outcome)
+            else:
+                self.on_progress(+left)
+        self.on_progress(left)
 
     def _take(self, outcome: Outcome[CaseProbe]) -> CaseProbe:
         probe = outcome.ticket
+        if outcome.crashed is not None:
+            raise outcome.crashed
         if outcome.exchange is None:
             self._not_sent(probe, outcome.not_run, f"--kimiprobe-budget ${self.budget} is used up")
         else:
-            self._judged(probe, outcome.exchange, lambda done, _tools: judge(probe.plan.case, done))
+            told = {"at_once": outcome.at_once, "refusals": outcome.refusals, "late_ms": outcome.late_ms}
+            self._judged(probe, outcome.exchange, lambda done, _tools: judge(probe.plan.case, done), **told)
         return probe
 
     def _not_sent(self, probe: CaseProbe, reason: str, detail: str) -> None:
         self._keep(probe, None, Judgement("not_run", reason, detail), **_of_plan(probe))
 
-    def _judged(self, probe: Probe, done: Exchange, word: Any) -> None:
-        facts = _of_row(probe) if isinstance(probe, RowProbe) else _of_plan(probe)
+    def _judged(self, probe: Probe, done: Exchange, word: Any, **told: Any) -> None:
+        facts = told | (_of_row(probe) if isinstance(probe, RowProbe) else _of_plan(probe))
         tools = probe.row.tools if isinstance(probe, RowProbe) else ()
         self.exchanges[probe.nodeid] = done
         self._keep(probe, done, word(done, tools), **facts)
@@ -229,6 +268,7 @@ def _of_plan(probe: Any) -> dict[str, Any]:
         "mode": plan.mode,
         "repeat": plan.repeat,
         "capability": plan.case.capability,
+        "load": plan.load,
     }
 
 

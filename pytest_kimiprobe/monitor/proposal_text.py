@@ -152,7 +152,9 @@ def _measured(proposal: Proposal) -> str:
     judged = proposal.counts.judged
     if judged:
         low, high = wilson(proposal.right, judged)
-        lines.append(f"With {judged} calls the true share lies between {low * 100:.1f} and {high * 100:.1f} % (95 % interval).")
+        lines.append(
+            f"With {judged} calls the true share lies between {low * 100:.1f} and {high * 100:.1f} % (95 % interval)."
+        )
     return " ".join(lines)
 
 
