@@ -98,6 +98,7 @@ def document(summary: Summary) -> JsonObject:
         "complete": run.complete,
         "span_s": round(summary.spent.span_s, 3),
         "spent_usd": str(summary.spent.usd),
+        "lag_p95_ms": run.lag_p95_ms,
         "probes": [_probe(probe) for probe in run.probes],
         "endpoints": [_endpoint(summary.evidence[name], run) for name in sorted(summary.evidence)],
     }
@@ -131,6 +132,10 @@ def _probe(probe: ProbeResult) -> JsonObject:
         "cost_usd": _number(probe.cost_usd),
         "cost_origin": probe.cost_origin,
         "upstream": probe.upstream,
+        "load": probe.load,
+        "at_once": probe.at_once,
+        "refusals": probe.refusals,
+        "unreliable": probe.unreliable,
     }
 
 
