@@ -149,6 +149,7 @@ class Dispatcher(Generic[T]):
 
     def submit(self, orders: Iterable[Order[T]]) -> None:
         """Start sending."""
+        self._transport.warm()  # else the first latencies would tell of our imports
         roads: dict[str, list[_Job[T]]] = {}
         for order in orders:
             roads.setdefault(order.target.provider.name, []).append(_Job(order))
@@ -253,7 +254,7 @@ class Dispatcher(Generic[T]):
         if done is None or done.status is None:
             return False
         if done.error is None or done.error.reason != "rate_limited":
-            flight.throttle.answered()
+            flight.throttle.answered(flight.sent_at)
             return False
         flight.order.refusals += 1
         now = asyncio.get_running_loop().time()

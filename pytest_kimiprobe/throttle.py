@@ -1,16 +1,18 @@
 """How fast one account may be asked, learned from its HTTP 429s. Pure: times are given in seconds, nothing sleeps.
 
-A refusal halves the number of requests at once; one that comes although only one was under way spreads the starts: as
-far apart as `Retry-After` says, else twice as far as before. Answers let both grow again, slowly. A refused request is
-sent again after the wait, until nothing but refusals came for `patience_s` seconds; after that each is sent once.
+A refusal halves the number of requests at once; one that comes although only one was under way spreads the starts: the
+time until the next one is allowed, shared by those that were answered in it. Answers let both grow again, slowly. A
+refused request is sent again after the wait, until nothing but refusals came for `patience_s` seconds; after that each
+is sent once.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 60.0
+_SLACK = 1.05
 _ANSWERS_TO_GROW = 20
 """Answers in a row after which one more at once is tried, or starts move a tenth closer together."""
 
@@ -35,6 +37,8 @@ class Throttle:
     _refused_since: float | None = None
     _wait_s: float = _FIRST_WAIT_S
     _answers: int = 0
+    _window: list[float] = field(default_factory=list)
+    """When those were sent that were answered since the last refusal."""
 
     def __post_init__(self) -> None:
         self.limit = self.limit or self.most
@@ -57,8 +61,9 @@ class Throttle:
         """One request came to its end, whatever it was."""
         self.under_way -= 1
 
-    def answered(self) -> None:
-        """It was not refused."""
+    def answered(self, sent_at: float) -> None:
+        """The request sent at `sent_at` was not refused."""
+        self._window.append(sent_at)
         self._refused_since = None
         self._wait_s = _FIRST_WAIT_S
         self._answers += 1
@@ -90,8 +95,11 @@ class Throttle:
         self._wait_s = min(self._wait_s * 2, _LONGEST_WAIT_S)
         if self.limit > 1:
             self.limit //= 2
+        elif self._window:
+            self.spacing_s = min((now + wait_s - self._window[0]) / len(self._window) * _SLACK, _LONGEST_WAIT_S)
         else:
             self.spacing_s = min(max(wait_s, self.spacing_s), _LONGEST_WAIT_S)
+        self._window.clear()
 
 
 def refusal_words(scope: str, throttle: Throttle) -> str:
