@@ -74,6 +74,8 @@ class Figures:
     total_ms: Percentiles | None = None
     first_token_ms: Percentiles | None = None
     cost_per_1k_usd: Decimal | None = None
+    latency_unreliable: bool = False
+    """Whether more than one in twenty of its times is our own slowness."""
 
 
 def cells_of(probes: Iterable[ProbeResult]) -> tuple[Cell, ...]:
@@ -115,6 +117,7 @@ def evidence_of(
             p50_ms=times.total_ms.p50 if times.total_ms else None,
             p95_ms=times.total_ms.p95 if times.total_ms else None,
             cost_per_1k_usd=times.cost_per_1k_usd,
+            latency_unreliable=times.latency_unreliable,
             reasons=_summed(cell.reasons for cell in basis(group)),
             run=run,
             first_token_p50_ms=times.first_token_ms.p50 if times.first_token_ms else None,
@@ -222,6 +225,7 @@ def _figures(endpoint: str, probes: Sequence[ProbeResult]) -> Figures:
         Percentiles.of(probe.total_ms for probe in judged),
         Percentiles.of(probe.first_token_ms for probe in judged),
         (sum(costs, Decimal(0)) * 1000 / len(costs)).quantize(_MICRO) if costs else None,
+        sum(probe.unreliable for probe in judged) * 20 > len(judged),
     )
 
 

@@ -115,6 +115,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("json", "", "write every probe and endpoint to this file as JSON", "FILE"),
     Option("results", "", "record the run in this folder of results", "DIR"),
+    Option("compare", "", "probe these two endpoints and compare them, pair by pair", "A B", pair=True),
     Option("catalog", "", "use this catalogue instead of the packaged one", "FILE"),
     Option("verbose", "", "print the exchanges as they happen, keys taken out", read=_yes, switch=True),
 )
@@ -137,10 +138,12 @@ def _declaration(option: Option) -> dict[str, Any]:
     if option.switch:
         return {"action": "store_true", "default": None, "help": option.help}
     text = f"{option.help} (default: {option.default})" if option.default else option.help
+    several = {"nargs": 2} if option.pair else {}
     return {
         "action": "append" if option.many else "store",
         "default": None,
-        "metavar": option.metavar,
+        "metavar": tuple(option.metavar.split()) if option.pair else option.metavar,
+        **several,
         "dest": option.dest,
         "help": text,
     }
@@ -155,10 +158,19 @@ def value(config: pytest.Config, name: str, environment: Mapping[str, str] | Non
     if option.many:
         items = given if isinstance(given, list) else given.replace(",", " ").split()
         return [option.read(item) for item in items]
+    if option.pair:
+        return _two(place, given)
     try:
         return option.read(given)
     except ValueError as error:
         raise pytest.UsageError(f"{place}: {error}") from None
+
+
+def _two(place: str, given: Any) -> tuple[str, ...]:
+    names = tuple(given if isinstance(given, list) else given.split())
+    if len(names) not in {0, 2} or len(set(names)) != len(names):
+        raise pytest.UsageError(f"{place}: two different endpoints are needed, not {' '.join(names)!r}")
+    return names
 
 
 def _given(config: pytest.Config, option: Option, environment: Mapping[str, str]) -> tuple[str, Any]:

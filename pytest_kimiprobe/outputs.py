@@ -17,6 +17,8 @@ from routing.flags import Flags, find_flags
 from routing.types import Answer, JsonObject
 
 from . import options
+from .compare import Comparison, NotCompared, compare, comparison_row
+from .measures import measures_row
 from .report import Summary, markdown
 from .results import RECORDED, Change, atomic_write, changes, refresh_latest, write_run
 from .safe_text import one_line, redact
@@ -34,23 +36,36 @@ def write(probes: ProbeSession, *, complete: bool) -> tuple[Summary, bool]:
     """Write all that was asked for; returns the summary, and whether something could not be written."""
     run = probes.run(complete=complete)
     notes = [] if complete else ["incomplete: the run was interrupted; what was judged is kept"]
+    notes += probes.refusals()
+    comparison, told = _compared(probes, run)
+    notes += [told] if told else []
     changed: Sequence[Change] = ()
     failed = False
     try:
         if folder := options.value(probes.config, "results"):
             changed, note = record(Path(folder), run)
             notes += [note] if note else []
-        summary = Summary.of(run, probes.money(), changes=changed)
+        summary = Summary.of(run, probes.money(), changes=changed, comparison=comparison)
         if path := options.value(probes.config, "json"):
             atomic_write(Path(path), json.dumps(document(summary), indent=1, default=str) + "\n")
     except ConfigError as error:
         notes.append(f"NOT WRITTEN: {error}")
         failed = True
-    summary = Summary.of(run, probes.money(), changes=changed, notes=notes)
+    summary = Summary.of(run, probes.money(), changes=changed, notes=notes, comparison=comparison)
     if path := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(path).open("a", encoding="utf-8") as file:
             file.write(markdown(summary))
     return summary, failed
+
+
+def _compared(probes: ProbeSession, run: Run) -> tuple[Comparison | None, str]:
+    """The comparison that was asked for, or why there is none."""
+    if not probes.compared:
+        return None, ""
+    try:
+        return compare(run, *probes.compared), ""
+    except NotCompared as problem:
+        return None, f"nothing to compare: {problem}"
 
 
 def record(folder: Path, run: Run) -> tuple[list[Change], str]:
@@ -100,7 +115,11 @@ def document(summary: Summary) -> JsonObject:
         "spent_usd": str(summary.spent.usd),
         "lag_p95_ms": run.lag_p95_ms,
         "probes": [_probe(probe) for probe in run.probes],
-        "endpoints": [_endpoint(summary.evidence[name], run) for name in sorted(summary.evidence)],
+        "endpoints": [
+            measures_row(summary.measures[name]) | _endpoint(summary.evidence[name], run)
+            for name in sorted(summary.evidence)
+        ],
+        "comparison": comparison_row(summary.comparison) if summary.comparison else None,
     }
 
 

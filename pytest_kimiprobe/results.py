@@ -186,6 +186,7 @@ def evidence_row(row: EndpointEvidence, now: datetime) -> dict[str, Any]:
         "p95_ms": row.p95_ms,
         "first_token_p50_ms": row.first_token_p50_ms,
         "first_token_p95_ms": row.first_token_p95_ms,
+        "latency_unreliable": row.latency_unreliable,
         "cost_per_1k_usd": None if row.cost_per_1k_usd is None else str(row.cost_per_1k_usd),
         "reasons": dict(row.reasons),
         "calls": row.calls,

@@ -17,6 +17,7 @@ from routing.evidence import Counts, EndpointEvidence, parse_utc, utc_text
 from routing.types import Usage
 
 from .cells import Cell, Figures, Percentiles, cells_of, endpoints_of, figures_of
+from .measures import measures_of, measures_row
 from .safe_text import one_line, redact
 from .verdicts import ProbeResult, Run
 
@@ -60,12 +61,15 @@ class StoredRun:
 def rendered(run: Run, environment: Mapping[str, str]) -> str:
     """The whole file: header, cells, figures per endpoint and the first failures, redacted, a line each."""
     failures = [probe for probe in run.probes if probe.verdict in {"fail", "error"}]
-    statuses = endpoints_of(run)
+    statuses, measures = endpoints_of(run), measures_of(run.probes, run.references)
     return document(
         {"version": VERSION, "run": _header(run, environment)},
         {
             "cells": [_cell_row(cell) for cell in cells_of(run.probes)],
-            "endpoints": [_figures_row(row, statuses.get(row.endpoint)) for row in figures_of(run.probes)],
+            "endpoints": [
+                measures_row(measures[row.endpoint]) | _figures_row(row, statuses.get(row.endpoint))
+                for row in figures_of(run.probes)
+            ],
             "failures": [_failure_row(probe, environment) for probe in failures[:MAX_FAILURES]],
         },
     )
@@ -129,6 +133,7 @@ def _figures_from(row: Mapping[str, Any]) -> Figures:
         _percentiles_from(row["total_ms"]),
         _percentiles_from(row["first_token_ms"]),
         None if cost is None else _finite(Decimal(cost)),
+        bool(row.get("latency_unreliable", False)),
     )
 
 
@@ -165,6 +170,7 @@ def _header(run: Run, environment: Mapping[str, str]) -> dict[str, Any]:
         "complete": run.complete,
         "probes": len(run.probes),
         "not_run": dict(not_run),
+        "lag_p95_ms": run.lag_p95_ms,
         "kimiprobe": routing.__version__,
         **_provenance(environment),
     }

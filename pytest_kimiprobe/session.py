@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from decimal import Decimal
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,7 @@ class ProbeSession:
             path = options.value(config, "catalog")
             self.catalog: Catalog = catalogs.load(Path(path) if path else None, environment=self.environment)
             self.model: str = options.value(config, "model") or self.catalog.default_model
+            self.compared: tuple[str, ...] = options.value(config, "compare")
             self.endpoints: list[Endpoint] = self._endpoints()
             self.recordings = recordings.files(self.choice.path) if self.choice.kind == "replay" else []
         except (ConfigError, UnknownEndpoint) as error:
@@ -154,8 +156,12 @@ class ProbeSession:
         )
 
     def _endpoints(self) -> list[Endpoint]:
-        globs: list[str] = options.value(self.config, "endpoint")
-        return select(self.catalog, self.model, globs, self.started_at.date())
+        globs: list[str] = options.value(self.config, "endpoint") or [escape(name) for name in self.compared]
+        chosen = select(self.catalog, self.model, globs, self.started_at.date())
+        left_out = set(self.compared) - {endpoint.id for endpoint in chosen}
+        if left_out and self.choice.kind != "replay":
+            raise UnknownEndpoint(f"--kimiprobe-compare: not among the endpoints of this run: {', '.join(left_out)}")
+        return chosen
 
     def _key_problem(self, provider: str) -> str:
         try:
