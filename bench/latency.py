@@ -54,7 +54,16 @@ def probed(url: str, endpoints: list[str], repeat: int, at_once: int) -> Figures
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "timed.kimiprobe.yaml").write_text(CASE, "utf-8")
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--kimiprobe", "timed.kimiprobe.yaml"]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "--kimiprobe",
+            "timed.kimiprobe.yaml",
+        ]
         command += [f"-pno:{plugin}" for plugin in FOREIGN]
         command += ["--kimiprobe-json=out.json", f"--kimiprobe-repeat={repeat}", "--kimiprobe-budget=100"]
         command += [f"--kimiprobe-concurrency={at_once}", *(f"--kimiprobe-endpoint={one}" for one in endpoints)]

@@ -185,6 +185,32 @@ def counts_of(cells: Sequence[Cell]) -> Counts:
     return Counts(passed + rescued + failed, passed, rescued, failed, errors)
 
 
+def summed(cells: Iterable[Cell]) -> tuple[Cell, ...]:
+    """One cell per endpoint: verdicts, reasons and classes of its basis, calls, tokens and cost of all its cells.
+
+    Evidence and status are the same by these as by the cells they are made of.
+    """
+    return tuple(_sum(endpoint, group) for endpoint, group in sorted(_grouped(cells, _endpoint).items()))
+
+
+def _sum(endpoint: str, cells: Sequence[Cell]) -> Cell:
+    chosen = basis(cells)
+    names = ("costed", "calls", "valid_calls", "k2vv_calls", "k2vv_valid")
+    tokens = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens")
+    return Cell(
+        endpoint=endpoint,
+        case="",
+        mode="",
+        capability=chosen[0].capability,
+        verdicts=_summed(cell.verdicts for cell in chosen),
+        reasons=_summed(cell.reasons for cell in chosen),
+        error_classes=_summed(cell.error_classes for cell in chosen),
+        tokens=Usage(*(sum(getattr(cell.tokens, name) for cell in cells) for name in tokens)),
+        cost_usd=sum((cell.cost_usd for cell in cells), Decimal(0)),
+        **{name: sum(getattr(cell, name) for cell in cells) for name in names},
+    )
+
+
 def _cell(key: tuple[str, str, str, str], probes: Sequence[ProbeResult]) -> Cell:
     endpoint, case, mode, capability = key
     wrong = [probe for probe in probes if probe.verdict in {"rescued", "fail", "error"}]

@@ -18,6 +18,7 @@ from routing.types import Answer, JsonObject
 
 from . import options
 from .compare import Comparison, NotCompared, compare, comparison_row
+from .daily import refresh_daily
 from .measures import measures_row
 from .report import Summary, markdown
 from .results import RECORDED, Change, atomic_write, changes, refresh_latest, write_run
@@ -83,7 +84,9 @@ def record(folder: Path, run: Run) -> tuple[list[Change], str]:
     before = _known(folder / "latest.json")
     write_run(folder, run)
     problems: list[str] = []
-    after = refresh_latest(folder, datetime.now(UTC), problems)
+    now = datetime.now(UTC)
+    after = refresh_latest(folder, now, problems)
+    refresh_daily(folder, now, problems)
     return changes(before, after), "; ".join(problems)
 
 

@@ -231,18 +231,18 @@ def test_torn_files_are_named_and_left_alone(tmp_path: Path, content: str) -> No
 @pytest.mark.parametrize(
     ("good", "bad"),
     [
-        ('"p50": 1000.0', '"p50": NaN'),
-        ('"p50": 1000.0', '"p50": 1e999'),
+        ('"p50": 1000', '"p50": NaN'),
+        ('"p50": 1000', '"p50": 1e999'),
         ('"pass": 1', '"pass": -1'),
         ('"pass": 1', '"pass": 1e999'),
-        ('"cost_usd": "0"', '"cost_usd": "Infinity"'),
-        ('"cost_usd": "0"', '"cost_usd": "x"'),
+        ('"cost_usd": "0.001"', '"cost_usd": "Infinity"'),
+        ('"cost_usd": "0.001"', '"cost_usd": "x"'),
         ('"finished_at": "2026-11-23T05:19:40Z"', '"finished_at": "2026-11-23T05:19:40"'),
     ],
 )
 def test_a_value_that_nobody_measured_is_a_problem(tmp_path: Path, good: str, bad: str) -> None:
     """Infinite, negative or unreadable values cost their file, not the whole evidence."""
-    path = write_run(tmp_path, a_run(*passed(1)))
+    path = write_run(tmp_path, a_run(*probes(("pass", "ok", 1), cost_usd=Decimal("0.001"))))
     assert good in path.read_text()
     path.write_text(path.read_text().replace(good, bad))
     problems: list[str] = []
