@@ -1,9 +1,10 @@
 """Ten simulated years of results: what they weigh in git, and how fast `kimiprobe status` answers over them.
 
-    python bench/ten_years.py [YEARS]       into a temporary folder, removed at the end; ten years take some minutes
+    python bench/ten_years.py [YEARS]       one year by default; into a temporary folder, removed at the end
 
 30 endpoints x 40 cases x 5 probes a day in one run: three of the five plain, two streamed. One commit a day, as
-`kimiprobe record` makes them; then everything is packed.
+`kimiprobe record` makes them; then everything is packed. What YEARS weigh is told per ten years; for `status` the run
+files are copied until ten years of days are there.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
-from pytest_kimiprobe.daily import refresh_daily
-from pytest_kimiprobe.results import refresh_latest, write_run
+from pytest_kimiprobe.daily import lines_of, rendered
+from pytest_kimiprobe.results import atomic_write, dumps, latest, write_run
+from pytest_kimiprobe.run_file import StoredRun, parsed
 from pytest_kimiprobe.verdicts import ProbeResult, Run, Verdict
 from routing import catalog as catalogs
 from routing.types import Usage
@@ -93,35 +95,52 @@ def statuses(folder: Path) -> list[float]:
     return sorted(spent[1:])
 
 
+def commit_years(folder: Path, days: list[datetime], names: list[str]) -> None:
+    """A commit a day: the run, latest.json and the roll-up, as refresh_latest and refresh_daily write them."""
+    results = folder / "results"
+    recent: list[StoredRun] = []
+    git(folder, "init", "-q", "-b", "main")
+    for number, day in enumerate(days):
+        path = write_run(results, run_of(day, number, names), environment={})
+        recent = [*recent[-30:], parsed(path.read_text("utf-8"), str(path), whole=False)]
+        atomic_write(results / "latest.json", dumps(latest(recent, day + timedelta(hours=1))))
+        month = [run for run in recent if f"{run.started_at:%Y-%m}" == f"{day:%Y-%m}"]
+        atomic_write(results / f"daily/{day:%Y-%m}.jsonl", rendered(lines_of(month)))
+        git(folder, "add", "-A")
+        git(folder, "commit", "-q", "-m", "Record one run")
+        if number % 200 == 199:
+            git(folder, "repack", "-d", "-q")
+    git(folder, "gc", "-q", "--prune=now")
+
+
+def fill_ten_years(results: Path, first: datetime) -> int:
+    """Copies of the newest run file for all earlier days; returns the number of run files."""
+    files = sorted((results / "runs").rglob("*.json"))
+    text = files[-1].read_text("utf-8")
+    for back in range(1, 3650 - len(files) + 1):
+        copy = results / f"runs/{first - timedelta(days=back):%Y/%m/%d}" / files[-1].name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(text, "utf-8")
+    return len(list((results / "runs").rglob("*.json")))
+
+
 def main(years: float) -> None:
     names = list(catalogs.load(environment={}).endpoints)
     names = (names + [f"openrouter/moonshotai/kimi-k2.6+upstream-{n}/fp8" for n in range(ENDPOINTS)])[:ENDPOINTS]
-    days = int(years * 365)
-    today = datetime.now(UTC).replace(hour=5, minute=17, second=0, microsecond=0) - timedelta(days=1)
+    today = datetime.now(UTC).replace(hour=4, minute=0, second=0, microsecond=0) - timedelta(days=1)
+    days = [today - timedelta(days=back) for back in reversed(range(int(years * 365)))]
     with tempfile.TemporaryDirectory(prefix="kimiprobe-years-") as name:
         folder = Path(name)
-        results = folder / "results"
-        git(folder, "init", "-q", "-b", "main")
-        for number in range(days):
-            day = today - timedelta(days=days - 1 - number)
-            write_run(results, run_of(day, number, names), environment={})
-            moment = day + timedelta(hours=1)
-            refresh_latest(results, moment)
-            refresh_daily(results, moment, [])
-            git(folder, "add", "-A")
-            git(folder, "commit", "-q", "-m", "Record one run")
-            if number % 200 == 199:
-                git(folder, "repack", "-d", "-q")
-        git(folder, "gc", "-q", "--prune=now")
-        packed, tree = size_mb(folder / ".git"), size_mb(results)
-        daily = size_mb(results / "daily")
+        commit_years(folder, days, names)
+        packed, tree = size_mb(folder / ".git"), size_mb(folder / "results")
+        files = fill_ten_years(folder / "results", days[0])
         spent = statuses(folder)
-    ten = 3650 / days
-    print(f"{days} days x {ENDPOINTS} endpoints x {CASES} cases x {TRIES}")
+    ten = 3650 / len(days)
+    print(f"{len(days)} days x {ENDPOINTS} endpoints x {CASES} cases x {TRIES}")
     print(f"packed in git   {packed:8.1f} MB   ten years of it: {packed * ten:7.1f} MB")
-    print(f"work tree       {tree:8.1f} MB   ten years of it: {tree * ten:7.1f} MB   (roll-up {daily:.1f} MB)")
-    print(f"kimiprobe status: {statistics.median(spent):.2f} s ({spent[0]:.2f} to {spent[-1]:.2f})")
+    print(f"work tree       {tree:8.1f} MB   ten years of it: {tree * ten:7.1f} MB")
+    print(f"kimiprobe status over {files} runs: {statistics.median(spent):.2f} s ({spent[0]:.2f} to {spent[-1]:.2f})")
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]) if len(sys.argv) > 1 else 10)
+    main(float(sys.argv[1]) if len(sys.argv) > 1 else 1)

@@ -98,12 +98,15 @@ def test_a_run_file_holds_counts_times_cost_and_provenance(tmp_path: Path) -> No
     (cell,) = data["cells"]
     assert cell["verdicts"] == {"pass": 19, "fail": 1}
     assert cell["reasons"] == {"wrong_tool": 1}
-    assert cell["total_ms"] == {"p50": 1009.0, "p95": 1018.0}
-    assert cell["first_token_ms"] == {"p50": 200.0, "p95": 200.0}
-    assert cell["tokens"] == {"prompt": 2000, "cached": 1000, "completion": 400, "reasoning": 100}
-    assert (cell["cost_usd"], cell["costed"]) == ("0.002460", 20)
+    assert cell["p50_ms"] == 1000
     assert (cell["calls"], cell["valid_calls"], cell["k2vv_calls"], cell["k2vv_valid"]) == (40, 20, 20, 20)
-    assert data["endpoints"][0]["cost_per_1k_usd"] == "0.123000"
+    (row,) = data["endpoints"]
+    assert row["total_ms"] == {"p50": 1009, "p95": 1018}
+    assert row["first_token_ms"] == {"p50": 200, "p95": 200}
+    assert row["basis"]["tokens"] == {"prompt": 2000, "cached": 1000, "completion": 400, "reasoning": 100}
+    assert (row["basis"]["cost_usd"], row["basis"]["costed"]) == ("0.002460", 20)
+    assert (row["cost_per_1k_usd"], row["cost_per_success_usd"]) == ("0.123000", "0.000129474")
+    assert row["first_try"] == {"right": 19, "judged": 20, "share": 0.95, "interval95": [0.7639, 0.9911]}
     header = data["run"]
     assert (header["git_sha"], header["url"]) == ("a" * 40, "https://github.com/o/r/actions/runs/5")
     assert header["probes"] == 20
