@@ -13,6 +13,7 @@ import routing
 
 from . import cases, options, outputs
 from .collect import PACKAGED, RECORDED, CaseFile, CaseProbe, Probe, RecordingFile, packaged_path
+from .progress import Progress
 from .report import Line, money, terminal
 from .session import ProbeSession
 
@@ -117,10 +118,16 @@ def loop(session: pytest.Session, probes: ProbeSession) -> bool | None:
     for item in session.items:
         if not isinstance(item, Probe):
             _run_one(session, item)
-    for probe in probes.serve(ours):
-        if probes.verbose:
-            _show_exchange(probes, probe)
-        _run_one(session, probe)
+    progress = Progress.of(session.config.pluginmanager.getplugin("terminalreporter"))
+    probes.on_progress = lambda waiting: progress.show(waiting, probes.money().usd)
+    try:
+        for probe in probes.serve(ours):
+            progress.clear()
+            if probes.verbose:
+                _show_exchange(probes, probe)
+            _run_one(session, probe)
+    finally:
+        progress.clear()
     return True
 
 
