@@ -100,12 +100,14 @@ def told(found: Comparison) -> list[tuple[str, str]]:
     if found.unpaired:
         lines.append(("", f"{found.unpaired} probes were judged at one of the two only and are left out"))
     one, other = (rate_text(rate) for rate in found.rates)
-    lines.append(("", f"A {one}; B {other}; McNemar's exact p {found.p_value:.3g}"))
+    lines += [("", f"A {one}; B {other}"), ("", f"McNemar's exact p {found.p_value:.3g}")]
     word = f"better: {found.better}" if found.better else "not distinguishable"
     why = "the intervals overlap" if found.overlap else "the split may be chance" if not found.better else ""
     lines.append(("", f"{word}{f': {why}' if why else ''}"))
-    ratios = [("a successful call costs", found.cost_ratio), ("an answer takes", found.latency_ratio)]
-    lines += [("", f"{what} {ratio:.2f} times as much at A as at B") for what, ratio in ratios if ratio is not None]
+    ratios = [("a successful call costs", "much", found.cost_ratio), ("an answer takes", "long", found.latency_ratio)]
+    lines += [
+        ("", f"{what} {ratio:.2f} times as {how} at A as at B") for what, how, ratio in ratios if ratio is not None
+    ]
     return lines
 
 

@@ -45,6 +45,10 @@ class ProbeSession:
         self.suite: str = options.value(config, "suite")
         self.repeats: int = options.value(config, "repeat")
         self.budget: Decimal = options.value(config, "budget")
+        self.concurrency: int = options.value(config, "concurrency")
+        self.timeout_s: float = options.value(config, "timeout")
+        self.patience_s: float | None = options.value(config, "patience")
+        self.loads: tuple[Load, ...] = options.value(config, "load")
         self.verbose: bool = options.value(config, "verbose")
         self.started_at = datetime.now(UTC)
         self.run_id = uuid.uuid4().hex[:12]
@@ -99,8 +103,8 @@ class ProbeSession:
 
     def _loads(self, *, packaged: bool) -> Sequence[Load]:
         """The packaged core cases meet real hosts alone and in a crowd, unless the option says otherwise."""
-        if loads := options.value(self.config, "load"):
-            return tuple(loads)
+        if self.loads:
+            return self.loads
         thorough = packaged and self.suite != "smoke" and self.source == "live"
         return ("alone", "crowd") if thorough else ("mixed",)
 
@@ -189,17 +193,16 @@ class ProbeSession:
             self.catalog = self.catalog.with_base_urls(self.environment)
         self._dispatcher = Dispatcher(
             self.catalog,
-            concurrency=options.value(self.config, "concurrency"),
-            timeout_s=options.value(self.config, "timeout"),
+            concurrency=self.concurrency,
+            timeout_s=self.timeout_s,
             budget=self.budget,
             patience_s=self._patience_s(),
         )
 
     def _patience_s(self) -> float:
         """Seconds; simulated refusals are played for their own sake and not waited for, unless one says so."""
-        given: float | None = options.value(self.config, "patience")
-        if given is not None:
-            return given
+        if self.patience_s is not None:
+            return self.patience_s
         return 0.0 if self.choice.kind == "simulator" else PATIENCE_S
 
     def _target(self, endpoint: Endpoint) -> Target:
