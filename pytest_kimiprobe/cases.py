@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -108,6 +109,11 @@ def _case(row: JsonObject, shared: Mapping[str, JsonObject], where: str) -> Case
     for problem in offered.problems:
         raise CaseError(str(problem), where=where)
     names = offered.names
+    for pattern in _patterns(row["expect"]):
+        try:
+            re.compile(pattern)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise CaseError(f"$matches {pattern!r} is no regular expression: {error}", where=where) from None
     expect = _expectation(row["expect"])
     for call in expect.calls or ():
         if call.name not in names:
@@ -130,6 +136,16 @@ def _tool(tool: str | JsonObject, shared: Mapping[str, JsonObject], where: str) 
             raise CaseError(f"no tool {tool!r} under `tools`; there are: {', '.join(shared) or 'none'}", where=where)
         return {"type": "function", "function": {"name": tool, **shared[tool]}}
     return {"type": "function", "function": dict(tool)}
+
+
+def _patterns(value: Any) -> Iterator[str]:
+    """Every `$matches` of an expectation."""
+    if isinstance(value, Mapping):
+        if isinstance(value.get("$matches"), str):
+            yield value["$matches"]
+        value = list(value.values())
+    for inner in value if isinstance(value, list) else ():
+        yield from _patterns(inner)
 
 
 def _expectation(row: JsonObject) -> Expectation:

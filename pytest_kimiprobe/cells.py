@@ -25,6 +25,9 @@ ANSWERED_AT = 0.50
 NATIVE, EMULATED = "tools", "tools:emulated"
 NO_TOKENS = Usage(0, 0)
 _MICRO = Decimal("0.000001")
+_MOST_USD = 1000
+_MOST_COUNTED = 10**9
+"""Per probe; what an answer claims beyond is left out of the sums."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,8 +217,8 @@ def _sum(endpoint: str, cells: Sequence[Cell]) -> Cell:
 def _cell(key: tuple[str, str, str, str], probes: Sequence[ProbeResult]) -> Cell:
     endpoint, case, mode, capability = key
     wrong = [probe for probe in probes if probe.verdict in {"rescued", "fail", "error"}]
-    usages = [probe.usage for probe in probes if probe.usage]
-    costs = [probe.cost_usd for probe in probes if probe.cost_usd is not None]
+    usages = [probe.usage for probe in probes if probe.usage and is_credible(probe.usage)]
+    costs = _costs(probes)
     k2vv = [probe.k2vv_valid for probe in probes if probe.k2vv_valid is not None]
     judged = [probe for probe in probes if probe.verdict in JUDGED]
     return Cell(
@@ -245,7 +248,7 @@ def _cell(key: tuple[str, str, str, str], probes: Sequence[ProbeResult]) -> Cell
 
 def _figures(endpoint: str, probes: Sequence[ProbeResult]) -> Figures:
     judged = [probe for probe in probes if probe.verdict in JUDGED]
-    costs = [probe.cost_usd for probe in judged if probe.cost_usd is not None]
+    costs = _costs(judged)
     return Figures(
         endpoint,
         Percentiles.of(probe.total_ms for probe in judged),
@@ -253,6 +256,24 @@ def _figures(endpoint: str, probes: Sequence[ProbeResult]) -> Figures:
         (sum(costs, Decimal(0)) * 1000 / len(costs)).quantize(_MICRO) if costs else None,
         sum(probe.unreliable for probe in judged) * 20 > len(judged),
     )
+
+
+def is_credible_cost(cost: Decimal | None) -> bool:
+    """Whether a cost is known and can be true."""
+    return cost is not None and cost.is_finite() and 0 <= cost <= _MOST_USD
+
+
+def is_credible(usage: Usage | None) -> bool:
+    """Whether a usage is known and can be true."""
+    if usage is None:
+        return False
+    counts = (usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens, usage.reasoning_tokens)
+    return all(0 <= count <= _MOST_COUNTED for count in counts)
+
+
+def _costs(probes: Iterable[ProbeResult]) -> list[Decimal]:
+    """What probes cost, where that is known and can be true."""
+    return [probe.cost_usd for probe in probes if probe.cost_usd is not None and is_credible_cost(probe.cost_usd)]
 
 
 def _class(probe: ProbeResult) -> str:

@@ -13,6 +13,7 @@ from routing.errors import ConfigError
 from . import cases
 from .plan import ProbePlan
 from .recordings import Row, read
+from .safe_text import one_line, redact
 from .verdicts import ProbeResult
 
 PACKAGED = "kimiprobe"
@@ -39,6 +40,10 @@ class Probe(pytest.Item):
         """Fails for a wrong answer."""
         if self.result is not None and self.result.verdict == "fail":
             pytest.fail(_words(self.result), pytrace=False)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str:  # noqa: ARG002 - pytest's signature
+        """One line; a traceback with locals could show what must not be shown."""
+        return one_line(redact(str(excinfo.value)), 400)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         """Path and name, as reports show them."""
@@ -125,4 +130,4 @@ def _read_or_fail(read_file: Any) -> Any:
 
 def _words(result: ProbeResult) -> str:
     detail = f": {result.detail}" if result.detail else ""
-    return f"{result.endpoint}: {result.reason}{detail}"
+    return one_line(f"{result.endpoint}: {result.reason}{detail}", 400)

@@ -17,6 +17,7 @@ from decimal import Decimal
 from typing import Generic, TypeVar
 
 from routing.catalog import Catalog
+from routing.errors import ProviderFailure
 from routing.exchange import Exchange, Target, exchange
 from routing.loop import LoopThread
 from routing.transport import PER_CLIENT, Transport
@@ -47,7 +48,7 @@ class Outcome(Generic[T]):
     """A ticket come back: an exchange, or the reason code why nothing was sent.
 
     `at_once` counts the probes under way at the endpoint meanwhile, `refusals` the 429s before this exchange, `late_ms`
-    is the loop's lag while it ran. `crashed` is an error of our own.
+    is the loop's lag while it ran.
     """
 
     ticket: T
@@ -56,7 +57,6 @@ class Outcome(Generic[T]):
     at_once: int = 0
     refusals: int = 0
     late_ms: float = 0.0
-    crashed: BaseException | None = None
 
 
 class Budget:
@@ -65,6 +65,8 @@ class Budget:
     def __init__(self, limit: Decimal) -> None:
         self.limit = limit
         self.spent = Decimal(0)
+        self.cut_off = Decimal(0)
+        """The part of `spent` that is only the most that cut-off requests can have cost."""
         self._held = Decimal(0)
         self._settled = asyncio.Condition()
 
@@ -78,11 +80,12 @@ class Budget:
             self._held += amount
             return True
 
-    async def settle(self, held: Decimal, spent: Decimal) -> None:
-        """Replace a hold by what was spent."""
+    async def settle(self, held: Decimal, spent: Decimal | None) -> None:
+        """Replace a hold by what was spent; None where nobody knows, which counts as all of it."""
         async with self._settled:
             self._held -= held
-            self.spent += spent
+            self.spent += held if spent is None else spent
+            self.cut_off += held if spent is None else 0
             self._settled.notify_all()
 
 
@@ -138,9 +141,9 @@ class Dispatcher(Generic[T]):
         self.lag = LagWatch()
 
     @property
-    def spent_usd(self) -> Decimal:
-        """What the run has cost so far."""
-        return self._budget.spent if self._budget else Decimal(0)
+    def spent_usd(self) -> tuple[Decimal, Decimal]:
+        """What the run has cost so far, and how much of that is a bound for requests that were cut off."""
+        return (self._budget.spent, self._budget.cut_off) if self._budget else (Decimal(0), Decimal(0))
 
     @property
     def throttles(self) -> dict[Hashable, Throttle]:
@@ -225,8 +228,9 @@ class Dispatcher(Generic[T]):
             again = self._refused(flight, outcome.exchange)
             if not again:
                 self._outcomes.put(outcome)
-        except Exception as error:  # noqa: BLE001 - ours: told where the outcome is taken, else the run would wait for ever
-            self._outcomes.put(Outcome(job.order.ticket, crashed=error))
+        except Exception as error:  # noqa: BLE001 - whoever waits for this probe must not wait for ever
+            failure = ProviderFailure("malformed_body", f"unexpected {type(error).__name__}")
+            self._outcomes.put(Outcome(job.order.ticket, Exchange(job.endpoint, {}, error=failure)))
         finally:
             road.lane.end(flight, again=again)
             road.changed.set()
@@ -237,11 +241,11 @@ class Dispatcher(Generic[T]):
         held = cost_bound(order.plan, self._catalog, datetime.now(UTC).date())
         if not await budget.hold(held):
             return Outcome(order.ticket, not_run="budget")
-        spent = held
+        spent = None
         flight.sent_at = clock()
         try:
             done = await exchange(self._transport, order.target, order.plan.request, timeout_s=self._timeout_s)
-            spent = self._settled(done, order.plan, held)
+            spent = self._settled(done, order.plan)
         finally:
             await asyncio.shield(budget.settle(held, spent))
         late_ms = self.lag.p95_ms(flight.sent_at, clock())
@@ -260,16 +264,16 @@ class Dispatcher(Generic[T]):
         now = asyncio.get_running_loop().time()
         return flight.throttle.refused_at(now, flight.sent_at, done.error.retry_after_s)
 
-    def _settled(self, done: Exchange, plan: ProbePlan, held: Decimal) -> Decimal:
-        """What the probe cost; where nobody says, the most that it can have cost."""
-        if done.cost_usd is not None:
-            return done.cost_usd
-        if done.answer is not None and done.answer.usage is not None:
+    def _settled(self, done: Exchange, plan: ProbePlan) -> Decimal | None:
+        """What the probe cost; None where nobody knows, which counts as the most that it can have cost."""
+        answer, error = done.answer, done.error
+        if answer is not None and answer.usage is not None:
             day = datetime.now(UTC).date()
-            return (plan.endpoint.price_at(day) or self._catalog.dearest_at(day)).cost(done.answer.usage)
-        # Refused before anything was generated: nothing is billed. Cut or timed out: it may be, in full.
-        error = done.error
-        return Decimal(0) if error is not None and (done.status or 0) != 200 and error.reason != "timeout" else held
+            listed = (plan.endpoint.price_at(day) or self._catalog.dearest_at(day)).cost(answer.usage)
+            return max(listed, done.cost_usd or Decimal(0))  # a host that says "free" does not lift the limit
+        if error is not None and (error.phase == "connect" or (done.status or 0) >= 400):
+            return Decimal(0)  # refused before anything was generated
+        return done.cost_usd or None
 
     def _money(self) -> Budget:
         if self._budget is None:

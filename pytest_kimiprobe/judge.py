@@ -12,12 +12,15 @@ from typing import Any
 
 from routing.exchange import Exchange
 from routing.reasons import error_class_of
+from routing.schema import ToolSet
 from routing.types import ErrorClass, Tool, ToolCall
 from routing.verify import Checked, check, check_generation
 
 from .cases import Case, Expectation, ExpectedCall
 from .verdicts import Verdict
 
+_SEARCHED = 20_000
+"""Characters that an expression is held against: a case's own pattern must not run for ever on a hostile text."""
 _UNSUPPORTED = frozenset({"no_capability", "other_protocol"})
 
 
@@ -50,6 +53,8 @@ def judge(case: Case, done: Exchange) -> Judgement:
 
 def judge_any(done: Exchange, tools: Sequence[Tool], *, last_user: str | None = None) -> Judgement:
     """The word on an exchange of which only the offered tools are known."""
+    for problem in ToolSet.of(tools).problems:
+        return Judgement("error", "bad_request", str(problem))
     if done.answer is not None:
         checked = check(done.answer, tools, last_user=last_user)
     elif done.error is not None and done.error.failed_generation is not None:
@@ -157,7 +162,7 @@ def matches(matcher: Any, value: Any) -> bool:
         if kind == "$contains":
             return isinstance(value, str) and operand.casefold() in value.casefold()
         if kind == "$matches":
-            return isinstance(value, str) and re.search(operand, value, re.IGNORECASE) is not None
+            return isinstance(value, str) and re.search(operand, value[:_SEARCHED], re.IGNORECASE) is not None
     return _equal(matcher, value)
 
 

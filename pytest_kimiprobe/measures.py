@@ -15,7 +15,7 @@ from typing import Any
 
 from routing.types import Usage
 
-from .cells import EMULATED, NO_TOKENS, Percentiles
+from .cells import EMULATED, NO_TOKENS, Percentiles, is_credible, is_credible_cost
 from .verdicts import JUDGED, ProbeResult
 
 _Z95 = 1.959963984540054
@@ -215,7 +215,7 @@ def _usd(amount: Decimal | None) -> str | None:
 
 def _measures(endpoint: str, probes: Sequence[ProbeResult], trigger: Trigger | None) -> Measures:
     judged = [probe for probe in probes if probe.verdict in JUDGED]
-    costed = [probe for probe in probes if probe.cost_usd is not None]
+    costed = [probe for probe in probes if is_credible_cost(probe.cost_usd)]
     k2vv = [probe.k2vv_valid for probe in probes if probe.k2vv_valid is not None]
     return Measures(
         endpoint=endpoint,
@@ -258,7 +258,7 @@ def _powers(judged: Sequence[ProbeResult]) -> dict[int, float]:
 
 
 def _tokens(probes: Iterable[ProbeResult]) -> Usage:
-    known = [probe.usage for probe in probes if probe.usage]
+    known = [probe.usage for probe in probes if probe.usage and is_credible(probe.usage)]
     return Usage(
         sum(usage.prompt_tokens for usage in known),
         sum(usage.completion_tokens for usage in known),

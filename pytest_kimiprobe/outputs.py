@@ -38,25 +38,32 @@ def write(probes: ProbeSession, *, complete: bool) -> tuple[Summary, bool]:
     run = probes.run(complete=complete)
     notes = [] if complete else ["incomplete: the run was interrupted; what was judged is kept"]
     notes += probes.refusals()
-    comparison, told = _compared(probes, run)
-    notes += [told] if told else []
     changed: Sequence[Change] = ()
     failed = False
     try:
         if folder := options.value(probes.config, "results"):
             changed, note = record(Path(folder), run)
             notes += [note] if note else []
-        summary = Summary.of(run, probes.money(), changes=changed, comparison=comparison)
+        summary = _summary(probes, run, changed, notes)
         if path := options.value(probes.config, "json"):
             atomic_write(Path(path), json.dumps(document(summary), indent=1, default=str) + "\n")
+        if path := os.environ.get("GITHUB_STEP_SUMMARY"):
+            with Path(path).open("a", encoding="utf-8") as file:
+                file.write(markdown(summary))
     except ConfigError as error:
         notes.append(f"NOT WRITTEN: {error}")
         failed = True
-    summary = Summary.of(run, probes.money(), changes=changed, notes=notes, comparison=comparison)
-    if path := os.environ.get("GITHUB_STEP_SUMMARY"):
-        with Path(path).open("a", encoding="utf-8") as file:
-            file.write(markdown(summary))
-    return summary, failed
+    except OSError as error:
+        notes.append(f"NOT WRITTEN: {error.filename}: {error.strerror}")
+        failed = True
+    return _summary(probes, run, changed, notes), failed
+
+
+def _summary(probes: ProbeSession, run: Run, changed: Sequence[Change], notes: Sequence[str]) -> Summary:
+    """With the comparison that was asked for, or why there is none."""
+    comparison, told = _compared(probes, run)
+    notes = [*notes, told] if told else notes
+    return Summary.of(run, probes.money(), rerun=probes.rerun(), changes=changed, notes=notes, comparison=comparison)
 
 
 def _compared(probes: ProbeSession, run: Run) -> tuple[Comparison | None, str]:

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Literal, TypeAlias
 
 from routing.catalog import Catalog, Endpoint
+from routing.choose import prompt_bound
 from routing.types import ChatRequest, Mode, Usage
 
 from .cases import Case
@@ -18,7 +19,6 @@ from .cases import Case
 Load: TypeAlias = Literal["mixed", "alone", "crowd"]
 """What else of ours is under way at the endpoint: whatever there is, nothing, or a crowd (see `lanes`)."""
 MODES: tuple[Mode, ...] = ("plain", "stream")
-_BYTES_PER_TOKEN = 3  # for upper bounds
 _TYPICAL_COMPLETION = 150
 
 
@@ -92,7 +92,7 @@ def expand(
 def cost_bound(plan: ProbePlan, catalog: Catalog, day: date) -> Decimal:
     """USD that the probe can cost at most; an unknown price is the dearest of the catalogue."""
     price = plan.endpoint.price_at(day) or catalog.dearest_at(day)
-    return price.cost(Usage(_prompt_bytes(plan.case) // _BYTES_PER_TOKEN + 1, plan.case.max_tokens))
+    return price.cost(Usage(prompt_bound([*plan.request.messages, *plan.case.tools]), plan.case.max_tokens))
 
 
 def estimate(plans: Sequence[ProbePlan], catalog: Catalog, day: date) -> Estimate:

@@ -23,6 +23,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "kimiprobe: a probe, sent to an endpoint or judged from a recording")
     if config.getoption("kimiprobe"):
+        from .names import complaint, intruder
+
+        if path := intruder():
+            raise pytest.UsageError(complaint(path))
         from .running import prepare
 
         config.stash[SESSION] = prepare(config)

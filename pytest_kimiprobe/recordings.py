@@ -1,24 +1,36 @@
 """Recorded exchanges: a `.jsonl` of rows, or vcrpy cassettes, read one by one into what the judge takes.
 
 A row: `{"id", "provider", "url_path", "model", "stream", "request", "response": {"status", "content_type", "body"}}`.
+What cannot be read of one row costs that row only: it becomes an item that says so.
 """
 
 from __future__ import annotations
 
 import base64
+import binascii
 import json
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from routing.errors import ConfigError, ExchangeError, ProviderFailure
+from routing.errors import ExchangeError, ProviderFailure, error_type
 from routing.exchange import Exchange
+from routing.files import read_regular
 from routing.types import Answer, JsonObject, Tool
 from routing.wire import wire_named
 
+from .cassettes import RecordingError, Unreadable, decoded, load_json, load_yaml
+from .safe_text import one_line
+
+__all__ = ["RecordingError", "Row", "files", "read"]
+
+MAX_JSONL, MAX_CASSETTE = 256 << 20, 32 << 20
+"""Bytes of one file."""
+_ID, _NAME = 200, 80
 _PROTOCOLS = (
     ("/chat/completions", "openai"),
     ("/v1/messages", "anthropic"),
@@ -42,13 +54,9 @@ _CLIENT_TOOLS = ("computer_", "bash_", "text_editor_", "memory_")
 """Types of Anthropic's own tools that the caller runs; only Anthropic knows their schemas."""
 
 
-class RecordingError(ConfigError):
-    """A recording cannot be read. The message names file and line."""
-
-
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One recorded exchange."""
+    """One recorded exchange. `problem` says what of it cannot be read, `reason` as which reason code that counts."""
 
     id: str
     provider: str
@@ -59,6 +67,8 @@ class Row:
     status: int
     content_type: str
     body: bytes
+    problem: str = ""
+    reason: str = ""
 
     @property
     def protocol(self) -> str:
@@ -82,6 +92,8 @@ class Row:
         answer: Answer | None = None
         error: ExchangeError | None = None
         try:
+            if self.problem:
+                raise error_type(self.reason)(self.reason, self.problem)
             answer = self._parsed()
             if not answer.complete:
                 raise ProviderFailure("stream_cut", "the stream ended without a finish reason", phase="body")
@@ -108,13 +120,20 @@ class Row:
         return wire.parse(self.status, {}, self.body)
 
 
-def read(path: Path) -> Iterator[Row]:
-    """All rows of a `.jsonl` file or a cassette. Raises RecordingError naming file and line."""
+def read(path: Path) -> list[Row]:
+    """All rows of a `.jsonl` file or a cassette, each with an id of its own.
+
+    Raises RecordingError naming file and line where the file is none, or nothing in it can be read.
+    """
     if path.suffix == ".jsonl":
-        return _jsonl(path)
-    if path.suffix in {".yaml", ".yml"}:
-        return _cassette(path)
-    raise RecordingError("a recording is a .jsonl file or a vcrpy cassette (.yaml)", where=str(path))
+        rows = _jsonl(path)
+    elif path.suffix in {".yaml", ".yml", ".json"}:
+        rows = _cassette(path)
+    else:
+        raise RecordingError("a recording is a .jsonl file or a vcrpy cassette (.yaml, .json)", where=str(path))
+    if rows and all(row.problem and row.reason == "not_recorded" for row in rows):
+        raise RecordingError(str(path.parent / rows[0].problem))
+    return _with_own_ids(rows)
 
 
 def files(path: Path) -> list[Path]:
@@ -122,12 +141,21 @@ def files(path: Path) -> list[Path]:
     path = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links, and pytest does not
     if not path.exists():
         raise RecordingError("not there", where=str(path))
-    if path.is_file():
+    if not path.is_dir():
         return [path]
-    found = sorted(file for file in path.rglob("*") if file.suffix in {".jsonl", ".yaml", ".yml"} and file.is_file())
+    found = sorted(file for file in path.rglob("*") if _is_recording(file))
     if not found:
-        raise RecordingError("no .jsonl file and no cassette (.yaml) in this folder", where=str(path))
+        raise RecordingError("no .jsonl file and no cassette (.yaml, .json) in this folder", where=str(path))
     return found
+
+
+def _is_recording(file: Path) -> bool:
+    if not file.is_file():
+        return False
+    if file.suffix == ".json":  # most are something else
+        with file.open("rb") as head:
+            return b'"interactions"' in head.read(200)
+    return file.suffix in {".jsonl", ".yaml", ".yml"}
 
 
 def _tool(tool: Mapping[str, Any]) -> Tool | None:
@@ -140,72 +168,156 @@ def _tool(tool: Mapping[str, Any]) -> Tool | None:
     return {"type": "function", "function": {"name": name, "parameters": schema}}
 
 
-def _jsonl(path: Path) -> Iterator[Row]:
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                try:
-                    yield _row(json.loads(line), f"{path.stem}#{number}")
-                except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-                    raise RecordingError(f"{type(error).__name__}: {error}", where=f"{path}:{number}") from None
+def _with_own_ids(rows: Iterable[Row]) -> list[Row]:
+    """A second row of the same id carries `#2`: ids are node ids, and results are kept by them."""
+    named: dict[str, Row] = {}
+    seen: Counter[str] = Counter()
+    for row in rows:
+        name = row.id
+        while name in named:
+            seen[row.id] += 1
+            name = f"{row.id}#{seen[row.id] + 1}"
+        named[name] = replace(row, id=name)
+    return list(named.values())
 
 
-def _row(data: Mapping[str, Any], fallback_id: str) -> Row:
-    response, request = data["response"], data.get("request") or {}
-    body = response["body"]
+def _jsonl(path: Path) -> list[Row]:
+    lines = read_regular(path, error=RecordingError, max_bytes=MAX_JSONL).split(b"\n")
+    rows = []
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            fallback = one_line(f"{path.stem}#{number}", _ID)
+            rows.append(_row_or_problem(lambda raw: _row(load_json(raw)), line, fallback, f"{path.name}:{number}"))
+    return rows
+
+
+def _cassette(path: Path) -> list[Row]:
+    data = read_regular(path, error=RecordingError, max_bytes=MAX_CASSETTE)
+    if path.suffix == ".json":
+        try:
+            cassette = load_json(data)
+        except Unreadable as problem:
+            raise RecordingError(str(problem), where=str(path)) from None
+    else:
+        cassette = load_yaml(data, str(path))
+    interactions = cassette.get("interactions") if isinstance(cassette, dict) else None
+    if not isinstance(interactions, list):
+        raise RecordingError("not a cassette: no list `interactions`", where=str(path))
+    return [
+        _row_or_problem(_interaction, row, one_line(f"{path.stem}#{number}", _ID), f"{path.name}: interaction {number}")
+        for number, row in enumerate(interactions, 1)
+    ]
+
+
+def _row_or_problem(read_one: Callable[[Any], Row], raw: Any, fallback_id: str, where: str) -> Row:
+    """The row; where it cannot be read, one that says why."""
+    try:
+        row = read_one(raw)
+    except Unreadable as problem:
+        told = one_line(f"{where}: {problem}", _ID)
+        return Row(fallback_id, "unknown", "", "unknown", False, {}, 0, "", b"", told, problem.reason)
+    return replace(row, id=row.id or fallback_id)
+
+
+def _row(data: Any) -> Row:
+    row = _mapping(data, "the row")
+    response, request = _mapping(row.get("response"), "response"), _mapping(row.get("request") or {}, "request")
+    body = response.get("body")
+    if not isinstance(body, (str, dict, list)):
+        raise Unreadable("response.body must be text or JSON")
     return Row(
-        id=str(data.get("id") or fallback_id),
-        provider=str(data.get("provider") or "unknown"),
-        path=str(data["url_path"]),
-        model=str(data.get("model") or request.get("model") or "unknown"),
-        stream=bool(data.get("stream")),
-        request=dict(request),
-        status=int(response["status"]),
-        content_type=str(response.get("content_type") or ""),
+        id=_name(row.get("id"), _ID),
+        provider=_name(row.get("provider")) or "unknown",
+        path=_name(_text(row.get("url_path"), "url_path")),
+        model=_name(row.get("model") or request.get("model")) or "unknown",
+        stream=row.get("stream") is True,
+        request=request,
+        status=_status(response.get("status"), "response.status"),
+        content_type=_name(response.get("content_type")),
         body=body.encode("utf-8", "surrogatepass") if isinstance(body, str) else json.dumps(body).encode(),
     )
 
 
-def _cassette(path: Path) -> Iterator[Row]:
-    import yaml
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+def _interaction(data: Any) -> Row:
+    row = _mapping(data, "it")
+    request, response = _mapping(row.get("request"), "request"), _mapping(row.get("response"), "response")
+    uri = _text(request.get("uri"), "request.uri")
     try:
-        data = yaml.load(path.read_bytes(), Loader=loader)  # noqa: S506 - a safe loader
-        interactions = data["interactions"]
-    except (yaml.YAMLError, OSError, KeyError, TypeError) as error:
-        raise RecordingError(f"not a cassette: {type(error).__name__}", where=str(path)) from None
-    for number, interaction in enumerate(interactions, 1):
-        try:
-            yield _interaction(interaction, f"{path.stem}#{number}")
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise RecordingError(f"interaction {number}: {type(error).__name__}: {error}", where=str(path)) from None
-
-
-def _interaction(row: Mapping[str, Any], row_id: str) -> Row:
-    request, response = row["request"], row["response"]
-    body = json.loads(_bytes(request.get("body")) or b"{}")
-    parts = urlsplit(str(request["uri"]))
-    headers = {str(name).lower(): _first(value) for name, value in (response.get("headers") or {}).items()}
-    content = response["body"]
+        parts = urlsplit(uri)
+        host = parts.hostname or ""
+    except ValueError:
+        raise Unreadable("request.uri is no URL") from None
+    asked = _asked(_bytes(request.get("body"), "request.body"))
+    headers = {
+        str(name).lower(): _first(value)
+        for name, value in _mapping(response.get("headers") or {}, "response.headers").items()
+    }
+    # Former versions of vcrpy keep httpx's answers as `status_code` and `content`.
+    status = response.get("status_code") or _mapping(response.get("status"), "response.status").get("code")
+    body = _bytes(response.get("body", response.get("content")), "response.body")
     return Row(
-        id=row_id,
-        provider=_HOSTS.get(parts.hostname or "", parts.hostname or "unknown"),
-        path=parts.path,
-        model=str(body.get("model") or "unknown"),
-        stream=bool(body.get("stream")),
-        request=body,
-        status=int(response["status"]["code"]),
-        content_type=headers.get("content-type", ""),
-        body=_bytes(content.get("string", content.get("base64_string")) if isinstance(content, Mapping) else content),
+        id="",
+        provider=_HOSTS.get(host, _name(host) or "unknown"),
+        path=_name(parts.path),
+        model=_name(asked.get("model")) or "unknown",
+        stream=asked.get("stream") is True,
+        request=asked,
+        status=_status(status, "response.status.code"),
+        content_type=_name(headers.get("content-type")),
+        body=decoded(body, headers.get("content-encoding", "")),
     )
 
 
-def _bytes(value: Any) -> bytes:
-    if isinstance(value, Mapping):
-        value = value.get("string") or base64.b64decode(value.get("base64_string") or "")
-    return value.encode() if isinstance(value, str) else bytes(value or b"")
+def _asked(body: bytes) -> JsonObject:
+    """The request's JSON; a body of another kind belongs to no protocol spoken here."""
+    try:
+        asked = load_json(body or b"{}")
+    except Unreadable:
+        return {}
+    return asked if isinstance(asked, dict) else {}
+
+
+def _mapping(value: Any, field: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise Unreadable(f"{field} is missing" if value is None else f"{field} must be an object")
+    return value
+
+
+def _text(value: Any, field: str) -> str:
+    if not isinstance(value, str):
+        raise Unreadable(f"{field} is missing" if value is None else f"{field} must be text")
+    return value
+
+
+def _status(value: Any, field: str) -> int:
+    if value is None:
+        raise Unreadable(f"{field} is missing")
+    if type(value) is not int or not 100 <= value <= 599:
+        raise Unreadable(f"{field} must be an HTTP status")
+    return value
+
+
+def _name(value: Any, limit: int = _NAME) -> str:
+    """A word of a recording as ids and reports may hold it; what is no word is none."""
+    return one_line(str(value), limit) if isinstance(value, (str, int)) else ""
+
+
+def _bytes(value: Any, field: str) -> bytes:
+    """A body as vcrpy keeps it: text, bytes, or a mapping with `string` or `base64_string`."""
+    if isinstance(value, dict):
+        if isinstance(coded := value.get("base64_string"), str):
+            try:
+                return base64.b64decode(coded)
+            except (binascii.Error, ValueError):
+                raise Unreadable(f"{field}.base64_string is not base64") from None
+        value = value.get("string")
+    if value is None:
+        return b""
+    if not isinstance(value, (str, bytes)):
+        raise Unreadable(f"{field} must be text or bytes")
+    return value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
 
 
 def _first(value: Any) -> str:
-    return str(value[0]) if isinstance(value, list) and value else str(value)
+    value = value[0] if isinstance(value, list) and value else value
+    return value.decode("latin-1") if isinstance(value, bytes) else value if isinstance(value, str) else ""

@@ -38,7 +38,12 @@ _MEASURED = (
     Column("F1", right=True),
     Column("$/1k ok", right=True),
 )
-_MARKED = {"simulator": "simulated: says nothing of real hosts", "replay": "replayed: recorded answers, judged again"}
+_PLAYED = frozenset({"simulator", "replay"})
+_MARKED = {
+    "simulator": "simulated: says nothing of real hosts",
+    "replay": "replayed: recorded answers, judged again",
+    "local": "local: base URLs point at this machine, which says nothing of real hosts",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,8 @@ class Spent:
     usd: Decimal
     budget_usd: Decimal
     span_s: float
+    cut_off_usd: Decimal = Decimal(0)
+    """The part of `usd` that nobody has billed: what cut-off requests can have cost at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +84,16 @@ class Summary:
         run: Run,
         spent: Spent,
         *,
+        rerun: str = "",
         changes: Sequence[Change] = (),
         notes: Sequence[str] = (),
         comparison: Comparison | None = None,
     ) -> Summary:
-        """Derive evidence, measures and the line that reruns one failure."""
+        """Derive the evidence; `rerun` is the command without the id of the failure that it is completed with."""
         failed = next((probe for probe in run.probes if probe.verdict in {"fail", "error"}), None)
-        source = {"simulator": " --kimiprobe-source simulator"}.get(run.source, "")
-        rerun = f'pytest --kimiprobe{source} "{failed.id}"' if failed and run.source != "replay" else ""
+        line = f'{rerun} "{failed.id}"' if failed and rerun else ""
         measures = measures_of(run.probes, run.references)
-        return cls(run, endpoints_of(run), spent, changes, notes, rerun, measures, comparison)
+        return cls(run, endpoints_of(run), spent, changes, notes, line, measures, comparison)
 
 
 def terminal(summary: Summary) -> list[Line]:
@@ -106,7 +113,9 @@ def terminal(summary: Summary) -> list[Line]:
 
 
 def _folded(head: str, text: str) -> list[str]:
-    """`head` and the text beside it, folded at spaces; a word too long for a line stays whole."""
+    """`head` and the text beside it, folded at spaces; commands and words too long for a line stay whole."""
+    if head == "rerun one":
+        return [head, f"  {text}"]
     wrapped = textwrap.wrap(text, WIDTH - 10, break_long_words=False, break_on_hyphens=False) or [""]
     return [f"{head if not place else '':<9} {line}" for place, line in enumerate(wrapped)]
 
@@ -181,7 +190,7 @@ def _measured(summary: Summary, labels: Mapping[str, str]) -> list[tuple[str, ..
         cost = measured.cost_per_success
         rows.append(
             (
-                one_line(labels[name], 34),
+                _middle_cut(labels[name], 34),
                 rate_text(measured.strict),
                 "-" if power is None else f"{power * 100:.0f} %",
                 "-" if f1 is None else f"{f1:.2f}",
@@ -193,12 +202,12 @@ def _measured(summary: Summary, labels: Mapping[str, str]) -> list[tuple[str, ..
 
 def _row(label: str, name: str, summary: Summary) -> tuple[str, ...]:
     row = summary.evidence[name]
-    doubtful = "?" if row.latency_unreliable and summary.run.source not in _MARKED else ""
+    doubtful = "?" if row.latency_unreliable and summary.run.source not in _PLAYED else ""
     counts = Counter(probe.verdict for probe in summary.run.probes if probe.endpoint == name)
     sent = sum(count for verdict, count in counts.items() if verdict not in {"not_run", "unsupported"})
     right = counts["pass"] + counts["rescued"]
     return (
-        one_line(label, 34),
+        _middle_cut(label, 34),
         f"{right}/{sent}",
         str(counts["rescued"] or "."),
         str(counts["fail"] + counts["error"] or "."),
@@ -209,21 +218,32 @@ def _row(label: str, name: str, summary: Summary) -> tuple[str, ...]:
     )
 
 
+def _middle_cut(text: str, width: int) -> str:
+    """The ends of a name tell it from its neighbours."""
+    text = one_line(text, 200)
+    return text if len(text) <= width else f"{text[: width // 2 - 1]}…{text[-(width - width // 2) :]}"
+
+
 def _causes(summary: Summary, labels: Mapping[str, str]) -> list[str]:
     """Why probes failed or were not run, per endpoint, the most frequent first."""
     lines = []
     width = max(map(len, labels.values()), default=0)
     for name, label in sorted(labels.items()):
         wrong = [probe for probe in summary.run.probes if probe.endpoint == name and _went_wrong(probe)]
-        reasons = Counter(probe.reason for probe in wrong).most_common(3)
+        reasons = Counter(_cause(probe) for probe in wrong).most_common(3)
         for place, (reason, count) in enumerate(reasons):
-            lines.append(_cut(f"  {label if not place else '':<{min(width, 34)}}  {count}x {meaning_of(reason)}"))
+            lines.append(_cut(f"  {label if not place else '':<{min(width, 34)}}  {count}x {reason}"))
     return lines
 
 
 def _cut(text: str) -> str:
     """Cut to the width of the report, seen to be cut."""
     return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"
+
+
+def _cause(probe: ProbeResult) -> str:
+    """Where the reason alone says too little (which protocol?), its detail."""
+    return probe.detail if probe.reason == "other_protocol" and probe.detail else meaning_of(probe.reason)
 
 
 def _went_wrong(probe: ProbeResult) -> bool:
@@ -247,6 +267,8 @@ def _facts(summary: Summary) -> list[tuple[str, str, str]]:
     not_sent = Counter(probe.detail for probe in summary.run.probes if probe.verdict == "not_run")
     facts += [("not run", f"{count} probes: {detail}", "warn") for detail, count in sorted(not_sent.items())]
     facts.append(("cost", _cost(summary), ""))
+    if summary.spent.cut_off_usd:
+        facts.append(("", f"at most ${money(summary.spent.cut_off_usd)} of it for requests cut off", ""))
     facts += [("note", note, "warn") for note in (*_late(summary), *summary.notes)]
     if summary.rerun:
         facts.append(("rerun one", summary.rerun, ""))
@@ -277,7 +299,7 @@ def _worse_in_a_crowd(summary: Summary) -> list[str]:
 
 def _late(summary: Summary) -> list[str]:
     late = sum(row.latency_unreliable for row in summary.measures.values())
-    if not late or summary.run.source in _MARKED:
+    if not late or summary.run.source in _PLAYED:
         return []
     return [
         f"latencies of {late} endpoints are unreliable (?): this machine was {summary.run.lag_p95_ms:.0f} ms late (p95)"
@@ -306,12 +328,17 @@ def _accuracy(evidence: Mapping[str, EndpointEvidence]) -> list[str]:
 
 
 def _cost(summary: Summary) -> str:
-    spent, sent = summary.spent, [probe.total_ms for probe in summary.run.probes if probe.total_ms is not None]
+    spent, sent = summary.spent, _sent_ms(summary.run)
     if summary.run.source == "replay":
         return f"nothing: {len(summary.run.probes)} recorded exchanges in {spent.span_s:.1f} s"
     alone = sum(sent) / 1000
     paid = f"${money(spent.usd)} of ${money(spent.budget_usd)}"
     return f"{paid}   {len(sent)} requests in {spent.span_s:.1f} s (one by one: {alone:.1f} s)"
+
+
+def _sent_ms(run: Run) -> list[float]:
+    sent = (probe for probe in run.probes if probe.verdict not in {"unsupported", "not_run"})
+    return [probe.total_ms for probe in sent if probe.total_ms is not None]
 
 
 def _tone(status: Status) -> str:

@@ -13,16 +13,16 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
 from routing.errors import ConfigError, EvidenceError
-from routing.evidence import FRESH_FOR, VERSION, Counts, EndpointEvidence, Evidence, loads, utc_text
+from routing.evidence import CLOCK_SKEW, FRESH_FOR, VERSION, Counts, EndpointEvidence, Evidence, loads, utc_text
 from routing.files import read_regular
 from routing.types import Status
 
@@ -50,9 +50,11 @@ __all__ = [
 RECORDED = frozenset({"live", "local"})
 KEPT_FOR = timedelta(days=30)
 """An endpoint that no run came to for so long is left out of latest.json; it reads `unknown` long before."""
-CLOCK_SKEW = timedelta(days=1)
-"""A run dated further ahead is no evidence: it would stay the newest for ever."""
+MAX_BYTES = 8 << 20
+"""A run file may hold so many bytes; ours hold a few hundred a cell."""
 _MAX_NAME = 80
+FILE_NAME = re.compile(r"[0-9]{6}Z-[A-Za-z0-9_-]{1,90}-[0-9]{1,6}(?:\.[0-9]{1,4})?\.json")
+"""The names that `write_run` gives."""
 
 
 class ResultsError(ConfigError):
@@ -91,20 +93,35 @@ def load_runs(folder: Path, since: datetime | None, problems: list[str]) -> list
     runs = []
     for path in _run_files(folder / "runs", since.date() if since else date.min):
         try:
-            run = parsed(path.read_text("utf-8"), str(path), whole=False)
-        except (OSError, ValueError) as error:
-            problems.append(f"{path}: skipped: {one_line(str(getattr(error, 'strerror', None) or error))}")
+            run = parsed(read_run(path), str(path), whole=False)
+        except (ConfigError, ValueError) as error:
+            told = str(error).removeprefix(f"{path}: ")
+            problems.append(f"{one_line(str(path), 400)}: skipped: {one_line(told)}")
             continue
         if run.source not in RECORDED:
-            problems.append(f"{path}: skipped: a run of source {one_line(run.source, 20)!r} is no evidence")
+            problems.append(
+                f"{one_line(str(path), 400)}: skipped: a run of source {one_line(run.source, 20)!r} is no evidence"
+            )
         elif since is None or run.started_at >= since:
             runs.append(run)
     return sorted(runs, key=_order)
 
 
+def read_run(path: Path) -> str:
+    """The text of a run file. Raises ResultsError for another name, no regular file, too many bytes, not UTF-8."""
+    if not FILE_NAME.fullmatch(path.name):
+        raise ResultsError("is not named as run files are", where=str(path))
+    try:
+        return read_regular(path, error=ResultsError, max_bytes=MAX_BYTES).decode("utf-8")
+    except UnicodeDecodeError:
+        raise ResultsError("is not UTF-8", where=str(path)) from None
+
+
 def counted(runs: Iterable[StoredRun], now: datetime) -> list[StoredRun]:
     """The runs that are evidence, oldest first: none of the future, and local ones only where there is no live one."""
-    known = sorted((run for run in runs if run.started_at <= now + CLOCK_SKEW), key=_order)
+    # Dated further ahead, by its start or its end, it would stay the newest for ever.
+    dated = (run for run in runs if max(run.started_at, run.finished_at) <= now + CLOCK_SKEW)
+    known = sorted(dated, key=_order)
     source = "live" if any(run.source == "live" for run in known) else "local"
     return [run for run in known if run.source == source]
 
@@ -204,11 +221,12 @@ def atomic_write(path: Path, text: str) -> None:
 
     Raises ResultsError naming the path; the old content is then still there.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{token_hex(4)}.tmp")
+    # A name that nobody can foresee, made here or not at all: no link that lies there is followed.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with temporary.open("w", encoding="utf-8") as file:
+            with temporary.open("x", encoding="utf-8") as file:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
@@ -247,8 +265,8 @@ def _free_path(root: Path, run: Run) -> Path:
 
 def _is_of(path: Path, run: Run) -> bool:
     try:
-        stored = parsed(path.read_text("utf-8"), str(path))
-    except (OSError, ValueError):
+        stored = parsed(read_run(path), str(path))
+    except (ConfigError, ValueError):
         return False
     return (stored.id, stored.attempt, utc_text(stored.started_at)) == (run.id, run.attempt, utc_text(run.started_at))
 

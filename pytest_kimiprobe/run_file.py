@@ -10,19 +10,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any
 
 import routing
-from routing.evidence import Counts, EndpointEvidence, parse_utc, utc_text
+from routing.evidence import MOST_COST, MOST_COUNTED, Counts, EndpointEvidence, counted, parse_utc, utc_text
 from routing.types import Usage
 
 from .cells import NATIVE, Cell, Figures, Percentiles, cells_of, endpoints_of, figures_of, summed
 from .measures import Measures, measures_of, measures_row
-from .safe_text import one_line, redact
+from .safe_text import one_line, safe_line
 from .verdicts import ProbeResult, Run
 
 VERSION = 1
-_Number = TypeVar("_Number", float, Decimal)
 MAX_FAILURES = 50
 """Failures told in a run file; the counts hold all of them."""
 
@@ -107,7 +106,7 @@ def _stored(data: Mapping[str, Any], path: str, *, whole: bool) -> StoredRun:
     return StoredRun(
         path=path,
         id=str(header["id"]),
-        attempt=int(header["attempt"]),
+        attempt=counted(header["attempt"], "attempt"),
         source=str(header["source"]),
         started_at=parse_utc(header["started_at"]),
         finished_at=parse_utc(header["finished_at"]),
@@ -133,9 +132,9 @@ def _cell_from(row: Mapping[str, Any]) -> Cell:
         error_classes=_counted(row.get("error_classes", {})),
         total_ms=_median_from(row),
         first_token_ms=_percentiles_from(row.get("first_token_ms")),
-        tokens=Usage(*(int(tokens.get(name, 0)) for name in ("prompt", "completion", "cached", "reasoning"))),
-        cost_usd=_finite(Decimal(row.get("cost_usd", 0))),
-        **{name: int(row.get(name, 0)) for name in names},
+        tokens=Usage(*(_tokens(tokens.get(name, 0), name) for name in ("prompt", "completion", "cached", "reasoning"))),
+        cost_usd=_money(row.get("cost_usd", "0"), "cost_usd"),
+        **{name: counted(row.get(name, 0), name) for name in names},
     )
 
 
@@ -154,16 +153,27 @@ def _figures_from(row: Mapping[str, Any]) -> Figures:
         str(row["endpoint"]),
         _percentiles_from(row["total_ms"]),
         _percentiles_from(row["first_token_ms"]),
-        None if cost is None else _finite(Decimal(cost)),
+        None if cost is None else _money(cost, "cost_per_1k_usd"),
         bool(row.get("latency_unreliable", False)),
     )
 
 
 def _counted(row: Mapping[str, Any]) -> dict[str, int]:
-    counts = {str(name): int(count) for name, count in row.items()}
-    if min(counts.values(), default=0) < 0:
-        raise ValueError("a negative count")
-    return counts
+    return {str(name): counted(count, str(name)) for name, count in row.items()}
+
+
+def _tokens(value: Any, name: str) -> int:
+    """Tokens of a whole cell: many probes' sum."""
+    if type(value) is not int or not 0 <= value <= MOST_COUNTED * 1000:
+        raise ValueError(f"tokens.{name} is no count")
+    return value
+
+
+def _money(value: Any, name: str) -> Decimal:
+    amount = Decimal(value) if isinstance(value, str) and len(value) <= 40 else Decimal("NaN")
+    if not amount.is_finite() or not 0 <= amount <= MOST_COST:
+        raise ValueError(f"{name} is no amount of money")
+    return amount
 
 
 def _percentiles_row(value: Percentiles | None) -> dict[str, float] | None:
@@ -179,7 +189,7 @@ def _percentiles_from(row: Mapping[str, Any] | None) -> Percentiles | None:
     return Percentiles(_finite(float(row["p50"])), _finite(float(row["p95"]))) if row else None
 
 
-def _finite(number: _Number) -> _Number:
+def _finite(number: float) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{number} is no measured value")
     return number
@@ -225,7 +235,7 @@ def _failure_row(probe: ProbeResult, environment: Mapping[str, str]) -> dict[str
         "mode": probe.mode,
         "verdict": probe.verdict,
         "reason": probe.reason,
-        "detail": one_line(redact(probe.detail, environment)),
+        "detail": safe_line(probe.detail, environment=environment),
     }
 
 

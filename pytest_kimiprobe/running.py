@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import fnmatch
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-import routing
 
 from . import cases, options, outputs
 from .collect import PACKAGED, RECORDED, CaseFile, CaseProbe, Probe, RecordingFile, packaged_path
@@ -22,8 +24,6 @@ _TYPICAL_S = {"live": 3.0, "simulator": 0.3, "replay": 0.0}
 
 def prepare(config: pytest.Config) -> ProbeSession:
     """Read the options, see what there is to run, point pytest at it. Raises UsageError."""
-    if getattr(routing, "DISTRIBUTION", None) != "pytest-kimiprobe":
-        raise pytest.UsageError(f"another package named `routing` is in the way: {routing.__file__}; see README, Names")
     session = ProbeSession(config)
     given = config.args if config.args_source is pytest.Config.ArgsSource.ARGS else []
     if session.recordings:
@@ -152,13 +152,27 @@ def enrich(item: pytest.Item, report: pytest.TestReport) -> None:
 
 def finish(probes: ProbeSession, exit_status: int, session: pytest.Session) -> None:
     """Close everything, then write what was asked for; a failure to write makes the run exit with 3."""
-    probes.finish()
-    if not probes.results:
+    with _uninterrupted():
+        probes.finish()
+        if not probes.results:
+            return
+        complete = int(exit_status) in {0, 1} and not probes.cancelled
+        probes.summary, failed = outputs.write(probes, complete=complete)
+        if failed:
+            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """A second Ctrl-C must not cost what was judged; the third party to wait for is only the disk."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
         return
-    complete = int(exit_status) in {0, 1} and not probes.cancelled
-    probes.summary, failed = outputs.write(probes, complete=complete)
-    if failed:
-        session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+    former = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, former)
 
 
 def summarize(reporter: pytest.TerminalReporter, probes: ProbeSession) -> None:

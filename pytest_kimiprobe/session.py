@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import time
 import uuid
 from collections import Counter
@@ -33,6 +35,7 @@ from .throttle import refusal_words
 from .verdicts import ProbeResult, Run, Source
 
 PATIENCE_S = 90.0
+_PROBE_ID = re.compile(r"\[(?P<endpoint>[^\[\]]+)-(?:plain|stream)-(?P<repeat>[1-9][0-9]{0,4})(?P<crowd>-crowd)?\]$")
 
 
 class ProbeSession:
@@ -82,8 +85,18 @@ class ProbeSession:
 
     def money(self) -> Spent:
         """What the run has cost so far, and how long it took."""
-        usd = self._dispatcher.spent_usd if self._dispatcher else Decimal(0)
-        return Spent(usd, self.budget, max(self._answered - self._sent, 0.0))
+        usd, cut_off = self._dispatcher.spent_usd if self._dispatcher else (Decimal(0), Decimal(0))
+        return Spent(usd, self.budget, max(self._answered - self._sent, 0.0), cut_off)
+
+    def rerun(self) -> str:
+        """The command that runs one probe again, but for its id; empty for a replay."""
+        if self.choice.kind == "replay":
+            return ""
+        source = (
+            "" if self.choice.kind == "live" else f" --kimiprobe-source simulator:{shlex.quote(self.choice.detail)}"
+        )
+        catalog = options.value(self.config, "catalog")
+        return f"pytest --kimiprobe{source}" + (f" --kimiprobe-catalog {shlex.quote(catalog)}" if catalog else "")
 
     def refusals(self) -> list[str]:
         """What providers refused for being asked too often, and what the run made of it; a sentence each."""
@@ -161,6 +174,12 @@ class ProbeSession:
 
     def _endpoints(self) -> list[Endpoint]:
         globs: list[str] = options.value(self.config, "endpoint") or [escape(name) for name in self.compared]
+        named = [match for argument in self.config.args if (match := _PROBE_ID.search(argument))]
+        if named and not globs and len(named) == len(self.config.args):
+            # An id says which endpoint, repeat and load it means, whatever the defaults are.
+            self.repeats = max(self.repeats, *(int(match["repeat"]) for match in named))
+            self.loads = self.loads or (("alone", "crowd") if any(match["crowd"] for match in named) else ())
+            globs = [match["endpoint"] for match in named]
         chosen = select(self.catalog, self.model, globs, self.started_at.date())
         left_out = set(self.compared) - {endpoint.id for endpoint in chosen}
         if left_out and self.choice.kind != "replay":
@@ -225,8 +244,6 @@ class ProbeSession:
 
     def _take(self, outcome: Outcome[CaseProbe]) -> CaseProbe:
         probe = outcome.ticket
-        if outcome.crashed is not None:
-            raise outcome.crashed
         if outcome.exchange is None:
             self._not_sent(probe, outcome.not_run, f"--kimiprobe-budget ${self.budget} is used up")
         else:
@@ -241,7 +258,11 @@ class ProbeSession:
         facts = told | (_of_row(probe) if isinstance(probe, RowProbe) else _of_plan(probe))
         tools = probe.row.tools if isinstance(probe, RowProbe) else ()
         self.exchanges[probe.nodeid] = done
-        self._keep(probe, done, word(done, tools), **facts)
+        try:
+            judgement = word(done, tools)
+        except Exception as error:  # noqa: BLE001 - one answer that the judge cannot bear must not cost the others
+            judgement = Judgement("error", "malformed_body", f"the judge failed: {type(error).__name__}")
+        self._keep(probe, done, judgement, **facts)
 
     def _keep(self, probe: Probe, done: Exchange | None, judgement: Judgement, **facts: Any) -> None:
         self._answered = time.perf_counter()

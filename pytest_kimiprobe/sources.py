@@ -53,9 +53,15 @@ class SourceChoice:
 
 
 def no_keys(catalog: Catalog) -> str:
-    """What a run without any key is told: one line a variable, and the way that needs none."""
-    width = max(len(provider.key_env) for provider in catalog.providers.values())
-    lines = [f"  {p.key_env:<{width}}  {p.title}: {p.key_page}" for p in catalog.providers.values()]
+    """What a run without any key is told: one line a provider, and the way that needs none."""
+    keyed = [provider for provider in catalog.providers.values() if provider.key_env]
+    regions = {p.name: p for p in keyed if any(p.name.startswith(f"{other.name}-") for other in keyed)}
+    width = max(len(provider.key_env) for provider in keyed)
+    lines = []
+    for provider in keyed:
+        if provider.name not in regions:
+            also = [f"; {r.title}: {r.key_env}" for name, r in regions.items() if name.startswith(f"{provider.name}-")]
+            lines.append(f"  {provider.key_env:<{width}}  {provider.title}: {provider.key_page}{''.join(also)}")
     return "\n".join(
         [
             "no provider key is set. Set one of these, or try `pytest --kimiprobe --kimiprobe-source simulator`:",

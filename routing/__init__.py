@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         NoRoute,
         ProviderFailure,
         RequestRejected,
+        RouterClosed,
         RoutingError,
     )
     from .flags import Flags
@@ -63,6 +64,7 @@ __all__ = [
     "RequestRejected",
     "Route",
     "Router",
+    "RouterClosed",
     "RouterStatus",
     "RoutingError",
     "ToolCall",

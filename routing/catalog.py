@@ -113,6 +113,7 @@ def _provider(name: str, row: Mapping[str, Any], where: str) -> Provider:
         key_page=row.get("key_page", ""),
         quirks=frozenset(row.get("quirks", ())),
         reasoning_field=row.get("reasoning_field", ""),
+        account=row.get("account", ""),
     )
     return provider.at(row["base_url"], where=f"{where}: providers.{name}.base_url")
 

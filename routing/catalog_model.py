@@ -63,6 +63,8 @@ class Provider:
     key_page: str = ""
     quirks: frozenset[str] = frozenset()
     reasoning_field: str = ""
+    account: str = ""
+    """Which pages tell what is left on the account; empty where there are none."""
 
     @property
     def local(self) -> bool:
@@ -78,6 +80,7 @@ class Provider:
             where = f"; get a key for {self.title} at {self.key_page}" if self.key_page else f" for {self.title}"
             raise KeyMissing(f"not set{where}", where=self.key_env)
         if not value.isascii() or not value.isprintable() or any(mark in value for mark in " \"'\\"):
+            del value, environment  # a traceback may be printed with locals
             raise KeyMissing("holds a quote, space or character that no key has", where=self.key_env)
         return value
 

@@ -7,6 +7,7 @@ endpoint that no flag controls is off, except the reference and the vision endpo
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +21,10 @@ from .types import Message, Status, ToolChoice, Usage
 
 _TRUSTED, _REFERENCE, _UNPROVEN = range(3)
 _OUT: frozenset[Status] = frozenset({"broken", "down", "retired", "unsupported"})
+_PER_PART = 16
+"""Tokens that a chat template adds to a message or tool, at most."""
+_IMAGE_TOKENS = 6000
+"""More than any host counts for one picture."""
 DEFAULT_COMPLETION = 1000
 """Tokens of an answer, for comparing prices where the caller sets no `max_tokens`."""
 
@@ -118,6 +123,15 @@ def prompt_tokens_of(messages: Sequence[Message], tools: Sequence[Mapping[str, A
     """About how many tokens a prompt has: four characters each, an image 1,600 whatever its base64 weighs."""
     characters = sum(len(text) for message in messages for text in _strings(message)) + len(str(list(tools)))
     return characters // 4 + 1 + (1600 if has_image(messages) else 0)
+
+
+def prompt_bound(parts: Sequence[Mapping[str, Any]]) -> int:
+    """More tokens than messages and tools can be: no tokenizer makes more than one of a byte."""
+    images = sum(has_image([part]) for part in parts)
+    texts = sum(
+        len(json.dumps(dict(part), ensure_ascii=False, default=str).encode("utf-8", "replace")) for part in parts
+    )
+    return texts + _PER_PART * len(parts) + _IMAGE_TOKENS * images + 1
 
 
 def _of_model(model: str, needs: Needs, facts: Facts) -> tuple[list[Candidate], list[LeftOut]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Literal, Protocol
 
 from .catalog import Catalog, Endpoint, Price
-from .choose import Route
+from .choose import Route, prompt_bound
 from .errors import AllAttemptsFailed, KeyMissing
 from .exchange import Exchange, Target, exchange
 from .reasons import error_class_of
@@ -21,8 +21,6 @@ from .verify import Checked, check, check_generation
 
 _LEAKS = frozenset({"leaked_call"})
 """Retried once on the same endpoint: a bare retry has cured most leaks (docs/failures.md)."""
-_BYTES_PER_TOKEN = 3
-"""For upper bounds: tokenizers make no more than one token of three bytes of JSON text."""
 _LEAST_TOKENS = 256
 """An answer that may not even have these is not worth asking for."""
 _DEFAULT_TOKENS = 4096
@@ -68,28 +66,34 @@ class Delivery:
 
     async def run(self) -> Reply:
         """The first deliverable answer. Raises AllAttemptsFailed."""
-        places = [self._catalog.endpoint(candidate.endpoint) for candidate in self._route.candidates]
-        for position, endpoint in enumerate(places):
-            last = position == len(places) - 1
-            reply = await self._try(endpoint, last=last)
+        targets = self._targets()
+        for position, target in enumerate(targets):
+            last = position == len(targets) - 1
+            reply = await self._try(target, last=last)
             if reply is None and self._attempts[-1].reason in _LEAKS:
-                reply = await self._try(endpoint, last=last)
+                reply = await self._try(target, last=last)
             if reply is not None:
                 return reply
         raise AllAttemptsFailed(self._story(), tuple(self._attempts))
 
-    async def _try(self, endpoint: Endpoint, *, last: bool) -> Reply | None:
-        provider = self._catalog.provider_of(endpoint)
-        left = self._deadline - time.monotonic()
+    def _targets(self) -> list[Target]:
+        """The candidates that there is a key for; the others are told as attempts that were never sent."""
+        targets = []
+        for candidate in self._route.candidates:
+            endpoint = self._catalog.endpoint(candidate.endpoint)
+            provider = self._catalog.provider_of(endpoint)
+            try:
+                targets.append(Target(endpoint, provider, provider.key()))
+            except KeyMissing as error:
+                self._skip(endpoint, "no_key", str(error))
+        return targets
+
+    async def _try(self, target: Target, *, last: bool) -> Reply | None:
+        endpoint, left = target.endpoint, self._deadline - time.monotonic()
         # While another endpoint is left, half of the remaining time is kept for it.
         share = left if last else left / 2
         if share < _MIN_ATTEMPT_S:
-            self._skip(endpoint, "timeout", "the time was used up by earlier attempts")
-            return None
-        try:
-            target = Target(endpoint, provider, provider.key())
-        except KeyMissing as error:
-            self._skip(endpoint, "no_key", str(error))
+            self._skip(endpoint, "timeout", f"less than {_MIN_ATTEMPT_S:g} s were left of the timeout")
             return None
         request = self._affordable(endpoint)
         if request is None:
@@ -97,10 +101,12 @@ class Delivery:
             return None
         done = await exchange(self._transport, target, request, timeout_s=share)
         self._settle(done, endpoint, request)
-        return self._judged(done, endpoint, last=last)
+        # Beside the event loop: other requests must not wait while a long hostile text is read.
+        checked = await asyncio.to_thread(self._checked, done)
+        return self._judged(done, endpoint, checked, last=last)
 
-    def _judged(self, done: Exchange, endpoint: Endpoint, *, last: bool) -> Reply | None:
-        answer, checked = done.answer or Answer(), self._checked(done)
+    def _judged(self, done: Exchange, endpoint: Endpoint, checked: Checked | None, *, last: bool) -> Reply | None:
+        answer = done.answer or Answer()
         if checked is None:
             error = done.error
             self._record(done, endpoint, "failed", error.reason if error else "", error.detail if error else "")
@@ -172,13 +178,13 @@ class Delivery:
         per_token = price.cost(Usage(0, 1))
         left = self._budget - self._bound(endpoint, replace(self._request, max_tokens=0))
         affordable = int(left / per_token) if per_token else wanted
-        if affordable < min(wanted, _LEAST_TOKENS):
+        if left < 0 or affordable < min(wanted, _LEAST_TOKENS):
             return None
         return replace(self._request, max_tokens=min(wanted, affordable))
 
     def _bound(self, endpoint: Endpoint, request: ChatRequest) -> Decimal:
-        size = len(json.dumps([*map(dict, request.messages), *map(dict, request.tools)], default=str).encode())
-        return self._price(endpoint).cost(Usage(size // _BYTES_PER_TOKEN + 1, request.max_tokens or 0))
+        tokens = prompt_bound([*request.messages, *request.tools])
+        return self._price(endpoint).cost(Usage(tokens, request.max_tokens or 0))
 
     def _price(self, endpoint: Endpoint) -> Price:
         """An unknown price is the dearest, never zero."""

@@ -8,6 +8,7 @@
     │   └── KeyMissing             a provider's environment variable is not set, or holds what cannot be a key
     ├── ToolSchemaError            a tool of the caller's has no valid schema (routing/schema.py)
     ├── NoRoute                    no endpoint fits the request (error class `selection`)
+    ├── RouterClosed               a router was used after it was closed, or closed under a request
     ├── AllAttemptsFailed          every candidate failed or the time was used up; `.attempts` tells of each
     └── ExchangeError              one exchange failed: `.reason` is a code of routing/reasons.py
         ├── RequestRejected        error class `request`:   what was sent is wrong, elsewhere too
@@ -103,6 +104,13 @@ class NoRoute(RoutingError):
 
     error_class = "selection"
     advice = "enable a flag for one of the endpoints that were left out, or ask for less"
+
+
+class RouterClosed(RoutingError):
+    """The router was closed before or during the request."""
+
+    error_class = "request"
+    advice = "make another router with Router.load()"
 
 
 class AllAttemptsFailed(RoutingError):

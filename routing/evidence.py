@@ -32,7 +32,14 @@ from .types import Status
 
 VERSION = 1
 FRESH_FOR = timedelta(days=7)
+CLOCK_SKEW = timedelta(days=1)
+"""Evidence dated further ahead is not trusted: it would stay fresh for ever."""
+MOST_COUNTED = 10**9
+MOST_COST = Decimal(10**6)
+"""USD per 1000 calls, and counts: beyond these nobody measured anything."""
+_MOST_MS, _MOST_DAYS = 10**9, 31
 _STATUSES = frozenset(get_args(Status))
+_SOURCES = frozenset({"", "live", "local"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +100,12 @@ class EndpointEvidence:
         return max(now - self.probed_at, timedelta(0))
 
     def status_at(self, now: datetime) -> Status:
-        """The status, or `unknown` once the evidence is too old to be trusted."""
-        return self.status if self.age(now) <= FRESH_FOR else "unknown"
+        """The status, or `unknown` where the evidence is too old to be trusted, or dated more than a day ahead."""
+        return self.status if self.is_fresh(now) else "unknown"
+
+    def is_fresh(self, now: datetime) -> bool:
+        """Whether it is to be trusted now."""
+        return self.age(now) <= FRESH_FOR and self.probed_at <= now + CLOCK_SKEW
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +155,7 @@ def loads(text: str, *, origin: str = "") -> Evidence:
         return Evidence(
             generated_at=parse_utc(data["generated_at"]),
             run=str(data.get("run", "")),
-            source=str(data.get("source", "")),
+            source=_source(data.get("source", "")),
             endpoints={name: _endpoint(name, row) for name, row in data["endpoints"].items()},
             origin=origin,
         )
@@ -152,11 +163,16 @@ def loads(text: str, *, origin: str = "") -> Evidence:
         raise EvidenceError(f"unreadable: {type(error).__name__}: {error}", where=origin) from None
 
 
+def _source(value: Any) -> str:
+    if value not in _SOURCES:
+        raise ValueError(f"source {str(value)[:20]!r} is no evidence: live and local are")
+    return str(value)
+
+
 def _endpoint(name: str, row: Mapping[str, Any]) -> EndpointEvidence:
     status = row["status"]
     if status not in _STATUSES:
         raise ValueError(f"endpoints.{name}.status is {status!r}")
-    cost = row.get("cost_per_1k_usd")
     window = row.get("window") or {}
     return EndpointEvidence(
         endpoint=name,
@@ -164,19 +180,55 @@ def _endpoint(name: str, row: Mapping[str, Any]) -> EndpointEvidence:
         probed_at=parse_utc(row["probed_at"]),
         counts=counts_from(row),
         window=counts_from(window),
-        window_days=int(window.get("days", FRESH_FOR.days)),
-        p50_ms=row.get("p50_ms"),
-        p95_ms=row.get("p95_ms"),
-        cost_per_1k_usd=None if cost is None else Decimal(str(cost)),
-        reasons={str(code): int(count) for code, count in (row.get("reasons") or {}).items()},
+        window_days=_days(window.get("days", FRESH_FOR.days)),
+        cost_per_1k_usd=_cost(row.get("cost_per_1k_usd")),
+        reasons={str(code): counted(count, f"reasons.{code}") for code, count in (row.get("reasons") or {}).items()},
         run=str(row.get("run", "")),
-        first_token_p50_ms=row.get("first_token_p50_ms"),
-        first_token_p95_ms=row.get("first_token_p95_ms"),
+        p50_ms=_milliseconds(row, "p50_ms"),
+        p95_ms=_milliseconds(row, "p95_ms"),
+        first_token_p50_ms=_milliseconds(row, "first_token_p50_ms"),
+        first_token_p95_ms=_milliseconds(row, "first_token_p95_ms"),
         latency_unreliable=bool(row.get("latency_unreliable", False)),
-        **{name: int(row.get(name, 0)) for name in ("calls", "valid_calls", "k2vv_calls", "k2vv_valid")},
+        **{name: counted(row.get(name, 0), name) for name in ("calls", "valid_calls", "k2vv_calls", "k2vv_valid")},
     )
 
 
 def counts_from(row: Mapping[str, Any]) -> Counts:
-    """Counts out of a JSON row; a missing one is 0."""
-    return Counts(*(int(row.get(name, 0)) for name in ("judged", "passed", "rescued", "failed", "errors")))
+    """Counts out of a JSON row; a missing one is 0. Raises ValueError where they are none or do not add up."""
+    names = ("judged", "passed", "rescued", "failed", "errors")
+    counts = Counts(*(counted(row.get(name, 0), name) for name in names))
+    if counts.passed + counts.rescued + counts.failed != counts.judged:
+        raise ValueError(f"judged is {counts.judged}, but passed, rescued and failed add up to another number")
+    return counts
+
+
+def counted(value: Any, name: str) -> int:
+    """A count out of JSON. Raises ValueError for what is none."""
+    if type(value) is not int or not 0 <= value <= MOST_COUNTED:
+        raise ValueError(f"{name[:40]} is no count")
+    return value
+
+
+def _days(value: Any) -> int:
+    if type(value) is not int or not 1 <= value <= _MOST_DAYS:
+        raise ValueError(f"window.days is not within 1 and {_MOST_DAYS}")
+    return value
+
+
+def _cost(value: Any) -> Decimal | None:
+    if value is None:
+        return None
+    text = str(value)
+    cost = Decimal(text if type(value) in {str, int, float} and len(text) <= 40 else "NaN")
+    if not cost.is_finite() or not 0 <= cost <= MOST_COST:
+        raise ValueError("cost_per_1k_usd is no amount of money")
+    return cost
+
+
+def _milliseconds(row: Mapping[str, Any], name: str) -> float | None:
+    value = row.get(name)
+    if value is None:
+        return None
+    if type(value) not in {int, float} or not 0 <= value <= _MOST_MS:
+        raise ValueError(f"{name} is no time in milliseconds")
+    return float(value)

@@ -15,7 +15,7 @@ from .bounds import MAX_BODY
 from .catalog import Endpoint, Provider
 from .errors import ExchangeError, ProviderFailure, RequestRejected
 from .failures import Progress, timed_out
-from .redaction import Secrets, known
+from .redaction import REDACTED, Secrets, known
 from .transport import HttpRequest, HttpResponse, Transport, is_event_stream
 from .types import Answer, ChatRequest, CostOrigin, JsonObject
 from .wire import Wire, WireRequest, wire_named
@@ -70,6 +70,8 @@ async def exchange(transport: Transport, target: Target, request: ChatRequest, *
         attempt.error = timed_out(timeout_s, attempt.progress.phase)
     except ExchangeError as error:
         attempt.error = error
+    except Exception as error:  # noqa: BLE001 - hostile bytes must not end a service; its text may hold anything
+        attempt.error = ProviderFailure("malformed_body", f"unexpected {type(error).__name__}", phase="parse")
     finally:
         if attempt.cancel is not None:
             _send_behind(transport, attempt.http(wire, attempt.cancel), target.provider.name)
@@ -191,14 +193,15 @@ class _Attempt:
             _scrub(self.error, secrets)
             self.error.endpoint = self.target.endpoint.id
             self.error.elapsed_ms = total_ms
-            if self.error.phase == "connect":
+            if self.status is None and self.error.phase == "connect":
                 cost, origin = Decimal(0), "catalog"
         return Exchange(
             endpoint=self.target.endpoint.id,
             request=self.request,
             status=self.status,
             content_type=self.content_type,
-            body=secrets.data(bytes(self.body)),
+            # A key that had to be taken out of the assembled answer lies in the bytes in pieces: none of them is kept.
+            body=secrets.data(bytes(self.body)) if answer is None or answer == self.answer else REDACTED.encode(),
             answer=answer,
             error=self.error,
             first_token_ms=self.first_token_ms,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,19 +54,29 @@ class Progress:
     """A connection was made for it; otherwise it went over a kept one."""
     handshake: bool = False
     """The TLS handshake began and has not ended."""
+    tunnel: bool = False
+    """A proxy has let it through."""
     stale: bool = False
     """A kept connection failed before anything came back: the server had closed it."""
+    opening: Any = None
+    """The connection while its handshake is under way: cancelled there, the library forgets to close it."""
 
     def begin(self) -> None:
         """Once more from the start, on another connection."""
-        self.phase, self.fresh, self.handshake, self.stale = "connect", False, False, False
+        self.phase, self.opening = "connect", None
+        self.fresh = self.handshake = self.tunnel = self.stale = False
 
-    async def hear(self, event: str, _: Any) -> None:
+    async def hear(self, event: str, told: Mapping[str, Any]) -> None:
         """Take an event of httpcore's `trace` extension (https://www.encode.io/httpcore/extensions/#trace)."""
         step = event.partition(".")[2]
+        self.tunnel = self.tunnel or (step == "start_tls.started" and self.phase == "body")
         self.phase = _PHASES.get(step, self.phase)
         if step == "connect_tcp.started":
             self.fresh = True
+        elif step == "connect_tcp.complete":
+            self.opening = told.get("return_value")
+        elif step == "send_request_headers.started":
+            self.opening = None
         elif step in {"start_tls.started", "start_tls.complete"}:
             self.handshake = step == "start_tls.started"
 
@@ -77,10 +87,10 @@ def failure_of(error: BaseException, progress: Progress, *, proxied: bool = Fals
     phase = progress.phase
     if names & {"LocalProtocolError", "InvalidURL", "UnsupportedProtocol"}:
         return RequestRejected("bad_request", "the request cannot be written as HTTP", phase="send")
-    if "ProxyError" in names:
+    if "ProxyError" in names or (proxied and progress.fresh and not progress.tunnel):
         return _proxy_failure()
     if names & {"ConnectError", "OSError", "UnicodeError"}:
-        return _connect_failure(error, handshake=progress.handshake, proxied=proxied)
+        return _connect_failure(error, handshake=progress.handshake)
     if "RemoteProtocolError" in names and not any(words in str(error) for words in _CUT):
         return ProviderFailure("malformed_body", "the answer is not HTTP, or its headers are too long", phase=phase)
     return ProviderFailure("connection_cut", _WAITING[phase], phase=phase, retryable=True)
@@ -97,13 +107,11 @@ def forget_frames(error: BaseException) -> None:
         each.__traceback__ = None
 
 
-def _connect_failure(error: BaseException, *, handshake: bool, proxied: bool) -> ExchangeError:
+def _connect_failure(error: BaseException, *, handshake: bool) -> ExchangeError:
     causes = tuple(_chain(error))
     for cause in causes:
         if isinstance(cause, ssl.SSLError):
             return ProviderFailure("tls", _tls_words(cause), phase="connect")
-    if proxied:
-        return _proxy_failure()
     if handshake:
         return ProviderFailure("tls", "tls_cut: the handshake was cut", phase="connect", retryable=True)
     reason = "connect_failed"

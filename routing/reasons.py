@@ -83,6 +83,7 @@ REASONS: dict[str, Reason] = _table(
     ("other_protocol", "selection", "another protocol than the ones spoken here", "mend `wire` in the catalogue"),
     # request
     ("bad_request", "request", "the provider refuses what was sent", "compare it with what the endpoint accepts"),
+    ("tool_schema", "request", "the JSON Schema of a tool of the caller's cannot be used", "mend the tool's schema"),
     ("context_too_long", "request", "the request is longer than the model's context", "shorten the history"),
     ("image_refused", "request", "the provider refuses the image", "send a smaller PNG or JPEG, as a data URL"),
     # the monitor's own

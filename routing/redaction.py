@@ -14,7 +14,7 @@ import logging
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 REDACTED = "[redacted]"
 _REDACTED = REDACTED.encode()
@@ -157,12 +157,13 @@ def _base64(raw: bytes) -> Iterator[bytes]:
 
 def _escaped(value: str) -> Iterator[str]:
     """Escaped where it must be: in URLs, HTML, JSON."""
-    percent, escaped = quote(value, safe=""), json.dumps(value)[1:-1]
-    yield percent
-    yield re.sub("%..", lambda pair: pair[0].lower(), percent)
+    for percent in (quote(value, safe=""), quote(value), quote_plus(value)):
+        yield percent
+        yield re.sub("%..", lambda pair: pair[0].lower(), percent)
+    for escaped in (json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]):
+        yield escaped
+        yield escaped.replace("/", r"\/")
     yield html.escape(value)
-    yield escaped
-    yield escaped.replace("/", r"\/")
 
 
 def _spelled(raw: bytes) -> Iterator[str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -17,7 +18,7 @@ from . import catalog as _catalog
 from .catalog import Catalog
 from .catalog_model import LOOPBACK
 from .choose import Facts, Needs, Route, choose, has_image, prompt_tokens_of
-from .errors import EvidenceError, NoRoute
+from .errors import EvidenceError, NoRoute, RouterClosed
 from .evidence_source import EvidenceFile, EvidenceSource, EvidenceStatus
 from .flags import Flags, FlagsSource, FlagsStatus, find_flags
 from .types import Message, Reply, RequestOptions, Tool, ToolChoice
@@ -52,6 +53,7 @@ class Router:
         self._flags = flags
         self._catalog = catalog
         self._made: tuple[LoopThread, Transport] | None = None
+        self._closed = False
         self._lock = threading.Lock()
         self._evidence = _evidence_source(evidence, self._line)
 
@@ -62,7 +64,8 @@ class Router:
         """Load flags (argument, `KIMIPROBE_FLAGS`, found upwards, packaged bootstrap), evidence and catalogue.
 
         `evidence`: path or https URL; else `KIMIPROBE_EVIDENCE`; else `results/latest.json` beside the flags file.
-        Raises FlagsError where an explicit flags path is missing or wrong, CatalogError for a wrong catalogue.
+        Raises FlagsError where a flags path that was named cannot be read, CatalogError for a wrong catalogue. Flags
+        with wrong content do not raise: routing starts on the packaged ones, and `status()` says why.
         """
         path = Path(flags) if flags is not None else find_flags()
         source = FlagsSource(path)
@@ -87,7 +90,7 @@ class Router:
 
         Takes what `complete` takes. Raises CatalogError for an unknown model.
         """
-        return self._route(_as_messages(messages), _Ask(**options))
+        return self._route(_as_messages(messages), _Ask.of(options))
 
     def tool_calling_available(
         self, provider: str, *, model: str | None = None, user: str | None = None, groups: Sequence[str] = ()
@@ -105,18 +108,24 @@ class Router:
         `messages`: OpenAI messages, or a user's text; `options`: see `RequestOptions`. Raises NoRoute where no endpoint
         fits, AllAttemptsFailed (with `.attempts`) where none delivered, ToolSchemaError for a tool without valid schema.
         """
-        return self._submit(messages, options).result()
+        from concurrent.futures import CancelledError
+
+        try:
+            return self._submit(messages, options).result()
+        except CancelledError:
+            raise RouterClosed("the router was closed while this request was under way") from None
 
     async def acomplete(self, messages: str | Sequence[Message], **options: Unpack[RequestOptions]) -> Reply:
         """`complete` for async code. Cancelling it cancels the request."""
         import asyncio
 
-        return await asyncio.wrap_future(self._submit(messages, options))
+        # In a thread: flags, evidence and schemas are read there, and the caller's loop goes on.
+        return await asyncio.wrap_future(await asyncio.to_thread(self._submit, messages, options))
 
     def close(self) -> None:
         """End open requests and connections. Calling it again does nothing."""
         with self._lock:
-            made, self._made = self._made, None
+            made, self._made, self._closed = self._made, None, True
         if made is not None:
             loop, transport = made
             loop.submit(transport.aclose()).result()
@@ -136,6 +145,8 @@ class Router:
         from .transport import Transport
 
         with self._lock:
+            if self._closed:
+                raise RouterClosed("this router was closed; make another one with Router.load()")
             if self._made is None:
                 self._made = LoopThread("kimiprobe-router"), Transport()
             return self._made
@@ -159,7 +170,7 @@ class Router:
         from .delivery import Delivery
         from .schema import ToolSet
 
-        ask, turns = _Ask(**options), _as_messages(messages)
+        ask, turns = _Ask.of(options), _as_messages(messages)
         for problem in ToolSet.of(ask.tools).problems:
             raise problem  # the caller's mistake, told before money is spent
         route = self._route(turns, ask)
@@ -184,6 +195,22 @@ class _Ask:
     max_tokens: int | None = None
     temperature: float | None = None
 
+    @classmethod
+    def of(cls, options: RequestOptions) -> _Ask:
+        """Checked options. Raises TypeError for an unknown or mistyped one, ValueError for one out of range."""
+        known = cls.__dataclass_fields__
+        if unknown := [name for name in options if name not in known]:
+            raise TypeError(f"unknown option {unknown[0]!r}; there are: {', '.join(known)}")
+        ask = cls(**options)
+        if not isinstance(ask.tools, list | tuple):
+            raise TypeError("tools: a list of OpenAI tools is needed; leave it out where there are none")
+        _require_number("timeout", ask.timeout, above=0)
+        if ask.max_cost_usd is not None:
+            _require_number("max_cost_usd", ask.max_cost_usd, above=0)
+        if ask.max_tokens is not None:
+            _require_number("max_tokens", ask.max_tokens, above=0)
+        return ask
+
 
 _ANY_TOOL: Sequence[Tool] = ({"type": "function", "function": {"name": "any"}},)
 
@@ -200,5 +227,16 @@ def _evidence_source(place: str | Path | None, line: Callable[[], tuple[LoopThre
     return EvidenceUrl(str(place), line)
 
 
+def _require_number(name: str, value: object, *, above: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        raise TypeError(f"{name}: a number is needed, not {type(value).__name__}")
+    if not (math.isfinite(value) and value > above):
+        raise ValueError(f"{name}: a finite number above {above:g} is needed")
+
+
 def _as_messages(messages: str | Sequence[Message]) -> Sequence[Message]:
-    return [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
+    if isinstance(messages, str):
+        return [{"role": "user", "content": messages}]
+    if isinstance(messages, Mapping) or not all(isinstance(message, Mapping) for message in messages):
+        raise TypeError("messages: a text, or a list of OpenAI messages, is needed")
+    return list(messages)

@@ -200,7 +200,7 @@ class _Client:
             return failure
         finally:
             if sent is None:
-                await self.release()
+                await self._abandon(progress)
         return _Sent(self, sent, progress, known(request.credentials))
 
     def _built(self, request: HttpRequest, progress: Progress) -> httpx.Request:
@@ -211,6 +211,13 @@ class _Client:
             content=request.content,
             extensions={"trace": progress.hear},
         )
+
+    async def _abandon(self, progress: Progress) -> None:
+        try:
+            if progress.opening is not None:
+                await progress.opening.aclose()
+        finally:
+            await self.release()
 
     async def release(self) -> None:
         """One request less."""

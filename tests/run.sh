@@ -3,12 +3,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 BIN=${BIN:-.venv/bin}
-export PYTHONWARNDEFAULTENCODING=  # the tests themselves turn warnings into errors
-unset PYTHONWARNDEFAULTENCODING
 
 "$BIN/ruff" format --check .
 "$BIN/ruff" check .
 "$BIN/mypy"
+for conftest in tests/*/conftest.py; do "$BIN/mypy" "$conftest"; done
 "$BIN/coverage" erase
 "$BIN/coverage" run -m pytest -q --junitxml=.coverage-tests.xml "$@"
 "$BIN/coverage" combine -q

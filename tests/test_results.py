@@ -222,12 +222,12 @@ def test_a_folder_that_is_a_file_is_a_clear_error(tmp_path: Path) -> None:
 def test_torn_files_are_named_and_left_alone(tmp_path: Path, content: str) -> None:
     """A file that cannot be read costs only itself, and stays for a human."""
     good = write_run(tmp_path, a_run(*passed(1)))
-    torn = good.with_name("torn.json")
+    torn = good.with_name("051741Z-torn-1.json")
     torn.write_text(content)
     problems: list[str] = []
     assert [run.id for run in load_runs(tmp_path, None, problems)] == ["77"]
     assert len(problems) == 1
-    assert "torn.json: skipped" in problems[0]
+    assert "torn-1.json: skipped" in problems[0]
     assert torn.read_text() == content
 
 
@@ -240,17 +240,79 @@ def test_torn_files_are_named_and_left_alone(tmp_path: Path, content: str) -> No
         ('"pass": 1', '"pass": 1e999'),
         ('"cost_usd": "0.001"', '"cost_usd": "Infinity"'),
         ('"cost_usd": "0.001"', '"cost_usd": "x"'),
+        ('"cost_usd": "0.001"', '"cost_usd": "-1"'),
+        ('"cost_usd": "0.001"', '"cost_usd": "1000001"'),
+        ('"cost_usd": "0.001"', f'"cost_usd": "0.{"0" * 50}1"'),
+        ('"cost_usd": "0.001"', '"cost_usd": 0'),
+        ('"cost_per_1k_usd": "1.000000"', '"cost_per_1k_usd": "1e9999999"'),
+        ('"pass": 1', '"pass": 1000000001'),
+        ('"pass": 1', f'"pass": {"9" * 4300}'),
+        ('"pass": 1', '"pass": "1"'),
+        ('"pass": 1', '"pass": 1.5'),
+        ('"calls": 1', '"calls": -1'),
+        ('"prompt": 7', '"prompt": -1'),
+        ('"attempt": 1', '"attempt": -1'),
         ('"finished_at": "2026-11-23T05:19:40Z"', '"finished_at": "2026-11-23T05:19:40"'),
     ],
 )
 def test_a_value_that_nobody_measured_is_a_problem(tmp_path: Path, good: str, bad: str) -> None:
     """Infinite, negative or unreadable values cost their file, not the whole evidence."""
-    path = write_run(tmp_path, a_run(*probes(("pass", "ok", 1), cost_usd=Decimal("0.001"))))
+    path = write_run(tmp_path, a_run(*probes(("pass", "ok", 1), cost_usd=Decimal("0.001"), calls=1, usage=Usage(7, 1))))
     assert good in path.read_text()
     path.write_text(path.read_text().replace(good, bad))
     problems: list[str] = []
     assert refresh_latest(tmp_path, NOW, problems).endpoints == {}
     assert "skipped" in problems[0]
+
+
+@pytest.mark.parametrize("name", ["x.json", "a\nb.json", "051741Z-x-1.json\u2028.json", "051741Z-a b-1.json"])
+def test_a_file_of_another_name_is_named_on_one_line_and_skipped(tmp_path: Path, name: str) -> None:
+    """Only names that a run can have are read."""
+    good = write_run(tmp_path, a_run(*passed(1)))
+    good.with_name(name).write_text(good.read_text())
+    problems: list[str] = []
+    assert len(load_runs(tmp_path, None, problems)) == 1
+    assert [problem.isprintable() for problem in problems] == [True]
+    assert "is not named as run files are" in problems[0]
+
+
+def test_what_is_no_regular_file_is_neither_waited_for_nor_swallowed(tmp_path: Path) -> None:
+    """A FIFO, a device behind a link, a folder, a file beyond the cap: named, and the rest is read."""
+    good = write_run(tmp_path, a_run(*passed(1)))
+    os.mkfifo(good.with_name("051741Z-fifo-1.json"))
+    good.with_name("051742Z-zero-1.json").symlink_to("/dev/zero")
+    good.with_name("051743Z-dir-1.json").mkdir()
+    good.with_name("051744Z-large-1.json").write_bytes(bytes(results.MAX_BYTES + 1))
+    problems: list[str] = []
+    assert len(load_runs(tmp_path, None, problems)) == 1
+    told = ["is not a regular file", "is not a regular file", "is a directory", "is larger than"]
+    assert all(word in problem for word, problem in zip(told, problems, strict=True))
+
+
+def test_no_link_is_followed_where_a_file_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were the name of the temporary file foreseen all the same, what lies there stays as it is."""
+    monkeypatch.setattr("secrets.token_hex", lambda _size: "known")
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    (tmp_path / ".latest.json.known.tmp").symlink_to(victim)
+    with pytest.raises(ResultsError, match=r"latest\.json: cannot write: File exists"):
+        results.atomic_write(tmp_path / "latest.json", "theirs")
+    assert victim.read_text() == "mine"
+
+
+@pytest.mark.parametrize("claimed", ["1e30", "-1", "NaN", "1000.01"])
+def test_a_cost_that_cannot_be_true_is_left_out(tmp_path: Path, claimed: str) -> None:
+    """A host that claims an absurd cost breaks no sum, and its run can be read back."""
+    rows = (
+        *probes(("pass", "ok", 1), cost_usd=Decimal(claimed), usage=Usage(10**12, -1)),
+        *probes(("pass", "ok", 1), cost_usd=Decimal("0.002"), usage=Usage(7, 3)),
+    )
+    path = write_run(tmp_path, a_run(*rows))
+    (run,) = load_runs(tmp_path, None, [])
+    assert (run.evidence_cells[0].cost_usd, run.evidence_cells[0].costed) == (Decimal("0.002"), 1)
+    assert run.evidence_cells[0].tokens == Usage(7, 3)
+    assert run.figures[0].cost_per_1k_usd == Decimal(2)
+    assert path.exists()
 
 
 def test_a_newer_file_is_named_with_what_to_do(tmp_path: Path) -> None:
@@ -431,6 +493,13 @@ def test_a_run_from_the_future_is_no_evidence(tmp_path: Path) -> None:
     """A clock that was a month ahead does not freeze the status."""
     evidence = record(tmp_path, a_run(*passed(5)), a_run(*failed(5), at=NOW + timedelta(days=30), run_id="78"))
     assert evidence.endpoints[KIMI].status == "works"
+
+
+def test_a_run_that_ends_in_the_future_is_no_evidence(tmp_path: Path) -> None:
+    """Its end is what age is counted from."""
+    path = write_run(tmp_path, a_run(*passed(5)))
+    path.write_text(path.read_text().replace('"finished_at": "2026', '"finished_at": "2036'))
+    assert refresh_latest(tmp_path, NOW).endpoints == {}
 
 
 def test_local_runs_never_stand_beside_live_ones(tmp_path: Path) -> None:

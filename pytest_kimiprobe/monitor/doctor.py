@@ -13,6 +13,7 @@ from typing import Literal
 import routing
 from routing import catalog as catalogs
 from routing import evidence as evidences
+from routing.account import account_of
 from routing.catalog import Catalog, Provider
 from routing.errors import ConfigError, ExchangeError, KeyMissing
 from routing.flags import Flags, find_flags
@@ -34,9 +35,17 @@ class Finding:
 
 
 def examine(
-    *, flags: Path | None, results: Path | None, environment: Mapping[str, str], reach: bool = True
+    *,
+    flags: Path | None,
+    results: Path | None,
+    environment: Mapping[str, str],
+    reach: bool = True,
+    account: bool = False,
 ) -> Iterator[Finding]:
-    """All findings, in the order in which they are worth mending."""
+    """All findings, in the order in which they are worth mending.
+
+    `account`: ask each provider that tells, with its own key, what is left there.
+    """
     yield _routing()
     yield Finding("ok", "http", f"{library().__name__} {getattr(library(), '__version__', '')}")
     yield from _extras()
@@ -52,6 +61,8 @@ def examine(
     yield from _keys(catalog, environment)
     if reach:
         yield from _reach(catalog)
+    if account:
+        yield from _accounts(catalog, environment)
 
 
 def _routing() -> Finding:
@@ -99,7 +110,8 @@ def _keys(catalog: Catalog, environment: Mapping[str, str]) -> Iterator[Finding]
     for provider in catalog.providers.values():
         try:
             provider.key(environment)
-            yield Finding("ok", "key", f"{provider.key_env} is set")
+            words = f"{provider.key_env} is set" if provider.key_env else f"{provider.title} needs none"
+            yield Finding("ok", "key", words)
         except KeyMissing as error:
             missing += 1
             there = bool(environment.get(provider.key_env, "").strip())
@@ -134,3 +146,33 @@ async def _reached(transport: Transport, provider: Provider) -> str:
         return f"does not answer within {REACH_S:g} s"
     except ExchangeError as error:
         return f"is not reached: {error.reason}"
+
+
+def _accounts(catalog: Catalog, environment: Mapping[str, str]) -> Iterator[Finding]:
+    loop, transport = LoopThread("kimiprobe-doctor"), Transport()
+    try:
+        for provider in catalog.providers.values():
+            if provider.account and (key := _key(provider, environment)):
+                yield loop.submit(_account(transport, provider, key)).result()
+    finally:
+        loop.submit(transport.aclose()).result()
+        loop.close()
+
+
+def _key(provider: Provider, environment: Mapping[str, str]) -> str:
+    try:
+        return provider.key(environment)
+    except KeyMissing:
+        return ""
+
+
+async def _account(transport: Transport, provider: Provider, key: str) -> Finding:
+    try:
+        found = await account_of(transport, provider, key)
+    except ExchangeError as error:
+        return Finding("problem" if error.error_class == "account" else "note", "account", f"{provider.title}: {error}")
+    if found is None or found.left is None:
+        return Finding("note", "account", f"{provider.title}: it does not say what is left")
+    of = f" of the key's limit of {found.limit:.2f}" if found.limit is not None else ""
+    text = f"{provider.title}: {found.left:.2f} {found.currency}{of} left"
+    return Finding("problem" if found.left <= 0 else "ok", "account", text)

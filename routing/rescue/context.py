@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from typing import Literal, TypeAlias
 
+from .announce import announces, is_neutral, names_artefact
 from .source import Source
 
 Standing: TypeAlias = Literal["call", "text", "doubt"]
@@ -37,7 +38,7 @@ _EXPLICIT = re.compile(
         (?!\s+(?:files?|apps?|projects?|pages?|sites?|tests?|dir\w*|folders?|scripts?|programs?|components?|repo\w*
             |data\w*|code|images?|text|config\w*|modules?|class\w*|functions?|tables?|users?|records?))
     |\b(?:examples?|samples?)\s(?:\w+\s){0,2}?(?:calls?|requests?|payloads?|body|bodies|json|outputs?|messages?)\b
-    |(?:^|\n)\s*\W{0,3}(?:examples?|samples?|usage|output|input|syntax|format|template)\b\W*$
+    |(?:^|\n)[^\w\n]{0,4}(?:examples?|samples?|usage|output|input|syntax|format|template)\b\W*$
     |(?<!\bi\s)(?<!\bwe\s)\b(?:would|could|might|may)\s(?:\w+\s){0,3}?(?:look|be\s(?:called|written|sent|invoked)|read|emit
         |write|send|output|produce|return|call|use|invoke|type|say|answer|respond|reply)\b
     |\b(?:i|we)\s(?:would|could|might|may)\s(?:\w+\s){0,3}?(?:call|use|invoke|send|write|run|emit)\b
@@ -83,11 +84,11 @@ _INTENTION = re.compile(
     \b(?:i|we)(?:['\u2019](?:ll|m|re|d|ve)|\s(?:will|am|are|shall|need|have|should|want|must|can|now|also))\b
     |\b(?:let\sme|let['\u2019]?s|let\sus|allow\sme)\b
     |\b(?:i|we)\s(?:call|use|check|look|search|fetch|get|run|create|read|write|start|begin|try)\b
-    |(?:^|[.!?:,;]\s+|\n)\s*(?:now\s|next,?\s|first,?\s|then\s|and\s|ok,?\s|okay,?\s|sure,?\s)?
+    |(?:^|[.!?:,;]\s|\n)(?:now\s|next,?\s|first,?\s|then\s|and\s|ok,?\s|okay,?\s|sure,?\s)?
         (?!(?:nothing|something|anything|everything|during|according|following|string|being|having|thing|king)\b)[a-z]{3,}ing\b
     |\b(?:tool|function)[\s_-]?calls?\b\s*:?\s*$
     |\b(?:one|just\sa)\s(?:moment|second|sec|minute)\b|\bhold\son\b|\bplease\swait\b
-    |(?:^|\n)\s*(?:sure|ok|okay|certainly|of\scourse|alright|all\sright|right|got\sit|understood|great|yes|absolutely
+    |(?:^|\n)(?:sure|ok|okay|certainly|of\scourse|alright|all\sright|right|got\sit|understood|great|yes|absolutely
         |perfect|gladly|no\sproblem|hello|hi)\b[\w\s,]{0,30}[.!:,]?\s*$
     """,
     _FLAGS,
@@ -112,7 +113,6 @@ _ASKS_ABOUT = re.compile(
     """,
     _FLAGS,
 )
-_OTHER_SCRIPT = re.compile(r"[\u0370-\u1fff\u3040-\ud7ff]")
 _WANTS_JSON = re.compile(r"\bjson\b|\{|\bschema\b|\bstructured\b|\bobject\b|\byaml\b", re.IGNORECASE)
 
 
@@ -129,7 +129,8 @@ def wants_json(last_user: str | None) -> bool:
 def lead(before: str) -> str:
     """The last sentence of the text before a call, over a colon and line ends; empty where nothing stands before."""
     before = before.rstrip()
-    return _SENTENCES.split(before)[-1].strip() if before else ""
+    lines = (_SENTENCES.split(before)[-1] if before else "").splitlines()
+    return "\n".join(" ".join(line.split()) for line in lines if line.strip())
 
 
 def intends(sentence: str) -> bool:
@@ -137,8 +138,24 @@ def intends(sentence: str) -> bool:
     return bool(_INTENTION.search(sentence))
 
 
-def reads_native(sentence: str) -> Standing:
-    """How a protocol marker is to be read after a sentence: it is nearly always a call that leaked."""
+def reads_native(sentence: str, before: str = "") -> Standing:
+    """How a protocol marker is to be read after a sentence: a call only after an announcement of one, or nothing.
+
+    `before` is the text in which the sentence stands.
+    """
+    if not sentence:
+        return "call"
+    standing = _reads_native(sentence)
+    if standing != "call":
+        return standing
+    announced = announces(sentence, before)
+    if announced == "negative":
+        return "doubt"
+    return "call" if announced or is_neutral(sentence, before) else "doubt"
+
+
+def _reads_native(sentence: str) -> Standing:
+    """What the sentence says against a call."""
     if sentence.endswith(_ENDS_SENTENCE):  # the call is a new sentence
         return "doubt" if _FORBIDS.search(sentence) and _TOOL.search(sentence) else "call"
     if _FORBIDS.search(sentence):
@@ -148,15 +165,23 @@ def reads_native(sentence: str) -> Standing:
     return "doubt" if _RECORD.search(sentence) and not intends(sentence) else "call"
 
 
-def reads_written(sentence: str) -> Standing:
-    """How a call in JSON, tags or code is to be read after a sentence: only an intention, or nothing, makes it one."""
+def reads_written(sentence: str, before: str = "", *, tagged: bool = False) -> Standing:
+    """How a call in JSON, tags or code is to be read after a sentence: only an announcement, or nothing, makes it one.
+
+    `tagged`: it stands in tags, which are never the file or the answer that a user asked for in JSON or code.
+    """
     if _FORBIDS.search(sentence):
         return "text"
     if _EXPLICIT.search(sentence):
         return "doubt" if intends(sentence) and not _SHOWS.search(sentence) else "text"
-    if intends(sentence) or not sentence or _OTHER_SCRIPT.search(sentence):
+    if not sentence:
         return "call"
-    return "text" if _RECORD.search(sentence) else "doubt"
+    announced = announces(sentence, before)
+    if announced == "negative" or (announced == "artefact" and not tagged):
+        return "text"
+    if announced == "call" or (announced and tagged):
+        return "doubt" if names_artefact(sentence) and not tagged else "call"
+    return "text" if _RECORD.search(sentence) and not intends(sentence) else "doubt"
 
 
 class Line:

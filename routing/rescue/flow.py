@@ -11,7 +11,7 @@ from .found import Piece
 from .markers import NATIVE_MARK, anchors
 from .source import Source, Wait, search
 
-MAX_MARKERS = 2_000
+MAX_MARKERS = 1_500
 """Markers outside calls that are read in one message; after them nothing is read or delivered any more."""
 LINE_END = re.compile(rb"\n")
 _QUOTED = re.compile(NATIVE_MARK.pattern + rb"|</?[\w:]{1,40}+[^<>\r\n]{0,300}+>")
@@ -27,6 +27,10 @@ class Flow:
         self.out: list[str] = []
         self.thoughts: list[str] = []
         self.dialects: list[str] = []
+        self.origins: dict[str, str] = {}
+        """The dialect of each call that was taken, by its id."""
+        self.tangled: set[str] = set()
+        """Dialects whose marks stand in a wrong order somewhere in the message."""
         self.last_call_end = 0
         self._tools = tools
         self._last_user = last_user or ""
@@ -82,10 +86,13 @@ class Flow:
         for piece in pieces:
             if piece.calls or piece.refused or piece.flaw:
                 self.dialects.append(piece.dialect)
+            if piece.tangled:
+                self.tangled.add(piece.dialect)
             for call in piece.calls:
                 if doubt:
                     self.desk.drop(call.name or "", "leaked_call", "it may be an example or a quotation")
-                elif self.desk.take(call) is not None:
+                elif (taken := self.desk.take(call)) is not None:
+                    self.origins[taken.id] = piece.dialect
                     self.last_call_end = piece.end
             for name, reason, detail in piece.refused:
                 self.desk.drop(name, reason, detail)

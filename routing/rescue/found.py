@@ -62,7 +62,8 @@ class Piece:
     """A stretch of the message that is (or looks like) one or more calls. `end` is where the text goes on.
 
     `refused` holds name, reason and detail of calls that are broken in themselves, `flaw` says why the whole is.
-    `mark_end` is the end of its first marker. `plain`: no call after all. `void`: markers around nothing. `cut`: the message ended inside.
+    `tangled`: its marks stand in an order that the dialect does not know, so that no call of the dialect in this
+    message can be trusted: a value may hold marks, and what looks like a call may be a value. `mark_end` is the end of its first marker. `plain`: no call after all. `void`: markers around nothing. `cut`: the message ended inside.
     """
 
     dialect: str
@@ -71,6 +72,7 @@ class Piece:
     calls: list[WrittenCall] = field(default_factory=list)
     refused: list[tuple[str, str, str]] = field(default_factory=list)
     flaw: str = ""
+    tangled: bool = False
     mark_end: int = 0
     plain: bool = False
     void: bool = False

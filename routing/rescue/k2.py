@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from ..strict_json import StrictJsonError, loads
 from .calls import is_counter
 from .found import MAX_CALLS, Piece, WrittenCall
 from .json_form import STRING, extent, string_end
@@ -120,7 +121,7 @@ def _call(source: Source, at: int, piece: Piece) -> Wait[int]:
     if found is None:
         piece.flaw, piece.cut = "the call is cut", True
         return len(source.data)
-    header = source.text(at, min(found.start, at + _HEADER)).strip()
+    header = source.peek(at, min(found.start - at, _HEADER)).decode("utf-8", "replace").strip()
     if _PROSE.match(header) or not _NAMELIKE.search(header):
         piece.refused.append(("", "leaked_call", "text where an id belongs"))
         return found.start
@@ -134,9 +135,29 @@ def _call(source: Source, at: int, piece: Piece) -> Wait[int]:
     if mark in K2_ARGUMENT_BEGIN:
         piece.refused.append((header, "leaked_call", "two bodies in one call"))
         return (yield from until_call_end(source, end))
+    arguments = source.text(begin, end).strip()
+    if _is_tangled(source, begin, end, arguments):
+        piece.refused.append((header, "arguments_not_json", "marks inside what may or may not be a string"))
+        yield from _give_up(source, piece)
+        return piece.end
     if len(piece.calls) <= MAX_CALLS:
-        piece.calls.append(_written(header, source.text(begin, end).strip(), ended=ended))
+        piece.calls.append(_written(header, arguments, ended=ended))
     return after if ended else end
+
+
+def _is_tangled(source: Source, begin: int, end: int, arguments: str) -> bool:
+    """Whether marks stand in the strings of arguments that are no JSON.
+
+    Then a quotation mark too many or too few has turned inside and outside around: what looks like a call from here
+    on may be the content of a string, and the other way round.
+    """
+    if NATIVE_MARK.search(source.data, begin, end) is None:
+        return False
+    try:
+        loads(arguments)
+    except StrictJsonError:
+        return True
+    return False
 
 
 def _cut(source: Source, piece: Piece, header: str, begin: int) -> int:

@@ -63,6 +63,7 @@ def parse(source: Source, start: int) -> Wait[tuple[Piece, str]]:
         return piece, ""
     piece.end = tag.end
     piece.void = tag.name in _CHANNELS and not (tag.opens and tag.cut)
+    piece.tangled = not piece.void and not tag.cut
     piece.flaw = "" if piece.void else "the markers of a call stand in a wrong order"
     piece.cut = tag.cut
     return piece, "think" if tag.opens and tag.name == "think" else ""
@@ -143,6 +144,7 @@ def _call(source: Source, piece: Piece, tag: _Tag) -> Wait[int]:
     except _Corrupt as error:
         piece.refused.append((name, error.reason, str(error)))
         piece.cut = str(error) == _CUT
+        piece.tangled = piece.tangled or (error.reason == "leaked_call" and not piece.cut)
         return (yield from _after_call(source, tag.end))
     if len(piece.calls) <= MAX_CALLS:
         piece.calls.append(WrittenCall(name, json.dumps(arguments, ensure_ascii=False)))

@@ -29,7 +29,7 @@ from .markers import (
 from .source import LONGEST_MARKER, Hit, Wait, hit, matched, search
 from .written import LINE_STARTS, SPACES, WrittenForms, fence_end
 
-MAX_FENCES = 5_000
+MAX_FENCES = 2_500
 MAX_TALKS = 64
 """Markers that may be words of sentences in one message; each costs a look at what follows."""
 MAX_READINGS = 256
@@ -116,7 +116,7 @@ class Scanner(WrittenForms):
         self._readings += 1
         if self._asked or self._readings > MAX_READINGS or NATIVE_TEXT.search(self._last_user):
             return "doubt"
-        standing = reads_native(lead(self._tail))
+        standing = reads_native(lead(self._tail), self._tail)
         in_sentence = not self._tail.strip() or within_sentence(self._tail)
         if standing == "call" and in_sentence and (yield from self._goes_on(end)):
             return "doubt"

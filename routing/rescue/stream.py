@@ -18,6 +18,8 @@ from .scanner import Scanner
 _END_TAG = re.compile(r"</([\w.\-]{1,64})>\Z")
 _RUN_TAGS = frozenset({"exec", "execute", "execute_command", "tool", "tool_code", "use_tool"})
 _CALL_TAGS = frozenset({"tool_call", "tool_calls", "function", "function_calls", "invoke", "parameter"})
+_LEFT_OVER = re.compile(r"</(?:antml:)?(?:parameter|invoke|function|tool_call|function_call)s?>")
+_TAGS = frozenset({"hermes", "xml_invoke", "function_tag"})
 _NATIVE = frozenset({"k2", "k3"})
 
 
@@ -60,7 +62,7 @@ class RescueStream:
         raw_tool_calls: Iterable[Any] | None = None,
     ) -> Rescue:
         """The text is complete. `text` of the result starts with everything that `feed` gave."""
-        scanner = self._reader.close()
+        scanner = _trusted(self._reader.close())
         desk = Desk(self._tools)
         given = structured(raw_tool_calls)
         for written in given:
@@ -110,7 +112,7 @@ class RescueStream:
         text = reasoning if reasoning and reasoning.strip() else "".join(thoughts[-1:])
         reader = _Reader(Scanner(self._tools, last_user=self._last_user, thought=True))
         reader.feed(text)
-        scanner = reader.close()
+        scanner = _trusted(reader.close())
         after = bytes(scanner.source.data[scanner.last_call_end :]).strip() if scanner.desk.calls else b""
         if after not in {b"", b"</think>"} or not set(scanner.dialects) <= _NATIVE:
             for call in scanner.desk.calls:
@@ -171,6 +173,21 @@ class RescueStream:
         return (
             bool(required) and isinstance(value, dict) and required <= set(value) <= set(self._tools.properties(name))
         )
+
+
+def _trusted(scanner: Scanner) -> Scanner:
+    """Revoke the calls of a dialect whose marks stand in a wrong order anywhere, or are left over in the text.
+
+    K3 and tags have values without escapes: what ends one may be its content, and what follows a part of it. The
+    real end marks then turn up where none belong.
+    """
+    tangled = set(scanner.tangled)
+    if _TAGS & set(scanner.origins.values()) and _LEFT_OVER.search("".join(scanner.out)):
+        tangled |= _TAGS
+    for call in [call for call in scanner.desk.calls if scanner.origins[call.id] in tangled]:
+        scanner.desk.calls.remove(call)
+        scanner.desk.drop(call.name, "leaked_call", "marks of its dialect stand in a wrong order")
+    return scanner
 
 
 def _with_free_id(call: ToolCall, taken: set[str]) -> ToolCall:

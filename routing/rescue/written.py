@@ -110,9 +110,9 @@ class WrittenForms(Flow):
         """What written calls are, by what was said before them and whether something comes after."""
         first = pieces[0]
         said = lead(self._tail)
-        reading: Standing = "text" if self._asked else reads_written(said)
         known = any(call.name and offered(self._tools, call.name) for piece in pieces for call in piece.calls)
         in_tags = first.dialect not in {"json", "fenced_json", "call_notation"}
+        reading: Standing = "text" if self._asked else reads_written(said, self._tail, tagged=in_tags)
         if in_tags and within_sentence(self._tail):
             return "doubt" if known and reading != "text" else "text"
         if reading == "text" or (not in_tags and not known and not first.flaw and reading == "doubt"):

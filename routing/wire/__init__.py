@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ..catalog_model import Endpoint, Provider
-from ..errors import RequestRejected
+from ..errors import EndpointUnavailable
 from ..types import Answer, ChatRequest, JsonObject
 
 
@@ -71,7 +71,7 @@ class Wire(Protocol):
 
 
 def wire_named(name: str) -> Wire:
-    """The protocol module of a provider. Raises RequestRejected for one that is not spoken here."""
+    """The protocol module of a provider. Raises EndpointUnavailable for one that is not spoken here."""
     if name == "openai":
         from . import openai
 
@@ -84,4 +84,4 @@ def wire_named(name: str) -> Wire:
         from . import replicate
 
         return replicate
-    raise RequestRejected("other_protocol", f"the {name} protocol is not spoken by this release")
+    raise EndpointUnavailable("other_protocol", f"the {name} protocol is not spoken by this release")

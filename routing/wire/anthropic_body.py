@@ -138,4 +138,4 @@ def _thinking(effort: str | None, endpoint: Endpoint, notes: dict[str, None]) ->
         return {}
     if effort == "none":
         return {"thinking": {"type": "disabled"}}
-    return {"output_config": {"effort": _EFFORT.get(effort, "high")}}
+    return {"output_config": {"effort": _EFFORT[effort]}}

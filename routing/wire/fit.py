@@ -12,6 +12,8 @@ from ..errors import EndpointUnavailable, RequestRejected
 from ..tool_names import aliases
 from ..types import ChatRequest, JsonObject, Message, Tool, ToolChoice
 
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+
 
 @dataclass(frozen=True, slots=True)
 class Offer:
@@ -31,6 +33,8 @@ def fitted(request: ChatRequest, endpoint: Endpoint, notes: dict[str, None]) -> 
         raise EndpointUnavailable("no_capability", "it does not stream", phase="send")
     if not request.messages:
         raise RequestRejected("bad_request", "there is no message", phase="send")
+    if request.reasoning_effort is not None and request.reasoning_effort not in EFFORTS:
+        raise RequestRejected("bad_request", f"reasoning_effort is none of {', '.join(EFFORTS)}", phase="send")
     if request.tools:
         _check_choice(request.tool_choice, endpoint)
     if "tools" in endpoint.capabilities:

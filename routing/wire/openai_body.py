@@ -97,8 +97,8 @@ def _thinking(effort: str | None, endpoint: Endpoint, notes: dict[str, None]) ->
     off = effort == "none"
     forms: dict[str, dict[str, Any]] = {
         "thinking_type": {"thinking": {"type": "disabled" if off else "enabled"}},
-        "reasoning_effort": {"reasoning_effort": _K3.get(effort, "high")},
-        "reasoning": {"reasoning": {"enabled": False} if off else {"effort": effort}},
+        "reasoning_effort": {"reasoning_effort": _K3[effort]},
+        "reasoning": {"reasoning": {"effort": effort}},
         "chat_template": {"chat_template_kwargs": {"thinking": not off}},
     }
     if endpoint.thinking not in forms:

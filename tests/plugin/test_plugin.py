@@ -67,6 +67,13 @@ class TestCollection:
         result.assert_outcomes(passed=1)
         result.stdout.fnmatch_lines(["kimiprobe/core.yaml::weather?moonshot/kimi-k2.6-plain-1? PASSED*"])
 
+    @pytest.mark.parametrize("name", ["weather[moonshot/kimi-k3-plain-1]", "weather[moonshot/kimi-k2.6-stream-3]"])
+    def test_an_id_means_its_endpoint_and_repeat_whatever_the_defaults_are(
+        self, pytester: pytest.Pytester, name: str
+    ) -> None:
+        """The line that reruns one failure works for every failure."""
+        pytester.runpytest(*HEALTHY, f"kimiprobe/core.yaml::{name}").assert_outcomes(passed=1)
+
     def test_paths_run_those_paths_with_probes_in_flight_meanwhile(self, pytester: pytest.Pytester) -> None:
         """A user's cases and tests side by side."""
         pytester.makepyfile("def test_mine(): pass")
@@ -219,6 +226,7 @@ class TestUsage:
             ("prompt:", "promt:", ["*own.kimiprobe.yaml:4:*promt*"]),
             ("expect: {calls: []}", "expect: {calls: [{name: other}]}", ["*own.kimiprobe.yaml:4:*'other'*"]),
             ("type: object", "type: objekt", ["*own.kimiprobe.yaml:4:*get_weather*"]),
+            ("{calls: []}", '{text: {$matches: "("}}', ["*own.kimiprobe.yaml:4:*regular expression*"]),
             ("version: 1", "version: 1\nversion: 1", ["*own.kimiprobe.yaml:3:*version*"]),
         ],
     )
@@ -231,6 +239,15 @@ class TestUsage:
         assert result.ret == pytest.ExitCode.INTERRUPTED
         result.stdout.fnmatch_lines(words)
         result.stdout.no_fnmatch_line("*Traceback*")
+
+    def test_a_module_of_the_users_named_routing_is_named(self, pytester: pytest.Pytester) -> None:
+        """Not a traceback: the path of what is in the way."""
+        pytester.makepyfile(routing="x = 1")
+        result = pytester.run(sys.executable, "-m", "pytest", *HEALTHY)
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        result.stderr.fnmatch_lines(["*another package or file named `routing` is in the way: *routing.py*"])
+        doctor = pytester.run(sys.executable, "-c", "from pytest_kimiprobe.monitor.cli import main; main()", "doctor")
+        doctor.stderr.fnmatch_lines(["kimiprobe: another package or file named `routing`*routing.py*"])
 
     def test_endpoints_without_a_key_are_skipped_by_the_variables_name(
         self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
@@ -382,7 +399,8 @@ class TestOutput:
                 "use  *moonshot/kimi-k2.6",
                 "*cheapest that works*",
                 "cost *requests in*",
-                "rerun one *",
+                "rerun one",
+                '  pytest --kimiprobe --kimiprobe-source simulator:broken "kimiprobe/core.yaml::*"',
             ]
         )
         block = result.outlines[next(i for i, line in enumerate(result.outlines) if "= kimiprobe =" in line) :]
@@ -418,6 +436,15 @@ class TestOutput:
         text = path.read_text("utf-8")
         assert "| endpoint | calls |" in text
         assert "simulated" in text
+
+    def test_a_summary_that_cannot_be_written_is_told_and_exits_with_3(
+        self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A monitor that cannot write is broken; its verdicts are shown all the same."""
+        monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(pytester.path / "no" / "such" / "folder.md"))
+        result = pytester.runpytest(*HEALTHY, *DIRECT)
+        assert result.ret == pytest.ExitCode.INTERNAL_ERROR
+        result.stdout.fnmatch_lines(["*moonshot*6/6*works*", "*NOT WRITTEN:*", "*folder.md*"])
 
     def test_a_simulated_run_is_never_recorded(self, pytester: pytest.Pytester) -> None:
         """And says so."""

@@ -28,21 +28,24 @@ LEADS = [
 ]
 NATIVE_LEADS = [
     "Help. ",
-    "This is a content:",
     "Let me check the file.",
     "I'll help you check the weather",
     "The search returned nothing, so I'll look at the weather: ",
     "Let me look at the project structure and the README: ",
     "I'll create an example file. ",
     "Both files look fine. Next step. ",
-    "Weather in Paris \u2014 ",
-    'He asked for "weather". ',
     "The `city` is Paris. ",
-    "- item one\n- item two\n",
     "```python\nprint(1)\n```\n",
     "Done with A.\n\nNow B:\n\n",
     "It's 5 o'clock, let me see. ",
 ]
+DOUBTED_LEADS = [
+    "This is a content:",
+    "Weather in Paris \u2014 ",
+    'He asked for "weather". ',
+    "- item one\n- item two\n",
+]
+"""Nobody says here that he is about to call a tool: one retry rather than a wrong call."""
 TRAILS = ["", "\n", " After tools.", "\nI'll report back."]
 
 

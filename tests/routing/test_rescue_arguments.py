@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routing.rescue.arguments import Arguments, Refused, judge
@@ -214,6 +214,7 @@ _STRICT = st.dictionaries(
 
 
 @given(_STRICT, st.booleans())
+@settings(deadline=None)
 def test_what_parses_strictly_and_fits_is_never_touched(value: dict[str, Any], ascii_only: bool) -> None:
     """A repairer that changes right arguments is worse than none."""
     text = json.dumps(value, ensure_ascii=ascii_only)
@@ -229,6 +230,7 @@ def leaves(value: Any) -> set[str]:
 
 
 @given(_STRICT, st.data())
+@settings(deadline=None)
 def test_a_truncated_object_is_never_read_as_another(value: dict[str, Any], data: st.DataObject) -> None:
     """Every proper prefix is refused; behind an end mark it may lack members, but no key or scalar is ever a new one."""
     text = json.dumps(value)
@@ -239,6 +241,7 @@ def test_a_truncated_object_is_never_read_as_another(value: dict[str, Any], data
 
 
 @given(st.text(alphabet="{}[]\"',:\\ab1.eE+-nulltrue \n\u201c\u201d`", max_size=40))
+@settings(deadline=None)
 def test_no_text_raises(text: str) -> None:
     """Whatever stands where arguments belong, the answer is arguments or a reason; arguments satisfy the schema."""
     for ended in (False, True):
@@ -316,6 +319,7 @@ def test_calls_in_code_are_read_exactly(text: str, value: Any) -> None:
 
 
 @given(st.text(alphabet="{}[]()=\"',:\\ab1.e-NoneTrue \n", max_size=40))
+@settings(deadline=None)
 def test_a_literal_is_python_or_json(text: str) -> None:
     """What the grammar takes is what JSON, or Python's own reader, makes of it."""
     import ast

@@ -49,14 +49,14 @@ def sound(found: Rescue, tools: list[dict[str, Any]]) -> None:
 
 
 @given(FRAGMENTS, OFFERED, FINISH, LAST_USER)
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 def test_no_message_breaks_what_is_promised(text: str, tools: Any, finish_reason: str | None, user: str | None) -> None:
     """Never an exception, never a call whose name was not offered or whose arguments break the schema."""
     sound(rescue(text, tools, finish_reason=finish_reason, last_user=user), tools)
 
 
 @given(FRAGMENTS, st.data(), OFFERED, FINISH, LAST_USER)
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 def test_any_chunking_ends_the_same(
     text: str, data: st.DataObject, tools: Any, finish_reason: str | None, user: str | None
 ) -> None:
@@ -81,6 +81,7 @@ def test_random_messages_end_the_same_in_random_chunks(seed: int) -> None:
 
 
 @given(FRAGMENTS, OFFERED)
+@settings(deadline=None)
 def test_reasoning_and_structured_calls_break_nothing(text: str, tools: Any) -> None:
     """The same text as reasoning, as arguments and as a name of a structured call: the same promises."""
     raw = [
@@ -99,6 +100,7 @@ _JSON = st.recursive(
 
 
 @given(_JSON, _JSON, _JSON)
+@settings(deadline=None)
 def test_structured_calls_of_any_shape_break_nothing(one: Any, two: Any, three: Any) -> None:
     """What stands where structured calls belong may be anything JSON can hold."""
     raw = [one, {"function": two}, {"id": two, "function": {"name": "get_weather", "arguments": three}}]
@@ -119,7 +121,7 @@ _ENVELOPES = st.recursive(
 
 
 @given(_ENVELOPES, st.sampled_from(["{}", "```json\n{}\n```", "<tool_call>{}</tool_call>", "I'll do it.\n{}"]))
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 def test_envelopes_of_any_shape_break_nothing(value: Any, around: str) -> None:
     """The keys of a call with anything behind them: the same promises, whole and in chunks."""
     text = around.replace("{}", json.dumps(value), 1)
@@ -132,7 +134,7 @@ PLAIN = [fragment for fragment in [*MARKS, *WORDS] if fragment.startswith(("<|",
 
 
 @given(st.lists(st.sampled_from([*PLAIN, *WHOLE[:5], " ", "\n", "Done. "]), max_size=12).map("".join))
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_no_marker_goes_through_outside_quotations(text: str) -> None:
     """Where nothing on a line quotes it and no sentence goes on around it, no marker of K2 or K3 stands in the text."""
     markers = [mark for mark in MARKS if mark.startswith("<|")]
@@ -217,6 +219,7 @@ def _adversaries(size: int) -> dict[str, str]:
         "keys": '\n{"name": ', "nested": '\n{"arguments":', "bare": "functions.now:0{", "leads": "for example, it would <|sep|> ",
         "calls": '<|tool_call_begin|>functions.now:0<|tool_call_argument_begin|>{"a": "b"}',
         "strings": '<|tool_call_begin|>functions.now:0<|tool_call_argument_begin|>{"a": "b<|tool_call_end|>',
+        "lines before marks": "so:" + "\n" * 200 + '"}<|tool_call_end|>',
         "k3 calls": '<|open|>call tool="now" index="1"<|sep|>',
     }  # fmt: skip
     floods = {name: (text * (size // len(text) + 1))[:size] for name, text in unit.items()}

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from pytest_kimiprobe.simulator import Persona, Scenario, Simulator
-from routing import AllAttemptsFailed, FlagsError, NoRoute, Router
+from routing import AllAttemptsFailed, FlagsError, NoRoute, Router, RouterClosed
 from routing.evidence import utc_text
 from routing.schema import ToolSchemaError
 
@@ -265,6 +265,47 @@ def test_a_misspelt_option_is_a_type_error(router: Router) -> None:
     """It must not be silently ignored."""
     with pytest.raises(TypeError, match="toolz"):
         router.complete(QUESTION, toolz=[])  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"tools": None}, TypeError, "tools"),
+        ({"timeout": None}, TypeError, "timeout"),
+        ({"timeout": 0}, ValueError, "timeout"),
+        ({"timeout": float("nan")}, ValueError, "timeout"),
+        ({"max_cost_usd": "abc"}, TypeError, "max_cost_usd"),
+        ({"max_cost_usd": float("inf")}, ValueError, "max_cost_usd"),
+        ({"max_tokens": 0}, ValueError, "max_tokens"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_named(
+    router: Router, options: Any, error: type[Exception], words: str
+) -> None:
+    """Before anything is sent."""
+    with pytest.raises(error, match=words):
+        router.complete(QUESTION, **options)
+
+
+@pytest.mark.parametrize("messages", [["hi"], {"role": "user"}, [None]])
+def test_messages_that_are_none_are_named(router: Router, messages: Any) -> None:
+    """Not an AttributeError from the depths."""
+    with pytest.raises(TypeError, match="messages"):
+        router.complete(messages)
+
+
+def test_a_closed_router_says_so(world: World) -> None:
+    """It does not start anew behind its owner's back."""
+    with Router.load() as loaded:
+        loaded.complete(QUESTION, tools=[WEATHER], user="123")
+    with pytest.raises(RouterClosed):
+        loaded.complete(QUESTION, tools=[WEATHER], user="123")
+
+
+def test_a_prompt_of_punctuation_does_not_break_the_cost_limit(router: Router) -> None:
+    """A token may be a single byte, so the bound counts bytes."""
+    with pytest.raises(AllAttemptsFailed, match="max_cost_usd"):
+        router.complete("~ ^ ` | " * 4000, tools=[WEATHER], user="123", max_cost_usd=0.02)
 
 
 class TestFlagsAndEvidence:

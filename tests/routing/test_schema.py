@@ -14,7 +14,7 @@ from typing import Any
 import jsonschema
 import pytest
 import referencing
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routing.schema import CACHED_SETS, MAX_SENTENCE, ToolSchemaError, ToolSet, _pointed, printable
@@ -79,6 +79,7 @@ def test_a_name_not_offered_is_an_error() -> None:
 
 
 @given(st.dictionaries(st.text(max_size=400), st.text(max_size=400), max_size=4))
+@settings(deadline=None)
 def test_a_sentence_is_short_and_printable(arguments: dict[str, Any]) -> None:
     """Hostile keys and values never make the sentence long or put a control character into it."""
     sentence = toolset(WEATHER).errors("t", {"city": 5, **arguments}) or toolset(WEATHER).errors("t", {}) or ""
@@ -87,6 +88,7 @@ def test_a_sentence_is_short_and_printable(arguments: dict[str, Any]) -> None:
 
 
 @given(st.text())
+@settings(deadline=None)
 def test_printable_is_bounded(text: str) -> None:
     """`printable` gives one printable line of at most the limit."""
     shown = printable(text, 40)

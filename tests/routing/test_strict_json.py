@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routing.strict_json import MAX_CHARS, MAX_DEPTH, StrictJsonError, deeper_than, loads
@@ -244,6 +244,7 @@ def test_an_error_says_where_and_why(text: str, position: int, reason: str) -> N
 
 
 @given(st.text(max_size=60))
+@settings(deadline=None)
 def test_no_text_raises_anything_else(text: str) -> None:
     """Whatever the text, the answer is a value or a StrictJsonError that does not repeat the text."""
     try:
@@ -262,12 +263,14 @@ _JSON = st.recursive(
 
 
 @given(_JSON, st.booleans())
+@settings(deadline=None)
 def test_what_was_written_is_read_back(value: Any, ascii_only: bool) -> None:
     """Any JSON value written by the standard library is read back equal, escaped or not."""
     assert loads(json.dumps(value, ensure_ascii=ascii_only)) == value
 
 
 @given(_JSON)
+@settings(deadline=None)
 def test_depth_is_counted_as_brackets_are(value: Any) -> None:
     """`deeper_than` agrees with the definition: a scalar has no level, a container one more than its deepest child."""
 

@@ -10,6 +10,11 @@ from typing import Any, NoReturn
 
 import click
 
+from pytest_kimiprobe.names import complaint, intruder
+
+if _path := intruder():  # before anything of ours needs the real one
+    raise SystemExit(f"kimiprobe: {complaint(_path)}")
+
 from routing import __version__
 from routing.errors import ConfigError
 

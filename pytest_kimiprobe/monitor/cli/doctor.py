@@ -16,13 +16,16 @@ from pytest_kimiprobe.monitor import doctor as checks
 @click.option("--flags", type=click.Path(path_type=Path), help="flags.yaml (default: found upwards).")
 @click.option("--results", type=click.Path(path_type=Path), help="Results folder (default: beside flags.yaml).")
 @click.option("--offline", is_flag=True, help="Do not ask whether hosts answer.")
+@click.option("--account", is_flag=True, help="Ask providers what is left on the account, each with its own key.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def doctor(flags: Path | None, results: Path | None, offline: bool, as_json: bool) -> None:
+def doctor(flags: Path | None, results: Path | None, offline: bool, account: bool, as_json: bool) -> None:
     """Look for what stands in the way: keys, hosts, catalogue, flags, evidence, which `routing` is imported.
 
-    Exits with 1 where a problem was found. No key is printed or sent.
+    Exits with 1 where a problem was found. No key is printed; none is sent but with --account, to its own provider.
     """
-    findings = list(checks.examine(flags=flags, results=results, environment=os.environ, reach=not offline))
+    findings = list(
+        checks.examine(flags=flags, results=results, environment=os.environ, reach=not offline, account=account)
+    )
     if as_json:
         rows = [{"level": f.level, "topic": f.topic, "text": f.text} for f in findings]
         click.echo(json.dumps({"version": 1, "findings": rows}, indent=1))

@@ -1,0 +1,142 @@
+"""Does the answer, in its own voice, say that it is about to call a tool? Only then may what follows be a call.
+
+Everything else that may stand before a call is somebody's description of it: a refusal, a report of what a page
+holds, a heading, an artefact that was asked for. The lists are short on purpose: an announcement that is not known
+here costs one retry.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, TypeAlias
+
+Announced: TypeAlias = Literal["call", "artefact", "courtesy", "negative", ""]
+
+SHORT = 4
+"""Words of a sentence that says nothing about calls and may still stand before protocol markers (`Done.`)."""
+
+_FLAGS = re.VERBOSE | re.IGNORECASE
+_CALLING = r"""(?:check|look|search|find|fetch|get|retriev|query|call|us|invok|run|execut|read|open|load|list|inspect
+    |examin|explor|see|verif|test|try|start|begin|proceed|continu|help|do|process|analy[sz]|calculat|comput|determin
+    |gather|collect|pull|grab|brows|visit|navigat|view|go|tak|consult|access|locat|research|investigat|handl|delet
+    |remov|updat|send|book|schedul|order|cancel|play|deploy|install|review|scan|monitor|obtain|identif|confirm|compar)"""
+_MAKING = r"""(?:writ|sav|creat|add|mak|draft|generat|produc|build|prepar|compos|put|fix|format|insert|append|edit
+    |configur|defin|convert|stor|set|chang|modif|mov|renam|replac)"""
+_ENDINGS = r"(?:e|y|s|es|t|ting|ning|ing|ying)?"
+_WHO = r"""(?:
+    \b(?:i|we)(?:['\u2019]ll|\s(?:will|shall|should|must|can\snow|need\sto|have\sto|want\sto))
+    |\b(?:i|we)(?:['\u2019](?:m|re)|\sam|\sare)(?:\s(?:now|just|currently))?(?:\s(?:going|about)\sto)?
+    |\blet\sme|\blet['\u2019]?s|\blet\sus|\ballow\sme\sto
+    |(?:^|[.!?:;,]\s|\n)(?:now\s|next,?\s|first,?\s|then\s|and\s|ok(?:ay)?,?\s|sure,?\s)?(?=[a-z]+ing\b)
+    )"""
+_BETWEEN = r"(?:\s*(?:\b(?:now|first|also|just|quickly|then|next|please|try\sto|start\sby|begin\sby|go\sahead\sand|need\sto)\b)\s*){0,3}\s*\b"
+
+
+def _announcing(verbs: str) -> re.Pattern[str]:
+    return re.compile(rf"{_WHO}{_BETWEEN}{verbs}{_ENDINGS}\b", _FLAGS)
+
+
+_CALLS = _announcing(_CALLING)
+_MAKES = _announcing(_MAKING)
+_ELSEWHERE = re.compile(
+    r"""
+    (?:\u6211\u6765|\u8ba9\u6211|\u6211\u5148|\u6211\u5c06|\u6211\u4f1a|\u6211\u9700\u8981|\u6211\u8981|\u6211\u53bb|\u6211\u5e2e\u60a8|\u6211\u5e2e\u4f60|\u6b63\u5728)[^\n]{0,8}
+        (?:\u67e5|\u641c|\u770b|\u8c03\u7528|\u83b7\u53d6|\u8bfb|\u68c0\u67e5|\u4f7f\u7528|\u8fd0\u884c|\u6267\u884c)
+    |\b(?:ich\s(?:werde|pr\u00fcfe|suche|schaue|rufe|hole|sehe)|lass(?:en\ssie)?\smich)\b
+    |\b(?:je\s(?:vais|v\u00e9rifie|cherche|consulte|regarde|recherche)|laissez?-moi)\b
+    |\b(?:voy\sa|d\u00e9jame|perm\u00edteme|vamos\sa)\b
+    |\b(?:\u044f\s\u043f\u0440\u043e\u0432\u0435\u0440\u044e|\u0441\u0435\u0439\u0447\u0430\u0441\s(?:\u043f\u0440\u043e\u0432\u0435\u0440\u044e|\u043f\u043e\u0441\u043c\u043e\u0442\u0440\u044e|\u043d\u0430\u0439\u0434\u0443|\u0443\u0437\u043d\u0430\u044e))\b
+    """,
+    _FLAGS,
+)
+"""The same in Chinese, German, French, Spanish and Russian: `let me look`, `I will check`."""
+_ELSEWHERE_NOT = re.compile(
+    r"""
+    \u5185\u5bb9|\u5982\u4e0b|\u683c\u5f0f|\u793a\u4f8b|\u5199|\u5305\u542b|\u4fdd\u5b58|\u811a\u672c|\u914d\u7f6e|\u6dfb\u52a0|\u8f93\u51fa|\u5c55\u793a|json|skript|schreib|speicher|zeig
+    |\u00e9cri|enregistr|montr|escrib|guard|mostr|muestr|\u043f\u043e\u043a\u0430\u0437|\u043d\u0430\u043f\u0438\u0448|\u0437\u0430\u043f\u0438\u0448
+    """,
+    _FLAGS,
+)
+_WAITS = re.compile(r"\b(?:one|just\sa)\s(?:moment|second|sec|minute)\b|\bhold\son\b|\bplease\swait\b", re.IGNORECASE)
+_COURTESY = re.compile(
+    r"""(?:^|\n)(?:sure|ok|okay|certainly|of\scourse|alright|all\sright|right|got\sit|understood|great|yes|absolutely
+        |perfect|gladly|no\sproblem|hello|hi)\b[\w\s,]{0,20}[.!,]?\s*$""",
+    _FLAGS,
+)
+_NEXT = re.compile(r"(?:now|next|first|then|finally|so)\b[^:\n]{0,24}[:.]\Z", re.IGNORECASE)
+
+_NEGATIVE = re.compile(
+    r"""
+    \b(?:ignor|refus|declin|inject|malicious|suspicious|phish|attack|danger|harmful|unsafe|untrusted|jailbreak|reject
+        |disregard|forbid|forbidden|prohibit|fraud|scam|hostile|exploit|compromis)\w*
+    |\b(?:never|warn(?:ing|s|ed)?|block(?:ed|ing|s)?|beware|caution|careful)\b
+    |(?:won['\u2019]?t|do(?:es)?n['\u2019]?t|not|can['\u2019]?t|cannot|shouldn['\u2019]?t|mustn['\u2019]?t)\s(?:\w+\s){0,2}?
+        (?:run|execut|follow|comply|obey|do|call|invok|act|trust|perform|send|be\s(?:run|executed|followed))\w*
+    |\bunable\sto\b|\b(?:page|file|mail|e-?mail|document|text|site|message|article|issue|comment|readme)\s
+        (?:\w+\s){0,2}?(?:asks|says|demands|instructs|orders|tells|wants|reads|contains|claims|tries)\b
+    |\b(?:nie|niemals|ignorier\w*|verweiger\w*|b\u00f6sartig\w*|gef\u00e4hrlich\w*|verd\u00e4chtig\w*|warnung)\b
+    |\bf\u00fchre\b[^.\n]{0,40}\bnicht\b|\bnicht\s(?:aus|ausf)\w*
+    |\bjamais\b|\bn['\u2019e]\s?ex\u00e9cut|malveillant|dangereu|suspecte?\b|\bnunca\b|\bjam\u00e1s\b|\bno\s(?:lo\s)?ejecut|malicios|peligros|sospechos
+    |\u043d\u0438\u043a\u043e\u0433\u0434\u0430|\u043d\u0435\s(?:\u0432\u044b\u043f\u043e\u043b\u043d|\u0437\u0430\u043f\u0443\u0441\u043a)|\u0432\u0440\u0435\u0434\u043e\u043d\u043e\u0441|\u043e\u043f\u0430\u0441\u043d|\u0438\u0433\u043d\u043e\u0440|\u043f\u043e\u0434\u043e\u0437\u0440\u0438\u0442|\u043e\u0442\u043a\u0430\u0437
+    |\u4e0d\u8981|\u4e0d\u80fd|\u4e0d\u4f1a|\u4e0d\u5e94|\u52ff|\u7981\u6b62|\u5ffd\u7565|\u62d2\u7edd|\u6076\u610f|\u5371\u9669|\u53ef\u7591|\u8b66\u544a|\u6ce8\u5165|\u653b\u51fb|\u7edd\u4e0d|\u4ece\u4e0d
+    |\u7121\u8996|\u62d2\u5426|\u5371\u967a|\u60aa\u610f|\u3057\u306a\u3044\u3067|\ub9c8\uc138\uc694|\ubb34\uc2dc|\uc545\uc131
+    """,
+    _FLAGS,
+)
+"""Words of somebody who refuses or reports an attack, or says what a page wants, in nine languages."""
+_RELAYS = re.compile(
+    r"\b(?:quot|past[ei]|repeat|cop[yi]|report|relay|forward|show|shar|demonstrat|illustrat|explain|describ|verbatim|flag)\w*"
+    r"|\bcontents?\s(?:of|is|are)\b|\bas\sfollows\b",
+    re.IGNORECASE,
+)
+_DESCRIBES = re.compile(
+    r"""
+    \b(?:summar\w*|contents?|pages?|files?|e?-?mails?|web\w*|articles?|readme|results?|logs?|errors?|examples?|thus|texts?
+        |notes?|messages?|commands?|instructions?|prompts?|found|reads?|says?|said|asks?|wants?|demands?|follow\w*|this|that
+        |these|those|below|above|here|outputs?|returned|shows?|contains?|wrote|written|marks?|tokens?|tags?|format|syntax)\b
+    """,
+    _FLAGS,
+)
+_ARTEFACT = re.compile(
+    r"\b(?:scripts?|config\w*|snippets?|templates?|code|payload|manifest|webhook|json|yaml)\b"
+    r"|\b[\w\-]+\.(?:json|jsonl|py|ya?ml|toml|sh|js|ts|md|txt|xml|ini|cfg|env|html|csv|sql)\b",
+    re.IGNORECASE,
+)
+_STRUCTURE = re.compile(
+    r"\A\s*(?:\#|>|\||[-+*\u2022]\s|\d+[.)]\s|[-+]\S|[*_]{2}|<)|</?\w|[\"\u201c\u201d\u00ab\u00bb\u300c\u300d\u300e\u300f]"
+)
+_ENDS = (".", "!", "?", "\u2026", "\u3002", "\uff01", "\uff1f")
+
+
+def announces(sentence: str, before: str) -> Announced:
+    """What the sentence before a call announces: calling a tool, making an artefact, nothing but that somebody begins.
+
+    `before` is the text in which the sentence stands: a refusal anywhere in it weighs more than any announcement.
+    """
+    if _NEGATIVE.search(before) or _NEGATIVE.search(sentence):
+        return "negative"
+    last = sentence.rpartition("\n")[2]
+    if _STRUCTURE.search(last) or _RELAYS.search(sentence):
+        return ""
+    if _CALLS.search(sentence) or (_ELSEWHERE.search(sentence) and not _ELSEWHERE_NOT.search(sentence)):
+        return "call"
+    if _MAKES.search(sentence):
+        return "artefact"
+    if _WAITS.search(sentence):
+        return "call"
+    return "courtesy" if _COURTESY.search(sentence) else ""
+
+
+def is_neutral(sentence: str, before: str) -> bool:
+    """Whether a short sentence says nothing that could describe what follows it, nor does the text before it."""
+    if _DESCRIBES.search(sentence) or _STRUCTURE.search(sentence) or "\n" in sentence:
+        return False
+    if _NEXT.match(sentence):
+        return True
+    short = len(sentence.split()) <= SHORT and sentence.endswith(_ENDS) and sentence.isascii()
+    return short and not _DESCRIBES.search(before)
+
+
+def names_artefact(sentence: str) -> bool:
+    """Whether a file, a script or a configuration is the object: what follows may be its content."""
+    return bool(_ARTEFACT.search(sentence))

@@ -1,0 +1,201 @@
+"""Statuses and rate limits: whose doing it is, what is retried where, and how often a server is asked."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from asking import FIRST, SECOND, TOOL, Asker, routed
+from faulty_server import (
+    BEHAVIOURS,
+    Behaviour,
+    FaultyServer,
+    chat,
+    delta,
+    hangs_up,
+    plaintext,
+    reply,
+    short_body,
+    silent,
+    stream,
+)
+
+from routing import AllAttemptsFailed
+from routing.errors import ExchangeError
+
+Faulty = Callable[..., FaultyServer]
+
+
+def failure(asker: Asker, server: FaultyServer, **options: Any) -> ExchangeError:
+    """The error of one exchange."""
+    done = asker.ask(server.url, **options)
+    assert done.answer is None
+    assert done.error is not None
+    return done.error
+
+
+# ------------------------------------------------------------------------------------------------------------- status
+
+
+def partial(*last: Any) -> Behaviour:
+    """A stream that has said something and begun a call before it breaks."""
+    begun = [{"index": 0, "id": "a", "function": {"name": "f", "arguments": '{"amount'}}]
+    return stream(delta(content="I will "), delta(content="call"), delta(tool_calls=begun), *last, done=False)
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        {"error": {"code": 502, "message": "Upstream error"}},
+        {"error": {"code": "server_error", "message": "x"}, **delta("error", content="")},
+    ],
+)
+def test_sts_02_an_error_in_the_middle_of_a_stream(
+    faulty: Faulty, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: Any
+) -> None:
+    """Nothing of what came is delivered; what it may have cost is taken from the budget; the next endpoint answers."""
+    second = faulty(reply(chat()))
+    with routed(tmp_path, monkeypatch, faulty(partial(last)).url, second.url) as router:
+        got = router.complete("hi", tools=[TOOL], max_cost_usd=0.02)
+    assert [(attempt.endpoint, attempt.reason) for attempt in got.attempts] == [(FIRST, "server_error"), (SECOND, "ok")]
+    assert (got.text, got.tool_calls) == ("hello", ())
+    assert second.requests[0].json["max_tokens"] < 4096
+
+
+def test_sts_02_a_stream_that_just_ends(faulty: Faulty, asker: Asker) -> None:
+    """Without a finish reason it was cut, however much had come."""
+    assert failure(asker, faulty(partial())).reason == "stream_cut"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "status", "error", "reason"),
+    [
+        (SECOND, 401, {"code": 401, "message": "No auth credentials found"}, "unauthorized"),
+        (SECOND, 402, {"code": 402, "message": "This request requires more credits"}, "no_credit"),
+        (SECOND, 403, {"code": 403, "message": "Your input was flagged"}, "forbidden"),
+        (FIRST, 401, {"type": "incorrect_api_key_error", "message": "Incorrect API key provided"}, "unauthorized"),
+        (FIRST, 429, {"type": "exceeded_current_quota_error", "message": "check your plan"}, "quota"),
+        (FIRST, 403, {"type": "permission_denied_error", "message": "access denied"}, "forbidden"),
+        (FIRST, 401, {"type": "invalid_authentication_error", "message": "Invalid Authentication"}, "unauthorized"),
+        (FIRST, 403, {"message": "insufficient balance"}, "no_credit"),
+    ],
+)
+def test_sts_04_key_credit_and_policy(
+    faulty: Faulty, asker: Asker, endpoint: str, status: int, error: Any, reason: str
+) -> None:
+    """They are told apart, are ours and so move no flag, are not tried again, and say what to do."""
+    server = faulty(reply({"error": error}, status=status))
+    found = failure(asker, server, endpoint=endpoint)
+    assert (found.reason, found.error_class, found.retryable) == (reason, "account", False)
+    assert found.advice
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_sts_05_a_model_that_is_gone(faulty: Faulty, asker: Asker, status: int) -> None:
+    """It is the catalogue that is wrong: not tried again, and nobody's quality."""
+    server = faulty(reply({"error": {"message": "model not found"}}, status=status))
+    found = failure(asker, server)
+    assert (found.reason, found.error_class, found.retryable) == ("model_retired", "selection", False)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504, *range(520, 530)])
+@pytest.mark.parametrize("body", [b"", b"<html>Bad gateway</html>", b'{"error": {"message": "x"}}'])
+def test_sts_07_the_host_is_in_trouble(faulty: Faulty, asker: Asker, status: int, body: bytes) -> None:
+    """Every 5xx is the provider's and may go well later, whatever its body; here it is sent once."""
+    server = faulty(reply(body, status=status))
+    found = failure(asker, server)
+    assert (found.error_class, found.retryable, found.status) == ("provider", True, status)
+    assert found.reason in {"server_error", "overloaded", "timeout"}
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "error_class"), [(299, None), (418, "request"), (499, "request"), (600, "provider")]
+)
+def test_sts_09_statuses_that_nobody_knows(faulty: Faulty, asker: Asker, status: int, error_class: str | None) -> None:
+    """They are judged by their first digit."""
+    done = asker.ask(faulty(reply(chat(), status=status)).url)
+    assert (done.error.error_class if done.error else None) == error_class
+    assert (done.answer is None) == (error_class is not None)
+
+
+# ---------------------------------------------------------------------------------------------------------- ratelimit
+
+
+def test_rtl_03_a_host_that_asks_for_a_day(
+    faulty: Faulty, asker: Asker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody sleeps: what was asked for is told, and the next endpoint answers at once."""
+    server = faulty(reply({"error": {"message": "slow down"}}, "Retry-After: 86400", status=429))
+    found = failure(asker, server)
+    assert (found.reason, found.retry_after_s) == ("rate_limited", 86400.0)
+    began = time.monotonic()
+    with routed(tmp_path, monkeypatch, server.url, faulty(reply(chat())).url) as router:
+        got = router.complete("hi", timeout=30.0)
+    assert time.monotonic() - began < 5
+    assert [attempt.reason for attempt in got.attempts] == ["rate_limited", "ok"]
+
+
+def test_rtl_06_a_crowd_meets_a_host_that_fails(
+    faulty: Faulty, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each request tries it once and goes on; none of a crowd of 24 asks it again."""
+    first = faulty(reply({"error": {"message": "overloaded"}}, status=503))
+    with routed(tmp_path, monkeypatch, first.url, faulty(reply(chat())).url) as router, ThreadPoolExecutor(24) as crowd:
+        got = list(crowd.map(lambda _: router.complete("hi"), range(24)))
+    assert {one.endpoint for one in got} == {SECOND}
+    assert len(first.requests) == 24
+
+
+FAULTS: dict[str, tuple[Behaviour, int]] = {
+    "500": (reply(b"", status=500), 1),
+    "429": (reply(b"", status=429), 1),
+    "hangs up": (hangs_up, 1),
+    "silent": (silent, 1),
+    "short body": (short_body, 1),
+    "off the protocol": (plaintext, 1),
+    "empty": (reply(chat("")), 1),
+    "cut": (partial(), 1),
+    "leak": (
+        reply(chat("<|tool_calls_section_begin|>")),
+        2,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_rtl_07_only_one_layer_retries(
+    faulty: Faulty, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """The server is asked exactly as often as the attempts say: once, and a leaked call once more."""
+    speak, most = FAULTS[name]
+    server = faulty(speak)
+    with routed(tmp_path, monkeypatch, server.url) as router, pytest.raises(AllAttemptsFailed) as caught:
+        router.complete("hi", tools=[TOOL], timeout=0.4 if name == "silent" else 5.0)
+    assert len(caught.value.attempts) == most
+    assert max(server.connections, len(server.requests)) == most
+
+
+def test_rtl_07_a_hundred_at_once_are_a_hundred(faulty: Faulty, asker: Asker) -> None:
+    """Many requests over several clients: none is lost, none is sent twice."""
+    server = faulty(reply(chat()))
+    answers: list[Any] = []
+    threads = [threading.Thread(target=lambda: answers.append(asker.ask(server.url).answer)) for _ in range(100)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(answers)
+    assert len(answers) == len(server.requests) == 100
+
+
+def test_the_behaviours_are_told_in_a_sentence() -> None:
+    """A name alone does not say what a server does."""
+    assert all(speak.__doc__ for speak in BEHAVIOURS.values())

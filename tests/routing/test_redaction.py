@@ -1,0 +1,131 @@
+"""Keys are taken out of bytes in any pieces and of text in any spelling; what is no key stays."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from routing.redaction import REDACTED, LogFilter, Secrets, environment_secrets, known, redact
+
+KEY = "sk-or-v1-" + "0a1b2c3d" * 8
+ODD = "p/a+s s%w&ör<d>" * 2
+SECRETS = Secrets([KEY, ODD])
+PRINTABLE = st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "Z"]), max_size=40)
+
+
+def spellings(key: str) -> list[str]:
+    """How a host may give a key back."""
+    raw = key.encode()
+    based = [base64.b64encode(raw).decode(), base64.urlsafe_b64encode(raw).decode().rstrip("=")]
+    return [key, *based, quote(key), quote(key, safe=""), json.dumps(key)[1:-1], raw.hex(), raw.hex().upper()]
+
+
+@pytest.mark.parametrize("key", [KEY, ODD])
+@given(PRINTABLE, PRINTABLE, st.data())
+def test_a_key_is_found_in_any_spelling_and_any_pieces(key: str, before: str, after: str, data: st.DataObject) -> None:
+    """Whole or streamed, it is gone; what stood around it is not."""
+    spelling = data.draw(st.sampled_from(spellings(key)))
+    text = f"{before} {spelling} {after}"
+    assert spelling not in SECRETS.text(text)
+    raw, stream, out = text.encode(), SECRETS.stream(), b""
+    while raw:
+        size = data.draw(st.integers(1, len(raw)))
+        out, raw = out + stream.feed(raw[:size]), raw[size:]
+    out += stream.finish()
+    assert spelling.encode() not in out
+    assert out.startswith(before.encode())
+    assert out.endswith(after.encode())
+    assert REDACTED.encode() in out
+
+
+@given(st.binary(max_size=200), st.integers(1, 50))
+def test_what_holds_no_key_is_not_changed(data: bytes, size: int) -> None:
+    """Not a byte of an answer is lost, nor held back at its end."""
+    stream = SECRETS.stream()
+    out = b"".join(stream.feed(data[at : at + size]) for at in range(0, len(data), size)) + stream.finish()
+    assert out == SECRETS.data(data) == data
+
+
+def test_only_what_may_be_the_beginning_of_a_key_is_held_back() -> None:
+    """Events of a stream end in a line break, so they flow at once."""
+    stream = SECRETS.stream()
+    assert stream.feed(b'data: {"a": "sk"}\n\n') == b'data: {"a": "sk"}\n\n'
+    assert stream.feed(b"the key sk-or-v") == b"the key "
+    assert stream.feed(b"alue") == b"sk-or-value"
+
+
+def test_a_placeholder_is_no_key() -> None:
+    """Servers of one's own take any key; taking `EMPTY` out of answers would damage them."""
+    assert Secrets(["EMPTY", "", "x"]).text("EMPTY x") == "EMPTY x"
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "sk-or-v1-" + "0a" * 32,
+        "sk-ant-api03-" + "aB3_" * 23 + "AA",
+        "gsk_" + "a1B2" * 13,
+        "r8_" + "a1B2" * 9 + "c",
+        "tgp_v1_" + "aB3-" * 11,
+        "sk-" + "a1B2" * 12,
+        "ghp_" + "a1B2" * 9,
+        "ghs_" + "a1B2" * 9,
+        "github_pat_" + "a1" * 41,
+        "xoxb-" + "1234567890-" * 3,
+        "eyJhbGciOiJI.eyJzdWIiOiIx.c2lnbmF0dXJl",
+    ],
+)
+def test_what_looks_like_a_key_is_taken_from_our_own_words(secret: str) -> None:
+    """Errors, logs and reports hold no key of anybody's, known or not."""
+    for text in (secret, f"key={secret},", f"Bearer {secret}", f'{{"k": "{secret}"}}'):
+        assert secret not in redact(text, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("Authorization: Basic dXNlcjpwYXNzd29yZDE=", f"Authorization: Basic {REDACTED}"),
+        ("api_key='0123456789abcdef0123'", f"api_key='{REDACTED}'"),
+        ("https://hooks.slack.com/services/T0/B0/abc", f"https://hooks.slack.com/services/{REDACTED}"),
+        ("https://hooks.slack.com/triggers/T0/1/abc", f"https://hooks.slack.com/triggers/{REDACTED}"),
+        ("the token context_length_exceeded", "the token context_length_exceeded"),
+        ("moonshotai/kimi-k2.6+novita/fp8: HTTP 429", "moonshotai/kimi-k2.6+novita/fp8: HTTP 429"),
+    ],
+)
+def test_what_follows_a_word_for_it_is_a_key(text: str, clean: str) -> None:
+    """And what only reads like one stays."""
+    assert redact(text, {}) == clean
+
+
+def test_the_values_of_secret_variables_are_known() -> None:
+    """By their names, and only where they are long enough to be one."""
+    environment = {
+        "MY_API_KEY": "plainwords-one",
+        "A_TOKEN": "short",
+        "PATH": "/usr/local/bin",
+        "X_PASSWORD": "hunter2hunter2",
+    }
+    assert redact("plainwords-one short /usr/local/bin hunter2hunter2", environment) == (
+        f"{REDACTED} short /usr/local/bin {REDACTED}"
+    )
+    assert environment_secrets(environment) is environment_secrets(dict(environment))
+
+
+def test_no_representation_shows_them() -> None:
+    """Also not as a local of a frame."""
+    assert KEY not in f"{SECRETS!r} {SECRETS.stream()!r} {known(frozenset({KEY}))!r} {LogFilter()!r}"
+
+
+def test_a_log_record_loses_its_keys_and_nothing_else() -> None:
+    """Arguments are filled in first: a key may be one of them."""
+    keep = LogFilter()
+    keep.learn(frozenset({ODD}))
+    record = logging.LogRecord("httpx2", 10, __file__, 1, "GET %s %d", (f"/x?{ODD}&{KEY}", 200), None)
+    assert keep.filter(record)
+    assert record.getMessage() == f"GET /x?{REDACTED}&{REDACTED} 200"

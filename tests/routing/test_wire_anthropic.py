@@ -1,0 +1,410 @@
+"""Anthropic's Messages from OpenAI's requests: nothing lost, nothing in another order, nothing that is refused."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from sdk_types import check_body
+
+from routing import catalog
+from routing.catalog import Endpoint
+from routing.errors import EndpointUnavailable, RequestRejected
+from routing.types import Answer, ChatRequest, JsonObject, RawToolCall
+from routing.wire import WireRequest, anthropic
+
+CATALOG = catalog.load(environment={})
+SONNET = CATALOG.endpoint("anthropic/claude-sonnet-5-5")
+OLDER = Endpoint("anthropic/claude-sonnet-4-5", "anthropic", "claude-sonnet-4-5", None, "x", SONNET.capabilities)
+PNG = base64.b64encode(b"\x89PNG\r\n\x1a\nrest").decode()
+WEATHER: JsonObject = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "Weather",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    },
+}
+
+
+def build(messages: list[Any], endpoint: Endpoint = SONNET, **options: Any) -> WireRequest:
+    built = anthropic.build(ChatRequest(messages, **options), endpoint, CATALOG.provider_of(endpoint))
+    assert built.body is not None
+    if "temperature" not in built.body:  # the SDK of the newest version has none any more
+        check_body("anthropic", built.body)
+    return built
+
+
+def sent(messages: list[Any], **options: Any) -> list[JsonObject]:
+    body = build(messages, **options).body
+    assert body is not None
+    found: list[JsonObject] = body["messages"]
+    return found
+
+
+def user(content: Any = "hi") -> JsonObject:
+    return {"role": "user", "content": content}
+
+
+def call(call_id: str | None, name: str = "get_weather", arguments: Any = '{"city": "Paris"}') -> JsonObject:
+    return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+def said(*calls: JsonObject, content: Any = None) -> JsonObject:
+    return {"role": "assistant", "content": content, **({"tool_calls": list(calls)} if calls else {})}
+
+
+def result(call_id: str, content: Any = "sunny") -> JsonObject:
+    return {"role": "tool", "tool_call_id": call_id, "content": content}
+
+
+def text(words: str) -> JsonObject:
+    return {"type": "text", "text": words}
+
+
+class TestMessages:
+    def test_leading_system_and_developer_messages_are_the_system_prompt(self) -> None:
+        """Joined in their order."""
+        built = build([{"role": "system", "content": "a"}, {"role": "developer", "content": [text("b")]}, user()])
+        assert built.body is not None
+        assert built.body["system"] == "a\n\nb"
+        assert built.body["messages"] == [user([text("hi")])]
+
+    def test_a_system_message_in_the_conversation_stays_where_it_stood(self) -> None:
+        """Other converters move it to the front, or put the next question before it."""
+        told = {"role": "developer", "content": "be short"}
+        marked = text("<system_message>\nbe short\n</system_message>")
+        assert sent([user("q"), said(content="a"), told, user("q2")])[-1] == user([marked, text("q2")])
+        assert sent([user("q"), told, user("q2")]) == [user([text("q"), marked, text("q2")])]
+        assert sent([user("q"), said(content="a"), told])[-1] == user([marked])
+        between = sent([user("q"), said(content="a"), told, said(content="b"), user("c")])
+        assert [message["role"] for message in between] == ["user", "assistant", "user", "assistant", "user"]
+        assert between[2] == user([marked])
+
+    def test_tool_results_and_what_follows_are_one_turn_with_the_results_first(self) -> None:
+        """Anything else is refused by Anthropic."""
+        turns = sent(
+            [user(), said(call("a"), call("b")), result("a", "1"), result("b", "2"), user("and?")], tools=[WEATHER]
+        )
+        assert [message["role"] for message in turns] == ["user", "assistant", "user"]
+        assert turns[2]["content"] == [
+            {"type": "tool_result", "tool_use_id": "a", "content": "1"},
+            {"type": "tool_result", "tool_use_id": "b", "content": "2"},
+            text("and?"),
+        ]
+
+    def test_a_system_message_before_the_results_comes_after_them(self) -> None:
+        """Results must follow their calls at once; nothing is lost."""
+        turns = sent([user(), said(call("a")), {"role": "system", "content": "s"}, result("a")], tools=[WEATHER])
+        assert [block["type"] for block in turns[2]["content"]] == ["tool_result", "text"]
+
+    def test_text_comes_before_calls_and_arguments_are_objects(self) -> None:
+        """The order in which the model said it."""
+        turns = sent([user(), said(call("a"), content="Let me see."), result("a")], tools=[WEATHER])
+        assert turns[1]["content"] == [
+            text("Let me see."),
+            {"type": "tool_use", "id": "a", "name": "get_weather", "input": {"city": "Paris"}},
+        ]
+
+    @pytest.mark.parametrize(
+        ("arguments", "given"),
+        [
+            ("", {}),
+            (None, {}),
+            ("{}", {}),
+            ({"city": 1}, {"city": 1}),
+            ("[1]", {"malformed_arguments": "[1]"}),
+            ('{"city": "Pa', {"malformed_arguments": '{"city": "Pa'}),
+            ('"{}"', {"malformed_arguments": '"{}"'}),
+            ('{"a": NaN}', {"malformed_arguments": '{"a": NaN}'}),
+            ([1], {"malformed_arguments": [1]}),
+        ],
+    )
+    def test_arguments_that_are_no_object_never_crash_a_request(self, arguments: Any, given: JsonObject) -> None:
+        """One bad call of an earlier turn must not end the conversation."""
+        turns = sent([user(), said(call("a", arguments=arguments)), result("a")], tools=[WEATHER])
+        assert turns[1]["content"][0]["input"] == given
+
+    def test_a_missing_result_is_told_as_an_error(self) -> None:
+        """A call without result is refused."""
+        turns = sent([user(), said(call("a"), call("b")), result("b")], tools=[WEATHER])
+        assert turns[2]["content"][0] == {
+            "type": "tool_result",
+            "tool_use_id": "a",
+            "content": "No result of this call was recorded.",
+            "is_error": True,
+        }
+
+    def test_a_result_without_call_is_text(self) -> None:
+        """Dropping it would lose what the user saw."""
+        turns = sent([user(), result("zzz", "42")])
+        assert turns == [user([text("hi"), text("[Result of an earlier tool call (zzz)]\n42")])]
+
+    def test_results_may_hold_images_and_nothing(self) -> None:
+        """Blocks of text and image; empty text is refused, no content at all is not."""
+        image = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}}
+        turns = sent(
+            [user(), said(call("a"), call("b")), result("a", [text("see"), image]), result("b", "")], tools=[WEATHER]
+        )
+        first, second = turns[2]["content"]
+        assert [block["type"] for block in first["content"]] == ["text", "image"]
+        assert "content" not in second
+
+    @pytest.mark.parametrize("content", ["", "  \n", None, [], [text("")]])
+    def test_empty_content_leaves_no_empty_block(self, content: Any) -> None:
+        """An empty user message says so, an empty answer is none."""
+        assert sent([user(content)]) == [user([text("(empty message)")])]
+        assert sent([user("a"), said(content=content), user("b")]) == [user([text("a"), text("b")])]
+
+    def test_the_user_has_the_first_and_the_last_word(self) -> None:
+        """Prefill is refused by these models."""
+        turns = sent([said(content="Hello."), user("hi"), said(content="Well ")])
+        assert [message["role"] for message in turns] == ["user", "assistant", "user", "assistant", "user"]
+        assert turns[-1] == user([text("Continue.")])
+
+    def test_reasoning_of_other_models_is_left_out(self) -> None:
+        """Thinking blocks need a signature that only Anthropic can make."""
+        built = build([user(), {**said(content="a"), "reasoning_content": "hm"}, user("b")])
+        assert "hm" not in json.dumps(built.body)
+        assert "reasoning_removed: not taken here" in built.notes
+
+    def test_fields_that_it_has_not_are_told(self) -> None:
+        """Nothing disappears in silence."""
+        built = build([{**user(), "name": "bob", "cache_control": {"type": "ephemeral"}}], temperature=0.3, top_p=0.5)
+        assert set(built.notes) == {
+            "message_fields_removed: cache_control",
+            "message_fields_removed: name",
+            "temperature left out: fixed by the model",
+            "top_p left out: fixed by the model",
+        }
+
+
+class TestIds:
+    def test_ids_are_made_legal_without_two_becoming_one(self) -> None:
+        """`a.b` and `a_b` would both be `a_b`."""
+        turns = sent(
+            [
+                user(),
+                said(call("a.b"), call("a_b"), call("a:b")),
+                result("a:b", "3"),
+                result("a.b", "1"),
+                result("a_b", "2"),
+            ],
+            tools=[WEATHER],
+        )
+        used = [block["id"] for block in turns[1]["content"]]
+        assert len(set(used)) == 3
+        assert all(name.replace("_", "").isalnum() for name in used)
+        assert {block["tool_use_id"]: block["content"] for block in turns[2]["content"]} == dict(
+            zip(used, ["1", "2", "3"], strict=True)
+        )
+
+    def test_ids_that_come_again_keep_their_own_results(self) -> None:
+        """Weak clients begin at 0 in every turn."""
+        first, second = said(call("functions.f:0", "f", '{"a": 1}')), said(call("functions.f:0", "f", '{"a": 2}'))
+        turns = sent(
+            [user(), first, result("functions.f:0", "one"), second, result("functions.f:0", "two")], tools=[WEATHER]
+        )
+        pairs = [
+            (use["input"]["a"], answer["content"])
+            for use, answer in (
+                (turns[1]["content"][0], turns[2]["content"][0]),
+                (turns[3]["content"][0], turns[4]["content"][0]),
+            )
+        ]
+        assert pairs == [(1, "one"), (2, "two")]
+        assert turns[1]["content"][0]["id"] != turns[3]["content"][0]["id"]
+
+    def test_one_id_twice_in_one_answer_is_paired_in_order(self) -> None:
+        """Both calls have their result."""
+        turns = sent([user(), said(call("0"), call("0")), result("0", "one"), result("0", "two")], tools=[WEATHER])
+        assert [block["content"] for block in turns[2]["content"]] == ["one", "two"]
+        assert len({block["id"] for block in turns[1]["content"]}) == 2
+
+    def test_the_answers_ids_and_names_fit_the_callers_history(self) -> None:
+        """Tool names come back as they were offered; an id that the history has is given another."""
+        tool = {"type": "function", "function": {"name": "mcp.files/read"}}
+        built = build([user(), said(call("functions.mcp.files/read:0", "mcp.files/read")), result("x")], tools=[tool])
+        assert built.body is not None
+        (alias,) = [tool["name"] for tool in built.body["tools"]]
+        used = built.body["messages"][1]["content"][0]
+        assert used["name"] == alias == "mcp_files_read"
+        answer = Answer(tool_calls=(RawToolCall(used["id"], alias, "{}"), RawToolCall("toolu_1", alias, "{}")))
+        restored = built.restore(answer).tool_calls
+        assert [one.name for one in restored] == ["mcp.files/read"] * 2
+        assert restored[1].id == "toolu_1"
+        assert restored[0].id not in {used["id"], "functions.mcp.files/read:0"}
+
+    def test_two_names_never_share_an_alias(self) -> None:
+        """Also not with a tool that is really called so."""
+        offered = [
+            {"type": "function", "function": {"name": name}} for name in ("a.b", "a_b", "a/b", "x" * 90, "x" * 91)
+        ]
+        built = build([user()], tools=offered)
+        assert built.body is not None
+        names = [tool["name"] for tool in built.body["tools"]]
+        assert len(set(names)) == 5
+        assert names[1] == "a_b"
+        back = built.restore(Answer(tool_calls=tuple(RawToolCall("i", name, "{}") for name in names)))
+        assert [one.name for one in back.tool_calls] == ["a.b", "a_b", "a/b", "x" * 90, "x" * 91]
+
+
+class TestImages:
+    def block(self, url: Any) -> JsonObject:
+        (turn,) = sent([user([{"type": "image_url", "image_url": {"url": url, "detail": "high"}}])])
+        found: JsonObject = turn["content"][0]
+        return found
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            f"data:image/png;base64,{PNG}",
+            f"data:image/jpg;base64,{PNG}",
+            f"DATA:image/png;charset=x;base64,{PNG[:4]}\n{PNG[4:]}",
+            f"data:;base64,{PNG.rstrip('=')}",
+            "data:image/png,%89PNG%0D%0A%1A%0Arest",
+        ],
+    )
+    def test_data_urls_become_base64_of_what_they_really_are(self, url: str) -> None:
+        """Line breaks, percent escapes, missing padding and wrong labels are mended."""
+        assert self.block(url) == {
+            "type": "image",
+            "source": {"type": "base64", "media_type": "image/png", "data": PNG},
+        }
+
+    def test_image_jpg_is_image_jpeg(self) -> None:
+        """A common name that Anthropic does not know."""
+        data = base64.b64encode(b"no magic bytes").decode()
+        assert self.block(f"data:image/jpg;base64,{data}")["source"]["media_type"] == "image/jpeg"
+
+    def test_https_urls_are_handed_on(self) -> None:
+        """Anthropic fetches them; we never do."""
+        url = "https://example.org/a.png?x=1"
+        assert self.block(url)["source"] == {"type": "url", "url": url}
+
+    @pytest.mark.parametrize(
+        ("url", "words"),
+        [
+            ("http://example.org/a.png", "https"),
+            ("file:///etc/passwd", "https"),
+            ("https://", "https"),
+            ("a.png", "https"),
+            ("data:image/png;base64", "without data"),
+            ("data:image/svg+xml;base64,PHN2Zz4=", "svg"),
+            ("data:image/png;base64,@@@@", "not base64"),
+            ("data:image/png;base64,", "without data"),
+        ],
+    )
+    def test_what_is_not_taken_is_refused_in_words(self, url: str, words: str) -> None:
+        """Before anything is sent."""
+        with pytest.raises(RequestRejected, match=words) as caught:
+            self.block(url)
+        assert caught.value.reason == "image_refused"
+
+    def test_order_of_text_and_images_stays(self) -> None:
+        """Also with the image as a bare string."""
+        parts = [text("a"), {"type": "image_url", "image_url": f"data:image/png;base64,{PNG}"}, text("b")]
+        (turn,) = sent([user(parts)])
+        assert [block["type"] for block in turn["content"]] == ["text", "image", "text"]
+
+    def test_what_it_cannot_see_is_another_endpoints(self) -> None:
+        """Not the caller's mistake."""
+        with pytest.raises(EndpointUnavailable, match="no_capability"):
+            build([user([{"type": "input_audio", "input_audio": {"data": "x", "format": "wav"}}])])
+
+
+class TestOptions:
+    @pytest.mark.parametrize(
+        ("choice", "parallel", "expected"),
+        [
+            (None, None, None),
+            ("auto", True, {"type": "auto"}),
+            ("none", False, {"type": "none"}),
+            ("required", None, {"type": "any"}),
+            ("required", False, {"type": "any", "disable_parallel_tool_use": True}),
+            (None, False, {"type": "auto", "disable_parallel_tool_use": True}),
+            ({"type": "function", "function": {"name": "get_weather"}}, None, {"type": "tool", "name": "get_weather"}),
+        ],
+    )
+    def test_choice_and_parallel_calls(self, choice: Any, parallel: bool | None, expected: Any) -> None:
+        """Anthropic's words for OpenAI's."""
+        body = build([user()], tools=[WEATHER], tool_choice=choice, parallel_tool_calls=parallel).body
+        assert body is not None
+        assert body.get("tool_choice") == expected
+
+    def test_without_tools_there_is_no_choice(self) -> None:
+        """It would be refused."""
+        body = build([user()], tool_choice="auto", parallel_tool_calls=False).body
+        assert body is not None
+        assert not {"tool_choice", "tools"} & body.keys()
+
+    def test_a_history_with_calls_names_its_tools_again(self) -> None:
+        """Without them the history is refused; they may not be called."""
+        built = build([user(), said(call("a")), result("a"), user("thanks")])
+        assert built.body is not None
+        assert built.body["tools"] == [{"name": "get_weather", "input_schema": {"type": "object"}}]
+        assert built.body["tool_choice"] == {"type": "none"}
+        assert "tools_of_the_history: named, not offered" in built.notes
+
+    def test_max_tokens_is_always_there(self) -> None:
+        """Anthropic demands it; thinking counts too."""
+        with_default, asked = build([user()]).body, build([user()], max_tokens=77).body
+        assert with_default is not None
+        assert asked is not None
+        assert (with_default["max_tokens"], asked["max_tokens"]) == (8192, 77)
+
+    def test_stop_sequences_of_only_whitespace_are_left_out(self) -> None:
+        """They are refused."""
+        built = build([user()], stop=["\n", "END"])
+        assert built.body is not None
+        assert built.body["stop_sequences"] == ["END"]
+        assert "stop left out: a sequence of only whitespace is not taken" in built.notes
+
+    def test_older_models_take_a_temperature_up_to_1(self) -> None:
+        """OpenAI's goes up to 2."""
+        built = build([user()], OLDER, temperature=1.4)
+        assert built.body is not None
+        assert built.body["temperature"] == 1.0
+        assert built.notes == ("temperature lowered to 1",)
+
+    def test_thinking_can_be_turned_off_or_up(self) -> None:
+        """It is on by default."""
+        off, high = build([user()], reasoning_effort="none").body, build([user()], reasoning_effort="high").body
+        assert off is not None
+        assert high is not None
+        assert off["thinking"] == {"type": "disabled"}
+        assert high["output_config"] == {"effort": "high"}
+
+    @pytest.mark.parametrize(
+        ("schema", "expected"),
+        [
+            (None, {"type": "object", "properties": {}}),
+            ({"$schema": "x", "type": "object"}, {"type": "object"}),
+            ({"properties": {"a": {}}}, {"type": "object", "properties": {"a": {}}}),
+            (
+                {"$ref": "#/$defs/A", "$defs": {"A": {"type": "object", "properties": {"a": {}}}}},
+                {
+                    "type": "object",
+                    "properties": {"a": {}},
+                    "$defs": {"A": {"type": "object", "properties": {"a": {}}}},
+                },
+            ),
+            (
+                {"anyOf": [{"properties": {"a": {}}, "required": ["a"]}, {"properties": {"b": {}}, "required": ["a"]}]},
+                {"type": "object", "properties": {"a": {}, "b": {}}, "required": ["a"]},
+            ),
+        ],
+    )
+    def test_the_root_of_a_schema_is_an_object(self, schema: Any, expected: JsonObject) -> None:
+        """Combinations and references are refused there; the answer is verified against the caller's own schema."""
+        function = {"name": "f", **({} if schema is None else {"parameters": schema})}
+        body = build([user()], tools=[{"type": "function", "function": function}]).body
+        assert body is not None
+        assert body["tools"][0]["input_schema"] == expected
+
+    def test_the_version_is_pinned(self) -> None:
+        """A newer one may answer in other shapes."""
+        assert build([user()]).headers == {"anthropic-version": "2023-06-01"}
+        assert anthropic.authorization("k") == {"x-api-key": "k"}
