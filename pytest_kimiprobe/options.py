@@ -116,6 +116,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("json", "", "write every probe and endpoint to this file as JSON", "FILE"),
     Option("results", "", "record the run in this folder of results", "DIR"),
     Option("compare", "", "probe these two endpoints and compare them, pair by pair", "A B", pair=True),
+    Option("discover", "", "also probe the upstreams that OpenRouter lists today", read=_yes, switch=True),
     Option("catalog", "", "use this catalogue instead of the packaged one", "FILE"),
     Option("verbose", "", "print the exchanges as they happen, keys taken out", read=_yes, switch=True),
 )

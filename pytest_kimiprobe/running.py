@@ -17,6 +17,7 @@ from . import cases, options, outputs
 from .collect import PACKAGED, RECORDED, CaseFile, CaseProbe, Probe, RecordingFile, packaged_path
 from .progress import Progress
 from .report import Line, money, terminal
+from .safe_text import one_line
 from .session import ProbeSession
 
 _TYPICAL_S = {"live": 3.0, "simulator": 0.3, "replay": 0.0}
@@ -75,6 +76,7 @@ def header(session: ProbeSession) -> list[str]:
         lines.append(
             f"kimiprobe: keys found: {', '.join(there)}" + (f"; missing: {', '.join(missing)}" if missing else "")
         )
+    lines += [f"kimiprobe: {one_line(note)}" for note in session.discovered]
     if getattr(session.config.option, "kimiprobe_xdist", False):
         lines.append("kimiprobe: -n ignored, requests already run at once")
     return lines

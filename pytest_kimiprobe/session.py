@@ -58,6 +58,7 @@ class ProbeSession:
         self.results: dict[str, ProbeResult] = {}
         self.exchanges: dict[str, Exchange] = {}
         self.cancelled = 0
+        self.discovered: Sequence[str] = ()
         self.on_progress: Callable[[Mapping[str, int]], None] = lambda _waiting: None
         self._under_way: Sequence[CaseProbe] = ()
         self._sent = self._answered = 0.0
@@ -68,6 +69,7 @@ class ProbeSession:
             path = options.value(config, "catalog")
             self.catalog: Catalog = catalogs.load(Path(path) if path else None, environment=self.environment)
             self.model: str = options.value(config, "model") or self.catalog.default_model
+            self._discover(given=options.value(config, "discover"))
             self.compared: tuple[str, ...] = options.value(config, "compare")
             self.endpoints: list[Endpoint] = self._endpoints()
             self.recordings = recordings.files(self.choice.path) if self.choice.kind == "replay" else []
@@ -171,6 +173,14 @@ class ProbeSession:
             references={endpoint.id: self.catalog.models[endpoint.model].reference for endpoint in self.endpoints},
             lag_p95_ms=round(self._dispatcher.lag.p95_ms(), 1) if self._dispatcher else 0.0,
         )
+
+    def _discover(self, *, given: bool) -> None:
+        """Add what gateways list today; only real ones are asked."""
+        if given and self.choice.kind == "live":
+            from .discovery import discover
+
+            found = discover(self.catalog, self.model, self.environment, self.started_at.date())
+            self.catalog, self.discovered = found.catalog, found.notes
 
     def _endpoints(self) -> list[Endpoint]:
         globs: list[str] = options.value(self.config, "endpoint") or [escape(name) for name in self.compared]
