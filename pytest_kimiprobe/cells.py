@@ -175,6 +175,11 @@ def basis(cells: Sequence[Cell]) -> list[Cell]:
     return native if ran or not emulated else emulated
 
 
+def cases_of(cells: Iterable[Cell], endpoint: str) -> set[str]:
+    """The cases of which an answer of this endpoint was judged."""
+    return {cell.case for cell in cells if cell.endpoint == endpoint and any(map(cell.verdicts.get, JUDGED))}
+
+
 def counts_of(cells: Sequence[Cell]) -> Counts:
     """Counts of the cells in `basis(cells)`; with emulated tools a rescued call is the right answer: passed."""
     passed = rescued = failed = errors = 0

@@ -14,7 +14,7 @@ from routing.exchange import Exchange
 from routing.reasons import error_class_of
 from routing.schema import ToolSet
 from routing.types import ErrorClass, Tool, ToolCall
-from routing.verify import Checked, check, check_generation
+from routing.verify import ANYTHING, Asked, Checked, check, check_generation
 
 from .cases import Case, Expectation, ExpectedCall
 from .verdicts import Verdict
@@ -41,7 +41,7 @@ class Judgement:
 
 def judge(case: Case, done: Exchange) -> Judgement:
     """The word on one probe."""
-    judgement = judge_any(done, case.tools, last_user=_last_user(case))
+    judgement = judge_any(done, case.tools, Asked(last_user=_last_user(case)))
     if judgement.verdict not in {"pass", "rescued"} or judgement.checked is None:
         return judgement
     if wrong := _mismatch(case.expect, judgement.checked):
@@ -51,14 +51,14 @@ def judge(case: Case, done: Exchange) -> Judgement:
     return judgement
 
 
-def judge_any(done: Exchange, tools: Sequence[Tool], *, last_user: str | None = None) -> Judgement:
+def judge_any(done: Exchange, tools: Sequence[Tool], asked: Asked = ANYTHING) -> Judgement:
     """The word on an exchange of which only the offered tools are known."""
     for problem in ToolSet.of(tools).problems:
         return Judgement("error", "bad_request", str(problem))
     if done.answer is not None:
-        checked = check(done.answer, tools, last_user=last_user)
+        checked = check(done.answer, tools, asked)
     elif done.error is not None and done.error.failed_generation is not None:
-        checked = check_generation(done.error.failed_generation, tools)
+        checked = check_generation(done.error.failed_generation, tools, asked)
         if checked.outcome == "failed":
             return Judgement("fail", done.error.reason, done.error.detail, checked)
     else:

@@ -14,6 +14,7 @@ import contextlib
 import os
 import re
 import secrets
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -135,17 +136,24 @@ def latest(runs: Iterable[StoredRun], now: datetime, window_days: int = FRESH_FO
     opening = now - timedelta(days=window_days)
     newest: dict[str, EndpointEvidence] = {}
     windows: dict[str, Counts] = {}
+    cases: dict[str, set[str]] = defaultdict(set)
     for run in known:
         for endpoint, row in evidence_of(run.evidence_cells, run.figures, run.finished_at, run.name).items():
-            newest[endpoint] = row
+            newest[endpoint] = replace(row, complete=run.complete)
             if run.started_at >= opening:
+                cases[endpoint] |= run.judged_cases(endpoint)
                 windows[endpoint] = _plus(windows.get(endpoint, Counts()), row.counts)
     return Evidence(
         generated_at=now,
         run=known[-1].name if known else "",
         source=known[-1].source if known else "",
         endpoints={
-            endpoint: replace(newest[endpoint], window=windows.get(endpoint, Counts()), window_days=window_days)
+            endpoint: replace(
+                newest[endpoint],
+                window=windows.get(endpoint, Counts()),
+                window_days=window_days,
+                cases=len(cases[endpoint]),
+            )
             for endpoint in sorted(newest)
         },
     )
@@ -206,6 +214,8 @@ def evidence_row(row: EndpointEvidence, now: datetime) -> dict[str, Any]:
         "latency_unreliable": row.latency_unreliable,
         "cost_per_1k_usd": None if row.cost_per_1k_usd is None else str(row.cost_per_1k_usd),
         "reasons": dict(row.reasons),
+        "complete": row.complete,
+        "cases": row.cases,
         "calls": row.calls,
         "valid_calls": row.valid_calls,
         "schema_accuracy": _rounded(row.schema_accuracy),

@@ -7,7 +7,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -16,7 +16,7 @@ import routing
 from routing.evidence import MOST_COST, MOST_COUNTED, Counts, EndpointEvidence, counted, parse_utc, utc_text
 from routing.types import Usage
 
-from .cells import NATIVE, Cell, Figures, Percentiles, cells_of, endpoints_of, figures_of, summed
+from .cells import NATIVE, Cell, Figures, Percentiles, cases_of, cells_of, endpoints_of, figures_of, summed
 from .measures import Measures, measures_of, measures_row
 from .safe_text import one_line, safe_line
 from .verdicts import ProbeResult, Run
@@ -52,6 +52,12 @@ class StoredRun:
     failures: tuple[Failure, ...] = ()
     totals: tuple[Cell, ...] = ()
     """One cell per endpoint, as `cells.summed` makes them; empty in files of older releases."""
+    cases: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Endpoint → the cases that were judged, beside `totals`."""
+
+    def judged_cases(self, endpoint: str) -> frozenset[str]:
+        """The cases of which an answer of this endpoint was judged."""
+        return self.cases.get(endpoint, frozenset()) if self.totals else frozenset(cases_of(self.cells, endpoint))
 
     @property
     def evidence_cells(self) -> tuple[Cell, ...]:
@@ -75,6 +81,7 @@ def rendered(run: Run, environment: Mapping[str, str]) -> str:
             "cells": [_cell_row(cell) for cell in cells],
             "endpoints": [
                 _measures_row(measures[row.endpoint], totals[row.endpoint])
+                | {"cases": sorted(cases_of(cells, row.endpoint))}
                 | _figures_row(row, statuses.get(row.endpoint))
                 for row in figures_of(run.probes)
             ],
@@ -101,7 +108,7 @@ def _stored(data: Mapping[str, Any], path: str, *, whole: bool) -> StoredRun:
         told = f"version {data['version']!r}; this release reads version {VERSION}: upgrade pytest-kimiprobe"
         raise ValueError(told)
     header, rows = data["run"], data["endpoints"]
-    summed_up = all("basis" in row for row in rows)
+    summed_up = all("basis" in row and "cases" in row for row in rows)
     whole = whole or not summed_up
     return StoredRun(
         path=path,
@@ -115,6 +122,7 @@ def _stored(data: Mapping[str, Any], path: str, *, whole: bool) -> StoredRun:
         figures=tuple(_figures_from(row) for row in rows),
         failures=tuple(_failure_from(row) for row in data["failures"]) if whole else (),
         totals=tuple(_cell_from({"endpoint": row["endpoint"], **row["basis"]}) for row in rows) if summed_up else (),
+        cases={str(row["endpoint"]): frozenset(map(str, row["cases"])) for row in rows} if summed_up else {},
     )
 
 

@@ -87,10 +87,15 @@ class Provider:
     def at(self, base_url: str, *, where: str) -> Provider:
         """The same provider at another base URL. Raises CatalogError where its key may not go there."""
         moved = replace(self, base_url=base_url.rstrip("/"))
-        parts = urlsplit(moved.base_url)
-        host = parts.hostname or ""
-        if parts.username or parts.password or parts.query:
-            raise CatalogError("a base URL holds neither user, password nor query", where=where)
+        try:
+            parts = urlsplit(moved.base_url)
+            host, _ = parts.hostname or "", parts.port
+        except ValueError:
+            raise CatalogError("not a URL", where=where) from None
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise CatalogError("a base URL holds neither user, password, query nor fragment", where=where)
+        if not all("!" <= char <= "~" and char not in '\\"<>' for char in moved.base_url) or "%" in moved.base_url:
+            raise CatalogError("a base URL holds plain ASCII letters only", where=where)
         if parts.scheme not in {"http", "https"} or not host:
             raise CatalogError("a base URL begins with https:// or http:// and a host", where=where)
         if host in LOOPBACK or not self.key_env:

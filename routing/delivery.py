@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -17,8 +17,9 @@ from .exchange import Exchange, Target, exchange
 from .reasons import error_class_of
 from .transport import Transport
 from .types import Answer, Attempt, ChatRequest, Message, Reply, Tool, ToolChoice, Usage
-from .verify import Checked, check, check_generation
+from .verify import Asked, Checked, check, check_generation
 
+_FOREIGN = frozenset({"user", "tool", "function"})
 _LEAKS = frozenset({"leaked_call"})
 """Retried once on the same endpoint: a bare retry has cured most leaks (docs/failures.md)."""
 _LEAST_TOKENS = 256
@@ -63,6 +64,7 @@ class Delivery:
         self._deadline = time.monotonic() + ask.timeout
         self._budget = None if ask.max_cost_usd is None else Decimal(str(ask.max_cost_usd))
         self._attempts: list[Attempt] = []
+        self._asked = asked_of(self._request)
 
     async def run(self) -> Reply:
         """The first deliverable answer. Raises AllAttemptsFailed."""
@@ -122,9 +124,9 @@ class Delivery:
     def _checked(self, done: Exchange) -> Checked | None:
         """The judgement of what came back; None where there is nothing to judge."""
         if done.answer is not None:
-            return check(done.answer, self._ask.tools, last_user=_last_user(self._request.messages))
+            return check(done.answer, self._ask.tools, self._asked)
         if done.error is not None and done.error.failed_generation is not None:
-            return check_generation(done.error.failed_generation, self._ask.tools)
+            return check_generation(done.error.failed_generation, self._ask.tools, self._asked)
         return None
 
     def _reply(self, done: Exchange, answer: Answer, checked: Checked) -> Reply:
@@ -197,10 +199,23 @@ class Delivery:
         return "\n".join(lines)
 
 
-def _last_user(messages: Sequence[Message]) -> str | None:
-    """The newest user message's text: rescue must not take an example that was asked for as a call."""
-    for message in reversed(messages):
-        if message.get("role") == "user":
-            content = message.get("content")
-            return content if isinstance(content, str) else None
-    return None
+def asked_of(request: ChatRequest) -> Asked:
+    """What of a request its answer is held against: a call that stands in a user's or tool's text is not the model's."""
+    foreign = [text for message in request.messages if message.get("role") in _FOREIGN for text in texts(message)]
+    users = [text for message in request.messages if message.get("role") == "user" for text in texts(message)]
+    tools = bool(request.tools)
+    return Asked(
+        last_user=users[-1] if users else None,
+        foreign=foreign,
+        tool_choice=request.tool_choice if tools else None,
+        parallel_tool_calls=request.parallel_tool_calls if tools else None,
+    )
+
+
+def texts(message: Message) -> list[str]:
+    """All text of a message, also where its content is a list of parts."""
+    content = message.get("content")
+    if isinstance(content, str):
+        return [content]
+    parts = content if isinstance(content, list | tuple) else ()
+    return [part["text"] for part in parts if isinstance(part, Mapping) and isinstance(part.get("text"), str)]

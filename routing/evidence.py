@@ -6,8 +6,9 @@
      "endpoints": {"<endpoint>": {"status": "works", "probed_at": "...Z", "run": "<run id>-<attempt>",
         "judged": 30, "passed": 29, "rescued": 0, "failed": 1, "errors": 0,           # the newest run
         "window": {"days": 7, "judged": 210, "passed": 207, "rescued": 0, "failed": 3, "errors": 1},
-        "p50_ms": 1900.0, "p95_ms": 4100.0, "latency_unreliable": false, "first_token_p50_ms": 300.0, "first_token_p95_ms": 700.0,
-        "cost_per_1k_usd": "0.61", "reasons": {"wrong_tool": 1},
+        "p50_ms": 1900.0, "p95_ms": 4100.0, "first_token_p50_ms": 300.0, "first_token_p95_ms": 700.0,
+        "latency_unreliable": false,                                                  # whether those times are ours
+        "cost_per_1k_usd": "0.61", "reasons": {"wrong_tool": 1}, "complete": true, "cases": 9,
         "calls": 40, "valid_calls": 40, "schema_accuracy": 1.0,                       # strict, of the newest run
         "k2vv_calls": 20, "k2vv_valid": 20, "k2vv_compatible": 1.0, "age_s": 12}}}    # age when generated
 
@@ -84,6 +85,10 @@ class EndpointEvidence:
     k2vv_valid: int = 0
     latency_unreliable: bool = False
     """Whether the times are those of the probing machine, which was too busy to tell."""
+    complete: bool = True
+    """Whether that run came to its end; what an interrupted one says is a part."""
+    cases: int = 0
+    """Different cases among the window's judged calls; 0 where nobody counted them."""
 
     @property
     def schema_accuracy(self) -> float | None:
@@ -184,6 +189,8 @@ def _endpoint(name: str, row: Mapping[str, Any]) -> EndpointEvidence:
         cost_per_1k_usd=_cost(row.get("cost_per_1k_usd")),
         reasons={str(code): counted(count, f"reasons.{code}") for code, count in (row.get("reasons") or {}).items()},
         run=str(row.get("run", "")),
+        complete=row.get("complete", True) is True,
+        cases=counted(row.get("cases", 0), "cases"),
         p50_ms=_milliseconds(row, "p50_ms"),
         p95_ms=_milliseconds(row, "p95_ms"),
         first_token_p50_ms=_milliseconds(row, "first_token_p50_ms"),

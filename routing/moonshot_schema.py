@@ -24,6 +24,7 @@ from .schema_parts import (
     types_of_enum,
     union,
 )
+from .schema_recursion import endings, loosened
 from .types import JsonObject
 
 _BESIDE = frozenset({"description", "title", "default"})
@@ -39,7 +40,7 @@ _SHAPES: Mapping[str, type] = {
 }
 """What a keyword must be, where it is not already adapted as what it may be."""
 _RESERVED = frozenset({"$defs", "$ref", "anyOf", "required", "additionalProperties", ""})
-"""Names that no property may have there."""
+"""Names that no property may have there; within definitions none with a slash either."""
 
 
 def adapted(schema: Any) -> tuple[JsonObject, tuple[str, ...]]:
@@ -61,12 +62,10 @@ class _Adapter:
         self.notes: dict[str, None] = {}
         self._names: dict[str, str] = {}
         self._defs: JsonObject = {}
-        self._open = {"#"}
-        """References to what is being written just now: one that must be followed would never end."""
+        self._defining = 0
 
     def root(self) -> JsonObject:
-        schema = self._without_ref(self.whole)
-        made = self._keywords(schema)
+        made = self._keywords(self._spread(self._without_ref(self.whole)))
         if isinstance(made.get("anyOf"), list):
             self._note("anyOf at the root merged into one object")
             made = union({**made, "anyOf": [self._defs.get(definition_name(one), one) for one in made["anyOf"]]})
@@ -75,7 +74,11 @@ class _Adapter:
             made = {"type": "object", **{key: value for key, value in made.items() if key != "type"}}
         made = self._typed_keywords(made)
         defs = self._used(made)
-        return {**made, "$defs": defs} if defs else made
+        made = {**made, "$defs": defs} if defs else made
+        if (ended := endings(made)) is not None and "#" not in ended:
+            self._note("required names that never end left out")
+            made = loosened(made, ended)
+        return made
 
     def _used(self, made: JsonObject) -> JsonObject:
         """The definitions that something still refers to."""
@@ -105,10 +108,8 @@ class _Adapter:
             return {}
         if "$ref" in schema:
             return self._reference(schema)
-        made = self._keywords(schema)
-        if isinstance(made.get("anyOf"), list):
-            return self._spread(made)
-        return self._typed_keywords(self._one_type(made))
+        made = self._keywords(self._spread(schema))
+        return made if "anyOf" in made else self._typed_keywords(self._one_type(made))
 
     def _keywords(self, schema: JsonObject) -> JsonObject:
         """The schema with all below it adapted; what is not allowed at all is gone."""
@@ -176,37 +177,35 @@ class _Adapter:
             self._defs[name] = {}
             if not pointer.startswith("#/$defs/") or pointer.count("/") != 2 or name != pointer.rsplit("/", 1)[-1]:
                 self._note("definitions moved to $defs at the root")
-            self._open.add(f"#/$defs/{name}")
+            self._defining += 1
             self._defs[name] = self.node(target)
-            self._open.discard(f"#/$defs/{name}")
+            self._defining -= 1
         return self._names[pointer]
 
-    def _spread(self, made: JsonObject) -> JsonObject:
+    def _spread(self, schema: JsonObject) -> JsonObject:
         """`anyOf` alone: what stands beside it moves into each of its branches."""
-        outer = {key: value for key, value in made.items() if key != "anyOf" and key not in _BESIDE}
-        beside = {key: value for key, value in made.items() if key in _BESIDE}
-        if not outer:
-            return made
+        branches = schema.get("anyOf")
+        outer = {key: value for key, value in schema.items() if key not in {"anyOf", *_BESIDE, *_DROPPED}}
+        if not isinstance(branches, list) or not branches or not outer:
+            return schema
         self._note("keywords beside anyOf moved into its branches")
-        branches = []
-        for branch in made["anyOf"]:
-            if "$ref" in branch or "anyOf" in branch:
-                branches.append(branch)
-            else:
-                branches.append(self._typed_keywords(self._one_type(both(outer, branch))))
-        return {**beside, "anyOf": branches}
+        beside = {key: value for key, value in schema.items() if key in _BESIDE}
+        return {**beside, "anyOf": [_merged(outer, branch) for branch in branches]}
 
     def _one_type(self, made: JsonObject) -> JsonObject:
         """Several types written as branches, each with the keywords that are its own."""
-        types = made.get("type", types_of_enum(made))
-        if not isinstance(types, list):
-            return made
-        known = [kind for kind in types if isinstance(kind, str) and kind in TYPES]
         rest = {key: value for key, value in made.items() if key != "type"}
+        types = made.get("type")
+        known = [
+            kind for kind in (types if isinstance(types, list) else [types]) if isinstance(kind, str) and kind in TYPES
+        ]
+        if "type" in made and not known:
+            self._note("an unknown type left out")
+        known = known or types_of_enum(rest)
         if len(known) <= 1:
             return {"type": known[0], **rest} if known else rest
         if not set(rest) - {"description", "title"}:
-            return {**made, "type": known}
+            return {**rest, "type": known}
         self._note("several types written as anyOf")
         beside = {key: value for key, value in rest.items() if key in _BESIDE}
         own = {key: value for key, value in rest.items() if key not in _BESIDE}
@@ -214,10 +213,6 @@ class _Adapter:
 
     def _typed_keywords(self, made: JsonObject) -> JsonObject:
         """One type at most; `required` and `enum` such that they can be met."""
-        kind = made.get("type")
-        if kind is not None and not (isinstance(kind, list) or kind in TYPES):
-            self._note("an unknown type left out")
-            made = {key: value for key, value in made.items() if key != "type"}
         if "type" not in made and "anyOf" not in made and (inferred := inferred_type(made)):
             made = {"type": inferred, **made}
         return self._enum(self._required(self._speakable(made)))
@@ -225,12 +220,15 @@ class _Adapter:
     def _speakable(self, made: JsonObject) -> JsonObject:
         """Properties of reserved names are told in the description instead."""
         given = made.get("properties")
-        if not isinstance(given, dict) or not _RESERVED & given.keys():
+        given = given if isinstance(given, dict) else {}
+        kept = {
+            name: child for name, child in given.items() if not (name in _RESERVED or (self._defining and "/" in name))
+        }
+        if len(kept) == len(given):
             return made
         self._note("properties of reserved names told in the description")
-        told = "; ".join(f"{json.dumps(name)}: {json.dumps(given[name])}" for name in sorted(_RESERVED & given.keys()))
+        told = "; ".join(f"{json.dumps(name)}: {json.dumps(given[name])}" for name in given if name not in kept)
         words = f"{made.get('description', '')}\nIt also has these properties: {told}".strip()
-        kept = {name: child for name, child in given.items() if name not in _RESERVED}
         return {**made, "description": words, "properties": kept}
 
     def _required(self, made: JsonObject) -> JsonObject:
@@ -239,21 +237,13 @@ class _Adapter:
         names, given = made["required"], made.get("properties")
         names = names if isinstance(names, list) else []
         given = given if isinstance(given, dict) else {}
-        kept = [name for name in names if isinstance(name, str) and name in given and not self._endless(given[name])]
+        kept = [name for name in names if isinstance(name, str) and name in given]
         if kept == names and names:
             return made
         if names:
-            self._note("required names that are no property, or recur without end, left out")
+            self._note("required names without property left out")
         rest = {key: value for key, value in made.items() if key != "required"}
         return {**rest, "required": kept} if kept else rest
-
-    def _endless(self, node: JsonObject) -> bool:
-        """Whether the node leads back to what is being written, as Moonshot reads it: an array is never empty."""
-        if "$ref" in node:
-            return node["$ref"] in self._open
-        if isinstance(node.get("anyOf"), list):
-            return all(map(self._endless, node["anyOf"]))
-        return isinstance(node.get("items"), dict) and self._endless(node["items"])
 
     def _enum(self, made: JsonObject) -> JsonObject:
         if "enum" not in made:
@@ -269,3 +259,10 @@ class _Adapter:
 
     def _note(self, text: str) -> None:
         self.notes[text] = None
+
+
+def _merged(outer: JsonObject, branch: Any) -> Any:
+    """A branch with what held for all of them; a reference or further branches stay as they are."""
+    if branch is True:
+        return outer
+    return branch if not isinstance(branch, dict) or "$ref" in branch or "anyOf" in branch else both(outer, branch)

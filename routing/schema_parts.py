@@ -54,11 +54,11 @@ def inferred_type(made: JsonObject) -> str | None:
     return None
 
 
-def types_of_enum(made: JsonObject) -> list[str] | None:
+def types_of_enum(made: JsonObject) -> list[str]:
     """The types of an enum's values where nothing else tells them."""
     values = made.get("enum")
     if not isinstance(values, list) or inferred_type(made):
-        return None
+        return []
     scalar = [value for value in values if not isinstance(value, dict | list)]
     kinds = [kind for kind in ("string", "boolean", "null", "integer") if any(map(TYPES[kind], scalar))]
     return kinds + (["number"] if any(isinstance(value, float) for value in scalar) else [])

@@ -6,7 +6,7 @@ An answer passes as it came (`ok`), passes after mending (`rescued`), or may not
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,7 +14,7 @@ from .reasons import REASONS
 from .rescue import Rescue, rescue
 from .schema import ToolSet
 from .strict_json import StrictJsonError, loads
-from .types import Answer, RawToolCall, Tool, ToolCall
+from .types import Answer, RawToolCall, Tool, ToolCall, ToolChoice
 
 Outcome = Literal["ok", "rescued", "failed"]
 
@@ -39,7 +39,25 @@ class Checked:
     k2vv_valid: bool | None = None
 
 
-def check(answer: Answer, tools: Sequence[Tool], *, last_user: str | None = None) -> Checked:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What of the request an answer is held against, beside the tools.
+
+    `foreign` are the texts that users and tools wrote in this conversation: a call that stands in one of them is no call
+    of the model's own. `last_user` is the newest of the user's.
+    """
+
+    last_user: str | None = None
+    foreign: Sequence[str] = ()
+    tool_choice: ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+
+
+ANYTHING = Asked()
+"""Nothing is known of the request but its tools."""
+
+
+def check(answer: Answer, tools: Sequence[Tool], asked: Asked = ANYTHING) -> Checked:
     """Judge one complete answer against the tools that were offered.
 
     Raises ToolSchemaError where a tool of the caller's has no valid schema.
@@ -47,15 +65,38 @@ def check(answer: Answer, tools: Sequence[Tool], *, last_user: str | None = None
     toolset = ToolSet.of(tools)
     sound = [_sound(call, toolset) for call in answer.tool_calls]
     calls = tuple(call for call in sound if isinstance(call, ToolCall))
-    checked = _decide(answer, tools, sound, calls, last_user)
+    checked = _as_asked(_decide(answer, tools, sound, calls, asked), asked)
     return _counted(checked, answer, toolset, len(calls))
 
 
-def check_generation(generation: str, tools: Sequence[Tool]) -> Checked:
+def _as_asked(checked: Checked, asked: Asked) -> Checked:
+    """Fails what is right in itself but was not asked for: a call against `tool_choice`, several against one."""
+    choice, calls = asked.tool_choice, checked.tool_calls
+    if checked.outcome == "failed":
+        return checked
+    if choice == "none" and calls:
+        return _refused("unexpected_call", checked, "tool_choice was none")
+    if choice == "required" and not calls:
+        return _refused("missing_call", checked, "tool_choice was required")
+    if isinstance(choice, Mapping):
+        wanted = (choice.get("function") or {}).get("name")
+        if not calls or any(call.name != wanted for call in calls):
+            return _refused("wrong_tool" if calls else "missing_call", checked, "tool_choice named another call")
+    if asked.parallel_tool_calls is False and len(calls) > 1:
+        return _refused("extra_call", checked, "parallel_tool_calls was false")
+    return checked
+
+
+def _refused(reason: str, checked: Checked, detail: str) -> Checked:
+    return Checked("failed", reason, checked.text, (), detail)
+
+
+def check_generation(generation: str, tools: Sequence[Tool], asked: Asked = ANYTHING) -> Checked:
     """Judge the text that a provider refused as its model's tool call (Groq's `failed_generation`)."""
-    rescued = rescue(generation, tools)
+    rescued = rescue(generation, tools, last_user=asked.last_user, foreign=asked.foreign)
     if rescued.outcome == "rescued" and not rescued.dropped:
-        return Checked("rescued", "rescued_text", rescued.text, rescued.tool_calls, "from failed_generation")
+        found = Checked("rescued", "rescued_text", rescued.text, rescued.tool_calls, "from failed_generation")
+        return _as_asked(found, asked)
     return Checked("failed", "tool_use_failed", "")
 
 
@@ -64,7 +105,7 @@ def _decide(
     tools: Sequence[Tool],
     sound: Sequence[ToolCall | _Flaw],
     calls: tuple[ToolCall, ...],
-    last_user: str | None,
+    asked: Asked,
 ) -> Checked:
     if answer.finish_reason == "content_filter":
         return _failed("content_filter", answer)
@@ -77,7 +118,8 @@ def _decide(
         reasoning=answer.reasoning or None,
         raw_tool_calls=answer.tool_calls or None,
         finish_reason=answer.finish_reason,
-        last_user=last_user,
+        last_user=asked.last_user,
+        foreign=asked.foreign,
     )
     return _mended(answer, rescued, flaw)
 
@@ -89,6 +131,8 @@ def _as_it_came(answer: Answer, calls: tuple[ToolCall, ...]) -> Checked:
         return _failed("finish_without_calls" if answer.finish_reason == "tool_calls" else "empty_answer", answer)
     if not calls and answer.finish_reason == "tool_calls":
         return _failed("finish_without_calls", answer)
+    if answer.finish_reason == "length" and any(not call.arguments for call in calls):
+        return _failed("length", answer)  # `{}` may be what was left of more
     if calls and answer.finish_reason not in {"tool_calls", None}:
         return Checked("rescued", "finish_reason_mismatch", answer.text, calls, f"finish reason {answer.finish_reason}")
     return Checked("ok", "ok", answer.text, calls)

@@ -54,6 +54,27 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
         assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+def test_the_example_of_a_case_file_runs_as_pasted(tmp_path: Path) -> None:
+    """docs/cases.md is the first thing that somebody copies."""
+    example = re.search(r"```yaml\n(.*?)```", (ROOT / "docs" / "cases.md").read_text("utf-8"), re.DOTALL)
+    assert example
+    (tmp_path / "x.kimiprobe.yaml").write_text(example[1], "utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--kimiprobe", "x.kimiprobe.yaml"]
+    command += ["--kimiprobe-source", "simulator:healthy"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout
+    assert " passed" in run.stdout
+
+
+@pytest.mark.parametrize("option", ["--input", "--output", "--requests"])
+def test_a_cost_of_less_than_nothing_is_a_usage_error(option: str) -> None:
+    """A negative count of tokens or requests is refused by its option's name."""
+    command = [sys.executable, "-c", f"from pytest_kimiprobe.monitor.cli import main; main(['cost', '{option}', '-1'])"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert option in done.stderr
+
+
 def renew() -> None:
     """Write the option table and the samples into the README."""
     command = [sys.executable, "-c", "from pytest_kimiprobe.monitor.cli import main; main(['cost'])"]

@@ -1,12 +1,12 @@
 """Whether evidence and flags agree, and what to propose where they do not: one pure function, `decide`.
 
 The rule is plain. An endpoint is *good* with at least 95 % right answers of at least 60 judged calls in the last 7
-days. It is *bad* when fewer than 80 % of the last 7 days, or of its newest run, were right (10 judged calls at least),
+days, of two cases at least where that was counted. It is *bad* when fewer than 80 % of the last 7 days, or of its newest run, were right (10 judged calls at least),
 or when it is gone: retired, or down in its newest run. A flag is turned on, for the first step of its ladder, when an
 endpoint that it controls is good; it is turned off when none that was probed lately is anything but bad: traffic never
 goes to a bad endpoint anyway, so one that works is enough to keep a flag.
 
-Without fresh evidence nothing changes. Errors of an account or of the request say nothing of an endpoint. Where more
+Without fresh evidence nothing changes, and the newest run counts as such only where it came to its end. Errors of an account or of the request say nothing of an endpoint. Where more
 than half of the newest run's endpoints are down, our own network or key is the likelier cause, and none counts as gone.
 A pinned flag belongs to a human.
 """
@@ -30,6 +30,7 @@ from ..results import evidence_row
 
 ENABLE_RATE = 0.95
 ENABLE_JUDGED = 60
+ENABLE_CASES = 2
 DISABLE_RATE = 0.80
 DISABLE_JUDGED = 10
 INFRASTRUCTURE_SHARE = 0.5
@@ -141,7 +142,7 @@ def _proposal(case: _Case, refusal: str) -> Proposal:
     judged = tuple(sorted(case.judged(served), key=_merit, reverse=True))
     known = tuple(row for row in judged if row.standing != "unknown")
     if not known:
-        whys = "; ".join(row.why for row in judged) or "no endpoint that it controls was probed"
+        whys = _whys(judged) or "no endpoint that it controls was probed"
         return _keep(case, "no_evidence", f"no evidence, no change: {whys}", judged)
     best = known[0]
     if best.standing == "good" and not case.before.share:
@@ -151,6 +152,15 @@ def _proposal(case: _Case, refusal: str) -> Proposal:
             case, judged, best.why if len(known) == 1 else f"none of {len(known)} works; at best, {best.why}"
         )
     return _keep(case, "agree", best.why, judged)
+
+
+def _whys(judged: Sequence[Judged]) -> str:
+    """Each reason once, with the endpoints that it holds of."""
+    told: dict[str, list[str]] = {}
+    for row in judged:
+        endpoint = row.evidence.endpoint
+        told.setdefault(row.why.removeprefix(f"{endpoint} "), []).append(endpoint)
+    return "; ".join(f"{', '.join(endpoints)} {why}" for why, endpoints in told.items())
 
 
 def _disable(case: _Case, judged: tuple[Judged, ...], told: str) -> Proposal:
@@ -191,12 +201,16 @@ def _judged(row: EndpointEvidence, case: _Case) -> Judged:
 
 
 def _unheard(row: EndpointEvidence, case: _Case) -> tuple[Standing, str] | None:
+    if row.probed_at > case.now and not row.is_fresh(case.now):
+        return "unknown", f"has evidence of the future ({row.probed_at:%Y-%m-%d}): a clock is wrong"
     if row.age(case.now) > FRESH_FOR:
         return "unknown", f"was last probed on {row.probed_at:%Y-%m-%d}"
     return ("unknown", "gave nothing to judge in its newest run") if row.status == "unknown" else None
 
 
 def _gone(row: EndpointEvidence, case: _Case) -> tuple[Standing, str] | None:
+    if not row.complete:
+        return None
     if row.status == "retired":
         return "bad", "is gone: the provider says that it does not serve this model"
     if row.status == "down" and row.run == case.evidence.run and not case.outage:
@@ -206,7 +220,8 @@ def _gone(row: EndpointEvidence, case: _Case) -> tuple[Standing, str] | None:
 
 def _measured(row: EndpointEvidence, case: _Case) -> tuple[Standing, str]:
     days = f"in the last {row.window_days} days"
-    for counts, when in ((row.window, days), (row.counts, "in the newest run")):
+    newest = row.counts if row.complete else Counts()
+    for counts, when in ((row.window, days), (newest, "in the newest run")):
         share = _share(counts, case)
         if share is not None and counts.judged >= DISABLE_JUDGED and share < DISABLE_RATE:
             return "bad", f"{_told(counts, when, case)}; that is below {percent_text(DISABLE_RATE)}"
@@ -216,6 +231,8 @@ def _measured(row: EndpointEvidence, case: _Case) -> tuple[Standing, str]:
     if week is None:
         return "unknown", f"gave nothing to judge {days}"
     told = _told(row.window, days, case)
+    if 0 < row.cases < ENABLE_CASES:
+        return "between", f"{told}, all of one case; at least {ENABLE_CASES} cases are asked for"
     if week >= ENABLE_RATE and row.window.judged >= ENABLE_JUDGED:
         return "good", told
     return "between", f"{told}; {percent_text(ENABLE_RATE)} of at least {ENABLE_JUDGED} are asked for"

@@ -104,8 +104,8 @@ def _about(flag: Flag, before: Flag | None, base: Flags | None) -> Iterator[_Tol
             yield "error", (*at, kind), f"{name} stands in allow and in deny; deny wins"
     steps = ", ".join(map(str, flag.ladder))
     if flag.percent and flag.percent not in flag.ladder:
-        yield "error", (*at, "percent"), f"{flag.percent} is no step of the ladder: 0, {steps}"
-    elif base is not None and flag.pin is None and share(flag) > _next_step(flag, share(before)):
+        yield "warning", (*at, "percent"), f"{flag.percent} is no step of the ladder: 0, {steps}"
+    if base is not None and flag.pin is None and share(flag) > _next_step(flag, share(before)):
         now, step = share(before), _next_step(flag, share(before))
         yield "error", (*at, "percent"), f"jumps from {now} to {share(flag)}; the next step is {step}"
     if flag.enabled and not flag.percent and not flag.users.allow and not flag.groups.allow and flag.pin is None:

@@ -100,6 +100,7 @@ class Issues:
 
     def __init__(self, repo: Repository, calls: Calls, *, run_url: str = "") -> None:
         self._repo, self._do, self._run_url = repo, calls, run_url
+        self._login: str | None = None
 
     def find(self, alert: Alert) -> _Thread:
         """The subject's issue, newest first, and this very alert in it. Raises GitHubProblem."""
@@ -116,7 +117,7 @@ class Issues:
             "list issues", lambda: list(self._repo.get_issues(state="all", labels=[LABEL], sort="created"))
         )
         for issue in found:
-            if _subject(alert.key) in (issue.body or ""):
+            if self._is_ours(issue) and _subject(alert.key) in (issue.body or ""):
                 return _Thread(alert, issue, self._entry(alert, issue))
         return _Thread(alert, None, None)
 
@@ -124,7 +125,27 @@ class Issues:
         if _is_told(alert, issue.body):
             return issue
         comments = self._do("list comments", lambda: list(issue.get_comments()))
-        return next((comment for comment in comments if _is_told(alert, comment.body)), None)
+        ours = (comment for comment in comments if self._is_ours(comment))
+        return next((comment for comment in ours if _is_told(alert, comment.body)), None)
+
+    def _is_ours(self, text: Issue | IssueComment) -> bool:
+        """Whether we wrote it: a stranger's hidden line must silence nothing."""
+        if self._login is None:
+            self._login = self._do("ask who we are", self._own_login)
+        login, kind = getattr(text.user, "login", ""), getattr(text.user, "type", "")
+        return login == self._login if self._login else kind == "Bot"
+
+    def _own_login(self) -> str:
+        """Empty for the token of a workflow or an App: it may not ask, and writes as a bot."""
+        from github.GithubException import GithubException
+
+        try:
+            _, data = self._repo.requester.requestJsonAndCheck("GET", "/user")
+        except GithubException as error:
+            if error.status not in {401, 403, 404}:
+                raise
+            return ""
+        return str(data["login"])
 
     def _tell(self, thread: _Thread, webhook: Sent) -> str:
         alert, issue = thread.alert, thread.issue

@@ -17,13 +17,17 @@ from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from routing.errors import ConfigError
+
 from ..daily import FOLDER as DAILY
 from ..daily import refresh_daily
-from ..results import KEPT_FOR, atomic_write, refresh_latest
+from ..results import FILE_NAME, KEPT_FOR, atomic_write, read_run, refresh_latest
 from ..run_file import StoredRun, parsed
 from .git import Git, RecordProblem, token_for, words
 
 TRIES = 10
+# Of a day's folder and a run's name; a line break in a name would end git's own list of names.
+_PATH = re.compile(rf"runs/[0-9]{{4}}/[0-9]{{2}}/[0-9]{{2}}/{FILE_NAME.pattern}")
 _BOT = {"NAME": "kimiprobe", "EMAIL": "kimiprobe@users.noreply.github.com"}
 # What no second try mends: the token may not, or the branch is protected.
 _FINAL = re.compile(
@@ -130,7 +134,7 @@ class _Place:
         names = [
             path.relative_to(self.folder).as_posix()
             for path in sorted((self.folder / "runs").rglob("*.json"))
-            if path.is_file() and not path.is_symlink() and not path.name.startswith(".")
+            if path.is_file() and not path.is_symlink() and _PATH.fullmatch(path.relative_to(self.folder).as_posix())
         ]
         return [name for name, blob in zip(names, self._hashes(names), strict=True) if self._is_news(name, blob, blobs)]
 
@@ -138,7 +142,7 @@ class _Place:
         there = blobs.get(name)
         if there == blob:
             return False
-        ours = _read((self.folder / name).read_text("utf-8", "replace"))
+        ours = _read_file(self.folder / name)
         if ours is None:
             return False  # torn or of a newer version: not this release's to publish
         theirs = _read(self.git.run("cat-file", "blob", there).stdout) if there else None
@@ -192,6 +196,13 @@ def _derived(place: _Place, commit: str) -> list[str]:
     listed = place.git.run("diff", "--name-only", "--diff-filter=d", "-z", "HEAD", commit, "--", *paths).stdout
     names = [path.removeprefix(f"{place.prefix}/") for path in listed.split("\0") if path]
     return [name for name in names if (place.folder / name).is_file()]
+
+
+def _read_file(path: Path) -> StoredRun | None:
+    try:
+        return parsed(read_run(path), "")
+    except (ConfigError, ValueError):
+        return None
 
 
 def _read(text: str) -> StoredRun | None:

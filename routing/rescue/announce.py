@@ -113,7 +113,7 @@ def announces(sentence: str, before: str) -> Announced:
 
     `before` is the text in which the sentence stands: a refusal anywhere in it weighs more than any announcement.
     """
-    if _NEGATIVE.search(before) or _NEGATIVE.search(sentence):
+    if _NEGATIVE.search(before or sentence):
         return "negative"
     last = sentence.rpartition("\n")[2]
     if _STRUCTURE.search(last) or _RELAYS.search(sentence):

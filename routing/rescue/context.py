@@ -23,10 +23,26 @@ LAST_USER = 4000
 """Characters of the last user message that are read, from its end."""
 
 _FLAGS = re.VERBOSE | re.IGNORECASE
-_MARK = re.compile(rb"\\.|`+|\"", re.DOTALL)
+_MARK = re.compile(rb"\\.|`+|\"|\n(?:[ \t\r]*\n)*", re.DOTALL)
+_ITEM = re.compile(r"\s*(?:[-+*\u2022](?:\s|\Z)|[-+]\S{0,3}\s*\Z|\||\d{1,9}[.)]\s)")
+"""A line of a list, a table or a diff: what stands in it was put there, not said."""
+_QUOTED_ITEM = re.compile(r"\s*(?:(?:[-+*]|\d{1,9}[.)])\s+)+>")
+_ENCLOSES = re.compile(
+    rb"\n[ \t]{0,100}(?:(?:[-+*]|\d{1,9}[.)])[ \t]+|>[ \t]?){1,8}(`{3,}|~{3,})([^\n]*)"
+    rb"|<(/?)(pre|code|samp|blockquote|xmp|textarea|script|example|document|quote|q)\b[^<>\n]{0,200}>"
+    rb"|(\"{3}|'{3})",
+    re.IGNORECASE,
+)
 _ENDS_SENTENCE = (".", "!", "?", "\u2026", "\u3002", "\uff01", "\uff1f")
 _SENTENCES = re.compile(r"(?<=[.!?\u2026\u3002\uff01\uff1f])\s+|(?<![:\uff1a])\n\s*\n|\n(?=\s*(?:[-*\#]|\d+\.)\s)")
-_QUOTES = {"\u201c": "\u201d", "\u2018": "\u2019", "\u201e": "\u201c", "\u00ab": "\u00bb", "\u300c": "\u300d"}
+_QUOTES = {
+    "\u201c": "\u201d",
+    "\u2018": "\u2019",
+    "\u201e": "\u201c",
+    "\u00ab": "\u00bb",
+    "\u300c": "\u300d",
+    "\u300e": "\u300f",
+}
 _APOSTROPHE = re.compile(r"(?:^|[\s(\[{:=])'\Z")
 """A single quotation mark that opens: anywhere else it is an apostrophe or closes."""
 
@@ -113,12 +129,31 @@ _ASKS_ABOUT = re.compile(
     """,
     _FLAGS,
 )
+_WANTS_LAYOUT = re.compile(
+    r"""
+    \b(?:pretty|beautif|minif|format|reformat|fix|repair|correct|convert|transform|turn|rewrite|extract|pars|validat|lint)\w*
+        \b[^?!\n]{0,80}(?:\b(?:json|yaml|object|request|payload|call)\b|[{\[])
+    |\b(?:pretty[\s-]?print|minify|beautify|reformat)\b
+    """,
+    _FLAGS,
+)
+_WANTS_CODE = re.compile(
+    r"\b(?:writ|giv|show|creat|draft|generat|mak)\w*\b[^?!\n]{0,80}\b(?:scripts?|one-?liners?|snippets?|code|python)\b",
+    re.IGNORECASE,
+)
 _WANTS_JSON = re.compile(r"\bjson\b|\{|\bschema\b|\bstructured\b|\bobject\b|\byaml\b", re.IGNORECASE)
 
 
 def asks_about_calls(last_user: str | None) -> bool:
     """Whether the user asked to see, explain or quote calls: then what looks like one is the answer."""
     return bool(last_user) and bool(_ASKS_ABOUT.search((last_user or "")[-LAST_USER:]))
+
+
+def wanted_forms(last_user: str | None) -> frozenset[str]:
+    """The dialects in which the user wants his answer: his JSON laid out anew, or code. There a call is in doubt."""
+    asked = (last_user or "")[-LAST_USER:]
+    layout = frozenset({"json", "fenced_json"}) if _WANTS_LAYOUT.search(asked) else frozenset[str]()
+    return layout | ({"call_notation"} if _WANTS_CODE.search(asked) else frozenset[str]())
 
 
 def wants_json(last_user: str | None) -> bool:
@@ -190,7 +225,9 @@ class Line:
     def __init__(self) -> None:
         self._upto = self._start = 1
         self._opened = b""
+        self._carried = False
         self._quotes = 0
+        self._enclosed = Enclosure()
 
     def around(self, source: Source, position: int) -> tuple[Standing, str]:
         """How a marker stands on its line.
@@ -201,7 +238,7 @@ class Line:
         self._advance(source, position)
         before = source.before(position, min(LOOK_BACK, position - self._start))
         first = source.before(self._start + LOOK_BACK, LOOK_BACK).lstrip()[:1]
-        if first == ">" or before.endswith("\\"):
+        if first == ">" or before.endswith("\\") or _QUOTED_ITEM.match(before):
             return "text", ""
         if (
             not before.strip()
@@ -210,32 +247,92 @@ class Line:
         ):
             return "text", ""
         if self._opened:
-            return "doubt", self._opened.decode()
+            return "doubt", "" if self._carried else self._opened.decode()
         if before and before[-1] in _QUOTES:
             return "doubt", _QUOTES[before[-1]]
         if _APOSTROPHE.search(before):
             return "doubt", "'"
-        return ("doubt", '"') if self._quotes % 2 else ("call", "")
+        if self._quotes % 2:
+            return "doubt", '"'
+        apart = _ITEM.match(before) or self._enclosed.is_open or _follows_quotation(source, self._start)
+        return "doubt" if apart else "call", ""
+
+    def ends_item_fence(self, source: Source, at: int, opening: bytes) -> bool:
+        """Whether a fence line ends the fence that a list's item opened: it starts none of its own."""
+        self._enclosed.advance(source, at)
+        return self._enclosed.ends_fence(opening)
 
     def skip(self, source: Source, end: int) -> None:
         """Leave out what stands before `end`: a call opens no quotation."""
         newline = source.data.rfind(b"\n", self._upto, end)
         if newline >= 0:
-            self._start, self._opened, self._quotes = newline + 1, b"", 0
+            self._start, self._opened, self._quotes, self._carried = newline + 1, b"", 0, False
         self._upto = max(self._upto, end)
+        self._enclosed.upto = max(self._enclosed.upto, end)
 
     def _advance(self, source: Source, position: int) -> None:
+        self._enclosed.advance(source, position)
         segment = bytes(source.data[self._upto : position])
         newline = segment.rfind(b"\n")
         if newline >= 0:
             self._start = self._upto + newline + 1
-            segment, self._opened, self._quotes = segment[newline + 1 :], b"", 0
         for mark in _MARK.findall(segment):
             if mark == b'"':
                 self._quotes += 1
             elif mark.startswith(b"`"):
+                self._carried = self._carried and bool(self._opened)
                 self._opened = mark if not self._opened else b"" if mark == self._opened else self._opened
+            elif mark.startswith(b"\n"):
+                self._quotes = 0
+                if len(mark) > 1 or len(self._opened) > 2:  # a paragraph or a fence line: no code span goes over it
+                    self._opened = b""
+                self._carried = bool(self._opened)
         self._upto = max(self._upto, position)
+
+
+class Enclosure:
+    """Elements and fences that are open over lines: `<pre>`, three quotation marks, a fence in a list or quotation."""
+
+    def __init__(self) -> None:
+        self.upto = 0
+        self._open: dict[bytes, int] = {}
+        self._fence = b""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anything is open where the reading stands."""
+        return bool(self._fence) or any(count > 0 for count in self._open.values())
+
+    def advance(self, source: Source, position: int) -> None:
+        """Read what stands before `position`."""
+        for fence, rest, closes, element, triple in _ENCLOSES.findall(bytes(source.data[self.upto : position])):
+            if fence:
+                self._fenced(fence, rest)
+            elif triple:
+                self._open[triple] = 1 - self._open.get(triple, 0)
+            else:
+                name = element.lower()
+                self._open[name] = max(0, self._open.get(name, 0) + (-1 if closes else 1))
+        self.upto = max(self.upto, position)
+
+    def ends_fence(self, line: bytes) -> bool:
+        """Close the open fence where the line does."""
+        if not self._fence or not line.startswith(self._fence) or line.strip(self._fence[:1] + b" \t\r\n"):
+            return False
+        self._fence = b""
+        return True
+
+    def _fenced(self, fence: bytes, rest: bytes) -> None:
+        if not self._fence:
+            self._fence = fence
+        elif fence.startswith(self._fence) and not rest.strip():
+            self._fence = b""
+
+
+def _follows_quotation(source: Source, line_start: int) -> bool:
+    """Whether the line before is a block quote: without an empty line between, this one still belongs to it."""
+    before = source.before(max(1, line_start - 1), LOOK_BACK)
+    return before.rpartition("\n")[2].lstrip().startswith(">")
 
 
 def _after_blank_line(source: Source, line_start: int) -> bool:

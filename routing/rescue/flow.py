@@ -7,6 +7,7 @@ import re
 from ..schema import ToolSet
 from .calls import Desk
 from .context import LOOK_BACK, Line, asks_about_calls
+from .foreign import Foreign
 from .found import Piece
 from .markers import NATIVE_MARK, anchors
 from .source import Source, Wait, search
@@ -21,7 +22,9 @@ _NOTHING = re.compile(rb"(?!)")
 class Flow:
     """The state of one reading. `out` grows with the text that may be delivered, `desk` with the calls."""
 
-    def __init__(self, tools: ToolSet, *, last_user: str | None = None, thought: bool = False) -> None:
+    def __init__(
+        self, tools: ToolSet, *, last_user: str | None = None, foreign: Foreign | None = None, thought: bool = False
+    ) -> None:
         self.source = Source()
         self.desk = Desk(tools)
         self.out: list[str] = []
@@ -33,7 +36,7 @@ class Flow:
         """Dialects whose marks stand in a wrong order somewhere in the message."""
         self.last_call_end = 0
         self._tools = tools
-        self._last_user = last_user or ""
+        self._foreign = foreign or Foreign((), last_user)
         self._asked = asks_about_calls(last_user)
         self._thought = thought
         """Read as a thought: markers only, nothing in it is a thought of its own."""
@@ -88,6 +91,8 @@ class Flow:
                 self.dialects.append(piece.dialect)
             if piece.tangled:
                 self.tangled.add(piece.dialect)
+            if piece.calls and not doubt:
+                doubt = self._foreign.holds(self.source.text(piece.start, piece.end), piece.calls)
             for call in piece.calls:
                 if doubt:
                     self.desk.drop(call.name or "", "leaked_call", "it may be an example or a quotation")

@@ -14,6 +14,7 @@ from ..schema import ToolSet
 from . import k2, k3
 from .context import Standing, intends, lead, reads_native, within_sentence
 from .flow import MAX_MARKERS
+from .foreign import Foreign
 from .found import Piece
 from .markers import (
     K3,
@@ -22,7 +23,6 @@ from .markers import (
     LINE_LIMIT,
     NATIVE,
     NATIVE_MARK,
-    NATIVE_TEXT,
     TURN,
     held_from,
 )
@@ -46,8 +46,10 @@ _STRAYS = re.compile(b"(?:" + b"|".join(map(re.escape, (*TURN, K3_SEP, K3_END)))
 class Scanner(WrittenForms):
     """Reads one text to its end."""
 
-    def __init__(self, tools: ToolSet, *, last_user: str | None = None, thought: bool = False) -> None:
-        super().__init__(tools, last_user=last_user, thought=thought)
+    def __init__(
+        self, tools: ToolSet, *, last_user: str | None = None, foreign: Foreign | None = None, thought: bool = False
+    ) -> None:
+        super().__init__(tools, last_user=last_user, foreign=foreign, thought=thought)
         self._readings = self._talks = 0
 
     def run(self) -> Wait[None]:
@@ -114,7 +116,7 @@ class Scanner(WrittenForms):
     def _reading(self, end: int) -> Wait[Standing]:
         """What the sentence before (and after) makes of markers."""
         self._readings += 1
-        if self._asked or self._readings > MAX_READINGS or NATIVE_TEXT.search(self._last_user):
+        if self._asked or self._readings > MAX_READINGS or self._foreign.has_marks:
             return "doubt"
         standing = reads_native(lead(self._tail), self._tail)
         in_sentence = not self._tail.strip() or within_sentence(self._tail)
@@ -222,6 +224,9 @@ class Scanner(WrittenForms):
         if opening.startswith(b"`") and b"`" in opening[length:]:  # a code span that happens to start its line
             self._scan = at + length
             return
+        if self._line.ends_item_fence(self.source, at, opening):
+            self._pass(at + len(opening))
+            return
         piece = yield from self._fenced_json(at, opening)
         if piece is not None:
             yield from self._decide([piece])
@@ -229,6 +234,7 @@ class Scanner(WrittenForms):
         body, said = at + len(opening) - opening.endswith(b"\n"), self._tail
         self._emit(body)
         yield from self._region(at, body, fence_end(opening[:1], length), "a code block")
+        self._line.skip(self.source, self._done)
         self._tail = said  # code says nothing about what comes after it
 
 

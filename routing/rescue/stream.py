@@ -11,6 +11,7 @@ from ..strict_json import StrictJsonError, loads
 from ..types import Tool, ToolCall
 from .calls import Desk, offered, same_call, structured
 from .context import asks_about_calls, lead, reads_written, wants_json
+from .foreign import Foreign
 from .found import MAX_INPUT, Dropped, Outcome, Rescue
 from .json_form import written_calls
 from .scanner import Scanner
@@ -30,14 +31,16 @@ def rescue(  # noqa: PLR0917 - the order in which an answer's parts are named ev
     raw_tool_calls: Iterable[Any] | None = None,
     finish_reason: str | None = None,
     last_user: str | None = None,
+    foreign: Sequence[str] = (),
 ) -> Rescue:
     """What a complete answer holds: calls that may be executed, text that may be delivered, or neither.
 
     `content` and `reasoning` are the assistant's own text of this turn, `raw_tool_calls` its structured calls (OpenAI
-    shapes or `RawToolCall`), `last_user` the user's last message. Never raises for whatever a model wrote.
+    shapes or `RawToolCall`), `last_user` the user's last message, `foreign` everything that the user and tools wrote in
+    the conversation: what stands there is a quotation, not a call. Never raises for whatever a model wrote.
     Raises ToolSchemaError only where `tools` is not JSON.
     """
-    stream = RescueStream(tools, last_user)
+    stream = RescueStream(tools, last_user, foreign)
     stream.feed(content or "")
     return stream.finish(finish_reason, reasoning=reasoning, raw_tool_calls=raw_tool_calls)
 
@@ -45,10 +48,13 @@ def rescue(  # noqa: PLR0917 - the order in which an answer's parts are named ev
 class RescueStream:
     """The same for an answer whose text arrives in pieces: fed in any chunks, it ends as `rescue` does."""
 
-    def __init__(self, tools: Sequence[Tool] | ToolSet, last_user: str | None = None) -> None:
+    def __init__(
+        self, tools: Sequence[Tool] | ToolSet, last_user: str | None = None, foreign: Sequence[str] = ()
+    ) -> None:
         self._tools = ToolSet.of(tools)
         self._last_user = last_user
-        self._reader = _Reader(Scanner(self._tools, last_user=last_user))
+        self._foreign = Foreign(foreign, last_user)
+        self._reader = _Reader(Scanner(self._tools, last_user=last_user, foreign=self._foreign))
 
     def feed(self, chunk: str) -> str:
         """Take a piece of the text; gives what of the text so far may be delivered now and was not before."""
@@ -110,7 +116,7 @@ class RescueStream:
     def _from_thoughts(self, reasoning: str | None, thoughts: list[str]) -> Scanner:
         """A call that the model began inside its thought: Kimi's own markers, and nothing after them."""
         text = reasoning if reasoning and reasoning.strip() else "".join(thoughts[-1:])
-        reader = _Reader(Scanner(self._tools, last_user=self._last_user, thought=True))
+        reader = _Reader(Scanner(self._tools, last_user=self._last_user, foreign=self._foreign, thought=True))
         reader.feed(text)
         scanner = _trusted(reader.close())
         after = bytes(scanner.source.data[scanner.last_call_end :]).strip() if scanner.desk.calls else b""

@@ -8,8 +8,9 @@ from functools import lru_cache
 from ..schema import ToolSet
 from . import json_form, k2, notation, tags
 from .calls import offered
-from .context import Standing, lead, reads_written, within_sentence
+from .context import Standing, lead, reads_written, wanted_forms, within_sentence
 from .flow import LINE_END, Flow
+from .foreign import Foreign
 from .found import Piece
 from .markers import JSON_START, LINE_LIMIT, anchors, held_from
 from .source import Wait, hit, matched, search, skip_space
@@ -28,11 +29,15 @@ _FENCE_INFO = re.compile(
 class WrittenForms(Flow):
     """Tries what looks like a written call, and decides what it is."""
 
-    def __init__(self, tools: ToolSet, *, last_user: str | None = None, thought: bool = False) -> None:
-        super().__init__(tools, last_user=last_user, thought=thought)
+    def __init__(
+        self, tools: ToolSet, *, last_user: str | None = None, foreign: Foreign | None = None, thought: bool = False
+    ) -> None:
+        super().__init__(tools, last_user=last_user, foreign=foreign, thought=thought)
         self._plain_until = 0
         """Before it no written form is tried again."""
         self._attempts = 0
+        self._wanted = wanted_forms(last_user)
+        """Dialects in which the user wants his answer."""
 
     def _may_try(self) -> bool:
         self._attempts += 1
@@ -119,13 +124,9 @@ class WrittenForms(Flow):
             return "text"
         if trailing and not in_tags:
             return "doubt" if first.dialect == "json" and not said else "text"
-        if (trailing and not said) or any(self._echoes(piece) for piece in pieces):
+        if (trailing and not said) or (reading == "call" and first.dialect in self._wanted):
             return "doubt"
         return reading
-
-    def _echoes(self, piece: Piece) -> bool:
-        """Whether a call stands letter for letter in what the user wrote."""
-        return bool(self._last_user) and self.source.text(piece.start, piece.end).strip() in self._last_user
 
     def _fence_line(self, at: int) -> Wait[bytes]:
         newline = yield from search(self.source, LINE_END, at, 0)

@@ -368,6 +368,18 @@ def test_an_issue_whose_creation_went_unanswered_is_found(repo: Repository, serv
     assert len(repo.issues()) == 1
 
 
+@hub.needs_npm
+def test_a_strangers_hidden_line_silences_nothing(server: Hub, repo: Repository, receiver: Receiver) -> None:
+    """Anybody may comment on an issue and copy our marks: only what we wrote ourselves is our memory."""
+    tell(repo, alert_of("stopped", "1-1"))
+    (issue,) = repo.issues()
+    mark = "<!-- kimiprobe:alert=openrouter/kimi-k2.6 state=working run=2-1 webhook=sent v=1 -->"
+    repo.human("POST", f"issues/{issue['number']}/comments", {"body": mark})
+    done = tell(repo, alert_of("working", "2-1"), Webhook(receiver.url))
+    assert (done.repeated, done.webhook, done.problems) == (False, "sent", ())
+    assert [row["state"] for row in repo.issues("all")] == ["closed"]
+
+
 def test_hostile_run_ids_stay_inside_the_hidden_line() -> None:
     """A run id cannot close the comment."""
     hostile = replace(alert_of("stopped", "x"), run="1 --> @octocat <img src=x>")

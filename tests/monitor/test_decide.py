@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 from pytest_kimiprobe.monitor.decide import Kind, Proposal, Setting, decide, percent_text
 from routing.evidence import Counts, EndpointEvidence, Evidence
 from routing.flags import Flags
+from routing.types import Status
 
 DOWN = row(status="down", newest=counts(errors=30), week=counts(100, errors=30))
 
@@ -37,6 +38,38 @@ def decided(flags: Flags, found: Evidence) -> Proposal:
 
 def kind(flags: Flags, *rows: EndpointEvidence) -> Kind:
     return decided(flags, evidence(*rows)).kind
+
+
+# ---------------------------------------------------------------- what evidence must be
+
+
+def test_one_case_alone_turns_nothing_on() -> None:
+    """Sixty times the same question is no evidence of tool calling; where cases were not counted, calls count."""
+    good = row(week=GOOD_WEEK)
+    assert [kind(the_flags(), replace(good, cases=cases)) for cases in (0, 1, 2)] == ["enable", "agree", "enable"]
+    assert "all of one case" in decided(the_flags(), evidence(replace(good, cases=1))).verdict
+
+
+@pytest.mark.parametrize("status", ["down", "broken", "retired"])
+def test_an_interrupted_run_turns_nothing_off(status: Status) -> None:
+    """Its first answers say nothing of the rest: the week decides."""
+    bad = row(status=status, week=GOOD_WEEK, newest=counts(0, 0 if status == "down" else 20, errors=20))
+    assert kind(on(), bad, row(MOONSHOT)) == "disable"
+    assert kind(on(), replace(bad, complete=False), row(MOONSHOT)) in {"agree", "no_evidence"}
+
+
+def test_evidence_of_the_future_moves_nothing() -> None:
+    """It would count as fresh for ever."""
+    proposal = decided(the_flags(), evidence(row(week=GOOD_WEEK, age=timedelta(days=-3))))
+    assert (proposal.kind, "a clock is wrong" in proposal.verdict) == ("no_evidence", True)
+
+
+def test_one_sentence_for_many_endpoints() -> None:
+    """Where the same holds of all, it is said once, with the endpoints listed."""
+    verdict = decided(the_flags(), evidence(DOWN, replace(DOWN, endpoint=NOVITA), replace(DOWN, endpoint=GROQ))).verdict
+    assert verdict.count("was not reached") == 1
+    assert KIMI in verdict
+    assert NOVITA in verdict
 
 
 # ---------------------------------------------------------------- turning on

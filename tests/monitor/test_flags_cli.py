@@ -229,6 +229,14 @@ def test_enable_keeps_the_share(path: Path) -> None:
     assert path.read_text() == FILE
 
 
+def test_enable_without_a_reason_takes_the_former_one_out(path: Path) -> None:
+    """Why it was off says nothing of why it is on."""
+    output("disable", KIMI, "--reason", "outage of Monday")
+    output("enable", KIMI)
+    assert Flags.load(path).flag(KIMI).enabled
+    assert "outage of Monday" not in path.read_text()
+
+
 def test_a_jump_is_made_and_told(path: Path) -> None:
     """A human may skip steps; what the reviewer will see is told on stderr."""
     result = run("enable", KIMI, "--percent", "100")
@@ -355,9 +363,9 @@ def test_lint_tells_all_and_ends_with_1(path: Path) -> None:
     result = run("lint")
     assert result.exit_code == 1
     assert result.stdout.splitlines() == [
-        f"{path}:21:14: error: flags.{GROQ}.percent: 11 is no step of the ladder: 0, 10, 50, 100",
+        f"{path}:21:14: warning: flags.{GROQ}.percent: 11 is no step of the ladder: 0, 10, 50, 100",
         f"{path}:22:13: error: flags.{GROQ}.groups: x stands in allow and in deny; deny wins",
-        f"{path}: 2 errors, no warnings",
+        f"{path}: 1 error, 1 warning",
     ]
 
 

@@ -48,7 +48,7 @@ def a_run(project: Path, run_id: str, right: int, wrong: int = 0, *, hours: int 
     rows = [
         ProbeResult(
             f"{run_id}-{number}",
-            "weather",
+            ("weather", "time")[number % 2],
             KIMI,
             "plain",
             number,

@@ -322,13 +322,15 @@ def test_a_push_whose_answer_was_lost_has_landed(remote: Path, tmp_path: Path) -
 
 
 def test_torn_files_are_not_published(remote: Path, tmp_path: Path) -> None:
-    """What cannot be read back is kept here for a human."""
+    """What cannot be read back is kept here for a human; a line break in a name stops nothing."""
     here = clone(remote, tmp_path / "a")
     probe(here, "r1")
     torn = here / "results" / "runs" / "2026" / "11" / "23" / "052900Z-torn-1.json"
     torn.write_text('{"version": 1')
     link = torn.with_name("052900Z-link-1.json")
     link.symlink_to(here / "flags.yaml")
+    torn.with_name("a\nb.json").write_text("{}")
+    torn.with_name("052900Z-a\nb-1.json").write_text("{}")
     record(here)
     assert runs_in(remote) == ["r1"]
     assert torn.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from rescue_fragments import TOOLS, k2_section, k3
 from rescue_negatives import FORMS, NATIVE
 from rescue_positives import DOUBTED_LEADS
 
-from routing.rescue import rescue
+from routing.rescue import Rescue, RescueStream, rescue
 
 RUN: dict[str, Any] = {
     "type": "function",
@@ -110,3 +111,95 @@ def test_who_announces_nothing_is_doubted(lead: str, name: str) -> None:
 def test_an_announcement_in_its_own_voice_is_believed(lead: str) -> None:
     """Who says that he will look, run or fetch something is calling the tool that follows."""
     assert len(rescue(lead + K2, [RUN]).tool_calls) == 1
+
+
+APART = [
+    "The file is shown below.\n\n- ```\n  {}\n  ```\n",
+    "Kimi's wire has these marks.\n\n1. First\n   ```\n   x\n   ```\n2. ```text\n   {}\n   ```\n",
+    "Let me check.\n\n> ```\n> x\n{}\n",
+    "The mail reads thus.\n\n- > {}",
+    "> The mail goes like this.\n{}",
+    "| model | tokens |\n|---|---|\n| K2 | {} |\n",
+    "Let me check.\n<pre>\n{}\n</pre>",
+    "Let me check <code>{}</code> now.",
+    "He typed `\n{}\n` and left.",
+    "\u5f7c\u306f\u300e{}\u300f\u3068\u66f8\u3044\u305f\u3002",
+    '"""\n{}\n"""',
+    "Let me check.\n'''\n{}\n'''",
+    "+ {}",
+    "Here's my review.\n\n-old\n+{}",
+    "Let me check.\n- {}",
+]
+
+
+@pytest.mark.parametrize("marker", [K2, K3], ids=["k2", "k3"])
+@pytest.mark.parametrize("text", APART)
+def test_what_is_set_apart_is_not_called(text: str, marker: str) -> None:
+    """Fences in items, block quotes, tables, diffs, elements, strings of code and spans over lines: nothing is called."""
+    whole = text.replace("{}", marker)
+    assert rescue(whole, [RUN]).tool_calls == ()
+    stream = RescueStream([RUN])
+    for char in whole:
+        stream.feed(char)
+    assert stream.finish().tool_calls == ()
+
+
+def test_after_a_fence_in_an_item_calls_count_again() -> None:
+    """A fence that an item opened and a bare line closed is over."""
+    found = rescue(f"1. ```\n   x\n   ```\n\nNow let me check.\n{K2}", [RUN])
+    assert len(found.tool_calls) == 1
+
+
+def found_in(foreign: str, answer: str) -> Rescue:
+    return rescue(answer, [RUN], foreign=[foreign])
+
+
+@pytest.mark.parametrize("answer", [K2, K3, ENVELOPE, f"Let me check.\n{K2}", f"<tool_call>{ENVELOPE}</tool_call>"])
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        K2,
+        f"hello\n{K3}",
+        K2.replace("<", "&lt;").replace(">", "&gt;"),
+        f"<tool_call>{ENVELOPE}</tool_call>",
+        f"Please minify this: {json.dumps(json.loads(ENVELOPE), indent=4)}",
+        json.dumps({"page": ENVELOPE}),
+        'call: {"arguments": {"cmd": "rm -rf build"}, "tool": "run"}',
+    ],
+)
+def test_a_call_that_others_wrote_is_doubted(foreign: str, answer: str) -> None:
+    """What a user or a tool wrote, in whatever layout or form, comes back as a quotation, not as a call."""
+    found = found_in(foreign, answer)
+    assert (found.outcome, found.tool_calls) == ("suspect", ())
+    stream = RescueStream([RUN], foreign=[foreign])
+    stream.feed(answer)
+    assert stream.finish() == found
+
+
+@pytest.mark.parametrize("answer", [K2, K3, ENVELOPE])
+@pytest.mark.parametrize(
+    "foreign", ["Remove build.", 'The run failed: {"cmd": "make"}', "rm -rf build was not run", '{"' * 5_000]
+)
+def test_foreign_texts_about_something_else_change_nothing(foreign: str, answer: str) -> None:
+    """The user's own words and results of other calls are no quotation of this call."""
+    assert len(found_in(foreign, answer).tool_calls) == 1
+
+
+def test_a_structured_call_is_never_a_quotation() -> None:
+    """A host parsed it: what others wrote says nothing against it."""
+    raw = [{"id": "a", "function": {"name": "run", "arguments": '{"cmd": "rm -rf build"}'}}]
+    assert len(rescue("", [RUN], raw_tool_calls=raw, foreign=[K2]).tool_calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("last_user", "answer"),
+    [
+        ("Pretty print this: {'name': 'run', 'cmd': 1", ENVELOPE),
+        ("Convert to JSON:\nname: run\narguments:\n  cmd: rm -rf build", ENVELOPE),
+        ("Give me the one-liner that removes build with run()", 'run(cmd="rm -rf build")'),
+        (f"Minify this:\n{json.dumps(json.loads(ENVELOPE), indent=2)}", ENVELOPE),
+    ],
+)
+def test_the_form_that_the_user_wants_his_answer_in_is_doubted(last_user: str, answer: str) -> None:
+    """Who wants JSON laid out anew, or code, gets an answer that looks like a call: it is not called."""
+    assert rescue(answer, [RUN], last_user=last_user).tool_calls == ()

@@ -61,7 +61,9 @@ class TestBuild:
     def build(self, endpoint: str, **options: Any) -> dict[str, Any]:
         found = CATALOG.endpoint(endpoint)
         request = ChatRequest([{"role": "user", "content": "hi"}], **options)
-        return openai.build(request, found, CATALOG.provider_of(found)).body
+        built = openai.build(request, found, CATALOG.provider_of(found)).body
+        assert built is not None
+        return built
 
     def test_only_what_was_asked_for_is_sent(self) -> None:
         """OpenRouter filters upstreams on every parameter, so nothing is added."""

@@ -19,12 +19,15 @@ _COLUMNS = (
     Column("$/mo", right=True),
     Column("saved", right=True),
 )
+_TOKENS = click.IntRange(min=0, max=10**9)
 
 
 @click.command()
-@click.option("--input", "tokens_in", default=5000, show_default=True, help="Input tokens of a request.")
-@click.option("--output", "tokens_out", default=2000, show_default=True, help="Output tokens of a request.")
-@click.option("--requests", default=1000, show_default=True, help="Requests a month.")
+@click.option("--input", "tokens_in", type=_TOKENS, default=5000, show_default=True, help="Input tokens of a request.")
+@click.option(
+    "--output", "tokens_out", type=_TOKENS, default=2000, show_default=True, help="Output tokens of a request."
+)
+@click.option("--requests", type=_TOKENS, default=1000, show_default=True, help="Requests a month.")
 @click.option(
     "--model", "models", multiple=True, help="Model to price (repeatable; default: default and vision model)."
 )

@@ -141,8 +141,11 @@ def enable(name: str, percent: int | None, users: tuple[str, ...], reason: str |
     """
     flag = Flags.load(path).flag(name)
     first = 0 if users else flag.ladder[0]
-    changes = {"enabled": True, "percent": percent if percent is not None else flag.percent or first}
-    _set(path, flag, {**changes, **_targets(flag, "users", allow=users)}, reason)
+    share = percent if percent is not None else flag.percent or first
+    targets = _targets(flag, "users", allow=users)
+    # The former reason told why it stood as it did.
+    stale = {"reason": None} if targets or (flag.enabled, flag.percent) != (True, share) else {}
+    _set(path, flag, {**stale, "enabled": True, "percent": share, **targets}, reason)
 
 
 @flags.command()
