@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 CACHED_SETS = 256
 MAX_EXPANSION = 100_000
 """Subschemas visited once every `$ref` is followed. Beyond it one small value could take minutes to check."""
+MAX_PATTERN = 4_000
+"""Characters of one pattern of a caller's."""
+MAX_PATTERN_BYTES = 1 << 21
+"""Bytes that a compiled pattern takes; the time of one match grows with them."""
 MAX_SENTENCE = 240
 
 _DEFAULT_DRAFT = "Draft202012Validator"
@@ -233,7 +237,7 @@ def _compile(name: str, schema: Any) -> jsonschema_rs.Validator:
         validator: jsonschema_rs.Validator = draft(
             schema,
             validate_formats=False,
-            pattern_options=jsonschema_rs.RegexOptions(),  # the engine without look-around: linear time
+            pattern_options=jsonschema_rs.RegexOptions(MAX_PATTERN_BYTES, MAX_PATTERN_BYTES),  # no look-around: linear
             offline=True,
             mask="it",
         )
@@ -289,6 +293,8 @@ def _survey(name: str, schema: Any) -> bool:
         expansion = survey.weigh(schema)
     except RecursionError:
         raise ToolSchemaError(name, "the schema is nested too deeply") from None
+    if survey.longest_pattern > MAX_PATTERN:
+        raise ToolSchemaError(name, f"a pattern has more than {MAX_PATTERN} characters")
     if expansion > MAX_EXPANSION:
         raise ToolSchemaError(name, f"its references multiply to more than {MAX_EXPANSION} subschemas")
     return survey.recursive
@@ -298,6 +304,7 @@ class _Survey:
     def __init__(self, root: Any) -> None:
         self.root = root
         self.recursive = False
+        self.longest_pattern = 0
         self._weights: dict[int, int | None] = {}
 
     def weigh(self, node: Any) -> int:
@@ -313,9 +320,16 @@ class _Survey:
         self._weights[id(node)] = weight
         return weight
 
+    def _measure(self, node: dict[str, Any]) -> None:
+        keyed = node.get("patternProperties")
+        patterns = [node.get("pattern"), *(keyed if isinstance(keyed, dict) else ())]
+        lengths = (len(pattern) for pattern in patterns if isinstance(pattern, str))
+        self.longest_pattern = max(self.longest_pattern, *lengths, 0)
+
     def _children(self, node: dict[str, Any] | list[Any]) -> Iterable[Any]:
         if isinstance(node, list):
             return node
+        self._measure(node)
         children: list[Any] = []
         for key, child in node.items():
             if key in _NAMED_SCHEMAS and isinstance(child, dict):

@@ -65,14 +65,16 @@ def check(answer: Answer, tools: Sequence[Tool], asked: Asked = ANYTHING) -> Che
     toolset = ToolSet.of(tools)
     sound = [_sound(call, toolset) for call in answer.tool_calls]
     calls = tuple(call for call in sound if isinstance(call, ToolCall))
-    checked = _as_asked(_decide(answer, tools, sound, calls, asked), asked)
+    # Where nothing may be called, nothing is looked for in the text but stray markers.
+    callable_tools = () if asked.tool_choice == "none" and not answer.tool_calls else tools
+    checked = _as_asked(_decide(answer, callable_tools, sound, calls, asked), asked)
     return _counted(checked, answer, toolset, len(calls))
 
 
 def _as_asked(checked: Checked, asked: Asked) -> Checked:
     """Fails what is right in itself but was not asked for: a call against `tool_choice`, several against one."""
     choice, calls = asked.tool_choice, checked.tool_calls
-    if checked.outcome == "failed":
+    if checked.outcome == "failed" and not calls:  # what is left beside a dropped call may still be delivered
         return checked
     if choice == "none" and calls:
         return _refused("unexpected_call", checked, "tool_choice was none")

@@ -23,11 +23,15 @@ if TYPE_CHECKING:
 MAX_PREFIX = 64
 MAX_SUFFIX = 2
 _PASSES = 8
-_ERRORS_A_PASS = 64
+MAX_DECODED = 64
+"""Strings that are decoded in one call's arguments; with more of them wrong the call is refused."""
+MAX_DECODED_CHARS = 1 << 16
+"""Characters of one such string."""
 
 _FENCED = re.compile(r"\s*```[a-zA-Z_]{0,12}[ \t]*\n(.*)\n[ \t]*```\s*\Z", re.DOTALL)
 _PLACEHOLDER = re.compile(r"\s*\{\s*\}\s*(\{.*)\Z", re.DOTALL)
 _PREFIX = re.compile(rf"\s*+[\w.:\-]{{1,{MAX_PREFIX}}}+\s*+(?=\{{)")
+_ID_AROUND = re.compile(r"\A\.*(?:functions\.)*|:\d{0,9}\Z")
 _PLAIN_QUOTE = re.compile(r'(?<!\\)"')
 _BEGINS = re.compile(r"[\"'{\[]")
 _STRING = r'"(?:[^"\\]++|\\.)*+\\?+("|\Z)'
@@ -56,13 +60,17 @@ class Refused:
     detail: str = ""
 
 
-def judge(tools: ToolSet, name: str, given: Any, *, ended: bool = False, words: bool = False) -> Arguments | Refused:
+def judge(
+    tools: ToolSet, name: str, given: Any, *, ended: bool = False, words: bool = False, cut: bool = False
+) -> Arguments | Refused:
     """The arguments of a call of an offered tool.
 
-    `given` is the text or JSON value received; `ended` and `words` are those of `WrittenCall`. Never raises for
+    `given` is the text or JSON value received; `ended`, `words` and `cut` are those of `WrittenCall`. Never raises for
     whatever `given` holds.
     """
     parsed = _parsed(tools, name, given, ended=ended)
+    if cut and not isinstance(parsed, Refused) and parsed[2] == "empty_arguments":
+        return Refused("length", "the call ends where its arguments should begin")
     if isinstance(parsed, Refused):
         return parsed
     value, raw, note = parsed
@@ -145,7 +153,7 @@ def _mended(tools: ToolSet, name: str, text: str, *, ended: bool) -> tuple[dict[
         ("trailing_comma", lambda text: loads(_TRAILING_COMMA.sub(lambda found: found[0].rstrip(","), text))),
         ("smart_quotes", lambda text: _with_plain_quotes(text, tools, name)),
         ("literal", _as_literal),
-        ("junk", _without_junk),
+        ("junk", lambda text: _without_junk(text, tools, name)),
         ("closed_brackets", _closed if ended else _never),
     )
     for note, repair in repairs:
@@ -189,9 +197,11 @@ def _as_literal(text: str) -> Any:
     return loads(json.dumps(read_literal(text), allow_nan=False))
 
 
-def _without_junk(text: str) -> Any:
+def _without_junk(text: str, tools: ToolSet, name: str) -> Any:
     """`.functions.read:0 {...}x`: one word before, at most two characters after, which begin nothing of their own."""
     found = _PREFIX.match(text)
+    if found and _ID_AROUND.sub("", found[0].strip()) in set(tools.names) - {name}:
+        return None  # another call's header: whose arguments these are is anybody's guess
     body = text[found.end() :] if found else text
     stripped = body.rstrip()
     for cut in range(MAX_SUFFIX + 1):
@@ -233,12 +243,14 @@ def _unwrap(tools: ToolSet, name: str, value: dict[str, Any], *, words: bool) ->
     if not tools.explainable(name):
         return False  # a recursive schema: its error objects may take exponential time
     validator = tools.validator(name)
+    decoded = 0
     for _ in range(_PASSES):
         try:
-            wrong = [path for error in islice(validator.iter_errors(value), _ERRORS_A_PASS) for path in _paths(error)]
+            wrong = [path for error in islice(validator.iter_errors(value), MAX_DECODED + 1) for path in _paths(error)]
         except ValueError:
             return False
-        if not any([_decode_at(value, path, words=words) for path in wrong]):  # noqa: C419 - all of them
+        decoded += len(wrong)
+        if decoded > MAX_DECODED or not any([_decode_at(value, path, words=words) for path in wrong]):  # noqa: C419 - all of them
             return False
         if tools.errors(name, value) is None:
             return True
@@ -268,7 +280,7 @@ def _decode_at(value: Any, path: list[str | int], *, words: bool) -> bool:
     for key in path[:-1]:
         value = value[key]
     text = value[path[-1]]
-    if not isinstance(text, str):
+    if not isinstance(text, str) or len(text) > MAX_DECODED_CHARS:
         return False
     try:
         inner = loads(text)

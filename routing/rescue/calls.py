@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..schema import ToolSet, printable
@@ -74,7 +76,9 @@ class Desk:
         if name is None:
             shown = printable(written.name if written.name is not None else (written.id or ""), 80)
             return Dropped(shown, "unknown_tool", "" if written.name is not None else "the name cannot be told")
-        arguments = judge(self.tools, name, written.arguments, ended=written.ended, words=written.words)
+        arguments = judge(
+            self.tools, name, written.arguments, ended=written.ended, words=written.words, cut=written.cut
+        )
         if isinstance(arguments, Refused):
             return Dropped(printable(name, 80), arguments.reason, printable(arguments.detail))
         self._note_mending(written, name, arguments)
@@ -114,9 +118,19 @@ class Desk:
         return f"{_PREFIX}{name}:{index}"
 
 
-def structured(raw_calls: Iterable[Any] | None) -> list[WrittenCall]:
-    """The structured calls of an answer: OpenAI shapes or `RawToolCall`; what is neither has no usable name."""
-    return [_structured(raw) for raw in raw_calls or ()]
+def structured(raw_calls: Iterable[Any] | None, *, cut: bool = False) -> list[WrittenCall]:
+    """The structured calls of an answer: OpenAI shapes or `RawToolCall`; what is neither has no usable name.
+
+    `cut`: the answer ended at its limit, so that arguments that are missing may have been meant.
+    """
+    calls = [replace(_structured(raw), cut=cut) for raw in raw_calls or ()]
+    if cut and calls and _is_empty(calls[-1].arguments):
+        calls[-1] = replace(calls[-1], arguments=None)
+    return calls
+
+
+def _is_empty(arguments: Any) -> bool:
+    return "".join(arguments.split()) == "{}" if isinstance(arguments, str) else arguments == {}
 
 
 def _structured(raw: Any) -> WrittenCall:
@@ -132,12 +146,6 @@ def _structured(raw: Any) -> WrittenCall:
     )
 
 
-def same_call(one: ToolCall, other: ToolCall) -> bool:
-    """Whether two calls ask for the same: `1` and `true` are not the same argument."""
-    return one.name == other.name and repr(_sorted(one.arguments)) == repr(_sorted(other.arguments))
-
-
-def _sorted(value: Any) -> Any:
-    if isinstance(value, dict):
-        return sorted((key, _sorted(child)) for key, child in value.items())
-    return [_sorted(child) for child in value] if isinstance(value, list) else value
+def call_key(call: ToolCall) -> str:
+    """One text for all calls that ask for the same: `1` and `true` are not the same argument."""
+    return f"{call.name} {json.dumps(call.arguments, sort_keys=True)}"

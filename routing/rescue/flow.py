@@ -35,6 +35,8 @@ class Flow:
         self.tangled: set[str] = set()
         """Dialects whose marks stand in a wrong order somewhere in the message."""
         self.last_call_end = 0
+        self.unended = ""
+        """The id of the last call, if its own end was not there."""
         self._tools = tools
         self._foreign = foreign or Foreign((), last_user)
         self._asked = asks_about_calls(last_user)
@@ -99,6 +101,8 @@ class Flow:
                 elif (taken := self.desk.take(call)) is not None:
                     self.origins[taken.id] = piece.dialect
                     self.last_call_end = piece.end
+                    open_end = piece.cut or (piece.dialect == "k2" and not call.ended)
+                    self.unended = taken.id if open_end and call is piece.calls[-1] else ""
             for name, reason, detail in piece.refused:
                 self.desk.drop(name, reason, detail)
             if piece.flaw:

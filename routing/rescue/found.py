@@ -47,7 +47,8 @@ class WrittenCall:
     `name` None: the form carries none that can be trusted, only the arguments can tell (`id` is a bare counter).
     `arguments` is the text, or the JSON value that stood there. `ended`: the call's own end marker was there, so
     brackets that are still open outside strings may be closed. `words`: every argument was written as bare text, so
-    a value may be read as JSON where the schema wants no string.
+    a value may be read as JSON where the schema wants no string. `cut`: nothing shows that the call is complete, so
+    arguments that are missing are not taken for none.
     """
 
     name: str | None
@@ -55,6 +56,7 @@ class WrittenCall:
     id: str | None = None
     ended: bool = False
     words: bool = False
+    cut: bool = False
 
 
 @dataclass(slots=True)

@@ -169,7 +169,7 @@ def _cut(source: Source, piece: Piece, header: str, begin: int) -> int:
 
 def _written(header: str, arguments: str, *, ended: bool) -> WrittenCall:
     counter = is_counter(header)
-    return WrittenCall(None if counter else header, arguments, header, ended=ended)
+    return WrittenCall(None if counter else header, arguments, header, ended=ended, cut=not ended)
 
 
 def until_call_end(source: Source, at: int) -> Wait[int]:

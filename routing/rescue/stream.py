@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..schema import ToolSet
 from ..strict_json import StrictJsonError, loads
 from ..types import Tool, ToolCall
-from .calls import Desk, offered, same_call, structured
+from .calls import Desk, call_key, offered, structured
 from .context import asks_about_calls, lead, reads_written, wants_json
 from .foreign import Foreign
 from .found import MAX_INPUT, Dropped, Outcome, Rescue
@@ -68,9 +69,9 @@ class RescueStream:
         raw_tool_calls: Iterable[Any] | None = None,
     ) -> Rescue:
         """The text is complete. `text` of the result starts with everything that `feed` gave."""
-        scanner = _trusted(self._reader.close())
+        scanner = _complete(_trusted(self._reader.close()), finish_reason)
         desk = Desk(self._tools)
-        given = structured(raw_tool_calls)
+        given = structured(raw_tool_calls, cut=finish_reason == "length")
         for written in given:
             desk.take(written)
         structured_calls = tuple(desk.calls)
@@ -79,7 +80,7 @@ class RescueStream:
         dropped = [*desk.dropped, *scanner.desk.dropped]
         notes = [*desk.notes, *scanner.desk.notes]
         if not calls and not text.strip() and not given:
-            thought = self._from_thoughts(reasoning, scanner.thoughts)
+            thought = _complete(self._from_thoughts(reasoning, scanner.thoughts), finish_reason)
             calls, dialects = tuple(thought.desk.calls), [*dialects, *thought.dialects]
             dropped += thought.desk.dropped
             notes += [*thought.desk.notes, "from_reasoning"] if calls else []
@@ -99,13 +100,14 @@ class RescueStream:
         Beside structured calls only Kimi's own markers count as further calls: anything else is talk about calls.
         """
         calls = list(structured_calls)
-        unmatched = list(structured_calls)
+        found = scanner.desk.calls
+        unmatched = Counter(map(call_key, structured_calls)) if found else Counter[str]()
         taken = {call.id for call in calls}
         native = set(scanner.dialects) <= _NATIVE
-        for call in scanner.desk.calls:
-            echo = next((other for other in unmatched if same_call(call, other)), None)
-            if echo is not None:
-                unmatched.remove(echo)
+        for call in found:
+            key = call_key(call) if unmatched else ""
+            if unmatched[key] > 0:
+                unmatched[key] -= 1
             elif structured_calls and not native:
                 scanner.desk.drop(call.name, "leaked_call", "written beside other, structured calls")
             else:
@@ -193,6 +195,15 @@ def _trusted(scanner: Scanner) -> Scanner:
     for call in [call for call in scanner.desk.calls if scanner.origins[call.id] in tangled]:
         scanner.desk.calls.remove(call)
         scanner.desk.drop(call.name, "leaked_call", "marks of its dialect stand in a wrong order")
+    return scanner
+
+
+def _complete(scanner: Scanner, finish_reason: str | None) -> Scanner:
+    """Refuse the last call of an answer that ended at its limit, unless the call's own end was there."""
+    last = scanner.desk.calls[-1:]
+    if finish_reason == "length" and last and last[0].id == scanner.unended:
+        scanner.desk.calls.pop()
+        scanner.desk.drop(last[0].name, "length", "the answer ended before the call did")
     return scanner
 
 

@@ -197,9 +197,9 @@ def test_a_recursive_schema_refuses_without_exploding() -> None:
     value: Any = 1
     for _ in range(60):
         value = {"left": value, "op": 1}
-    begin = time.perf_counter()
+    begin = time.process_time()
     assert isinstance(judge(tools, "t", json.dumps({"e": value})), Refused)
-    assert time.perf_counter() - begin < 1
+    assert time.process_time() - begin < 1
 
 
 _STRICT = st.dictionaries(
@@ -280,9 +280,9 @@ def test_no_text_raises(text: str) -> None:
 def test_floods_of_arguments_are_refused_in_linear_time(flood: str, start: str) -> None:
     """100,000 hostile characters cost less than a quarter of a second."""
     text = start + flood * (100_000 // len(flood))
-    begin = time.perf_counter()
+    begin = time.process_time()
     assert isinstance(judge(TOOLS, "t", text, ended=True), Refused)
-    assert time.perf_counter() - begin < 0.25
+    assert time.process_time() - begin < 0.25
 
 
 @pytest.mark.parametrize(

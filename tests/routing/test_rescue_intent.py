@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -11,6 +12,9 @@ from rescue_negatives import FORMS, NATIVE
 from rescue_positives import DOUBTED_LEADS
 
 from routing.rescue import Rescue, RescueStream, rescue
+from routing.schema import ToolSet
+from routing.types import Answer, RawToolCall
+from routing.verify import Asked, check, check_generation
 
 RUN: dict[str, Any] = {
     "type": "function",
@@ -203,3 +207,136 @@ def test_a_structured_call_is_never_a_quotation() -> None:
 def test_the_form_that_the_user_wants_his_answer_in_is_doubted(last_user: str, answer: str) -> None:
     """Who wants JSON laid out anew, or code, gets an answer that looks like a call: it is not called."""
     assert rescue(answer, [RUN], last_user=last_user).tool_calls == ()
+
+
+PURGE: dict[str, Any] = {
+    "type": "function",
+    "function": {
+        "name": "purge",
+        "parameters": {"type": "object", "properties": {"older_than": {"type": "integer"}}},
+    },
+}
+BEGUN = "<|tool_calls_section_begin|><|tool_call_begin|>functions.purge:0<|tool_call_argument_begin|>"
+
+
+@pytest.mark.parametrize("finish", ["length", "stop", None])
+@pytest.mark.parametrize("text", [BEGUN, f"{BEGUN}<|tool_calls_section_end|>", BEGUN[:-32]])
+def test_a_call_without_arguments_counts_only_with_its_end(text: str, finish: str | None) -> None:
+    """Where a call may have been cut before its arguments, all of them optional, nothing is called."""
+    assert rescue(text, [PURGE], finish_reason=finish).tool_calls == ()
+    assert len(rescue(f"{BEGUN}<|tool_call_end|>", [PURGE], finish_reason=finish).tool_calls) == 1
+
+
+@pytest.mark.parametrize("arguments", ["", None, "null", '""', "{}", " { } ", {}])
+def test_empty_structured_arguments_at_the_limit_are_a_truncation(arguments: Any) -> None:
+    """An answer that ended at its limit may have lost the arguments: refused there, an empty object elsewhere."""
+    raw = [RawToolCall("a", "purge", arguments)]
+    assert rescue("", [PURGE], raw_tool_calls=raw, finish_reason="length").tool_calls == ()
+    assert len(rescue("", [PURGE], raw_tool_calls=raw, finish_reason="tool_calls").tool_calls) == 1
+    at_limit = check(Answer(text="", tool_calls=tuple(raw), finish_reason="length"), [PURGE])
+    assert (at_limit.outcome, at_limit.reason, at_limit.tool_calls) == ("failed", "length", ())
+
+
+def test_at_the_limit_the_last_call_needs_its_end() -> None:
+    """The calls before it are kept, and without the limit it counts."""
+    one = '<|tool_call_begin|>functions.run:0<|tool_call_argument_begin|>{"cmd": "a"}'
+    two = one.replace(":0", ":1").replace('"a"', '"b"')
+    cut = rescue(f"{one}<|tool_call_end|>{two}", [RUN], finish_reason="length")
+    assert [call.arguments for call in cut.tool_calls] == [{"cmd": "a"}]
+    assert [drop.reason for drop in cut.dropped] == ["length"]
+    assert len(rescue(one, [RUN], finish_reason="stop").tool_calls) == 1
+    assert rescue(one, [RUN], finish_reason="length").tool_calls == ()
+
+
+def test_the_header_of_another_tool_is_no_junk() -> None:
+    """Arguments that begin with the name of another offered tool belong to nobody."""
+    text = (
+        '<|tool_call_begin|>functions.run:0<|tool_call_argument_begin|>functions.purge:1{"cmd": "x"}<|tool_call_end|>'
+    )
+    assert rescue(text, [RUN, PURGE]).tool_calls == ()
+    assert len(rescue(text.replace("purge:1", "run:0"), [RUN, PURGE]).tool_calls) == 1
+
+
+CALL = RawToolCall("a", "run", '{"cmd": "x"}')
+SECOND = RawToolCall("b", "purge", "{}")
+NAMED: Any = {"type": "function", "function": {"name": "purge"}}
+
+
+@pytest.mark.parametrize(
+    ("text", "given", "choice", "parallel", "verdict"),
+    [
+        ("", (CALL,), "none", None, ("failed", "unexpected_call")),
+        ("Let me check.\n" + ENVELOPE, (), "none", None, ("ok", "ok")),
+        (K2, (), "none", None, ("failed", "unknown_tool")),
+        ("Hello.", (), "none", None, ("ok", "ok")),
+        ("", (CALL,), NAMED, None, ("failed", "wrong_tool")),
+        (K2, (), NAMED, None, ("failed", "wrong_tool")),
+        ("", (SECOND,), NAMED, None, ("ok", "ok")),
+        ("Hello.", (), NAMED, None, ("failed", "missing_call")),
+        ("Hello.", (), "required", None, ("failed", "missing_call")),
+        ("", (CALL,), "required", None, ("ok", "ok")),
+        ("", (CALL, SECOND), "auto", False, ("failed", "extra_call")),
+        ("", (CALL, SECOND), "auto", True, ("ok", "ok")),
+        ("", (CALL, SECOND), None, None, ("ok", "ok")),
+        ("", (CALL,), None, False, ("ok", "ok")),
+    ],
+)
+def test_an_answer_is_what_the_request_allows(
+    text: str, given: tuple[RawToolCall, ...], choice: Any, parallel: bool | None, verdict: tuple[str, str]
+) -> None:
+    """A tool choice and the wish for one call at a time hold for structured and for rescued calls."""
+    answer = Answer(text=text, tool_calls=given, finish_reason="tool_calls" if given else "stop")
+    checked = check(answer, [RUN, PURGE], Asked(tool_choice=choice, parallel_tool_calls=parallel))
+    assert (checked.outcome, checked.reason) == verdict
+    assert bool(checked.tool_calls) == (verdict[0] == "ok" and bool(given))
+
+
+def test_the_check_passes_on_what_others_wrote() -> None:
+    """A call that a page holds is not delivered, neither from a text nor from a refused generation."""
+    answer = Answer(text=K2, finish_reason="stop")
+    assert check(answer, [RUN]).outcome == "rescued"
+    assert check(answer, [RUN], Asked(foreign=[f"page: {K2}"])).outcome == "failed"
+    assert check_generation(ENVELOPE, [RUN]).outcome == "rescued"
+    assert check_generation(ENVELOPE, [RUN], Asked(foreign=[ENVELOPE])).outcome == "failed"
+    assert check_generation(ENVELOPE, [RUN], Asked(tool_choice="none")).outcome == "failed"
+
+
+def test_what_is_left_beside_a_dropped_call_is_held_against_the_request_too() -> None:
+    """A partial answer may be delivered in the end: not with a tool that was not asked for."""
+    answer = Answer(tool_calls=(CALL, RawToolCall("b", "nobody", "{}")), finish_reason="tool_calls")
+    assert check(answer, [RUN, PURGE]).reason == "dropped_call"
+    checked = check(answer, [RUN, PURGE], Asked(tool_choice=NAMED))
+    assert (checked.reason, checked.tool_calls) == ("wrong_tool", ())
+
+
+def test_many_calls_in_both_places_are_joined_in_linear_time() -> None:
+    """128 structured calls of 30 kB and 128 other ones in the text: less than two seconds."""
+    numbers = list(range(5_000))
+    tool = {"type": "function", "function": {"name": "t", "parameters": {"type": "object"}}}
+    raw = [RawToolCall(f"i{at}", "t", json.dumps({"n": at, "a": numbers})) for at in range(128)]
+    text = "".join(
+        f'<|tool_call_begin|>functions.t:{at}<|tool_call_argument_begin|>{{"z":{at}}}<|tool_call_end|>'
+        for at in range(128)
+    )
+    begin = time.process_time()
+    assert len(rescue(text, [tool], raw_tool_calls=raw).tool_calls) == 256
+    assert time.process_time() - begin < 2
+
+
+@pytest.mark.parametrize("pattern", ["(a{1,500}){1,100}$", "a" * 5_000])
+def test_a_pattern_that_could_take_minutes_is_the_callers_mistake(pattern: str) -> None:
+    """A pattern is limited in its length and in what it compiles to."""
+    schema = {"type": "object", "properties": {"a": {"type": "string", "pattern": pattern}}}
+    tools = ToolSet.of([{"type": "function", "function": {"name": "t", "parameters": schema}}])
+    assert [problem.tool for problem in tools.problems] == ["t"]
+
+
+def test_many_wrong_strings_are_not_decoded() -> None:
+    """More than 64 strings where lists belong: the call is refused, without a look at each."""
+    items = {"type": "array", "items": {"type": "array"}}
+    tools = [
+        {"type": "function", "function": {"name": "t", "parameters": {"type": "object", "properties": {"a": items}}}}
+    ]
+    for count, outcome in ((64, "rescued"), (65, "suspect")):
+        raw = [RawToolCall("i", "t", json.dumps({"a": ["[1]"] * count}))]
+        assert rescue("", tools, raw_tool_calls=raw).outcome == outcome

@@ -238,17 +238,17 @@ def _adversaries(size: int) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", sorted(_adversaries(8)))
 def test_floods_are_read_in_linear_time(name: str) -> None:
-    """20,000 hostile characters cost at most 40 times what 2,000 do (quadratic: 100), or a fifth of a second."""
+    """20,000 hostile characters cost at most 40 times what 2,000 do (quadratic: 100), or half a second of CPU."""
     spent = []
     for size in (2_000, 20_000):
         text = _adversaries(size)[name]
         rounds = []
         for _ in range(3):
-            begin = time.perf_counter()
+            begin = time.process_time()
             sound(rescue(text, TOOLS), TOOLS)
-            rounds.append(time.perf_counter() - begin)
+            rounds.append(time.process_time() - begin)
         spent.append(min(rounds))
-    assert spent[1] < max(40 * spent[0], 0.2)
+    assert spent[1] < max(40 * spent[0], 0.5)
 
 
 @pytest.mark.parametrize("name", sorted(_adversaries(8)))

@@ -311,9 +311,9 @@ def _nested(levels: int, key: str = "left") -> dict[str, Any]:
 )
 def test_no_value_makes_checking_slow_or_crash(parameters: Any, arguments: Any) -> None:
     """Patterns, recursion, depth and size: a hostile value is refused within a second."""
-    begin = time.perf_counter()
+    begin = time.process_time()
     assert toolset(parameters).errors("t", arguments) is not None
-    assert time.perf_counter() - begin < 1
+    assert time.process_time() - begin < 1
 
 
 def test_references_that_multiply_are_refused() -> None:
