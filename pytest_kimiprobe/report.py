@@ -103,13 +103,19 @@ def terminal(summary: Summary) -> list[Line]:
     rows = [_row(labels[name], name, summary) for name in sorted(summary.evidence)]
     tones = ["", *(_tone(summary.evidence[name].status) for name in sorted(summary.evidence))]
     if rows:
-        lines += [Line(text, tone) for text, tone in zip(rendered(_COLUMNS, rows), tones, strict=True)]
+        lines += [Line(text, tone) for text, tone in zip(_fitted(_COLUMNS, rows), tones, strict=True)]
         lines += [Line(text) for text in _causes(summary, labels)]
-        lines += [Line(text) for text in ("", *rendered(_MEASURED, _measured(summary, labels)))]
+        lines += [Line(text) for text in ("", *_fitted(_MEASURED, _measured(summary, labels)))]
     lines.append(Line(""))
     for head, text, tone in _facts(summary):
         lines += [Line(line, tone) for line in _folded(head, text)]
     return lines
+
+
+def _fitted(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The table, drawn closer together where it would else be too wide."""
+    lines = rendered(columns, rows)
+    return lines if max(map(len, lines)) <= WIDTH else rendered(columns, rows, gap=" ")
 
 
 def _folded(head: str, text: str) -> list[str]:
