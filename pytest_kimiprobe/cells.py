@@ -77,6 +77,8 @@ class Figures:
     total_ms: Percentiles | None = None
     first_token_ms: Percentiles | None = None
     cost_per_1k_usd: Decimal | None = None
+    latency_unreliable: bool = False
+    """Whether more than one in twenty of its times is our own slowness."""
 
 
 def cells_of(probes: Iterable[ProbeResult]) -> tuple[Cell, ...]:
@@ -118,6 +120,7 @@ def evidence_of(
             p50_ms=times.total_ms.p50 if times.total_ms else None,
             p95_ms=times.total_ms.p95 if times.total_ms else None,
             cost_per_1k_usd=times.cost_per_1k_usd,
+            latency_unreliable=times.latency_unreliable,
             reasons=_summed(cell.reasons for cell in basis(group)),
             run=run,
             first_token_p50_ms=times.first_token_ms.p50 if times.first_token_ms else None,
@@ -190,10 +193,36 @@ def counts_of(cells: Sequence[Cell]) -> Counts:
     return Counts(passed + rescued + failed, passed, rescued, failed, errors)
 
 
+def summed(cells: Iterable[Cell]) -> tuple[Cell, ...]:
+    """One cell per endpoint: verdicts, reasons and classes of its basis, calls, tokens and cost of all its cells.
+
+    Evidence and status are the same by these as by the cells they are made of.
+    """
+    return tuple(_sum(endpoint, group) for endpoint, group in sorted(_grouped(cells, _endpoint).items()))
+
+
+def _sum(endpoint: str, cells: Sequence[Cell]) -> Cell:
+    chosen = basis(cells)
+    names = ("costed", "calls", "valid_calls", "k2vv_calls", "k2vv_valid")
+    tokens = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens")
+    return Cell(
+        endpoint=endpoint,
+        case="",
+        mode="",
+        capability=chosen[0].capability,
+        verdicts=_summed(cell.verdicts for cell in chosen),
+        reasons=_summed(cell.reasons for cell in chosen),
+        error_classes=_summed(cell.error_classes for cell in chosen),
+        tokens=Usage(*(sum(getattr(cell.tokens, name) for cell in cells) for name in tokens)),
+        cost_usd=sum((cell.cost_usd for cell in cells), Decimal(0)),
+        **{name: sum(getattr(cell, name) for cell in cells) for name in names},
+    )
+
+
 def _cell(key: tuple[str, str, str, str], probes: Sequence[ProbeResult]) -> Cell:
     endpoint, case, mode, capability = key
     wrong = [probe for probe in probes if probe.verdict in {"rescued", "fail", "error"}]
-    usages = [probe.usage for probe in probes if probe.usage and _is_credible(probe.usage)]
+    usages = [probe.usage for probe in probes if probe.usage and is_credible(probe.usage)]
     costs = _costs(probes)
     k2vv = [probe.k2vv_valid for probe in probes if probe.k2vv_valid is not None]
     judged = [probe for probe in probes if probe.verdict in JUDGED]
@@ -230,18 +259,26 @@ def _figures(endpoint: str, probes: Sequence[ProbeResult]) -> Figures:
         Percentiles.of(probe.total_ms for probe in judged),
         Percentiles.of(probe.first_token_ms for probe in judged),
         (sum(costs, Decimal(0)) * 1000 / len(costs)).quantize(_MICRO) if costs else None,
+        sum(probe.unreliable for probe in judged) * 20 > len(judged),
     )
+
+
+def is_credible_cost(cost: Decimal | None) -> bool:
+    """Whether a cost is known and can be true."""
+    return cost is not None and cost.is_finite() and 0 <= cost <= _MOST_USD
+
+
+def is_credible(usage: Usage | None) -> bool:
+    """Whether a usage is known and can be true."""
+    if usage is None:
+        return False
+    counts = (usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens, usage.reasoning_tokens)
+    return all(0 <= count <= _MOST_COUNTED for count in counts)
 
 
 def _costs(probes: Iterable[ProbeResult]) -> list[Decimal]:
     """What probes cost, where that is known and can be true."""
-    costs = (probe.cost_usd for probe in probes)
-    return [cost for cost in costs if cost is not None and cost.is_finite() and 0 <= cost <= _MOST_USD]
-
-
-def _is_credible(usage: Usage) -> bool:
-    counts = (usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens, usage.reasoning_tokens)
-    return all(0 <= count <= _MOST_COUNTED for count in counts)
+    return [probe.cost_usd for probe in probes if probe.cost_usd is not None and is_credible_cost(probe.cost_usd)]
 
 
 def _class(probe: ProbeResult) -> str:

@@ -1,14 +1,15 @@
 """Sends the probes: requests run at once on one background loop, tests stay serial and only wait for their own.
 
-Limits and pacing are per provider; starts are spaced so that the client's own work does not colour latencies
-(docs/decisions.md, "Pacing"). The budget reserves the most that a probe can cost before it starts.
+Limits, pacing and what a 429 teaches are per provider (`lanes`, `throttle`); starts are spaced so that the client's own
+work does not colour latencies, and the loop's lag is watched (docs/decisions.md, "Pacing"). The budget reserves the most
+that a probe can cost before it starts.
 """
 
 from __future__ import annotations
 
 import asyncio
 import queue
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,11 +20,17 @@ from routing.catalog import Catalog
 from routing.errors import ProviderFailure
 from routing.exchange import Exchange, Target, exchange
 from routing.loop import LoopThread
-from routing.transport import Transport
+from routing.transport import PER_CLIENT, Transport
 
-from .plan import ProbePlan, cost_bound
+from .lanes import Flight, Lane
+from .loop_lag import LagWatch
+from .plan import Load, ProbePlan, cost_bound
+from .throttle import Throttle
 
-PACE_S = 0.02
+PACE_S = 0.01
+"""Between two starts of one HTTP client; a provider has one for each PER_CLIENT requests at once."""
+GATE_S = 0.001
+"""Between two starts of any: a loop that is busy wakes up late, and so slows the starts down by itself."""
 T = TypeVar("T")
 
 
@@ -38,11 +45,18 @@ class Order(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[T]):
-    """A ticket come back: an exchange, or the reason code why nothing was sent."""
+    """A ticket come back: an exchange, or the reason code why nothing was sent.
+
+    `at_once` counts the probes under way at the endpoint meanwhile, `refusals` the 429s before this exchange, `late_ms`
+    is the loop's lag while it ran.
+    """
 
     ticket: T
     exchange: Exchange | None = None
     not_run: str = ""
+    at_once: int = 0
+    refusals: int = 0
+    late_ms: float = 0.0
 
 
 class Budget:
@@ -75,46 +89,86 @@ class Budget:
             self._settled.notify_all()
 
 
-@dataclass(slots=True)
-class _Lane:
-    """One provider: how many at once, and not too close together."""
+@dataclass(slots=True, eq=False)
+class _Job(Generic[T]):
+    """An order on its way, as the lane sees it."""
 
-    slots: asyncio.Semaphore
-    gate: asyncio.Lock = field(default_factory=asyncio.Lock)
+    order: Order[T]
+    refusals: int = 0
+
+    @property
+    def endpoint(self) -> str:
+        return self.order.plan.endpoint.id
+
+    @property
+    def load(self) -> Load:
+        return self.order.plan.load
+
+    @property
+    def scope(self) -> Hashable:
+        """Whom a 429 speaks for: the upstream behind a gateway, else the account."""
+        provider = self.order.target.provider
+        return self.endpoint if "upstream_pinning" in provider.quirks else provider.name
+
+
+@dataclass(slots=True)
+class _Road(Generic[T]):
+    """A provider's lane, and the word that something has changed in it."""
+
+    lane: Lane[_Job[T]]
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Dispatcher(Generic[T]):
     """Sends orders at once and gives their outcomes in the order in which they come back."""
 
-    def __init__(self, catalog: Catalog, *, concurrency: int, timeout_s: float, budget: Decimal) -> None:
+    def __init__(
+        self, catalog: Catalog, *, concurrency: int, timeout_s: float, budget: Decimal, patience_s: float = 0.0
+    ) -> None:
         self._catalog = catalog
         self._concurrency = concurrency
         self._timeout_s = timeout_s
         self._limit = budget
+        self._patience_s = patience_s
         self._loop = LoopThread("kimiprobe-dispatch")
         self._transport = Transport()
         self._outcomes: queue.SimpleQueue[Outcome[T]] = queue.SimpleQueue()
         self._open: list[Future[None]] = []
         self._budget: Budget | None = None
-        self._lanes: dict[str, _Lane] = {}
+        self._gate: asyncio.Lock | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._lanes: list[Lane[_Job[T]]] = []
+        self.lag = LagWatch()
 
     @property
     def spent_usd(self) -> tuple[Decimal, Decimal]:
         """What the run has cost so far, and how much of that is a bound for requests that were cut off."""
         return (self._budget.spent, self._budget.cut_off) if self._budget else (Decimal(0), Decimal(0))
 
+    @property
+    def throttles(self) -> dict[Hashable, Throttle]:
+        """What 429s have taught, by provider or upstream."""
+        return {scope: throttle for lane in self._lanes for scope, throttle in lane.throttles.items()}
+
     def submit(self, orders: Iterable[Order[T]]) -> None:
         """Start sending."""
+        self._transport.warm()  # else the first latencies would tell of our imports
+        roads: dict[str, list[_Job[T]]] = {}
         for order in orders:
-            self._open.append(self._loop.submit(self._serve(order)))
+            roads.setdefault(order.target.provider.name, []).append(_Job(order))
+        self._open.append(self._loop.submit(self._watch()))
+        for jobs in roads.values():
+            lane: Lane[_Job[T]] = Lane(self._concurrency, self._patience_s)
+            lane.add(jobs)
+            self._lanes.append(lane)
+            self._open.append(self._loop.submit(self._drive(_Road(lane))))
 
-    def outcome(self, poll_s: float = 0.2) -> Outcome[T]:
-        """The next one to come back; waits in short steps, so that Ctrl-C is heard."""
-        while True:
-            try:
-                return self._outcomes.get(timeout=poll_s)
-            except queue.Empty:
-                continue
+    def outcome(self, poll_s: float = 0.2) -> Outcome[T] | None:
+        """The next one to come back; None after `poll_s` seconds without, so that Ctrl-C is heard."""
+        try:
+            return self._outcomes.get(timeout=poll_s)
+        except queue.Empty:
+            return None
 
     def drain(self) -> list[Outcome[T]]:
         """What has come back and was not taken yet; does not wait."""
@@ -125,35 +179,90 @@ class Dispatcher(Generic[T]):
 
     def close(self) -> None:
         """Cancel what is on its way, close all connections."""
-        for future in self._open:
-            future.cancel()
-        self._loop.submit(self._transport.aclose()).result()
+        self._loop.submit(self._stop()).result()
         self._loop.close()
 
-    async def _serve(self, order: Order[T]) -> None:
-        lane = self._lane(order.target.provider.name)
-        async with lane.slots:
-            try:
-                outcome = await self._attempt(order, lane)
-            except Exception as error:  # noqa: BLE001 - whoever waits for this probe must not wait for ever
-                failure = ProviderFailure("malformed_body", f"unexpected {type(error).__name__}")
-                outcome = Outcome(order.ticket, Exchange(order.plan.endpoint.id, {}, error=failure))
-        self._outcomes.put(outcome)
+    async def _stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._transport.aclose()
 
-    async def _attempt(self, order: Order[T], lane: _Lane) -> Outcome[T]:
+    async def _watch(self) -> None:
+        self._remember()
+        await self.lag.run()
+
+    def _remember(self) -> None:
+        """Keep the running task at hand, to cancel it."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - asyncio runs this in a task
+        self._tasks.add(task)
+
+    async def _drive(self, road: _Road[T]) -> None:
+        """Send a lane's orders as soon as they may be sent."""
+        self._remember()
+        clock = asyncio.get_running_loop().time
+        pace_s = PACE_S / -(-road.lane.limit // PER_CLIENT)
+        async with asyncio.TaskGroup() as flights:
+            while not road.lane.done:
+                road.changed.clear()
+                flight, wait_s = road.lane.take(clock())
+                if flight is None:
+                    await _woken(road.changed, wait_s)
+                    continue
+                flights.create_task(self._fly(road, flight))
+                await self._paced(pace_s)
+
+    async def _paced(self, pace_s: float) -> None:
+        if self._gate is None:
+            self._gate = asyncio.Lock()
+        await asyncio.sleep(pace_s)
+        async with self._gate:
+            await asyncio.sleep(GATE_S)
+
+    async def _fly(self, road: _Road[T], flight: Flight[_Job[T]]) -> None:
+        """One order to its end, or back into the lane."""
+        job, again = flight.order, False
+        try:
+            outcome = await self._attempt(flight)
+            again = self._refused(flight, outcome.exchange)
+            if not again:
+                self._outcomes.put(outcome)
+        except Exception as error:  # noqa: BLE001 - whoever waits for this probe must not wait for ever
+            failure = ProviderFailure("malformed_body", f"unexpected {type(error).__name__}")
+            self._outcomes.put(Outcome(job.order.ticket, Exchange(job.endpoint, {}, error=failure)))
+        finally:
+            road.lane.end(flight, again=again)
+            road.changed.set()
+
+    async def _attempt(self, flight: Flight[_Job[T]]) -> Outcome[T]:
+        order, clock = flight.order.order, asyncio.get_running_loop().time
         budget = self._money()
         held = cost_bound(order.plan, self._catalog, datetime.now(UTC).date())
         if not await budget.hold(held):
             return Outcome(order.ticket, not_run="budget")
         spent = None
+        flight.sent_at = clock()
         try:
-            async with lane.gate:
-                await asyncio.sleep(PACE_S)
             done = await exchange(self._transport, order.target, order.plan.request, timeout_s=self._timeout_s)
             spent = self._settled(done, order.plan)
         finally:
             await asyncio.shield(budget.settle(held, spent))
-        return Outcome(order.ticket, done)
+        late_ms = self.lag.p95_ms(flight.sent_at, clock())
+        return Outcome(
+            order.ticket, done, at_once=flight.at_once, refusals=flight.order.refusals, late_ms=round(late_ms, 1)
+        )
+
+    def _refused(self, flight: Flight[_Job[T]], done: Exchange | None) -> bool:
+        """Learn from the answer; whether it was a 429 and the order goes out again."""
+        if done is None or done.status is None:
+            return False
+        if done.error is None or done.error.reason != "rate_limited":
+            flight.throttle.answered(flight.sent_at)
+            return False
+        flight.order.refusals += 1
+        now = asyncio.get_running_loop().time()
+        return flight.throttle.refused_at(now, flight.sent_at, done.error.retry_after_s)
 
     def _settled(self, done: Exchange, plan: ProbePlan) -> Decimal | None:
         """What the probe cost; None where nobody knows, which counts as the most that it can have cost."""
@@ -171,7 +280,11 @@ class Dispatcher(Generic[T]):
             self._budget = Budget(self._limit)
         return self._budget
 
-    def _lane(self, provider: str) -> _Lane:
-        if provider not in self._lanes:
-            self._lanes[provider] = _Lane(asyncio.Semaphore(self._concurrency))
-        return self._lanes[provider]
+
+async def _woken(changed: asyncio.Event, wait_s: float | None) -> None:
+    """Until something has changed, or the time is over."""
+    try:
+        async with asyncio.timeout(wait_s):
+            await changed.wait()
+    except TimeoutError:
+        return

@@ -57,6 +57,16 @@ def _seconds(text: str) -> float:
     return number
 
 
+def _patience(text: str) -> float | None:
+    return None if not text else 0.0 if text.strip() in {"0", "0.0"} else _seconds(text)
+
+
+def _load(text: str) -> tuple[str, ...]:
+    if text not in {"", "mixed", "alone", "crowd", "both"}:
+        raise ValueError(f"{text!r} is none of mixed, alone, crowd, both")
+    return ("alone", "crowd") if text == "both" else (text,) if text else ()
+
+
 def _usd(text: str) -> Decimal:
     try:
         amount = Decimal(text.strip().removeprefix("$"))
@@ -89,8 +99,24 @@ OPTIONS: tuple[Option, ...] = (
     Option("budget", "0.50", "USD that the run may cost at most; what would cost more is not run", "USD", _usd),
     Option("concurrency", "8", "requests at once for each provider", "N", _positive),
     Option("timeout", "120", "seconds that one probe may take in all", "SECONDS", _seconds),
+    Option(
+        "patience",
+        "",
+        "seconds to wait for a provider that answers 429 (default: 90; simulated: 0)",
+        "SECONDS",
+        _patience,
+    ),
+    Option(
+        "load",
+        "",
+        "one request at a time (alone), 8 at once (crowd), both, or mixed (default: both where the packaged core meets real hosts)",
+        "LOAD",
+        _load,
+    ),
     Option("json", "", "write every probe and endpoint to this file as JSON", "FILE"),
     Option("results", "", "record the run in this folder of results", "DIR"),
+    Option("compare", "", "probe these two endpoints and compare them, pair by pair", "A B", pair=True),
+    Option("discover", "", "also probe the upstreams that OpenRouter lists today", read=_yes, switch=True),
     Option("catalog", "", "use this catalogue instead of the packaged one", "FILE"),
     Option("verbose", "", "print the exchanges as they happen, keys taken out", read=_yes, switch=True),
 )
@@ -113,10 +139,12 @@ def _declaration(option: Option) -> dict[str, Any]:
     if option.switch:
         return {"action": "store_true", "default": None, "help": option.help}
     text = f"{option.help} (default: {option.default})" if option.default else option.help
+    several = {"nargs": 2} if option.pair else {}
     return {
         "action": "append" if option.many else "store",
         "default": None,
-        "metavar": option.metavar,
+        "metavar": tuple(option.metavar.split()) if option.pair else option.metavar,
+        **several,
         "dest": option.dest,
         "help": text,
     }
@@ -131,10 +159,19 @@ def value(config: pytest.Config, name: str, environment: Mapping[str, str] | Non
     if option.many:
         items = given if isinstance(given, list) else given.replace(",", " ").split()
         return [option.read(item) for item in items]
+    if option.pair:
+        return _two(place, given)
     try:
         return option.read(given)
     except ValueError as error:
         raise pytest.UsageError(f"{place}: {error}") from None
+
+
+def _two(place: str, given: Any) -> tuple[str, ...]:
+    names = tuple(given if isinstance(given, list) else given.split())
+    if len(names) not in {0, 2} or len(set(names)) != len(names):
+        raise pytest.UsageError(f"{place}: two different endpoints are needed, not {' '.join(names)!r}")
+    return names
 
 
 def _given(config: pytest.Config, option: Option, environment: Mapping[str, str]) -> tuple[str, Any]:

@@ -17,6 +17,9 @@ from routing.flags import Flags, find_flags
 from routing.types import Answer, JsonObject
 
 from . import options
+from .compare import Comparison, NotCompared, compare, comparison_row
+from .daily import refresh_daily
+from .measures import measures_row
 from .report import Summary, markdown
 from .results import RECORDED, Change, atomic_write, changes, refresh_latest, write_run
 from .safe_text import one_line, redact
@@ -34,13 +37,14 @@ def write(probes: ProbeSession, *, complete: bool) -> tuple[Summary, bool]:
     """Write all that was asked for; returns the summary, and whether something could not be written."""
     run = probes.run(complete=complete)
     notes = [] if complete else ["incomplete: the run was interrupted; what was judged is kept"]
+    notes += probes.refusals()
     changed: Sequence[Change] = ()
     failed = False
     try:
         if folder := options.value(probes.config, "results"):
             changed, note = record(Path(folder), run)
             notes += [note] if note else []
-        summary = Summary.of(run, probes.money(), rerun=probes.rerun(), changes=changed, notes=notes)
+        summary = _summary(probes, run, changed, notes)
         if path := options.value(probes.config, "json"):
             atomic_write(Path(path), json.dumps(document(summary), indent=1, default=str) + "\n")
         if path := os.environ.get("GITHUB_STEP_SUMMARY"):
@@ -52,7 +56,24 @@ def write(probes: ProbeSession, *, complete: bool) -> tuple[Summary, bool]:
     except OSError as error:
         notes.append(f"NOT WRITTEN: {error.filename}: {error.strerror}")
         failed = True
-    return Summary.of(run, probes.money(), rerun=probes.rerun(), changes=changed, notes=notes), failed
+    return _summary(probes, run, changed, notes), failed
+
+
+def _summary(probes: ProbeSession, run: Run, changed: Sequence[Change], notes: Sequence[str]) -> Summary:
+    """With the comparison that was asked for, or why there is none."""
+    comparison, told = _compared(probes, run)
+    notes = [*notes, told] if told else notes
+    return Summary.of(run, probes.money(), rerun=probes.rerun(), changes=changed, notes=notes, comparison=comparison)
+
+
+def _compared(probes: ProbeSession, run: Run) -> tuple[Comparison | None, str]:
+    """The comparison that was asked for, or why there is none."""
+    if not probes.compared:
+        return None, ""
+    try:
+        return compare(run, *probes.compared), ""
+    except NotCompared as problem:
+        return None, f"nothing to compare: {problem}"
 
 
 def record(folder: Path, run: Run) -> tuple[list[Change], str]:
@@ -70,7 +91,9 @@ def record(folder: Path, run: Run) -> tuple[list[Change], str]:
     before = _known(folder / "latest.json")
     write_run(folder, run)
     problems: list[str] = []
-    after = refresh_latest(folder, datetime.now(UTC), problems)
+    now = datetime.now(UTC)
+    after = refresh_latest(folder, now, problems)
+    refresh_daily(folder, now, problems)
     return changes(before, after), "; ".join(problems)
 
 
@@ -100,8 +123,13 @@ def document(summary: Summary) -> JsonObject:
         "complete": run.complete,
         "span_s": round(summary.spent.span_s, 3),
         "spent_usd": str(summary.spent.usd),
+        "lag_p95_ms": run.lag_p95_ms,
         "probes": [_probe(probe) for probe in run.probes],
-        "endpoints": [_endpoint(summary.evidence[name], run) for name in sorted(summary.evidence)],
+        "endpoints": [
+            measures_row(summary.measures[name]) | _endpoint(summary.evidence[name], run)
+            for name in sorted(summary.evidence)
+        ],
+        "comparison": comparison_row(summary.comparison) if summary.comparison else None,
     }
 
 
@@ -133,6 +161,10 @@ def _probe(probe: ProbeResult) -> JsonObject:
         "cost_usd": _number(probe.cost_usd),
         "cost_origin": probe.cost_origin,
         "upstream": probe.upstream,
+        "load": probe.load,
+        "at_once": probe.at_once,
+        "refusals": probe.refusals,
+        "unreliable": probe.unreliable,
     }
 
 

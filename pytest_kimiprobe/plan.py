@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from typing import Literal, TypeAlias
 
 from routing.catalog import Catalog, Endpoint
 from routing.choose import prompt_bound
@@ -15,23 +16,27 @@ from routing.types import ChatRequest, Mode, Usage
 
 from .cases import Case
 
+Load: TypeAlias = Literal["mixed", "alone", "crowd"]
+"""What else of ours is under way at the endpoint: whatever there is, nothing, or a crowd (see `lanes`)."""
 MODES: tuple[Mode, ...] = ("plain", "stream")
 _TYPICAL_COMPLETION = 150
 
 
 @dataclass(frozen=True, slots=True)
 class ProbePlan:
-    """case x endpoint x mode x repeat: one pytest item."""
+    """case x endpoint x mode x repeat, under a load: one pytest item."""
 
     case: Case
     endpoint: Endpoint
     mode: Mode
     repeat: int
+    load: Load = "mixed"
 
     @property
     def name(self) -> str:
         """The item's name; it can be pasted back, and `+` may stand in `-k`."""
-        return f"{self.case.name}[{self.endpoint.id}-{self.mode}-{self.repeat}]"
+        crowded = "-crowd" if self.load == "crowd" else ""
+        return f"{self.case.name}[{self.endpoint.id}-{self.mode}-{self.repeat}{crowded}]"
 
     @property
     def request(self) -> ChatRequest:
@@ -73,12 +78,15 @@ def _matching(endpoints: Iterable[Endpoint], glob: str) -> list[Endpoint]:
     return [endpoint for endpoint in endpoints if fnmatch.fnmatchcase(endpoint.id, glob)]
 
 
-def expand(case: Case, endpoints: Sequence[Endpoint], repeats: int) -> Iterator[ProbePlan]:
+def expand(
+    case: Case, endpoints: Sequence[Endpoint], repeats: int, loads: Sequence[Load] = ("mixed",)
+) -> Iterator[ProbePlan]:
     """All probes of one case, endpoint by endpoint."""
     for endpoint in endpoints:
         for mode in MODES:
             for repeat in range(1, repeats + 1):
-                yield ProbePlan(case, endpoint, mode, repeat)
+                for load in loads:
+                    yield ProbePlan(case, endpoint, mode, repeat, load)
 
 
 def cost_bound(plan: ProbePlan, catalog: Catalog, day: date) -> Decimal:

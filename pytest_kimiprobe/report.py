@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from routing.evidence import EndpointEvidence
@@ -13,6 +13,8 @@ from routing.reasons import meaning_of
 from routing.types import Status
 
 from .cells import endpoints_of
+from .compare import Comparison, told
+from .measures import Measures, measures_of, rate_text
 from .results import Change
 from .safe_text import one_line
 from .tables import Column, rendered
@@ -29,6 +31,14 @@ _COLUMNS = (
     Column("$/1k", right=True),
     Column("status"),
 )
+_MEASURED = (
+    Column("endpoint"),
+    Column("first try, 95 %", right=True),
+    Column("pass^2", right=True),
+    Column("F1", right=True),
+    Column("$/1k ok", right=True),
+)
+_PLAYED = frozenset({"simulator", "replay"})
 _MARKED = {
     "simulator": "simulated: says nothing of real hosts",
     "replay": "replayed: recorded answers, judged again",
@@ -65,30 +75,47 @@ class Summary:
     changes: Sequence[Change] = ()
     notes: Sequence[str] = ()
     rerun: str = ""
+    measures: Mapping[str, Measures] = field(default_factory=dict)
+    comparison: Comparison | None = None
 
     @classmethod
     def of(
-        cls, run: Run, spent: Spent, *, rerun: str = "", changes: Sequence[Change] = (), notes: Sequence[str] = ()
+        cls,
+        run: Run,
+        spent: Spent,
+        *,
+        rerun: str = "",
+        changes: Sequence[Change] = (),
+        notes: Sequence[str] = (),
+        comparison: Comparison | None = None,
     ) -> Summary:
         """Derive the evidence; `rerun` is the command without the id of the failure that it is completed with."""
         failed = next((probe for probe in run.probes if probe.verdict in {"fail", "error"}), None)
         line = f'{rerun} "{failed.id}"' if failed and rerun else ""
-        return cls(run, endpoints_of(run), spent, changes, notes, line)
+        measures = measures_of(run.probes, run.references)
+        return cls(run, endpoints_of(run), spent, changes, notes, line, measures, comparison)
 
 
 def terminal(summary: Summary) -> list[Line]:
     """The block that ends a run, at most 80 columns wide where names allow."""
     labels = labels_of(list(summary.evidence))
     lines = [Line(_MARKED[summary.run.source], "warn")] if summary.run.source in _MARKED else []
-    rows = [_row(labels[name], summary.evidence[name], summary.run) for name in sorted(summary.evidence)]
+    rows = [_row(labels[name], name, summary) for name in sorted(summary.evidence)]
     tones = ["", *(_tone(summary.evidence[name].status) for name in sorted(summary.evidence))]
     if rows:
-        lines += [Line(text, tone) for text, tone in zip(rendered(_COLUMNS, rows), tones, strict=True)]
+        lines += [Line(text, tone) for text, tone in zip(_fitted(_COLUMNS, rows), tones, strict=True)]
         lines += [Line(text) for text in _causes(summary, labels)]
+        lines += [Line(text) for text in ("", *_fitted(_MEASURED, _measured(summary, labels)))]
     lines.append(Line(""))
     for head, text, tone in _facts(summary):
         lines += [Line(line, tone) for line in _folded(head, text)]
     return lines
+
+
+def _fitted(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The table, drawn closer together where it would else be too wide."""
+    lines = rendered(columns, rows)
+    return lines if max(map(len, lines)) <= WIDTH else rendered(columns, rows, gap=" ")
 
 
 def _folded(head: str, text: str) -> list[str]:
@@ -105,13 +132,20 @@ def markdown(summary: Summary) -> str:
     lines = ["## kimiprobe", ""]
     if summary.run.source in _MARKED:
         lines += [f"**{_MARKED[summary.run.source]}**", ""]
-    lines.append("| " + " | ".join(column.title for column in _COLUMNS) + " |")
-    lines.append("|" + "|".join("---:" if column.right else "---" for column in _COLUMNS) + "|")
-    for name in sorted(summary.evidence):
-        cells = _row(labels[name], summary.evidence[name], summary.run)
-        lines.append("| " + " | ".join(_code(cell) if place == 0 else cell for place, cell in enumerate(cells)) + " |")
+    lines += _markdown_table(_COLUMNS, [_row(labels[name], name, summary) for name in sorted(summary.evidence)])
+    lines += ["", *_markdown_table(_MEASURED, _measured(summary, labels))]
     lines += ["", *(f"- **{head}** {_code(text)}" if head else f"  {_code(text)}" for head, text, _ in _facts(summary))]
     return "\n".join(lines) + "\n"
+
+
+def _markdown_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = ["| " + " | ".join(column.title for column in columns) + " |"]
+    lines.append("|" + "|".join("---:" if column.right else "---" for column in columns) + "|")
+    lines.extend(
+        "| " + " | ".join(_code(cell) if place == 0 else cell for place, cell in enumerate(cells)) + " |"
+        for cells in rows
+    )
+    return lines
 
 
 def labels_of(endpoints: Sequence[str]) -> dict[str, str]:
@@ -153,8 +187,29 @@ def seconds(milliseconds: float | None) -> str:
     return f"{milliseconds / 1000:.1f}s" if milliseconds >= 1000 else f"{milliseconds:.0f}ms"
 
 
-def _row(label: str, row: EndpointEvidence, run: Run) -> tuple[str, ...]:
-    counts = Counter(probe.verdict for probe in run.probes if probe.endpoint == row.endpoint)
+def _measured(summary: Summary, labels: Mapping[str, str]) -> list[tuple[str, ...]]:
+    """Right at the first try with its interval, pass^2, trigger F1 against the reference, cost of 1,000 right answers."""
+    rows: list[tuple[str, ...]] = []
+    for name in sorted(summary.evidence):
+        measured = summary.measures[name]
+        power, f1 = measured.pass_power.get(2), measured.trigger.f1 if measured.trigger else None
+        cost = measured.cost_per_success
+        rows.append(
+            (
+                _middle_cut(labels[name], 34),
+                rate_text(measured.strict),
+                "-" if power is None else f"{power * 100:.0f} %",
+                "-" if f1 is None else f"{f1:.2f}",
+                money(None if cost is None else cost * 1000),
+            )
+        )
+    return rows
+
+
+def _row(label: str, name: str, summary: Summary) -> tuple[str, ...]:
+    row = summary.evidence[name]
+    doubtful = "?" if row.latency_unreliable and summary.run.source not in _PLAYED else ""
+    counts = Counter(probe.verdict for probe in summary.run.probes if probe.endpoint == name)
     sent = sum(count for verdict, count in counts.items() if verdict not in {"not_run", "unsupported"})
     right = counts["pass"] + counts["rescued"]
     return (
@@ -162,8 +217,8 @@ def _row(label: str, row: EndpointEvidence, run: Run) -> tuple[str, ...]:
         f"{right}/{sent}",
         str(counts["rescued"] or "."),
         str(counts["fail"] + counts["error"] or "."),
-        seconds(row.p50_ms),
-        seconds(row.p95_ms),
+        seconds(row.p50_ms) + doubtful,
+        seconds(row.p95_ms) + doubtful,
         money(row.cost_per_1k_usd),
         row.status.replace("_", " "),
     )
@@ -207,6 +262,10 @@ def _facts(summary: Summary) -> list[tuple[str, str, str]]:
         best = recommendation(summary.evidence)
         facts += _use(best, summary.evidence)
     facts += [("accuracy", text, "") for text in _accuracy(summary.evidence)]
+    facts += [("like best", text, "") for text in _like_the_best(summary)]
+    facts += [("crowd", text, "warn") for text in _worse_in_a_crowd(summary)]
+    if summary.comparison is not None:
+        facts += [(head, text, "") for head, text in told(summary.comparison)]
     for change in summary.changes:
         since = f"   since {change.since:%Y-%m-%d}" if change.since else ""
         tone = "good" if change.after == "works" else "warn"
@@ -216,10 +275,41 @@ def _facts(summary: Summary) -> list[tuple[str, str, str]]:
     facts.append(("cost", _cost(summary), ""))
     if summary.spent.cut_off_usd:
         facts.append(("", f"at most ${money(summary.spent.cut_off_usd)} of it for requests cut off", ""))
-    facts += [("note", note, "warn") for note in summary.notes]
+    facts += [("note", note, "warn") for note in (*_late(summary), *summary.notes)]
     if summary.rerun:
         facts.append(("rerun one", summary.rerun, ""))
     return facts
+
+
+def _like_the_best(summary: Summary) -> list[str]:
+    """Endpoints whose interval overlaps that of the best one: this many probes cannot tell them apart."""
+    known = {name: row.strict for name, row in summary.measures.items() if row.strict.judged}
+    if len(known) < 2:
+        return []
+    best = max(known, key=lambda name: (known[name].share or 0.0, known[name].judged))
+    top = known[best].interval
+    alike = [name for name, rate in known.items() if top and rate.interval and rate.interval.overlaps(top)]
+    if len(alike) < 2:
+        return []
+    return [f"{len(alike)} of {len(known)} endpoints are not distinguishable: their intervals overlap"]
+
+
+def _worse_in_a_crowd(summary: Summary) -> list[str]:
+    lines = []
+    for name, row in summary.measures.items():
+        alone, crowd = row.by_load.get("alone"), row.by_load.get("crowd")
+        if alone and crowd and (crowd.share or 0.0) < (alone.share or 0.0):
+            lines.append(f"{name}: {rate_text(crowd)} among others at once, {rate_text(alone)} alone")
+    return lines
+
+
+def _late(summary: Summary) -> list[str]:
+    late = sum(row.latency_unreliable for row in summary.measures.values())
+    if not late or summary.run.source in _PLAYED:
+        return []
+    return [
+        f"latencies of {late} endpoints are unreliable (?): this machine was {summary.run.lag_p95_ms:.0f} ms late (p95)"
+    ]
 
 
 def _use(best: EndpointEvidence | None, evidence: Mapping[str, EndpointEvidence]) -> list[tuple[str, str, str]]:

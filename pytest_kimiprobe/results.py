@@ -15,7 +15,7 @@ import os
 import re
 import secrets
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
@@ -27,7 +27,7 @@ from routing.evidence import CLOCK_SKEW, FRESH_FOR, VERSION, Counts, EndpointEvi
 from routing.files import read_regular
 from routing.types import Status
 
-from .cells import cases_of, endpoints_of, evidence_of, status_of
+from .cells import endpoints_of, evidence_of, status_of
 from .run_file import StoredRun, counts_row, document, parsed, rendered
 from .safe_text import one_line
 from .verdicts import Run
@@ -88,14 +88,13 @@ def write_run(folder: Path, run: Run, *, environment: Mapping[str, str] | None =
 def load_runs(folder: Path, since: datetime | None, problems: list[str]) -> list[StoredRun]:
     """All runs that started at `since` or later, oldest first.
 
-    A file that is torn, foreign or of a newer version is skipped and named in `problems`, never touched.
+    A file that is torn, foreign or of a newer version is skipped and named in `problems`, never touched. Folders of
+    earlier days are not even listed. Cells are left out where a file's totals tell enough.
     """
     runs = []
-    for path in sorted((folder / "runs").glob("[0-9]*/[0-9]*/[0-9]*/*.json")):
-        if path.name.startswith(".") or (since and _day_of(path) < since.date()):
-            continue
+    for path in _run_files(folder / "runs", since.date() if since else date.min):
         try:
-            run = parsed(read_run(path), str(path))
+            run = parsed(read_run(path), str(path), whole=False)
         except (ConfigError, ValueError) as error:
             told = str(error).removeprefix(f"{path}: ")
             problems.append(f"{one_line(str(path), 400)}: skipped: {one_line(told)}")
@@ -139,10 +138,10 @@ def latest(runs: Iterable[StoredRun], now: datetime, window_days: int = FRESH_FO
     windows: dict[str, Counts] = {}
     cases: dict[str, set[str]] = defaultdict(set)
     for run in known:
-        for endpoint, row in evidence_of(run.cells, run.figures, run.finished_at, run.name).items():
+        for endpoint, row in evidence_of(run.evidence_cells, run.figures, run.finished_at, run.name).items():
             newest[endpoint] = replace(row, complete=run.complete)
             if run.started_at >= opening:
-                cases[endpoint] |= cases_of(run.cells, endpoint)
+                cases[endpoint] |= run.judged_cases(endpoint)
                 windows[endpoint] = _plus(windows.get(endpoint, Counts()), row.counts)
     return Evidence(
         generated_at=now,
@@ -212,6 +211,7 @@ def evidence_row(row: EndpointEvidence, now: datetime) -> dict[str, Any]:
         "p95_ms": row.p95_ms,
         "first_token_p50_ms": row.first_token_p50_ms,
         "first_token_p95_ms": row.first_token_p95_ms,
+        "latency_unreliable": row.latency_unreliable,
         "cost_per_1k_usd": None if row.cost_per_1k_usd is None else str(row.cost_per_1k_usd),
         "reasons": dict(row.reasons),
         "complete": row.complete,
@@ -303,9 +303,28 @@ def _order(run: StoredRun) -> tuple[datetime, str, int]:
     return run.started_at, run.id, run.attempt
 
 
-def _day_of(path: Path) -> date:
-    """The day of the folder; a folder that is no day is read, so that its files can be named as problems."""
+def _run_files(root: Path, since: date) -> Iterator[Path]:
+    """Run files of that day and later, in order of their paths."""
+    for year in _folders(root, f"{since:%Y}"):
+        for month in _folders(year, f"{since:%m}" if year.name == f"{since:%Y}" else ""):
+            for day in _folders(month):
+                if _day_of(day) >= since:
+                    names = sorted(entry.name for entry in os.scandir(day) if not entry.name.startswith("."))
+                    yield from (day / name for name in names if name.endswith(".json"))
+
+
+def _folders(parent: Path, since: str = "") -> list[Path]:
+    """Subfolders named by digits, `since` and later."""
     try:
-        return date(*(int(part) for part in path.parts[-4:-1]))
+        entries = [entry.name for entry in os.scandir(parent) if entry.name[:1].isdigit() and entry.is_dir()]
+    except OSError:
+        return []
+    return [parent / name for name in sorted(entries) if name >= since]
+
+
+def _day_of(folder: Path) -> date:
+    """The day of a folder; a folder that is no day is read, so that its files can be named as problems."""
+    try:
+        return date(*(int(part) for part in folder.parts[-3:]))
     except ValueError:
         return date.max

@@ -7,7 +7,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -16,7 +16,8 @@ import routing
 from routing.evidence import MOST_COST, MOST_COUNTED, Counts, EndpointEvidence, counted, parse_utc, utc_text
 from routing.types import Usage
 
-from .cells import Cell, Figures, Percentiles, cells_of, endpoints_of, figures_of
+from .cells import NATIVE, Cell, Figures, Percentiles, cases_of, cells_of, endpoints_of, figures_of, summed
+from .measures import Measures, measures_of, measures_row
 from .safe_text import one_line, safe_line
 from .verdicts import ProbeResult, Run
 
@@ -49,6 +50,19 @@ class StoredRun:
     cells: tuple[Cell, ...]
     figures: tuple[Figures, ...] = ()
     failures: tuple[Failure, ...] = ()
+    totals: tuple[Cell, ...] = ()
+    """One cell per endpoint, as `cells.summed` makes them; empty in files of older releases."""
+    cases: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Endpoint → the cases that were judged, beside `totals`."""
+
+    def judged_cases(self, endpoint: str) -> frozenset[str]:
+        """The cases of which an answer of this endpoint was judged."""
+        return self.cases.get(endpoint, frozenset()) if self.totals else frozenset(cases_of(self.cells, endpoint))
+
+    @property
+    def evidence_cells(self) -> tuple[Cell, ...]:
+        """What evidence is made of."""
+        return self.totals or self.cells
 
     @property
     def name(self) -> str:
@@ -59,32 +73,43 @@ class StoredRun:
 def rendered(run: Run, environment: Mapping[str, str]) -> str:
     """The whole file: header, cells, figures per endpoint and the first failures, redacted, a line each."""
     failures = [probe for probe in run.probes if probe.verdict in {"fail", "error"}]
-    statuses = endpoints_of(run)
+    statuses, measures, cells = endpoints_of(run), measures_of(run.probes, run.references), cells_of(run.probes)
+    totals = {cell.endpoint: cell for cell in summed(cells)}
     return document(
         {"version": VERSION, "run": _header(run, environment)},
         {
-            "cells": [_cell_row(cell) for cell in cells_of(run.probes)],
-            "endpoints": [_figures_row(row, statuses.get(row.endpoint)) for row in figures_of(run.probes)],
+            "cells": [_cell_row(cell) for cell in cells],
+            "endpoints": [
+                _measures_row(measures[row.endpoint], totals[row.endpoint])
+                | {"cases": sorted(cases_of(cells, row.endpoint))}
+                | _figures_row(row, statuses.get(row.endpoint))
+                for row in figures_of(run.probes)
+            ],
             "failures": [_failure_row(probe, environment) for probe in failures[:MAX_FAILURES]],
         },
     )
 
 
-def parsed(text: str, path: str) -> StoredRun:
-    """Read a run file. Raises ValueError that says what is wrong."""
+def parsed(text: str, path: str, *, whole: bool = True) -> StoredRun:
+    """Read a run file. Raises ValueError that says what is wrong.
+
+    With `whole` false its cells and failures are left out where its totals tell enough for evidence.
+    """
     try:
-        return _stored(json.loads(text), path)
+        return _stored(json.loads(text), path, whole=whole)
     except KeyError as error:
         raise ValueError(f"{error} is missing") from None
     except (TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from None
 
 
-def _stored(data: Mapping[str, Any], path: str) -> StoredRun:
+def _stored(data: Mapping[str, Any], path: str, *, whole: bool) -> StoredRun:
     if data["version"] != VERSION:
         told = f"version {data['version']!r}; this release reads version {VERSION}: upgrade pytest-kimiprobe"
         raise ValueError(told)
-    header = data["run"]
+    header, rows = data["run"], data["endpoints"]
+    summed_up = all("basis" in row and "cases" in row for row in rows)
+    whole = whole or not summed_up
     return StoredRun(
         path=path,
         id=str(header["id"]),
@@ -93,28 +118,37 @@ def _stored(data: Mapping[str, Any], path: str) -> StoredRun:
         started_at=parse_utc(header["started_at"]),
         finished_at=parse_utc(header["finished_at"]),
         complete=bool(header["complete"]),
-        cells=tuple(_cell_from(row) for row in data["cells"]),
-        figures=tuple(_figures_from(row) for row in data["endpoints"]),
-        failures=tuple(_failure_from(row) for row in data["failures"]),
+        cells=tuple(_cell_from(row) for row in data["cells"]) if whole else (),
+        figures=tuple(_figures_from(row) for row in rows),
+        failures=tuple(_failure_from(row) for row in data["failures"]) if whole else (),
+        totals=tuple(_cell_from({"endpoint": row["endpoint"], **row["basis"]}) for row in rows) if summed_up else (),
+        cases={str(row["endpoint"]): frozenset(map(str, row["cases"])) for row in rows} if summed_up else {},
     )
 
 
 def _cell_from(row: Mapping[str, Any]) -> Cell:
-    tokens = row["tokens"]
+    """A row leaves out what is nothing."""
+    tokens = row.get("tokens", {})
+    names = ("costed", "calls", "valid_calls", "k2vv_calls", "k2vv_valid")
     return Cell(
         endpoint=str(row["endpoint"]),
-        case=str(row["case"]),
-        mode=str(row["mode"]),
-        capability=str(row["capability"]),
+        case=str(row.get("case", "")),
+        mode=str(row.get("mode", "")),
+        capability=str(row.get("capability", NATIVE)),
         verdicts=_counted(row["verdicts"]),
-        reasons=_counted(row["reasons"]),
-        error_classes=_counted(row["error_classes"]),
-        total_ms=_percentiles_from(row["total_ms"]),
-        first_token_ms=_percentiles_from(row["first_token_ms"]),
-        tokens=Usage(*(_tokens(tokens[name], name) for name in ("prompt", "completion", "cached", "reasoning"))),
-        cost_usd=_money(row["cost_usd"], "cost_usd"),
-        **{name: counted(row[name], name) for name in ("costed", "calls", "valid_calls", "k2vv_calls", "k2vv_valid")},
+        reasons=_counted(row.get("reasons", {})),
+        error_classes=_counted(row.get("error_classes", {})),
+        total_ms=_median_from(row),
+        first_token_ms=_percentiles_from(row.get("first_token_ms")),
+        tokens=Usage(*(_tokens(tokens.get(name, 0), name) for name in ("prompt", "completion", "cached", "reasoning"))),
+        cost_usd=_money(row.get("cost_usd", "0"), "cost_usd"),
+        **{name: counted(row.get(name, 0), name) for name in names},
     )
+
+
+def _median_from(row: Mapping[str, Any]) -> Percentiles | None:
+    median = row.get("p50_ms")
+    return _percentiles_from({"p50": median, "p95": median}) if median else _percentiles_from(row.get("total_ms"))
 
 
 def _failure_from(row: Mapping[str, Any]) -> Failure:
@@ -128,6 +162,7 @@ def _figures_from(row: Mapping[str, Any]) -> Figures:
         _percentiles_from(row["total_ms"]),
         _percentiles_from(row["first_token_ms"]),
         None if cost is None else _money(cost, "cost_per_1k_usd"),
+        bool(row.get("latency_unreliable", False)),
     )
 
 
@@ -150,7 +185,12 @@ def _money(value: Any, name: str) -> Decimal:
 
 
 def _percentiles_row(value: Percentiles | None) -> dict[str, float] | None:
-    return {"p50": value.p50, "p95": value.p95} if value else None
+    return {"p50": _short(value.p50), "p95": _short(value.p95)} if value else None
+
+
+def _short(milliseconds: float) -> float:
+    """Whole milliseconds from 100 on: more was never measured."""
+    return round(milliseconds) if milliseconds >= 100 else milliseconds
 
 
 def _percentiles_from(row: Mapping[str, Any] | None) -> Percentiles | None:
@@ -175,6 +215,7 @@ def _header(run: Run, environment: Mapping[str, str]) -> dict[str, Any]:
         "complete": run.complete,
         "probes": len(run.probes),
         "not_run": dict(not_run),
+        "lag_p95_ms": run.lag_p95_ms,
         "kimiprobe": routing.__version__,
         **_provenance(environment),
     }
@@ -207,30 +248,59 @@ def _failure_row(probe: ProbeResult, environment: Mapping[str, str]) -> dict[str
 
 
 def _cell_row(cell: Cell) -> dict[str, Any]:
-    tokens = cell.tokens
-    return {
-        "endpoint": cell.endpoint,
+    """What is nothing is left out, and the median has two digits: years of runs stay in the repository.
+
+    Of a handful of probes more would be noise; exact times, tokens and cost stand with the endpoint.
+    """
+    row = {
         "case": cell.case,
         "mode": cell.mode,
-        "capability": cell.capability,
-        "verdicts": dict(cell.verdicts),
+        "capability": "" if cell.capability == NATIVE else cell.capability,
         "reasons": dict(cell.reasons),
         "error_classes": dict(cell.error_classes),
-        "total_ms": _percentiles_row(cell.total_ms),
-        "first_token_ms": _percentiles_row(cell.first_token_ms),
-        "tokens": {
-            "prompt": tokens.prompt_tokens,
-            "cached": tokens.cached_tokens,
-            "completion": tokens.completion_tokens,
-            "reasoning": tokens.reasoning_tokens,
-        },
-        "cost_usd": str(cell.cost_usd),
-        "costed": cell.costed,
+        "p50_ms": _two_digits(cell.total_ms.p50) if cell.total_ms else None,
         "calls": cell.calls,
         "valid_calls": cell.valid_calls,
         "k2vv_calls": cell.k2vv_calls,
         "k2vv_valid": cell.k2vv_valid,
     }
+    return {"endpoint": cell.endpoint, "verdicts": dict(cell.verdicts), **_there(row)}
+
+
+def _total_row(cell: Cell) -> dict[str, Any]:
+    """An endpoint's total, with tokens and cost of all its probes."""
+    tokens = cell.tokens
+    row = _cell_row(cell)
+    del row["endpoint"]
+    amounts = {
+        "tokens": _there(
+            {
+                "prompt": tokens.prompt_tokens,
+                "cached": tokens.cached_tokens,
+                "completion": tokens.completion_tokens,
+                "reasoning": tokens.reasoning_tokens,
+            }
+        ),
+        "cost_usd": str(cell.cost_usd) if cell.cost_usd else "",
+        "costed": cell.costed,
+    }
+    return row | _there(amounts)
+
+
+def _two_digits(milliseconds: float) -> int:
+    return int(float(f"{milliseconds:.1e}"))
+
+
+def _there(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if value}
+
+
+def _measures_row(measures: Measures, total: Cell) -> dict[str, Any]:
+    """The measures, without what the cells and the total say already."""
+    row = measures_row(measures)
+    for name in ("by_case", "reasons", "tokens", "cost_per_call_usd"):
+        del row[name]
+    return {**row, "basis": _total_row(total)}
 
 
 def _figures_row(row: Figures, evidence: EndpointEvidence | None) -> dict[str, Any]:

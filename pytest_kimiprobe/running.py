@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ import pytest
 
 from . import cases, options, outputs
 from .collect import PACKAGED, RECORDED, CaseFile, CaseProbe, Probe, RecordingFile, packaged_path
+from .progress import Progress
 from .report import Line, money, terminal
+from .safe_text import one_line
 from .session import ProbeSession
 
 _TYPICAL_S = {"live": 3.0, "simulator": 0.3, "replay": 0.0}
@@ -57,7 +60,7 @@ def collected(file_path: Path, parent: pytest.Collector, session: ProbeSession) 
         node = CaseFile.from_parent(parent, path=file_path)
     else:
         return None
-    node.plans = session.plans
+    node.plans = partial(session.plans, packaged=file_path.parent == cases.FOLDER)
     return node
 
 
@@ -73,6 +76,7 @@ def header(session: ProbeSession) -> list[str]:
         lines.append(
             f"kimiprobe: keys found: {', '.join(there)}" + (f"; missing: {', '.join(missing)}" if missing else "")
         )
+    lines += [f"kimiprobe: {one_line(note)}" for note in session.discovered]
     if getattr(session.config.option, "kimiprobe_xdist", False):
         lines.append("kimiprobe: -n ignored, requests already run at once")
     return lines
@@ -116,10 +120,16 @@ def loop(session: pytest.Session, probes: ProbeSession) -> bool | None:
     for item in session.items:
         if not isinstance(item, Probe):
             _run_one(session, item)
-    for probe in probes.serve(ours):
-        if probes.verbose:
-            _show_exchange(probes, probe)
-        _run_one(session, probe)
+    progress = Progress.of(session.config.pluginmanager.getplugin("terminalreporter"))
+    probes.on_progress = lambda waiting: progress.show(waiting, probes.money().usd)
+    try:
+        for probe in probes.serve(ours):
+            progress.clear()
+            if probes.verbose:
+                _show_exchange(probes, probe)
+            _run_one(session, probe)
+    finally:
+        progress.clear()
     return True
 
 

@@ -6,10 +6,12 @@ import re
 import shlex
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from decimal import Decimal
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +27,15 @@ from .cases import Case, in_suite
 from .collect import CaseProbe, Probe, RowProbe
 from .dispatch import Dispatcher, Order, Outcome
 from .judge import Judgement, judge, judge_any
-from .plan import Estimate, ProbePlan, UnknownEndpoint, estimate, expand, select
+from .plan import Estimate, Load, ProbePlan, UnknownEndpoint, estimate, expand, select
 from .report import Spent, Summary
 from .safe_text import one_line, redact
 from .sources import SourceChoice, no_keys
+from .throttle import refusal_words
 from .verdicts import ProbeResult, Run, Source
 
-_PROBE_ID = re.compile(r"\[(?P<endpoint>[^\[\]]+)-(?:plain|stream)-(?P<repeat>[1-9][0-9]{0,4})\]$")
+PATIENCE_S = 90.0
+_PROBE_ID = re.compile(r"\[(?P<endpoint>[^\[\]]+)-(?:plain|stream)-(?P<repeat>[1-9][0-9]{0,4})(?P<crowd>-crowd)?\]$")
 
 
 class ProbeSession:
@@ -44,12 +48,18 @@ class ProbeSession:
         self.suite: str = options.value(config, "suite")
         self.repeats: int = options.value(config, "repeat")
         self.budget: Decimal = options.value(config, "budget")
+        self.concurrency: int = options.value(config, "concurrency")
+        self.timeout_s: float = options.value(config, "timeout")
+        self.patience_s: float | None = options.value(config, "patience")
+        self.loads: tuple[Load, ...] = options.value(config, "load")
         self.verbose: bool = options.value(config, "verbose")
         self.started_at = datetime.now(UTC)
         self.run_id = uuid.uuid4().hex[:12]
         self.results: dict[str, ProbeResult] = {}
         self.exchanges: dict[str, Exchange] = {}
         self.cancelled = 0
+        self.discovered: Sequence[str] = ()
+        self.on_progress: Callable[[Mapping[str, int]], None] = lambda _waiting: None
         self._under_way: Sequence[CaseProbe] = ()
         self._sent = self._answered = 0.0
         self.summary: Summary | None = None
@@ -59,6 +69,8 @@ class ProbeSession:
             path = options.value(config, "catalog")
             self.catalog: Catalog = catalogs.load(Path(path) if path else None, environment=self.environment)
             self.model: str = options.value(config, "model") or self.catalog.default_model
+            self._discover(given=options.value(config, "discover"))
+            self.compared: tuple[str, ...] = options.value(config, "compare")
             self.endpoints: list[Endpoint] = self._endpoints()
             self.recordings = recordings.files(self.choice.path) if self.choice.kind == "replay" else []
         except (ConfigError, UnknownEndpoint) as error:
@@ -88,15 +100,28 @@ class ProbeSession:
         catalog = options.value(self.config, "catalog")
         return f"pytest --kimiprobe{source}" + (f" --kimiprobe-catalog {shlex.quote(catalog)}" if catalog else "")
 
+    def refusals(self) -> list[str]:
+        """What providers refused for being asked too often, and what the run made of it; a sentence each."""
+        if self._dispatcher is None:
+            return []
+        return [refusal_words(str(scope), slow) for scope, slow in self._dispatcher.throttles.items() if slow.refused]
+
     def live_keys(self) -> list[str]:
         """Providers whose key is there."""
         return [name for name in self.catalog.providers if not self._key_problem(name)]
 
-    def plans(self, case: Case) -> Iterator[tuple[ProbePlan, str]]:
+    def plans(self, case: Case, *, packaged: bool = False) -> Iterator[tuple[ProbePlan, str]]:
         """All probes of a case of the suite, each with why it is not sent for want of a key (empty where it is)."""
         if in_suite(case, self.suite):
-            for plan in expand(case, self.endpoints, self.repeats):
+            for plan in expand(case, self.endpoints, self.repeats, self._loads(packaged=packaged)):
                 yield plan, self._key_problem(plan.endpoint.provider) if self.choice.kind == "live" else ""
+
+    def _loads(self, *, packaged: bool) -> Sequence[Load]:
+        """The packaged core cases meet real hosts alone and in a crowd, unless the option says otherwise."""
+        if self.loads:
+            return self.loads
+        thorough = packaged and self.suite != "smoke" and self.source == "live"
+        return ("alone", "crowd") if thorough else ("mixed",)
 
     def estimate(self, probes: Sequence[CaseProbe]) -> Estimate:
         """What these probes cost, before they are sent."""
@@ -145,16 +170,31 @@ class ProbeSession:
             finished_at=datetime.now(UTC),
             complete=complete,
             probes=tuple(self.results.values()),
+            references={endpoint.id: self.catalog.models[endpoint.model].reference for endpoint in self.endpoints},
+            lag_p95_ms=round(self._dispatcher.lag.p95_ms(), 1) if self._dispatcher else 0.0,
         )
 
+    def _discover(self, *, given: bool) -> None:
+        """Add what gateways list today; only real ones are asked."""
+        if given and self.choice.kind == "live":
+            from .discovery import discover
+
+            found = discover(self.catalog, self.model, self.environment, self.started_at.date())
+            self.catalog, self.discovered = found.catalog, found.notes
+
     def _endpoints(self) -> list[Endpoint]:
-        globs: list[str] = options.value(self.config, "endpoint")
+        globs: list[str] = options.value(self.config, "endpoint") or [escape(name) for name in self.compared]
         named = [match for argument in self.config.args if (match := _PROBE_ID.search(argument))]
         if named and not globs and len(named) == len(self.config.args):
-            # An id says which endpoint and repeat it means, whatever the default model is.
+            # An id says which endpoint, repeat and load it means, whatever the defaults are.
             self.repeats = max(self.repeats, *(int(match["repeat"]) for match in named))
+            self.loads = self.loads or (("alone", "crowd") if any(match["crowd"] for match in named) else ())
             globs = [match["endpoint"] for match in named]
-        return select(self.catalog, self.model, globs, self.started_at.date())
+        chosen = select(self.catalog, self.model, globs, self.started_at.date())
+        left_out = set(self.compared) - {endpoint.id for endpoint in chosen}
+        if left_out and self.choice.kind != "replay":
+            raise UnknownEndpoint(f"--kimiprobe-compare: not among the endpoints of this run: {', '.join(left_out)}")
+        return chosen
 
     def _key_problem(self, provider: str) -> str:
         try:
@@ -182,10 +222,17 @@ class ProbeSession:
             self.catalog = self.catalog.with_base_urls(self.environment)
         self._dispatcher = Dispatcher(
             self.catalog,
-            concurrency=options.value(self.config, "concurrency"),
-            timeout_s=options.value(self.config, "timeout"),
+            concurrency=self.concurrency,
+            timeout_s=self.timeout_s,
             budget=self.budget,
+            patience_s=self._patience_s(),
         )
+
+    def _patience_s(self) -> float:
+        """Seconds; simulated refusals are played for their own sake and not waited for, unless one says so."""
+        if self.patience_s is not None:
+            return self.patience_s
+        return 0.0 if self.choice.kind == "simulator" else PATIENCE_S
 
     def _target(self, endpoint: Endpoint) -> Target:
         provider = self.catalog.provider_of(endpoint)
@@ -194,22 +241,31 @@ class ProbeSession:
     def _dispatched(self, waiting: Sequence[CaseProbe]) -> Iterator[Probe]:
         if self._dispatcher is None:
             return
-        for _ in waiting:
-            yield self._take(self._dispatcher.outcome())
+        left = Counter(probe.plan.endpoint.provider for probe in waiting)
+        while left.total():
+            outcome = self._dispatcher.outcome()
+            if outcome is not None:
+                left[outcome.ticket.plan.endpoint.provider] -= 1
+                self.on_progress(+left)
+                yield self._take(outcome)
+            else:
+                self.on_progress(+left)
+        self.on_progress(left)
 
     def _take(self, outcome: Outcome[CaseProbe]) -> CaseProbe:
         probe = outcome.ticket
         if outcome.exchange is None:
             self._not_sent(probe, outcome.not_run, f"--kimiprobe-budget ${self.budget} is used up")
         else:
-            self._judged(probe, outcome.exchange, lambda done, _tools: judge(probe.plan.case, done))
+            told = {"at_once": outcome.at_once, "refusals": outcome.refusals, "late_ms": outcome.late_ms}
+            self._judged(probe, outcome.exchange, lambda done, _tools: judge(probe.plan.case, done), **told)
         return probe
 
     def _not_sent(self, probe: CaseProbe, reason: str, detail: str) -> None:
         self._keep(probe, None, Judgement("not_run", reason, detail), **_of_plan(probe))
 
-    def _judged(self, probe: Probe, done: Exchange, word: Any) -> None:
-        facts = _of_row(probe) if isinstance(probe, RowProbe) else _of_plan(probe)
+    def _judged(self, probe: Probe, done: Exchange, word: Any, **told: Any) -> None:
+        facts = told | (_of_row(probe) if isinstance(probe, RowProbe) else _of_plan(probe))
         tools = probe.row.tools if isinstance(probe, RowProbe) else ()
         self.exchanges[probe.nodeid] = done
         try:
@@ -252,6 +308,7 @@ def _of_plan(probe: Any) -> dict[str, Any]:
         "mode": plan.mode,
         "repeat": plan.repeat,
         "capability": plan.case.capability,
+        "load": plan.load,
     }
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal, TypeAlias
@@ -11,6 +12,8 @@ from routing.types import CostOrigin, ErrorClass, Mode, RawToolCall, Usage
 
 Verdict: TypeAlias = Literal["pass", "rescued", "fail", "error", "unsupported", "not_run"]
 Source: TypeAlias = Literal["live", "local", "simulator", "replay"]
+HONEST_MS = 20.0
+"""Above this lag of our own loop (95th percentile) a latency is marked as unreliable."""
 JUDGED: frozenset[Verdict] = frozenset({"pass", "rescued", "fail"})
 
 
@@ -47,6 +50,19 @@ class ProbeResult:
     valid_calls: int = 0
     k2vv_valid: bool | None = None
     upstream: str | None = None
+    load: str = ""
+    """What else was under way at the endpoint: `mixed`, `alone` or `crowd`; empty for a replay."""
+    at_once: int = 0
+    """The most probes under way at the endpoint meanwhile, this one included; 0 where nothing was sent."""
+    refusals: int = 0
+    """HTTP 429s that were waited out before this answer."""
+    late_ms: float = 0.0
+    """How late our own loop was meanwhile (95th percentile)."""
+
+    @property
+    def unreliable(self) -> bool:
+        """Whether its times are ours rather than the provider's."""
+        return self.late_ms > HONEST_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +77,7 @@ class Run:
     finished_at: datetime
     complete: bool
     probes: tuple[ProbeResult, ...]
+    references: Mapping[str, str] = field(default_factory=dict)
+    """Endpoint → the reference endpoint of its model."""
+    lag_p95_ms: float = 0.0
+    """How late the engine's loop was over the whole run."""

@@ -7,6 +7,7 @@
         "judged": 30, "passed": 29, "rescued": 0, "failed": 1, "errors": 0,           # the newest run
         "window": {"days": 7, "judged": 210, "passed": 207, "rescued": 0, "failed": 3, "errors": 1},
         "p50_ms": 1900.0, "p95_ms": 4100.0, "first_token_p50_ms": 300.0, "first_token_p95_ms": 700.0,
+        "latency_unreliable": false,                                                  # whether those times are ours
         "cost_per_1k_usd": "0.61", "reasons": {"wrong_tool": 1}, "complete": true, "cases": 9,
         "calls": 40, "valid_calls": 40, "schema_accuracy": 1.0,                       # strict, of the newest run
         "k2vv_calls": 20, "k2vv_valid": 20, "k2vv_compatible": 1.0, "age_s": 12}}}    # age when generated
@@ -82,7 +83,8 @@ class EndpointEvidence:
     k2vv_calls: int = 0
     """Answers that the K2 Vendor Verifier's formula counts, and `k2vv_valid` those of them it calls valid."""
     k2vv_valid: int = 0
-
+    latency_unreliable: bool = False
+    """Whether the times are those of the probing machine, which was too busy to tell."""
     complete: bool = True
     """Whether that run came to its end; what an interrupted one says is a part."""
     cases: int = 0
@@ -193,6 +195,7 @@ def _endpoint(name: str, row: Mapping[str, Any]) -> EndpointEvidence:
         p95_ms=_milliseconds(row, "p95_ms"),
         first_token_p50_ms=_milliseconds(row, "first_token_p50_ms"),
         first_token_p95_ms=_milliseconds(row, "first_token_p95_ms"),
+        latency_unreliable=bool(row.get("latency_unreliable", False)),
         **{name: counted(row.get(name, 0), name) for name in ("calls", "valid_calls", "k2vv_calls", "k2vv_valid")},
     )
 

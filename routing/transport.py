@@ -113,6 +113,13 @@ class Transport:
             if sent is not None:
                 await sent.aclose()
 
+    def warm(self) -> None:
+        """Do what the first request would else wait for: import the library, read the certificates."""
+        if self._tls is None:
+            http = library()
+            self._tls = http.create_ssl_context()
+            _keep_keys_out_of_logs(http.__name__)
+
     async def aclose(self) -> None:
         """Close all clients."""
         clients = [client for shard in self._shards.values() for client in shard]
@@ -139,9 +146,8 @@ class Transport:
         return self._new_client(place, http)
 
     def _new_client(self, place: _Place, http: Any) -> _Client:
-        if self._tls is None:
-            self._tls = http.create_ssl_context()
-            _keep_keys_out_of_logs(http.__name__)
+        self.warm()
+        assert self._tls is not None  # noqa: S101 - for the type checker
         client = _Client(http, self._tls, "" if place.local else self._proxy)
         self._shards.setdefault(place, []).append(client)
         return client

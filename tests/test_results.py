@@ -98,12 +98,15 @@ def test_a_run_file_holds_counts_times_cost_and_provenance(tmp_path: Path) -> No
     (cell,) = data["cells"]
     assert cell["verdicts"] == {"pass": 19, "fail": 1}
     assert cell["reasons"] == {"wrong_tool": 1}
-    assert cell["total_ms"] == {"p50": 1009.0, "p95": 1018.0}
-    assert cell["first_token_ms"] == {"p50": 200.0, "p95": 200.0}
-    assert cell["tokens"] == {"prompt": 2000, "cached": 1000, "completion": 400, "reasoning": 100}
-    assert (cell["cost_usd"], cell["costed"]) == ("0.002460", 20)
+    assert cell["p50_ms"] == 1000
     assert (cell["calls"], cell["valid_calls"], cell["k2vv_calls"], cell["k2vv_valid"]) == (40, 20, 20, 20)
-    assert data["endpoints"][0]["cost_per_1k_usd"] == "0.123000"
+    (row,) = data["endpoints"]
+    assert row["total_ms"] == {"p50": 1009, "p95": 1018}
+    assert row["first_token_ms"] == {"p50": 200, "p95": 200}
+    assert row["basis"]["tokens"] == {"prompt": 2000, "cached": 1000, "completion": 400, "reasoning": 100}
+    assert (row["basis"]["cost_usd"], row["basis"]["costed"]) == ("0.002460", 20)
+    assert (row["cost_per_1k_usd"], row["cost_per_success_usd"]) == ("0.123000", "0.000129474")
+    assert row["first_try"] == {"right": 19, "judged": 20, "share": 0.95, "interval95": [0.7639, 0.9911]}
     header = data["run"]
     assert (header["git_sha"], header["url"]) == ("a" * 40, "https://github.com/o/r/actions/runs/5")
     assert header["probes"] == 20
@@ -231,30 +234,30 @@ def test_torn_files_are_named_and_left_alone(tmp_path: Path, content: str) -> No
 @pytest.mark.parametrize(
     ("good", "bad"),
     [
-        ('"p50": 1000.0', '"p50": NaN'),
-        ('"p50": 1000.0', '"p50": 1e999'),
+        ('"p50": 1000', '"p50": NaN'),
+        ('"p50": 1000', '"p50": 1e999'),
         ('"pass": 1', '"pass": -1'),
         ('"pass": 1', '"pass": 1e999'),
-        ('"cost_usd": "0"', '"cost_usd": "Infinity"'),
-        ('"cost_usd": "0"', '"cost_usd": "x"'),
-        ('"cost_usd": "0"', '"cost_usd": "-1"'),
-        ('"cost_usd": "0"', '"cost_usd": "1000001"'),
-        ('"cost_usd": "0"', f'"cost_usd": "0.{"0" * 50}1"'),
-        ('"cost_usd": "0"', '"cost_usd": 0'),
-        ('"cost_per_1k_usd": null', '"cost_per_1k_usd": "1e9999999"'),
+        ('"cost_usd": "0.001"', '"cost_usd": "Infinity"'),
+        ('"cost_usd": "0.001"', '"cost_usd": "x"'),
+        ('"cost_usd": "0.001"', '"cost_usd": "-1"'),
+        ('"cost_usd": "0.001"', '"cost_usd": "1000001"'),
+        ('"cost_usd": "0.001"', f'"cost_usd": "0.{"0" * 50}1"'),
+        ('"cost_usd": "0.001"', '"cost_usd": 0'),
+        ('"cost_per_1k_usd": "1.000000"', '"cost_per_1k_usd": "1e9999999"'),
         ('"pass": 1', '"pass": 1000000001'),
         ('"pass": 1', f'"pass": {"9" * 4300}'),
         ('"pass": 1', '"pass": "1"'),
         ('"pass": 1', '"pass": 1.5'),
-        ('"calls": 0', '"calls": -1'),
-        ('"prompt": 0', '"prompt": -1'),
+        ('"calls": 1', '"calls": -1'),
+        ('"prompt": 7', '"prompt": -1'),
         ('"attempt": 1', '"attempt": -1'),
         ('"finished_at": "2026-11-23T05:19:40Z"', '"finished_at": "2026-11-23T05:19:40"'),
     ],
 )
 def test_a_value_that_nobody_measured_is_a_problem(tmp_path: Path, good: str, bad: str) -> None:
     """Infinite, negative or unreadable values cost their file, not the whole evidence."""
-    path = write_run(tmp_path, a_run(*passed(1)))
+    path = write_run(tmp_path, a_run(*probes(("pass", "ok", 1), cost_usd=Decimal("0.001"), calls=1, usage=Usage(7, 1))))
     assert good in path.read_text()
     path.write_text(path.read_text().replace(good, bad))
     problems: list[str] = []
@@ -306,8 +309,8 @@ def test_a_cost_that_cannot_be_true_is_left_out(tmp_path: Path, claimed: str) ->
     )
     path = write_run(tmp_path, a_run(*rows))
     (run,) = load_runs(tmp_path, None, [])
-    assert (run.cells[0].cost_usd, run.cells[0].costed) == (Decimal("0.002"), 1)
-    assert run.cells[0].tokens == Usage(7, 3)
+    assert (run.evidence_cells[0].cost_usd, run.evidence_cells[0].costed) == (Decimal("0.002"), 1)
+    assert run.evidence_cells[0].tokens == Usage(7, 3)
     assert run.figures[0].cost_per_1k_usd == Decimal(2)
     assert path.exists()
 

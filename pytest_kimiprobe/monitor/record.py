@@ -19,6 +19,8 @@ from tempfile import TemporaryDirectory
 
 from routing.errors import ConfigError
 
+from ..daily import FOLDER as DAILY
+from ..daily import refresh_daily
 from ..results import FILE_NAME, KEPT_FOR, atomic_write, read_run, refresh_latest
 from ..run_file import StoredRun, parsed
 from .git import Git, RecordProblem, token_for, words
@@ -169,7 +171,8 @@ class _Place:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes((self.folder / file).read_bytes())
             refresh_latest(whole, now)
-            for file in (*files, "latest.json"):
+            derived = [path.relative_to(whole).as_posix() for path in refresh_daily(whole, now, [])]
+            for file in (*files, "latest.json", *derived):
                 blob = git.out("hash-object", "-w", "--no-filters", "--", str(whole / file))
                 git.run("update-index", "--add", "--cacheinfo", f"100644,{blob},{self.prefix}/{file}")
             told = "one run" if len(files) == 1 else f"{len(files)} runs"
@@ -178,11 +181,21 @@ class _Place:
 
     def _check_out(self, git: Git, work: Path, now: datetime) -> None:
         """The remote's run files of the last weeks, in a folder of their own; older ones are no evidence any more."""
-        opening = f"{self.prefix}/runs/{now - KEPT_FOR:%Y/%m/%d}"
+        opening = now - KEPT_FOR
+        runs, daily = f"{self.prefix}/runs/{opening:%Y/%m/%d}", f"{self.prefix}/{DAILY}/{opening:%Y-%m}"
         listed = git.run("ls-files", "-z", "--", f"{self.prefix}/runs/").stdout.split("\0")
-        recent = "\0".join(path for path in listed if path >= opening)
+        months = git.run("ls-files", "-z", "--", f"{self.prefix}/{DAILY}/").stdout.split("\0")
+        recent = "\0".join([*(path for path in listed if path >= runs), *(path for path in months if path >= daily)])
         if recent:
             git.run("checkout-index", "-z", "--stdin", f"--prefix={work}/", text=recent)
+
+
+def _derived(place: _Place, commit: str) -> list[str]:
+    """Files that the commit changes and that are computed from run files: overwriting ours loses nothing."""
+    paths = (f"{place.prefix}/latest.json", f"{place.prefix}/{DAILY}/")
+    listed = place.git.run("diff", "--name-only", "--diff-filter=d", "-z", "HEAD", commit, "--", *paths).stdout
+    names = [path.removeprefix(f"{place.prefix}/") for path in listed.split("\0") if path]
+    return [name for name in names if (place.folder / name).is_file()]
 
 
 def _read_file(path: Path) -> StoredRun | None:
@@ -217,10 +230,10 @@ def _advance(place: _Place, branch: str, commit: str, files: Sequence[str]) -> s
     head = git.run("symbolic-ref", "--quiet", "--short", "HEAD", check=False).stdout.strip()
     if head not in {branch, ""} or not git.is_ancestor("HEAD", commit):
         return told
-    derived = f"{place.prefix}/latest.json"
-    if git.run("cat-file", "-e", f"{commit}:{derived}", check=False).returncode == 0:
-        atomic_write(place.folder / "latest.json", git.run("cat-file", "blob", f"{commit}:{derived}").stdout)
-    mine = [path for path in (derived, *(f"{place.prefix}/{file}" for file in files)) if (git.root / path).is_file()]
+    derived = _derived(place, commit)
+    for name in derived:
+        atomic_write(place.folder / name, git.run("cat-file", "blob", f"{commit}:{place.prefix}/{name}").stdout)
+    mine = [f"{place.prefix}/{name}" for name in (*derived, *files) if (place.folder / name).is_file()]
     if mine:
         git.run("add", "--force", "--", *mine)
     if git.run("merge", "--ff-only", "--quiet", commit, check=False).returncode == 0:

@@ -98,6 +98,7 @@ def test_a_run_is_one_commit_with_its_files_and_nothing_else(remote: Path, tmp_p
     assert git(remote, "show", "--name-only", "--format=%an: %s", "main").splitlines() == [
         "kimiprobe: Record one run",
         "",
+        "results/daily/2026-11.jsonl",
         "results/latest.json",
         "results/runs/2026/11/23/052800Z-r1-1.json",
     ]

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -274,6 +275,115 @@ class TestBudget:
         """And spends nothing."""
         result = pytester.runpytest(*HEALTHY, *DIRECT, "--kimiprobe-budget", "0.000001")
         result.assert_outcomes(skipped=6)
+
+
+class TestCompare:
+    A, B = "moonshot/kimi-k2.6", "openrouter/moonshotai/kimi-k2.6+deepinfra/fp4"
+
+    def test_two_endpoints_are_probed_and_compared(
+        self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """In the terminal, in Markdown and in JSON."""
+        monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(pytester.path / "summary.md"))
+        broken = ("--kimiprobe", "--kimiprobe-source", "simulator:broken", "--kimiprobe-json", "out.json")
+        result = pytester.runpytest(*broken, "--kimiprobe-compare", self.A, self.B, "--kimiprobe-repeat", "3")
+        result.stdout.fnmatch_lines(
+            [f"compare * A {self.A}", f" * B {self.B}", "*of * pairs: * both right, * only A*", "*McNemar's exact p *"]
+        )
+        found = json.loads((pytester.path / "out.json").read_text("utf-8"))
+        assert {row["endpoint"] for row in found["endpoints"]} == {self.A, self.B}
+        row = found["comparison"]
+        parts = ("both_right", "only_a_right", "only_b_right", "neither_right")
+        assert sum(row[name] for name in parts) == row["pairs"]
+        assert 0 <= row["mcnemar_p"] <= 1
+        assert "McNemar's exact p" in (pytester.path / "summary.md").read_text("utf-8")
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (("moonshot/kimi-k2.6", "groq/nothing"), "*no endpoint matches 'groq/nothing'; there are:*"),
+            (("moonshot/kimi-k2.6", "moonshot/kimi-k2.6"), "*--kimiprobe-compare: two different endpoints are needed*"),
+            (
+                ("moonshot/kimi-k2.6", "moonshot/kimi-k3", "--kimiprobe-endpoint", "moonshot/kimi-k3"),
+                "*--kimiprobe-compare: not among the endpoints of this run: moonshot/kimi-k2.6*",
+            ),
+        ],
+    )
+    def test_what_cannot_be_compared_is_a_usage_error(
+        self, pytester: pytest.Pytester, arguments: tuple[str, ...], words: str
+    ) -> None:
+        """With the names that there are."""
+        result = pytester.runpytest(*HEALTHY, "--kimiprobe-compare", *arguments)
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        result.stderr.fnmatch_lines([words])
+
+
+class TestLoad:
+    def test_a_probe_of_a_crowd_has_its_own_id(self, pytester: pytest.Pytester) -> None:
+        """`both` sends each probe alone and in a crowd, and says how many were at once."""
+        result = pytester.runpytest(
+            *HEALTHY, *DIRECT, "--kimiprobe-load", "both", "--kimiprobe-json", "out.json", "-k", "weather"
+        )
+        result.assert_outcomes(passed=4, deselected=8)
+        found = json.loads((pytester.path / "out.json").read_text("utf-8"))
+        by_load = {probe["load"]: probe for probe in found["probes"]}
+        assert by_load["crowd"]["id"].endswith("-1-crowd]")
+        assert by_load["alone"]["at_once"] == 1
+        (row,) = found["endpoints"]
+        assert row["by_load"] == {"alone": [2, 2], "crowd": [2, 2]}
+
+    def test_an_unknown_load_is_a_usage_error(self, pytester: pytest.Pytester) -> None:
+        """With those there are."""
+        result = pytester.runpytest(*HEALTHY, "--kimiprobe-load", "heavy")
+        result.stderr.fnmatch_lines(["*--kimiprobe-load: 'heavy' is none of mixed, alone, crowd, both*"])
+
+
+class TestRefusals:
+    def test_with_patience_a_refused_probe_is_sent_again_and_counted(self, pytester: pytest.Pytester) -> None:
+        """HTTP 429 is availability: the verdict is the answer's, the refusals stand beside it."""
+        pytester.makefile(".yaml", limited=LIMITED)
+        limited = ("--kimiprobe", "--kimiprobe-source", "simulator:limited.yaml", *DIRECT, "--kimiprobe-json=out.json")
+        result = pytester.runpytest(*limited, "--kimiprobe-patience", "30", "-k", "weather")
+        result.assert_outcomes(passed=2, deselected=4)
+        found = json.loads((pytester.path / "out.json").read_text("utf-8"))
+        refusals = sum(probe["refusals"] for probe in found["probes"])
+        assert refusals > 0
+        assert found["endpoints"][0]["refusals"] == refusals
+        result.stdout.fnmatch_lines(["note *moonshot refused *(HTTP 429)*"])
+
+    def test_without_patience_a_refusal_is_the_verdict(self, pytester: pytest.Pytester) -> None:
+        """As an error of the provider, never as a wrong answer."""
+        pytester.makefile(".yaml", limited=LIMITED.replace("0.5", "1"))
+        limited = ("--kimiprobe", "--kimiprobe-source", "simulator:limited.yaml", *DIRECT)
+        result = pytester.runpytest(*limited, "--kimiprobe-patience", "0")
+        assert result.parseoutcomes() == {"errors": 6}
+
+
+def test_an_endpoint_that_vanished_is_retired(pytester: pytest.Pytester) -> None:
+    """Between the catalogue and the probe the model went away: a status of its own, no quality verdict."""
+    pytester.makefile(".yaml", gone="seed: 1\ndefault: retired\nendpoints: {}\n")
+    result = pytester.runpytest(
+        "--kimiprobe", "--kimiprobe-source", "simulator:gone.yaml", *DIRECT, "--kimiprobe-json=out.json"
+    )
+    assert result.parseoutcomes() == {"errors": 6}
+    (row,) = json.loads((pytester.path / "out.json").read_text("utf-8"))["endpoints"]
+    assert (row["status"], row["judged"], row["reasons"]) == ("retired", 0, {"model_retired": 6})
+
+
+LIMITED = """
+seed: 3
+default: {persona: rate_limited, rate: 0.5, retry_after_s: 0}
+endpoints: {}
+"""
+
+
+@pytest.mark.skipif(find_spec("xdist") is None, reason="pytest-xdist is not installed")
+def test_xdist_is_put_aside_with_a_note(pytester: pytest.Pytester) -> None:
+    """Budget and rate limits are one process's; requests run at once anyway."""
+    result = pytester.runpytest_subprocess(*HEALTHY, *DIRECT, "-n", "2", "-v")
+    result.stdout.fnmatch_lines(["kimiprobe: -n ignored, requests already run at once"])
+    result.stdout.no_fnmatch_line("*gw0*")
+    assert result.ret == 0
 
 
 class TestOutput:

@@ -1,0 +1,135 @@
+"""How honest the measured latencies are, and what a thousand probes cost, with the shipped engine.
+
+    python bench/latency.py [ROUNDS]
+
+1. 200 probes in flight over 4 providers, answers after 1 to 11 s (log-normal): measured minus true latency. The server is
+   a process of its own and tells the true time, from the request's last byte to the answer's first, in each answer.
+2. 1,000 probes of 200 ms at one provider, 100 at once: span beside the ideal, CPU a request with judging (the whole of
+   `pytest --kimiprobe` less one of a single probe), peak memory.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from probes import ENDPOINTS, environment
+from steady_server import running
+
+FOREIGN = ("hypothesispytest", "syrupy", "anyio", "time_machine", "xdist")
+"""Plugins of the test environment that a user need not have."""
+CASE = """version: 1
+cases:
+  - name: timed
+    prompt: Call f.
+    max_tokens: 64
+    tools: [{name: f, parameters: {type: object, properties: {true_ms: {type: number}}}}]
+    expect: {calls: [{name: f}]}
+...
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """One process: seconds from first request to last verdict, wall and CPU seconds, peak MB, lateness in ms."""
+
+    span_s: float
+    wall_s: float
+    cpu_s: float
+    peak_mb: float
+    late_ms: list[float]
+    lag_p95_ms: float
+    unreliable: int
+
+
+def probed(url: str, endpoints: list[str], repeat: int, at_once: int) -> Figures:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "timed.kimiprobe.yaml").write_text(CASE, "utf-8")
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "--kimiprobe",
+            "timed.kimiprobe.yaml",
+        ]
+        command += [f"-pno:{plugin}" for plugin in FOREIGN]
+        command += ["--kimiprobe-json=out.json", f"--kimiprobe-repeat={repeat}", "--kimiprobe-budget=100"]
+        command += [f"--kimiprobe-concurrency={at_once}", *(f"--kimiprobe-endpoint={one}" for one in endpoints)]
+        started = time.perf_counter()
+        # Installed packages have their bytecode written; an environment that forbids it would measure the compiler.
+        kept = {name: value for name, value in environment(url).items() if name != "PYTHONDONTWRITEBYTECODE"}
+        process = subprocess.Popen(command, cwd=folder, env=kept, stdout=subprocess.DEVNULL)
+        _, status, used = os.wait4(process.pid, 0)
+        wall_s = time.perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0
+        document = json.loads((folder / "out.json").read_text("utf-8"))
+    late = []
+    for probe in document["probes"]:
+        assert probe["verdict"] == "pass", probe
+        late.append(probe["total_ms"] - json.loads(probe["tool_calls"][0]["arguments"])["true_ms"])
+    unreliable = sum(probe["unreliable"] for probe in document["probes"])
+    return Figures(
+        document["span_s"],
+        wall_s,
+        used.ru_utime + used.ru_stime,
+        used.ru_maxrss / 1024,
+        sorted(late),
+        document["lag_p95_ms"],
+        unreliable,
+    )
+
+
+def share(values: list[float], part: float) -> float:
+    return values[min(int(len(values) * part), len(values) - 1)]
+
+
+def spread(values: list[float]) -> str:
+    return f"{statistics.median(values):8.2f}  ({min(values):.2f} to {max(values):.2f})"
+
+
+def honest(rounds: int) -> None:
+    with running("lognormal") as url:
+        rows = [probed(url, list(ENDPOINTS.values()), 25, 50) for _ in range(rounds)]
+    print(f"200 probes in flight over 4 providers, answers after 1 to 11 s, {rounds} rounds")
+    for part, title in ((0.5, "p50"), (0.95, "p95"), (1.0, "max")):
+        print(f"  measured minus true, {title}, ms   {spread([share(row.late_ms, part) for row in rows])}")
+    print(f"  loop lag p95, ms                {spread([row.lag_p95_ms for row in rows])}")
+    print(f"  marked unreliable, of 200       {spread([float(row.unreliable) for row in rows])}")
+
+
+def thousand(rounds: int) -> None:
+    one = [ENDPOINTS["MOONSHOT"]]
+    with running("0.2") as url:
+        idle = probed(url, one, 1, 100)
+        rows = [probed(url, one, 500, 100) for _ in range(rounds)]
+    print(f"1,000 probes of 200 ms at one provider, 100 at once, {rounds} rounds; ideal 2.00 s")
+    print(f"  span / ideal                    {spread([row.span_s / 2 for row in rows])}")
+    print(f"  CPU a request, ms               {spread([row.cpu_s - idle.cpu_s for row in rows])}")
+    print(f"  peak memory, MB                 {spread([row.peak_mb for row in rows])}")
+    for part, title in ((0.5, "p50"), (0.95, "p95")):
+        print(f"  measured minus true, {title}, ms   {spread([share(row.late_ms, part) for row in rows])}")
+    print(f"  marked unreliable, of 1,000     {spread([float(row.unreliable) for row in rows])}")
+    print(f"  (one probe: {idle.cpu_s:.2f} s CPU, {idle.peak_mb:.0f} MB)")
+
+
+def main(rounds: int) -> None:
+    honest(rounds)
+    thousand(rounds)
+    print(f"(of this bench itself: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB)")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 3)
