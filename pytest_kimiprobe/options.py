@@ -92,6 +92,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("json", "", "write every probe and endpoint to this file as JSON", "FILE"),
     Option("results", "", "record the run in this folder of results", "DIR"),
     Option("catalog", "", "use this catalogue instead of the packaged one", "FILE"),
+    Option("schemas", "", "also run the JSON Schemas in this folder's .jsonl files as cases (suite full)", "DIR"),
     Option("verbose", "", "print the exchanges as they happen, keys taken out", read=_yes, switch=True),
 )
 _BY_NAME = {option.name: option for option in OPTIONS}

@@ -138,7 +138,7 @@ def _probe(probe: ProbeResult) -> JsonObject:
 
 def _endpoint(row: EndpointEvidence, run: Run) -> JsonObject:
     counts = dict.fromkeys(("pass", "rescued", "fail", "error"), 0)
-    for probe in run.probes:
+    for probe in run.answers:
         if probe.endpoint == row.endpoint and probe.verdict in counts:
             counts[probe.verdict] += 1
     return {

@@ -14,6 +14,7 @@ from routing.choose import prompt_bound
 from routing.types import ChatRequest, Mode, Usage
 
 from .cases import Case
+from .verdicts import Verdict
 
 MODES: tuple[Mode, ...] = ("plain", "stream")
 _TYPICAL_COMPLETION = 150
@@ -37,6 +38,27 @@ class ProbePlan:
     def request(self) -> ChatRequest:
         """What is sent."""
         return self.case.request(self.mode)
+
+
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """Why a probe is not sent: a reason code and a sentence."""
+
+    reason: str
+    detail: str
+
+    @property
+    def verdict(self) -> Verdict:
+        """`unsupported` where the endpoint is not able to do it by design, else `not_run`."""
+        return "unsupported" if self.reason == "no_capability" else "not_run"
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A probe to be, and why it is not sent where it is not."""
+
+    plan: ProbePlan
+    unsent: Unsent | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +101,24 @@ def expand(case: Case, endpoints: Sequence[Endpoint], repeats: int) -> Iterator[
         for mode in MODES:
             for repeat in range(1, repeats + 1):
                 yield ProbePlan(case, endpoint, mode, repeat)
+
+
+def cannot(case: Case, endpoint: Endpoint, mode: Mode) -> str:
+    """What the case needs and the endpoint is not able to do, by the catalogue; empty where nothing is missing."""
+    able, choice = endpoint.capabilities, case.tool_choice
+    needed = [name for name in ("tools",) if case.tools and not case.emulate_tools]
+    needed += [name for name in ("stream",) if mode == "stream"]
+    needed += [name for name in case.need if name == "vision"]
+    if missing := [name for name in needed if name not in able]:
+        return f"it has no {' and no '.join(missing)}"
+    kind = "named" if isinstance(choice, Mapping) else choice
+    if kind is not None and kind not in endpoint.tool_choices:
+        return f"it takes no tool_choice {kind}"
+    if "thinking" in case.need and not endpoint.thinks:
+        return "it does not think"
+    if "thinking_off" in case.need and endpoint.thinking in {"always", "never"}:
+        return "its thinking cannot be switched off"
+    return f"the judge cannot use this schema: {case.unusable}" if case.unusable else ""
 
 
 def cost_bound(plan: ProbePlan, catalog: Catalog, day: date) -> Decimal:

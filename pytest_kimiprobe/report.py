@@ -16,7 +16,7 @@ from .cells import endpoints_of
 from .results import Change
 from .safe_text import one_line
 from .tables import Column, rendered
-from .verdicts import ProbeResult, Run
+from .verdicts import PARITY, ProbeResult, Run
 
 WIDTH = 80
 _COLUMNS = (
@@ -154,7 +154,7 @@ def seconds(milliseconds: float | None) -> str:
 
 
 def _row(label: str, row: EndpointEvidence, run: Run) -> tuple[str, ...]:
-    counts = Counter(probe.verdict for probe in run.probes if probe.endpoint == row.endpoint)
+    counts = Counter(probe.verdict for probe in run.answers if probe.endpoint == row.endpoint)
     sent = sum(count for verdict, count in counts.items() if verdict not in {"not_run", "unsupported"})
     right = counts["pass"] + counts["rescued"]
     return (
@@ -180,7 +180,8 @@ def _causes(summary: Summary, labels: Mapping[str, str]) -> list[str]:
     lines = []
     width = max(map(len, labels.values()), default=0)
     for name, label in sorted(labels.items()):
-        wrong = [probe for probe in summary.run.probes if probe.endpoint == name and _went_wrong(probe)]
+        status = summary.evidence[name].status
+        wrong = [probe for probe in summary.run.probes if probe.endpoint == name and _went_wrong(probe, status)]
         reasons = Counter(_cause(probe) for probe in wrong).most_common(3)
         for place, (reason, count) in enumerate(reasons):
             lines.append(_cut(f"  {label if not place else '':<{min(width, 34)}}  {count}x {reason}"))
@@ -197,8 +198,11 @@ def _cause(probe: ProbeResult) -> str:
     return probe.detail if probe.reason == "other_protocol" and probe.detail else meaning_of(probe.reason)
 
 
-def _went_wrong(probe: ProbeResult) -> bool:
-    return probe.verdict in {"fail", "error", "unsupported", "not_run"}
+def _went_wrong(probe: ProbeResult, status: Status) -> bool:
+    """What an endpoint cannot do is a cause only where that is all there is; a pair without halves is none."""
+    if probe.verdict == "unsupported":
+        return status == "unsupported"
+    return probe.verdict in {"fail", "error"} or (probe.verdict == "not_run" and probe.mode != PARITY)
 
 
 def _facts(summary: Summary) -> list[tuple[str, str, str]]:
@@ -211,7 +215,7 @@ def _facts(summary: Summary) -> list[tuple[str, str, str]]:
         since = f"   since {change.since:%Y-%m-%d}" if change.since else ""
         tone = "good" if change.after == "works" else "warn"
         facts.append(("changed", f"{change.endpoint}  {change.before} -> {change.after}{since}", tone))
-    not_sent = Counter(probe.detail for probe in summary.run.probes if probe.verdict == "not_run")
+    not_sent = Counter(probe.detail for probe in summary.run.answers if probe.verdict == "not_run")
     facts += [("not run", f"{count} probes: {detail}", "warn") for detail, count in sorted(not_sent.items())]
     facts.append(("cost", _cost(summary), ""))
     if summary.spent.cut_off_usd:

@@ -63,8 +63,8 @@ def rendered(run: Run, environment: Mapping[str, str]) -> str:
     return document(
         {"version": VERSION, "run": _header(run, environment)},
         {
-            "cells": [_cell_row(cell) for cell in cells_of(run.probes)],
-            "endpoints": [_figures_row(row, statuses.get(row.endpoint)) for row in figures_of(run.probes)],
+            "cells": [_cell_row(cell) for cell in cells_of(run.answers)],
+            "endpoints": [_figures_row(row, statuses.get(row.endpoint)) for row in figures_of(run.answers)],
             "failures": [_failure_row(probe, environment) for probe in failures[:MAX_FAILURES]],
         },
     )
@@ -164,7 +164,7 @@ def _finite(number: float) -> float:
 
 
 def _header(run: Run, environment: Mapping[str, str]) -> dict[str, Any]:
-    not_run = Counter(probe.reason for probe in run.probes if probe.verdict == "not_run")
+    not_run = Counter(probe.reason for probe in run.answers if probe.verdict == "not_run")
     return {
         "id": run.id,
         "attempt": run.attempt,
@@ -173,7 +173,7 @@ def _header(run: Run, environment: Mapping[str, str]) -> dict[str, Any]:
         "started_at": utc_text(run.started_at),
         "finished_at": utc_text(run.finished_at),
         "complete": run.complete,
-        "probes": len(run.probes),
+        "probes": len(run.answers),
         "not_run": dict(not_run),
         "kimiprobe": routing.__version__,
         **_provenance(environment),

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import signal
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from . import cases, options, outputs
-from .collect import PACKAGED, RECORDED, CaseFile, CaseProbe, Probe, RecordingFile, packaged_path
+from . import cases, options, outputs, python_probes, schema_cases
+from .collect import PACKAGED, PLUGINS, PLUGINS_FILE, RECORDED, CaseFile, Probe, RecordingFile, packaged_path, with_halves
+from .plan import ProbePlan
 from .report import Line, money, terminal
-from .session import ProbeSession
+from .session import ProbeSession, planned_by
 
 _TYPICAL_S = {"live": 3.0, "simulator": 0.3, "replay": 0.0}
 
@@ -28,8 +31,9 @@ def prepare(config: pytest.Config) -> ProbeSession:
         by_name = {f"{RECORDED}/{file.name}": str(file) for file in session.recordings}
         config.args = [_recorded_path(argument, by_name) for argument in given] or list(by_name.values())
     else:
-        packaged = [str(file) for file in sorted(cases.FOLDER.glob("*.yaml"))]
-        config.args = [packaged_path(argument) for argument in given] or packaged
+        every = [*sorted(cases.FOLDER.glob("*.yaml")), PLUGINS_FILE, *session.schemas.values()]
+        asked = itertools.chain.from_iterable(map(with_halves, given))
+        config.args = [packaged_path(argument, session.schemas) for argument in asked] or list(map(str, every))
     return session
 
 
@@ -40,7 +44,7 @@ def _recorded_path(argument: str, by_name: dict[str, str]) -> str:
 
 def is_ours(path: Path, session: ProbeSession) -> bool:
     """Whether a path leads to packaged cases or recordings: never ignored, though it lies in a virtual environment."""
-    targets = [cases.FOLDER, *session.recordings]
+    targets = [cases.FOLDER, *session.recordings, *session.schemas.values()]
     return any(path == target or path in target.parents or target in path.parents for target in targets)
 
 
@@ -50,15 +54,33 @@ def collected(file_path: Path, parent: pytest.Collector, session: ProbeSession) 
         if file_path not in session.recordings:
             return None
         return RecordingFile.from_parent(parent, path=file_path, nodeid=f"{RECORDED}/{file_path.name}")
-    node: CaseFile
+    named = {path: name for name, path in session.schemas.items()}
+    if file_path in named:
+        return _file(parent, session, file_path, named[file_path], lambda: schema_cases.load(file_path))
+    if file_path == PLUGINS_FILE:
+        return _file(parent, session, file_path, PLUGINS, lambda: _of_plugins(parent.config))
     if file_path.parent == cases.FOLDER and file_path.suffix == ".yaml":
-        node = CaseFile.from_parent(parent, path=file_path, nodeid=f"{PACKAGED}/{file_path.name}")
-    elif any(fnmatch.fnmatch(file_path.name, glob) for glob in parent.config.getini("kimiprobe_files")):
-        node = CaseFile.from_parent(parent, path=file_path)
-    else:
-        return None
-    node.plans = session.plans
+        return _file(parent, session, file_path, f"{PACKAGED}/{file_path.name}", lambda: cases.load(file_path))
+    if any(fnmatch.fnmatch(file_path.name, glob) for glob in parent.config.getini("kimiprobe_files")):
+        return _file(parent, session, file_path, None, lambda: cases.load(file_path))
+    return None
+
+
+def _file(parent: pytest.Collector, session: ProbeSession, path: Path, name: str | None, read: Any) -> CaseFile:
+    named: dict[str, Any] = {} if name is None else {"nodeid": name}
+    node: CaseFile = CaseFile.from_parent(parent, path=path, **named)
+    node.plans, node.read = session.plans, read
     return node
+
+
+def _of_plugins(config: pytest.Config) -> list[cases.Case]:
+    """What `pytest_kimiprobe_cases` gives. Raises CaseError for two of one name."""
+    found: dict[str, cases.Case] = {}
+    for case in (case for some in config.hook.pytest_kimiprobe_cases(config=config) for case in some or ()):
+        if case.name in found:
+            raise cases.CaseError(f"two cases are named {case.name!r}", where="pytest_kimiprobe_cases")
+        found[case.name] = case
+    return list(found.values())
 
 
 def header(session: ProbeSession) -> list[str]:
@@ -80,24 +102,22 @@ def header(session: ProbeSession) -> list[str]:
 
 def forecast(session: ProbeSession, items: list[pytest.Item]) -> list[str]:
     """Cost and time, before anything is spent."""
-    probes = [item for item in items if isinstance(item, CaseProbe) and not item.skip_reason]
-    if not probes or _only_looking(session.config):
+    plans = [planned.plan for item in items if (planned := planned_by(item)) and not planned.unsent]
+    if not plans or _only_looking(session.config):
         return []
-    estimate = session.estimate(probes)
-    endpoints = {probe.plan.endpoint.id for probe in probes}
+    estimate = session.estimate(items)
+    endpoints = {plan.endpoint.id for plan in plans}
     spends = "simulated money" if session.choice.kind == "simulator" else f"of ${money(session.budget)} allowed"
     cost = f"about ${money(estimate.about)}, at most ${money(estimate.most)} {spends}"
-    seconds = _typical_seconds(session, probes)
+    seconds = _typical_seconds(session, plans)
     return [
-        f"kimiprobe: {len(probes)} requests to {len(endpoints)} endpoints, about {seconds:.0f} s",
+        f"kimiprobe: {len(plans)} requests to {len(endpoints)} endpoints, about {seconds:.0f} s",
         f"kimiprobe: {cost}",
     ]
 
 
-def _typical_seconds(session: ProbeSession, probes: list[CaseProbe]) -> float:
-    lanes: dict[str, int] = {}
-    for probe in probes:
-        lanes[probe.plan.endpoint.provider] = lanes.get(probe.plan.endpoint.provider, 0) + 1
+def _typical_seconds(session: ProbeSession, plans: list[ProbePlan]) -> float:
+    lanes = Counter(plan.endpoint.provider for plan in plans)
     at_once: int = options.value(session.config, "concurrency")
     rounds = max(-(-count // at_once) for count in lanes.values())
     return max(rounds * _TYPICAL_S[session.choice.kind], 1.0)
@@ -109,37 +129,46 @@ def loop(session: pytest.Session, probes: ProbeSession) -> bool | None:
         return None
     if session.testsfailed and not session.config.option.continue_on_collection_errors:
         return None
-    ours = [item for item in session.items if isinstance(item, Probe)]
+    ours = [item for item in session.items if isinstance(item, Probe) or planned_by(item)]
     if not ours:
         return None
     probes.send(ours)
-    for item in session.items:
-        if not isinstance(item, Probe):
-            _run_one(session, item)
+    sent = set(ours)
+    _run_in_order(session, [item for item in session.items if item not in sent])
     for probe in probes.serve(ours):
         if probes.verbose:
             _show_exchange(probes, probe)
-        _run_one(session, probe)
+        if isinstance(probe, Probe):
+            _run_one(session, probe, None)
+    _run_in_order(session, [item for item in ours if not isinstance(item, Probe)])
     return True
 
 
-def _run_one(session: pytest.Session, item: pytest.Item) -> None:
-    # No next item: probes come in the order of their answers, so nothing may stay set up for a certain one.
-    item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+def _run_in_order(session: pytest.Session, items: Sequence[pytest.Item]) -> None:
+    """Test functions share fixtures of their module: they run as collected, each knowing the next."""
+    for item, following in itertools.zip_longest(items, items[1:]):
+        _run_one(session, item, following)
+
+
+def _run_one(session: pytest.Session, item: pytest.Item, following: pytest.Item | None) -> None:
+    # A probe knows no next: they come in the order of their answers, so nothing may stay set up for a certain one.
+    item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
     if session.shouldfail:
         raise session.Failed(session.shouldfail)
     if session.shouldstop:
         raise session.Interrupted(session.shouldstop)
 
 
-def enrich(item: pytest.Item, report: pytest.TestReport) -> None:
+def enrich(item: pytest.Item, report: pytest.TestReport, call: pytest.CallInfo[Any], probes: ProbeSession) -> None:
     """The duration that `--durations` and JUnit XML show is the provider's, not our waiting."""
-    result = getattr(item, "result", None)
-    if not isinstance(item, Probe) or result is None or report.when == "teardown":
+    result = item.result if isinstance(item, Probe) else probes.held.get(item.nodeid)
+    if result is None or report.when == "teardown":
         return
     if result.total_ms is not None:
         ended_here = (report.when == "call") != (report.when == "setup" and not report.passed)
         report.duration = result.total_ms / 1000 if ended_here else 0.0
+    if not isinstance(item, Probe):
+        python_probes.settle(item, report, call, probes)
 
 
 def finish(probes: ProbeSession, exit_status: int, session: pytest.Session) -> None:
@@ -182,7 +211,7 @@ def _write(reporter: pytest.TerminalReporter, line: Line) -> None:
     reporter.write_line(line.text, **({color: True} if color else {}))
 
 
-def _show_exchange(probes: ProbeSession, probe: Probe) -> None:
+def _show_exchange(probes: ProbeSession, probe: pytest.Item) -> None:
     reporter: Any = probes.config.pluginmanager.getplugin("terminalreporter")
     done = probes.exchanges.get(probe.nodeid)
     if reporter is not None and done is not None:

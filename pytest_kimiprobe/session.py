@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -20,18 +22,21 @@ from routing.catalog import Catalog, Endpoint
 from routing.errors import ConfigError, KeyMissing
 from routing.exchange import Exchange, Target
 
-from . import options, recordings
+from . import options, recordings, schema_cases
+from .answers import SeenAnswer
 from .cases import Case, in_suite
-from .collect import CaseProbe, Probe, RowProbe
+from .collect import SCHEMAS, CaseProbe, PairProbe, Probe, RowProbe
 from .dispatch import Dispatcher, Order, Outcome
 from .judge import Judgement, judge, judge_any
-from .plan import Estimate, ProbePlan, UnknownEndpoint, estimate, expand, select
+from .pairs import Half, compare
+from .plan import Estimate, Planned, ProbePlan, UnknownEndpoint, Unsent, cannot, estimate, expand, select
+from .python_probes import planned_of
 from .report import Spent, Summary
 from .safe_text import one_line, redact
 from .sources import SourceChoice, no_keys
-from .verdicts import ProbeResult, Run, Source
+from .verdicts import PARITY, ProbeResult, Run, Source
 
-_PROBE_ID = re.compile(r"\[(?P<endpoint>[^\[\]]+)-(?:plain|stream)-(?P<repeat>[1-9][0-9]{0,4})\]$")
+_PROBE_ID = re.compile(r"\[(?P<endpoint>[^\[\]]+)-(?:plain|stream|parity)-(?P<repeat>[1-9][0-9]{0,4})\]$")
 
 
 class ProbeSession:
@@ -48,18 +53,23 @@ class ProbeSession:
         self.started_at = datetime.now(UTC)
         self.run_id = uuid.uuid4().hex[:12]
         self.results: dict[str, ProbeResult] = {}
+        self.held: dict[str, ProbeResult] = {}
+        """Verdicts on answers that a test function has still to judge."""
+        self.seen: dict[str, SeenAnswer] = {}
         self.exchanges: dict[str, Exchange] = {}
         self.cancelled = 0
-        self._under_way: Sequence[CaseProbe] = ()
+        self._under_way: Sequence[pytest.Item] = ()
         self._sent = self._answered = 0.0
         self.summary: Summary | None = None
         self._stack = ExitStack()
-        self._dispatcher: Dispatcher[CaseProbe] | None = None
+        self._dispatcher: Dispatcher[pytest.Item] | None = None
         try:
             path = options.value(config, "catalog")
             self.catalog: Catalog = catalogs.load(Path(path) if path else None, environment=self.environment)
+            self._add_endpoints()
             self.model: str = options.value(config, "model") or self.catalog.default_model
             self.endpoints: list[Endpoint] = self._endpoints()
+            self.schemas = self._schemas()
             self.recordings = recordings.files(self.choice.path) if self.choice.kind == "replay" else []
         except (ConfigError, UnknownEndpoint) as error:
             raise pytest.UsageError(str(error)) from None
@@ -92,38 +102,44 @@ class ProbeSession:
         """Providers whose key is there."""
         return [name for name in self.catalog.providers if not self._key_problem(name)]
 
-    def plans(self, case: Case) -> Iterator[tuple[ProbePlan, str]]:
-        """All probes of a case of the suite, each with why it is not sent for want of a key (empty where it is)."""
+    def plans(self, case: Case) -> Iterator[Planned]:
+        """All probes of a case of the suite, each with why it is not sent where it is not."""
         if in_suite(case, self.suite):
             for plan in expand(case, self.endpoints, self.repeats):
-                yield plan, self._key_problem(plan.endpoint.provider) if self.choice.kind == "live" else ""
+                yield Planned(plan, self._unsent(plan))
 
-    def estimate(self, probes: Sequence[CaseProbe]) -> Estimate:
+    def estimate(self, items: Sequence[pytest.Item]) -> Estimate:
         """What these probes cost, before they are sent."""
-        plans = [probe.plan for probe in probes if not probe.skip_reason]
+        plans = [planned.plan for item in items if (planned := planned_by(item)) and not planned.unsent]
         return estimate(plans, self.catalog, datetime.now(UTC).date())
 
-    def serve(self, probes: Sequence[Probe]) -> Iterator[Probe]:
-        """Send what must be sent and give each item back, judged, in the order in which answers come."""
-        for probe in probes:
-            if isinstance(probe, RowProbe):
-                self._judged(probe, probe.row.exchange(), judge_any)
-                yield probe
-            elif isinstance(probe, CaseProbe) and probe.skip_reason:
-                self._not_sent(probe, "no_key", probe.skip_reason)
-                yield probe
-        waiting = [probe for probe in probes if isinstance(probe, CaseProbe) and not probe.skip_reason]
-        yield from self._dispatched(waiting)
+    def serve(self, items: Sequence[pytest.Item]) -> Iterator[pytest.Item]:
+        """Give each item back, judged, in the order in which answers come; a pair as soon as both its halves are in."""
+        pairs = {half: item for item in items if isinstance(item, PairProbe) for half in item.halves}
+        for item in self._served(items):
+            yield item
+            pair = pairs.get(item.nodeid)
+            if pair is not None and all(half in self.results for half in pair.halves):
+                yield self._paired(pair)
+        for pair in dict.fromkeys(pairs.values()):
+            if pair.nodeid not in self.results:
+                yield self._paired(pair)
 
-    def send(self, probes: Sequence[Probe]) -> None:
+    def send(self, items: Sequence[pytest.Item]) -> None:
         """Start sending; `serve` then waits for what comes back."""
         self._sent = time.perf_counter()
-        waiting = [probe for probe in probes if isinstance(probe, CaseProbe) and not probe.skip_reason]
+        waiting = _to_send(items)
         if waiting:
-            self._under_way = waiting
+            self._under_way = [item for item, _ in waiting]
             self._start()
             assert self._dispatcher is not None  # noqa: S101 - for the type checker; _start made it
-            self._dispatcher.submit(Order(probe, probe.plan, self._target(probe.plan.endpoint)) for probe in waiting)
+            self._dispatcher.submit(Order(item, plan, self._target(plan.endpoint)) for item, plan in waiting)
+
+    def record(self, item: pytest.Item, result: ProbeResult) -> None:
+        """Keep a verdict for good and tell plugins of it."""
+        self.held.pop(item.nodeid, None)
+        self.results[item.nodeid] = result
+        self.config.hook.pytest_kimiprobe_result(result=result)
 
     def finish(self) -> None:
         """Cancel what is on its way, judge what came back unseen, close everything."""
@@ -131,7 +147,8 @@ class ProbeSession:
             self._dispatcher.close()
             for outcome in self._dispatcher.drain():
                 self._take(outcome)
-            self.cancelled = sum(probe.nodeid not in self.results for probe in self._under_way)
+            kept = self.results.keys() | self.held.keys()
+            self.cancelled = sum(item.nodeid not in kept for item in self._under_way)
         self._stack.close()
 
     def run(self, *, complete: bool) -> Run:
@@ -155,6 +172,30 @@ class ProbeSession:
             self.repeats = max(self.repeats, *(int(match["repeat"]) for match in named))
             globs = [match["endpoint"] for match in named]
         return select(self.catalog, self.model, globs, self.started_at.date())
+
+    def _add_endpoints(self) -> None:
+        """Lay the endpoints of plugins over the catalogue's."""
+        given = self.config.hook.pytest_kimiprobe_endpoints(config=self.config)
+        added = {endpoint.id: endpoint for some in reversed(given) for endpoint in some or ()}
+        for endpoint in added.values():
+            if endpoint.provider not in self.catalog.providers:
+                raise ConfigError(f"a plugin's endpoint {endpoint.id!r}: unknown provider {endpoint.provider!r}")
+        if added:
+            self.catalog = replace(self.catalog, endpoints={**self.catalog.endpoints, **added})
+
+    def _schemas(self) -> dict[str, Path]:
+        """Files of schemas by the names that ids have."""
+        folder = options.value(self.config, "schemas")
+        if not folder or self.choice.kind == "replay":
+            return {}
+        root = Path(os.path.abspath(folder))  # noqa: PTH100 - resolve() would follow links, and pytest does not
+        return {f"{SCHEMAS}/{file.relative_to(root).as_posix()}": file for file in schema_cases.files(root)}
+
+    def _unsent(self, plan: ProbePlan) -> Unsent | None:
+        if lacking := cannot(plan.case, plan.endpoint, plan.mode):
+            return Unsent("no_capability", lacking)
+        missing = self._key_problem(plan.endpoint.provider) if self.choice.kind == "live" else ""
+        return Unsent("no_key", missing) if missing else None
 
     def _key_problem(self, provider: str) -> str:
         try:
@@ -191,24 +232,51 @@ class ProbeSession:
         provider = self.catalog.provider_of(endpoint)
         return Target(endpoint, provider, provider.key(self.environment))
 
-    def _dispatched(self, waiting: Sequence[CaseProbe]) -> Iterator[Probe]:
-        if self._dispatcher is None:
-            return
-        for _ in waiting:
-            yield self._take(self._dispatcher.outcome())
+    def _served(self, items: Sequence[pytest.Item]) -> Iterator[pytest.Item]:
+        for item in items:
+            planned = planned_by(item)
+            if isinstance(item, RowProbe):
+                self._judged(item, item.row.exchange(), judge_any)
+                yield item
+            elif planned is not None and planned.unsent:
+                self._not_sent(item, planned.unsent)
+                yield item
+        if self._dispatcher is not None:
+            for _ in self._under_way:
+                yield self._take(self._dispatcher.outcome())
 
-    def _take(self, outcome: Outcome[CaseProbe]) -> CaseProbe:
-        probe = outcome.ticket
+    def _paired(self, pair: PairProbe) -> PairProbe:
+        plain, stream = (self._half(half) for half in pair.halves)
+        facts = {"case": pair.case.name, "endpoint": pair.endpoint, "mode": PARITY, "repeat": pair.repeat}
+        self._keep(pair, None, compare(pair.case, plain, stream), **facts, capability=pair.case.capability)
+        return pair
+
+    def _half(self, probe: str) -> Half:
+        seen, result = self.seen.get(probe), self.results.get(probe)
+        return Half(result.verdict, seen.tool_calls if seen else ()) if result else Half()
+
+    def _take(self, outcome: Outcome[pytest.Item]) -> pytest.Item:
+        item = outcome.ticket
         if outcome.exchange is None:
-            self._not_sent(probe, outcome.not_run, f"--kimiprobe-budget ${self.budget} is used up")
+            self._not_sent(item, Unsent(outcome.not_run, f"--kimiprobe-budget ${self.budget} is used up"))
         else:
-            self._judged(probe, outcome.exchange, lambda done, _tools: judge(probe.plan.case, done))
-        return probe
+            self._judged(item, outcome.exchange, lambda done, _tools: self._word(item, done))
+        return item
 
-    def _not_sent(self, probe: CaseProbe, reason: str, detail: str) -> None:
-        self._keep(probe, None, Judgement("not_run", reason, detail), **_of_plan(probe))
+    def _word(self, item: pytest.Item, done: Exchange) -> Judgement:
+        planned = planned_by(item)
+        if planned is None:
+            return judge_any(done, ())
+        hook = self.config.hook.pytest_kimiprobe_judge
+        judgement = judge(planned.plan.case, done, lambda case, answer: hook(case=case, answer=answer))
+        if judgement.checked is not None:
+            self.seen[item.nodeid] = SeenAnswer.of(judgement.checked, done.answer)
+        return judgement
 
-    def _judged(self, probe: Probe, done: Exchange, word: Any) -> None:
+    def _not_sent(self, item: pytest.Item, unsent: Unsent) -> None:
+        self._keep(item, None, Judgement(unsent.verdict, unsent.reason, unsent.detail), **_of_plan(item))
+
+    def _judged(self, probe: pytest.Item, done: Exchange, word: Any) -> None:
         facts = _of_row(probe) if isinstance(probe, RowProbe) else _of_plan(probe)
         tools = probe.row.tools if isinstance(probe, RowProbe) else ()
         self.exchanges[probe.nodeid] = done
@@ -218,10 +286,10 @@ class ProbeSession:
             judgement = Judgement("error", "malformed_body", f"the judge failed: {type(error).__name__}")
         self._keep(probe, done, judgement, **facts)
 
-    def _keep(self, probe: Probe, done: Exchange | None, judgement: Judgement, **facts: Any) -> None:
+    def _keep(self, probe: pytest.Item, done: Exchange | None, judgement: Judgement, **facts: Any) -> None:
         self._answered = time.perf_counter()
         answer, checked = (done.answer if done else None), judgement.checked
-        probe.result = self.results[probe.nodeid] = ProbeResult(
+        result = ProbeResult(
             id=probe.nodeid,
             verdict=judgement.verdict,
             reason=judgement.reason,
@@ -241,11 +309,28 @@ class ProbeSession:
             upstream=answer.upstream if answer else None,
             **facts,
         )
-        probe.user_properties = _properties(probe.result)
+        probe.user_properties = _properties(result)
+        if isinstance(probe, Probe):
+            probe.result = result
+            self.record(probe, result)
+        else:
+            self.held[probe.nodeid] = result
 
 
-def _of_plan(probe: Any) -> dict[str, Any]:
-    plan = probe.plan
+def planned_by(item: pytest.Item) -> Planned | None:
+    """The probe behind an item: of a case file, or of a test function below `@case`."""
+    return item.planned if isinstance(item, CaseProbe) else planned_of(item)
+
+
+def _to_send(items: Sequence[pytest.Item]) -> list[tuple[pytest.Item, ProbePlan]]:
+    return [(item, planned.plan) for item in items if (planned := planned_by(item)) and not planned.unsent]
+
+
+def _of_plan(item: pytest.Item) -> dict[str, Any]:
+    planned = planned_by(item)
+    if planned is None:
+        raise TypeError(f"no probe: {item.nodeid}")
+    plan = planned.plan
     return {
         "case": plan.case.name,
         "endpoint": plan.endpoint.id,

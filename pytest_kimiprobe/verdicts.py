@@ -11,6 +11,9 @@ from routing.types import CostOrigin, ErrorClass, Mode, RawToolCall, Usage
 
 Verdict: TypeAlias = Literal["pass", "rescued", "fail", "error", "unsupported", "not_run"]
 Source: TypeAlias = Literal["live", "local", "simulator", "replay"]
+ProbeMode: TypeAlias = Mode | Literal["parity"]
+PARITY: Literal["parity"] = "parity"
+"""The mode of a verdict on a pair, plain and streamed. It is no answer: it makes no cell and counts for no status."""
 JUDGED: frozenset[Verdict] = frozenset({"pass", "rescued", "fail"})
 
 
@@ -27,7 +30,7 @@ class ProbeResult:
     id: str
     case: str
     endpoint: str
-    mode: Mode
+    mode: ProbeMode
     repeat: int
     verdict: Verdict
     reason: str
@@ -61,3 +64,8 @@ class Run:
     finished_at: datetime
     complete: bool
     probes: tuple[ProbeResult, ...]
+
+    @property
+    def answers(self) -> tuple[ProbeResult, ...]:
+        """The probes that were one request each: all but verdicts on pairs."""
+        return tuple(probe for probe in self.probes if probe.mode != PARITY)

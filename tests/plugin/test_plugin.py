@@ -17,6 +17,8 @@ from shared_data import DATA, needs_data
 PROBE = "kimiprobe/core.yaml::weather[moonshot/kimi-k2.6-plain-1]"
 HEALTHY = ("--kimiprobe", "--kimiprobe-source", "simulator:healthy")
 DIRECT = ("--kimiprobe-endpoint", "moonshot/*")
+THREE = "kimiprobe/core.yaml"
+"""The packaged file of three cases, that counts stay readable."""
 OWN = """# yaml-language-server: $schema=./case.schema.json
 version: 1
 cases:
@@ -54,10 +56,10 @@ class TestUntouched:
 
 class TestCollection:
     def test_no_path_runs_the_packaged_cases_and_not_the_users_tests(self, pytester: pytest.Pytester) -> None:
-        """Three cases, plain and streamed."""
+        """Every packaged file, plain and streamed."""
         pytester.makepyfile("def test_mine(): raise AssertionError")
-        result = pytester.runpytest(*HEALTHY, *DIRECT)
-        result.stdout.fnmatch_lines(["*moonshot * 6/6 * works"])
+        result = pytester.runpytest(*HEALTHY, *DIRECT, "--kimiprobe-suite", "smoke")
+        result.stdout.fnmatch_lines(["kimiprobe/core.yaml *", "kimiprobe/turns.yaml *", "*moonshot * 12/12 * works"])
         assert result.ret == 0
 
     def test_an_id_can_be_pasted_back(self, pytester: pytest.Pytester) -> None:
@@ -72,6 +74,11 @@ class TestCollection:
     ) -> None:
         """The line that reruns one failure works for every failure."""
         pytester.runpytest(*HEALTHY, f"kimiprobe/core.yaml::{name}").assert_outcomes(passed=1)
+
+    def test_the_id_of_a_pair_runs_both_its_halves(self, pytester: pytest.Pytester) -> None:
+        """Without them it could not be judged."""
+        name = "kimiprobe/stream.yaml::plain-and-stream-alike[moonshot/kimi-k2.6-parity-1]"
+        pytester.runpytest(*HEALTHY, name, "-v").assert_outcomes(passed=3)
 
     def test_paths_run_those_paths_with_probes_in_flight_meanwhile(self, pytester: pytest.Pytester) -> None:
         """A user's cases and tests side by side."""
@@ -92,13 +99,13 @@ class TestCollection:
     )
     def test_selection_is_pytests_own(self, pytester: pytest.Pytester, arguments: tuple[str, ...], passed: int) -> None:
         """-k and -m, and what is deselected costs nothing."""
-        counts = pytester.runpytest(*HEALTHY, *DIRECT, *arguments).parseoutcomes()
+        counts = pytester.runpytest(*HEALTHY, *DIRECT, THREE, *arguments).parseoutcomes()
         assert counts.get("passed", 0) + counts.get("rescued", 0) == passed
         assert counts.get("deselected", 0) == 6 - passed
 
     def test_repeats_are_items_of_their_own(self, pytester: pytest.Pytester) -> None:
         """So that each has a verdict."""
-        pytester.runpytest(*HEALTHY, *DIRECT, "--kimiprobe-repeat", "3", "-k", "weather").assert_outcomes(
+        pytester.runpytest(*HEALTHY, *DIRECT, THREE, "--kimiprobe-repeat", "3", "-k", "weather").assert_outcomes(
             passed=6, deselected=12
         )
 
@@ -112,9 +119,9 @@ class TestCollection:
     def test_lf_reruns_exactly_what_failed(self, pytester: pytest.Pytester) -> None:
         """As with any test."""
         pytester.makeini("[pytest]\naddopts = -p no:syrupy\n")
-        first = pytester.runpytest("--kimiprobe", "--kimiprobe-source", "simulator:broken")
+        first = pytester.runpytest("--kimiprobe", "--kimiprobe-source", "simulator:broken", THREE)
         wrong = first.parseoutcomes()["failed"] + first.parseoutcomes().get("errors", 0)
-        again = pytester.runpytest(*HEALTHY, "--lf").parseoutcomes()
+        again = pytester.runpytest(*HEALTHY, "--lf", THREE).parseoutcomes()
         assert again["passed"] + again.get("rescued", 0) == wrong
 
 
@@ -127,28 +134,30 @@ def env_key(pytester: pytest.Pytester) -> str:
 class TestVerdicts:
     def test_rescued_is_a_third_outcome_that_counts_as_passed(self, pytester: pytest.Pytester) -> None:
         """Letter R, word RESCUED, exit code 0."""
-        result = pytester.runpytest(*HEALTHY, *DIRECT, "-k", "json-in-text", "-v")
+        result = pytester.runpytest(*HEALTHY, *DIRECT, THREE, "-k", "json-in-text", "-v")
         result.stdout.fnmatch_lines(["*json-in-text* RESCUED*", "*2 rescued*"])
         assert result.ret == 0
 
     def test_a_wrong_answer_is_failed_and_none_is_an_error(self, pytester: pytest.Pytester) -> None:
         """Told apart by pytest's own words; each is one line without a traceback."""
-        broken = pytester.runpytest("--kimiprobe", "--kimiprobe-source", "simulator:broken")
+        broken = pytester.runpytest("--kimiprobe", "--kimiprobe-source", "simulator:broken", THREE)
         assert broken.parseoutcomes()["failed"] > 0
         broken.stdout.no_fnmatch_line("*Traceback*")
-        down = pytester.runpytest("--kimiprobe", "--kimiprobe-source", "simulator:outage", *DIRECT)
+        down = pytester.runpytest("--kimiprobe", "--kimiprobe-source", "simulator:outage", *DIRECT, THREE)
         assert down.parseoutcomes() == {"errors": 6}
         assert broken.ret == down.ret == 1
 
     def test_x_stops_at_the_first_failure_and_cancels_the_rest(self, pytester: pytest.Pytester) -> None:
         """What is on its way is not waited for."""
-        result = pytester.runpytest("--kimiprobe", "--kimiprobe-source", "simulator:outage", "-x")
+        result = pytester.runpytest("--kimiprobe", "--kimiprobe-source", "simulator:outage", THREE, "-x")
         assert result.parseoutcomes() == {"errors": 1}
         result.stdout.fnmatch_lines(["*incomplete*"])
 
     def test_durations_and_junit_show_the_providers_time(self, pytester: pytest.Pytester) -> None:
         """Not how long pytest waited for it."""
-        result = pytester.runpytest(*HEALTHY, *DIRECT, "--durations=1", "--durations-min=0.001", "--junitxml=out.xml")
+        result = pytester.runpytest(
+            *HEALTHY, *DIRECT, THREE, "--durations=1", "--durations-min=0.001", "--junitxml=out.xml"
+        )
         result.stdout.fnmatch_lines(["*s call * kimiprobe/core.yaml::*"])
         cases = list(ET.parse(pytester.path / "out.xml").iter("testcase"))
         properties = {one.get("name"): one.get("value") for one in cases[0].iter("property")}
@@ -171,7 +180,9 @@ class TestUsage:
             (("--kimiprobe-repeat", "0"), ["*--kimiprobe-repeat: '0' is not a whole number*"]),
             (
                 ("kimiprobe/nothing.yaml",),
-                ["*no packaged case file 'kimiprobe/nothing.yaml'; there are: kimiprobe/core.yaml*"],
+                [
+                    "*no packaged case file 'kimiprobe/nothing.yaml'; there are: kimiprobe/choice.yaml, kimiprobe/core.yaml*"
+                ],
             ),
             (
                 ("kimiprobe/core.yaml::nothing",),
@@ -216,16 +227,16 @@ class TestUsage:
         assert "ini setting kimiprobe_suite" in pytester.runpytest("--kimiprobe").stderr.str()
         monkeypatch.setenv("KIMIPROBE_SUITE", "larger")
         assert "KIMIPROBE_SUITE: 'larger'" in pytester.runpytest("--kimiprobe").stderr.str()
-        result = pytester.runpytest("--kimiprobe", "--kimiprobe-suite=smoke", *DIRECT)
+        result = pytester.runpytest("--kimiprobe", "--kimiprobe-suite=smoke", *DIRECT, THREE)
         assert result.ret == 0
 
     @pytest.mark.parametrize(
         ("old", "new", "words"),
         [
             ("prompt:", "promt:", ["*own.kimiprobe.yaml:4:*promt*"]),
-            ("expect: {calls: []}", "expect: {calls: [{name: other}]}", ["*own.kimiprobe.yaml:4:*'other'*"]),
-            ("type: object", "type: objekt", ["*own.kimiprobe.yaml:4:*get_weather*"]),
-            ("{calls: []}", '{text: {$matches: "("}}', ["*own.kimiprobe.yaml:4:*regular expression*"]),
+            ("expect: {calls: []}", "expect: {calls: [{name: other}]}", ["*own.kimiprobe.yaml:7:*'other'*"]),
+            ("type: object", "type: objekt", ["*own.kimiprobe.yaml:6:*get_weather*"]),
+            ("{calls: []}", '{text: {$matches: "("}}', ["*own.kimiprobe.yaml:7:*regular expression*"]),
             ("version: 1", "version: 1\nversion: 1", ["*own.kimiprobe.yaml:3:*version*"]),
         ],
     )
@@ -255,7 +266,7 @@ class TestUsage:
         monkeypatch.setenv("MOONSHOT_API_KEY", "sk-test-key-never-sent")
         monkeypatch.setenv("KIMIPROBE_BASE_URL_MOONSHOT", "http://127.0.0.1:9")
         both = ("--kimiprobe-endpoint", "moonshot/*", "--kimiprobe-endpoint", "openrouter/moonshotai/kimi-k2.6")
-        result = pytester.runpytest("--kimiprobe", "-rs", "-k", "weather", *both)
+        result = pytester.runpytest("--kimiprobe", "-rs", "-k", "weather", *both, THREE)
         assert result.parseoutcomes() == {"errors": 2, "skipped": 2, "deselected": 8}
         result.stdout.fnmatch_lines(["*OPENROUTER_API_KEY: not set*"])
 
@@ -263,7 +274,7 @@ class TestUsage:
 class TestBudget:
     def test_what_would_cost_more_than_the_budget_is_not_run(self, pytester: pytest.Pytester) -> None:
         """Each probe holds what it may cost at most; the rest is reported as not run."""
-        result = pytester.runpytest(*HEALTHY, "--kimiprobe-budget", "0.02", "--kimiprobe-json", "out.json")
+        result = pytester.runpytest(*HEALTHY, THREE, "--kimiprobe-budget", "0.02", "--kimiprobe-json", "out.json")
         document = json.loads((pytester.path / "out.json").read_text("utf-8"))
         verdicts = [probe["verdict"] for probe in document["probes"]]
         assert verdicts.count("not_run") > 0
@@ -272,14 +283,14 @@ class TestBudget:
 
     def test_a_budget_below_any_probe_runs_nothing(self, pytester: pytest.Pytester) -> None:
         """And spends nothing."""
-        result = pytester.runpytest(*HEALTHY, *DIRECT, "--kimiprobe-budget", "0.000001")
+        result = pytester.runpytest(*HEALTHY, *DIRECT, THREE, "--kimiprobe-budget", "0.000001")
         result.assert_outcomes(skipped=6)
 
 
 class TestOutput:
     def test_cost_and_time_are_told_before_anything_is_spent(self, pytester: pytest.Pytester) -> None:
         """Then the table, the recommendation, the cost, how to rerun one failure; 80 columns."""
-        result = pytester.runpytest("--kimiprobe", "--kimiprobe-source", "simulator:broken")
+        result = pytester.runpytest("--kimiprobe", "--kimiprobe-source", "simulator:broken", THREE)
         result.stdout.fnmatch_lines(
             [
                 "kimiprobe: * requests to * endpoints, about * s",
@@ -305,7 +316,7 @@ class TestOutput:
 
     def test_the_json_file_has_every_probe_and_endpoint(self, pytester: pytest.Pytester) -> None:
         """With the exact argument string and where the cost comes from."""
-        pytester.runpytest(*HEALTHY, *DIRECT, "--kimiprobe-json", "out.json")
+        pytester.runpytest(*HEALTHY, *DIRECT, THREE, "--kimiprobe-json", "out.json")
         document = json.loads((pytester.path / "out.json").read_text("utf-8"))
         assert (document["version"], document["source"], document["complete"]) == (1, "simulator", True)
         probe = next(one for one in document["probes"] if one["id"] == PROBE)
@@ -322,7 +333,7 @@ class TestOutput:
         """What a reviewer sees on the run's page."""
         path = pytester.path / "summary.md"
         monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(path))
-        pytester.runpytest(*HEALTHY, *DIRECT)
+        pytester.runpytest(*HEALTHY, *DIRECT, THREE)
         text = path.read_text("utf-8")
         assert "| endpoint | calls |" in text
         assert "simulated" in text
@@ -332,20 +343,20 @@ class TestOutput:
     ) -> None:
         """A monitor that cannot write is broken; its verdicts are shown all the same."""
         monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(pytester.path / "no" / "such" / "folder.md"))
-        result = pytester.runpytest(*HEALTHY, *DIRECT)
+        result = pytester.runpytest(*HEALTHY, *DIRECT, THREE)
         assert result.ret == pytest.ExitCode.INTERNAL_ERROR
         result.stdout.fnmatch_lines(["*moonshot*6/6*works*", "*NOT WRITTEN:*", "*folder.md*"])
 
     def test_a_simulated_run_is_never_recorded(self, pytester: pytest.Pytester) -> None:
         """And says so."""
-        result = pytester.runpytest(*HEALTHY, *DIRECT, "--kimiprobe-results", "results")
+        result = pytester.runpytest(*HEALTHY, *DIRECT, THREE, "--kimiprobe-results", "results")
         assert not (pytester.path / "results").exists()
         result.stdout.fnmatch_lines(["*not recorded in results: a simulator run is no evidence*"])
 
     def test_quiet_shows_no_table_only_with_qq(self, pytester: pytest.Pytester) -> None:
         """-q keeps the recommendation, -qq nothing but pytest's own."""
-        pytester.runpytest(*HEALTHY, *DIRECT, "-q").stdout.fnmatch_lines(["*use *moonshot*"])
-        pytester.runpytest(*HEALTHY, *DIRECT, "-qq").stdout.no_fnmatch_line("*use *")
+        pytester.runpytest(*HEALTHY, *DIRECT, THREE, "-q").stdout.fnmatch_lines(["*use *moonshot*"])
+        pytester.runpytest(*HEALTHY, *DIRECT, THREE, "-qq").stdout.no_fnmatch_line("*use *")
 
 
 class TestInterrupted:
@@ -353,7 +364,7 @@ class TestInterrupted:
         """Marked as incomplete."""
         pytester.makefile(".yaml", slow=SLOW)
         command = [sys.executable, "-m", "pytest", "--kimiprobe", "--kimiprobe-source", "simulator:slow.yaml", "-v"]
-        command += ["--kimiprobe-json", "out.json", "-k", "weather"]
+        command += ["--kimiprobe-json", "out.json", "-k", "weather", THREE]
         with subprocess.Popen(command, cwd=pytester.path, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             for line in process.stdout:

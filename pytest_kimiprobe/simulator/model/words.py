@@ -71,7 +71,7 @@ def closeness(word: str, text_words: list[str]) -> float:
 
 
 QUOTED = re.compile(
-    r"\"([^\"\n]*)\"|“([^”]*)”|«([^»]*)»|`([^`\n]+)`|(?<!\w)'([^'\n]*)'(?!\w)|(?<!\w)\u2018([^\u2019]*)\u2019(?!\w)"
+    r"\"([^\"\n]*)\"|“([^”]*)”|«([^»]*)»|`([^`]{1,8000})`|(?<!\w)'([^'\n]*)'(?!\w)|(?<!\w)\u2018([^\u2019]*)\u2019(?!\w)"
 )
 _IDIOM = re.compile(
     r"\b(?:same|one|first|last|next|every|each|this|any|some|no|long|full|real)[ -]time\b|\b(?:at|of) (?:a|the) time\b",
