@@ -15,7 +15,17 @@ from typing import Any
 import pytest
 
 from . import cases, options, outputs, python_probes, schema_cases
-from .collect import PACKAGED, PLUGINS, PLUGINS_FILE, RECORDED, CaseFile, Probe, RecordingFile, packaged_path, with_halves
+from .collect import (
+    PACKAGED,
+    PLUGINS,
+    PLUGINS_FILE,
+    RECORDED,
+    CaseFile,
+    Probe,
+    RecordingFile,
+    packaged_path,
+    with_halves,
+)
 from .plan import ProbePlan
 from .report import Line, money, terminal
 from .session import ProbeSession, planned_by

@@ -242,7 +242,10 @@ class TestExpectations:
     def test_an_id_of_the_history_must_be_renamed(self) -> None:
         """K3 begins to count anew each turn; nothing is lost, but it is seen."""
         made = {"id": "get_weather:0", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}
-        asked = [{"role": "assistant", "tool_calls": [made]}, {"role": "user", "content": "And Paris?"}]
+        asked: list[dict[str, Any]] = [
+            {"role": "assistant", "tool_calls": [made]},
+            {"role": "user", "content": "And Paris?"},
+        ]
         fresh = Case("c", asked, Expectation(calls=(PARIS,), ids=("fresh",)), TOOLS)
         assert verdict(said(call(call_id="get_weather:0")), fresh) == ("rescued", "reused_call_id")
         assert verdict(said(call(call_id="get_weather:1")), fresh) == ("pass", "ok")

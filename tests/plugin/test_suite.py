@@ -36,6 +36,7 @@ def wrong(probes: Sequence[dict[str, Any]]) -> list[tuple[str, str, str]]:
         ("moonshot/kimi-k2.7-code", {"choice-required", "choice-named", "thinking-off", *SEEING}),
         ("openrouter/moonshotai/kimi-k2.6", set()),
         ("together/moonshotai/Kimi-K3", {"thinking-off"}),
+        ("groq/moonshotai/kimi-k2-instruct", {"thinking-on", "thinking-off", *SEEING}),
     ],
 )
 def test_healthy_endpoints_pass_every_case_that_they_support(
@@ -92,7 +93,7 @@ HOSTS = ("wandb/fp8", "deepinfra/fp4", "novita/fp8", "fireworks/fp8", "moonshota
 BATCHES = [list(PERSONAS)[start : start + len(HOSTS)] for start in range(0, len(PERSONAS), len(HOSTS))]
 
 
-@pytest.mark.parametrize("personas", BATCHES, ids=lambda personas: ", ".join(personas))
+@pytest.mark.parametrize("personas", BATCHES, ids=", ".join)
 def test_each_broken_persona_fails_the_cases_that_it_should(tmp_path: Path, personas: list[str]) -> None:
     """And no others: the verdict of each case, plain and streamed, is the one in the table; one host a persona."""
     hosts = dict(zip(personas, HOSTS, strict=False))
