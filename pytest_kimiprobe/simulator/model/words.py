@@ -52,7 +52,12 @@ def stem(word: str) -> str:
 
 def split_words(text: str) -> list[str]:
     """Lower-case words; `getWeather`, `get_weather` and `get-weather` give the same two."""
-    return [word.lower() for word in _WORD.findall(_CAMEL.sub(" ", text))]
+    return list(_split(text))
+
+
+@lru_cache(maxsize=4096)
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(word.lower() for word in _WORD.findall(_CAMEL.sub(" ", text)))
 
 
 def same(one: str, other: str) -> bool:
