@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from routing.delivery import asked_of
 from routing.exchange import Exchange
 from routing.reasons import error_class_of
 from routing.rescue.markers import NATIVE_TEXT
@@ -47,7 +48,7 @@ class Judgement:
 
 def judge(case: Case, done: Exchange, opinion: Opinion | None = None) -> Judgement:
     """The word on one probe. `opinion` is asked before the case's own expectation and may take its place."""
-    judgement = judge_any(done, case.tools, Asked(last_user=_last_user(case)))
+    judgement = judge_any(done, case.tools, asked_of(case.request("plain")))
     checked = judgement.checked
     if judgement.verdict not in {"pass", "rescued"} or checked is None:
         return judgement
@@ -214,8 +215,3 @@ def _wrong_call(want: ExpectedCall, call: ToolCall) -> str | None:
             return f"argument {name} is not {shown(matcher)}"
     extra = next((name for name in call.arguments if name not in want.arguments), None)
     return f"argument {extra} was not asked for" if extra is not None and not want.other_arguments else None
-
-
-def _last_user(case: Case) -> str | None:
-    texts = [message.get("content") for message in case.messages if message.get("role") == "user"]
-    return texts[-1] if texts and isinstance(texts[-1], str) else None
