@@ -27,8 +27,9 @@ from .collect import (
     with_halves,
 )
 from .plan import ProbePlan
+from .probe_facts import planned_by
 from .report import Line, money, terminal
-from .session import ProbeSession, planned_by
+from .session import ProbeSession
 
 _TYPICAL_S = {"live": 3.0, "simulator": 0.3, "replay": 0.0}
 

@@ -25,12 +25,12 @@ from routing.exchange import Exchange, Target
 from . import options, recordings, schema_cases
 from .answers import SeenAnswer
 from .cases import Case, in_suite
-from .collect import SCHEMAS, CaseProbe, PairProbe, Probe, RowProbe
+from .collect import SCHEMAS, PairProbe, Probe, RowProbe
 from .dispatch import Dispatcher, Order, Outcome
 from .judge import Judgement, judge, judge_any
 from .pairs import Half, compare
 from .plan import Estimate, Planned, ProbePlan, UnknownEndpoint, Unsent, cannot, estimate, expand, select
-from .python_probes import planned_of
+from .probe_facts import of_plan, of_row, planned_by, properties, to_send
 from .report import Spent, Summary
 from .safe_text import one_line, redact
 from .sources import SourceChoice, no_keys
@@ -128,7 +128,7 @@ class ProbeSession:
     def send(self, items: Sequence[pytest.Item]) -> None:
         """Start sending; `serve` then waits for what comes back."""
         self._sent = time.perf_counter()
-        waiting = _to_send(items)
+        waiting = to_send(items)
         if waiting:
             self._under_way = [item for item, _ in waiting]
             self._start()
@@ -274,10 +274,10 @@ class ProbeSession:
         return judgement
 
     def _not_sent(self, item: pytest.Item, unsent: Unsent) -> None:
-        self._keep(item, None, Judgement(unsent.verdict, unsent.reason, unsent.detail), **_of_plan(item))
+        self._keep(item, None, Judgement(unsent.verdict, unsent.reason, unsent.detail), **of_plan(item))
 
     def _judged(self, probe: pytest.Item, done: Exchange, word: Any) -> None:
-        facts = _of_row(probe) if isinstance(probe, RowProbe) else _of_plan(probe)
+        facts = of_row(probe) if isinstance(probe, RowProbe) else of_plan(probe)
         tools = probe.row.tools if isinstance(probe, RowProbe) else ()
         self.exchanges[probe.nodeid] = done
         try:
@@ -309,45 +309,9 @@ class ProbeSession:
             upstream=answer.upstream if answer else None,
             **facts,
         )
-        probe.user_properties = _properties(result)
+        probe.user_properties = properties(result)
         if isinstance(probe, Probe):
             probe.result = result
             self.record(probe, result)
         else:
             self.held[probe.nodeid] = result
-
-
-def planned_by(item: pytest.Item) -> Planned | None:
-    """The probe behind an item: of a case file, or of a test function below `@case`."""
-    return item.planned if isinstance(item, CaseProbe) else planned_of(item)
-
-
-def _to_send(items: Sequence[pytest.Item]) -> list[tuple[pytest.Item, ProbePlan]]:
-    return [(item, planned.plan) for item in items if (planned := planned_by(item)) and not planned.unsent]
-
-
-def _of_plan(item: pytest.Item) -> dict[str, Any]:
-    planned = planned_by(item)
-    if planned is None:
-        raise TypeError(f"no probe: {item.nodeid}")
-    plan = planned.plan
-    return {
-        "case": plan.case.name,
-        "endpoint": plan.endpoint.id,
-        "mode": plan.mode,
-        "repeat": plan.repeat,
-        "capability": plan.case.capability,
-    }
-
-
-def _of_row(probe: RowProbe) -> dict[str, Any]:
-    row = probe.row
-    return {"case": row.id, "endpoint": row.endpoint, "mode": "stream" if row.stream else "plain", "repeat": 1}
-
-
-def _properties(result: ProbeResult) -> list[tuple[str, object]]:
-    """Facts for JUnit XML and for the letter that is shown."""
-    facts: list[tuple[str, object]] = [("kimiprobe_verdict", result.verdict), ("kimiprobe_endpoint", result.endpoint)]
-    if result.total_ms is not None:
-        facts.append(("latency_ms", round(result.total_ms, 1)))
-    return facts
