@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -11,12 +10,17 @@ from typing import Any, Literal, TypeAlias
 from routing.documents import load_checked
 from routing.emulation import emulation
 from routing.errors import ConfigError
-from routing.schema import ToolSet
+from routing.schema import ToolSchemaError, ToolSet
+from routing.strict_yaml import MAX_BYTES, Document
 from routing.types import ChatRequest, JsonObject, Message, Mode, Tool, ToolChoice
+
+from .case_texts import TextError, among, context, filled, texts_of
+from .matchers import problem_of
 
 FOLDER = Path(__file__).parent / "cases"
 SUITES = ("smoke", "core", "full")
 Suite: TypeAlias = Literal["smoke", "core", "full"]
+Parity: TypeAlias = Literal["", "calls", "arguments"]
 DEFAULT_MAX_TOKENS = 2048
 """Thinking counts too: less cuts models that think before they call."""
 
@@ -36,21 +40,36 @@ class ExpectedCall:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What a right answer is. `calls` None: calls are not looked at."""
+    """What a right answer is; all that is said must hold, and one of `any_of` where there are any.
+
+    `calls` None: calls are not looked at. `never` names tools that must not be called. `ids` holds `fresh` (no id of
+    the history recurs) and `native` (`functions.NAME:N`). `well_formed`: nothing of the protocol had to be tolerated.
+    """
 
     calls: tuple[ExpectedCall, ...] | None = None
     ordered: bool = False
     other_calls: bool = False
+    never: tuple[str, ...] = ()
     text: Any = None
+    reasoning: Literal["", "present", "absent"] = ""
+    finish_reason: tuple[str, ...] = ()
+    usage: bool = False
+    ids: tuple[str, ...] = ()
+    well_formed: bool = False
+    any_of: tuple[Expectation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One probe described as data: what is asked, what is offered, what a right answer is."""
+    """One probe described as data: what is asked, what is offered, what a right answer is.
+
+    `need` names what an endpoint must be able to do beyond tools (`vision`, `thinking_off`); `parity` whether plain
+    and stream must give the same calls, or the same calls with the same arguments; `unusable` why it cannot be judged.
+    """
 
     name: str
     messages: Sequence[Message]
-    expect: Expectation
+    expect: Expectation = field(default_factory=Expectation)
     tools: Sequence[Tool] = ()
     suite: Suite = "core"
     emulate_tools: bool = False
@@ -58,9 +77,13 @@ class Case:
     parallel_tool_calls: bool | None = None
     max_tokens: int = DEFAULT_MAX_TOKENS
     temperature: float | None = None
+    thinking: bool | None = None
+    need: tuple[str, ...] = ()
+    parity: Parity = ""
     tests: str = ""
     why: str = ""
     seen: str = ""
+    unusable: str = ""
 
     @property
     def capability(self) -> str:
@@ -78,24 +101,8 @@ class Case:
             max_tokens=self.max_tokens,
             temperature=self.temperature,
             stream=mode == "stream",
+            reasoning_effort=None if self.thinking is None else "medium" if self.thinking else "none",
         )
-
-
-def load(path: Path) -> list[Case]:
-    """All cases of a file, in its order. Raises CaseError naming file, line and column."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise CaseError(error.strerror or "unreadable", where=str(path)) from None
-    document = load_checked(data, "cases/case.schema.json", where=str(path), error=CaseError, package=__package__)
-    shared = document.data.get("tools", {})
-    cases: dict[str, Case] = {}
-    for number, row in enumerate(document.data["cases"]):
-        where = document.at(["cases", number, "name"])
-        if row["name"] in cases:
-            raise CaseError(f"two cases are named {row['name']!r}", where=where)
-        cases[row["name"]] = _case(row, shared, where)
-    return list(cases.values())
 
 
 def in_suite(case: Case, suite: str) -> bool:
@@ -103,59 +110,138 @@ def in_suite(case: Case, suite: str) -> bool:
     return SUITES.index(case.suite) <= SUITES.index(suite)
 
 
-def _case(row: JsonObject, shared: Mapping[str, JsonObject], where: str) -> Case:
-    tools = [_tool(tool, shared, where) for tool in row.get("tools", ())]
-    offered = ToolSet.of(tools)
-    for problem in offered.problems:
-        raise CaseError(str(problem), where=where)
-    names = offered.names
-    for pattern in _patterns(row["expect"]):
-        try:
-            re.compile(pattern)
-        except (re.error, OverflowError, RecursionError) as error:
-            raise CaseError(f"$matches {pattern!r} is no regular expression: {error}", where=where) from None
-    expect = _expectation(row["expect"])
-    for call in expect.calls or ():
-        if call.name not in names:
-            raise CaseError(f"expects a call of {call.name!r}, which is not among its tools", where=where)
-    if row.get("emulate_tools") and not tools:
-        raise CaseError("emulate_tools needs tools", where=where)
-    extra = {
-        name: row[name]
-        for name in ("suite", "emulate_tools", "tool_choice", "parallel_tool_calls", "max_tokens", "temperature")
-        if name in row
-    }
-    words = {name: row.get(name, "") for name in ("tests", "why", "seen")}
-    messages = row.get("messages") or [{"role": "user", "content": row["prompt"]}]
-    return Case(name=row["name"], messages=messages, expect=expect, tools=tools, **extra, **words)
-
-
-def _tool(tool: str | JsonObject, shared: Mapping[str, JsonObject], where: str) -> Tool:
-    if isinstance(tool, str):
-        if tool not in shared:
-            raise CaseError(f"no tool {tool!r} under `tools`; there are: {', '.join(shared) or 'none'}", where=where)
-        return {"type": "function", "function": {"name": tool, **shared[tool]}}
-    return {"type": "function", "function": dict(tool)}
-
-
-def _patterns(value: Any) -> Iterator[str]:
-    """Every `$matches` of an expectation."""
-    if isinstance(value, Mapping):
-        if isinstance(value.get("$matches"), str):
-            yield value["$matches"]
-        value = list(value.values())
-    for inner in value if isinstance(value, list) else ():
-        yield from _patterns(inner)
-
-
-def _expectation(row: JsonObject) -> Expectation:
-    calls = row.get("calls")
-    return Expectation(
-        calls=None if calls is None else tuple(_expected_call(call) for call in calls),
-        ordered=row.get("order") == "given",
-        other_calls=row.get("other_calls") == "allowed",
-        text=row.get("text"),
+def load(path: Path) -> list[Case]:
+    """All cases of a file, in its order. Raises CaseError naming file, line and column."""
+    document = load_checked(
+        _read(path), "cases/case.schema.json", where=str(path), error=CaseError, package=__package__
     )
+    shared = {name: _function(name, body) for name, body in document.data.get("tools", {}).items()}
+    for name, tool in shared.items():
+        _require_usable([tool], document.at(["tools", name]))
+    cases: dict[str, Case] = {}
+    for number, row in enumerate(document.data["cases"]):
+        if row["name"] in cases:
+            raise CaseError(f"two cases are named {row['name']!r}", where=document.at(["cases", number, "name"]))
+        cases[row["name"]] = _Reading(document, ("cases", number), shared).case(row)
+    return list(cases.values())
+
+
+def declared(name: str, fields: Mapping[str, Any], where: str) -> Case:
+    """A case that was declared in Python. Raises CaseError with `where` for what cannot be asked."""
+    prompt, messages = fields["prompt"], list(fields["messages"])
+    if (prompt is None) == (not messages):
+        raise CaseError("give either a prompt or messages", where=where)
+    tools = [tool if "function" in tool else {"type": "function", "function": dict(tool)} for tool in fields["tools"]]
+    _require_usable(tools, where)
+    if fields["suite"] not in SUITES:
+        raise CaseError(f"suite {fields['suite']!r} is none of {', '.join(SUITES)}", where=where)
+    plain = {key: value for key, value in fields.items() if key not in {"prompt", "messages", "tools", "need"}}
+    asked = messages or [{"role": "user", "content": prompt}]
+    return Case(name=name, messages=asked, tools=tools, need=tuple(fields["need"]), **plain)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:  # before it is read: it may be larger than the memory
+            raise CaseError(f"is {size} bytes; at most {MAX_BYTES} are read", where=f"{path}:1:1")
+        data = path.read_bytes()
+    except OSError as error:
+        raise CaseError(error.strerror or "unreadable", where=str(path)) from None
+    if not data.strip():
+        raise CaseError("is empty; a case file holds `version: 1` and `cases`", where=f"{path}:1:1")
+    return data
+
+
+def _function(name: str, body: JsonObject) -> Tool:
+    return {"type": "function", "function": {"name": name, **body}}
+
+
+def _require_usable(tools: Sequence[Tool], where: str) -> None:
+    try:
+        problems = ToolSet.of(tools).problems
+    except ToolSchemaError as error:
+        problems = (error,)
+    for problem in problems:
+        raise CaseError(str(problem), where=where)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """One row of a file on its way to a case."""
+
+    document: Document
+    place: tuple[str | int, ...]
+    shared: Mapping[str, Tool]
+
+    def at(self, *path: str | int) -> str:
+        return self.document.at([*self.place, *path])
+
+    def case(self, row: JsonObject) -> Case:
+        try:
+            texts = texts_of(row.get("texts", {}))
+            asked, expected = filled({k: row[k] for k in ("prompt", "messages") if k in row}, texts), row["expect"]
+            expect = self.expectation(filled(expected, texts), ("expect",))
+        except TextError as error:
+            raise CaseError(str(error), where=self.at("name")) from None
+        tools = self.tools(row)
+        self.check(expect, row, tools)
+        messages = asked.get("messages") or [{"role": "user", "content": asked["prompt"]}]
+        fill = row.get("fill", {})
+        plain = ("suite", "emulate_tools", "tool_choice", "parallel_tool_calls", "max_tokens", "temperature")
+        extra = {name: row[name] for name in (*plain, "thinking", "parity", "tests", "why", "seen") if name in row}
+        return Case(
+            name=row["name"],
+            messages=[context(fill["words"]), *messages] if "words" in fill else messages,
+            expect=expect,
+            tools=among(tools, fill["tools"]) if "tools" in fill else tools,
+            need=tuple(row.get("need", ())),
+            **extra,
+        )
+
+    def tools(self, row: JsonObject) -> list[Tool]:
+        """The tools of the row, each usable, names told apart."""
+        found = []
+        for number, tool in enumerate(row.get("tools", ())):
+            if isinstance(tool, str) and tool not in self.shared:
+                there = ", ".join(self.shared) or "none"
+                raise CaseError(f"no tool {tool!r} under `tools`; there are: {there}", where=self.at("tools", number))
+            found.append(self.shared[tool] if isinstance(tool, str) else {"type": "function", "function": dict(tool)})
+            _require_usable(found, self.at("tools", number))
+        if row.get("emulate_tools") and not found:
+            raise CaseError("emulate_tools needs tools", where=self.at("emulate_tools"))
+        return found
+
+    def check(self, expect: Expectation, row: JsonObject, tools: Sequence[Tool]) -> None:
+        """Every tool that is expected, forbidden or chosen is offered."""
+        names = {tool["function"]["name"] for tool in tools}
+        choice = row.get("tool_choice")
+        chosen = [choice["function"].get("name")] if isinstance(choice, dict) else []
+        for each in (expect, *expect.any_of):
+            wanted = [call.name for call in each.calls or ()]
+            for name in (*wanted, *chosen):
+                if name not in names:
+                    raise CaseError(
+                        f"expects a call of {name!r}, which is not among its tools", where=self.at("expect")
+                    )
+
+    def expectation(self, row: JsonObject, place: tuple[str | int, ...]) -> Expectation:
+        if problem := problem_of(row):
+            raise CaseError(problem, where=self.at(*place))
+        calls, finish = row.get("calls"), row.get("finish_reason", ())
+        return Expectation(
+            calls=None if calls is None else tuple(map(_expected_call, calls)),
+            ordered=row.get("order") == "given",
+            other_calls=row.get("other_calls") == "allowed",
+            never=tuple(row.get("never", ())),
+            text=row.get("text"),
+            reasoning=row.get("reasoning", ""),
+            finish_reason=(finish,) if isinstance(finish, str) else tuple(finish),
+            usage=row.get("usage") == "present",
+            ids=tuple(row.get("ids", ())),
+            well_formed=row.get("protocol") == "well_formed",
+            any_of=tuple(self.expectation(one, (*place, "any_of", n)) for n, one in enumerate(row.get("any_of", ()))),
+        )
 
 
 def _expected_call(row: JsonObject) -> ExpectedCall:

@@ -97,7 +97,7 @@ def endpoints_of(run: Run) -> dict[str, EndpointEvidence]:
 
     Counts are those that the status rests on (see `basis`).
     """
-    return evidence_of(cells_of(run.probes), figures_of(run.probes), run.finished_at, f"{run.id}-{run.attempt}")
+    return evidence_of(cells_of(run.answers), figures_of(run.answers), run.finished_at, f"{run.id}-{run.attempt}")
 
 
 def evidence_of(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,19 @@ import pytest
 from routing.errors import ConfigError
 
 from . import cases
-from .plan import ProbePlan
+from .plan import MODES, Planned, ProbePlan
 from .recordings import Row, read
 from .safe_text import one_line, redact
-from .verdicts import ProbeResult
+from .verdicts import PARITY, ProbeResult
 
 PACKAGED = "kimiprobe"
 """First part of packaged cases' node ids: `kimiprobe/core.yaml::weather[...]`."""
 RECORDED = "replay"
+SCHEMAS = "schemas"
+PLUGINS = f"{PACKAGED}/plugins"
+PLUGINS_FILE = cases.FOLDER / "plugins.txt"
+"""Stands for the cases of plugins: pytest collects what has a path."""
+_PAIR = re.compile(rf"(?P<head>.+::.+\[.+)-{PARITY}-(?P<tail>[1-9][0-9]{{0,4}}(?:-crowd)?\])")
 
 
 class Probe(pytest.Item):
@@ -53,9 +59,16 @@ class Probe(pytest.Item):
 class CaseProbe(Probe):
     """A case sent to an endpoint."""
 
+    planned: Planned
+
+
+class PairProbe(Probe):
+    """Parity of one case at one endpoint: judged when the answers of both modes are."""
+
     plan: ProbePlan
-    skip_reason: str = ""
-    """Why it is not sent (a key is missing); empty where it is."""
+    """Of either half."""
+    halves: tuple[str, ...]
+    """Ids of the plain and of the streamed probe."""
 
 
 class RowProbe(Probe):
@@ -65,20 +78,29 @@ class RowProbe(Probe):
 
 
 class CaseFile(pytest.File):
-    """A YAML file of cases, packaged or a user's."""
+    """Cases of one origin: a YAML file, packaged or a user's, a file of schemas, or plugins."""
 
-    plans: Callable[[cases.Case], Iterator[tuple[ProbePlan, str]]]
-    """The probes of a case, each with why it is not sent (empty where it is)."""
+    plans: Callable[[cases.Case], Iterator[Planned]]
+    read: Callable[[], list[cases.Case]]
 
     def collect(self) -> Iterator[pytest.Item]:
-        """Every case of the suite, with every endpoint."""
-        for case in _read_or_fail(lambda: cases.load(self.path)):
-            for plan, skip_reason in self.plans(case):
-                item: CaseProbe = CaseProbe.from_parent(self, name=plan.name, nodeid=_id(self, plan.name))
-                item.plan = plan
-                item.skip_reason = skip_reason
-                item.add_marker("kimiprobe")
-                yield item
+        """Every case of the suite with every endpoint, and the pairs of those that must be alike."""
+        for case in _read_or_fail(self.read):
+            for planned in self.plans(case):
+                item: CaseProbe = CaseProbe.from_parent(
+                    self, name=planned.plan.name, nodeid=_id(self, planned.plan.name)
+                )
+                item.planned = planned
+                yield _marked(item)
+                if case.parity and planned.plan.mode == "stream":
+                    yield _marked(self._pair(planned))
+
+    def _pair(self, planned: Planned) -> PairProbe:
+        plan = planned.plan
+        name = plan.name_in(PARITY)
+        item: PairProbe = PairProbe.from_parent(self, name=name, nodeid=_id(self, name))
+        item.plan, item.halves = plan, tuple(_id(self, plan.name_in(mode)) for mode in MODES)
+        return item
 
 
 class RecordingFile(pytest.File):
@@ -89,25 +111,35 @@ class RecordingFile(pytest.File):
         for row in _read_or_fail(lambda: list(read(self.path))):
             item: RowProbe = RowProbe.from_parent(self, name=row.id, nodeid=_id(self, row.id))
             item.row = row
-            item.add_marker("kimiprobe")
-            yield item
+            yield _marked(item)
 
 
-def packaged_path(argument: str) -> str:
+def packaged_path(argument: str, schemas: Mapping[str, Path]) -> str:
     """`kimiprobe/core.yaml::weather[...]` as the path of the packaged file; anything else as it is.
 
-    Raises UsageError for a packaged file or case that does not exist, listing those that do.
+    `schemas` are the files of schemas by the names that ids have. Raises UsageError for a packaged file or case that
+    does not exist, listing those that do.
     """
     head, separator, rest = argument.partition("::")
     folder, _, name = head.partition("/")
+    if head in schemas:
+        return f"{schemas[head]}{separator}{rest}"
     if folder != PACKAGED or not name or Path(head).exists():
         return argument
+    if head == PLUGINS:
+        return f"{PLUGINS_FILE}{separator}{rest}"
     if not (cases.FOLDER / name).is_file():
         there = ", ".join(f"{PACKAGED}/{file.name}" for file in sorted(cases.FOLDER.glob("*.yaml")))
         raise pytest.UsageError(f"no packaged case file {head!r}; there are: {there}")
     if separator:
         _require_case(name, rest.partition("[")[0])
     return f"{cases.FOLDER / name}{separator}{rest}"
+
+
+def with_halves(argument: str) -> list[str]:
+    """The id of a pair with those of both its halves, without which it cannot be judged; anything else alone."""
+    found = _PAIR.fullmatch(argument)
+    return [argument] if found is None else [f"{found['head']}-{mode}-{found['tail']}" for mode in (*MODES, PARITY)]
 
 
 def _require_case(file: str, case: str) -> None:
@@ -119,6 +151,11 @@ def _require_case(file: str, case: str) -> None:
 def _id(parent: pytest.Collector, name: str) -> str:
     # As text: pytest 9.2 would else keep the brackets in the name, and --lf, which reads ids from text, find none.
     return f"{parent.nodeid}::{name}"
+
+
+def _marked(item: pytest.Item) -> pytest.Item:
+    item.add_marker("kimiprobe")
+    return item
 
 
 def _read_or_fail(read_file: Any) -> Any:

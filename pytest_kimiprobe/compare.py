@@ -124,11 +124,11 @@ def mcnemar(only_a: int, only_b: int) -> float:
 
 def compare(run: Run, a: str, b: str) -> Comparison:
     """Compare two endpoints of a run. Raises NotCompared where one was not probed."""
-    measures = measures_of(run.probes, run.references)
+    measures = measures_of(run.answers, run.references)
     for name in (a, b):
         if name not in measures:
             raise NotCompared(f"{name!r} was not probed in this run; there are: {', '.join(measures) or 'none'}")
-    here, there = _keyed(run.probes, a), _keyed(run.probes, b)
+    here, there = _keyed(run.answers, a), _keyed(run.answers, b)
     shared = here.keys() & there.keys()
     counts = Counter((is_right(here[key], lenient=True), is_right(there[key], lenient=True)) for key in shared)
     return Comparison(

@@ -6,22 +6,29 @@ It knows only expectations; what holds for any answer is `routing.verify`, which
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
+from routing.delivery import asked_of
 from routing.exchange import Exchange
 from routing.reasons import error_class_of
+from routing.rescue.markers import NATIVE_TEXT
 from routing.schema import ToolSet
-from routing.types import ErrorClass, Tool, ToolCall
+from routing.types import Answer, ErrorClass, Tool, ToolCall
 from routing.verify import ANYTHING, Asked, Checked, check, check_generation
 
+from .answers import SeenAnswer
 from .cases import Case, Expectation, ExpectedCall
+from .matchers import matches, paired, shown
 from .verdicts import Verdict
 
-_SEARCHED = 20_000
-"""Characters that an expression is held against: a case's own pattern must not run for ever on a hostile text."""
+Opinion: TypeAlias = Callable[[Case, SeenAnswer], str | None]
+"""Why an answer is wrong, "" where it is right, None where there is no opinion."""
 _UNSUPPORTED = frozenset({"no_capability", "other_protocol"})
+_DEVIATIONS = frozenset({"tool_call_without_index", "arguments_not_a_string", "stream_ignored", "usage_malformed"})
+"""Notes of the wire that tell of the answer; others tell how the request was changed."""
+_NATIVE_ID = re.compile(r"functions\.(.{1,128}):[0-9]{1,6}\Z", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +46,21 @@ class Judgement:
         return None if self.verdict in {"pass", "rescued"} else error_class_of(self.reason)
 
 
-def judge(case: Case, done: Exchange) -> Judgement:
-    """The word on one probe."""
-    judgement = judge_any(done, case.tools, Asked(last_user=_last_user(case)))
-    if judgement.verdict not in {"pass", "rescued"} or judgement.checked is None:
+def judge(case: Case, done: Exchange, opinion: Opinion | None = None) -> Judgement:
+    """The word on one probe. `opinion` is asked before the case's own expectation and may take its place."""
+    judgement = judge_any(done, case.tools, asked_of(case.request("plain")))
+    checked = judgement.checked
+    if judgement.verdict not in {"pass", "rescued"} or checked is None:
         return judgement
-    if wrong := _mismatch(case.expect, judgement.checked):
-        return Judgement("fail", wrong[0], wrong[1], judgement.checked)
-    if case.emulate_tools and judgement.checked.tool_calls and judgement.verdict != "rescued":
-        return Judgement("fail", "not_rescued_form", "a structured call without offered tools", judgement.checked)
+    if opinion is not None and (said := opinion(case, SeenAnswer.of(checked, done.answer))) is not None:
+        return Judgement("fail", "wrong_answer", said, checked) if said else judgement
+    answer = done.answer or Answer(text=checked.text)
+    if wrong := _leaked(case, checked) or _mismatch(case, case.expect, checked, answer):
+        return Judgement("fail", wrong[0], wrong[1], checked)
+    if case.emulate_tools and checked.tool_calls and judgement.verdict != "rescued":
+        return Judgement("fail", "not_rescued_form", "a structured call without offered tools", checked)
+    if judgement.verdict == "pass" and (mended := _tolerated(case, checked, answer)):
+        return Judgement("rescued", mended[0], mended[1], checked)
     return judgement
 
 
@@ -76,13 +89,80 @@ def _nothing_to_judge(done: Exchange) -> Judgement:
     return Judgement("unsupported" if error.reason in _UNSUPPORTED else "error", error.reason, error.detail)
 
 
-def _mismatch(expect: Expectation, checked: Checked) -> tuple[str, str] | None:
+def _mismatch(case: Case, expect: Expectation, checked: Checked, answer: Answer) -> tuple[str, str] | None:
     """Reason code and detail of the first thing that is not as expected."""
-    if expect.calls is not None and (wrong := _wrong_calls(expect, checked.tool_calls)):
+    calls = checked.tool_calls
+    if forbidden := next((call.name for call in calls if call.name in expect.never), None):
+        return "forbidden_call", f"called {forbidden}"
+    if expect.calls is not None and (wrong := _wrong_calls(expect, calls)):
         return wrong
     if expect.text is not None and not matches(expect.text, checked.text):
-        return "wrong_text", f"expected {expect.text!r}"
+        return "wrong_text", f"expected {shown(expect.text)}"
+    return _wrong_frame(expect, checked, answer) or _none_of(case, expect, checked, answer)
+
+
+def _wrong_frame(expect: Expectation, checked: Checked, answer: Answer) -> tuple[str, str] | None:
+    """What stands around text and calls: thoughts, finish reason (of what needed no rescue), usage, ids."""
+    if expect.reasoning and bool(answer.reasoning.strip()) != (expect.reasoning == "present"):
+        return "wrong_reasoning", f"reasoning must be {expect.reasoning}"
+    came = checked.outcome == "ok"
+    if came and expect.finish_reason and answer.finish_reason not in expect.finish_reason:
+        return "wrong_finish_reason", f"{answer.finish_reason} instead of {' or '.join(expect.finish_reason)}"
+    usage = answer.usage
+    if expect.usage and (usage is None or min(usage.prompt_tokens, usage.completion_tokens) < 1):
+        return "missing_usage", "no tokens told" if usage is None else "no tokens counted"
+    if "native" in expect.ids:
+        wrong = next((call for call in checked.tool_calls if not _is_native(call)), None)
+        return ("wrong_call_id", f"of {wrong.name}: not functions.NAME:N") if wrong else None
     return None
+
+
+def _is_native(call: ToolCall) -> bool:
+    found = _NATIVE_ID.match(call.id)
+    return found is not None and found[1] == call.name
+
+
+def _none_of(case: Case, expect: Expectation, checked: Checked, answer: Answer) -> tuple[str, str] | None:
+    wrong = [_mismatch(case, one, checked, answer) for one in expect.any_of]
+    return wrong[0] if wrong and all(wrong) else None
+
+
+def _leaked(case: Case, checked: Checked) -> tuple[str, str] | None:
+    """Protocol tokens inside a call that nobody put into the request: a value was cut or spilled by a parser."""
+    for call in checked.tool_calls:
+        if (found := NATIVE_TEXT.search(_written(call.arguments))) and found[0] not in _written(list(case.messages)):
+            return "leaked_marker", f"{found[0]} in the arguments of {call.name}"
+    return None
+
+
+def _written(value: Any) -> str:
+    """All texts and keys inside a JSON value, without recursion."""
+    parts, todo = [], [value]
+    while todo:
+        item = todo.pop()
+        if isinstance(item, str):
+            parts.append(item)
+        elif isinstance(item, Mapping):
+            todo += [*item.keys(), *item.values()]
+        elif isinstance(item, list):
+            todo += item
+    return "\n".join(parts)
+
+
+def _tolerated(case: Case, checked: Checked, answer: Answer) -> tuple[str, str] | None:
+    """What a right answer had wrong that is mended without a loss."""
+    if found := NATIVE_TEXT.search(answer.reasoning):
+        return "markers_stripped", f"{found[0]} in the reasoning"
+    noted = sorted(_DEVIATIONS & set(answer.notes))
+    if case.expect.well_formed and noted:
+        return "protocol_deviation", ", ".join(noted)
+    if "fresh" in case.expect.ids and (again := {call.id for call in checked.tool_calls} & _ids(case)):
+        return "reused_call_id", f"{len(again)} of the history's"
+    return None
+
+
+def _ids(case: Case) -> set[str]:
+    return {call["id"] for message in case.messages for call in message.get("tool_calls") or ()}
 
 
 def _wrong_calls(expect: Expectation, calls: Sequence[ToolCall]) -> tuple[str, str] | None:
@@ -100,24 +180,10 @@ def _wrong_calls(expect: Expectation, calls: Sequence[ToolCall]) -> tuple[str, s
 
 
 def _matched(expected: Sequence[ExpectedCall], calls: Sequence[ToolCall], *, ordered: bool) -> dict[int, int]:
-    """Which expectation takes which call, as many as can be: a matching by augmenting paths."""
+    """Which expectation takes which call, as many as can be."""
     if ordered:
         return _in_order(expected, calls)
-    owner: dict[int, int] = {}
-
-    def place(want: int, tried: set[int]) -> bool:
-        for call in range(len(calls)):
-            if call in tried or _wrong_call(expected[want], calls[call]):
-                continue
-            tried.add(call)
-            if call not in owner or place(owner[call], tried):
-                owner[call] = want
-                return True
-        return False
-
-    for want in range(len(expected)):
-        place(want, set())
-    return {want: call for call, want in owner.items()}
+    return paired(len(expected), len(calls), lambda want, call: _wrong_call(expected[want], calls[call]) is None)
 
 
 def _in_order(expected: Sequence[ExpectedCall], calls: Sequence[ToolCall]) -> dict[int, int]:
@@ -146,43 +212,6 @@ def _wrong_call(want: ExpectedCall, call: ToolCall) -> str | None:
         if (name in call.arguments) == absent:
             return f"argument {name} is {'there' if absent else 'missing'}"
         if not absent and not matches(matcher, call.arguments[name]):
-            return f"argument {name} is not {_shown(matcher)}"
+            return f"argument {name} is not {shown(matcher)}"
     extra = next((name for name in call.arguments if name not in want.arguments), None)
     return f"argument {extra} was not asked for" if extra is not None and not want.other_arguments else None
-
-
-def matches(matcher: Any, value: Any) -> bool:
-    """Whether a value is what a matcher of a case asks for (docs/cases.md)."""
-    if isinstance(matcher, Mapping) and len(matcher) == 1:
-        ((kind, operand),) = matcher.items()
-        if kind == "$any":
-            return True
-        if kind == "$one_of":
-            return any(_equal(option, value) for option in operand)
-        if kind == "$contains":
-            return isinstance(value, str) and operand.casefold() in value.casefold()
-        if kind == "$matches":
-            return isinstance(value, str) and re.search(operand, value[:_SEARCHED], re.IGNORECASE) is not None
-    return _equal(matcher, value)
-
-
-def _equal(expected: Any, value: Any) -> bool:
-    """JSON equality: `1` and `1.0` are one number, `true` is not `1`, the text "-1" is not "1"."""
-    if isinstance(expected, bool) or isinstance(value, bool):
-        return expected is value
-    if isinstance(expected, int | float) and isinstance(value, int | float):
-        return expected == value
-    if isinstance(expected, Mapping) and isinstance(value, Mapping):
-        return expected.keys() == value.keys() and all(_equal(expected[key], value[key]) for key in expected)
-    if isinstance(expected, list) and isinstance(value, list):
-        return len(expected) == len(value) and all(map(_equal, expected, value))
-    return type(expected) is type(value) and bool(expected == value)
-
-
-def _shown(matcher: Any) -> str:
-    return repr(matcher) if not isinstance(matcher, Mapping) else " ".join(f"{k} {v!r}" for k, v in matcher.items())
-
-
-def _last_user(case: Case) -> str | None:
-    texts = [message.get("content") for message in case.messages if message.get("role") == "user"]
-    return texts[-1] if texts and isinstance(texts[-1], str) else None

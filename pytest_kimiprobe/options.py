@@ -118,6 +118,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("compare", "", "probe these two endpoints and compare them, pair by pair", "A B", pair=True),
     Option("discover", "", "also probe the upstreams that OpenRouter lists today", read=_yes, switch=True),
     Option("catalog", "", "use this catalogue instead of the packaged one", "FILE"),
+    Option("schemas", "", "also run the JSON Schemas in this folder's .jsonl files as cases (suite full)", "DIR"),
     Option("verbose", "", "print the exchanges as they happen, keys taken out", read=_yes, switch=True),
 )
 _BY_NAME = {option.name: option for option in OPTIONS}

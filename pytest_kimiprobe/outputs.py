@@ -20,9 +20,10 @@ from . import options
 from .compare import Comparison, NotCompared, compare, comparison_row
 from .daily import refresh_daily
 from .measures import measures_row
-from .report import Summary, markdown
+from .report import markdown
 from .results import RECORDED, Change, atomic_write, changes, refresh_latest, write_run
 from .safe_text import one_line, redact
+from .summary import Summary
 from .verdicts import ProbeResult, Run
 
 if TYPE_CHECKING:
@@ -63,15 +64,17 @@ def _summary(probes: ProbeSession, run: Run, changed: Sequence[Change], notes: S
     """With the comparison that was asked for, or why there is none."""
     comparison, told = _compared(probes, run)
     notes = [*notes, told] if told else notes
-    return Summary.of(run, probes.money(), rerun=probes.rerun(), changes=changed, notes=notes, comparison=comparison)
+    return Summary.of(
+        run, probes.money(), rerun=probes.scope.rerun(), changes=changed, notes=notes, comparison=comparison
+    )
 
 
 def _compared(probes: ProbeSession, run: Run) -> tuple[Comparison | None, str]:
     """The comparison that was asked for, or why there is none."""
-    if not probes.compared:
+    if not probes.scope.compared:
         return None, ""
     try:
-        return compare(run, *probes.compared), ""
+        return compare(run, *probes.scope.compared), ""
     except NotCompared as problem:
         return None, f"nothing to compare: {problem}"
 
@@ -170,7 +173,7 @@ def _probe(probe: ProbeResult) -> JsonObject:
 
 def _endpoint(row: EndpointEvidence, run: Run) -> JsonObject:
     counts = dict.fromkeys(("pass", "rescued", "fail", "error"), 0)
-    for probe in run.probes:
+    for probe in run.answers:
         if probe.endpoint == row.endpoint and probe.verdict in counts:
             counts[probe.verdict] += 1
     return {

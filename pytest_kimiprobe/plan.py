@@ -15,6 +15,7 @@ from routing.choose import prompt_bound
 from routing.types import ChatRequest, Mode, Usage
 
 from .cases import Case
+from .verdicts import ProbeMode, Verdict
 
 Load: TypeAlias = Literal["mixed", "alone", "crowd"]
 """What else of ours is under way at the endpoint: whatever there is, nothing, or a crowd (see `lanes`)."""
@@ -35,13 +36,42 @@ class ProbePlan:
     @property
     def name(self) -> str:
         """The item's name; it can be pasted back, and `+` may stand in `-k`."""
+        return self.name_in(self.mode)
+
+    def name_in(self, mode: ProbeMode) -> str:
+        """The name of the same probe in another mode, or of the pair that both modes make."""
+        return f"{self.case.name}[{self.variant(mode)}]"
+
+    def variant(self, mode: ProbeMode) -> str:
+        """What stands in the brackets of a name: endpoint, mode, repeat, and the crowd where it meets one."""
         crowded = "-crowd" if self.load == "crowd" else ""
-        return f"{self.case.name}[{self.endpoint.id}-{self.mode}-{self.repeat}{crowded}]"
+        return f"{self.endpoint.id}-{mode}-{self.repeat}{crowded}"
 
     @property
     def request(self) -> ChatRequest:
         """What is sent."""
         return self.case.request(self.mode)
+
+
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """Why a probe is not sent: a reason code and a sentence."""
+
+    reason: str
+    detail: str
+
+    @property
+    def verdict(self) -> Verdict:
+        """`unsupported` where the endpoint is not able to do it by design, else `not_run`."""
+        return "unsupported" if self.reason == "no_capability" else "not_run"
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A probe to be, and why it is not sent where it is not."""
+
+    plan: ProbePlan
+    unsent: Unsent | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +117,24 @@ def expand(
             for repeat in range(1, repeats + 1):
                 for load in loads:
                     yield ProbePlan(case, endpoint, mode, repeat, load)
+
+
+def cannot(case: Case, endpoint: Endpoint, mode: Mode) -> str:
+    """What the case needs and the endpoint is not able to do, by the catalogue; empty where nothing is missing."""
+    able, choice = endpoint.capabilities, case.tool_choice
+    needed = [name for name in ("tools",) if case.tools and not case.emulate_tools]
+    needed += [name for name in ("stream",) if mode == "stream"]
+    needed += [name for name in case.need if name == "vision"]
+    if missing := [name for name in needed if name not in able]:
+        return f"it has no {' and no '.join(missing)}"
+    kind = "named" if isinstance(choice, Mapping) else choice
+    if kind is not None and kind not in endpoint.tool_choices:
+        return f"it takes no tool_choice {kind}"
+    if "thinking" in case.need and not endpoint.thinks:
+        return "it does not think"
+    if "thinking_off" in case.need and endpoint.thinking in {"always", "never"}:
+        return "its thinking cannot be switched off"
+    return f"the judge cannot use this schema: {case.unusable}" if case.unusable else ""
 
 
 def cost_bound(plan: ProbePlan, catalog: Catalog, day: date) -> Decimal:

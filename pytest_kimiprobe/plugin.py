@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .options import add_options
+from .python_cases import ATTRIBUTE
 
 if TYPE_CHECKING:
+    from .answers import SeenAnswer
     from .session import ProbeSession
 
 SESSION: pytest.StashKey[ProbeSession] = pytest.StashKey()
@@ -18,6 +20,12 @@ SESSION: pytest.StashKey[ProbeSession] = pytest.StashKey()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     add_options(parser)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    from . import hooks
+
+    pluginmanager.add_hookspecs(hooks)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -67,6 +75,40 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     return None
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if SESSION in metafunc.config.stash and hasattr(metafunc.function, ATTRIBUTE):
+        from .python_probes import parametrize
+
+        parametrize(metafunc, metafunc.config.stash[SESSION].scope)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if hasattr(getattr(item, "function", None), ATTRIBUTE):
+            item.add_marker("kimiprobe")
+            if SESSION not in config.stash:
+                item.add_marker(pytest.mark.skip(reason="a kimiprobe case: it is sent with --kimiprobe only"))
+
+
+@pytest.fixture
+def answer(request: pytest.FixtureRequest) -> SeenAnswer:
+    """The answer to the request that `@case` declares."""
+    if SESSION not in request.config.stash:
+        pytest.fail("`answer` belongs to functions below @case, run with --kimiprobe", pytrace=False)
+    from .python_probes import give
+
+    return give(request, request.config.stash[SESSION].kept)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
+    if SESSION in pyfuncitem.config.stash:
+        from .python_probes import refuse_wrong
+
+        refuse_wrong(pyfuncitem, pyfuncitem.config.stash[SESSION].kept)
+
+
 def pytest_report_header(config: pytest.Config) -> list[str] | None:
     if SESSION in config.stash:
         from .running import header
@@ -93,12 +135,14 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[Any]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if SESSION in item.config.stash:
         from .running import enrich
 
-        enrich(item, report)
+        enrich(item, report, call, item.config.stash[SESSION])
     return report
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Protocol
 
-from .report import money
+from .summary import money
 
 _EVERY_S = 0.2
 

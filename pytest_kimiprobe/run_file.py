@@ -73,7 +73,8 @@ class StoredRun:
 def rendered(run: Run, environment: Mapping[str, str]) -> str:
     """The whole file: header, cells, figures per endpoint and the first failures, redacted, a line each."""
     failures = [probe for probe in run.probes if probe.verdict in {"fail", "error"}]
-    statuses, measures, cells = endpoints_of(run), measures_of(run.probes, run.references), cells_of(run.probes)
+    answers = run.answers
+    statuses, measures, cells = endpoints_of(run), measures_of(answers, run.references), cells_of(answers)
     totals = {cell.endpoint: cell for cell in summed(cells)}
     return document(
         {"version": VERSION, "run": _header(run, environment)},
@@ -83,7 +84,7 @@ def rendered(run: Run, environment: Mapping[str, str]) -> str:
                 _measures_row(measures[row.endpoint], totals[row.endpoint])
                 | {"cases": sorted(cases_of(cells, row.endpoint))}
                 | _figures_row(row, statuses.get(row.endpoint))
-                for row in figures_of(run.probes)
+                for row in figures_of(answers)
             ],
             "failures": [_failure_row(probe, environment) for probe in failures[:MAX_FAILURES]],
         },
@@ -204,7 +205,7 @@ def _finite(number: float) -> float:
 
 
 def _header(run: Run, environment: Mapping[str, str]) -> dict[str, Any]:
-    not_run = Counter(probe.reason for probe in run.probes if probe.verdict == "not_run")
+    not_run = Counter(probe.reason for probe in run.answers if probe.verdict == "not_run")
     return {
         "id": run.id,
         "attempt": run.attempt,
@@ -213,7 +214,7 @@ def _header(run: Run, environment: Mapping[str, str]) -> dict[str, Any]:
         "started_at": utc_text(run.started_at),
         "finished_at": utc_text(run.finished_at),
         "complete": run.complete,
-        "probes": len(run.probes),
+        "probes": len(run.answers),
         "not_run": dict(not_run),
         "lag_p95_ms": run.lag_p95_ms,
         "kimiprobe": routing.__version__,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import signal
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -13,12 +15,25 @@ from typing import Any
 
 import pytest
 
-from . import cases, options, outputs
-from .collect import PACKAGED, RECORDED, CaseFile, CaseProbe, Probe, RecordingFile, packaged_path
+from . import cases, options, outputs, python_probes, schema_cases
+from .collect import (
+    PACKAGED,
+    PLUGINS,
+    PLUGINS_FILE,
+    RECORDED,
+    CaseFile,
+    Probe,
+    RecordingFile,
+    packaged_path,
+    with_halves,
+)
+from .plan import ProbePlan
+from .probe_facts import planned_by, to_send
 from .progress import Progress
-from .report import Line, money, terminal
+from .report import Line, terminal
 from .safe_text import one_line
 from .session import ProbeSession
+from .summary import money
 
 _TYPICAL_S = {"live": 3.0, "simulator": 0.3, "replay": 0.0}
 
@@ -27,12 +42,13 @@ def prepare(config: pytest.Config) -> ProbeSession:
     """Read the options, see what there is to run, point pytest at it. Raises UsageError."""
     session = ProbeSession(config)
     given = config.args if config.args_source is pytest.Config.ArgsSource.ARGS else []
-    if session.recordings:
-        by_name = {f"{RECORDED}/{file.name}": str(file) for file in session.recordings}
+    if session.scope.recordings:
+        by_name = {f"{RECORDED}/{file.name}": str(file) for file in session.scope.recordings}
         config.args = [_recorded_path(argument, by_name) for argument in given] or list(by_name.values())
     else:
-        packaged = [str(file) for file in sorted(cases.FOLDER.glob("*.yaml"))]
-        config.args = [packaged_path(argument) for argument in given] or packaged
+        every = [*sorted(cases.FOLDER.glob("*.yaml")), PLUGINS_FILE, *session.scope.schemas.values()]
+        asked = itertools.chain.from_iterable(map(with_halves, given))
+        config.args = [packaged_path(argument, session.scope.schemas) for argument in asked] or list(map(str, every))
     return session
 
 
@@ -43,40 +59,66 @@ def _recorded_path(argument: str, by_name: dict[str, str]) -> str:
 
 def is_ours(path: Path, session: ProbeSession) -> bool:
     """Whether a path leads to packaged cases or recordings: never ignored, though it lies in a virtual environment."""
-    targets = [cases.FOLDER, *session.recordings]
+    targets = [cases.FOLDER, *session.scope.recordings, *session.scope.schemas.values()]
     return any(path == target or path in target.parents or target in path.parents for target in targets)
 
 
 def collected(file_path: Path, parent: pytest.Collector, session: ProbeSession) -> pytest.Collector | None:
     """A collector for case files (packaged, or named as `kimiprobe_files` says) and for recordings."""
-    if session.recordings:
-        if file_path not in session.recordings:
+    if session.scope.recordings:
+        if file_path not in session.scope.recordings:
             return None
         return RecordingFile.from_parent(parent, path=file_path, nodeid=f"{RECORDED}/{file_path.name}")
-    node: CaseFile
+    named = {path: name for name, path in session.scope.schemas.items()}
+    if file_path in named:
+        return _file(parent, session, file_path, named[file_path], lambda: schema_cases.load(file_path))
+    if file_path == PLUGINS_FILE:
+        return _file(parent, session, file_path, PLUGINS, lambda: _of_plugins(parent.config))
     if file_path.parent == cases.FOLDER and file_path.suffix == ".yaml":
-        node = CaseFile.from_parent(parent, path=file_path, nodeid=f"{PACKAGED}/{file_path.name}")
-    elif any(fnmatch.fnmatch(file_path.name, glob) for glob in parent.config.getini("kimiprobe_files")):
-        node = CaseFile.from_parent(parent, path=file_path)
-    else:
-        return None
-    node.plans = partial(session.plans, packaged=file_path.parent == cases.FOLDER)
+        return _packaged(parent, session, file_path)
+    if any(fnmatch.fnmatch(file_path.name, glob) for glob in parent.config.getini("kimiprobe_files")):
+        return _file(parent, session, file_path, None, lambda: cases.load(file_path))
+    return None
+
+
+def _packaged(parent: pytest.Collector, session: ProbeSession, path: Path) -> CaseFile:
+    node = _file(parent, session, path, f"{PACKAGED}/{path.name}", lambda: cases.load(path))
+    node.plans = partial(session.scope.plans, packaged=True)
     return node
+
+
+def _file(
+    parent: pytest.Collector, session: ProbeSession, path: Path, name: str | None, read: Callable[[], list[cases.Case]]
+) -> CaseFile:
+    named: dict[str, Any] = {} if name is None else {"nodeid": name}
+    node: CaseFile = CaseFile.from_parent(parent, path=path, **named)
+    node.plans, node.read = session.scope.plans, read
+    return node
+
+
+def _of_plugins(config: pytest.Config) -> list[cases.Case]:
+    """What `pytest_kimiprobe_cases` gives. Raises CaseError for two of one name."""
+    found: dict[str, cases.Case] = {}
+    for case in (case for some in config.hook.pytest_kimiprobe_cases(config=config) for case in some or ()):
+        if case.name in found:
+            raise cases.CaseError(f"two cases are named {case.name!r}", where="pytest_kimiprobe_cases")
+        found[case.name] = case
+    return list(found.values())
 
 
 def header(session: ProbeSession) -> list[str]:
     """What will answer, and which keys are there."""
-    if session.choice.kind == "replay":
-        return [f"kimiprobe: replay of {len(session.recordings)} recording(s), nothing is sent"]
-    what = "simulated" if session.choice.kind == "simulator" else session.source
-    lines = [f"kimiprobe: {what}, model {session.model}, {len(session.endpoints)} endpoints"]
-    if session.choice.kind == "live":
-        there = session.live_keys()
-        missing = [name for name in session.catalog.providers if name not in there]
+    if session.scope.choice.kind == "replay":
+        return [f"kimiprobe: replay of {len(session.scope.recordings)} recording(s), nothing is sent"]
+    what = "simulated" if session.scope.choice.kind == "simulator" else session.scope.source
+    lines = [f"kimiprobe: {what}, model {session.scope.model}, {len(session.scope.endpoints)} endpoints"]
+    if session.scope.choice.kind == "live":
+        there = session.scope.live_keys()
+        missing = [name for name in session.scope.catalog.providers if name not in there]
         lines.append(
             f"kimiprobe: keys found: {', '.join(there)}" + (f"; missing: {', '.join(missing)}" if missing else "")
         )
-    lines += [f"kimiprobe: {one_line(note)}" for note in session.discovered]
+    lines += [f"kimiprobe: {one_line(note)}" for note in session.scope.discovered]
     if getattr(session.config.option, "kimiprobe_xdist", False):
         lines.append("kimiprobe: -n ignored, requests already run at once")
     return lines
@@ -84,27 +126,27 @@ def header(session: ProbeSession) -> list[str]:
 
 def forecast(session: ProbeSession, items: list[pytest.Item]) -> list[str]:
     """Cost and time, before anything is spent."""
-    probes = [item for item in items if isinstance(item, CaseProbe) and not item.skip_reason]
-    if not probes or _only_looking(session.config):
+    plans = [plan for _, plan in to_send(items)]
+    if not plans or _only_looking(session.config):
         return []
-    estimate = session.estimate(probes)
-    endpoints = {probe.plan.endpoint.id for probe in probes}
-    spends = "simulated money" if session.choice.kind == "simulator" else f"of ${money(session.budget)} allowed"
+    estimate = session.scope.estimate(plans)
+    endpoints = {plan.endpoint.id for plan in plans}
+    spends = (
+        "simulated money" if session.scope.choice.kind == "simulator" else f"of ${money(session.scope.budget)} allowed"
+    )
     cost = f"about ${money(estimate.about)}, at most ${money(estimate.most)} {spends}"
-    seconds = _typical_seconds(session, probes)
+    seconds = _typical_seconds(session, plans)
     return [
-        f"kimiprobe: {len(probes)} requests to {len(endpoints)} endpoints, about {seconds:.0f} s",
+        f"kimiprobe: {len(plans)} requests to {len(endpoints)} endpoints, about {seconds:.0f} s",
         f"kimiprobe: {cost}",
     ]
 
 
-def _typical_seconds(session: ProbeSession, probes: list[CaseProbe]) -> float:
-    lanes: dict[str, int] = {}
-    for probe in probes:
-        lanes[probe.plan.endpoint.provider] = lanes.get(probe.plan.endpoint.provider, 0) + 1
+def _typical_seconds(session: ProbeSession, plans: list[ProbePlan]) -> float:
+    lanes = Counter(plan.endpoint.provider for plan in plans)
     at_once: int = options.value(session.config, "concurrency")
     rounds = max(-(-count // at_once) for count in lanes.values())
-    return max(rounds * _TYPICAL_S[session.choice.kind], 1.0)
+    return max(rounds * _TYPICAL_S[session.scope.choice.kind], 1.0)
 
 
 def loop(session: pytest.Session, probes: ProbeSession) -> bool | None:
@@ -113,13 +155,19 @@ def loop(session: pytest.Session, probes: ProbeSession) -> bool | None:
         return None
     if session.testsfailed and not session.config.option.continue_on_collection_errors:
         return None
-    ours = [item for item in session.items if isinstance(item, Probe)]
+    ours = [item for item in session.items if isinstance(item, Probe) or planned_by(item)]
     if not ours:
         return None
     probes.send(ours)
-    for item in session.items:
-        if not isinstance(item, Probe):
-            _run_one(session, item)
+    sent = set(ours)
+    _run_in_order(session, [item for item in session.items if item not in sent])
+    _serve(session, probes, ours)
+    _run_in_order(session, [item for item in ours if not isinstance(item, Probe)])
+    return True
+
+
+def _serve(session: pytest.Session, probes: ProbeSession, ours: Sequence[pytest.Item]) -> None:
+    """Each probe as its answer comes; test functions below `@case` wait until all their answers are in."""
     progress = Progress.of(session.config.pluginmanager.getplugin("terminalreporter"))
     probes.on_progress = lambda waiting: progress.show(waiting, probes.money().usd)
     try:
@@ -127,36 +175,44 @@ def loop(session: pytest.Session, probes: ProbeSession) -> bool | None:
             progress.clear()
             if probes.verbose:
                 _show_exchange(probes, probe)
-            _run_one(session, probe)
+            if isinstance(probe, Probe):
+                _run_one(session, probe, None)
     finally:
         progress.clear()
-    return True
 
 
-def _run_one(session: pytest.Session, item: pytest.Item) -> None:
-    # No next item: probes come in the order of their answers, so nothing may stay set up for a certain one.
-    item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+def _run_in_order(session: pytest.Session, items: Sequence[pytest.Item]) -> None:
+    """Test functions share fixtures of their module: they run as collected, each knowing the next."""
+    for item, following in itertools.zip_longest(items, items[1:]):
+        _run_one(session, item, following)
+
+
+def _run_one(session: pytest.Session, item: pytest.Item, following: pytest.Item | None) -> None:
+    # A probe knows no next: they come in the order of their answers, so nothing may stay set up for a certain one.
+    item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
     if session.shouldfail:
         raise session.Failed(session.shouldfail)
     if session.shouldstop:
         raise session.Interrupted(session.shouldstop)
 
 
-def enrich(item: pytest.Item, report: pytest.TestReport) -> None:
+def enrich(item: pytest.Item, report: pytest.TestReport, call: pytest.CallInfo[Any], probes: ProbeSession) -> None:
     """The duration that `--durations` and JUnit XML show is the provider's, not our waiting."""
-    result = getattr(item, "result", None)
-    if not isinstance(item, Probe) or result is None or report.when == "teardown":
+    result = item.result if isinstance(item, Probe) else probes.kept.held.get(item.nodeid)
+    if result is None or report.when == "teardown":
         return
     if result.total_ms is not None:
         ended_here = (report.when == "call") != (report.when == "setup" and not report.passed)
         report.duration = result.total_ms / 1000 if ended_here else 0.0
+    if not isinstance(item, Probe):
+        python_probes.settle(item, report, call, probes.kept)
 
 
 def finish(probes: ProbeSession, exit_status: int, session: pytest.Session) -> None:
     """Close everything, then write what was asked for; a failure to write makes the run exit with 3."""
     with _uninterrupted():
         probes.finish()
-        if not probes.results:
+        if not probes.kept.results:
             return
         complete = int(exit_status) in {0, 1} and not probes.cancelled
         probes.summary, failed = outputs.write(probes, complete=complete)
@@ -192,12 +248,12 @@ def _write(reporter: pytest.TerminalReporter, line: Line) -> None:
     reporter.write_line(line.text, **({color: True} if color else {}))
 
 
-def _show_exchange(probes: ProbeSession, probe: Probe) -> None:
+def _show_exchange(probes: ProbeSession, probe: pytest.Item) -> None:
     reporter: Any = probes.config.pluginmanager.getplugin("terminalreporter")
-    done = probes.exchanges.get(probe.nodeid)
+    done = probes.kept.exchanges.get(probe.nodeid)
     if reporter is not None and done is not None:
         reporter.ensure_newline()
-        for line in outputs.exchange_lines(probe.name, done, probes.environment):
+        for line in outputs.exchange_lines(probe.name, done, probes.scope.environment):
             reporter.write_line(line)
 
 

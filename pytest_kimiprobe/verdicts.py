@@ -14,6 +14,9 @@ Verdict: TypeAlias = Literal["pass", "rescued", "fail", "error", "unsupported", 
 Source: TypeAlias = Literal["live", "local", "simulator", "replay"]
 HONEST_MS = 20.0
 """Above this lag of our own loop (95th percentile) a latency is marked as unreliable."""
+ProbeMode: TypeAlias = Mode | Literal["parity"]
+PARITY: Literal["parity"] = "parity"
+"""The mode of a verdict on a pair, plain and streamed. It is no answer: it makes no cell and counts for no status."""
 JUDGED: frozenset[Verdict] = frozenset({"pass", "rescued", "fail"})
 
 
@@ -30,7 +33,7 @@ class ProbeResult:
     id: str
     case: str
     endpoint: str
-    mode: Mode
+    mode: ProbeMode
     repeat: int
     verdict: Verdict
     reason: str
@@ -81,3 +84,8 @@ class Run:
     """Endpoint → the reference endpoint of its model."""
     lag_p95_ms: float = 0.0
     """How late the engine's loop was over the whole run."""
+
+    @property
+    def answers(self) -> tuple[ProbeResult, ...]:
+        """The probes that were one request each: all but verdicts on pairs."""
+        return tuple(probe for probe in self.probes if probe.mode != PARITY)

@@ -33,6 +33,8 @@ REASONS: dict[str, Reason] = _table(
     ("rescued_structure", None, "the structured tool call was malformed and was mended"),
     ("finish_reason_mismatch", None, "tool calls with a finish reason other than tool_calls; derived from the calls"),
     ("markers_stripped", None, "stray protocol markers were stripped from the text"),
+    ("protocol_deviation", None, "the answer left the protocol in a way that was tolerated"),
+    ("reused_call_id", None, "a call repeats the id of an earlier turn and must be renamed"),
     # answer: it answered, but wrongly (a verdict `fail`)
     ("empty_answer", "answer", "neither text nor tool call"),
     ("leaked_call", "answer", "a tool call leaked into the text and could not be rescued safely"),
@@ -52,6 +54,14 @@ REASONS: dict[str, Reason] = _table(
     ("missing_call", "answer", "a call that was asked for is missing"),
     ("extra_call", "answer", "a call that nobody asked for"),
     ("unexpected_call", "answer", "called a tool where none was needed"),
+    ("forbidden_call", "answer", "called a tool that must not be called"),
+    ("leaked_marker", "answer", "protocol markers inside the arguments of a call"),
+    ("wrong_call_id", "answer", "a call id that is not of the model's own form"),
+    ("wrong_finish_reason", "answer", "another finish reason than the one that is right"),
+    ("wrong_reasoning", "answer", "thoughts where none were wanted, or none where they were"),
+    ("missing_usage", "answer", "tokens are not told"),
+    ("wrong_answer", "answer", "the test or plugin that judges it says so"),
+    ("not_alike", "answer", "plain and stream gave different calls"),
     ("wrong_text", "answer", "the text does not say what it must"),
     ("not_rescued_form", "answer", "the call did not come in the form that the case asks for"),
     # provider
@@ -89,6 +99,7 @@ REASONS: dict[str, Reason] = _table(
     # the monitor's own
     ("budget", None, "the budget is used up"),
     ("interrupted", None, "the run was interrupted first"),
+    ("no_pair", None, "there is nothing to compare: one of both modes was not judged"),
     ("not_recorded", None, "the recording holds no such exchange"),
 )
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from pytest_kimiprobe import hooks
 from pytest_kimiprobe.options import OPTIONS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,6 +46,31 @@ def test_the_cost_sample_is_what_the_command_prints_today(tmp_path: Path) -> Non
     command = [sys.executable, "-c", "from pytest_kimiprobe.monitor.cli import main; main(['cost'])"]
     printed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     assert between("sample: kimiprobe cost", "end of sample").strip("`\n").removeprefix("text\n") == printed.strip()
+
+
+HOOKS = [value for name, value in vars(hooks).items() if name.startswith("pytest_kimiprobe_")]
+
+
+@pytest.mark.parametrize("hook", HOOKS, ids=lambda hook: hook.__name__)
+def test_every_hook_is_documented_with_its_signature(hook: Callable[..., object]) -> None:
+    """As a heading of docs/hooks.md, with the arguments' names in their order."""
+    expected = f"### `{hook.__name__}({', '.join(inspect.signature(hook).parameters)})`"
+    assert expected in (ROOT / "docs" / "hooks.md").read_text("utf-8").splitlines()
+
+
+def test_no_hook_is_documented_that_is_not_there() -> None:
+    """Headings and hooks are the same."""
+    headings = re.findall(r"^### `(\w+)\(", (ROOT / "docs" / "hooks.md").read_text("utf-8"), re.MULTILINE)
+    assert sorted(headings) == sorted(hook.__name__ for hook in HOOKS)
+
+
+def test_every_word_of_a_case_is_documented() -> None:
+    """Fields, expectations and matchers of the schema stand in docs/cases.md."""
+    page = (ROOT / "docs" / "cases.md").read_text("utf-8")
+    schema = json.loads((ROOT / "pytest_kimiprobe" / "cases" / "case.schema.json").read_text("utf-8"))["definitions"]
+    words = [name for part in ("case", "expect", "expected_call") for name in schema[part]["properties"]]
+    words += list(schema["matcher"]["then"]["properties"])
+    assert [word for word in words if f"`{word}" not in page and f"{{{word}" not in page] == []
 
 
 PAGES = [page for page in sorted(ROOT.glob("**/*.md")) if not {".venv", "node_modules"} & set(page.parts)]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from pytest_kimiprobe import cases
 from pytest_kimiprobe.cases import Case, Expectation, ExpectedCall
-from pytest_kimiprobe.judge import Judgement, judge, judge_any, matches
+from pytest_kimiprobe.judge import Judgement, judge, judge_any
+from pytest_kimiprobe.matchers import matches
 from routing.errors import AccountError, BadAnswer, ExchangeError, ProviderFailure, RequestRejected
 from routing.exchange import Exchange
-from routing.types import Answer, RawToolCall
+from routing.types import Answer, RawToolCall, Usage
+from routing.wire import openai
 
 SCHEMA = {
     "type": "object",
@@ -138,8 +141,140 @@ class TestWhatOthersGetWrong:
         done = Exchange("e", {}, error=BadAnswer("tool_use_failed", failed_generation=generation))
         assert verdict(done) == ("rescued", "rescued_text")
 
+    @pytest.mark.parametrize(
+        ("arguments", "expected"),
+        [
+            ('{"city": "Paris<|tool_call_end|>"}', ("fail", "leaked_marker")),
+            ('{"city": "Paris", "days": Infinity}', ("fail", "arguments_not_json")),
+            ('{"city": "Paris", "days": "3"}', ("fail", "arguments_break_schema")),
+            ('{"city": null}', ("fail", "arguments_break_schema")),
+        ],
+    )
+    def test_what_lenient_readers_let_through_is_wrong(self, arguments: str, expected: tuple[str, str]) -> None:
+        """Markers inside a value, numbers that are none, texts for numbers."""
+        assert verdict(said(call(arguments))) == expected
+
+    def test_a_marker_that_the_user_wrote_is_no_leak(self) -> None:
+        """Who asks for a file about Kimi's tokens gets it."""
+        asked = [{"role": "user", "content": "The city is called Paris<|tool_call_end|>, how is the weather?"}]
+        found = judge(
+            Case("c", asked, Expectation(calls=(PARIS,)), TOOLS), said(call('{"city": "Paris<|tool_call_end|>"}'))
+        )
+        assert found.verdict == "pass"
+
+    def test_a_leak_in_the_thoughts_beside_a_valid_call_is_seen(self) -> None:
+        """K2VV calls it valid; nothing is lost, but the host's parser leaks."""
+        assert verdict(said(call(), reasoning=NATIVE)) == ("rescued", "markers_stripped")
+
+    def test_the_same_call_twice_is_one_too_many(self) -> None:
+        """promptfoo compares sets of names, DeepEval charges nothing for extra calls."""
+        assert verdict(said(call(), call(call_id="b"))) == ("fail", "extra_call")
+
+    def test_a_stream_that_ends_early_is_not_complete(self) -> None:
+        """K2VV records it as `stop`, KVV defaults to it; ours has nothing to judge."""
+        stream = openai.Stream()
+        stream.feed(b'data: {"choices": [{"index": 0, "delta": {"content": "It is"}}]}\n\n')
+        assert not stream.finish().complete
+        done = Exchange("e", {}, 200, error=ProviderFailure("stream_cut", phase="body"))
+        assert verdict(done) == ("error", "stream_cut")
+
+    def test_deltas_without_index_stay_two_calls(self) -> None:
+        """K2VV's reader merges them into one: `{}{}`."""
+        stream = openai.Stream()
+        for number, city in enumerate(("Paris", "Rome")):
+            function = {"name": "get_weather", "arguments": json.dumps({"city": city})}
+            delta = {"tool_calls": [{"id": f"call_{number}", "type": "function", "function": function}]}
+            stream.feed(f"data: {json.dumps({'choices': [{'index': 0, 'delta': delta}]})}\n\n".encode())
+        stream.feed(b'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}\n\n')
+        stream.feed(b'data: {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 4}}\n\ndata: [DONE]\n\n')
+        answer = stream.finish()
+        rome = ExpectedCall("get_weather", {"city": "Rome"})
+        assert verdict(Exchange("e", {}, 200, answer=answer), case(PARIS, rome)) == ("pass", "ok")
+        strict = case(PARIS, rome, well_formed=True, usage=True)
+        assert verdict(Exchange("e", {}, 200, answer=answer), strict) == ("rescued", "protocol_deviation")
+
+    def test_a_plain_body_is_no_stream(self) -> None:
+        """KVV passes a server that ignores `stream`."""
+        done = said(call(), notes=("stream_ignored",))
+        assert verdict(done, case(PARIS, well_formed=True)) == ("rescued", "protocol_deviation")
+
+    def test_an_unanswered_request_is_no_refusal(self) -> None:
+        """KVV counts any exception as a rejection: 14 of its tests pass against a dead port."""
+        for failure in (ProviderFailure("connect_refused"), ProviderFailure("timeout"), ProviderFailure("dns")):
+            found = judge(case(), Exchange("e", {}, error=failure))
+            assert (found.verdict, found.checked) == ("error", None)
+
+    @pytest.mark.parametrize("value", ["1", "-1", "1.5", "15", "a/b.py", "ab.py"])
+    def test_texts_are_compared_as_they_are(self, value: str) -> None:
+        """BFCL deletes blanks and ` ,./-_*^` before it compares."""
+        others = {"1", "-1", "1.5", "15", "a/b.py", "ab.py"} - {value}
+        assert matches(value, value)
+        assert not any(matches(value, other) for other in others)
+
+    def test_usage_that_is_never_told_is_missing(self) -> None:
+        """A K2VV summary had 0 throughout."""
+        assert verdict(said(call()), case(PARIS, usage=True)) == ("fail", "missing_usage")
+        assert verdict(said(call(), usage=Usage(0, 0)), case(PARIS, usage=True)) == ("fail", "missing_usage")
+        assert verdict(said(call(), usage=Usage(9, 4)), case(PARIS, usage=True)) == ("pass", "ok")
+
 
 class TestExpectations:
+    def test_a_tool_may_be_forbidden(self) -> None:
+        """Whatever else is called."""
+        strict = case(never=("get_time",), other_calls=True)
+        assert verdict(said(call(), call("{}", "get_time", "b")), strict) == ("fail", "forbidden_call")
+        assert verdict(said(call()), strict) == ("pass", "ok")
+
+    def test_one_of_several_answers_may_be_right(self) -> None:
+        """A call, or words."""
+        either = case(other_calls=True, any_of=(Expectation(calls=(PARIS,)), Expectation(calls=(), text="No.")))
+        assert verdict(said(call()), either) == ("pass", "ok")
+        assert verdict(said(text="No."), either) == ("pass", "ok")
+        assert verdict(said(text="Yes."), either)[0] == "fail"
+
+    def test_ids_may_have_to_be_the_models_own(self) -> None:
+        """`functions.NAME:N`, of the tool that is called."""
+        native = case(PARIS, ids=("native",))
+        assert verdict(said(call(call_id="functions.get_weather:3")), native) == ("pass", "ok")
+        for other in ("call_1", "functions.get_time:0", "functions.get_weather:", "get_weather:0"):
+            assert verdict(said(call(call_id=other)), native) == ("fail", "wrong_call_id")
+
+    def test_an_id_of_the_history_must_be_renamed(self) -> None:
+        """K3 begins to count anew each turn; nothing is lost, but it is seen."""
+        made = {"id": "get_weather:0", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}
+        asked: list[dict[str, Any]] = [
+            {"role": "assistant", "tool_calls": [made]},
+            {"role": "user", "content": "And Paris?"},
+        ]
+        fresh = Case("c", asked, Expectation(calls=(PARIS,), ids=("fresh",)), TOOLS)
+        assert verdict(said(call(call_id="get_weather:0")), fresh) == ("rescued", "reused_call_id")
+        assert verdict(said(call(call_id="get_weather:1")), fresh) == ("pass", "ok")
+
+    def test_the_finish_reason_may_be_asked_for(self) -> None:
+        """Not of what was rescued: that is told already."""
+        strict = case(PARIS, finish_reason=("tool_calls",))
+        assert verdict(said(call()), strict) == ("pass", "ok")
+        assert verdict(said(text=NATIVE), strict) == ("rescued", "rescued_text")
+        assert verdict(said(text="Hi.", finish="length"), case(finish_reason=("stop",))) == (
+            "fail",
+            "wrong_finish_reason",
+        )
+
+    @pytest.mark.parametrize(
+        ("wanted", "thought", "right"), [("present", "Hm.", 1), ("present", " ", 0), ("absent", "Hm.", 0)]
+    )
+    def test_thoughts_may_be_asked_for(self, wanted: str, thought: str, right: int) -> None:
+        """Or their absence."""
+        found = verdict(said(call(), reasoning=thought), case(PARIS, reasoning=wanted))
+        assert found == (("pass", "ok") if right else ("fail", "wrong_reasoning"))
+
+    def test_an_opinion_takes_the_place_of_the_expectation(self) -> None:
+        """It is not asked of what may not be delivered."""
+        assert judge(case(), said(call()), lambda _, __: "").verdict == "pass"
+        assert judge(case(PARIS), said(call()), lambda _, __: "no").reason == "wrong_answer"
+        assert judge(case(), said(call()), lambda _, __: None).reason == "unexpected_call"
+        assert judge(case(), said(text=""), lambda _, __: "").reason == "empty_answer"
+
     def test_calls_may_come_in_any_order_unless_it_is_given(self) -> None:
         """Parallel calls have no order."""
         both = said(call("{}", "get_time", "b"), call())

@@ -15,8 +15,8 @@ from hashlib import sha256
 from routing.evidence import Counts, EndpointEvidence, utc_text
 from routing.reasons import meaning_of
 
-from ..report import money, seconds
 from ..run_file import Failure
+from ..summary import money, seconds
 from .decide import Proposal, percent_text
 from .flags_file import edited
 from .safe_markdown import cell, code, fence, table

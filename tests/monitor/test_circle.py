@@ -47,7 +47,8 @@ class World:
     def a_day(self) -> None:
         """What the daily workflow does."""
         endpoints = (f"--endpoint={HOST}", f"--endpoint={DIRECT}")
-        self.kimiprobe("check", "--repeat=15", *endpoints, "-q", "-p", "no:cacheprovider", codes=(0, 1))
+        cases = "kimiprobe/core.yaml"
+        self.kimiprobe("check", "--repeat=15", *endpoints, "-q", "-p", "no:cacheprovider", cases, codes=(0, 1))
         self.kimiprobe("record", "--branch", "main")
         self.kimiprobe("propose")
         self.kimiprobe("alert")

@@ -18,6 +18,8 @@ from shared_data import DATA, needs_data
 PROBE = "kimiprobe/core.yaml::weather[moonshot/kimi-k2.6-plain-1]"
 HEALTHY = ("--kimiprobe", "--kimiprobe-source", "simulator:healthy")
 DIRECT = ("--kimiprobe-endpoint", "moonshot/*")
+THREE = "kimiprobe/core.yaml"
+"""The packaged file of three cases, that counts stay readable."""
 OWN = """# yaml-language-server: $schema=./case.schema.json
 version: 1
 cases:
@@ -55,10 +57,10 @@ class TestUntouched:
 
 class TestCollection:
     def test_no_path_runs_the_packaged_cases_and_not_the_users_tests(self, pytester: pytest.Pytester) -> None:
-        """Three cases, plain and streamed."""
+        """Every packaged file, plain and streamed."""
         pytester.makepyfile("def test_mine(): raise AssertionError")
-        result = pytester.runpytest(*HEALTHY, *DIRECT)
-        result.stdout.fnmatch_lines(["*moonshot * 6/6 * works"])
+        result = pytester.runpytest(*HEALTHY, *DIRECT, "--kimiprobe-suite", "smoke")
+        result.stdout.fnmatch_lines(["kimiprobe/core.yaml *", "kimiprobe/turns.yaml *", "*moonshot * 12/12 * works"])
         assert result.ret == 0
 
     def test_an_id_can_be_pasted_back(self, pytester: pytest.Pytester) -> None:
@@ -73,6 +75,11 @@ class TestCollection:
     ) -> None:
         """The line that reruns one failure works for every failure."""
         pytester.runpytest(*HEALTHY, f"kimiprobe/core.yaml::{name}").assert_outcomes(passed=1)
+
+    def test_the_id_of_a_pair_runs_both_its_halves(self, pytester: pytest.Pytester) -> None:
+        """Without them it could not be judged."""
+        name = "kimiprobe/stream.yaml::plain-and-stream-alike[moonshot/kimi-k2.6-parity-1]"
+        pytester.runpytest(*HEALTHY, name, "-v").assert_outcomes(passed=3)
 
     def test_paths_run_those_paths_with_probes_in_flight_meanwhile(self, pytester: pytest.Pytester) -> None:
         """A user's cases and tests side by side."""
@@ -93,13 +100,13 @@ class TestCollection:
     )
     def test_selection_is_pytests_own(self, pytester: pytest.Pytester, arguments: tuple[str, ...], passed: int) -> None:
         """-k and -m, and what is deselected costs nothing."""
-        counts = pytester.runpytest(*HEALTHY, *DIRECT, *arguments).parseoutcomes()
+        counts = pytester.runpytest(*HEALTHY, *DIRECT, THREE, *arguments).parseoutcomes()
         assert counts.get("passed", 0) + counts.get("rescued", 0) == passed
         assert counts.get("deselected", 0) == 6 - passed
 
     def test_repeats_are_items_of_their_own(self, pytester: pytest.Pytester) -> None:
         """So that each has a verdict."""
-        pytester.runpytest(*HEALTHY, *DIRECT, "--kimiprobe-repeat", "3", "-k", "weather").assert_outcomes(
+        pytester.runpytest(*HEALTHY, *DIRECT, THREE, "--kimiprobe-repeat", "3", "-k", "weather").assert_outcomes(
             passed=6, deselected=12
         )
 
@@ -113,9 +120,9 @@ class TestCollection:
     def test_lf_reruns_exactly_what_failed(self, pytester: pytest.Pytester) -> None:
         """As with any test."""
         pytester.makeini("[pytest]\naddopts = -p no:syrupy\n")
-        first = pytester.runpytest("--kimiprobe", "--kimiprobe-source", "simulator:broken")
+        first = pytester.runpytest("--kimiprobe", "--kimiprobe-source", "simulator:broken", THREE)
         wrong = first.parseoutcomes()["failed"] + first.parseoutcomes().get("errors", 0)
-        again = pytester.runpytest(*HEALTHY, "--lf").parseoutcomes()
+        again = pytester.runpytest(*HEALTHY, "--lf", THREE).parseoutcomes()
         assert again["passed"] + again.get("rescued", 0) == wrong
 
 
@@ -128,28 +135,30 @@ def env_key(pytester: pytest.Pytester) -> str:
 class TestVerdicts:
     def test_rescued_is_a_third_outcome_that_counts_as_passed(self, pytester: pytest.Pytester) -> None:
         """Letter R, word RESCUED, exit code 0."""
-        result = pytester.runpytest(*HEALTHY, *DIRECT, "-k", "json-in-text", "-v")
+        result = pytester.runpytest(*HEALTHY, *DIRECT, THREE, "-k", "json-in-text", "-v")
         result.stdout.fnmatch_lines(["*json-in-text* RESCUED*", "*2 rescued*"])
         assert result.ret == 0
 
     def test_a_wrong_answer_is_failed_and_none_is_an_error(self, pytester: pytest.Pytester) -> None:
         """Told apart by pytest's own words; each is one line without a traceback."""
-        broken = pytester.runpytest("--kimiprobe", "--kimiprobe-source", "simulator:broken")
+        broken = pytester.runpytest("--kimiprobe", "--kimiprobe-source", "simulator:broken", THREE)
         assert broken.parseoutcomes()["failed"] > 0
         broken.stdout.no_fnmatch_line("*Traceback*")
-        down = pytester.runpytest("--kimiprobe", "--kimiprobe-source", "simulator:outage", *DIRECT)
+        down = pytester.runpytest("--kimiprobe", "--kimiprobe-source", "simulator:outage", *DIRECT, THREE)
         assert down.parseoutcomes() == {"errors": 6}
         assert broken.ret == down.ret == 1
 
     def test_x_stops_at_the_first_failure_and_cancels_the_rest(self, pytester: pytest.Pytester) -> None:
         """What is on its way is not waited for."""
-        result = pytester.runpytest("--kimiprobe", "--kimiprobe-source", "simulator:outage", "-x")
+        result = pytester.runpytest("--kimiprobe", "--kimiprobe-source", "simulator:outage", THREE, "-x")
         assert result.parseoutcomes() == {"errors": 1}
         result.stdout.fnmatch_lines(["*incomplete*"])
 
     def test_durations_and_junit_show_the_providers_time(self, pytester: pytest.Pytester) -> None:
         """Not how long pytest waited for it."""
-        result = pytester.runpytest(*HEALTHY, *DIRECT, "--durations=1", "--durations-min=0.001", "--junitxml=out.xml")
+        result = pytester.runpytest(
+            *HEALTHY, *DIRECT, THREE, "--durations=1", "--durations-min=0.001", "--junitxml=out.xml"
+        )
         result.stdout.fnmatch_lines(["*s call * kimiprobe/core.yaml::*"])
         cases = list(ET.parse(pytester.path / "out.xml").iter("testcase"))
         properties = {one.get("name"): one.get("value") for one in cases[0].iter("property")}
@@ -172,7 +181,9 @@ class TestUsage:
             (("--kimiprobe-repeat", "0"), ["*--kimiprobe-repeat: '0' is not a whole number*"]),
             (
                 ("kimiprobe/nothing.yaml",),
-                ["*no packaged case file 'kimiprobe/nothing.yaml'; there are: kimiprobe/core.yaml*"],
+                [
+                    "*no packaged case file 'kimiprobe/nothing.yaml'; there are: kimiprobe/choice.yaml, kimiprobe/core.yaml*"
+                ],
             ),
             (
                 ("kimiprobe/core.yaml::nothing",),
@@ -217,16 +228,16 @@ class TestUsage:
         assert "ini setting kimiprobe_suite" in pytester.runpytest("--kimiprobe").stderr.str()
         monkeypatch.setenv("KIMIPROBE_SUITE", "larger")
         assert "KIMIPROBE_SUITE: 'larger'" in pytester.runpytest("--kimiprobe").stderr.str()
-        result = pytester.runpytest("--kimiprobe", "--kimiprobe-suite=smoke", *DIRECT)
+        result = pytester.runpytest("--kimiprobe", "--kimiprobe-suite=smoke", *DIRECT, THREE)
         assert result.ret == 0
 
     @pytest.mark.parametrize(
         ("old", "new", "words"),
         [
             ("prompt:", "promt:", ["*own.kimiprobe.yaml:4:*promt*"]),
-            ("expect: {calls: []}", "expect: {calls: [{name: other}]}", ["*own.kimiprobe.yaml:4:*'other'*"]),
-            ("type: object", "type: objekt", ["*own.kimiprobe.yaml:4:*get_weather*"]),
-            ("{calls: []}", '{text: {$matches: "("}}', ["*own.kimiprobe.yaml:4:*regular expression*"]),
+            ("expect: {calls: []}", "expect: {calls: [{name: other}]}", ["*own.kimiprobe.yaml:7:*'other'*"]),
+            ("type: object", "type: objekt", ["*own.kimiprobe.yaml:6:*get_weather*"]),
+            ("{calls: []}", '{text: {$matches: "("}}', ["*own.kimiprobe.yaml:7:*regular expression*"]),
             ("version: 1", "version: 1\nversion: 1", ["*own.kimiprobe.yaml:3:*version*"]),
         ],
     )
@@ -256,7 +267,7 @@ class TestUsage:
         monkeypatch.setenv("MOONSHOT_API_KEY", "sk-test-key-never-sent")
         monkeypatch.setenv("KIMIPROBE_BASE_URL_MOONSHOT", "http://127.0.0.1:9")
         both = ("--kimiprobe-endpoint", "moonshot/*", "--kimiprobe-endpoint", "openrouter/moonshotai/kimi-k2.6")
-        result = pytester.runpytest("--kimiprobe", "-rs", "-k", "weather", *both)
+        result = pytester.runpytest("--kimiprobe", "-rs", "-k", "weather", *both, THREE)
         assert result.parseoutcomes() == {"errors": 2, "skipped": 2, "deselected": 8}
         result.stdout.fnmatch_lines(["*OPENROUTER_API_KEY: not set*"])
 
@@ -264,7 +275,7 @@ class TestUsage:
 class TestBudget:
     def test_what_would_cost_more_than_the_budget_is_not_run(self, pytester: pytest.Pytester) -> None:
         """Each probe holds what it may cost at most; the rest is reported as not run."""
-        result = pytester.runpytest(*HEALTHY, "--kimiprobe-budget", "0.02", "--kimiprobe-json", "out.json")
+        result = pytester.runpytest(*HEALTHY, THREE, "--kimiprobe-budget", "0.02", "--kimiprobe-json", "out.json")
         document = json.loads((pytester.path / "out.json").read_text("utf-8"))
         verdicts = [probe["verdict"] for probe in document["probes"]]
         assert verdicts.count("not_run") > 0
@@ -273,7 +284,7 @@ class TestBudget:
 
     def test_a_budget_below_any_probe_runs_nothing(self, pytester: pytest.Pytester) -> None:
         """And spends nothing."""
-        result = pytester.runpytest(*HEALTHY, *DIRECT, "--kimiprobe-budget", "0.000001")
+        result = pytester.runpytest(*HEALTHY, *DIRECT, THREE, "--kimiprobe-budget", "0.000001")
         result.assert_outcomes(skipped=6)
 
 
@@ -322,7 +333,7 @@ class TestLoad:
     def test_a_probe_of_a_crowd_has_its_own_id(self, pytester: pytest.Pytester) -> None:
         """`both` sends each probe alone and in a crowd, and says how many were at once."""
         result = pytester.runpytest(
-            *HEALTHY, *DIRECT, "--kimiprobe-load", "both", "--kimiprobe-json", "out.json", "-k", "weather"
+            *HEALTHY, *DIRECT, THREE, "--kimiprobe-load", "both", "--kimiprobe-json", "out.json", "-k", "weather"
         )
         result.assert_outcomes(passed=4, deselected=8)
         found = json.loads((pytester.path / "out.json").read_text("utf-8"))
@@ -331,6 +342,31 @@ class TestLoad:
         assert by_load["alone"]["at_once"] == 1
         (row,) = found["endpoints"]
         assert row["by_load"] == {"alone": [2, 2], "crowd": [2, 2]}
+
+    def test_plain_and_stream_are_paired_under_the_same_load(self, pytester: pytest.Pytester) -> None:
+        """A pair of a crowd has its own id, which runs its own halves and nobody else's."""
+        pairs = "kimiprobe/stream.yaml::plain-and-stream-alike"
+        result = pytester.runpytest(*HEALTHY, *DIRECT, pairs, "--kimiprobe-load", "both", "--kimiprobe-json=out.json")
+        result.assert_outcomes(passed=6)
+        probes = json.loads((pytester.path / "out.json").read_text("utf-8"))["probes"]
+        assert {probe["load"] for probe in probes if probe["mode"] == "parity"} == {"alone", "crowd"}
+        again = pytester.runpytest(*HEALTHY, f"{pairs}[moonshot/kimi-k2.6-parity-1-crowd]", "-v")
+        again.assert_outcomes(passed=3)
+        again.stdout.no_fnmatch_line("*-1]*PASSED*")
+
+    def test_packaged_core_cases_meet_real_hosts_alone_and_in_a_crowd(
+        self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The rest of the full suite, the smoke suite and users' own cases are sent once."""
+        monkeypatch.setenv("MOONSHOT_API_KEY", "of-no-use")
+        own = pytester.makefile(".kimiprobe.yaml", own=OWN)
+        looking = ("--kimiprobe", *DIRECT, "--collect-only", "-q")
+        smoke = pytester.runpytest(*looking, "--kimiprobe-suite", "smoke").stdout
+        smoke.no_fnmatch_line("*-crowd]")
+        full = pytester.runpytest(*looking, "--kimiprobe-suite", "full", "kimiprobe/schemas.yaml", own).stdout
+        full.fnmatch_lines(["*::enum-argument[[]*-plain-1-crowd]", "*::nested-objects[[]*-plain-1]"])
+        full.no_fnmatch_line("*::nested-objects*-crowd]")
+        full.no_fnmatch_line("*::capital*-crowd]")
 
     def test_an_unknown_load_is_a_usage_error(self, pytester: pytest.Pytester) -> None:
         """With those there are."""
@@ -343,7 +379,7 @@ class TestRefusals:
         """HTTP 429 is availability: the verdict is the answer's, the refusals stand beside it."""
         pytester.makefile(".yaml", limited=LIMITED)
         limited = ("--kimiprobe", "--kimiprobe-source", "simulator:limited.yaml", *DIRECT, "--kimiprobe-json=out.json")
-        result = pytester.runpytest(*limited, "--kimiprobe-patience", "30", "-k", "weather")
+        result = pytester.runpytest(*limited, THREE, "--kimiprobe-patience", "30", "-k", "weather")
         result.assert_outcomes(passed=2, deselected=4)
         found = json.loads((pytester.path / "out.json").read_text("utf-8"))
         refusals = sum(probe["refusals"] for probe in found["probes"])
@@ -355,7 +391,7 @@ class TestRefusals:
         """As an error of the provider, never as a wrong answer."""
         pytester.makefile(".yaml", limited=LIMITED.replace("0.5", "1"))
         limited = ("--kimiprobe", "--kimiprobe-source", "simulator:limited.yaml", *DIRECT)
-        result = pytester.runpytest(*limited, "--kimiprobe-patience", "0")
+        result = pytester.runpytest(*limited, THREE, "--kimiprobe-patience", "0")
         assert result.parseoutcomes() == {"errors": 6}
 
 
@@ -363,7 +399,7 @@ def test_an_endpoint_that_vanished_is_retired(pytester: pytest.Pytester) -> None
     """Between the catalogue and the probe the model went away: a status of its own, no quality verdict."""
     pytester.makefile(".yaml", gone="seed: 1\ndefault: retired\nendpoints: {}\n")
     result = pytester.runpytest(
-        "--kimiprobe", "--kimiprobe-source", "simulator:gone.yaml", *DIRECT, "--kimiprobe-json=out.json"
+        "--kimiprobe", "--kimiprobe-source", "simulator:gone.yaml", *DIRECT, THREE, "--kimiprobe-json=out.json"
     )
     assert result.parseoutcomes() == {"errors": 6}
     (row,) = json.loads((pytester.path / "out.json").read_text("utf-8"))["endpoints"]
@@ -389,7 +425,7 @@ def test_xdist_is_put_aside_with_a_note(pytester: pytest.Pytester) -> None:
 class TestOutput:
     def test_cost_and_time_are_told_before_anything_is_spent(self, pytester: pytest.Pytester) -> None:
         """Then the table, the recommendation, the cost, how to rerun one failure; 80 columns."""
-        result = pytester.runpytest("--kimiprobe", "--kimiprobe-source", "simulator:broken")
+        result = pytester.runpytest("--kimiprobe", "--kimiprobe-source", "simulator:broken", THREE)
         result.stdout.fnmatch_lines(
             [
                 "kimiprobe: * requests to * endpoints, about * s",
@@ -415,7 +451,7 @@ class TestOutput:
 
     def test_the_json_file_has_every_probe_and_endpoint(self, pytester: pytest.Pytester) -> None:
         """With the exact argument string and where the cost comes from."""
-        pytester.runpytest(*HEALTHY, *DIRECT, "--kimiprobe-json", "out.json")
+        pytester.runpytest(*HEALTHY, *DIRECT, THREE, "--kimiprobe-json", "out.json")
         document = json.loads((pytester.path / "out.json").read_text("utf-8"))
         assert (document["version"], document["source"], document["complete"]) == (1, "simulator", True)
         probe = next(one for one in document["probes"] if one["id"] == PROBE)
@@ -432,7 +468,7 @@ class TestOutput:
         """What a reviewer sees on the run's page."""
         path = pytester.path / "summary.md"
         monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(path))
-        pytester.runpytest(*HEALTHY, *DIRECT)
+        pytester.runpytest(*HEALTHY, *DIRECT, THREE)
         text = path.read_text("utf-8")
         assert "| endpoint | calls |" in text
         assert "simulated" in text
@@ -442,20 +478,20 @@ class TestOutput:
     ) -> None:
         """A monitor that cannot write is broken; its verdicts are shown all the same."""
         monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(pytester.path / "no" / "such" / "folder.md"))
-        result = pytester.runpytest(*HEALTHY, *DIRECT)
+        result = pytester.runpytest(*HEALTHY, *DIRECT, THREE)
         assert result.ret == pytest.ExitCode.INTERNAL_ERROR
         result.stdout.fnmatch_lines(["*moonshot*6/6*works*", "*NOT WRITTEN:*", "*folder.md*"])
 
     def test_a_simulated_run_is_never_recorded(self, pytester: pytest.Pytester) -> None:
         """And says so."""
-        result = pytester.runpytest(*HEALTHY, *DIRECT, "--kimiprobe-results", "results")
+        result = pytester.runpytest(*HEALTHY, *DIRECT, THREE, "--kimiprobe-results", "results")
         assert not (pytester.path / "results").exists()
         result.stdout.fnmatch_lines(["*not recorded in results: a simulator run is no evidence*"])
 
     def test_quiet_shows_no_table_only_with_qq(self, pytester: pytest.Pytester) -> None:
         """-q keeps the recommendation, -qq nothing but pytest's own."""
-        pytester.runpytest(*HEALTHY, *DIRECT, "-q").stdout.fnmatch_lines(["*use *moonshot*"])
-        pytester.runpytest(*HEALTHY, *DIRECT, "-qq").stdout.no_fnmatch_line("*use *")
+        pytester.runpytest(*HEALTHY, *DIRECT, THREE, "-q").stdout.fnmatch_lines(["*use *moonshot*"])
+        pytester.runpytest(*HEALTHY, *DIRECT, THREE, "-qq").stdout.no_fnmatch_line("*use *")
 
 
 class TestInterrupted:
@@ -463,7 +499,7 @@ class TestInterrupted:
         """Marked as incomplete."""
         pytester.makefile(".yaml", slow=SLOW)
         command = [sys.executable, "-m", "pytest", "--kimiprobe", "--kimiprobe-source", "simulator:slow.yaml", "-v"]
-        command += ["--kimiprobe-json", "out.json", "-k", "weather"]
+        command += ["--kimiprobe-json", "out.json", "-k", "weather", THREE]
         with subprocess.Popen(command, cwd=pytester.path, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             for line in process.stdout:

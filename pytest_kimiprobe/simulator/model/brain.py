@@ -65,6 +65,8 @@ def _plan(prompt: Prompt) -> list[tuple[str, str]]:
         tools = [tool for tool in prompt.tools if tool.name == prompt.choice]
         return [_forced(tool, message) for tool in tools]
     wished = wishes(message, prompt.tools)
+    if seen := speak.sight(prompt):  # what is seen may be what a tool asks for
+        message, wished = f"{message} {seen}", [replace(wish, text=f"{wish.text} {seen}") for wish in wished]
     found = [call for spot, wish in enumerate(wished) for call in _of_wish(wish, message, later=spot > 0)]
     if not found and prompt.choice == "required":
         return [_forced(best(message, prompt.tools), message)]

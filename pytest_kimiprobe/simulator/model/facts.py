@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime
 
-from .words import QUOTED, knowledge, quoted, word_set
+from .words import ACTING, QUOTED, knowledge, quoted, word_set
 
 _PATH = re.compile(
     r"(?<![\w/@.])(?:[~.]{0,2}/[\w.@+-]+(?:/[\w.@+-]*)*|[\w@+-]+(?:[/.][\w@+-]+)*\.[A-Za-z][A-Za-z0-9]{0,7})(?![\w/@])"
@@ -45,7 +45,12 @@ _TOKEN = re.compile(rf"{_NAME_WORD}|[^\s\w]|\d\S*", re.UNICODE)
 
 
 def _is_name(word: str) -> bool:
-    return word[:1].isalpha() and (word[0].isupper() or word[0].lower() == word[0].upper()) and word not in _NO_NAME
+    return (
+        word[:1].isalpha()
+        and (word[0].isupper() or word[0].lower() == word[0].upper())
+        and word not in _NO_NAME
+        and word.lower() not in ACTING
+    )
 
 
 def names(text: str) -> list[str]:
@@ -91,7 +96,10 @@ def places(text: str) -> list[str]:
     after = [
         name
         for name in listed
-        if re.search(rf"\b(?:in|for|at|of|near|around|to|from|outside|à|en|nach)\s+(?:the\s+)?{re.escape(name)}", text)
+        if re.search(
+            rf"\b(?:in|for|at|of|near|around|to|from|outside|à|en|nach)\s+(?:the\s+)?(?:(?:city|town|country|region)\s+(?:of\s+)?)?{re.escape(name)}",
+            text,
+        )
     ]
     if after:
         first = listed.index(after[0])
@@ -213,8 +221,14 @@ def contents(text: str) -> list[str]:
     for pattern in (*_CONTENT, _REMINDED):
         match = pattern.search(masked)
         if match and match.group(1).strip() and not _POINTING.fullmatch(match.group(1).strip()):
-            return [_unmask(match.group(1).strip().strip(","), held)]
+            return [_unmask(_only_quoted(match.group(1).strip().strip(",")), held)]
     return [value for value in quoted(text) if value not in paths(text)]
+
+
+def _only_quoted(masked: str) -> str:
+    """Of `"Hi" to Carol` the quotation: what follows says where to."""
+    quotation = re.match("\ue000\\d+\ue001(?=\\s+(?:to|in|into|for|as|from|on)\\b)", masked)
+    return quotation.group() if quotation else masked
 
 
 def after(words: str, text: str) -> list[str]:

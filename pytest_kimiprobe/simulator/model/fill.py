@@ -150,10 +150,18 @@ def _members(schema: Schema, reading: _Reading) -> dict[str, Any]:
             told[name] = value
     reading.told += len(told)
     for name in required:
-        if name not in told:
+        if name not in told and _nullable(members.get(name, {}), reading):
+            told[name] = None
+        elif name not in told:
             told[name] = invent(members.get(name, {}), reading.root)
             _note_missing(name, members.get(name, {}), reading)
     return {name: told[name] for name in [*members, *required] if name in told}
+
+
+def _nullable(member: Any, reading: _Reading) -> bool:
+    """Whether null says that nobody told."""
+    plain = resolve(member, reading.root)
+    return "default" not in plain and any(type_of(part) == "null" for part in branches(plain, reading.root))
 
 
 def _note_missing(name: str, member: Any, reading: _Reading) -> None:
@@ -183,12 +191,23 @@ def _member(name: str, member: Any, reading: _Reading, *, needed: bool) -> Any:
 def _optional_object(name: str, schema: Schema, reading: _Reading) -> Any:
     if not mentions(name, reading.text):
         return NOTHING
+    if not schema.get("properties"):
+        return _map(schema, reading)
     trial = reading.trial()
     value = _object(schema, trial)
     if trial.missing or not trial.told:
         return NOTHING
     reading.used = trial.used
     return value
+
+
+def _map(schema: Schema, reading: _Reading) -> Any:
+    """`team is core and stage is beta`, `team=core`: a map with the message's own keys."""
+    values = resolve(schema.get("additionalProperties"), reading.root)
+    after_colon = reading.text.partition(": ")[2] or reading.text
+    pairs = re.findall(r"\b([A-Za-z_][\w-]*)\s*(?:=|\bis\b|:)\s*([\w.-]*\w)", after_colon)
+    found = {key: value for key, value in pairs if fits(value, values)} if type_of(values) == "string" else {}
+    return found or NOTHING
 
 
 def _plain(name: str, schema: Schema, reading: _Reading) -> Any:
@@ -253,7 +272,7 @@ def _elements(name: str, items: Schema, reading: _Reading, *, needed: bool) -> l
     if isinstance(items.get("enum"), list):
         return [option for option in items["enum"] if _option([option], reading, name) is not NOTHING]
     if type_of(items) == "object":
-        return _objects(items, reading) if needed or mentions(name, text) else []
+        return _objects(name, items, reading) if needed or mentions(name, text) else []
     if type_of(items) in ("integer", "number"):
         found: list[Any] = facts.numbers(text) if needed or mentions(name, text) else []
     elif type_of(items) == "string":
@@ -269,10 +288,14 @@ def _elements(name: str, items: Schema, reading: _Reading, *, needed: bool) -> l
     return values
 
 
-def _objects(items: Schema, reading: _Reading) -> list[Any]:
-    """One object for each part of a list; where no part is complete, one for the whole."""
+def _objects(name: str, items: Schema, reading: _Reading) -> list[Any]:
+    """One object for each part of a list, which a colon may announce; where no part is complete, one for the whole."""
     found: list[Any] = []
-    for part in re.split(r",\s*(?:and\s+)?|\s+and\s+|;\s*|\n", reading.text):
+    announced = re.search(
+        rf"\b{re.escape(split_words(name)[-1])}\w*\s*:\s+(.+)", reading.text, re.IGNORECASE | re.DOTALL
+    )
+    text = announced.group(1) if announced else reading.text
+    for part in re.split(r",\s*(?:and\s+)?|\s+and\s+|;\s*|\n", text):
         trial = _Reading(part, reading.root, depth=reading.depth + 1)
         value = _object(items, trial)
         if trial.told and not trial.missing:

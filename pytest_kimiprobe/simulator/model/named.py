@@ -176,7 +176,9 @@ def _titles(own: list[str], text: str) -> list[str]:
     people = [
         name for name in named if re.search(rf"\b(?:to|for|with|by|from|user|customer)\s+{re.escape(name)}", text)
     ]
-    return [*people, *(name for name in named if people and facts.follows_in_list(name, text)), *named]
+    own = [*own, *(word.removesuffix("name") for word in own if word.endswith("name") and word != "name")]
+    spoken = [value for value in facts.after("|".join(map(re.escape, own)), text) if value in quoted(text)]
+    return [*spoken, *people, *(name for name in named if people and facts.follows_in_list(name, text)), *named]
 
 
 def _query(name: str, text: str) -> list[str]:

@@ -19,7 +19,7 @@ _RESULT = re.compile(
 )
 
 
-_READ = 1500
+_READ = 4000
 """Of a very long message, this many characters of the beginning and of the end are read."""
 
 
@@ -40,11 +40,16 @@ def text(prompt: Prompt) -> str:
     results = _results(prompt)
     if results:
         return " ".join(f"{name}: {value}" for name, value in results)
-    pictures = [image for turn in prompt.turns[-1:] for image in turn.images]
-    if pictures:
-        return "The picture shows " + " and ".join(describe(image) for image in pictures) + "."
+    if seen := sight(prompt):
+        return seen
     message = last_request(prompt)
     return _dictated(message) or _sum(message) or _known(message) or _ask_back(prompt, message) or _plain(message)
+
+
+def sight(prompt: Prompt) -> str:
+    """What the pictures of the last turn show; empty where there are none."""
+    pictures = [image for turn in prompt.turns[-1:] for image in turn.images]
+    return "The picture shows " + " and ".join(describe(image) for image in pictures) + "." if pictures else ""
 
 
 def _results(prompt: Prompt) -> list[tuple[str, str]]:
@@ -67,10 +72,15 @@ _DICTATED = re.compile(
 )
 
 
+_FORMS = frozenset("word words sentence sentences number english briefly detail text json".split())  # noqa: SIM905
+"""What an answer shall be like, not what it shall say: `in one word`."""
+
+
 def _dictated(message: str) -> str:
     """`Reply with the single word PONG`, `Say hello`."""
     match = _DICTATED.search(message)
-    return match.group("what").strip("\u201c\u201d\"'`") if match else ""
+    said = match.group("what").strip("\u201c\u201d\"'`") if match else ""
+    return "" if said.lower() in _FORMS else said
 
 
 _OPERATORS: Mapping[type[ast.AST], Callable[[float, float], float]] = {
@@ -84,6 +94,10 @@ _OPERATORS: Mapping[type[ast.AST], Callable[[float, float], float]] = {
 
 def _sum(message: str) -> str:
     spoken = re.sub(r"\bplus\b", "+", re.sub(r"\bminus\b", "-", re.sub(r"\b(?:times|multiplied by)\b", "*", message)))
+    for verb, sign in (("multiply", "*"), ("divide", "/")):
+        spoken = re.sub(
+            rf"\b{verb}\s+(\d[\d.]*)\s+(?:by|with)\s+(\d[\d.]*\d|\d)", rf"\1 {sign} \2", spoken, flags=re.IGNORECASE
+        )
     for expression in sums(re.sub(r"\bdivided by\b", "/", spoken)):
         try:
             value = _evaluate(ast.parse(expression.replace("\u00d7", "*").replace("÷", "/"), mode="eval").body)

@@ -52,7 +52,12 @@ def stem(word: str) -> str:
 
 def split_words(text: str) -> list[str]:
     """Lower-case words; `getWeather`, `get_weather` and `get-weather` give the same two."""
-    return [word.lower() for word in _WORD.findall(_CAMEL.sub(" ", text))]
+    return list(_split(text))
+
+
+@lru_cache(maxsize=4096)
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(word.lower() for word in _WORD.findall(_CAMEL.sub(" ", text)))
 
 
 def same(one: str, other: str) -> bool:
@@ -71,7 +76,7 @@ def closeness(word: str, text_words: list[str]) -> float:
 
 
 QUOTED = re.compile(
-    r"\"([^\"\n]*)\"|“([^”]*)”|«([^»]*)»|`([^`\n]+)`|(?<!\w)'([^'\n]*)'(?!\w)|(?<!\w)\u2018([^\u2019]*)\u2019(?!\w)"
+    r"\"([^\"\n]*)\"|“([^”]*)”|«([^»]*)»|`([^`]{1,8000})`|(?<!\w)'([^'\n]*)'(?!\w)|(?<!\w)\u2018([^\u2019]*)\u2019(?!\w)"
 )
 _IDIOM = re.compile(
     r"\b(?:same|one|first|last|next|every|each|this|any|some|no|long|full|real)[ -]time\b|\b(?:at|of) (?:a|the) time\b",

@@ -1,0 +1,125 @@
+"""Judges what comes back and keeps the verdicts of a run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from routing.exchange import Exchange
+from routing.types import Tool
+
+from .answers import SeenAnswer
+from .collect import PairProbe, Probe, RowProbe
+from .dispatch import Outcome
+from .judge import Judgement, judge, judge_any
+from .pairs import Half, compare
+from .plan import Unsent
+from .probe_facts import of_pair, of_plan, of_row, planned_by, properties
+from .safe_text import one_line, redact
+from .scope import Scope
+from .verdicts import ProbeResult
+
+
+class Keeper:
+    """All verdicts of a run by the ids of its items, and what they were given on."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self._hook = scope.config.hook
+        self.results: dict[str, ProbeResult] = {}
+        self.held: dict[str, ProbeResult] = {}
+        """Verdicts on answers that a test function has still to judge."""
+        self.seen: dict[str, SeenAnswer] = {}
+        self.exchanges: dict[str, Exchange] = {}
+        self.last_at = 0.0
+        """When the last verdict was given, by `time.perf_counter`."""
+
+    def knows(self, item: pytest.Item) -> bool:
+        """Whether there is a verdict on the item, if only one that is held."""
+        return item.nodeid in self.results or item.nodeid in self.held
+
+    def record(self, item: pytest.Item, result: ProbeResult) -> None:
+        """Keep a verdict for good and tell plugins of it."""
+        self.held.pop(item.nodeid, None)
+        self.results[item.nodeid] = result
+        self._hook.pytest_kimiprobe_result(result=result)
+
+    def not_sent(self, item: pytest.Item, unsent: Unsent) -> None:
+        """Keep why nothing was sent."""
+        self._keep(item, None, Judgement(unsent.verdict, unsent.reason, unsent.detail), of_plan(item))
+
+    def take(self, outcome: Outcome[pytest.Item]) -> pytest.Item:
+        """Judge what came back; returns whose it is."""
+        item = outcome.ticket
+        if outcome.exchange is None:
+            self.not_sent(item, Unsent(outcome.not_run, f"--kimiprobe-budget ${self._scope.budget} is used up"))
+        else:
+            told = {"at_once": outcome.at_once, "refusals": outcome.refusals, "late_ms": outcome.late_ms}
+            self._judged(item, outcome.exchange, of_plan(item) | told)
+        return item
+
+    def replay(self, probe: RowProbe) -> RowProbe:
+        """Judge a recorded exchange again."""
+        self._judged(probe, probe.row.exchange(), of_row(probe), probe.row.tools)
+        return probe
+
+    def pair(self, pair: PairProbe) -> PairProbe:
+        """Hold both halves of a pair against each other."""
+        plain, stream = (self._half(half) for half in pair.halves)
+        self._keep(pair, None, compare(pair.plan.case, plain, stream), of_pair(pair))
+        return pair
+
+    def _half(self, probe: str) -> Half:
+        seen, result = self.seen.get(probe), self.results.get(probe)
+        return Half(result.verdict, seen.tool_calls if seen else ()) if result else Half()
+
+    def _judged(self, item: pytest.Item, done: Exchange, facts: Mapping[str, Any], tools: Sequence[Tool] = ()) -> None:
+        self.exchanges[item.nodeid] = done
+        try:
+            judgement = self._word(item, done, tools)
+        except Exception as error:  # noqa: BLE001 - one answer that the judge cannot bear must not cost the others
+            judgement = Judgement("error", "malformed_body", f"the judge failed: {type(error).__name__}")
+        self._keep(item, done, judgement, facts)
+
+    def _word(self, item: pytest.Item, done: Exchange, tools: Sequence[Tool]) -> Judgement:
+        planned = planned_by(item)
+        if planned is None:
+            return judge_any(done, tools)
+        hook = self._hook.pytest_kimiprobe_judge
+        judgement = judge(planned.plan.case, done, lambda case, answer: hook(case=case, answer=answer))
+        if judgement.checked is not None:
+            self.seen[item.nodeid] = SeenAnswer.of(judgement.checked, done.answer)
+        return judgement
+
+    def _keep(self, item: pytest.Item, done: Exchange | None, judgement: Judgement, facts: Mapping[str, Any]) -> None:
+        self.last_at = time.perf_counter()
+        answer, checked = (done.answer if done else None), judgement.checked
+        result = ProbeResult(
+            id=item.nodeid,
+            verdict=judgement.verdict,
+            reason=judgement.reason,
+            detail=one_line(redact(judgement.detail, self._scope.environment), 300),
+            error_class=judgement.error_class,
+            finish_reason=answer.finish_reason if answer else None,
+            tool_calls=answer.tool_calls if answer else (),
+            text=answer.text if answer else "",
+            first_token_ms=done.first_token_ms if done else None,
+            total_ms=done.total_ms if done and self._scope.choice.kind != "replay" else None,
+            usage=answer.usage if answer else None,
+            cost_usd=done.cost_usd if done else None,
+            cost_origin=done.cost_origin if done else "unknown",
+            calls=checked.calls if checked else 0,
+            valid_calls=checked.valid_calls if checked else 0,
+            k2vv_valid=checked.k2vv_valid if checked else None,
+            upstream=answer.upstream if answer else None,
+            **facts,
+        )
+        item.user_properties = properties(result)
+        if isinstance(item, Probe):
+            item.result = result
+            self.record(item, result)
+        else:
+            self.held[item.nodeid] = result

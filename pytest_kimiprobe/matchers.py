@@ -1,0 +1,145 @@
+"""Matchers: what a case may ask of one value (docs/cases.md). Pure, and in linear time whatever a model says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+MOST = 1 << 20
+"""Characters of a text that are looked at; a longer one matches nothing."""
+
+
+class MatcherError(ValueError):
+    """A matcher that cannot be used; the sentence says why."""
+
+
+def matches(matcher: Any, value: Any) -> bool:
+    """Whether a value is what a matcher of a case asks for; what is no matcher must be equal as JSON."""
+    if isinstance(matcher, Mapping) and len(matcher) == 1:
+        ((kind, operand),) = matcher.items()
+        if kind in _KINDS:
+            return _KINDS[kind](operand, value)
+    return equal(matcher, value)
+
+
+def problem_of(matcher: Any) -> str:
+    """Why a matcher, or one inside it, cannot be used; empty where it can."""
+    if isinstance(matcher, Mapping):
+        if isinstance(pattern := matcher.get("$matches"), str) and len(matcher) == 1:
+            try:
+                _regex(pattern)
+            except MatcherError as error:
+                return str(error)
+        return next(filter(None, map(problem_of, matcher.values())), "")
+    return next(filter(None, map(problem_of, matcher)), "") if isinstance(matcher, list) else ""
+
+
+def shown(matcher: Any) -> str:
+    """A matcher in words, short."""
+    text = repr(matcher) if not isinstance(matcher, Mapping) else " ".join(f"{k} {v!r}" for k, v in matcher.items())
+    return text if len(text) <= 120 else f"{text[:119]}…"
+
+
+def equal(expected: Any, value: Any) -> bool:
+    """JSON equality: `1` and `1.0` are one number, `true` is not `1`, the text "-1" is not "1"."""
+    if isinstance(expected, bool) or isinstance(value, bool):
+        return expected is value
+    if isinstance(expected, int | float) and isinstance(value, int | float):
+        return expected == value
+    if isinstance(expected, Mapping) and isinstance(value, Mapping):
+        return expected.keys() == value.keys() and all(equal(expected[key], value[key]) for key in expected)
+    if isinstance(expected, list) and isinstance(value, list):
+        return len(expected) == len(value) and all(map(equal, expected, value))
+    return type(expected) is type(value) and bool(expected == value)
+
+
+def paired(count: int, others: int, fit: Callable[[int, int], bool]) -> dict[int, int]:
+    """Which of `count` wishes takes which of `others`, as many as can be: a matching by augmenting paths."""
+    owner: dict[int, int] = {}
+
+    def place(want: int, tried: set[int]) -> bool:
+        for other in range(others):
+            if other in tried or not fit(want, other):
+                continue
+            tried.add(other)
+            if other not in owner or place(owner[other], tried):
+                owner[other] = want
+                return True
+        return False
+
+    for want in range(count):
+        place(want, set())
+    return {want: other for other, want in owner.items()}
+
+
+def _contains(operand: str, value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= MOST and operand.casefold() in value.casefold()
+
+
+def _matches(operand: str, value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= MOST and _regex(operand)(value)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _length(operand: int, value: Any) -> bool:
+    return isinstance(value, str | list) and len(value) == operand
+
+
+def _listed(operand: Sequence[Any], value: Any) -> bool:
+    return isinstance(value, list) and len(value) == len(operand) and all(map(matches, operand, value))
+
+
+def _unordered(operand: Sequence[Any], value: Any) -> bool:
+    if not isinstance(value, list) or len(value) != len(operand):
+        return False
+    return len(paired(len(operand), len(value), lambda want, at: matches(operand[want], value[at]))) == len(operand)
+
+
+def _members(operand: Mapping[str, Any], value: Any) -> bool:
+    return isinstance(value, Mapping) and all(
+        key in value and matches(matcher, value[key]) for key, matcher in operand.items()
+    )
+
+
+_KINDS: Mapping[str, Callable[[Any, Any], bool]] = {
+    "$any": lambda _, __: True,
+    "$one_of": lambda operand, value: any(equal(option, value) for option in operand),
+    "$contains": _contains,
+    "$matches": _matches,
+    "$not": lambda operand, value: not matches(operand, value),
+    "$all_of": lambda operand, value: all(matches(one, value) for one in operand),
+    "$at_least": lambda operand, value: _number(value) and value >= operand,
+    "$at_most": lambda operand, value: _number(value) and value <= operand,
+    "$length": _length,
+    "$list": _listed,
+    "$unordered": _unordered,
+    "$members": _members,
+}
+
+
+@lru_cache(maxsize=512)
+def _regex(pattern: str) -> Callable[[str], bool]:
+    """A test whether the pattern occurs, letter case aside, by the engine that needs linear time for any text."""
+    import jsonschema_rs
+
+    try:
+        compiled = jsonschema_rs.Draft202012Validator(
+            {"pattern": f"(?i){pattern}"}, pattern_options=jsonschema_rs.RegexOptions(), offline=True
+        )
+    except (jsonschema_rs.ValidationError, ValueError):
+        beyond = re.search(r"\(\?<?[=!]|\\[1-9]", pattern)
+        why = "uses look-around or a back-reference" if beyond else "is no regular expression"
+        raise MatcherError(f"$matches: {pattern[:80]!r} {why} (one that runs in linear time is needed)") from None
+
+    def occurs(text: str) -> bool:
+        try:
+            return compiled.is_valid(text)
+        except ValueError:  # a lone surrogate cannot cross into the engine
+            return False
+
+    return occurs

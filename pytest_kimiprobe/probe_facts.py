@@ -1,0 +1,61 @@
+"""What pytest's items say of the probes behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from .collect import CaseProbe, PairProbe, RowProbe
+from .plan import Planned, ProbePlan
+from .python_probes import planned_of
+from .verdicts import PARITY, ProbeMode, ProbeResult
+
+
+def planned_by(item: pytest.Item) -> Planned | None:
+    """The probe behind an item: of a case file, or of a test function below `@case`."""
+    return item.planned if isinstance(item, CaseProbe) else planned_of(item)
+
+
+def to_send(items: Sequence[pytest.Item]) -> list[tuple[pytest.Item, ProbePlan]]:
+    """The items that send something, each with its plan."""
+    return [(item, planned.plan) for item in items if (planned := planned_by(item)) and not planned.unsent]
+
+
+def of_plan(item: pytest.Item) -> dict[str, Any]:
+    """What a result says of the probe itself."""
+    planned = planned_by(item)
+    if planned is None:
+        raise TypeError(f"no probe: {item.nodeid}")
+    return _facts(planned.plan, planned.plan.mode)
+
+
+def of_pair(pair: PairProbe) -> dict[str, Any]:
+    """The same of a pair."""
+    return _facts(pair.plan, PARITY)
+
+
+def _facts(plan: ProbePlan, mode: ProbeMode) -> dict[str, Any]:
+    return {
+        "case": plan.case.name,
+        "endpoint": plan.endpoint.id,
+        "mode": mode,
+        "repeat": plan.repeat,
+        "capability": plan.case.capability,
+        "load": plan.load,
+    }
+
+
+def of_row(probe: RowProbe) -> dict[str, Any]:
+    """The same of a recorded row."""
+    row = probe.row
+    return {"case": row.id, "endpoint": row.endpoint, "mode": "stream" if row.stream else "plain", "repeat": 1}
+
+
+def properties(result: ProbeResult) -> list[tuple[str, object]]:
+    """Facts for JUnit XML and for the letter that is shown."""
+    facts: list[tuple[str, object]] = [("kimiprobe_verdict", result.verdict), ("kimiprobe_endpoint", result.endpoint)]
+    if result.total_ms is not None:
+        facts.append(("latency_ms", round(result.total_ms, 1)))
+    return facts
