@@ -18,7 +18,7 @@ _DETAIL = 300
 
 # Words in the message that say more than the status does; the first hit wins.
 _BY_WORDS: tuple[tuple[str, str], ...] = (
-    ("no endpoints found that support", "no_endpoint"),
+    ("no endpoints found that", "no_endpoint"),  # "… support tool use", "… can handle the requested parameters"
     ("no endpoints found matching", "no_endpoint"),
     ("no endpoints found for", "model_retired"),
     ("no allowed providers", "model_retired"),

@@ -169,6 +169,12 @@ class TestFault:
         (403, {"message": "insufficient balance"}, "no_credit", "account"),
         (403, {"message": "policy"}, "forbidden", "account"),
         (404, {"message": "No endpoints found that support tool use"}, "no_endpoint", "selection"),
+        (
+            404,
+            {"message": "No endpoints found that can handle the requested parameters."},
+            "no_endpoint",
+            "selection",
+        ),
         (404, {"message": "No endpoints found for moonshotai/kimi-x"}, "model_retired", "selection"),
         (404, {"code": "model_not_found", "message": "gone"}, "model_retired", "selection"),
         (400, {"code": "model_decommissioned", "message": "gone"}, "model_retired", "selection"),
