@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -413,7 +412,6 @@ endpoints: {}
 """
 
 
-@pytest.mark.skipif(find_spec("xdist") is None, reason="pytest-xdist is not installed")
 def test_xdist_is_put_aside_with_a_note(pytester: pytest.Pytester) -> None:
     """Budget and rate limits are one process's; requests run at once anyway."""
     result = pytester.runpytest_subprocess(*HEALTHY, *DIRECT, "-n", "2", "-v")
