@@ -102,7 +102,7 @@ def commit_years(folder: Path, days: list[datetime], names: list[str]) -> None:
     git(folder, "init", "-q", "-b", "main")
     for number, day in enumerate(days):
         path = write_run(results, run_of(day, number, names), environment={})
-        recent = [*recent[-30:], parsed(path.read_text("utf-8"), str(path), whole=False)]
+        recent = [*recent[-30:], parsed(path.read_text("utf-8"), str(path))]
         atomic_write(results / "latest.json", dumps(latest(recent, day + timedelta(hours=1))))
         month = [run for run in recent if f"{run.started_at:%Y-%m}" == f"{day:%Y-%m}"]
         atomic_write(results / f"daily/{day:%Y-%m}.jsonl", rendered(lines_of(month)))

@@ -21,7 +21,7 @@ from typing import Any
 
 from routing.evidence import EndpointEvidence
 
-from .cells import Cell, evidence_of, summed
+from .cells import Cell, evidence_of
 from .results import KEPT_FOR, StoredRun, atomic_write, counted, load_runs
 from .run_file import counts_row
 from .safe_text import one_line
@@ -71,8 +71,8 @@ def lines_of(runs: Iterable[StoredRun]) -> dict[tuple[str, str], Line]:
     """Day and endpoint → line."""
     days: dict[tuple[str, str], list[tuple[StoredRun, Cell, EndpointEvidence]]] = defaultdict(list)
     for run in runs:
-        evidence = evidence_of(run.evidence_cells, run.figures, run.finished_at, run.name)
-        cells = {cell.endpoint: cell for cell in summed(run.evidence_cells)}
+        evidence = evidence_of(run.totals, run.figures, run.finished_at, run.name)
+        cells = {cell.endpoint: cell for cell in run.totals}
         for endpoint, row in evidence.items():
             days[run.started_at.astimezone(UTC).date().isoformat(), endpoint].append((run, cells[endpoint], row))
     return {key: _line(key, found) for key, found in days.items()}

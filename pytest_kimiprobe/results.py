@@ -89,12 +89,12 @@ def load_runs(folder: Path, since: datetime | None, problems: list[str]) -> list
     """All runs that started at `since` or later, oldest first.
 
     A file that is torn, foreign or of a newer version is skipped and named in `problems`, never touched. Folders of
-    earlier days are not even listed. Cells are left out where a file's totals tell enough.
+    earlier days are not even listed.
     """
     runs = []
     for path in _run_files(folder / "runs", since.date() if since else date.min):
         try:
-            run = parsed(read_run(path), str(path), whole=False)
+            run = parsed(read_run(path), str(path))
         except (ConfigError, ValueError) as error:
             told = str(error).removeprefix(f"{path}: ")
             problems.append(f"{one_line(str(path), 400)}: skipped: {one_line(told)}")
@@ -138,10 +138,10 @@ def latest(runs: Iterable[StoredRun], now: datetime, window_days: int = FRESH_FO
     windows: dict[str, Counts] = {}
     cases: dict[str, set[str]] = defaultdict(set)
     for run in known:
-        for endpoint, row in evidence_of(run.evidence_cells, run.figures, run.finished_at, run.name).items():
+        for endpoint, row in evidence_of(run.totals, run.figures, run.finished_at, run.name).items():
             newest[endpoint] = replace(row, complete=run.complete)
             if run.started_at >= opening:
-                cases[endpoint] |= run.judged_cases(endpoint)
+                cases[endpoint] |= run.cases.get(endpoint, frozenset())
                 windows[endpoint] = _plus(windows.get(endpoint, Counts()), row.counts)
     return Evidence(
         generated_at=now,

@@ -28,7 +28,7 @@ MAX_FAILURES = 50
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One wrong or missing answer, as a line without keys and raw text. The text is a stranger's: show it inert."""
+    """One wrong or missing answer, as the file tells it. The text is a stranger's: show it inert."""
 
     endpoint: str
     case: str
@@ -38,7 +38,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class StoredRun:
-    """A run file as read back: its header, its cells and the failures it tells."""
+    """A run file as read back: its header, what evidence is made of, and the failures it tells."""
 
     path: str
     id: str
@@ -47,22 +47,12 @@ class StoredRun:
     started_at: datetime
     finished_at: datetime
     complete: bool
-    cells: tuple[Cell, ...]
+    totals: tuple[Cell, ...]
+    """One cell per endpoint, as `cells.summed` makes them: evidence and status are the same by these as by all cells."""
+    cases: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Endpoint → the cases of which an answer was judged."""
     figures: tuple[Figures, ...] = ()
     failures: tuple[Failure, ...] = ()
-    totals: tuple[Cell, ...] = ()
-    """One cell per endpoint, as `cells.summed` makes them; empty in files of older releases."""
-    cases: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """Endpoint → the cases that were judged, beside `totals`."""
-
-    def judged_cases(self, endpoint: str) -> frozenset[str]:
-        """The cases of which an answer of this endpoint was judged."""
-        return self.cases.get(endpoint, frozenset()) if self.totals else frozenset(cases_of(self.cells, endpoint))
-
-    @property
-    def evidence_cells(self) -> tuple[Cell, ...]:
-        """What evidence is made of."""
-        return self.totals or self.cells
 
     @property
     def name(self) -> str:
@@ -91,26 +81,22 @@ def rendered(run: Run, environment: Mapping[str, str]) -> str:
     )
 
 
-def parsed(text: str, path: str, *, whole: bool = True) -> StoredRun:
-    """Read a run file. Raises ValueError that says what is wrong.
-
-    With `whole` false its cells and failures are left out where its totals tell enough for evidence.
-    """
+def parsed(text: str, path: str) -> StoredRun:
+    """Read a run file. Raises ValueError that says what is wrong."""
     try:
-        return _stored(json.loads(text), path, whole=whole)
+        return _stored(json.loads(text), path)
     except KeyError as error:
         raise ValueError(f"{error} is missing") from None
     except (TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from None
 
 
-def _stored(data: Mapping[str, Any], path: str, *, whole: bool) -> StoredRun:
+def _stored(data: Mapping[str, Any], path: str) -> StoredRun:
     if data["version"] != VERSION:
         told = f"version {data['version']!r}; this release reads version {VERSION}: upgrade pytest-kimiprobe"
         raise ValueError(told)
     header, rows = data["run"], data["endpoints"]
-    summed_up = all("basis" in row and "cases" in row for row in rows)
-    whole = whole or not summed_up
+    totals, cases = _summed_up(data)
     return StoredRun(
         path=path,
         id=str(header["id"]),
@@ -119,12 +105,21 @@ def _stored(data: Mapping[str, Any], path: str, *, whole: bool) -> StoredRun:
         started_at=parse_utc(header["started_at"]),
         finished_at=parse_utc(header["finished_at"]),
         complete=bool(header["complete"]),
-        cells=tuple(_cell_from(row) for row in data["cells"]) if whole else (),
+        totals=totals,
+        cases=cases,
         figures=tuple(_figures_from(row) for row in rows),
-        failures=tuple(_failure_from(row) for row in data["failures"]) if whole else (),
-        totals=tuple(_cell_from({"endpoint": row["endpoint"], **row["basis"]}) for row in rows) if summed_up else (),
-        cases={str(row["endpoint"]): frozenset(map(str, row["cases"])) for row in rows} if summed_up else {},
+        failures=tuple(_failure_from(row) for row in data["failures"]),
     )
+
+
+def _summed_up(data: Mapping[str, Any]) -> tuple[tuple[Cell, ...], dict[str, frozenset[str]]]:
+    """Totals and judged cases per endpoint; from the cells where an older release wrote no totals."""
+    rows = data["endpoints"]
+    if all("basis" in row and "cases" in row for row in rows):
+        cases = {str(row["endpoint"]): frozenset(map(str, row["cases"])) for row in rows}
+        return tuple(_cell_from({"endpoint": row["endpoint"], **row["basis"]}) for row in rows), cases
+    cells = tuple(_cell_from(row) for row in data["cells"])
+    return summed(cells), {cell.endpoint: frozenset(cases_of(cells, cell.endpoint)) for cell in cells}
 
 
 def _cell_from(row: Mapping[str, Any]) -> Cell:
@@ -153,7 +148,7 @@ def _median_from(row: Mapping[str, Any]) -> Percentiles | None:
 
 
 def _failure_from(row: Mapping[str, Any]) -> Failure:
-    return Failure(*(one_line(str(row[name])) for name in ("endpoint", "case", "reason", "detail")))
+    return Failure(*(str(row[name]) for name in ("endpoint", "case", "reason", "detail")))
 
 
 def _figures_from(row: Mapping[str, Any]) -> Figures:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pytest_kimiprobe import results
 from pytest_kimiprobe.cells import Cell, cells_of, endpoints_of, status_of
 from pytest_kimiprobe.results import ResultsError, changes, latest, load_runs, refresh_latest, write_run
+from pytest_kimiprobe.run_file import Failure
 from pytest_kimiprobe.verdicts import ProbeResult, Run, Source, Verdict
 from routing.errors import EvidenceError
 from routing.evidence import Counts, Evidence, loads
@@ -309,8 +310,8 @@ def test_a_cost_that_cannot_be_true_is_left_out(tmp_path: Path, claimed: str) ->
     )
     path = write_run(tmp_path, a_run(*rows))
     (run,) = load_runs(tmp_path, None, [])
-    assert (run.evidence_cells[0].cost_usd, run.evidence_cells[0].costed) == (Decimal("0.002"), 1)
-    assert run.evidence_cells[0].tokens == Usage(7, 3)
+    assert (run.totals[0].cost_usd, run.totals[0].costed) == (Decimal("0.002"), 1)
+    assert run.totals[0].tokens == Usage(7, 3)
     assert run.figures[0].cost_per_1k_usd == Decimal(2)
     assert path.exists()
 
@@ -337,6 +338,27 @@ def test_no_prefix_of_a_run_file_is_taken_for_one(
     problems: list[str] = []
     assert load_runs(folder, None, problems) == []
     assert len(problems) == 1
+
+
+def test_failures_are_read_back_for_those_who_tell_them(tmp_path: Path) -> None:
+    """Proposals quote them: one for each probe that failed, with its case, reason and detail."""
+    write_run(tmp_path, a_run(*passed(2), *probes(("fail", "wrong_tool", 1), detail="called other")))
+    (run,) = load_runs(tmp_path, None, [])
+    assert run.failures == (Failure(KIMI, "weather", "wrong_tool", "called other"),)
+
+
+def test_a_file_without_totals_says_the_same(tmp_path: Path) -> None:
+    """Releases before the totals wrote cells only: evidence, status and judged cases come out alike."""
+    emulated = probes(("rescued", "rescued_text", 4), endpoint=OTHER, case="json-in-text", capability="tools:emulated")
+    rows = (*passed(9), *failed(3), *probes(("pass", "ok", 2), case="time"), *failed(1, OTHER), *emulated)
+    path = write_run(tmp_path, a_run(*rows, *probes(("error", "timeout", 2), endpoint="moonshot-cn/kimi-k2.6")))
+    evidence = latest(load_runs(tmp_path, None, []), NOW + timedelta(hours=1))
+    assert evidence.endpoints[KIMI].cases == 2
+    data = json.loads(path.read_text())
+    for row in data["endpoints"]:
+        del row["basis"], row["cases"]
+    path.write_text(json.dumps(data))
+    assert latest(load_runs(tmp_path, None, []), NOW + timedelta(hours=1)) == evidence
 
 
 def test_a_simulated_run_that_got_in_anyway_is_no_evidence(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def alerts(runs: Iterable[StoredRun], catalog: Catalog, now: datetime, *, flags:
     story = _Story(catalog, flags)
     told: list[Alert] = []
     for run in counted(runs, now):
-        rows = evidence_of(run.evidence_cells, run.figures, run.finished_at, run.name)
+        rows = evidence_of(run.totals, run.figures, run.finished_at, run.name)
         told = story.take(rows, run.name, run.finished_at)
     return told
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pytest_kimiprobe.cells import Cell
+from pytest_kimiprobe.cells import Cell, summed
 from pytest_kimiprobe.run_file import StoredRun
 from routing import catalog
 from routing.evidence import Counts, EndpointEvidence, Evidence
@@ -118,4 +118,4 @@ def stored(number: int, at: datetime, statuses: Mapping[str, Status], source: st
         "unsupported": {"verdicts": {"unsupported": 20}},
     }
     cells = tuple(Cell(endpoint, "weather", "plain", **shapes[status]) for endpoint, status in statuses.items())
-    return StoredRun("", str(number), 1, source, at - timedelta(minutes=2), at, complete=True, cells=cells)
+    return StoredRun("", str(number), 1, source, at - timedelta(minutes=2), at, complete=True, totals=summed(cells))
