@@ -4,6 +4,8 @@ import os
 import re
 import subprocess
 import sys
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,20 @@ import click
 import pytest
 import yaml
 
+from pytest_kimiprobe import cases
+from pytest_kimiprobe.cells import NATIVE
+from pytest_kimiprobe.monitor import decide
 from pytest_kimiprobe.monitor.cli import main
+from pytest_kimiprobe.options import OPTIONS
+from pytest_kimiprobe.plan import ProbePlan, cannot, estimate, expand, select
 from routing import catalog
+from routing.evidence import FRESH_FOR
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 BIN = Path(sys.executable).parent
 KEYS = {provider.key_env for provider in catalog.load(environment={}).providers.values()}
+DAY = date(2026, 11, 23)
 PINS = {
     "actions/checkout": "9c091bb21b7c1c1d1991bb908d89e4e9dddfe3e0",
     "actions/setup-python": "5fda3b95a4ea91299a34e894583c3862153e4b97",
@@ -123,11 +132,62 @@ def test_runs_wait_for_each_other() -> None:
     assert PROBE["concurrency"] == {"group": "kimiprobe", "cancel-in-progress": "false", "queue": "max"}
 
 
+def default_run() -> list[ProbePlan]:
+    """The probes of a scheduled run: every endpoint of the default model."""
+    env, whole = step("probe", "Probe")["env"], catalog.load(environment={})
+    assert env["KIMIPROBE_LOAD"] == "both"
+    chosen = [case for file in cases.FOLDER.glob("*.yaml") for case in cases.load(file)]
+    return [
+        plan
+        for case in chosen
+        if cases.in_suite(case, fallback(env["SUITE"]))
+        for plan in expand(
+            case, select(whole, whole.default_model, [], DAY), int(fallback(env["REPEAT"])), ("alone", "crowd")
+        )
+        if not cannot(case, plan.endpoint, plan.mode)
+    ]
+
+
+def fallback(expression: str) -> str:
+    """What an input is where nobody gave one: `${{ inputs.suite || 'smoke' }}`."""
+    (found,) = re.findall(r"\|\| '?([^ ']+)'? \}\}", expression)
+    return str(found)
+
+
+def test_a_schedule_runs_what_a_dispatch_offers() -> None:
+    """The defaults of the form and those of a run without a form are the same."""
+    env = step("probe", "Probe")["env"]
+    inputs = PROBE["on"]["workflow_dispatch"]["inputs"]
+    assert {name: fallback(env[name.upper()]) for name in ("suite", "repeat", "budget")} == {
+        name: inputs[name]["default"] for name in ("suite", "repeat", "budget")
+    }
+
+
+def test_a_scheduled_run_fits_into_its_budget() -> None:
+    """Which is the plugin's own default."""
+    budget = Decimal(fallback(step("probe", "Probe")["env"]["BUDGET"]))
+    assert budget == next(Decimal(option.default) for option in OPTIONS if option.name == "budget")
+    assert estimate(default_run(), catalog.load(environment={}), DAY).about <= budget
+
+
+def test_a_scheduled_run_gives_evidence_to_decide_on() -> None:
+    """One is enough to turn a flag off, the runs of half a window to turn one on."""
+    native = [plan for plan in default_run() if plan.case.capability == NATIVE]
+    for endpoint in {plan.endpoint.id for plan in native}:
+        here = [plan for plan in native if plan.endpoint.id == endpoint]
+        assert len(here) >= decide.DISABLE_JUDGED
+        assert len(here) * (FRESH_FOR.days // 2) >= decide.ENABLE_JUDGED
+        assert len({plan.case.name for plan in here}) >= decide.ENABLE_CASES
+
+
 def test_every_command_and_option_exists() -> None:
     """What the workflow calls is what the command line has."""
     context = click.Context(main)
     calls = [
-        line for row in steps("probe", "record") for line in row.get("run", "").splitlines() if "bin/kimiprobe" in line
+        line
+        for row in steps("probe", "record")
+        for line in row.get("run", "").replace("\\\n", " ").splitlines()
+        if "bin/kimiprobe" in line
     ]
     assert len(calls) == 4
     for call in calls:
@@ -170,24 +230,26 @@ HOSTILE = ["$(touch pwned)", '"; touch pwned; "', "`touch pwned`", "a b", "*", "
 def test_what_somebody_types_is_one_argument(tmp_path: Path, text: str) -> None:
     """Dispatch inputs are never executed, split or expanded."""
     seen = stub(tmp_path)
-    done = run_step(step("probe", "Probe"), tmp_path, SUITE=text, ENDPOINT=text, REPEAT=text)
+    done = run_step(step("probe", "Probe"), tmp_path, SUITE=text, ENDPOINT=text, REPEAT=text, BUDGET=text)
     assert done.returncode == 0
-    assert seen.read_text().splitlines() == ["check", "--suite", text, "--repeat", text, "--endpoint", text]
+    expected = ["check", "--suite", text, "--repeat", text, "--budget", text, "--endpoint", text]
+    assert seen.read_text().splitlines() == expected
     assert sorted(path.name for path in tmp_path.iterdir()) == [".venv", "seen", "step.sh"]
 
 
 def test_without_an_endpoint_all_are_probed(tmp_path: Path) -> None:
     """An empty field is no option."""
     seen = stub(tmp_path)
-    run_step(step("probe", "Probe"), tmp_path, SUITE="core", ENDPOINT="", REPEAT="5")
-    assert seen.read_text().splitlines() == ["check", "--suite", "core", "--repeat", "5"]
+    run_step(step("probe", "Probe"), tmp_path, SUITE="core", ENDPOINT="", REPEAT="5", BUDGET="2")
+    assert seen.read_text().splitlines() == ["check", "--suite", "core", "--repeat", "5", "--budget", "2"]
 
 
 @pytest.mark.parametrize(("code", "expected"), [(0, 0), (1, 0), (2, 2), (3, 3), (4, 4)])
 def test_failed_probes_are_data_and_a_broken_monitor_is_red(tmp_path: Path, code: int, expected: int) -> None:
     """0 and 1 go on to be recorded; from 2 on the job fails."""
     stub(tmp_path, code)
-    assert run_step(step("probe", "Probe"), tmp_path, SUITE="core", ENDPOINT="", REPEAT="5").returncode == expected
+    given = {"SUITE": "core", "ENDPOINT": "", "REPEAT": "5", "BUDGET": "2"}
+    assert run_step(step("probe", "Probe"), tmp_path, **given).returncode == expected
 
 
 def test_only_new_run_files_travel_between_the_jobs(tmp_path: Path) -> None:
