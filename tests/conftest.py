@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 
+import hypothesis
 import pytest
 
 import pytest_kimiprobe.running
 import pytest_kimiprobe.simulator
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 # Loaded once: pytester forgets modules after each inner run, and C extensions cannot be loaded twice.
 LOADED = (pytest_kimiprobe.running, pytest_kimiprobe.simulator)
