@@ -136,10 +136,13 @@ def forecast(session: ProbeSession, items: list[pytest.Item]) -> list[str]:
     )
     cost = f"about ${money(estimate.about)}, at most ${money(estimate.most)} {spends}"
     seconds = _typical_seconds(session, plans)
-    return [
+    lines = [
         f"kimiprobe: {len(plans)} requests to {len(endpoints)} endpoints, about {seconds:.0f} s",
         f"kimiprobe: {cost}",
     ]
+    if estimate.about > session.scope.budget and session.scope.choice.kind != "simulator":
+        lines.append("kimiprobe: that is more than the budget allows: what does not fit is not run")
+    return lines
 
 
 def _typical_seconds(session: ProbeSession, plans: list[ProbePlan]) -> float:

@@ -441,6 +441,16 @@ class TestOutput:
         block = block[: next(i for i, line in enumerate(block) if "short test summary" in line)]
         assert [line for line in block if len(line) > 80 and "kimiprobe/core.yaml::" not in line] == []
 
+    def test_more_than_the_budget_is_told_before_anything_is_spent(
+        self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """And still nothing beyond it is sent."""
+        monkeypatch.setenv("MOONSHOT_API_KEY", "of-no-use")
+        monkeypatch.setenv("KIMIPROBE_BASE_URL_MOONSHOT", "http://127.0.0.1:9")
+        result = pytester.runpytest("--kimiprobe", *DIRECT, THREE, "--kimiprobe-budget", "0.000001")
+        result.assert_outcomes(skipped=6)
+        result.stdout.fnmatch_lines(["kimiprobe: that is more than the budget allows: what does not fit is not run"])
+
     def test_verbose_prints_exchanges_without_keys(self, pytester: pytest.Pytester) -> None:
         """As they happen."""
         result = pytester.runpytest(*HEALTHY, PROBE, "--kimiprobe-verbose")
