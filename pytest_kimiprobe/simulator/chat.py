@@ -9,7 +9,7 @@ from .http import Response, json_response
 from .nouns import JsonObject
 from .openai_in import check_groq, check_groq_calls, check_history, check_moonshot, read_prompt, thinks
 from .openai_out import Served, events, plain
-from .openrouter import candidates
+from .openrouter import candidates, route_told, tried
 from .refusals import Refused, error_event, refusal
 from .respond import respond
 from .scenario import Persona, Scenario
@@ -66,7 +66,7 @@ async def _serve(order: _Order, draws: Draws) -> Response:
     instead = await meet(drawn, order.provider, order.model.id, host.title if host else "")
     if instead is not None:
         return instead
-    metadata: JsonObject | None = {"attempt": len(attempts), "attempts": attempts} if order.tell_route else None
+    metadata = route_told(order.model, order.hosts, host, attempts) if order.tell_route and host else None
     return await _render(replace(_served(order, host, drawn, serial(generator)), metadata=metadata), order.body, drawn)
 
 
@@ -82,19 +82,15 @@ def _meet_endpoint(order: _Order, scenario: Scenario) -> tuple[Persona, Upstream
     pinned = isinstance(wishes, dict) and bool(wishes.get("only"))
     own = None if pinned else scenario.endpoints.get(order.endpoint)
     if own is not None:
-        return own, order.hosts[0], [_attempt(order.hosts[0], 200)]
-    tried: list[JsonObject] = []
+        return own, order.hosts[0], [tried(order.model, order.hosts[0], 200)]
+    attempts: list[JsonObject] = []
     for host in order.hosts:
         persona = scenario.persona_of(f"{order.endpoint}+{host.tag}") or scenario.default
         refused = refused_by(persona, "openrouter", order.model.id) if persona.rate == 1 else None
-        tried.append(_attempt(host, refused.status if refused else 200))
+        attempts.append(tried(order.model, host, refused.status if refused else 200))
         if refused is None:
             break
-    return persona, host, tried
-
-
-def _attempt(host: Upstream, status: int) -> JsonObject:
-    return {"provider": host.title, "status": status}
+    return persona, host, attempts
 
 
 def _served(order: _Order, host: Upstream | None, persona: Persona, number: str) -> Served:

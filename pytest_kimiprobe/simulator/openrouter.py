@@ -39,6 +39,26 @@ def candidates(model: Model, body: JsonObject) -> list[Upstream]:
     return ordered if wishes.get("allow_fallbacks", True) else (list(dict.fromkeys(first)) or ordered)[:1]
 
 
+def tried(model: Model, host: Upstream, status: int) -> JsonObject:
+    """One attempt, as `openrouter_metadata` lists it."""
+    return {"model": model.slug, "provider": host.title, "status": status}
+
+
+def route_told(model: Model, hosts: Iterable[Upstream], chosen: Upstream, attempts: list[JsonObject]) -> JsonObject:
+    """`openrouter_metadata`: which upstreams there were, which were tried, who answered (OpenRouter SDK 1.3.84)."""
+    available = [{"model": model.slug, "provider": host.title, "selected": host is chosen} for host in hosts]
+    return {
+        "requested": model.id,
+        "strategy": "direct",
+        "region": None,
+        "summary": f"available={len(available)}, selected={chosen.title}",
+        "attempt": len(attempts),
+        "attempts": attempts,
+        "is_byok": False,
+        "endpoints": {"total": len(available), "available": available},
+    }
+
+
 def _none(sentence: str) -> Refused:
     return Refused(404, {"error": {"message": sentence, "code": 404}, "user_id": "user_simulated"})
 

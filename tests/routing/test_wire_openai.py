@@ -9,52 +9,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from shared_data import needs_data, recorded_chats
+from openai_shapes import TOOLS, body, call, delta, piece, streamed
 
 from routing import catalog
 from routing.errors import ExchangeError, ProviderFailure
 from routing.types import Answer, ChatRequest, RawToolCall, Usage
 from routing.wire import openai, wire_named
-from routing.wire.fault import fault, retry_after
 
 CATALOG = catalog.load(environment={})
-TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
-
-
-def body(message: dict[str, Any], **more: Any) -> bytes:
-    choice = {"index": 0, "message": message, "finish_reason": more.pop("finish_reason", "stop")}
-    return json.dumps({"choices": [choice], **more}).encode()
-
-
-def call(arguments: Any = "{}", name: str = "f", call_id: str = "functions.f:0") -> dict[str, Any]:
-    return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
-
-
-def streamed(*chunks: dict[str, Any] | str) -> Answer:
-    stream = openai.Stream()
-    for chunk in chunks:
-        data = chunk if isinstance(chunk, str) else json.dumps(chunk)
-        stream.feed(f"data: {data}\n\n".encode())
-    return stream.finish()
-
-
-def delta(finish_reason: str | None = None, **fields: Any) -> dict[str, Any]:
-    return {"choices": [{"index": 0, "delta": fields, "finish_reason": finish_reason}]}
-
-
-def piece(
-    index: int | None = 0, call_id: str | None = None, name: str | None = None, arguments: str | None = None
-) -> Any:
-    row: dict[str, Any] = {"function": {}}
-    if index is not None:
-        row["index"] = index
-    if call_id is not None:
-        row["id"] = call_id
-    if name is not None:
-        row["function"]["name"] = name
-    if arguments is not None:
-        row["function"]["arguments"] = arguments
-    return row
 
 
 class TestBuild:
@@ -162,77 +124,6 @@ class TestPlain:
             openai.parse(200, {}, b'{"choices": [{"message": {"content": "\xff"}}]}')
 
 
-class TestFault:
-    CASES: tuple[tuple[int, Any, str, str], ...] = (
-        (401, {"message": "bad key"}, "unauthorized", "account"),
-        (402, {"message": "credits"}, "no_credit", "account"),
-        (403, {"message": "insufficient balance"}, "no_credit", "account"),
-        (403, {"message": "policy"}, "forbidden", "account"),
-        (404, {"message": "No endpoints found that support tool use"}, "no_endpoint", "selection"),
-        (
-            404,
-            {"message": "No endpoints found that can handle the requested parameters."},
-            "no_endpoint",
-            "selection",
-        ),
-        (404, {"message": "No endpoints found for moonshotai/kimi-x"}, "model_retired", "selection"),
-        (404, {"code": "model_not_found", "message": "gone"}, "model_retired", "selection"),
-        (400, {"code": "model_decommissioned", "message": "gone"}, "model_retired", "selection"),
-        (400, {"message": "tool_choice 'required' is incompatible with thinking enabled"}, "bad_request", "request"),
-        (400, {"message": "maximum context length is 8"}, "context_too_long", "request"),
-        (400, {"code": "tool_use_failed", "message": "x", "failed_generation": "{}"}, "tool_use_failed", "answer"),
-        (429, {"type": "rate_limit_reached_error"}, "rate_limited", "provider"),
-        (429, {"type": "exceeded_current_quota_error"}, "quota", "account"),
-        (429, {"type": "engine_overloaded_error"}, "overloaded", "provider"),
-        (500, {"message": "x"}, "server_error", "provider"),
-        (503, "overloaded", "overloaded", "provider"),
-        (529, {}, "overloaded", "provider"),
-        (418, {}, "bad_request", "request"),
-        (307, {}, "redirected", "provider"),
-        (200, {"code": 502, "message": "upstream provider error"}, "server_error", "provider"),
-        (200, {"code": "server_error", "message": "Provider disconnected unexpectedly"}, "server_error", "provider"),
-        (200, {"code": 429, "message": "x"}, "rate_limited", "provider"),
-    )
-
-    @pytest.mark.parametrize(("status", "error", "reason", "error_class"), CASES)
-    def test_errors_are_told_apart_by_whose_doing_they_are(
-        self, status: int, error: Any, reason: str, error_class: str
-    ) -> None:
-        """Only provider and answer may ever move a flag."""
-        found = fault(status, error)
-        assert (found.reason, found.error_class) == (reason, error_class)
-
-    def test_a_402_for_money_in_flight_may_be_retried_and_one_for_credit_not(self) -> None:
-        """The first passes by itself."""
-        assert fault(402, {"metadata": {"limit_source": "openrouter_in_flight_budget"}}).retryable
-        assert not fault(402, {"message": "credits"}).retryable
-
-    def test_failed_generation_is_kept_for_rescue_and_out_of_the_words(self) -> None:
-        """It is model output: hostile, and maybe a call."""
-        found = fault(400, {"code": "tool_use_failed", "message": "no", "failed_generation": "<secret>"})
-        assert found.failed_generation == "<secret>"
-        assert "<secret>" not in str(found)
-
-    def test_foreign_text_is_one_printable_line(self) -> None:
-        """Control characters could forge a log line."""
-        found = fault(500, {"message": "a\r\n::error::b\x1b[31m" + "x" * 9000})
-        assert "\n" not in str(found)
-        assert "\x1b" not in str(found)
-        assert len(str(found)) < 500
-
-    @pytest.mark.parametrize(
-        ("headers", "seconds"),
-        [({"Retry-After": "7"}, 7.0), ({"retry-after-ms": "1500"}, 1.5), ({"Retry-After": "soon"}, None), ({}, None)],
-    )
-    def test_retry_after_is_read_in_its_forms(self, headers: dict[str, str], seconds: float | None) -> None:
-        """Nonsense is no wait at all."""
-        assert retry_after(headers) == seconds
-
-    def test_a_date_in_the_past_is_no_wait(self) -> None:
-        """Clocks differ; a negative wait does not exist."""
-        assert retry_after({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0.0
-
-
 class TestStream:
     def test_deltas_become_the_whole_answer(self) -> None:
         """Text, reasoning, call, usage, finish reason."""
@@ -317,46 +208,6 @@ class TestStream:
         stream = openai.Stream()
         assert not stream.feed(f"data: {json.dumps(delta(role='assistant', content=''))}\n\n".encode())
         assert stream.feed(f"data: {json.dumps(delta(content='x'))}\n\n".encode())
-
-
-@needs_data
-class TestRecorded:
-    STREAMS = tuple(row for row in recorded_chats() if "event-stream" in (row["response"]["content_type"] or ""))
-
-    def whole(self, row: dict[str, Any]) -> Answer | str:
-        return self.chunked(row, 1 << 30)
-
-    @staticmethod
-    def chunked(row: dict[str, Any], size: int) -> Answer | str:
-        stream, raw = openai.Stream(), row["response"]["body"].encode()
-        try:
-            for start in range(0, len(raw), size):
-                stream.feed(raw[start : start + size])
-            return stream.finish()
-        except ExchangeError as error:
-            return error.reason
-
-    @pytest.mark.parametrize("row", STREAMS, ids=lambda row: row["id"])
-    def test_a_recorded_stream_gives_the_same_answer_in_any_chunks(self, row: dict[str, Any]) -> None:
-        """1, 7 and 64 bytes at a time."""
-        assert self.chunked(row, 1) == self.chunked(row, 7) == self.chunked(row, 64) == self.whole(row)
-
-    def test_every_recorded_chat_is_an_answer_or_a_classed_error(self) -> None:
-        """No traceback, and argument strings that stand in the body as they come out."""
-        for row in recorded_chats():
-            if row in self.STREAMS:
-                continue
-            raw = row["response"]["body"].encode()
-            try:
-                answer = openai.parse(row["response"]["status"], {}, raw)
-            except ExchangeError as error:
-                assert row["response"]["status"] != 200, row["id"]
-                assert error.error_class in {"provider", "answer"}, row["id"]
-                continue
-            sent = [
-                one["function"]["arguments"] for one in json.loads(raw)["choices"][0]["message"].get("tool_calls") or []
-            ]
-            assert [one.arguments for one in answer.tool_calls] == sent, row["id"]
 
 
 @given(st.binary(max_size=300))
