@@ -80,6 +80,8 @@ _images = st.sampled_from(
         {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}", "detail": "high"}},
         {"type": "image_url", "image_url": f"data:image/jpg;base64,{PNG}"},
         {"type": "input_image", "image_url": f"data:image/png;base64,{PNG}"},
+        {"type": "image_url", "image_url": {"url": "https://example.org/a.png", "detail": "nonsense"}},
+        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}},
     ]
 )
 

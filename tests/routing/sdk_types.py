@@ -2,54 +2,54 @@
 
 from __future__ import annotations
 
-import typing
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, NotRequired, Required
+from typing import Any, Literal, NotRequired, Required
 
 import pydantic
 from openrouter.components import ChatRequestTypedDict
-from typing_extensions import TypedDict, is_typeddict
+from pydantic_core import CoreConfig, SchemaValidator
+from typing_extensions import TypedDict
 
 from routing.types import JsonObject
 
-_FORBID = pydantic.ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+def _strict(node: Any, definitions: Mapping[str, Any]) -> Any:
+    """The same schema, with TypedDicts that take no other key, lists instead of iterables that nobody reads, and no
+    models of answers: Anthropic's messages may hold blocks of one, and those take any key."""
+    if isinstance(node, list | tuple):
+        return type(node)(_strict(child, definitions) for child in node)
+    if not isinstance(node, dict) or node.get("type") == "model":
+        return node
+    if node.get("type") == "union":
+        node = {**node, "choices": [one for one in node["choices"] if not _is_model(one, definitions)]}
+    node = {key: _strict(child, definitions) for key, child in node.items()}
+    if node.get("type") == "typed-dict":
+        return {**node, "extra_behavior": "forbid"}
+    if node.get("type") == "generator":
+        return {key: value for key, value in node.items() if key != "serialization"} | {"type": "list"}
+    return node
 
 
-def _forbid(kind: Any, seen: set[int]) -> None:
-    """Make every TypedDict within `kind` refuse keys it does not have."""
-    if id(kind) in seen:
-        return
-    seen.add(id(kind))
-    if is_typeddict(kind):
-        kind.__pydantic_config__ = _FORBID
-        for hint in typing.get_type_hints(kind, include_extras=True).values():
-            _forbid(hint, seen)
-    for argument in typing.get_args(kind):
-        _forbid(argument, seen)
-    if (value := getattr(kind, "__value__", None)) is not None:  # `type X = ...`
-        _forbid(value, seen)
+def _is_model(node: Any, definitions: Mapping[str, Any]) -> bool:
+    node = node[0] if isinstance(node, tuple) else node  # a choice with a label
+    while node["type"] in {"definition-ref", "function-wrap", "function-after", "default"}:
+        node = definitions[node["schema_ref"]] if node["type"] == "definition-ref" else node["schema"]
+    if node["type"] == "union":
+        return all(_is_model(one, definitions) for one in node["choices"])
+    return bool(node["type"] == "model")
 
 
 @cache
-def _adapter(name: str) -> pydantic.TypeAdapter[Any]:
-    kind = _KINDS[name]()
-    _forbid(kind, set())
-    return pydantic.TypeAdapter(kind)
+def _validator(name: str) -> SchemaValidator:
+    found: Any = pydantic.TypeAdapter(_KINDS[name]()).core_schema
+    definitions = {row["ref"]: row for row in found.get("definitions", ())}
+    return SchemaValidator(_strict(found, definitions), CoreConfig(strict=True))
 
 
-def check_body(name: str, body: JsonObject) -> None:
+def check_body(name: str, body: JsonObject | str) -> None:
     """Raises pydantic.ValidationError where the SDK called `name` would not let such a request be written."""
-    _forced(_adapter(name).validate_python(body))
-
-
-def _forced(value: Any) -> Any:
-    """Iterables are validated only when somebody reads them."""
-    if isinstance(value, Mapping):
-        return {key: _forced(child) for key, child in value.items()}
-    if isinstance(value, str | bytes) or not hasattr(value, "__iter__"):
-        return value
-    return [_forced(child) for child in value]
+    _validator(name).validate_python(body)
 
 
 def _openai() -> Any:
@@ -90,7 +90,28 @@ class _Prediction(TypedDict):
     stream: NotRequired[bool]
 
 
+class _Thinking(TypedDict):
+    """https://platform.moonshot.ai/docs/guide/use-kimi-k2-thinking-model."""
+
+    type: Required[Literal["enabled", "disabled"]]
+
+
+class _TemplateOptions(TypedDict):
+    """What vLLM and SGLang hand to Kimi's chat template."""
+
+    thinking: Required[bool]
+
+
+class _BeyondOpenAI(TypedDict, total=False):
+    """What hosts of OpenAI's protocol take and its own types do not know."""
+
+    thinking: _Thinking
+    chat_template_kwargs: _TemplateOptions
+
+
 _KINDS: dict[str, Any] = {
+    "text": lambda: str,
+    "beyond openai": lambda: _BeyondOpenAI,
     "openai": _openai,
     "openrouter": lambda: ChatRequestTypedDict,
     "anthropic": _anthropic,
