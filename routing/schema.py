@@ -18,6 +18,8 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .errors import RoutingError
+from .schema_parts import at_pointer
+from .schema_survey import survey
 from .strict_json import MAX_DEPTH, deeper_than
 from .types import ErrorClass, JsonObject, Tool
 
@@ -25,10 +27,6 @@ if TYPE_CHECKING:
     import jsonschema_rs
 
 CACHED_SETS = 256
-MAX_EXPANSION = 100_000
-"""Subschemas visited once every `$ref` is followed. Beyond it one small value could take minutes to check."""
-MAX_PATTERN = 4_000
-"""Characters of one pattern of a caller's."""
 MAX_PATTERN_BYTES = 1 << 21
 """Bytes that a compiled pattern takes; the time of one match grows with them."""
 MAX_SENTENCE = 240
@@ -42,10 +40,8 @@ _DRAFTS = {
     "json-schema.org/draft/2020-12/schema": "Draft202012Validator",
     "json-schema.org/schema": _DEFAULT_DRAFT,
 }
-_NOT_SCHEMAS = frozenset({"enum", "const", "default", "examples"})
 _IDENTIFIER = re.compile(r"[^\s#]*#?\Z")
 """A root `$id` of another form (Moonshot takes `#user` and `any of these`) names nothing here and is left out."""
-_NAMED_SCHEMAS = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
 _BEYOND_LINEAR = re.compile(r"\(\?<?[=!]|(?<!\\)(?:\\\\)*\\(?:[1-9]|k<)")
 
 
@@ -82,8 +78,12 @@ class _Entry:
             return self.validator
         if self.problem:
             raise ToolSchemaError(self.name, self.problem)
+        surveyed = survey(self.schema)
+        if surveyed.problem:
+            self.problem = surveyed.problem
+            raise ToolSchemaError(self.name, self.problem)
         try:
-            self.explainable = not _survey(self.name, self.schema)
+            self.explainable = not surveyed.recursive
             self.validator = _compile(self.name, self.schema)
         except ToolSchemaError as error:
             self.problem = error.reason
@@ -180,7 +180,7 @@ class ToolSet:
         for _ in range(8):  # generators write recursive models as a root `$ref`
             if not isinstance(schema, dict) or "properties" in schema or not isinstance(schema.get("$ref"), str):
                 break
-            schema = _pointed(root, schema["$ref"])
+            schema = at_pointer(root, schema["$ref"])
         return schema if isinstance(schema, dict) else {}
 
 
@@ -281,82 +281,3 @@ def _sentence(error: jsonschema_rs.ValidationError) -> str:
     where = ".".join(str(part) for part in error.instance_path)
     message = error.message.replace('"', "'")
     return printable(f"{printable(where, 80)}: {message}" if where else message)
-
-
-# What `$ref`s do: a schema that doubles at each of 30 references visits 2**30 subschemas for an empty object.
-
-
-def _survey(name: str, schema: Any) -> bool:
-    """Whether the schema is recursive. Raises ToolSchemaError where its references multiply beyond reason."""
-    survey = _Survey(schema)
-    try:
-        expansion = survey.weigh(schema)
-    except RecursionError:
-        raise ToolSchemaError(name, "the schema is nested too deeply") from None
-    if survey.longest_pattern > MAX_PATTERN:
-        raise ToolSchemaError(name, f"a pattern has more than {MAX_PATTERN} characters")
-    if expansion > MAX_EXPANSION:
-        raise ToolSchemaError(name, f"its references multiply to more than {MAX_EXPANSION} subschemas")
-    return survey.recursive
-
-
-class _Survey:
-    def __init__(self, root: Any) -> None:
-        self.root = root
-        self.recursive = False
-        self.longest_pattern = 0
-        self._weights: dict[int, int | None] = {}
-
-    def weigh(self, node: Any) -> int:
-        """Nodes below, every reference followed; what refers back to itself counts once."""
-        if not isinstance(node, (dict, list)):
-            return 0
-        if id(node) in self._weights:
-            known = self._weights[id(node)]
-            self.recursive = self.recursive or known is None
-            return known or 1
-        self._weights[id(node)] = None
-        weight = 1 + sum(map(self.weigh, self._children(node)))
-        self._weights[id(node)] = weight
-        return weight
-
-    def _measure(self, node: dict[str, Any]) -> None:
-        keyed = node.get("patternProperties")
-        patterns = [node.get("pattern"), *(keyed if isinstance(keyed, dict) else ())]
-        lengths = (len(pattern) for pattern in patterns if isinstance(pattern, str))
-        self.longest_pattern = max(self.longest_pattern, *lengths, 0)
-
-    def _children(self, node: dict[str, Any] | list[Any]) -> Iterable[Any]:
-        if isinstance(node, list):
-            return node
-        self._measure(node)
-        children: list[Any] = []
-        for key, child in node.items():
-            if key in _NAMED_SCHEMAS and isinstance(child, dict):
-                children.extend(child.values())
-            elif key not in _NOT_SCHEMAS:
-                children.append(child)
-        for key in ("$ref", "$dynamicRef", "$recursiveRef"):
-            if isinstance(node.get(key), str):
-                target = _pointed(self.root, node[key])
-                self.recursive = self.recursive or target is None  # by anchor or id: not followed here
-                children.append(target)
-        return children
-
-
-def _pointed(root: Any, reference: str) -> Any:
-    """What a `#/...` pointer names inside `root`; None for other references and for those that name nothing."""
-    if reference == "#":
-        return root
-    if not reference.startswith("#/"):
-        return None
-    node = root
-    for part in reference[2:].split("/"):
-        key = part.replace("~1", "/").replace("~0", "~")
-        if isinstance(node, list) and key.isascii() and key.isdigit() and len(key) < 6 and int(key) < len(node):
-            node = node[int(key)]
-        elif isinstance(node, dict) and key in node:
-            node = node[key]
-        else:
-            return None
-    return node

@@ -112,18 +112,24 @@ def references(node: Any) -> Iterator[str]:
 
 
 def pointed(whole: JsonObject, pointer: Any) -> Any:
-    """What a `$ref` within the schema points to; None where it points elsewhere or nowhere."""
-    if pointer == "#":
-        return whole
-    if not isinstance(pointer, str) or not pointer.startswith("#/"):
+    """The schema that a `$ref` within the schema points to; None where it points elsewhere or nowhere."""
+    node = at_pointer(whole, pointer) if isinstance(pointer, str) else None
+    return node if isinstance(node, dict | bool) else None
+
+
+def at_pointer(root: Any, reference: str) -> Any:
+    """What a `#/...` pointer names inside `root`; None for other references and for those that name nothing."""
+    if reference == "#":
+        return root
+    if not reference.startswith("#/"):
         return None
-    node: Any = whole
-    for part in pointer[2:].split("/"):
+    node = root
+    for part in reference[2:].split("/"):
         key = part.replace("~1", "/").replace("~0", "~")
-        if isinstance(node, list) and key.isdigit() and int(key) < len(node):
+        if isinstance(node, list) and key.isascii() and key.isdigit() and len(key) < 6 and int(key) < len(node):
             node = node[int(key)]
         elif isinstance(node, dict) and key in node:
             node = node[key]
         else:
             return None
-    return node if isinstance(node, dict | bool) else None
+    return node

@@ -113,6 +113,7 @@ class _Assembly:
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
         self.cost: Decimal | None = None
+        self.upstream_cost: Decimal | None = None
         self.model: str | None = None
         self.upstream: str | None = None
         self.id: str | None = None
@@ -145,6 +146,9 @@ class _Assembly:
             if isinstance(row, Mapping):
                 self.usage = _usage(row) or self.usage
                 self.cost = money(row.get("cost")) if row.get("cost") is not None else self.cost
+                self.upstream_cost = _upstream_cost(row) or self.upstream_cost
+                if row.get("is_byok") is True:
+                    self.notes["byok: the upstream bills the caller's own key"] = None
                 if self.usage is None:
                     self.notes["usage_malformed"] = None
                 return
@@ -212,6 +216,7 @@ class _Assembly:
             complete=complete,
             notes=tuple(self.notes),
             tried=self.tried,
+            upstream_cost_usd=self.upstream_cost,
         )
 
 
@@ -234,6 +239,15 @@ def _usage(row: Mapping[str, Any]) -> Usage | None:
         reasoning_tokens=count(mapping(row.get("completion_tokens_details")).get("reasoning_tokens")),
         cache_write_tokens=min(count(details.get("cache_write_tokens")), prompt - cached),
     )
+
+
+def _upstream_cost(row: Mapping[str, Any]) -> Decimal | None:
+    """OpenRouter's `cost_details`: the whole where it is told, else prompt and answer together."""
+    details = mapping(row.get("cost_details"))
+    if (whole := money(details.get("upstream_inference_cost"))) is not None:
+        return whole
+    prompt, answer = (money(details.get(f"upstream_inference_{part}_cost")) for part in ("prompt", "completions"))
+    return None if prompt is None or answer is None else prompt + answer
 
 
 def _tried(told: Mapping[str, Any]) -> tuple[Tried, ...]:

@@ -94,6 +94,12 @@ class TestRoot:
         assert made == {**obj(next={"$ref": "#/$defs/Node"}), "$defs": {"Node": obj(next={"$ref": "#/$defs/Node"})}}
         assert notes == ("$ref at the root followed", "definitions moved to $defs at the root")
 
+    @pytest.mark.parametrize("pointer", ["#/anyOf/\u00b2", "#/anyOf/" + "9" * 5000])
+    def test_a_reference_that_names_nothing_is_no_crash(self, pointer: str) -> None:
+        """Digits that are none, and more of them than a number has."""
+        made, _ = adapted({"anyOf": [{"type": "object"}], "properties": {"a": {"$ref": pointer}}})
+        assert made["type"] == "object"
+
     def test_its_branches_become_one_object(self) -> None:
         """All properties, and only what every branch requires."""
         one, two = (

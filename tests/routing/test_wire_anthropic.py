@@ -404,6 +404,18 @@ class TestOptions:
         assert body is not None
         assert body["tools"][0]["input_schema"] == expected
 
+    @pytest.mark.parametrize(
+        "pointer", ["#/anyOf/\u00b2", "#/anyOf/" + "9" * 5000, "#/anyOf/7", "#/none", "http://x/y", 3]
+    )
+    def test_a_root_that_points_nowhere_is_still_an_object(self, pointer: Any) -> None:
+        """No reference of a caller's crashes a request."""
+        parameters = {"$ref": pointer, "anyOf": [{"type": "object", "properties": {"a": {}}}]}
+        body = build([user()], tools=[{"type": "function", "function": {"name": "f", "parameters": parameters}}]).body
+        assert body is not None
+        sent = body["tools"][0]["input_schema"]
+        assert (sent["type"], sent["properties"]) == ("object", {"a": {}})
+        assert "$ref" not in sent
+
     def test_the_version_is_pinned(self) -> None:
         """A newer one may answer in other shapes."""
         assert build([user()]).headers == {"anthropic-version": "2023-06-01"}

@@ -78,3 +78,21 @@ class TestFault:
     def test_a_date_in_the_past_is_no_wait(self) -> None:
         """Clocks differ; a negative wait does not exist."""
         assert retry_after({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0.0
+
+    @pytest.mark.parametrize(
+        ("status", "error", "again"),
+        [
+            (429, {"type": "rate_limit_reached_error"}, True),
+            (429, {"type": "engine_overloaded_error"}, True),
+            (429, {"type": "exceeded_current_quota_error"}, False),
+            (403, {"message": "Your account has insufficient balance"}, False),
+            (429, {"code": "insufficient_quota"}, False),
+            (200, {"type": "exceeded_current_quota_error"}, False),
+            (400, {"code": "tool_use_failed"}, False),
+            (401, {"message": "x"}, False),
+            (503, {"message": "x"}, True),
+        ],
+    )
+    def test_a_spent_quota_is_not_tried_again(self, status: int, error: Any, again: bool) -> None:
+        """It has the status of a rate limit at Moonshot, and waiting does not mend it."""
+        assert fault(status, error).retryable == again

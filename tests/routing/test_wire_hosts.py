@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from openai_shapes import TOOLS, body, call, delta, streamed
 
 from routing import catalog
-from routing.errors import ExchangeError
+from routing.errors import ExchangeError, ProviderFailure
 from routing.types import Answer, ChatRequest, RawToolCall, Tried, Usage
 from routing.wire import openai
 
@@ -105,3 +107,88 @@ class TestEachHost:
             "prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 5},
         }
         assert openai.parse(200, {}, body({"content": "x"}, usage=usage)).usage == Usage(10, 1, 4, 0, 5)
+
+    @pytest.mark.parametrize(
+        ("details", "taken"),
+        [
+            ({"upstream_inference_cost": 0.3, "upstream_inference_prompt_cost": 0.1}, "0.3"),
+            (
+                {
+                    "upstream_inference_cost": None,
+                    "upstream_inference_prompt_cost": 9.78e-05,
+                    "upstream_inference_completions_cost": 0.0002275,
+                },
+                "0.0003253",
+            ),
+            ({"upstream_inference_prompt_cost": 0.1}, None),
+            ({"upstream_inference_cost": "much"}, None),
+            (3, None),
+        ],
+    )
+    def test_openrouter_says_what_its_upstream_took(self, details: Any, taken: str | None) -> None:
+        """Plain and in a stream's last chunk; what was billed stays what `cost` says."""
+        usage = {"prompt_tokens": 1, "completion_tokens": 1, "cost": 0, "cost_details": details}
+        plain = openai.parse(200, {}, body({"content": "x"}, usage=usage))
+        flowed = streamed(delta("stop", content="x"), {"choices": [], "usage": usage}, delta("stop"))
+        for answer in (plain, flowed):
+            assert answer.upstream_cost_usd == (None if taken is None else Decimal(taken))
+            assert answer.reported_cost_usd == 0
+            assert answer.notes == ()
+
+    def test_a_bill_to_the_callers_own_key_is_noted(self) -> None:
+        """Then a cost of 0 is OpenRouter's share alone."""
+        usage = {"prompt_tokens": 1, "completion_tokens": 1, "cost": 0, "is_byok": True}
+        assert openai.parse(200, {}, body({"content": "x"}, usage=usage)).notes == (
+            "byok: the upstream bills the caller's own key",
+        )
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"error": {"code": 502, "message": "upstream"}},
+            {"error": {"code": 502, "message": "upstream"}, "choices": [{"message": {"content": "x"}}]},
+            {"choices": [{"message": {"content": "x"}, "error": {"code": 502, "message": "upstream"}}]},
+            {"choices": [{"message": {"content": "x"}, "finish_reason": "error"}]},
+        ],
+        ids=["alone", "beside choices", "in a choice", "as finish reason"],
+    )
+    def test_an_error_inside_a_200_is_no_answer(self, wrong: Any) -> None:
+        """Wherever OpenRouter puts it, and with text beside it; in a stream too."""
+        raw = json.dumps(wrong).encode()
+        with pytest.raises(ProviderFailure, match="server_error"):
+            openai.parse(200, {}, b"   \n\n" + raw)
+        with pytest.raises(ProviderFailure, match="server_error"):
+            openai.Stream().feed(b": OPENROUTER PROCESSING\n\ndata: " + raw + b"\n\n")
+
+    def test_comments_between_chunks_are_no_matter(self) -> None:
+        """OpenRouter sends them while it waits for its upstream."""
+        stream = openai.Stream()
+        for chunk in (delta(content="a"), delta("stop", content="b"), delta("stop")):
+            stream.feed(f": OPENROUTER PROCESSING\n\ndata: {json.dumps(chunk)}\n\n: OPENROUTER\n".encode())
+        answer = stream.finish()
+        assert (answer.text, answer.finish_reason, answer.complete) == ("ab", "stop", True)
+
+    @pytest.mark.parametrize("endpoint", ["moonshot/kimi-k2.6", "moonshot-cn/kimi-k3", "moonshot/kimi-k2.7-code"])
+    def test_moonshots_models_are_sent_no_sampling(self, endpoint: str) -> None:
+        """Each has values of its own and refuses any other; what was left out is told."""
+        built = self.build(endpoint, temperature=1.0, top_p=0.5, max_tokens=5)
+        assert not {"temperature", "top_p"} & built.body.keys()
+        assert built.body["max_tokens"] == 5
+        assert {"temperature left out: fixed by the model", "top_p left out: fixed by the model"} <= set(built.notes)
+
+    @pytest.mark.parametrize(
+        "usage",
+        [
+            {"cached_tokens": 4},
+            {"prompt_tokens_details": {"cached_tokens": 4}},
+            {"cached_tokens": 4, "prompt_tokens_details": {"cached_tokens": 4}},
+            {"cached_tokens": 4, "prompt_tokens_details": None},
+        ],
+    )
+    def test_moonshots_cached_tokens_are_found(self, usage: Any) -> None:
+        """At the top, in the details or in both; in old streams inside the choice."""
+        told = {"prompt_tokens": 10, "completion_tokens": 1, **usage}
+        assert openai.parse(200, {}, body({"content": "x"}, usage=told)).usage == Usage(10, 1, 4)
+        last = delta("stop", content="x")
+        last["choices"][0]["usage"] = told
+        assert streamed(last).usage == Usage(10, 1, 4)
