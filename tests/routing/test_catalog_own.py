@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from pytest_kimiprobe.simulator import Simulator, load_scenario
 from routing import catalog
 from routing.errors import CatalogError
+from routing.exchange import Exchange, Target, exchange
+from routing.transport import Transport
 from routing.types import ChatRequest
 from routing.wire import openai
 
 TODAY = date(2026, 11, 23)
+WEATHER: dict[str, Any] = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "Get the current weather for a city",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    },
+}
 
 
 class TestLaidOver:
@@ -97,6 +111,43 @@ endpoints:
         """As for the packaged one."""
         with pytest.raises(CatalogError, match=words):
             self.load(tmp_path, self.OWN.replace(old, new, 1))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_endpoint_of_ones_own_answers_without_code(tmp_path: Path, stream: bool) -> None:
+    """Two regions of it, each with its own base URL and key: rows of YAML, and both are asked over HTTP."""
+    with Simulator(load_scenario("healthy")) as simulator:
+        base = f"{simulator.url}/together/v1"
+        rows = "".join(
+            f"  {name}:\n    title: Lab\n    wire: openai\n    base_url: {base}\n    key_env: {key}\n"
+            f"    reasoning_field: reasoning_content\n    quirks: [no_parallel_tool_calls]\n"
+            for name, key in (("lab-eu", "LAB_EU_KEY"), ("lab-us", "LAB_US_KEY"))
+        )
+        ids = ("lab-eu/moonshotai/Kimi-K3", "lab-us/moonshotai/Kimi-K3")
+        listed = "".join(f"  - {{id: {name}, model: kimi-k3, thinking: always}}\n" for name in ids)
+        path = tmp_path / "own.yaml"
+        path.write_text(f"version: 1\nextends: packaged\nproviders:\n{rows}endpoints:\n{listed}...\n", "utf-8")
+        found = catalog.load(path, environment={})
+        keys = {"LAB_EU_KEY": "sk-eu", "LAB_US_KEY": "sk-us"}
+
+        async def ask() -> list[Exchange]:
+            transport = Transport()
+            try:
+                request = ChatRequest([{"role": "user", "content": "What is the weather in Paris?"}], [WEATHER])
+                targets = [
+                    Target(one, found.provider_of(one), found.provider_of(one).key(keys))
+                    for one in map(found.endpoint, ids)
+                ]
+                return [
+                    await exchange(transport, target, replace(request, stream=stream), timeout_s=10.0)
+                    for target in targets
+                ]
+            finally:
+                await transport.aclose()
+
+        answers = [done.answer for done in asyncio.run(ask())]
+    calls = [call for answer in answers if answer for call in answer.tool_calls]
+    assert [(call.name, call.arguments) for call in calls] == [("get_weather", '{"city": "Paris"}')] * 2
 
 
 def test_regions_of_a_provider_are_endpoints_of_their_own() -> None:

@@ -115,8 +115,15 @@ def refused_by_rules(endpoint: Endpoint, body: JsonObject) -> None:
         pytest.fail(str(refused.body))
 
 
-QUIRKS = ("no_parallel_tool_calls", "no_stream_options", "fixed_sampling", "text_content", "own_call_ids")
-QUIRKS += ("moonshot_schema", "reasoning_required")
+QUIRKS: tuple[str, ...] = (
+    "fixed_sampling",
+    "moonshot_schema",
+    "no_parallel_tool_calls",
+    "no_stream_options",
+    "own_call_ids",
+    "reasoning_required",
+    "text_content",
+)
 ROWS = st.fixed_dictionaries(
     {
         "thinking": st.sampled_from(["never", "always", "thinking_type", "reasoning_effort", "chat_template"]),
