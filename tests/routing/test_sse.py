@@ -15,6 +15,7 @@ STREAM = (
     "\ufeff: comment\r\n\r\n"
     'data: {"a": "é"}\r\n\r\n'
     "event: error\ndata: one\ndata:two\n\n"
+    "event: error\r\ndata: three\r\ndata: four\r\n\r\n"
     "id: 7\nretry: 10\ndata\n\n"
     "data: 日本\r\r"
     "data: unfinished"
@@ -22,6 +23,7 @@ STREAM = (
 EVENTS = [
     sse.Event('{"a": "é"}'),
     sse.Event("one\ntwo", "error"),
+    sse.Event("three\nfour", "error"),
     sse.Event(""),
     sse.Event("日本"),
 ]

@@ -54,6 +54,20 @@ class TestEachHost:
         with pytest.raises(ExchangeError, match="no_capability"):
             self.build("moonshot/kimi-k2.6", tools=TOOLS, tool_choice=choice)
 
+    @pytest.mark.parametrize(
+        ("endpoint", "choice"),
+        [
+            ("moonshot/kimi-k2.6", "auto"),
+            ("moonshot/kimi-k2.6", "none"),
+            ("moonshot/kimi-k3", "required"),
+            ("groq/moonshotai/kimi-k2-instruct", "required"),
+            ("openrouter/moonshotai/kimi-k2.6+novita/fp8", {"type": "function", "function": {"name": "f"}}),
+        ],
+    )
+    def test_a_choice_that_a_host_takes_is_sent_as_it_is(self, endpoint: str, choice: Any) -> None:
+        """Kimi K3 takes `required` at Moonshot, the older models do not."""
+        assert self.build(endpoint, tools=TOOLS, tool_choice=choice).body["tool_choice"] == choice
+
     def test_a_schema_is_adapted_for_moonshot_and_told(self) -> None:
         """And handed on as it is to a host that takes all of them."""
         schema = {"type": "object", "properties": {"x": {"type": "string", "anyOf": [{"minLength": 1}]}}}

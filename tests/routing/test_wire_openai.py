@@ -162,6 +162,20 @@ class TestStream:
         answer = streamed(*(delta(tool_calls=[row]) for row in pieces), delta("tool_calls"))
         assert answer.tool_calls == (RawToolCall("a", "f", "{}"), RawToolCall("b", "g", "[]"))
 
+    @pytest.mark.parametrize("indexed", [True, False])
+    def test_calls_without_any_id_stay_apart(self, indexed: bool) -> None:
+        """By their index, or by the name that begins a new one."""
+        rows = [(0, "f", '{"a"'), (0, None, ": 1}"), (1, "g", "{}")]
+        pieces = [piece(index if indexed else None, None, name, text) for index, name, text in rows]
+        answer = streamed(*(delta(tool_calls=[row]) for row in pieces), delta("tool_calls"))
+        assert answer.tool_calls == (RawToolCall(None, "f", '{"a": 1}'), RawToolCall(None, "g", "{}"))
+
+    @pytest.mark.parametrize("ends", [[], ["[DONE]"], ["[DONE]", "[DONE]"], ["[DONE]", "nonsense"]])
+    def test_the_end_mark_may_be_missing_or_doubled(self, ends: list[str]) -> None:
+        """What ends an answer is its finish reason; nothing behind the mark is read."""
+        answer = streamed(delta(content="x"), delta("stop"), *ends)
+        assert (answer.text, answer.complete) == ("x", True)
+
     def test_a_finish_reason_said_twice_is_said(self) -> None:
         """OpenRouter repeats it with the usage."""
         assert streamed(delta("stop", content="x"), delta("stop"), "[DONE]", "[DONE]").finish_reason == "stop"
