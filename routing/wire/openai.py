@@ -114,6 +114,7 @@ class _Assembly:
         self.usage: Usage | None = None
         self.cost: Decimal | None = None
         self.upstream_cost: Decimal | None = None
+        self.own_key = False
         self.model: str | None = None
         self.upstream: str | None = None
         self.id: str | None = None
@@ -148,6 +149,7 @@ class _Assembly:
                 self.cost = money(row.get("cost")) if row.get("cost") is not None else self.cost
                 self.upstream_cost = _upstream_cost(row) or self.upstream_cost
                 if row.get("is_byok") is True:
+                    self.own_key = True
                     self.notes["byok: the upstream bills the caller's own key"] = None
                 if self.usage is None:
                     self.notes["usage_malformed"] = None
@@ -202,6 +204,12 @@ class _Assembly:
             return self.slots[-1]
         return self._new(row)
 
+    def _billed(self) -> Decimal | None:
+        """What the caller pays. With a key of the caller's own at the upstream, `cost` is the gateway's share alone."""
+        if not self.own_key or self.cost is None:
+            return self.cost
+        return None if self.upstream_cost is None else self.cost + self.upstream_cost
+
     def answer(self, *, complete: bool) -> Answer:
         return Answer(
             text="".join(self.text),
@@ -209,7 +217,7 @@ class _Assembly:
             tool_calls=tuple(slot.call() for slot in self.slots),
             finish_reason=self.finish_reason,
             usage=self.usage,
-            reported_cost_usd=self.cost,
+            reported_cost_usd=self._billed(),
             model=self.model,
             upstream=self.upstream,
             generation_id=self.id,

@@ -149,12 +149,17 @@ class TestEachHost:
             assert answer.reported_cost_usd == 0
             assert answer.notes == ()
 
-    def test_a_bill_to_the_callers_own_key_is_noted(self) -> None:
-        """Then a cost of 0 is OpenRouter's share alone."""
-        usage = {"prompt_tokens": 1, "completion_tokens": 1, "cost": 0, "is_byok": True}
-        assert openai.parse(200, {}, body({"content": "x"}, usage=usage)).notes == (
-            "byok: the upstream bills the caller's own key",
-        )
+    @pytest.mark.parametrize(
+        ("details", "billed"),
+        [({"upstream_inference_cost": 0.25}, Decimal("0.35")), (None, None)],
+        ids=["told", "not told"],
+    )
+    def test_a_bill_to_the_callers_own_key_is_part_of_the_cost(self, details: Any, billed: Decimal | None) -> None:
+        """There `cost` is OpenRouter's share alone; where the upstream's is not told, the cost is not known."""
+        usage = {"prompt_tokens": 1, "completion_tokens": 1, "cost": 0.1, "is_byok": True, "cost_details": details}
+        answer = openai.parse(200, {}, body({"content": "x"}, usage=usage))
+        assert answer.reported_cost_usd == billed
+        assert answer.notes == ("byok: the upstream bills the caller's own key",)
 
     @pytest.mark.parametrize(
         "wrong",
