@@ -43,8 +43,8 @@ _QUOTES = {
     "\u300c": "\u300d",
     "\u300e": "\u300f",
 }
-_APOSTROPHE = re.compile(r"(?:^|[\s(\[{:=])'\Z")
-"""A single quotation mark that opens: anywhere else it is an apostrophe or closes."""
+_BEFORE_QUOTE = frozenset(" \t\r\n\x0b\x0c([{:=")
+"""What stands before a single quotation mark that opens: behind anything else it is an apostrophe or closes."""
 
 _EXPLICIT = re.compile(
     r"""
@@ -250,7 +250,7 @@ class Line:
             return "doubt", "" if self._carried else self._opened.decode()
         if before and before[-1] in _QUOTES:
             return "doubt", _QUOTES[before[-1]]
-        if _APOSTROPHE.search(before):
+        if before.endswith("'") and (len(before) == 1 or before[-2] in _BEFORE_QUOTE or before[-2].isspace()):
             return "doubt", "'"
         if self._quotes % 2:
             return "doubt", '"'

@@ -18,9 +18,8 @@ from .source import Source, Wait, matched
 Ending: TypeAlias = Literal["whole", "cut", "broken"]
 
 STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-_FLAT = rb'\{(?:[^"{}\[\]]++|' + STRING + rb')*+\}|\[(?:[^"{}\[\]]++|' + STRING + rb")*+\]"
-_FLATLY = re.compile(rb'(?:[^"{}\[\]]++|' + STRING + rb"|" + _FLAT + rb")*+", re.DOTALL)
-_PLAINLY = re.compile(rb'(?:[^"{}\[\]]++|' + STRING + rb")*+", re.DOTALL)
+_BRACKET = re.compile(rb'(?:[^"{}\[\]]++|' + STRING + rb')*+([{}\[\]])?', re.DOTALL)
+"""Matches wherever it is tried: the next bracket outside strings, or what stands before an open string or the end."""
 _IN_STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
 
 _NAMES = ("name", "tool", "tool_name", "toolName", "function", "function_name", "action", "recipient_name")
@@ -39,11 +38,26 @@ def extent(source: Source, start: int) -> Wait[tuple[int, Ending]]:
     """
     at, stack = start, bytearray()
     while True:
-        at = yield from _structural(source, at, _PLAINLY if not stack or len(stack) == MAX_DEPTH else _FLATLY)
-        if at < 0:
-            return len(source.data), "cut"
-        mark = source.data[at]
-        at += 1
+        at, ending = _brackets(source.data, at, stack)
+        if ending is not None:
+            return at, ending
+        if at < len(source.data):
+            at = yield from string_end(source, at)
+            if at < 0:
+                return len(source.data), "cut"
+        elif source.closed:
+            return at, "cut"
+        else:
+            yield
+
+
+def _brackets(data: bytearray, at: int, stack: bytearray) -> tuple[int, Ending | None]:
+    """Follow brackets until the first one closes or does not match; None where an open string or the data's end stops."""
+    for found in _BRACKET.finditer(data, at):
+        at = found.end()
+        if found.lastindex is None:
+            return at, None
+        mark = data[at - 1]
         if mark in b"{[":
             stack.append(mark + 2)  # the closing partner in ASCII
             if len(stack) > MAX_DEPTH:
@@ -52,22 +66,7 @@ def extent(source: Source, start: int) -> Wait[tuple[int, Ending]]:
             return at, "broken"
         elif not stack:
             return at, "whole"
-
-
-def _structural(source: Source, at: int, between: re.Pattern[bytes]) -> Wait[int]:
-    """The next bracket outside strings (and, to save time, outside flat containers); -1 at the message's end."""
-    while True:
-        at = matched(between, source, at)
-        if at < len(source.data) and source.data[at] != ord('"'):
-            return at
-        if at < len(source.data):
-            at = yield from string_end(source, at)
-            if at < 0:
-                return -1
-        elif source.closed:
-            return -1
-        else:
-            yield
+    return at, None
 
 
 def string_end(source: Source, at: int) -> Wait[int]:

@@ -55,16 +55,20 @@ LINE_LIMIT = 300
 @lru_cache(maxsize=256)
 def anchors(names: tuple[str, ...], *, written: bool) -> re.Pattern[bytes]:
     """Everything where a call, a fence, a comment or a thought may start; `written`: calls in JSON, tags and code too."""
-    fence, rest = rb"(?P<fence>`{3,}+|~{3,}+)", b""
+    at_line = rb"(?P<fence>`{3,}+|~{3,}+)"
+    angled, first, bare = b"", b"`~", b""
     if written:
         tools = sorted((name.encode("utf-8", "surrogatepass") for name in names), key=len, reverse=True)
         called = rb"\[?(?:functions\.)?(?:" + b"|".join(map(re.escape, tools)) + rb")[ \t]?\("
-        fence += rb"|(?P<json>" + _JSON_START + rb")|(?P<called>" + called + rb")"
-        rest = rb"|(?P<tag>" + b"|".join(map(re.escape, TAGS)) + rb")"
-        rest += rb"|(?P<bare>(?<![\w.`\"'])functions\.[\w.\-]{0,128}+:\d{1,9}+[ \t\r\n]{0,8}+\{)"
+        at_line += rb"|(?P<json>" + _JSON_START + rb")|(?P<called>" + called + rb")"
+        first += b"{[f" + bytes({name[0] for name in tools if name})
+        angled = rb"|(?P<tag>" + b"|".join(re.escape(tag[1:]) for tag in TAGS) + rb")"
+        bare = rb"|(?<=f)(?P<bare>unctions\.(?<![\w.`\"']functions\.)[\w.\-]{0,128}+:\d{1,9}+[ \t\r\n]{0,8}+\{)"
+    # A set of first bytes at the very front: with it the search skips prose ten times faster.
     return re.compile(
-        rb"(?P<native>" + NATIVE_MARK.pattern + rb")|(?P<think></?think>)|(?P<comment><!--)"
-        rb"|\n[ \t]{0,100}+(?:" + fence + rb")" + rest
+        rb"[<\nf](?:(?<=<)(?:(?P<native>" + b"|".join(re.escape(mark[1:]) for mark in NATIVE) + rb")"
+        rb"|(?P<think>/?think>)|(?P<comment>!--)" + angled + rb")"
+        rb"|(?<=\n)[ \t]{0,100}+(?=[" + re.escape(first) + rb"])(?:" + at_line + rb")" + bare + rb")"
     )
 
 
