@@ -15,7 +15,8 @@ Announced: TypeAlias = Literal["call", "artefact", "courtesy", "negative", ""]
 SHORT = 4
 """Words of a sentence that says nothing about calls and may still stand before protocol markers (`Done.`)."""
 
-_FLAGS = re.VERBOSE | re.IGNORECASE
+_FLAGS = re.VERBOSE
+"""All of them read sentences in lower case: IGNORECASE would cost four times as much."""
 _CALLING = r"""(?:check|look|search|find|fetch|get|retriev|query|call|us|invok|run|execut|read|open|load|list|inspect
     |examin|explor|see|verif|test|try|start|begin|proceed|continu|help|do|process|analy[sz]|calculat|comput|determin
     |gather|collect|pull|grab|brows|visit|navigat|view|go|tak|consult|access|locat|research|investigat|handl|delet
@@ -23,29 +24,29 @@ _CALLING = r"""(?:check|look|search|find|fetch|get|retriev|query|call|us|invok|r
 _MAKING = r"""(?:writ|sav|creat|add|mak|draft|generat|produc|build|prepar|compos|put|fix|format|insert|append|edit
     |configur|defin|convert|stor|set|chang|modif|mov|renam|replac)"""
 _ENDINGS = r"(?:e|y|s|es|t|ting|ning|ing|ying)?"
-_WHO = r"""(?:
-    \b(?:i|we)(?:['\u2019]ll|\s(?:will|shall|should|must|can\snow|need\sto|have\sto|want\sto))
-    |\b(?:i|we)(?:['\u2019](?:m|re)|\sam|\sare)(?:\s(?:now|just|currently))?(?:\s(?:going|about)\sto)?
-    |\blet\sme|\blet['\u2019]?s|\blet\sus|\ballow\sme\sto
+_WHO = re.compile(
+    r"""
+    \b(?:(?:i|we)(?:['\u2019](?:ll|m|re)\b|\s(?:will|shall|should|must|can\snow|need\sto|have\sto|want\sto|am|are)\b)
+        |let\sme\b|let['\u2019]?s\b|let\sus\b|allow\sme\sto\b)
     |(?:^|[.!?:;,]\s|\n)(?:now\s|next,?\s|first,?\s|then\s|and\s|ok(?:ay)?,?\s|sure,?\s)?(?=[a-z]+ing\b)
-    )"""
-_BETWEEN = r"(?:\s*(?:\b(?:now|first|also|just|quickly|then|next|please|try\sto|start\sby|begin\sby|go\sahead\sand|need\sto)\b)\s*){0,3}\s*\b"
-
-
-def _announcing(verbs: str) -> re.Pattern[str]:
-    return re.compile(rf"{_WHO}{_BETWEEN}{verbs}{_ENDINGS}\b", _FLAGS)
-
-
-_CALLS = _announcing(_CALLING)
-_MAKES = _announcing(_MAKING)
+    """,
+    _FLAGS,
+)
+_BETWEEN = (
+    r"(?:\s(?:now|just|currently))?(?:\s(?:going|about)\sto)?"
+    r"(?:\s*(?:\b(?:now|first|also|just|quickly|then|next|please|try\sto|start\sby|begin\sby|go\sahead\sand|need\sto)\b)\s*){0,3}\s*\b"
+)
+_CALLS = re.compile(_BETWEEN + re.sub(r"\s+", "", _CALLING) + _ENDINGS + r"\b")
+_MAKES = re.compile(_BETWEEN + re.sub(r"\s+", "", _MAKING) + _ENDINGS + r"\b")
+"""What follows `_WHO` where somebody is about to call a tool, or to make something."""
 _ELSEWHERE = re.compile(
     r"""
     (?:\u6211\u6765|\u8ba9\u6211|\u6211\u5148|\u6211\u5c06|\u6211\u4f1a|\u6211\u9700\u8981|\u6211\u8981|\u6211\u53bb|\u6211\u5e2e\u60a8|\u6211\u5e2e\u4f60|\u6b63\u5728)[^\n]{0,8}
         (?:\u67e5|\u641c|\u770b|\u8c03\u7528|\u83b7\u53d6|\u8bfb|\u68c0\u67e5|\u4f7f\u7528|\u8fd0\u884c|\u6267\u884c)
-    |\b(?:ich\s(?:werde|pr\u00fcfe|suche|schaue|rufe|hole|sehe)|lass(?:en\ssie)?\smich)\b
-    |\b(?:je\s(?:vais|v\u00e9rifie|cherche|consulte|regarde|recherche)|laissez?-moi)\b
-    |\b(?:voy\sa|d\u00e9jame|perm\u00edteme|vamos\sa)\b
-    |\b(?:\u044f\s\u043f\u0440\u043e\u0432\u0435\u0440\u044e|\u0441\u0435\u0439\u0447\u0430\u0441\s(?:\u043f\u0440\u043e\u0432\u0435\u0440\u044e|\u043f\u043e\u0441\u043c\u043e\u0442\u0440\u044e|\u043d\u0430\u0439\u0434\u0443|\u0443\u0437\u043d\u0430\u044e))\b
+    |\b(?:ich\s(?:werde|pr\u00fcfe|suche|schaue|rufe|hole|sehe)\b|lass(?:en\ssie)?\smich\b
+        |je\s(?:vais|v\u00e9rifie|cherche|consulte|regarde|recherche)\b|laissez?-moi\b
+        |voy\sa\b|d\u00e9jame\b|perm\u00edteme\b|vamos\sa\b
+        |\u044f\s\u043f\u0440\u043e\u0432\u0435\u0440\u044e\b|\u0441\u0435\u0439\u0447\u0430\u0441\s(?:\u043f\u0440\u043e\u0432\u0435\u0440\u044e|\u043f\u043e\u0441\u043c\u043e\u0442\u0440\u044e|\u043d\u0430\u0439\u0434\u0443|\u0443\u0437\u043d\u0430\u044e)\b)
     """,
     _FLAGS,
 )
@@ -57,26 +58,27 @@ _ELSEWHERE_NOT = re.compile(
     """,
     _FLAGS,
 )
-_WAITS = re.compile(r"\b(?:one|just\sa)\s(?:moment|second|sec|minute)\b|\bhold\son\b|\bplease\swait\b", re.IGNORECASE)
+_WAITS = re.compile(r"\b(?:one|just\sa)\s(?:moment|second|sec|minute)\b|\bhold\son\b|\bplease\swait\b")
 _COURTESY = re.compile(
     r"""(?:^|\n)(?:sure|ok|okay|certainly|of\scourse|alright|all\sright|right|got\sit|understood|great|yes|absolutely
         |perfect|gladly|no\sproblem|hello|hi)\b[\w\s,]{0,20}[.!,]?\s*$""",
     _FLAGS,
 )
-_NEXT = re.compile(r"(?:now|next|first|then|finally|so)\b[^:\n]{0,24}[:.]\Z", re.IGNORECASE)
+_NEXT = re.compile(r"(?:now|next|first|then|finally|so)\b[^:\n]{0,24}[:.]\Z")
 
 _NEGATIVE = re.compile(
     r"""
-    \b(?:ignor|refus|declin|inject|malicious|suspicious|phish|attack|danger|harmful|unsafe|untrusted|jailbreak|reject
-        |disregard|forbid|forbidden|prohibit|fraud|scam|hostile|exploit|compromis)\w*
-    |\b(?:never|warn(?:ing|s|ed)?|block(?:ed|ing|s)?|beware|caution|careful)\b
+    \b(?:(?:ignor|refus|declin|inject|malicious|suspicious|phish|attack|danger|harmful|unsafe|untrusted|jailbreak|reject
+            |disregard|forbid|forbidden|prohibit|fraud|scam|hostile|exploit|compromis)
+        |(?:never|warn(?:ing|s|ed)?|block(?:ed|ing|s)?|beware|caution|careful)\b
+        |unable\sto\b|(?:page|file|mail|e-?mail|document|text|site|message|article|issue|comment|readme)\s
+            (?:\w+\s){0,2}?(?:asks|says|demands|instructs|orders|tells|wants|reads|contains|claims|tries)\b
+        |(?:nie|niemals|warnung)\b|ignorier|verweiger|b\u00f6sartig|gef\u00e4hrlich|verd\u00e4chtig
+        |f\u00fchre\b[^.\n]{0,40}\bnicht\b|nicht\s(?:aus|ausf)
+        |jamais\b|n['\u2019e]\s?ex\u00e9cut|(?:nunca|jam\u00e1s)\b|no\s(?:lo\s)?ejecut)
     |(?:won['\u2019]?t|do(?:es)?n['\u2019]?t|not|can['\u2019]?t|cannot|shouldn['\u2019]?t|mustn['\u2019]?t)\s(?:\w+\s){0,2}?
-        (?:run|execut|follow|comply|obey|do|call|invok|act|trust|perform|send|be\s(?:run|executed|followed))\w*
-    |\bunable\sto\b|\b(?:page|file|mail|e-?mail|document|text|site|message|article|issue|comment|readme)\s
-        (?:\w+\s){0,2}?(?:asks|says|demands|instructs|orders|tells|wants|reads|contains|claims|tries)\b
-    |\b(?:nie|niemals|ignorier\w*|verweiger\w*|b\u00f6sartig\w*|gef\u00e4hrlich\w*|verd\u00e4chtig\w*|warnung)\b
-    |\bf\u00fchre\b[^.\n]{0,40}\bnicht\b|\bnicht\s(?:aus|ausf)\w*
-    |\bjamais\b|\bn['\u2019e]\s?ex\u00e9cut|malveillant|dangereu|suspecte?\b|\bnunca\b|\bjam\u00e1s\b|\bno\s(?:lo\s)?ejecut|malicios|peligros|sospechos
+        (?:run|execut|follow|comply|obey|do|call|invok|act|trust|perform|send|be\s(?:run|executed|followed))
+    |malveillant|dangereu|suspecte?\b|malicios|peligros|sospechos
     |\u043d\u0438\u043a\u043e\u0433\u0434\u0430|\u043d\u0435\s(?:\u0432\u044b\u043f\u043e\u043b\u043d|\u0437\u0430\u043f\u0443\u0441\u043a)|\u0432\u0440\u0435\u0434\u043e\u043d\u043e\u0441|\u043e\u043f\u0430\u0441\u043d|\u0438\u0433\u043d\u043e\u0440|\u043f\u043e\u0434\u043e\u0437\u0440\u0438\u0442|\u043e\u0442\u043a\u0430\u0437
     |\u4e0d\u8981|\u4e0d\u80fd|\u4e0d\u4f1a|\u4e0d\u5e94|\u52ff|\u7981\u6b62|\u5ffd\u7565|\u62d2\u7edd|\u6076\u610f|\u5371\u9669|\u53ef\u7591|\u8b66\u544a|\u6ce8\u5165|\u653b\u51fb|\u7edd\u4e0d|\u4ece\u4e0d
     |\u7121\u8996|\u62d2\u5426|\u5371\u967a|\u60aa\u610f|\u3057\u306a\u3044\u3067|\ub9c8\uc138\uc694|\ubb34\uc2dc|\uc545\uc131
@@ -87,7 +89,6 @@ _NEGATIVE = re.compile(
 _RELAYS = re.compile(
     r"\b(?:quot|past[ei]|repeat|cop[yi]|report|relay|forward|show|shar|demonstrat|illustrat|explain|describ|verbatim|flag)\w*"
     r"|\bcontents?\s(?:of|is|are)\b|\bas\sfollows\b",
-    re.IGNORECASE,
 )
 _DESCRIBES = re.compile(
     r"""
@@ -100,7 +101,6 @@ _DESCRIBES = re.compile(
 _ARTEFACT = re.compile(
     r"\b(?:scripts?|config\w*|snippets?|templates?|code|payload|manifest|webhook|json|yaml)\b"
     r"|\b[\w\-]+\.(?:json|jsonl|py|ya?ml|toml|sh|js|ts|md|txt|xml|ini|cfg|env|html|csv|sql)\b",
-    re.IGNORECASE,
 )
 _STRUCTURE = re.compile(
     r"\A\s*(?:\#|>|\||[-+*\u2022]\s|\d+[.)]\s|[-+]\S|[*_]{2}|<)|</?\w|[\"\u201c\u201d\u00ab\u00bb\u300c\u300d\u300e\u300f]"
@@ -111,16 +111,19 @@ _ENDS = (".", "!", "?", "\u2026", "\u3002", "\uff01", "\uff1f")
 def announces(sentence: str, before: str) -> Announced:
     """What the sentence before a call announces: calling a tool, making an artefact, nothing but that somebody begins.
 
-    `before` is the text in which the sentence stands: a refusal anywhere in it weighs more than any announcement.
+    `sentence` and `before`, the text in which it stands, are in lower case. A refusal anywhere in `before` weighs more than any announcement.
     """
     if _NEGATIVE.search(before or sentence):
         return "negative"
     last = sentence.rpartition("\n")[2]
     if _STRUCTURE.search(last) or _RELAYS.search(sentence):
         return ""
-    if _CALLS.search(sentence) or (_ELSEWHERE.search(sentence) and not _ELSEWHERE_NOT.search(sentence)):
+    tails = [found.end() for found in _WHO.finditer(sentence)]
+    if any(_CALLS.match(sentence, at) for at in tails):
         return "call"
-    if _MAKES.search(sentence):
+    if _ELSEWHERE.search(sentence) and not _ELSEWHERE_NOT.search(sentence):
+        return "call"
+    if any(_MAKES.match(sentence, at) for at in tails):
         return "artefact"
     if _WAITS.search(sentence):
         return "call"

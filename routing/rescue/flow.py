@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 from ..schema import ToolSet
+from .asked import asks_about_calls
 from .calls import Desk
-from .context import LOOK_BACK, Line, asks_about_calls
+from .context import LOOK_BACK, Line
 from .foreign import Foreign
 from .found import Piece
 from .markers import NATIVE_MARK, anchors

@@ -18,7 +18,7 @@ from .source import Source, Wait, matched
 Ending: TypeAlias = Literal["whole", "cut", "broken"]
 
 STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-_BRACKET = re.compile(rb'(?:[^"{}\[\]]++|' + STRING + rb')*+([{}\[\]])?', re.DOTALL)
+_BRACKET = re.compile(rb'(?:[^"{}\[\]]++|' + STRING + rb")*+([{}\[\]])?", re.DOTALL)
 """Matches wherever it is tried: the next bracket outside strings, or what stands before an open string or the end."""
 _IN_STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
 

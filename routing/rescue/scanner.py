@@ -15,7 +15,7 @@ from . import k2, k3
 from .context import Standing, intends, lead, reads_native, within_sentence
 from .flow import MAX_MARKERS
 from .foreign import Foreign
-from .found import Piece
+from .found import MAX_CALLS, Piece
 from .markers import (
     K3,
     K3_END,
@@ -32,7 +32,7 @@ from .written import LINE_STARTS, SPACES, WrittenForms, fence_end
 MAX_FENCES = 2_500
 MAX_TALKS = 64
 """Markers that may be words of sentences in one message; each costs a look at what follows."""
-MAX_READINGS = 256
+MAX_READINGS = MAX_CALLS
 """Sentences that are read in one message; beyond them every marker is in doubt."""
 _THOUGHT_END = re.compile(rb"</think>")
 _XTML_THOUGHT_END = re.compile(rb"<\|close\|>think(?:<\|sep\|>)?|(?=<\|open\|>(?:response|tools)\b)")

@@ -10,8 +10,9 @@ from typing import Any
 from ..schema import ToolSet
 from ..strict_json import StrictJsonError, loads
 from ..types import Tool, ToolCall
+from .asked import asks_about_calls, wants_json
 from .calls import Desk, call_key, offered, structured
-from .context import asks_about_calls, lead, reads_written, wants_json
+from .context import lead, reads_written
 from .foreign import Foreign
 from .found import MAX_INPUT, Dropped, Outcome, Rescue
 from .json_form import written_calls

@@ -7,8 +7,9 @@ from functools import lru_cache
 
 from ..schema import ToolSet
 from . import json_form, k2, notation, tags
+from .asked import wanted_forms
 from .calls import offered
-from .context import Standing, lead, reads_written, wanted_forms, within_sentence
+from .context import Standing, lead, reads_written, within_sentence
 from .flow import LINE_END, Flow
 from .foreign import Foreign
 from .found import Piece
