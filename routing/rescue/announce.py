@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Literal, TypeAlias
 
-Announced: TypeAlias = Literal["call", "artefact", "courtesy", "negative", ""]
+Announced: TypeAlias = Literal["call", "artefact", "courtesy", ""]
 
 SHORT = 4
 """Words of a sentence that says nothing about calls and may still stand before protocol markers (`Done.`)."""
@@ -105,23 +105,31 @@ _ARTEFACT = re.compile(
 _STRUCTURE = re.compile(
     r"\A\s*(?:\#|>|\||[-+*\u2022]\s|\d+[.)]\s|[-+]\S|[*_]{2}|<)|</?\w|[\"\u201c\u201d\u00ab\u00bb\u300c\u300d\u300e\u300f]"
 )
-_ENDS = (".", "!", "?", "\u2026", "\u3002", "\uff01", "\uff1f")
+_FRAGMENT = re.compile(r"[a-z0-9`][a-z0-9 ,\-`]*[.!?]+\Z")
+_ENGLISH = re.compile(r"\b(?:the|is|are|was|of|to|on|and|with|for|by|from|both|looks?|it)\b")
+_NOT = re.compile(
+    r"""
+    \b(?:no|not|never|none|nothing|nobody|neither|nor|nope|without|stop|nicht|nichts|nie|niemals|nein|kein\w{0,2}|ohne
+        |ne|n[a\u00e3]o|pas|rien|jamais|aucune?|sans|non|mai|niente|nessun\w?|senza|nada|nunca|jam[\u00e1a]s|ning[\u00fau]n\w?
+        |sin|sem|nem|niet|niets|geen|nooit|zonder|nic|bez|de\u011fil|asla|kh\u00f4ng|\u0111\u1eebng|jangan|tidak
+        |\u043d\u0435|\u043d\u0435\u0442|\u043d\u0438)\b
+    |[\u4e0d\u6ca1\u522b\u52ff\u672a\u975e\u7121]|\u306a\u3044|\u307e\u305b\u3093|\uc54a|\ubabb|\ub9d0\uc544|\ub9c8\uc138
+    |\b\u0644\u0627\b|\b\u0644\u0646\b|\u0928\u0939\u0940\u0902
+    """,
+    _FLAGS,
+)
+"""The words of denial: a closed class in every language, unlike the ways to refuse."""
 
 
-def announces(sentence: str, before: str) -> Announced:
-    """What the sentence before a call announces: calling a tool, making an artefact, nothing but that somebody begins.
-
-    `sentence` and `before`, the text in which it stands, are in lower case. A refusal anywhere in `before` weighs more than any announcement.
-    """
-    if _NEGATIVE.search(before or sentence):
-        return "negative"
+def announces(sentence: str) -> Announced:
+    """What a sentence in lower case announces: calling a tool, making an artefact, nothing but that somebody begins."""
     last = sentence.rpartition("\n")[2]
     if _STRUCTURE.search(last) or _RELAYS.search(sentence):
         return ""
     tails = [found.end() for found in _WHO.finditer(sentence)]
     if any(_CALLS.match(sentence, at) for at in tails):
         return "call"
-    if _ELSEWHERE.search(sentence) and not _ELSEWHERE_NOT.search(sentence):
+    if _ELSEWHERE.search(sentence) and not _ELSEWHERE_NOT.search(sentence) and not _NOT.search(sentence):
         return "call"
     if any(_MAKES.match(sentence, at) for at in tails):
         return "artefact"
@@ -130,14 +138,24 @@ def announces(sentence: str, before: str) -> Announced:
     return "courtesy" if _COURTESY.search(sentence) else ""
 
 
+def refuses(text: str) -> bool:
+    """Whether somebody refuses or reports an attack anywhere in a text in lower case: more than any announcement."""
+    return bool(_NEGATIVE.search(text))
+
+
 def is_neutral(sentence: str, before: str) -> bool:
-    """Whether a short sentence says nothing that could describe what follows it, nor does the text before it."""
+    """Whether a short sentence says nothing that could describe what follows it, nor does the text before it.
+
+    A fragment of plain ASCII words (`Done.`): no contraction, which has a verb, and no word of denial.
+    """
     if _DESCRIBES.search(sentence) or _STRUCTURE.search(sentence) or "\n" in sentence:
         return False
     if _NEXT.match(sentence):
         return True
-    short = len(sentence.split()) <= SHORT and sentence.endswith(_ENDS) and sentence.isascii()
-    return short and not _DESCRIBES.search(before)
+    words = len(sentence.split()) + (_ENGLISH.search(sentence) is None)  # what cannot be read has to be shorter
+    if not _FRAGMENT.match(sentence) or words > SHORT or _DESCRIBES.search(before):
+        return False
+    return not _NOT.search(sentence.removeprefix("no ") if sentence.count(" ") == 1 else sentence)
 
 
 def names_artefact(sentence: str) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import Literal, TypeAlias
 
-from .announce import announces, is_neutral, names_artefact
+from .announce import announces, is_neutral, names_artefact, refuses
 from .source import Source
 
 Standing: TypeAlias = Literal["call", "text", "doubt"]
@@ -27,9 +27,9 @@ _ITEM = re.compile(r"\s*(?:[-+*\u2022](?:\s|\Z)|[-+]\S{0,3}\s*\Z|\||\d{1,9}[.)]\
 """A line of a list, a table or a diff: what stands in it was put there, not said."""
 _QUOTED_ITEM = re.compile(r"\s*(?:(?:[-+*]|\d{1,9}[.)])\s+)+>")
 _ENCLOSES = re.compile(
-    rb"\n[ \t]{0,100}(?:(?:[-+*]|\d{1,9}[.)])[ \t]+|>[ \t]?){1,8}(`{3,}|~{3,})([^\n]*)"
-    rb"|<(/?)(pre|code|samp|blockquote|xmp|textarea|script|example|document|quote|q)\b[^<>\n]{0,200}>"
-    rb"|(\"{3}|'{3})",
+    rb"[\n<\"'](?:(?<=\n)[ \t]{0,100}+(?=[-+*\d>])(?:(?:[-+*]|\d{1,9}[.)])[ \t]+|>[ \t]?){1,8}(`{3,}|~{3,})([^\n]*)"
+    rb"|(?<=<)(/?)(pre|code|samp|blockquote|xmp|textarea|script|example|document|quote|q)\b[^<>\n]{0,200}>"
+    rb"|((?<=\")\"\"|(?<=')''))",
     re.IGNORECASE,
 )
 _ENDS_SENTENCE = (".", "!", "?", "\u2026", "\u3002", "\uff01", "\uff1f")
@@ -132,20 +132,24 @@ def reads_native(sentence: str, before: str = "") -> Standing:
     if not sentence:
         return "call"
     sentence, before = sentence.lower(), before.lower()
-    standing = _reads_native(sentence)
-    if standing != "call":
-        return standing
-    announced = announces(sentence, before)
-    if announced == "negative":
-        return "doubt"
-    return "call" if announced or is_neutral(sentence, before) else "doubt"
+    if (announces(sentence) or is_neutral(sentence, before)) and not refuses(before or sentence):
+        return _reads_announced(sentence)
+    return "text" if _is_described(sentence) else "doubt"
 
 
-def _reads_native(sentence: str) -> Standing:
-    """What the sentence says against a call."""
+def _is_described(sentence: str) -> bool:
+    """Whether the sentence goes on with the call as a thing that it forbids or shows."""
     if sentence.endswith(_ENDS_SENTENCE):  # the call is a new sentence
-        return "doubt" if _FORBIDS.search(sentence) and _TOOL.search(sentence) else "call"
-    if _FORBIDS.search(sentence):
+        return False
+    return bool(_FORBIDS.search(sentence) or _EXPLICIT.search(sentence)) and not intends(sentence)
+
+
+def _reads_announced(sentence: str) -> Standing:
+    """What an announcing sentence says against a call."""
+    forbids = bool(_FORBIDS.search(sentence))
+    if sentence.endswith(_ENDS_SENTENCE):
+        return "doubt" if forbids and _TOOL.search(sentence) else "call"
+    if forbids:
         return "doubt" if intends(sentence) else "text"
     if _EXPLICIT.search(sentence):
         return "text" if not intends(sentence) else "doubt" if _SHOWS.search(sentence) else "call"
@@ -164,8 +168,8 @@ def reads_written(sentence: str, before: str = "", *, tagged: bool = False) -> S
         return "doubt" if intends(sentence) and not _SHOWS.search(sentence) else "text"
     if not sentence:
         return "call"
-    announced = announces(sentence, before)
-    if announced == "negative" or (announced == "artefact" and not tagged):
+    announced = announces(sentence)
+    if refuses(before or sentence) or (announced == "artefact" and not tagged):
         return "text"
     if announced == "call" or (announced and tagged):
         return "doubt" if names_artefact(sentence) and not tagged else "call"

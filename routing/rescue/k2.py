@@ -108,8 +108,8 @@ def _next_mark(source: Source, piece: Piece, *, anywhere: bool) -> Wait[tuple[by
 
 def whole_mark(source: Source, at: int) -> Wait[None]:
     """Wait while what stands at `at` may still become a mark."""
-    while not source.closed:
-        tail = bytes(source.data[at : at + LONGEST_MARKER])
+    while not source.closed and len(source.data) - at < LONGEST_MARKER:
+        tail = bytes(source.data[at:])
         if not any(len(tail) < len(mark) and mark.startswith(tail) for mark in NATIVE):
             return
         yield
