@@ -153,7 +153,7 @@ class ToolSet:
         try:
             if validator.is_valid(arguments):
                 return None
-            first = next(iter(validator.iter_errors(arguments)), None) if entry.explainable else None
+            first = first_error(validator, arguments) if entry.explainable else None
             return _sentence(first) if first else "the arguments break the tool's schema"
         except ValueError as error:  # lone surrogates cannot cross into the validator
             return f"the arguments cannot be checked: {type(error).__name__}"
@@ -275,6 +275,17 @@ def _why_no_schema(error: jsonschema_rs.ValidationError) -> str:
             f"the pattern at {where} uses look-around or a back-reference, which cannot run in linear time"
         )
     return printable(f"the pattern at {where} is not a regular expression that runs in linear time")
+
+
+def first_error(validator: jsonschema_rs.Validator, value: Any) -> jsonschema_rs.ValidationError | None:
+    """The first thing wrong with a value, without the cost of all others: `iter_errors` makes every one beforehand."""
+    import jsonschema_rs
+
+    try:
+        validator.validate(value)
+    except jsonschema_rs.ValidationError as error:
+        return error
+    return None
 
 
 def _sentence(error: jsonschema_rs.ValidationError) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from ..schema import ToolSchemaError, ToolSet
+from ..schema import ToolSchemaError, ToolSet, first_error
 from ..strict_json import StrictJsonError, loads
 from .literal import read_literal
 
@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 
 MAX_PREFIX = 64
 MAX_SUFFIX = 2
-_PASSES = 8
 MAX_DECODED = 64
 """Strings that are decoded in one call's arguments; with more of them wrong the call is refused."""
 MAX_DECODED_CHARS = 1 << 16
 """Characters of one such string."""
+MAX_NODES = 1_000
+"""Keys and items of arguments whose errors are made all at once; in larger ones each is looked for alone."""
 
 _FENCED = re.compile(r"\s*```[a-zA-Z_]{0,12}[ \t]*\n(.*)\n[ \t]*```\s*\Z", re.DOTALL)
 _PLACEHOLDER = re.compile(r"\s*\{\s*\}\s*(\{.*)\Z", re.DOTALL)
@@ -243,18 +244,39 @@ def _unwrap(tools: ToolSet, name: str, value: dict[str, Any], *, words: bool) ->
     if not tools.explainable(name):
         return False  # a recursive schema: its error objects may take exponential time
     validator = tools.validator(name)
+    all_at_once = not _more_nodes_than(value, MAX_NODES)
     decoded = 0
-    for _ in range(_PASSES):
+    while True:
         try:
-            wrong = [path for error in islice(validator.iter_errors(value), MAX_DECODED + 1) for path in _paths(error)]
+            errors = _errors(validator, value, all_at_once=all_at_once)
         except ValueError:
             return False
+        if not errors:
+            return tools.errors(name, value) is None
+        wrong = [path for error in errors for path in _paths(error)]
         decoded += len(wrong)
         if decoded > MAX_DECODED or not any([_decode_at(value, path, words=words) for path in wrong]):  # noqa: C419 - all of them
             return False
-        if tools.errors(name, value) is None:
-            return True
-    return False
+
+
+def _errors(
+    validator: jsonschema_rs.Validator, value: Any, *, all_at_once: bool
+) -> list[jsonschema_rs.ValidationError]:
+    if all_at_once:
+        return list(islice(validator.iter_errors(value), MAX_DECODED + 1))
+    first = first_error(validator, value)
+    return [first] if first else []
+
+
+def _more_nodes_than(value: Any, limit: int) -> bool:
+    """Whether a JSON value has more than `limit` keys and items."""
+    level, count = [value], 0
+    while level and count <= limit:
+        node = level.pop()
+        children = list(node.values()) if isinstance(node, dict) else node if isinstance(node, list) else []
+        count += len(children)
+        level += [child for child in children[: limit + 1] if isinstance(child, (dict, list))]
+    return count > limit
 
 
 def _paths(error: jsonschema_rs.ValidationError) -> Iterator[list[str | int]]:
