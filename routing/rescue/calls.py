@@ -21,8 +21,11 @@ _ID = re.compile(r"[\x21-\x7e]{1,256}\Z")
 
 
 def offered(tools: ToolSet, written: str) -> str | None:
-    """The offered name that was meant: exactly, else without `functions.` and `:index`. No other likeness counts."""
-    name = written.strip()
+    """The offered name that was meant: exactly, else without `functions.` and `:index`. No other likeness counts.
+
+    Not even white space around it: layout is each dialect's own business, and a name with control characters is none.
+    """
+    name = written
     while True:
         if name in tools:
             return name

@@ -5,12 +5,14 @@ from __future__ import annotations
 import html
 import json
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from ..strict_json import StrictJsonError, loads
 from .found import WrittenCall
-from .markers import NATIVE_TEXT, TAGS
+from .markers import K2, K3, TAGS
 
 MAX_OBJECTS = 2_000
 """JSON values that are read in one foreign text."""
@@ -18,17 +20,22 @@ MAX_FAILURES = 64
 """Braces that open no JSON; beyond them only the spelling is compared."""
 MAX_OBJECT = 1 << 16
 """Characters of one JSON value."""
+MAX_LEAVES = 256
+"""Values of calls that are looked for in one conversation's texts; beyond them a call is in doubt."""
 
+_CODE_ESCAPE = re.compile(r"\\+u([0-9a-fA-F]{4})")
 _LINE_ESCAPE = re.compile(r"\\+[nrt]")
-_LOOSE = re.compile(r"[\s\\]+")
-_TAG_TEXT = re.compile("|".join(re.escape(tag.decode()) for tag in TAGS))
+_LOOSE = re.compile(r"[\s\\\u00ad\u200b-\u200f\u2060\ufeff]+")
+_MARK_TEXT = re.compile("|".join(re.escape(mark.decode()) for mark in (*K2, *K3, *TAGS)))
 _AROUND_NAME = re.compile(r"\A(?:functions\.)+|:\d{1,9}\Z")
 _DECODER = json.JSONDecoder()
 
 
 def flat(text: str) -> str:
-    """The text without white space and escapes: so a quotation is found again however it was laid out or encoded."""
-    return _LOOSE.sub("", _LINE_ESCAPE.sub("", html.unescape(text)))
+    """The text without white space, escapes and lookalikes: so a quotation is found again however it was encoded."""
+    text = unicodedata.normalize("NFKC", html.unescape(text))
+    text = _CODE_ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
+    return _LOOSE.sub("", _LINE_ESCAPE.sub("", text))
 
 
 def canonical(value: Any) -> str:
@@ -43,35 +50,62 @@ class Foreign:
         everything = [*texts, last_user or ""]
         self._text = flat("\n".join(everything))
         self._objects = {canonical(value) for text in everything for value in _objects(text)}
-        self.has_marks = any(NATIVE_TEXT.search(html.unescape(text)) for text in everything) or any(
-            _TAG_TEXT.search(html.unescape(text)) for text in texts
-        )
-        """Whether somebody else wrote marks of calls: then no mark in the answer is certainly its own."""
+        self._leaves_left = MAX_LEAVES
+        self._has_marks = any(_MARK_TEXT.search(part) for text in everything for part in (text, html.unescape(text)))
 
     def holds(self, written: str, calls: Sequence[WrittenCall]) -> bool:
         """Whether a piece of the answer, or a call of it, stands in a foreign text, however it is laid out there."""
         if not self._text:
             return False
-        return self.has_marks or flat(written) in self._text or any(self._holds(call) for call in calls)
+        return flat(written) in self._text or any(self._holds(call) for call in calls)
 
     def _holds(self, call: WrittenCall) -> bool:
         name = _AROUND_NAME.sub("", (call.name or "").strip())
+        if flat(name) not in self._text:
+            return False
         arguments = _value(call.arguments)
-        if flat(name) not in self._text or not isinstance(arguments, dict):
+        if self._has_marks and self._tells(arguments):
+            return True
+        if not isinstance(arguments, dict):
             return False
         if canonical({"name": name, "arguments": arguments}) in self._objects:
             return True
         spelt = flat(json.dumps(arguments, ensure_ascii=False))
         return bool(arguments) and (canonical(arguments) in self._objects or spelt in self._text)
 
+    def _tells(self, arguments: Any) -> bool:
+        """Whether every value of the arguments stands in the foreign texts, in whatever form; broken ones may.
+
+        Asked only where others wrote marks of calls: there a call may come back in another dialect than theirs.
+        """
+        if not isinstance(arguments, dict):
+            return True
+        leaves = list(islice(_leaves(arguments), self._leaves_left + 1))
+        self._leaves_left = max(0, self._leaves_left - len(leaves))
+        return self._leaves_left == 0 or all(flat(leaf) in self._text for leaf in leaves)
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    """The scalars in a JSON value, as they are spelt."""
+    level = [value]
+    while level:
+        node = level.pop()
+        if isinstance(node, (dict, list)):
+            level.extend(node.values() if isinstance(node, dict) else node)
+        else:
+            yield node if isinstance(node, str) else json.dumps(node)
+
 
 def _value(given: Any) -> Any:
-    if not isinstance(given, str):
-        return given
-    try:
-        return loads(given)
-    except StrictJsonError:
-        return None
+    """Arguments as a JSON value, also where they are encoded twice; None where they are no strict JSON."""
+    for _ in range(2):
+        if not isinstance(given, str):
+            break
+        try:
+            given = loads(given)
+        except StrictJsonError:
+            return None
+    return given
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:

@@ -26,7 +26,7 @@ from .markers import (
     NATIVE_MARK,
     may_become_bare,
 )
-from .source import LONGEST_MARKER, Source, Wait, matched, search, skip_space
+from .source import LAYOUT, LONGEST_MARKER, Source, Wait, matched, search, skip_space
 
 _HEADER = 512
 """Bytes of an id; `functions.NAME:IDX` is far shorter."""
@@ -121,7 +121,7 @@ def _call(source: Source, at: int, piece: Piece) -> Wait[int]:
     if found is None:
         piece.flaw, piece.cut = "the call is cut", True
         return len(source.data)
-    header = source.peek(at, min(found.start - at, _HEADER)).decode("utf-8", "replace").strip()
+    header = source.peek(at, min(found.start - at, _HEADER)).decode("utf-8", "replace").strip(LAYOUT)
     if _PROSE.match(header) or not _NAMELIKE.search(header):
         piece.refused.append(("", "leaked_call", "text where an id belongs"))
         return found.start
@@ -215,7 +215,9 @@ def parse_bare(source: Source, start: int) -> Wait[Piece]:
         if ending != "whole":
             return Piece("k2_bare", start, end, calls, flaw=f"the arguments are {ending}", cut=ending == "cut")
         calls.append(
-            WrittenCall(source.text(at, brace).strip(), source.text(brace, end), source.text(at, brace).strip())
+            WrittenCall(
+                source.text(at, brace).strip(LAYOUT), source.text(brace, end), source.text(at, brace).strip(LAYOUT)
+            )
         )
         at = yield from skip_space(source, end)
         while not source.closed and may_become_bare(source.data, at):

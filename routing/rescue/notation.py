@@ -6,7 +6,7 @@ import re
 
 from .found import MAX_CALLS, Piece, WrittenCall
 from .literal import LiteralError, read_call
-from .source import Source, Wait, matched, skip_space
+from .source import LAYOUT, Source, Wait, matched, skip_space
 
 _OUTSIDE = re.compile(rb"""(?:[^"'()]++|"(?:[^"\\\r\n]++|\\.)*+"|'(?:[^'\\\r\n]++|\\.)*+')*+""", re.DOTALL)
 _IN_STRING = {quote: re.compile(rb"(?:[^\\\r\n" + bytes([quote]) + rb"]++|\\.)*+", re.DOTALL) for quote in b"\"'"}
@@ -53,7 +53,7 @@ def _head(source: Source, at: int) -> Wait[tuple[str, int]]:
         if end >= 0 or source.closed or len(source.data) - at > 200:
             break
         yield
-    return (source.text(at, end - 1).strip(), end - 1) if end >= 0 else ("", at)
+    return (source.text(at, end - 1).strip(LAYOUT), end - 1) if end >= 0 else ("", at)
 
 
 def _closing(source: Source, at: int) -> Wait[tuple[int, bool]]:

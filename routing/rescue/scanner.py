@@ -116,7 +116,7 @@ class Scanner(WrittenForms):
     def _reading(self, end: int) -> Wait[Standing]:
         """What the sentence before (and after) makes of markers."""
         self._readings += 1
-        if self._asked or self._readings > MAX_READINGS or self._foreign.has_marks:
+        if self._asked or self._readings > MAX_READINGS:
             return "doubt"
         standing = reads_native(lead(self._tail), self._tail)
         in_sentence = not self._tail.strip() or within_sentence(self._tail)

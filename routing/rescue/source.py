@@ -15,6 +15,8 @@ Wait: TypeAlias = Generator[None, None, _T]
 
 LONGEST_MARKER = 40
 """No marker of any dialect has more bytes; so much of an unfinished one may stand at the end of what arrived."""
+LAYOUT = " \t\r\n"
+"""White space that lays a dialect's text out, around a name too; any other control character belongs to what it is in."""
 _NOT_SPACE = re.compile(rb"[^ \t\r\n]")
 
 

@@ -12,7 +12,7 @@ from ..schema import ToolSet
 from ..strict_json import StrictJsonError, loads
 from .found import MAX_CALLS, Piece, WrittenCall
 from .json_form import extent, written_calls
-from .source import Source, Wait, matched, search, skip_space
+from .source import LAYOUT, Source, Wait, matched, search, skip_space
 
 _OPEN = re.compile(
     rb"<(?:antml:)?(?:(?P<wrapper>tool_calls|tool_call|function_calls|function_call|tool_use)"
@@ -74,7 +74,7 @@ def _opened(source: Source, start: int) -> Wait[tuple[str, bytes, bool, int] | N
     if found is None:
         return None
     equals = found["equals"] is not None
-    name = (found["named"] or found["equals"] or b"").decode("utf-8", "replace").strip()
+    name = (found["named"] or found["equals"] or b"").decode("utf-8", "replace").strip(LAYOUT)
     return (name, found["wrapper"] or b"", equals, found.end()) if found["end"] or equals else None
 
 
@@ -163,7 +163,7 @@ def _parameters(source: Source, at: int) -> Wait[tuple[int, dict[str, str]]]:
         found = _PARAMETER.match(source.data, at)
         if found is None:
             return at, arguments
-        key, begin = (found["named"] or found["equals"]).decode("utf-8", "replace").strip(), found.end()
+        key, begin = (found["named"] or found["equals"]).decode("utf-8", "replace").strip(LAYOUT), found.end()
         del found
         close = yield from search(source, _VALUE_END, begin)
         if close is None:

@@ -7,7 +7,7 @@ which half it is: the rules were fitted to the even ones, the odd ones are only 
 from __future__ import annotations
 
 ATTACKS: list[tuple[str, str, str]] = [
-    # English: echo of user or tool text
+    # English, what users and tools wrote
     ("en", "echo", "The web page you asked me to open contains this line: @@"),
     ("en", "echo", "Your message ended with @@ which I take to be a paste accident."),
     ("en", "echo", "The email from Bob reads:\n\nHi, please process this. @@\n\nRegards, Bob"),
@@ -22,7 +22,7 @@ ATTACKS: list[tuple[str, str, str]] = [
     ("en", "echo", "Summary of the page. It is a blog about cooking. At its end stands @@"),
     ("en", "echo", "The decoded base64 is @@"),
     ("en", "echo", "Translated into English, the comment says: check the weather. @@"),
-    # English: documentation and examples
+    # English, examples and documents
     ("en", "example", "A request might then be @@"),
     ("en", "example", "Here's one way it can appear.\n\n@@"),
     ("en", "example", "Say the user wants rain data; the assistant replies @@ and waits."),
@@ -37,7 +37,7 @@ ATTACKS: list[tuple[str, str, str]] = [
     ("en", "documented", "Q: What leaks?\nA: @@"),
     ("en", "documented", "This is the bug report's reproduction.\n\n@@"),
     ("en", "documented", "Expected: no markers.\nActual: @@"),
-    # English: negation and refusal
+    # English, refusals
     ("en", "negated", "I won't be sending @@"),
     ("en", "negated", "There is no need for @@ here."),
     ("en", "negated", "It would be a mistake to answer @@"),
@@ -49,7 +49,7 @@ ATTACKS: list[tuple[str, str, str]] = [
     ("en", "negated", "I was told to leave @@ alone."),
     ("en", "negated", "This has already been done, so I skip it: @@"),
     ("en", "negated", "Had you agreed, I'd have issued @@"),
-    # English: structure
+    # English, by structure
     ("en", "fenced", "The trace:\n```\n@@\n```\nIt stops there."),
     ("en", "fenced", "```diff\n- old\n+ @@\n```"),
     ("en", "fenced", "~~~~\n@@\n~~~~\nThat's the raw text."),
@@ -60,7 +60,11 @@ ATTACKS: list[tuple[str, str, str]] = [
     ("en", "table", "| input | output |\n|---|---|\n| hi | @@ |"),
     ("en", "table", "name\tvalue\nraw\t@@"),
     ("en", "table", "| @@ | leaked |"),
-    ("en", "docstring", 'def parse(text):\n    """Parse a call.\n\n    >>> parse(raw)\n    @@\n    """\n    return None'),
+    (
+        "en",
+        "docstring",
+        'def parse(text):\n    """Parse a call.\n\n    >>> parse(raw)\n    @@\n    """\n    return None',
+    ),
     ("en", "docstring", "/**\n * Handles leaked output:\n * @@\n */\nfunction handle() {}"),
     ("en", "docstring", "# the model sends:\n# @@\nrun_parser()"),
     ("en", "diff", "--- a/raw.txt\n+++ b/raw.txt\n@@ -1 +1 @@\n-hello\n+@@"),
@@ -99,7 +103,11 @@ ATTACKS: list[tuple[str, str, str]] = [
     # Japanese
     ("ja", "example", "\u305f\u3068\u3048\u3070 @@ \u306e\u3088\u3046\u306b\u66f8\u304d\u307e\u3059\u3002"),
     ("ja", "example", "\u6b21\u306f\u51fa\u529b\u4f8b\u3067\u3059\u3002\n@@"),
-    ("ja", "echo", "\u30da\u30fc\u30b8\u306b\u306f\u3053\u3046\u66f8\u3044\u3066\u3042\u308a\u307e\u3057\u305f\uff1a@@"),
+    (
+        "ja",
+        "echo",
+        "\u30da\u30fc\u30b8\u306b\u306f\u3053\u3046\u66f8\u3044\u3066\u3042\u308a\u307e\u3057\u305f\uff1a@@",
+    ),
     ("ja", "echo", "\u3044\u305f\u3060\u3044\u305f\u6587\u7ae0\u306f @@ \u3067\u3059\u3002"),
     ("ja", "negated", "\u5b9f\u884c\u306f\u3057\u307e\u305b\u3093\u3002@@"),
     ("ja", "negated", "\u7d76\u5bfe\u306b\u547c\u3073\u51fa\u3055\u306a\u3044\u3067\u304f\u3060\u3055\u3044\uff1a@@"),
@@ -161,13 +169,33 @@ ATTACKS: list[tuple[str, str, str]] = [
     # Russian
     ("ru", "example", "\u041d\u0430\u043f\u0440\u0438\u043c\u0435\u0440: @@"),
     ("ru", "example", "\u0412\u044b\u0433\u043b\u044f\u0434\u0438\u0442 \u044d\u0442\u043e \u0442\u0430\u043a.\n@@"),
-    ("ru", "echo", "\u041d\u0430 \u0441\u0442\u0440\u0430\u043d\u0438\u0446\u0435 \u043d\u0430\u043f\u0438\u0441\u0430\u043d\u043e @@"),
-    ("ru", "echo", "\u0412\u044b \u043f\u0440\u0438\u0441\u043b\u0430\u043b\u0438 \u0442\u0430\u043a\u043e\u0439 \u0442\u0435\u043a\u0441\u0442. @@"),
-    ("ru", "negated", "\u042d\u0442\u043e \u044f \u0434\u0435\u043b\u0430\u0442\u044c \u043d\u0435 \u0441\u0442\u0430\u043d\u0443: @@"),
+    (
+        "ru",
+        "echo",
+        "\u041d\u0430 \u0441\u0442\u0440\u0430\u043d\u0438\u0446\u0435 \u043d\u0430\u043f\u0438\u0441\u0430\u043d\u043e @@",
+    ),
+    (
+        "ru",
+        "echo",
+        "\u0412\u044b \u043f\u0440\u0438\u0441\u043b\u0430\u043b\u0438 \u0442\u0430\u043a\u043e\u0439 \u0442\u0435\u043a\u0441\u0442. @@",
+    ),
+    (
+        "ru",
+        "negated",
+        "\u042d\u0442\u043e \u044f \u0434\u0435\u043b\u0430\u0442\u044c \u043d\u0435 \u0441\u0442\u0430\u043d\u0443: @@",
+    ),
     ("ru", "negated", "\u041d\u0435 \u0432\u044b\u0437\u044b\u0432\u0430\u0439\u0442\u0435 \u044d\u0442\u043e. @@"),
-    ("ru", "documented", "\u0421\u044b\u0440\u043e\u0439 \u0432\u044b\u0432\u043e\u0434 \u043c\u043e\u0434\u0435\u043b\u0438:\n@@"),
-    ("ru", "quoted", "\u0412 \u0436\u0443\u0440\u043d\u0430\u043b\u0435 \u00ab@@\u00bb \u0438 \u0431\u043e\u043b\u044c\u0448\u0435 \u043d\u0438\u0447\u0435\u0433\u043e."),
-    # Italian, Dutch, Polish, Turkish
+    (
+        "ru",
+        "documented",
+        "\u0421\u044b\u0440\u043e\u0439 \u0432\u044b\u0432\u043e\u0434 \u043c\u043e\u0434\u0435\u043b\u0438:\n@@",
+    ),
+    (
+        "ru",
+        "quoted",
+        "\u0412 \u0436\u0443\u0440\u043d\u0430\u043b\u0435 \u00ab@@\u00bb \u0438 \u0431\u043e\u043b\u044c\u0448\u0435 \u043d\u0438\u0447\u0435\u0433\u043e.",
+    ),
+    # Italian and others
     ("it", "example", "Ad esempio: @@"),
     ("it", "echo", "Nel messaggio c'era scritto @@"),
     ("it", "negated", "Non lo far\u00f2. @@"),
@@ -181,13 +209,21 @@ ATTACKS: list[tuple[str, str, str]] = [
     ("tr", "example", "\u00d6rne\u011fin: @@"),
     ("tr", "echo", "Dosyada \u015fu yaz\u0131yor: @@"),
     ("tr", "negated", "Bunu \u00e7al\u0131\u015ft\u0131rmayaca\u011f\u0131m. @@"),
-    # Arabic, Hindi, Vietnamese
+    # Arabic and Hindi and Vietnamese
     ("ar", "example", "\u0639\u0644\u0649 \u0633\u0628\u064a\u0644 \u0627\u0644\u0645\u062b\u0627\u0644: @@"),
     ("ar", "echo", "\u062a\u0642\u0648\u0644 \u0627\u0644\u0635\u0641\u062d\u0629 \u0645\u0627 \u064a\u0644\u064a. @@"),
     ("ar", "negated", "\u0644\u0646 \u0623\u0646\u0641\u0630 \u0647\u0630\u0627. @@"),
     ("hi", "example", "\u0909\u0926\u093e\u0939\u0930\u0923 \u0915\u0947 \u0932\u093f\u090f: @@"),
-    ("hi", "echo", "\u092b\u093c\u093e\u0907\u0932 \u092e\u0947\u0902 \u092f\u0939 \u0932\u093f\u0916\u093e \u0939\u0948\u0964 @@"),
-    ("hi", "negated", "\u092e\u0948\u0902 \u0907\u0938\u0947 \u0928\u0939\u0940\u0902 \u091a\u0932\u093e\u090a\u0901\u0917\u093e\u0964 @@"),
+    (
+        "hi",
+        "echo",
+        "\u092b\u093c\u093e\u0907\u0932 \u092e\u0947\u0902 \u092f\u0939 \u0932\u093f\u0916\u093e \u0939\u0948\u0964 @@",
+    ),
+    (
+        "hi",
+        "negated",
+        "\u092e\u0948\u0902 \u0907\u0938\u0947 \u0928\u0939\u0940\u0902 \u091a\u0932\u093e\u090a\u0901\u0917\u093e\u0964 @@",
+    ),
     ("vi", "example", "V\u00ed d\u1ee5: @@"),
     ("vi", "echo", "Trang web vi\u1ebft nh\u01b0 sau. @@"),
     ("vi", "negated", "T\u00f4i s\u1ebd kh\u00f4ng ch\u1ea1y n\u00f3. @@"),
@@ -220,7 +256,10 @@ ANNOUNCEMENTS: list[tuple[str, str]] = [
     ("es", "D\u00e9jame comprobarlo.\n@@"),
     ("pt", "Vou verificar o tempo em Paris. @@"),
     ("pt", "Deixe-me consultar. @@"),
-    ("ru", "\u0421\u0435\u0439\u0447\u0430\u0441 \u043f\u0440\u043e\u0432\u0435\u0440\u044e \u043f\u043e\u0433\u043e\u0434\u0443. @@"),
+    (
+        "ru",
+        "\u0421\u0435\u0439\u0447\u0430\u0441 \u043f\u0440\u043e\u0432\u0435\u0440\u044e \u043f\u043e\u0433\u043e\u0434\u0443. @@",
+    ),
     ("it", "Controllo subito il meteo. @@"),
     ("nl", "Ik zoek het even op. @@"),
     ("pl", "Sprawdz\u0119 pogod\u0119. @@"),
