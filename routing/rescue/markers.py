@@ -87,7 +87,7 @@ def held_from(data: bytearray, start: int, names: Sequence[str]) -> int:
         if any(mark.startswith(tail) for mark in _ANGLED):
             held = at
         at = data.rfind(b"<", max(start, size - LONGEST_MARKER), at)
-    return min(held, _held_line(data, start, tuple(names)), _held_bare(data, start))
+    return min(held, _held_line(data, start, tuple(names)), _held_json(data, start), _held_bare(data, start))
 
 
 def _held_line(data: bytearray, start: int, names: tuple[str, ...]) -> int:
@@ -102,13 +102,24 @@ def _held_line(data: bytearray, start: int, names: tuple[str, ...]) -> int:
         return len(data)
     if _FENCE_STARTING.match(text):
         return at
-    opening = _JSON_STARTING.match(text)
-    if opening and (opening[1] is None or any(key.startswith(opening[1].decode()) for key in FIRST_KEYS)):
-        return at
     word = _WORD_STARTING.match(text)
     if word and any(name.startswith(word[2]) for name in _first_words(names)):
         return at
     return at if names and text == b"[" else len(data)
+
+
+def _held_json(data: bytearray, start: int) -> int:
+    """The same for the beginning of a call in JSON, which may go over several lines."""
+    low = max(start, len(data) - LINE_LIMIT)
+    for bracket in (b"[", b"{"):
+        at = data.rfind(bracket, low)
+        opening = _JSON_STARTING.match(data, at) if at >= 0 else None
+        line = data.rfind(b"\n", max(0, at - 101), max(at, 0)) + 1
+        if opening is None or line == 0 or data[line:at].strip(b" \t"):
+            continue
+        if opening[1] is None or any(key.startswith(opening[1].decode()) for key in FIRST_KEYS):
+            return at
+    return len(data)
 
 
 def may_become_bare(data: bytearray, at: int) -> bool:

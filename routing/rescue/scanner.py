@@ -68,6 +68,9 @@ class Scanner(WrittenForms):
     def _release(self) -> None:
         """Deliver all that cannot be the beginning of a mark."""
         data = self.source.data
+        if self._muted:
+            self._done = self._scan = len(data)
+            return
         held = held_from(data, self._done, self._names)
         self._emit(held)
         newline = data.rfind(b"\n", max(0, held - LINE_LIMIT), held)

@@ -16,7 +16,7 @@ from .source import LAYOUT, Source, Wait, matched, search, skip_space
 
 _OPEN = re.compile(
     rb"<(?:antml:)?(?:(?P<wrapper>tool_calls|tool_call|function_calls|function_call|tool_use)"
-    rb'|(?:invoke|function)[ \t]name=(?P<quote>["\']?)(?P<named>[^"\'<>\r\n]{1,256})(?P=quote)[ \t]*'
+    rb'|(?:invoke|function)[ \t]name=(?P<quote>["\']?)(?P<named>[^"\'<>\r\n{}()\[\]]{1,256})(?P=quote)[ \t]*'
     rb"|function=(?P<equals>[^\s<>{}()\[\]=]{1,256}))[ \t]*(?P<end>>?)"
 )
 _CLOSE = re.compile(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import json
-import time
 from typing import Any
 
 import pytest
@@ -359,20 +358,6 @@ def test_what_is_left_beside_a_dropped_call_is_held_against_the_request_too() ->
     assert check(answer, [RUN, PURGE]).reason == "dropped_call"
     checked = check(answer, [RUN, PURGE], Asked(tool_choice=NAMED))
     assert (checked.reason, checked.tool_calls) == ("wrong_tool", ())
-
-
-def test_many_calls_in_both_places_are_joined_in_linear_time() -> None:
-    """128 structured calls of 30 kB and 128 other ones in the text: less than two seconds."""
-    numbers = list(range(5_000))
-    tool = {"type": "function", "function": {"name": "t", "parameters": {"type": "object"}}}
-    raw = [RawToolCall(f"i{at}", "t", json.dumps({"n": at, "a": numbers})) for at in range(128)]
-    text = "".join(
-        f'<|tool_call_begin|>functions.t:{at}<|tool_call_argument_begin|>{{"z":{at}}}<|tool_call_end|>'
-        for at in range(128)
-    )
-    begin = time.process_time()
-    assert len(rescue(text, [tool], raw_tool_calls=raw).tool_calls) == 256
-    assert time.process_time() - begin < 2
 
 
 @pytest.mark.parametrize("pattern", ["(a{1,500}){1,100}$", "a" * 5_000])

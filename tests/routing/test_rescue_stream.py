@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import random
 import re
-import time
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rescue_floods import FLOODS, flood
 from rescue_fragments import MARKS, TOOLS, WHOLE, WORDS, chunks, k2, k2_section, k3, message
 
 from routing.rescue import Rescue, RescueStream, rescue
@@ -78,6 +78,23 @@ def test_random_messages_end_the_same_in_random_chunks(seed: int) -> None:
         assert found == rescue(text, tools), repr(text)
         assert found.text.startswith(given_text), repr(text)
         sound(found, tools)
+
+
+@pytest.mark.parametrize("size", [1, 2, 4, 17, 999])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[{\n"name": "get_weather", "part", "parameters": {"city": "Paris"}}',
+        '[\n{\n\n"name": "get_weather", "arguments": {"city": "Paris"}}]',
+        'I see.\n{\n  "arguments": {"city": "Paris"},\n "name": "get_weather"}',
+        '<function_calls>\n<invoke name="get_we{ather">\n<parameter name="city">Paris</parameter>\n</invoke>',
+    ],
+)
+def test_what_was_once_read_otherwise_in_pieces(text: str, size: int) -> None:
+    """Texts that the fuzzer found: calls that begin over several lines, a brace inside a tag's name."""
+    given_text, found = streamed([text[at : at + size] for at in range(0, len(text), size)], TOOLS, None, None)
+    assert found == rescue(text, TOOLS)
+    assert found.text.startswith(given_text)
 
 
 @given(FRAGMENTS, OFFERED)
@@ -208,56 +225,14 @@ def test_calls_are_capped() -> None:
     assert (flood.outcome, flood.tool_calls) == ("suspect", ())
 
 
-def _adversaries(size: int) -> dict[str, str]:
-    """Floods as in docs/failures.md: nested openers, white space, calls and strings that never end."""
-    unit = {
-        "braces": "{", "brackets": "[", "objects": "a { b ", "quotes": '"', "slashes": "/", "spaces": " ", "lines": "\n",
-        "angles": "<", "pipes": "<|", "marks": "<|tool_call", "begins": "<|tool_call_begin|>", "opens": "<|open|>",
-        "separators": "<|sep|>", "sections": "<|tool_calls_section_begin|>", "fences": "```\n", "ticks": "` <|sep|>",
-        "comments": "<!-- <|sep|>", "thoughts": "<think>", "tags": "<tool_call>", "invokes": '<invoke name="now">',
-        "functions": "<function=now>{", "names": "\nget_weather(", "envelopes": '{"name": "now", "arguments": {}}\n',
-        "keys": '\n{"name": ', "nested": '\n{"arguments":', "bare": "functions.now:0{", "leads": "for example, it would <|sep|> ",
-        "calls": '<|tool_call_begin|>functions.now:0<|tool_call_argument_begin|>{"a": "b"}',
-        "strings": '<|tool_call_begin|>functions.now:0<|tool_call_argument_begin|>{"a": "b<|tool_call_end|>',
-        "lines before marks": "so:" + "\n" * 200 + '"}<|tool_call_end|>',
-        "k3 calls": '<|open|>call tool="now" index="1"<|sep|>',
-    }  # fmt: skip
-    floods = {name: (text * (size // len(text) + 1))[:size] for name, text in unit.items()}
-    start = "<|tool_call_begin|>functions.now:0<|tool_call_argument_begin|>"
-    return floods | {
-        "white space in arguments": start + "{" + " " * size,
-        "an id without end": "<|tool_call_begin|>" + "a" * size,
-        "quotes in arguments": start + '"' * size,
-        "escapes in arguments": start + '"' + '\\"' * (size // 2),
-        "an open string": '{"name": "' + "x" * size,
-        "an attribute list": "<|open|>call " + 'a="b" ' * (size // 6),
-        "a parenthesis": "get_weather(" + "(" * size,
-        "brackets in JSON": '{"arguments": [' + "[[]]," * (size // 5),
-    }
-
-
-@pytest.mark.parametrize("name", sorted(_adversaries(8)))
-def test_floods_are_read_in_linear_time(name: str) -> None:
-    """20,000 hostile characters cost at most 40 times what 2,000 do (quadratic: 100), or two seconds of CPU under coverage."""
-    spent = []
-    for size in (2_000, 20_000):
-        text = _adversaries(size)[name]
-        rounds = []
-        for _ in range(3):
-            begin = time.process_time()
-            sound(rescue(text, TOOLS), TOOLS)
-            rounds.append(time.process_time() - begin)
-        spent.append(min(rounds))
-    assert spent[1] < max(40 * spent[0], 2.0)
-
-
-@pytest.mark.parametrize("name", sorted(_adversaries(8)))
+@pytest.mark.parametrize("name", sorted(FLOODS))
 def test_floods_stream_to_the_same_end(name: str) -> None:
-    """Every flood of 3,000 characters ends in single characters as it does whole."""
-    text = _adversaries(3_000)[name]
+    """Every flood of 3,000 characters keeps the promises, and ends in single characters as it does whole."""
+    text = flood(name, 3_000)
     given_text, found = streamed(list(text), TOOLS, None, None)
     assert found == rescue(text, TOOLS)
     assert found.text.startswith(given_text)
+    sound(found, TOOLS)
 
 
 def test_the_text_of_an_empty_message_is_empty() -> None:
