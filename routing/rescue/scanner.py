@@ -123,6 +123,8 @@ class Scanner(WrittenForms):
             return "doubt"
         standing = reads_native(lead(self._tail), self._tail)
         in_sentence = not self._tail.strip() or within_sentence(self._tail)
+        if standing == "call" and in_sentence and self._tail.strip() and self._tail.endswith(" "):
+            return "doubt"  # who stops speaking leaves no space; a word of a sentence has one before it
         if standing == "call" and in_sentence and (yield from self._goes_on(end)):
             return "doubt"
         return standing

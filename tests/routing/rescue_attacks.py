@@ -1,7 +1,7 @@
 """Texts around a call that nobody means as one, by language and kind, and announcements that are meant.
 
-`@@` is where the call stands. Written in one go, before the rules were looked at; a text's place in the list says in
-which half it is: the rules were fitted to the even ones, the odd ones are only measured.
+`@@` is where the call stands. `ATTACKS` were written in one go before the rules were fitted to them: at first contact
+5 of 170 were called. A text's place in the list says in which half it is: the rules were fitted to the even ones.
 """
 
 from __future__ import annotations
@@ -288,12 +288,58 @@ LATER: list[tuple[str, str, str]] = [
     ("it", "negated", "Pessima idea. @@"),
     ("nl", "negated", "Slecht plan. @@"),
     ("pl", "negated", "To pu\u0142apka. @@"),
-    ("ru", "negated", "\u042f \u043f\u0440\u043e\u0432\u0435\u0440\u044e, \u043d\u043e \u0434\u0435\u043b\u0430\u0442\u044c \u043d\u0435 \u0431\u0443\u0434\u0443: @@"),
+    (
+        "ru",
+        "negated",
+        "\u042f \u043f\u0440\u043e\u0432\u0435\u0440\u044e, \u043d\u043e \u0434\u0435\u043b\u0430\u0442\u044c \u043d\u0435 \u0431\u0443\u0434\u0443: @@",
+    ),
     ("tr", "negated", "K\u00f6t\u00fc fikir. @@"),
     ("id", "negated", "Ide buruk. @@"),
     ("sv", "negated", "D\u00e5lig id\u00e9. @@"),
 ]
-"""Written after the rules were fitted to the first ones, to see how well they hold: never fitted to."""
+"""Written with the rules for the first ones in mind, aimed at what they left open: 24 of these 62 were called then."""
+
+LAST: list[tuple[str, str, str]] = [
+    ("en", "echo", "Pasted. @@"),
+    ("en", "echo", "That was the whole file. @@"),
+    ("en", "echo", "The subject line? @@"),
+    ("en", "echo", "I'm looking at a strange line: @@"),
+    ("en", "echo", "I've opened it and see @@"),
+    ("en", "echo", "Continuing the dictation: @@"),
+    ("en", "echo", "Starting with the first row. @@"),
+    ("en", "echo", "Let's look at what Bob typed. @@"),
+    ("en", "echo", "Let me get this straight, you typed @@"),
+    ("en", "echo", "Let me find the passage. Here: @@"),
+    ("en", "echo", "I'll go with the second draft. @@"),
+    ("en", "example", "Let's take a toy call. @@"),
+    ("en", "example", "Let's play it through. @@"),
+    ("en", "example", "I'll use my imagination. @@"),
+    ("en", "example", "I'll do a dry run on paper. @@"),
+    ("en", "example", "Going by the book: @@"),
+    ("en", "negated", "We should delete that line: @@"),
+    ("en", "negated", "I'll remove the bad part, namely @@"),
+    ("en", "negated", "Let me cancel that. @@"),
+    ("en", "negated", "I must see no more of @@"),
+    ("en", "negated", "I'll wait before running @@"),
+    ("en", "documented", "Unit test. @@"),
+    ("en", "documented", "Appendix. @@"),
+    ("en", "quoted", "Quote unquote: @@"),
+    ("zh", "echo", "\u6211\u6765\u8bfb\u7ed9\u60a8\u542c\uff1a@@"),
+    ("zh", "negated", "\u5148\u7f13\u4e00\u7f13\u3002@@"),
+    ("ja", "echo", "\u8aad\u307f\u4e0a\u3052\u307e\u3059\u3002@@"),
+    ("ko", "echo", "\uc77d\uc5b4 \ub4dc\ub9bd\ub2c8\ub2e4. @@"),
+    ("de", "echo", "Ich rufe in Erinnerung: @@"),
+    ("de", "negated", "Ich suche nach einem anderen Weg als @@"),
+    ("fr", "echo", "Je regarde ce texte : @@"),
+    ("fr", "negated", "Je cherche \u00e0 \u00e9viter @@"),
+    ("es", "echo", "D\u00e9jame ver. Dice @@"),
+    ("es", "negated", "Voy a buscar otra manera. @@"),
+    ("pt", "echo", "Eis o texto. @@"),
+    ("ru", "echo", "\u042f \u043f\u0440\u043e\u0447\u0438\u0442\u0430\u044e \u0432\u0441\u043b\u0443\u0445. @@"),
+    ("it", "negated", "Lascio perdere. @@"),
+    ("tr", "echo", "Okuyorum: @@"),
+]
+"""Written last and only measured: 22 of these 38 were called on first contact, 14 still are: see the test."""
 
 ANNOUNCEMENTS: list[tuple[str, str]] = [
     ("en", "@@"),
@@ -332,3 +378,11 @@ ANNOUNCEMENTS: list[tuple[str, str]] = [
     ("tr", "Hava durumunu kontrol ediyorum. @@"),
     ("vi", "T\u00f4i s\u1ebd ki\u1ec3m tra th\u1eddi ti\u1ebft. @@"),
 ]
+
+
+def filled(text: str, call: str) -> str:
+    """The text with a call in it; the hunk header of a diff stays."""
+    header = "@@ -1 +1 @@"
+    return "".join(
+        f"{header if index else ''}{part.replace('@@', call)}" for index, part in enumerate(text.split(header))
+    )

@@ -661,3 +661,23 @@ def test_every_reason_is_a_code() -> None:
                 assert drop.reason in REASONS
                 assert (drop.name + drop.detail).isprintable()
                 assert len(drop.name) <= 80
+
+
+@pytest.mark.parametrize(
+    "name", ["now\n", "\tnow", " now", "now ", "now\0", "\x1fnow", "now\x1b[0m", "n\u200bow", "now\u2028"]
+)
+def test_a_name_with_anything_around_it_is_not_offered(name: str) -> None:
+    """A structured name is taken as it is: nobody has seen a host add white space, and control characters are hostile."""
+    raw = [RawToolCall("a", name, "{}")]
+    for found in (rescue("", TOOLS, raw_tool_calls=raw), rescue(json.dumps({"name": name, "arguments": {}}), TOOLS)):
+        assert found.tool_calls == ()
+    assert reasons(rescue("", TOOLS, raw_tool_calls=raw)) == ["unknown_tool"]
+
+
+@pytest.mark.parametrize(
+    ("around", "outcome"), [("\n", "rescued"), (" ", "rescued"), ("\x1f", "suspect"), ("\x0b", "suspect")]
+)
+def test_white_space_lays_native_ids_out(around: str, outcome: str) -> None:
+    """Spaces and line ends around an id between markers are normal; other control characters are part of the name."""
+    text = begun(f"{around}functions.get_weather:0{around}") + "<|tool_call_end|>"
+    assert rescue(text, TOOLS).outcome == outcome
