@@ -45,6 +45,7 @@ BARE = re.compile(rb"functions\.([\w.\-]{0,128}+):(\d{1,9}+)[ \t\r\n]{0,8}+(?=\{
 _BARE_STARTING = re.compile(rb"(?<![\w.])functions\.[\w.\-]{0,128}+(?::\d{0,9}+[ \t\r\n]{0,8}+)?\Z")
 
 NATIVE_MARK = re.compile(b"|".join(map(re.escape, NATIVE)))
+NATIVE_TEXT = re.compile("|".join(re.escape(mark.decode()) for mark in (*K2, *K3)))
 K2_MARK = re.compile(b"|".join(map(re.escape, (*K2, *TURN))))
 JSON_START = re.compile(_JSON_START)
 LINE_LIMIT = 300
