@@ -140,9 +140,7 @@ def default_run() -> list[ProbePlan]:
         plan
         for case in chosen
         if cases.in_suite(case, fallback(env["SUITE"]))
-        for plan in expand(
-            case, select(whole, whole.default_model, [], DAY), int(fallback(env["REPEAT"])), ("mixed",)
-        )
+        for plan in expand(case, select(whole, whole.default_model, [], DAY), int(fallback(env["REPEAT"])), ("mixed",))
         if not cannot(case, plan.endpoint, plan.mode)
     ]
 
