@@ -12,6 +12,7 @@ twice, except once where the server turns out to have closed a kept connection b
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib
 import logging
 import os
@@ -86,6 +87,7 @@ class Transport:
         self._max_body, self._max_stream = max_body, max_stream
         self._proxy = _checked_proxy(os.environ.get(PROXY_VARIABLE, "") if proxy is None else proxy)
         self._shards: dict[_Place, list[_Client]] = {}
+        self._http: Any = None
         self._tls: ssl.SSLContext | None = None
         self.reconnects: Counter[str] = Counter()
 
@@ -116,9 +118,9 @@ class Transport:
     def warm(self) -> None:
         """Do what the first request would else wait for: import the library, read the certificates."""
         if self._tls is None:
-            http = library()
-            self._tls = http.create_ssl_context()
-            _keep_keys_out_of_logs(http.__name__)
+            self._http = self._http or library()
+            self._tls = self._http.create_ssl_context()
+            _keep_keys_out_of_logs(self._http.__name__)
 
     async def aclose(self) -> None:
         """Close all clients."""
@@ -127,28 +129,28 @@ class Transport:
         await asyncio.gather(*(client.aclose() for client in clients))
 
     async def _sent(self, request: HttpRequest, shard: str, progress: Progress) -> _Sent:
-        http = library()
-        place = _Place(shard, local=_checked(request, http))
-        client = self._client(place, http)
+        self._http = self._http or library()
+        place = _Place(shard, local=_checked(request, self._http))
+        client = self._client(place)
         sent = await client.send(request, progress)
         if progress.stale:
             self.reconnects[shard] += 1
             await self._retire(place, client)
-            sent = await self._new_client(place, http).send(request, progress)
+            sent = await self._new_client(place).send(request, progress)
         if isinstance(sent, ExchangeError):
             raise sent
         return sent
 
-    def _client(self, place: _Place, http: Any) -> _Client:
+    def _client(self, place: _Place) -> _Client:
         for client in self._shards.get(place, ()):
             if client.busy < PER_CLIENT:
                 return client
-        return self._new_client(place, http)
+        return self._new_client(place)
 
-    def _new_client(self, place: _Place, http: Any) -> _Client:
+    def _new_client(self, place: _Place) -> _Client:
         self.warm()
         assert self._tls is not None  # noqa: S101 - for the type checker
-        client = _Client(http, self._tls, "" if place.local else self._proxy)
+        client = _Client(self._http, self._tls, "" if place.local else self._proxy)
         self._shards.setdefault(place, []).append(client)
         return client
 
@@ -321,19 +323,26 @@ def _checked(request: HttpRequest, http: Any) -> bool:
         raise AccountError("no_key", "the key holds a character that no key has", phase="send")
     if unwritable:
         raise RequestRejected("bad_request", "a header holds a character that no header may hold", phase="send")
-    try:
-        url = http.URL(request.url)
-    except (http.InvalidURL, UnicodeError):
-        url = http.URL("")
-    if not url.host or url.scheme not in {"http", "https"} or url.userinfo:
+    scheme, host = _scheme_and_host(http, request.url)
+    if not host or scheme not in {"http", "https"}:
         raise RequestRejected("bad_request", "not a URL that requests can go to", phase="send")
-    local = url.host in _LOOPBACK
-    if keyed and not local and url.scheme != "https":
+    local = host in _LOOPBACK
+    if keyed and not local and scheme != "https":
         raise RequestRejected("bad_request", "a key goes over https only", phase="send")
-    if keyed and not local and url.host not in request.hosts:
+    if keyed and not local and host not in request.hosts:
         allowed = ", ".join(sorted(request.hosts)) or "no host"
-        raise RequestRejected("bad_request", f"this key may go to {allowed}, not to {url.host}", phase="send")
+        raise RequestRejected("bad_request", f"this key may go to {allowed}, not to {host}", phase="send")
     return local
+
+
+@functools.lru_cache(maxsize=256)
+def _scheme_and_host(http: Any, url: str) -> tuple[str, str]:
+    """As the library itself will read them; empty for what is no URL, or holds a password."""
+    try:
+        parsed = http.URL(url)
+    except (http.InvalidURL, UnicodeError):
+        return "", ""
+    return ("", "") if parsed.userinfo else (parsed.scheme, parsed.host)
 
 
 def _checked_proxy(url: str) -> str:

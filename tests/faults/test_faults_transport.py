@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from asking import KEY, Asker
+from asking import KEY, SECOND, Asker
 from faulty_server import FaultyServer, chat, event, head, reply
 
 from routing.errors import ProviderFailure, RequestRejected
@@ -253,3 +253,15 @@ def test_the_library_that_is_named_is_taken(faulty: Faulty, asker: Asker, librar
     assert type(clients[0]._client).__module__.partition(".")[0] == library
     assert server.requests[0].headers["user-agent"] == "kimiprobe"
     assert server.requests[0].headers["accept-encoding"] == "identity"
+
+
+def test_the_library_is_chosen_once_a_transport(
+    faulty: Faulty, asker: Asker, monkeypatch: pytest.MonkeyPatch, library: str
+) -> None:
+    """What the environment says later changes nothing: clients and exceptions of two libraries never mix."""
+    server = faulty(reply(chat()))
+    assert asker.ask(server.url).answer
+    monkeypatch.setenv("KIMIPROBE_HTTP", "httpx" if library == "httpx2" else "httpx2")
+    assert asker.ask(server.url, endpoint=SECOND).answer
+    kinds = {type(clients[0]._client).__module__.partition(".")[0] for clients in asker.transport._shards.values()}
+    assert (kinds, len(asker.transport._shards)) == ({library}, 2)
