@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 
 from .catalog import Catalog, Endpoint, Price
 from .choose import Route, prompt_bound
-from .errors import AllAttemptsFailed, KeyMissing
+from .errors import AllAttemptsFailed, ExchangeError, KeyMissing
 from .exchange import Exchange, Target, exchange
 from .reasons import error_class_of
 from .transport import Transport
@@ -64,6 +64,7 @@ class Delivery:
         self._deadline = time.monotonic() + ask.timeout
         self._budget = None if ask.max_cost_usd is None else Decimal(str(ask.max_cost_usd))
         self._attempts: list[Attempt] = []
+        self._last_error: ExchangeError | None = None
         self._asked = asked_of(self._request)
 
     async def run(self) -> Reply:
@@ -76,7 +77,7 @@ class Delivery:
                 reply = await self._try(target, last=last)
             if reply is not None:
                 return reply
-        raise AllAttemptsFailed(self._story(), tuple(self._attempts))
+        raise AllAttemptsFailed(self._story(), tuple(self._attempts)) from self._last_error
 
     def _targets(self) -> list[Target]:
         """The candidates that there is a key for; the others are told as attempts that were never sent."""
@@ -101,7 +102,9 @@ class Delivery:
         if request is None:
             self._skip(endpoint, "budget", "it could cost more than what is left of max_cost_usd")
             return None
-        done = await exchange(self._transport, target, request, timeout_s=share)
+        number = 1 + sum(attempt.sent for attempt in self._attempts)
+        done = await exchange(self._transport, target, request, timeout_s=share, number=number)
+        self._last_error = done.error
         self._settle(done, endpoint, request)
         # Beside the event loop: other requests must not wait while a long hostile text is read.
         checked = await asyncio.to_thread(self._checked, done)
@@ -147,7 +150,7 @@ class Delivery:
     def _record(
         self, done: Exchange, endpoint: Endpoint, outcome: Literal["ok", "rescued", "failed"], reason: str, detail: str
     ) -> None:
-        usage = done.answer.usage if done.answer else None
+        error = done.error
         attempt = Attempt(
             endpoint=endpoint.id,
             outcome=outcome,
@@ -157,7 +160,11 @@ class Delivery:
             elapsed_ms=done.total_ms,
             cost_usd=done.cost_usd or Decimal(0),
             cost_origin=done.cost_origin,
-            usage=usage,
+            usage=done.answer.usage if done.answer else None,
+            phase=None if outcome != "failed" else error.phase if error else "verify",
+            status=done.status,
+            retryable=error is not None and error.retryable,
+            retry_after_s=error.retry_after_s if error else None,
         )
         self._attempts.append(attempt)
 
@@ -168,7 +175,9 @@ class Delivery:
 
     def _skip(self, endpoint: Endpoint, reason: str, detail: str) -> None:
         self._attempts.append(
-            Attempt(endpoint.id, "failed", reason, error_class_of(reason), detail, 0.0, Decimal(0), "catalog")
+            Attempt(
+                endpoint.id, "failed", reason, error_class_of(reason), detail, 0.0, Decimal(0), "catalog", sent=False
+            )
         )
 
     def _affordable(self, endpoint: Endpoint) -> ChatRequest | None:

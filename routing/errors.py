@@ -25,13 +25,11 @@ are taken out of every word before it is kept. Errors can be pickled and copied.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from .reasons import REASONS
 from .redaction import redact
-from .types import Attempt, ErrorClass
-
-Phase: TypeAlias = Literal["connect", "send", "headers", "body", "parse", "verify"]
+from .types import Attempt, ErrorClass, Phase
 
 
 class RoutingError(Exception):
@@ -100,10 +98,13 @@ class KeyMissing(ConfigError):
 
 
 class NoRoute(RoutingError):
-    """No endpoint fits the request. The message says why each was left out."""
+    """No endpoint fits the request. The message says why each was left out, and what to do."""
 
     error_class = "selection"
     advice = "enable a flag for one of the endpoints that were left out, or ask for less"
+
+    def __str__(self) -> str:
+        return _with_advice(self)
 
 
 class RouterClosed(RoutingError):
@@ -113,20 +114,33 @@ class RouterClosed(RoutingError):
     advice = "make another router with Router.load()"
 
 
+_ELSEWHERE = "try again in a minute, or enable a flag for another endpoint"
+
+
+def _with_advice(error: RoutingError) -> str:
+    return f"{error.args[0]}\nwhat to do: {error.advice}"
+
+
 class AllAttemptsFailed(RoutingError):
     """No attempt gave an answer that may be delivered. `attempts` holds one entry each, in order.
 
-    Its own fields are those of the last attempt; `elapsed_ms` sums all.
+    Its own fields are those of the last attempt; `attempt` counts the requests that were sent, `elapsed_ms` sums all,
+    `retryable` holds where any of them may go well a moment later. The message ends with what to do.
     """
 
     def __init__(self, message: str, attempts: tuple[Attempt, ...]) -> None:
         super().__init__(message)
         self.attempts = attempts
-        self.attempt = len(attempts)
+        self.attempt = sum(attempt.sent for attempt in attempts)
         self.elapsed_ms = sum(attempt.elapsed_ms for attempt in attempts)
+        self.retryable = any(attempt.retryable for attempt in attempts)
+        self.advice = _ELSEWHERE
         if attempts:
-            self.endpoint = attempts[-1].endpoint
-            self.advice = advice_for(attempts[-1].reason)
+            self.endpoint, self.phase = attempts[-1].endpoint, attempts[-1].phase
+            self.advice = advice_for(attempts[-1].reason) or _ELSEWHERE
+
+    def __str__(self) -> str:
+        return _with_advice(self)
 
     @property
     def error_class(self) -> ErrorClass | None:  # type: ignore[override]

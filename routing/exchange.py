@@ -56,10 +56,15 @@ class Exchange:
     cost_origin: CostOrigin = "unknown"
 
 
-async def exchange(transport: Transport, target: Target, request: ChatRequest, *, timeout_s: float) -> Exchange:
-    """Send `request` to `target` within `timeout_s` seconds in all. Failures come back as `.error`, never raised."""
+async def exchange(
+    transport: Transport, target: Target, request: ChatRequest, *, timeout_s: float, number: int = 1
+) -> Exchange:
+    """Send `request` to `target` within `timeout_s` seconds in all. Failures come back as `.error`, never raised.
+
+    `number` says which attempt of its request it is, for the error.
+    """
     started = time.perf_counter()
-    attempt = _Attempt(target)
+    attempt = _Attempt(target, number)
     try:
         wire = wire_named(target.provider.wire)
         built = _built(wire, target, request)
@@ -115,8 +120,9 @@ def cost_of(answer: Answer, endpoint: Endpoint, day: datetime | None = None) -> 
 class _Attempt:
     """What is known so far, so that a timeout loses nothing."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, number: int) -> None:
         self.target = target
+        self.number = number
         self.request: JsonObject = {}
         self.status: int | None = None
         self.content_type = ""
@@ -193,6 +199,7 @@ class _Attempt:
             _scrub(self.error, secrets)
             self.error.endpoint = self.target.endpoint.id
             self.error.elapsed_ms = total_ms
+            self.error.attempt = self.number
             if self.status is None and self.error.phase == "connect":
                 cost, origin = Decimal(0), "catalog"
         return Exchange(

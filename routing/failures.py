@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import ExchangeError, Phase, ProviderFailure, RequestRejected
+from .errors import ExchangeError, ProviderFailure, RequestRejected
+from .types import Phase
 
 _WAITING: dict[Phase, str] = {
     "connect": "while connecting",

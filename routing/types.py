@@ -20,6 +20,8 @@ ToolChoice: TypeAlias = str | Mapping[str, Any]
 Mode: TypeAlias = Literal["plain", "stream"]
 ErrorClass: TypeAlias = Literal["request", "account", "selection", "provider", "answer"]
 Status: TypeAlias = Literal["works", "needs_rescue", "degraded", "broken", "down", "retired", "unsupported", "unknown"]
+Phase: TypeAlias = Literal["connect", "send", "headers", "body", "parse", "verify"]
+"""How far an exchange had come."""
 CostOrigin: TypeAlias = Literal["reported", "catalog", "unknown"]
 
 
@@ -134,7 +136,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try on one endpoint. `outcome` is `ok`, `rescued` or `failed`; `reason` is a code of `routing.reasons`."""
+    """One try on one endpoint. `outcome` is `ok`, `rescued` or `failed`; `reason` is a code of `routing.reasons`.
+
+    `sent` is false where the endpoint was passed over: no request went out. What failed says in which `phase`, with
+    which HTTP `status`, whether the same may go well a moment later, and which pause the host asked for.
+    """
 
     endpoint: str
     outcome: Literal["ok", "rescued", "failed"]
@@ -145,6 +151,11 @@ class Attempt:
     cost_usd: Decimal
     cost_origin: CostOrigin
     usage: Usage | None = None
+    sent: bool = True
+    phase: Phase | None = None
+    status: int | None = None
+    retryable: bool = False
+    retry_after_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,4 +84,4 @@ def wire_named(name: str) -> Wire:
         from . import replicate
 
         return replicate
-    raise EndpointUnavailable("other_protocol", f"the {name} protocol is not spoken by this release")
+    raise EndpointUnavailable("other_protocol", f"the {name} protocol is not spoken by this release", phase="send")

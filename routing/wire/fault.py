@@ -102,7 +102,7 @@ def fault(status: int, error: Any, headers: Mapping[str, str] | None = None) -> 
         reason,
         _detail(message, metadata),
         status=inner,
-        phase="headers" if status >= 400 else "body",
+        phase="body" if 200 <= status < 300 else "headers",
         retryable=_retryable(reason, headers or {}) or in_flight,
         retry_after_s=_wait(headers or {}, row),
         advice=REASONS[reason].advice,

@@ -53,13 +53,15 @@ class Asker:
         endpoint: str = FIRST,
         stream: bool = False,
         tools: Sequence[Mapping[str, Any]] = (TOOL,),
+        number: int = 1,
     ) -> Exchange:
         """One exchange with a server."""
         found = CATALOG.endpoint(endpoint)
         provider = replace(CATALOG.provider_of(found), base_url=url, hosts=frozenset(hosts))
         request = ChatRequest([{"role": "user", "content": "Call f."}], tuple(tools), stream=stream)
         target = Target(found, provider, key)
-        return self._loop.submit(exchange(self.transport, target, request, timeout_s=timeout_s)).result(30)
+        work = exchange(self.transport, target, request, timeout_s=timeout_s, number=number)
+        return self._loop.submit(work).result(30)
 
     def close(self) -> None:
         self._loop.submit(self.transport.aclose()).result(30)

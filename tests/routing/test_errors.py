@@ -36,7 +36,7 @@ from routing.errors import (
 )
 from routing.reasons import REASONS, Reason
 from routing.schema import ToolSchemaError
-from routing.types import Attempt, ErrorClass
+from routing.types import Attempt, ErrorClass, Phase
 
 KEY = "sk-" + "Canary7" * 6 + "xyzw42"
 ROOT = Path(errors.__file__).parent
@@ -102,7 +102,7 @@ def test_the_tree_in_the_docstring_is_the_tree() -> None:
 def test_every_error_carries_the_same_fields(error: RoutingError) -> None:
     """A caller can read them without asking which error it has."""
     assert isinstance(error.endpoint, str)
-    assert error.phase in {None, *get_args(errors.Phase)}
+    assert error.phase in {None, *get_args(Phase)}
     assert error.elapsed_ms >= 0
     assert error.attempt >= 0
     assert error.error_class in {None, *get_args(ErrorClass)}
