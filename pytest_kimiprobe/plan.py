@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Literal, TypeAlias
 
 from routing.catalog import Catalog, Endpoint
-from routing.choose import prompt_bound
+from routing.tokens import prompt_bound
 from routing.types import ChatRequest, Mode, Usage
 
 from .cases import Case

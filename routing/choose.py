@@ -7,26 +7,18 @@ endpoint that no flag controls is off, except the reference and the vision endpo
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 from .catalog import Catalog, Endpoint
 from .evidence import Evidence
 from .flags import Flags
-from .types import Message, Status, ToolChoice, Usage
+from .tokens import DEFAULT_COMPLETION
+from .types import Status, ToolChoice, Usage
 
 _TRUSTED, _REFERENCE, _UNPROVEN = range(3)
 _OUT: frozenset[Status] = frozenset({"broken", "down", "retired", "unsupported"})
-_PER_PART = 16
-"""Tokens that a chat template adds to a message or tool, at most."""
-_IMAGE_TOKENS = 6000
-"""More than any host counts for one picture."""
-DEFAULT_COMPLETION = 1000
-"""Tokens of an answer, for comparing prices where the caller sets no `max_tokens`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,30 +100,6 @@ def choose(needs: Needs, facts: Facts) -> Route:
         candidates += of_model
         left_out += out
     return Route(needs.model, tuple(candidates), tuple(left_out))
-
-
-def has_image(messages: Sequence[Message]) -> bool:
-    """Whether any message, a tool result or older turn too, holds an image part; text that shows a data URL does not."""
-    return any(
-        isinstance(part, Mapping) and part.get("type") in {"image_url", "input_image", "image"}
-        for message in messages
-        for part in _parts(message.get("content"))
-    )
-
-
-def prompt_tokens_of(messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> int:
-    """About how many tokens a prompt has: four characters each, an image 1,600 whatever its base64 weighs."""
-    characters = sum(len(text) for message in messages for text in _strings(message)) + len(str(list(tools)))
-    return characters // 4 + 1 + (1600 if has_image(messages) else 0)
-
-
-def prompt_bound(parts: Sequence[Mapping[str, Any]]) -> int:
-    """More tokens than messages and tools can be: no tokenizer makes more than one of a byte."""
-    images = sum(has_image([part]) for part in parts)
-    texts = sum(
-        len(json.dumps(dict(part), ensure_ascii=False, default=str).encode("utf-8", "replace")) for part in parts
-    )
-    return texts + _PER_PART * len(parts) + _IMAGE_TOKENS * images + 1
 
 
 def _of_model(model: str, needs: Needs, facts: Facts) -> tuple[list[Candidate], list[LeftOut]]:
@@ -222,18 +190,3 @@ def _age(seconds: float) -> str:
         if seconds >= size:
             return f"{int(seconds // size)} {unit}"
     return f"{int(seconds)} s"
-
-
-def _parts(content: Any) -> Sequence[Any]:
-    return content if isinstance(content, list | tuple) else ()
-
-
-def _strings(message: Message) -> Iterator[str]:
-    content = message.get("content")
-    if isinstance(content, str):
-        yield content
-    for part in _parts(content):
-        if isinstance(part, Mapping) and isinstance(part.get("text"), str):
-            yield part["text"]
-    if message.get("tool_calls"):
-        yield str(message["tool_calls"])

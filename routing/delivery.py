@@ -5,27 +5,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Literal, Protocol
 
-from .catalog import Catalog, Endpoint, Price
-from .choose import Route, prompt_bound
+from .catalog import Catalog, Endpoint
+from .choose import Route
 from .errors import AllAttemptsFailed, ExchangeError, KeyMissing
 from .exchange import Exchange, Target, exchange
 from .reasons import error_class_of
+from .spending import Paid, Spending
 from .transport import Transport
-from .types import Answer, Attempt, ChatRequest, Message, Reply, Tool, ToolChoice, Usage
+from .types import Answer, Attempt, ChatRequest, Message, Reply, Tool, ToolChoice
 from .verify import Asked, Checked, check, check_generation
 
 _FOREIGN = frozenset({"user", "tool", "function"})
 _LEAKS = frozenset({"leaked_call"})
 """Retried once on the same endpoint: a bare retry has cured most leaks (docs/failures.md)."""
-_LEAST_TOKENS = 256
-"""An answer that may not even have these is not worth asking for."""
-_DEFAULT_TOKENS = 4096
-"""Set as max_tokens where a budget is given and the caller set none: without it no upper bound exists."""
 _MIN_ATTEMPT_S = 0.05
 
 
@@ -62,7 +57,7 @@ class Delivery:
             messages, tuple(ask.tools), ask.tool_choice, ask.parallel_tool_calls, ask.max_tokens, ask.temperature
         )
         self._deadline = time.monotonic() + ask.timeout
-        self._budget = None if ask.max_cost_usd is None else Decimal(str(ask.max_cost_usd))
+        self._spending = Spending(catalog, ask.max_cost_usd)
         self._attempts: list[Attempt] = []
         self._last_error: ExchangeError | None = None
         self._asked = asked_of(self._request)
@@ -98,30 +93,30 @@ class Delivery:
         if share < _MIN_ATTEMPT_S:
             self._skip(endpoint, "timeout", f"less than {_MIN_ATTEMPT_S:g} s were left of the timeout")
             return None
-        request = self._affordable(endpoint)
+        request = self._spending.affordable(endpoint, self._request)
         if request is None:
             self._skip(endpoint, "budget", "it could cost more than what is left of max_cost_usd")
             return None
         number = 1 + sum(attempt.sent for attempt in self._attempts)
         done = await exchange(self._transport, target, request, timeout_s=share, number=number)
         self._last_error = done.error
-        self._settle(done, endpoint, request)
+        paid = self._spending.settled(done, endpoint, request)
         # Beside the event loop: other requests must not wait while a long hostile text is read.
         checked = await asyncio.to_thread(self._checked, done)
-        return self._judged(done, endpoint, checked, last=last)
+        return self._judged(done, paid, checked, last=last)
 
-    def _judged(self, done: Exchange, endpoint: Endpoint, checked: Checked | None, *, last: bool) -> Reply | None:
+    def _judged(self, done: Exchange, paid: Paid, checked: Checked | None, *, last: bool) -> Reply | None:
         answer = done.answer or Answer()
         if checked is None:
             error = done.error
-            self._record(done, endpoint, "failed", error.reason if error else "", error.detail if error else "")
+            self._record(done, paid, "failed", error.reason if error else "", error.detail if error else "")
             return None
         # A message that lost one of its calls is worth another endpoint, while there is one.
         partial = last and checked.reason == "dropped_call" and bool(checked.tool_calls)
         if checked.outcome == "failed" and not partial:
-            self._record(done, endpoint, "failed", checked.reason, checked.detail)
+            self._record(done, paid, "failed", checked.reason, checked.detail)
             return None
-        self._record(done, endpoint, "ok" if checked.outcome == "ok" else "rescued", checked.reason, checked.detail)
+        self._record(done, paid, "ok" if checked.outcome == "ok" else "rescued", checked.reason, checked.detail)
         return self._reply(done, answer, checked)
 
     def _checked(self, done: Exchange) -> Checked | None:
@@ -148,18 +143,18 @@ class Delivery:
         )
 
     def _record(
-        self, done: Exchange, endpoint: Endpoint, outcome: Literal["ok", "rescued", "failed"], reason: str, detail: str
+        self, done: Exchange, paid: Paid, outcome: Literal["ok", "rescued", "failed"], reason: str, detail: str
     ) -> None:
         error = done.error
         attempt = Attempt(
-            endpoint=endpoint.id,
+            endpoint=done.endpoint,
             outcome=outcome,
             reason=reason,
             error_class=error_class_of(reason),
             detail=detail,
             elapsed_ms=done.total_ms,
-            cost_usd=done.cost_usd or Decimal(0),
-            cost_origin=done.cost_origin,
+            cost_usd=paid[0],
+            cost_origin=paid[1],
             usage=done.answer.usage if done.answer else None,
             phase=None if outcome != "failed" else error.phase if error else "verify",
             status=done.status,
@@ -168,39 +163,12 @@ class Delivery:
         )
         self._attempts.append(attempt)
 
-    def _settle(self, done: Exchange, endpoint: Endpoint, request: ChatRequest) -> None:
-        """Take what the attempt cost from the budget; where nobody says, what it may have cost at most."""
-        if self._budget is not None:
-            self._budget -= done.cost_usd if done.cost_usd is not None else self._bound(endpoint, request)
-
     def _skip(self, endpoint: Endpoint, reason: str, detail: str) -> None:
         self._attempts.append(
             Attempt(
                 endpoint.id, "failed", reason, error_class_of(reason), detail, 0.0, Decimal(0), "catalog", sent=False
             )
         )
-
-    def _affordable(self, endpoint: Endpoint) -> ChatRequest | None:
-        """The request with `max_tokens` such that it cannot cost more than what is left; None where none fits."""
-        if self._budget is None:
-            return self._request
-        price = self._price(endpoint)
-        wanted = self._request.max_tokens or _DEFAULT_TOKENS
-        per_token = price.cost(Usage(0, 1))
-        left = self._budget - self._bound(endpoint, replace(self._request, max_tokens=0))
-        affordable = int(left / per_token) if per_token else wanted
-        if left < 0 or affordable < min(wanted, _LEAST_TOKENS):
-            return None
-        return replace(self._request, max_tokens=min(wanted, affordable))
-
-    def _bound(self, endpoint: Endpoint, request: ChatRequest) -> Decimal:
-        tokens = prompt_bound([*request.messages, *request.tools])
-        return self._price(endpoint).cost(Usage(tokens, request.max_tokens or 0))
-
-    def _price(self, endpoint: Endpoint) -> Price:
-        """An unknown price is the dearest, never zero."""
-        today = datetime.now(UTC).date()
-        return endpoint.price_at(today) or self._catalog.dearest_at(today)
 
     def _story(self) -> str:
         lines = [f"no endpoint of {len(self._route.candidates)} gave an answer that may be delivered"]

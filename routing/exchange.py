@@ -16,9 +16,10 @@ from .catalog import Endpoint, Provider
 from .errors import ExchangeError, ProviderFailure, RequestRejected
 from .failures import Progress, timed_out
 from .redaction import REDACTED, Secrets, known
+from .tokens import estimated
 from .transport import HttpRequest, HttpResponse, Transport, is_event_stream
-from .types import Answer, ChatRequest, CostOrigin, JsonObject
-from .wire import Wire, WireRequest, wire_named
+from .types import Answer, ChatRequest, CostOrigin, JsonObject, Usage
+from .wire import Stream, Wire, WireRequest, wire_named
 
 CALL_OFF_S = 5.0
 
@@ -40,7 +41,8 @@ class Exchange:
     """One HTTP request and its answer, the key taken out of both.
 
     Either `answer` or `error` is set. `body` holds the response's bytes as far as they came, at most `MAX_BODY` of them;
-    times are milliseconds from the moment of sending, `first_token_ms` only for streams. What was never sent costs 0.
+    times are milliseconds from the moment of sending, `first_token_ms` only for streams. What was never sent costs 0;
+    where nobody told the cost, `estimate` says about which tokens there were.
     """
 
     endpoint: str
@@ -54,6 +56,7 @@ class Exchange:
     total_ms: float = 0.0
     cost_usd: Decimal | None = None
     cost_origin: CostOrigin = "unknown"
+    estimate: Usage | None = None
 
 
 async def exchange(
@@ -64,7 +67,7 @@ async def exchange(
     `number` says which attempt of its request it is, for the error.
     """
     started = time.perf_counter()
-    attempt = _Attempt(target, number)
+    attempt = _Attempt(target, request, number)
     try:
         wire = wire_named(target.provider.wire)
         built = _built(wire, target, request)
@@ -120,14 +123,14 @@ def cost_of(answer: Answer, endpoint: Endpoint, day: datetime | None = None) -> 
 class _Attempt:
     """What is known so far, so that a timeout loses nothing."""
 
-    def __init__(self, target: Target, number: int) -> None:
-        self.target = target
-        self.number = number
+    def __init__(self, target: Target, asked: ChatRequest, number: int) -> None:
+        self.target, self.asked, self.number = target, asked, number
         self.request: JsonObject = {}
         self.status: int | None = None
         self.content_type = ""
         self.body = bytearray()
         self.answer: Answer | None = None
+        self.stream: Stream | None = None
         self.error: ExchangeError | None = None
         self.first_token_ms: float | None = None
         self.progress = Progress()
@@ -173,7 +176,7 @@ class _Attempt:
             return None
 
     async def _streamed(self, wire: Wire, response: HttpResponse, started: float) -> Answer:
-        stream = wire.stream()
+        stream = self.stream = wire.stream()
         async for chunk in response.chunks:
             self.body += chunk[: MAX_BODY - len(self.body)]
             if stream.feed(chunk) and self.first_token_ms is None:
@@ -200,8 +203,9 @@ class _Attempt:
             self.error.endpoint = self.target.endpoint.id
             self.error.elapsed_ms = total_ms
             self.error.attempt = self.number
-            if self.status is None and self.error.phase == "connect":
+            if self.status is None and "connect" in {self.error.phase, self.progress.phase}:
                 cost, origin = Decimal(0), "catalog"
+        came = self.answer or (self.stream.finish() if self.stream else None)
         return Exchange(
             endpoint=self.target.endpoint.id,
             request=self.request,
@@ -215,6 +219,7 @@ class _Attempt:
             total_ms=total_ms,
             cost_usd=cost,
             cost_origin=origin,
+            estimate=estimated(self.asked, came, self.error) if cost is None else None,
         )
 
 

@@ -17,10 +17,11 @@ from urllib.parse import urlsplit
 from . import catalog as _catalog
 from .catalog import Catalog
 from .catalog_model import LOOPBACK
-from .choose import Facts, Needs, Route, choose, has_image, prompt_tokens_of
+from .choose import Facts, Needs, Route, choose
 from .errors import EvidenceError, NoRoute, RouterClosed
 from .evidence_source import EvidenceFile, EvidenceSource, EvidenceStatus
 from .flags import Flags, FlagsSource, FlagsStatus, find_flags
+from .tokens import has_image, prompt_tokens_of
 from .types import Message, Reply, RequestOptions, Tool, ToolChoice
 
 if TYPE_CHECKING:

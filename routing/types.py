@@ -22,7 +22,8 @@ ErrorClass: TypeAlias = Literal["request", "account", "selection", "provider", "
 Status: TypeAlias = Literal["works", "needs_rescue", "degraded", "broken", "down", "retired", "unsupported", "unknown"]
 Phase: TypeAlias = Literal["connect", "send", "headers", "body", "parse", "verify"]
 """How far an exchange had come."""
-CostOrigin: TypeAlias = Literal["reported", "catalog", "unknown"]
+CostOrigin: TypeAlias = Literal["reported", "catalog", "estimated", "unknown"]
+"""`reported` by the host; `catalog`: its tokens at the catalogue's price; `estimated`: tokens or price are guessed."""
 
 
 class RequestOptions(TypedDict, total=False):
@@ -139,7 +140,8 @@ class Attempt:
     """One try on one endpoint. `outcome` is `ok`, `rescued` or `failed`; `reason` is a code of `routing.reasons`.
 
     `sent` is false where the endpoint was passed over: no request went out. What failed says in which `phase`, with
-    which HTTP `status`, whether the same may go well a moment later, and which pause the host asked for.
+    which HTTP `status`, whether the same may go well a moment later, and which pause the host asked for. `cost_usd` is
+    never left out: where nobody told it, `cost_origin` is `estimated`.
     """
 
     endpoint: str
@@ -160,7 +162,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the caller of `Router.complete` gets. `cost_usd` sums all attempts, failed ones too."""
+    """What the caller of `Router.complete` gets. `cost_usd` sums all attempts, failed ones and estimates too."""
 
     text: str
     tool_calls: tuple[ToolCall, ...]
@@ -173,3 +175,8 @@ class Reply:
     usage: Usage | None = None
     upstream: str | None = None
     notes: tuple[str, ...] = field(default=())
+
+    @property
+    def cost_estimated(self) -> bool:
+        """Whether a part of `cost_usd` is an estimate; where it is not, the figure is exact."""
+        return any(attempt.cost_origin == "estimated" for attempt in self.attempts)

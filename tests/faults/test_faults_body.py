@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asking import STRICT_TOOL, TOOL, Asker, routed
+from asking import CATALOG, FIRST, STRICT_TOOL, TOOL, Asker, routed
 from faulty_server import USAGE, Behaviour, FaultyServer, call, chat, delta, head, reply, stream
 
 from routing import AllAttemptsFailed
 from routing.bounds import MAX_BODY, MAX_MARKS
-from routing.types import Reply
+from routing.tokens import prompt_tokens_of
+from routing.types import Reply, Usage
 
 Faulty = Callable[..., FaultyServer]
 PACKED = gzip.compress(json.dumps(chat()).encode())
@@ -235,8 +236,10 @@ def test_jsn_13_no_choices(faulty: Faulty, asker: Asker, choices: Any) -> None:
 
 @pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": -1, "completion_tokens": 2}, {"prompt_tokens": "3"}])
 def test_jsn_13_no_usable_usage(faulty: Faulty, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, usage: Any) -> None:
-    """The answer counts, its cost is marked as not known, and a budget takes the most it may have cost."""
+    """The answer counts, its cost is an estimate and marked as one, and a budget takes the most it may have cost."""
     with routed(tmp_path, monkeypatch, faulty(reply(chat() | {"usage": usage})).url) as router:
         got = router.complete("hi", max_cost_usd=0.02)
     assert got.text == "hello"
-    assert got.attempts[0].cost_origin == "unknown"
+    assert (got.attempts[0].cost_origin, got.cost_estimated) == ("estimated", True)
+    price = CATALOG.endpoint(FIRST).prices[-1]
+    assert got.cost_usd == price.cost(Usage(prompt_tokens_of([{"role": "user", "content": "hi"}], ()), 2)) > 0

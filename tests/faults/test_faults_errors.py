@@ -54,6 +54,19 @@ def test_every_error_of_an_exchange_says_all_of_itself(
     assert (error.error_class, error.advice) == (REASONS[reason].error_class, REASONS[reason].advice)
 
 
+def test_what_never_left_this_machine_costs_nothing_and_that_is_known(faulty: Faulty, asker: Asker) -> None:
+    """Refused by our own wire, by our own transport, or by the port: each is a known 0, not an estimate."""
+    server = faulty(reply(chat()))
+    for done in (
+        asker.ask(server.url, tools=[{"type": "function"}]),
+        asker.ask("https://elsewhere.example"),
+        asker.ask(DEAD),
+    ):
+        assert done.error is not None
+        assert (done.cost_usd, done.cost_origin, done.estimate) == (0, "catalog", None)
+    assert not server.requests
+
+
 def test_errors_of_one_request_are_numbered(faulty: Faulty, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second endpoint's error is the second attempt's; the request's own error sums both up and says what to do."""
     first, second = faulty(reply(b"", status=500)), faulty(reply(b"", "Retry-After: 7", status=429))

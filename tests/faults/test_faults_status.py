@@ -6,11 +6,12 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from asking import FIRST, SECOND, TOOL, Asker, routed
+from asking import CATALOG, FIRST, SECOND, TOOL, Asker, routed
 from faulty_server import (
     BEHAVIOURS,
     Behaviour,
@@ -27,6 +28,8 @@ from faulty_server import (
 
 from routing import AllAttemptsFailed
 from routing.errors import ExchangeError
+from routing.tokens import prompt_tokens_of
+from routing.types import Usage
 
 Faulty = Callable[..., FaultyServer]
 
@@ -40,6 +43,11 @@ def failure(asker: Asker, server: FaultyServer, **options: Any) -> ExchangeError
 
 
 # ------------------------------------------------------------------------------------------------------------- status
+
+
+def cost(prompt: int, completion: int) -> Decimal:
+    """USD for so many tokens at the first endpoint."""
+    return CATALOG.endpoint(FIRST).prices[-1].cost(Usage(prompt, completion))
 
 
 def partial(*last: Any) -> Behaviour:
@@ -58,13 +66,18 @@ def partial(*last: Any) -> Behaviour:
 def test_sts_02_an_error_in_the_middle_of_a_stream(
     faulty: Faulty, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: Any
 ) -> None:
-    """Nothing of what came is delivered; what it may have cost is taken from the budget; the next endpoint answers."""
+    """Nothing of what came is delivered, but it counts as paid for; the most it may have cost is taken from the budget."""
     second = faulty(reply(chat()))
     with routed(tmp_path, monkeypatch, faulty(partial(last)).url, second.url) as router:
         got = router.complete("hi", tools=[TOOL], max_cost_usd=0.02)
     assert [(attempt.endpoint, attempt.reason) for attempt in got.attempts] == [(FIRST, "server_error"), (SECOND, "ok")]
     assert (got.text, got.tool_calls) == ("hello", ())
     assert second.requests[0].json["max_tokens"] < 4096
+    first = got.attempts[0]
+    prompt = prompt_tokens_of([{"role": "user", "content": "hi"}], [TOOL])
+    came = -(-len('I will callf{"amount') // 4)
+    assert (first.cost_usd, first.cost_origin) == (cost(prompt, came), "estimated")
+    assert (got.cost_usd, got.cost_estimated) == (first.cost_usd + got.attempts[1].cost_usd, True)
 
 
 def test_sts_02_a_stream_that_just_ends(faulty: Faulty, asker: Asker) -> None:

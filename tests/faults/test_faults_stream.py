@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from routing import AllAttemptsFailed, RoutingError
+from routing.tokens import prompt_tokens_of
 from routing.types import Reply, Usage
 
 Faulty = Callable[..., FaultyServer]
@@ -108,10 +109,11 @@ def test_str_08_usage_in_the_last_chunk(faulty: Faulty, asker: Asker) -> None:
 
 
 def test_str_08_no_usage_at_all(faulty: Faulty, asker: Asker) -> None:
-    """The answer counts; its cost is marked as not known, never as nothing."""
-    done = asker.ask(faulty(stream(delta("stop", content="hi"))).url, stream=True)
+    """The answer counts; its cost is marked as not known, never as nothing, and its tokens are estimated."""
+    done = asker.ask(faulty(stream(delta("stop", content="hello"))).url, stream=True)
     assert done.answer is not None
     assert (done.cost_usd, done.cost_origin) == (None, "unknown")
+    assert done.estimate == Usage(prompt_tokens_of([{"role": "user", "content": "Call f."}], [TOOL]), 2)
 
 
 # ------------------------------------------------------------------------------------------------------------- rescue

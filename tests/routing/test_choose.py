@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from routing import catalog
-from routing.choose import Facts, Needs, Route, choose, has_image, prompt_tokens_of
+from routing.choose import Facts, Needs, Route, choose
 from routing.errors import CatalogError
 from routing.evidence import Counts, EndpointEvidence, Evidence
 from routing.flags import Flags
+from routing.tokens import has_image, prompt_tokens_of
 from routing.types import Status
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -1,0 +1,91 @@
+"""How many tokens a request and its answer have: about, for estimates; and at most, for a budget. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from .errors import ExchangeError
+from .types import Answer, ChatRequest, Message, Tool, Usage
+
+DEFAULT_COMPLETION = 1000
+"""Tokens of an answer of which nothing is known, where the caller sets no smaller `max_tokens`."""
+_CHARACTERS = 4
+"""Characters a token, about."""
+_PICTURE = 1600
+_PER_PART = 16
+"""Tokens that a chat template adds to a message or tool, at most."""
+_MOST_PICTURE = 6000
+"""More than any host counts for one picture."""
+
+
+def has_image(messages: Sequence[Message]) -> bool:
+    """Whether any message, a tool result or older turn too, holds an image part; text that shows a data URL does not."""
+    return any(
+        isinstance(part, Mapping) and part.get("type") in {"image_url", "input_image", "image"}
+        for message in messages
+        for part in _parts(message.get("content"))
+    )
+
+
+def prompt_tokens_of(messages: Sequence[Message], tools: Sequence[Tool]) -> int:
+    """About how many tokens a prompt has: four characters each, an image 1,600 whatever its base64 weighs."""
+    characters = sum(len(text) for message in messages for text in _strings(message)) + len(str(list(tools)))
+    return characters // _CHARACTERS + 1 + (_PICTURE if has_image(messages) else 0)
+
+
+def prompt_bound(parts: Sequence[Mapping[str, Any]]) -> int:
+    """More tokens than messages and tools can be: no tokenizer makes more than one of a byte."""
+    images = sum(has_image([part]) for part in parts)
+    texts = sum(
+        len(json.dumps(dict(part), ensure_ascii=False, default=str).encode("utf-8", "replace")) for part in parts
+    )
+    return texts + _PER_PART * len(parts) + _MOST_PICTURE * images + 1
+
+
+def estimated(request: ChatRequest, came: Answer | None, error: ExchangeError | None) -> Usage:
+    """About the tokens of an exchange of which nobody told the cost; `came` is its answer as far as it came.
+
+    What is refused (4xx) was not worked on: nothing. An answer that was to come in one piece and did not may have been
+    written all the same: `DEFAULT_COMPLETION`.
+    """
+    if came is not None and came.usage is not None and error is None:
+        return came.usage
+    written = _written(came, error)
+    if error is not None and not written:
+        status = error.status or 0
+        if 400 <= status < 500:
+            return Usage(0, 0)
+        written = (
+            0
+            if status >= 500 or came is not None
+            else min(request.max_tokens or DEFAULT_COMPLETION, DEFAULT_COMPLETION)
+        )
+    if came is not None and came.usage is not None:
+        return replace(came.usage, completion_tokens=max(came.usage.completion_tokens, written))
+    return Usage(prompt_tokens_of(request.messages, request.tools), written)
+
+
+def _written(came: Answer | None, error: ExchangeError | None) -> int:
+    """Tokens of what was seen of the answer, also of a call that its host refused; rounded up."""
+    pieces = [error.failed_generation or ""] if error else []
+    if came is not None:
+        pieces += [came.text, came.reasoning, *(f"{call.name}{call.arguments}" for call in came.tool_calls)]
+    return -(-sum(map(len, pieces)) // _CHARACTERS)
+
+
+def _parts(content: Any) -> Sequence[Any]:
+    return content if isinstance(content, list | tuple) else ()
+
+
+def _strings(message: Message) -> Iterator[str]:
+    content = message.get("content")
+    if isinstance(content, str):
+        yield content
+    for part in _parts(content):
+        if isinstance(part, Mapping) and isinstance(part.get("text"), str):
+            yield part["text"]
+    if message.get("tool_calls"):
+        yield str(message["tool_calls"])
