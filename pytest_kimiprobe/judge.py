@@ -10,13 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from routing.delivery import asked_of
 from routing.exchange import Exchange
 from routing.reasons import error_class_of
 from routing.rescue.markers import NATIVE_TEXT
 from routing.schema import ToolSet
 from routing.types import Answer, ErrorClass, Tool, ToolCall
-from routing.verify import ANYTHING, Asked, Checked, check, check_generation
+from routing.verify import ANYTHING, Asked, Checked, asked_of, check, check_generation
 
 from .answers import SeenAnswer
 from .cases import Case, Expectation, ExpectedCall

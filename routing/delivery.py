@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Literal, Protocol
 
@@ -16,11 +16,8 @@ from .reasons import error_class_of
 from .spending import Paid, Spending
 from .transport import Transport
 from .types import Answer, Attempt, ChatRequest, Message, Reply, Tool, ToolChoice
-from .verify import Asked, Checked, check, check_generation
+from .verify import Checked, asked_of, check, check_generation
 
-_FOREIGN = frozenset({"user", "tool", "function"})
-_LEAKS = frozenset({"leaked_call"})
-"""Retried once on the same endpoint: a bare retry has cured most leaks (docs/failures.md)."""
 _MIN_ATTEMPT_S = 0.05
 
 
@@ -60,6 +57,8 @@ class Delivery:
         self._spending = Spending(catalog, ask.max_cost_usd)
         self._attempts: list[Attempt] = []
         self._last_error: ExchangeError | None = None
+        self._leaked = False
+        """The last answer held a leaked call: a bare retry has cured most of these (docs/failures.md)."""
         self._asked = asked_of(self._request)
 
     async def run(self) -> Reply:
@@ -68,7 +67,7 @@ class Delivery:
         for position, target in enumerate(targets):
             last = position == len(targets) - 1
             reply = await self._try(target, last=last)
-            if reply is None and self._attempts[-1].reason in _LEAKS:
+            if reply is None and self._leaked:
                 reply = await self._try(target, last=last)
             if reply is not None:
                 return reply
@@ -103,6 +102,7 @@ class Delivery:
         paid = self._spending.settled(done, endpoint, request)
         # Beside the event loop: other requests must not wait while a long hostile text is read.
         checked = await asyncio.to_thread(self._checked, done)
+        self._leaked = checked is not None and checked.leaked
         return self._judged(done, paid, checked, last=last)
 
     def _judged(self, done: Exchange, paid: Paid, checked: Checked | None, *, last: bool) -> Reply | None:
@@ -174,25 +174,3 @@ class Delivery:
         lines = [f"no endpoint of {len(self._route.candidates)} gave an answer that may be delivered"]
         lines += [f"  {a.endpoint}: {a.reason}{f' ({a.detail})' if a.detail else ''}" for a in self._attempts]
         return "\n".join(lines)
-
-
-def asked_of(request: ChatRequest) -> Asked:
-    """What of a request its answer is held against: a call that stands in a user's or tool's text is not the model's."""
-    foreign = [text for message in request.messages if message.get("role") in _FOREIGN for text in texts(message)]
-    users = [text for message in request.messages if message.get("role") == "user" for text in texts(message)]
-    tools = bool(request.tools)
-    return Asked(
-        last_user=users[-1] if users else None,
-        foreign=foreign,
-        tool_choice=request.tool_choice if tools else None,
-        parallel_tool_calls=request.parallel_tool_calls if tools else None,
-    )
-
-
-def texts(message: Message) -> list[str]:
-    """All text of a message, also where its content is a list of parts."""
-    content = message.get("content")
-    if isinstance(content, str):
-        return [content]
-    parts = content if isinstance(content, list | tuple) else ()
-    return [part["text"] for part in parts if isinstance(part, Mapping) and isinstance(part.get("text"), str)]

@@ -14,9 +14,12 @@ from .reasons import REASONS
 from .rescue import Rescue, rescue
 from .schema import ToolSet
 from .strict_json import StrictJsonError, loads
-from .types import Answer, RawToolCall, Tool, ToolCall, ToolChoice
+from .types import Answer, ChatRequest, Message, RawToolCall, Tool, ToolCall, ToolChoice
 
 Outcome = Literal["ok", "rescued", "failed"]
+_BROKEN = frozenset({"unknown_tool", "arguments_not_json", "arguments_not_object", "arguments_break_schema"})
+"""What else than `leaked_call` may be said of a call that leaked: cut, of another tool, or wrong in itself."""
+_FOREIGN = frozenset({"user", "tool", "function"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,8 @@ class Checked:
 
     `calls` counts the structured calls as received, `valid_calls` those that are right without mending; `k2vv_valid`
     is the K2 Vendor Verifier's judgement of the same answer (its formula: every call names an offered tool, parses
-    and satisfies the schema), None unless the finish reason is `tool_calls`.
+    and satisfies the schema), None unless the finish reason is `tool_calls`. `leaked`: a call stood in text where its
+    host should have parsed it, and could not be rescued, for whatever reason.
     """
 
     outcome: Outcome
@@ -37,6 +41,7 @@ class Checked:
     calls: int = 0
     valid_calls: int = 0
     k2vv_valid: bool | None = None
+    leaked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,28 @@ class Asked:
 
 ANYTHING = Asked()
 """Nothing is known of the request but its tools."""
+
+
+def asked_of(request: ChatRequest) -> Asked:
+    """What of a request its answer is held against: a call that stands in a user's or tool's text is not the model's."""
+    foreign = [text for message in request.messages if message.get("role") in _FOREIGN for text in _texts(message)]
+    users = [text for message in request.messages if message.get("role") == "user" for text in _texts(message)]
+    tools = bool(request.tools)
+    return Asked(
+        last_user=users[-1] if users else None,
+        foreign=foreign,
+        tool_choice=request.tool_choice if tools else None,
+        parallel_tool_calls=request.parallel_tool_calls if tools else None,
+    )
+
+
+def _texts(message: Message) -> list[str]:
+    """All text of a message, also where its content is a list of parts."""
+    content = message.get("content")
+    if isinstance(content, str):
+        return [content]
+    parts = content if isinstance(content, list | tuple) else ()
+    return [part["text"] for part in parts if isinstance(part, Mapping) and isinstance(part.get("text"), str)]
 
 
 def check(answer: Answer, tools: Sequence[Tool], asked: Asked = ANYTHING) -> Checked:
@@ -142,20 +169,29 @@ def _as_it_came(answer: Answer, calls: tuple[ToolCall, ...]) -> Checked:
 
 def _mended(answer: Answer, rescued: Rescue, flaw: _Flaw | None) -> Checked:
     dropped = tuple(f"{drop.name}: {drop.reason}" for drop in rescued.dropped)
+    leaked = _leaked(answer, rescued, flaw)
     if rescued.outcome == "suspect":
         first = rescued.dropped[0] if rescued.dropped else None
         reason = first.reason if first else flaw.reason if flaw else _bare_reason(answer)
         detail = first.detail if first else flaw.detail if flaw else ""
-        return Checked("failed", reason, rescued.text, (), detail, dropped)
+        return Checked("failed", reason, rescued.text, (), detail, dropped, leaked=leaked)
     if rescued.outcome == "clean_text":
         if rescued.text.strip() == answer.text.strip():
             return Checked("ok", "ok", answer.text)
         return Checked("rescued", "markers_stripped", rescued.text)
     if dropped:
-        return Checked("failed", "dropped_call", rescued.text, rescued.tool_calls, dropped[0], dropped)
+        return Checked("failed", "dropped_call", rescued.text, rescued.tool_calls, dropped[0], dropped, leaked=leaked)
     if flaw is not None:
         return Checked("rescued", "rescued_structure", rescued.text, rescued.tool_calls, flaw.detail or flaw.reason)
     return Checked("rescued", _rescue_reason(answer, rescued), rescued.text, rescued.tool_calls, rescued.dialect or "")
+
+
+def _leaked(answer: Answer, rescued: Rescue, flaw: _Flaw | None) -> bool:
+    """Whether a call that is not delivered stood in the text or the reasoning, not in a structured call."""
+    if answer.finish_reason == "length":
+        return False  # cut by max_tokens, as it would be again
+    in_text = bool(rescued.dialect) and flaw is None
+    return any(drop.reason == "leaked_call" or (in_text and drop.reason in _BROKEN) for drop in rescued.dropped)
 
 
 def _rescue_reason(answer: Answer, rescued: Rescue) -> str:
@@ -232,6 +268,7 @@ def _counted(checked: Checked, answer: Answer, toolset: ToolSet, valid: int) -> 
         len(answer.tool_calls),
         valid,
         k2vv,
+        checked.leaked,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def test_what_never_left_this_machine_costs_nothing_and_that_is_known(faulty: Fa
         asker.ask(DEAD),
     ):
         assert done.error is not None
-        assert (done.cost_usd, done.cost_origin, done.estimate) == (0, "catalog", None)
+        assert (done.cost_usd, done.cost_origin, done.estimate) == (Decimal(0), "catalog", None)
     assert not server.requests
 
 

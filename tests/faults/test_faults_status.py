@@ -176,8 +176,13 @@ FAULTS: dict[str, tuple[Behaviour, int]] = {
     "off the protocol": (plaintext, 1),
     "empty": (reply(chat("")), 1),
     "cut": (partial(), 1),
-    "leak": (
-        reply(chat("<|tool_calls_section_begin|>")),
+    "leak": (reply(chat("<|tool_calls_section_begin|>")), 2),
+    "cut leak": (
+        reply(
+            chat(
+                '<|tool_calls_section_begin|><|tool_call_begin|>functions.f:0<|tool_call_argument_begin|>{"note": "cut'
+            )
+        ),
         2,
     ),
 }

@@ -16,11 +16,10 @@ import pytest
 
 from pytest_kimiprobe.simulator import Persona, Scenario, Simulator
 from routing import AllAttemptsFailed, FlagsError, NoRoute, Router, RouterClosed
-from routing.delivery import asked_of
 from routing.evidence import utc_text
 from routing.schema import ToolSchemaError
 from routing.types import Answer, ChatRequest
-from routing.verify import check
+from routing.verify import asked_of, check
 
 HOST = "openrouter/moonshotai/kimi-k2.6+novita/fp8"
 DIRECT = "moonshot/kimi-k2.6"

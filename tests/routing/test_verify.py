@@ -1,0 +1,71 @@
+"""Which answers hold a leaked call that was not rescued: those that are asked for once more at the same endpoint."""
+
+from __future__ import annotations
+
+import pytest
+
+from routing.types import Answer, RawToolCall
+from routing.verify import check
+
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "f",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    },
+}
+CUT = '{"city": "Par'
+
+
+def k2(arguments: str, name: str = "f", *, ended: bool = True) -> str:
+    """A call in Kimi K2's own tokens."""
+    end = "<|tool_call_end|><|tool_calls_section_end|>" if ended else ""
+    begin = "<|tool_calls_section_begin|><|tool_call_begin|>"
+    return f"{begin}functions.{name}:0<|tool_call_argument_begin|>{arguments}{end}"
+
+
+def structured(arguments: str, name: str = "f") -> tuple[RawToolCall, ...]:
+    return (RawToolCall("a", name, arguments),)
+
+
+LEAKS: dict[str, tuple[str, Answer]] = {
+    "its arguments cut": ("arguments_not_json", Answer(text=k2(CUT, ended=False), finish_reason="stop")),
+    "its arguments wrong": ("arguments_break_schema", Answer(text=k2('{"city": 3}'), finish_reason="stop")),
+    "of a tool that only the host has": ("unknown_tool", Answer(text=k2("{}", "web_search"), finish_reason="stop")),
+    "no more than a marker": ("leaked_call", Answer(text="<|tool_calls_section_begin|>", finish_reason="stop")),
+    "as JSON, cut": ("leaked_call", Answer(text='{"name": "f", "arguments": ' + CUT, finish_reason="stop")),
+    "in the reasoning, cut": ("leaked_call", Answer(reasoning="hm " + k2(CUT, ended=False), finish_reason="stop")),
+    "one of two": ("dropped_call", Answer(text=k2('{"city": "A"}') + k2('{"city": 3}'), finish_reason="stop")),
+    "beside a sound one": (
+        "dropped_call",
+        Answer(text=k2(CUT, ended=False), tool_calls=structured('{"city": "A"}'), finish_reason="tool_calls"),
+    ),
+}
+OTHERS: dict[str, tuple[str, Answer]] = {
+    "structured, cut": ("arguments_not_json", Answer(tool_calls=structured(CUT), finish_reason="tool_calls")),
+    "structured, unknown": ("unknown_tool", Answer(tool_calls=structured("{}", "g"), finish_reason="tool_calls")),
+    "nothing at all": ("empty_answer", Answer(finish_reason="stop")),
+    "only announced": ("empty_answer", Answer(reasoning="I will call f.", finish_reason="stop")),
+    "promised by the finish reason": ("finish_without_calls", Answer(text="ok", finish_reason="tool_calls")),
+    "cut by max_tokens": ("arguments_not_json", Answer(text=k2(CUT, ended=False), finish_reason="length")),
+}
+
+
+@pytest.mark.parametrize(("reason", "answer"), LEAKS.values(), ids=LEAKS)
+def test_a_call_in_the_text_is_a_leak_whatever_else_is_wrong_with_it(reason: str, answer: Answer) -> None:
+    """The host did not parse it: a bare retry may, so it is worth one."""
+    checked = check(answer, [TOOL])
+    assert (checked.outcome, checked.reason, checked.leaked) == ("failed", reason, True)
+
+
+@pytest.mark.parametrize(("reason", "answer"), OTHERS.values(), ids=OTHERS)
+def test_a_wrong_call_that_did_not_leak_is_not(reason: str, answer: Answer) -> None:
+    """The model made it, or made none, or would be cut again: the next endpoint has its turn."""
+    checked = check(answer, [TOOL])
+    assert (checked.outcome, checked.reason, checked.leaked) == ("failed", reason, False)
+
+
+def test_a_rescued_leak_needs_no_retry() -> None:
+    """It is delivered."""
+    checked = check(Answer(text=k2('{"city": "Paris"}'), finish_reason="stop"), [TOOL])
+    assert (checked.outcome, checked.leaked) == ("rescued", False)
