@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     )
     from .flags import Flags
     from .router import Router, RouterStatus
-    from .types import Attempt, Reply, RequestOptions, ToolCall, Usage
+    from .types import Attempt, Parked, Reply, RequestOptions, ToolCall, Usage
 
 __version__ = "0.1.0"
 DISTRIBUTION = "pytest-kimiprobe"
@@ -58,6 +58,7 @@ __all__ = [
     "KeyMissing",
     "LeftOut",
     "NoRoute",
+    "Parked",
     "ProviderFailure",
     "Reply",
     "RequestOptions",

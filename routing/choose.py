@@ -2,12 +2,14 @@
 
 Order: endpoints that are trusted (a flag lets this user in, fresh evidence says they work) by price; then the model's
 reference endpoint; then endpoints whose flag lets the user in but which nothing fresh vouches for, by price. An
-endpoint that no flag controls is off, except the reference and the vision endpoint. Everything left out is told.
+endpoint that no flag controls is off, except the reference and the vision endpoint. What is parked (breaker.py) is left
+out; where that would leave nothing, the one whose parking ends first stays. Everything left out is told.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -15,7 +17,7 @@ from .catalog import Catalog, Endpoint
 from .evidence import Evidence
 from .flags import Flags
 from .tokens import DEFAULT_COMPLETION
-from .types import Status, ToolChoice, Usage
+from .types import Parked, Status, ToolChoice, Usage
 
 _TRUSTED, _REFERENCE, _UNPROVEN = range(3)
 _OUT: frozenset[Status] = frozenset({"broken", "down", "retired", "unsupported"})
@@ -44,6 +46,7 @@ class Facts:
     flags: Flags
     evidence: Evidence
     now: datetime
+    parked: Mapping[str, Parked] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +62,11 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """An endpoint that will not be tried, and why."""
+    """An endpoint that will not be tried, and why. `parked`: it would stand in the route but for that."""
 
     endpoint: str
     why: str
+    parked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,20 @@ def choose(needs: Needs, facts: Facts) -> Route:
         of_model, out = _of_model(model, needs, facts)
         candidates += of_model
         left_out += out
-    return Route(needs.model, tuple(candidates), tuple(left_out))
+    candidates, parked = _spared(candidates, facts.parked)
+    return Route(needs.model, tuple(candidates), (*parked, *left_out))
+
+
+def _spared(candidates: list[Candidate], parked: Mapping[str, Parked]) -> tuple[list[Candidate], list[LeftOut]]:
+    """Those that are not parked, and the others; where all are, the least bad is tried rather than nothing."""
+    free = [candidate for candidate in candidates if candidate.endpoint not in parked]
+    if not free and candidates:
+        least = min(candidates, key=lambda candidate: parked[candidate.endpoint].seconds)
+        why = f"{least.why}; {parked[least.endpoint]}, but nothing else is left"
+        free = [replace(least, why=why, trusted=False)]
+    kept = {candidate.endpoint for candidate in free}
+    out = [candidate.endpoint for candidate in candidates if candidate.endpoint not in kept]
+    return free, [LeftOut(endpoint, str(parked[endpoint]), parked=True) for endpoint in out]
 
 
 def _of_model(model: str, needs: Needs, facts: Facts) -> tuple[list[Candidate], list[LeftOut]]:
@@ -148,7 +165,8 @@ def _vision_route(needs: Needs, facts: Facts) -> Route:
     status, words = _standing(endpoint, facts)
     why = f"the request holds an image; {words}"
     estimate = estimate_usd(endpoint, needs, facts.now)
-    return Route(endpoint.model, (Candidate(endpoint.id, why, status, estimate),))
+    candidates, _ = _spared([Candidate(endpoint.id, why, status, estimate)], facts.parked)
+    return Route(endpoint.model, tuple(candidates))
 
 
 def estimate_usd(endpoint: Endpoint, needs: Needs, now: datetime) -> Decimal | None:

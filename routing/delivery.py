@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, Protocol
 
+from .breaker import Breaker, Pass, told_by
 from .catalog import Catalog, Endpoint
 from .choose import Route
 from .errors import AllAttemptsFailed, ExchangeError, KeyMissing
@@ -15,7 +17,7 @@ from .exchange import Exchange, Target, exchange
 from .reasons import error_class_of
 from .spending import Paid, Spending
 from .transport import Transport
-from .types import Answer, Attempt, ChatRequest, Message, Reply, Tool, ToolChoice
+from .types import Answer, Attempt, ChatRequest, Message, Parked, Reply, Tool, ToolChoice
 from .verify import Checked, asked_of, check, check_generation
 
 _MIN_ATTEMPT_S = 0.05
@@ -40,21 +42,27 @@ class Ask(Protocol):
     def temperature(self) -> float | None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What all requests of a router share."""
+
+    transport: Transport
+    catalog: Catalog
+    breaker: Breaker
+
+
 class Delivery:
     """Run once; holds the attempts made so far."""
 
-    def __init__(
-        self, transport: Transport, catalog: Catalog, messages: Sequence[Message], ask: Ask, route: Route
-    ) -> None:
-        self._transport = transport
-        self._catalog = catalog
+    def __init__(self, means: Means, messages: Sequence[Message], ask: Ask, route: Route) -> None:
+        self._means = means
         self._ask = ask
         self._route = route
         self._request = ChatRequest(
             messages, tuple(ask.tools), ask.tool_choice, ask.parallel_tool_calls, ask.max_tokens, ask.temperature
         )
         self._deadline = time.monotonic() + ask.timeout
-        self._spending = Spending(catalog, ask.max_cost_usd)
+        self._spending = Spending(means.catalog, ask.max_cost_usd)
         self._attempts: list[Attempt] = []
         self._last_error: ExchangeError | None = None
         self._leaked = False
@@ -63,30 +71,55 @@ class Delivery:
 
     async def run(self) -> Reply:
         """The first deliverable answer. Raises AllAttemptsFailed."""
-        targets = self._targets()
+        spared = self._targets([left.endpoint for left in self._route.left_out if left.parked])
+        for target in spared:
+            self._spare(target)
+        targets = self._targets([candidate.endpoint for candidate in self._route.candidates])
         for position, target in enumerate(targets):
-            last = position == len(targets) - 1
-            reply = await self._try(target, last=last)
-            if reply is None and self._leaked:
-                reply = await self._try(target, last=last)
+            reply = await self._turn(target, last=position == len(targets) - 1)
             if reply is not None:
                 return reply
+        if not self._sent and (reply := await self._last_resort([*targets, *spared])) is not None:
+            return reply
         raise AllAttemptsFailed(self._story(), tuple(self._attempts)) from self._last_error
 
-    def _targets(self) -> list[Target]:
-        """The candidates that there is a key for; the others are told as attempts that were never sent."""
+    @property
+    def _sent(self) -> int:
+        """How many requests went out."""
+        return sum(attempt.sent for attempt in self._attempts)
+
+    def _targets(self, endpoints: Sequence[str]) -> list[Target]:
+        """Those that there is a key for; the others are told as attempts that were never sent."""
         targets = []
-        for candidate in self._route.candidates:
-            endpoint = self._catalog.endpoint(candidate.endpoint)
-            provider = self._catalog.provider_of(endpoint)
+        for endpoint in map(self._means.catalog.endpoint, endpoints):
+            provider = self._means.catalog.provider_of(endpoint)
             try:
                 targets.append(Target(endpoint, provider, provider.key()))
             except KeyMissing as error:
                 self._skip(endpoint, "no_key", str(error))
         return targets
 
-    async def _try(self, target: Target, *, last: bool) -> Reply | None:
+    async def _turn(self, target: Target, *, last: bool) -> Reply | None:
+        """All that is tried at one endpoint."""
+        reply = await self._try(target, last=last)
+        if reply is None and self._leaked:
+            reply = await self._try(target, last=last)
+        return reply
+
+    async def _last_resort(self, targets: Sequence[Target]) -> Reply | None:
+        """The parked endpoint whose parking ends first, rather than failing without an attempt."""
+        parked = self._means.breaker.parked()
+        passed_over = {attempt.endpoint for attempt in self._attempts if attempt.reason == "parked"}
+        left = [target for target in targets if target.endpoint.id in passed_over]
+        if not left:
+            return None
+        least = min(left, key=lambda one: parked[one.endpoint.id].seconds if one.endpoint.id in parked else 0.0)
+        self._attempts = [attempt for attempt in self._attempts if attempt.endpoint != least.endpoint.id]
+        return await self._try(least, last=True, anyway=True)
+
+    async def _try(self, target: Target, *, last: bool, anyway: bool = False) -> Reply | None:
         endpoint, left = target.endpoint, self._deadline - time.monotonic()
+        self._leaked = False
         # While another endpoint is left, half of the remaining time is kept for it.
         share = left if last else left / 2
         if share < _MIN_ATTEMPT_S:
@@ -96,14 +129,32 @@ class Delivery:
         if request is None:
             self._skip(endpoint, "budget", "it could cost more than what is left of max_cost_usd")
             return None
-        number = 1 + sum(attempt.sent for attempt in self._attempts)
-        done = await exchange(self._transport, target, request, timeout_s=share, number=number)
-        self._last_error = done.error
+        given = self._means.breaker.admit(endpoint.id, anyway=anyway)
+        if isinstance(given, Parked):
+            self._skip(endpoint, "parked", str(given))
+            return None
+        done = await self._exchanged(target, request, given, share)
         paid = self._spending.settled(done, endpoint, request)
         # Beside the event loop: other requests must not wait while a long hostile text is read.
         checked = await asyncio.to_thread(self._checked, done)
         self._leaked = checked is not None and checked.leaked
         return self._judged(done, paid, checked, last=last)
+
+    async def _exchanged(self, target: Target, request: ChatRequest, given: Pass, share: float) -> Exchange:
+        """One exchange; the breaker hears of it also where it is cancelled."""
+        right, pause_s, why = None, None, ""
+        try:
+            done = await exchange(self._means.transport, target, request, timeout_s=share, number=self._sent + 1)
+            right, pause_s = told_by(done.error, share)
+            why = done.error.reason if done.error else ""
+        finally:
+            self._means.breaker.settle(given, right, why=why, pause_s=pause_s)
+        self._last_error = done.error
+        return done
+
+    def _spare(self, target: Target) -> None:
+        why = next(left.why for left in self._route.left_out if left.endpoint == target.endpoint.id)
+        self._skip(target.endpoint, "parked", why)
 
     def _judged(self, done: Exchange, paid: Paid, checked: Checked | None, *, last: bool) -> Reply | None:
         answer = done.answer or Answer()

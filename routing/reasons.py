@@ -80,6 +80,7 @@ REASONS: dict[str, Reason] = _table(
     ("body_too_large", "provider", "the answer is larger than the cap"),
     ("redirected", "provider", "the provider redirects; keys are not carried elsewhere", "mend the base URL"),
     ("unexpected_status", "provider", "an HTTP status that the protocol does not know"),
+    ("parked", "provider", "passed over: it asked for a pause, or kept failing", "wait, or enable another endpoint"),
     # account
     ("no_key", "account", "no key in the environment", "set the variable"),
     ("unauthorized", "account", "the key is not accepted", "check the key"),

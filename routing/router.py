@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self, Unpack
 from urllib.parse import urlsplit
 
 from . import catalog as _catalog
+from .breaker import Breaker
 from .catalog import Catalog
 from .catalog_model import LOOPBACK
 from .choose import Facts, Needs, Route, choose
@@ -22,7 +23,7 @@ from .errors import EvidenceError, NoRoute, RouterClosed
 from .evidence_source import EvidenceFile, EvidenceSource, EvidenceStatus
 from .flags import Flags, FlagsSource, FlagsStatus, find_flags
 from .tokens import has_image, prompt_tokens_of
-from .types import Message, Reply, RequestOptions, Tool, ToolChoice
+from .types import Message, Parked, Reply, RequestOptions, Tool, ToolChoice
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -36,11 +37,12 @@ DEFAULT_TIMEOUT_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class RouterStatus:
-    """What a running router stands on."""
+    """What a running router stands on, and which endpoints it passes over for now."""
 
     flags: FlagsStatus
     evidence: EvidenceStatus
     catalog: str
+    parked: tuple[Parked, ...] = ()
 
 
 class Router:
@@ -50,9 +52,12 @@ class Router:
     use it as a context manager.
     """
 
-    def __init__(self, flags: FlagsSource, evidence: str | Path | None, catalog: Catalog) -> None:
+    def __init__(
+        self, flags: FlagsSource, evidence: str | Path | None, catalog: Catalog, breaker: Breaker | None = None
+    ) -> None:
         self._flags = flags
         self._catalog = catalog
+        self._breaker = breaker or Breaker()
         self._made: tuple[LoopThread, Transport] | None = None
         self._closed = False
         self._lock = threading.Lock()
@@ -81,10 +86,11 @@ class Router:
         return self._flags.current()
 
     def status(self) -> RouterStatus:
-        """Which flags and evidence are in force, and what is wrong with newer ones."""
+        """Which flags and evidence are in force, what is wrong with newer ones, and which endpoints are parked."""
         self._flags.current()
         self._evidence.current()
-        return RouterStatus(self._flags.status(), self._evidence.status(), self._catalog.origin)
+        parked = tuple(self._breaker.parked().values())
+        return RouterStatus(self._flags.status(), self._evidence.status(), self._catalog.origin, parked)
 
     def route(self, messages: str | Sequence[Message] = (), **options: Unpack[RequestOptions]) -> Route:
         """Where such a request would go, and why; nothing is sent.
@@ -165,10 +171,11 @@ class Router:
             prompt_tokens=prompt_tokens_of(messages, ask.tools),
             max_tokens=ask.max_tokens,
         )
-        return choose(needs, Facts(self._catalog, flags, self._evidence.current(), datetime.now(UTC)))
+        evidence, parked = self._evidence.current(), self._breaker.parked()
+        return choose(needs, Facts(self._catalog, flags, evidence, datetime.now(UTC), parked))
 
     def _submit(self, messages: str | Sequence[Message], options: RequestOptions) -> Future[Reply]:
-        from .delivery import Delivery
+        from .delivery import Delivery, Means
         from .schema import ToolSet
 
         ask, turns = _Ask.of(options), _as_messages(messages)
@@ -178,7 +185,7 @@ class Router:
         if not route.candidates:
             raise NoRoute(str(route))
         loop, transport = self._line()
-        return loop.submit(Delivery(transport, self._catalog, turns, ask, route).run())
+        return loop.submit(Delivery(Means(transport, self._catalog, self._breaker), turns, ask, route).run())
 
 
 @dataclass(frozen=True, slots=True)

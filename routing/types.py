@@ -136,6 +136,19 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Parked:
+    """An endpoint that is passed over for now. `seconds` are left; 0: one request is just asking it again."""
+
+    endpoint: str
+    why: str
+    seconds: float
+
+    def __str__(self) -> str:
+        left = f"for {self.seconds:.0f} s more" if self.seconds > 0 else "while another request asks it again"
+        return f"parked {left}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """One try on one endpoint. `outcome` is `ok`, `rescued` or `failed`; `reason` is a code of `routing.reasons`.
 

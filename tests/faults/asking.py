@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from routing import Router, catalog
+from routing.breaker import Breaker
 from routing.exchange import Exchange, Target, exchange
 from routing.loop import LoopThread
 from routing.transport import Transport
@@ -81,6 +82,22 @@ def routed(
     (folder / "flags.yaml").write_text(FLAGS.format(enabled=str(second is not None).lower()), "utf-8")
     with Router.load(folder / "flags.yaml") as router:
         yield router
+
+
+class Clock:
+    """Seconds that go on when told to; `of` gives a router's breaker such a clock."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    @classmethod
+    def of(cls, router: Router) -> Clock:
+        clock = cls()
+        router._breaker = Breaker(clock)
+        return clock
 
 
 FLAGS = """\

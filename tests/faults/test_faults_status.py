@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
-from asking import CATALOG, FIRST, SECOND, TOOL, Asker, routed
+from asking import CATALOG, FIRST, SECOND, TOOL, Asker, Clock, routed
 from faulty_server import (
     BEHAVIOURS,
     Behaviour,
@@ -19,6 +21,8 @@ from faulty_server import (
     chat,
     delta,
     hangs_up,
+    head,
+    in_turn,
     plaintext,
     reply,
     short_body,
@@ -156,15 +160,92 @@ def test_rtl_03_a_host_that_asks_for_a_day(
     assert [attempt.reason for attempt in got.attempts] == ["rate_limited", "ok"]
 
 
+def test_rtl_03_is_not_asked_again_until_then(faulty: Faulty, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is parked for an hour at most: route, reply and status say so, and the next endpoint answers at once."""
+    server = faulty(reply({"error": {"message": "slow down"}}, "Retry-After: 86400", status=429))
+    with routed(tmp_path, monkeypatch, server.url, faulty(reply(chat())).url) as router:
+        clock = Clock.of(router)
+        router.complete("hi")
+        clock.now += 600
+        got = router.complete("hi")
+        assert len(server.requests) == 1
+        assert [(one.endpoint, one.reason, one.sent) for one in got.attempts] == [
+            (FIRST, "parked", False),
+            (SECOND, "ok", True),
+        ]
+        why = "parked for 3000 s more: it asked for a pause of 3600 s (rate_limited)"
+        assert got.attempts[0].detail == why
+        assert f"{FIRST}: {why}" in str(router.route("hi"))
+        assert router.route("hi").endpoint == SECOND
+        assert [(one.endpoint, one.seconds) for one in router.status().parked] == [(FIRST, 3000.0)]
+        clock.now += 3000
+        assert router.route("hi").endpoint == FIRST
+        router.complete("hi")
+        assert len(server.requests) == 2
+
+
+def test_rtl_03_a_parked_host_is_asked_where_nothing_else_is_left(
+    faulty: Faulty, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rather than failing without an attempt: alone in the route, or where there is no key for the others."""
+    limited = reply({"error": {"message": "slow down"}}, "Retry-After: 86400", "Connection: close", status=429)
+    server = faulty(in_turn(limited, limited, reply(chat())))
+    with routed(tmp_path, monkeypatch, server.url, faulty(reply(chat())).url) as router:
+        router.complete("hi")
+        monkeypatch.delenv("OPENROUTER_API_KEY")
+        with pytest.raises(AllAttemptsFailed) as caught:
+            router.complete("hi")
+        assert [one.reason for one in caught.value.attempts] == ["no_key", "rate_limited"]
+        assert router.complete("hi").endpoint == FIRST
+        assert not router.status().parked
+    assert len(server.requests) == 3
+
+
 def test_rtl_06_a_crowd_meets_a_host_that_fails(
     faulty: Faulty, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each request tries it once and goes on; none of a crowd of 24 asks it again."""
+    """Once it has failed five times nobody asks it, and everybody is answered by the next."""
     first = faulty(reply({"error": {"message": "overloaded"}}, status=503))
     with routed(tmp_path, monkeypatch, first.url, faulty(reply(chat())).url) as router, ThreadPoolExecutor(24) as crowd:
+        clock = Clock.of(router)
+        one_by_one = [router.complete("hi") for _ in range(5)]
+        assert {got.attempts[0].reason for got in one_by_one} == {"overloaded"}
         got = list(crowd.map(lambda _: router.complete("hi"), range(24)))
-    assert {one.endpoint for one in got} == {SECOND}
-    assert len(first.requests) == 24
+        assert {(one.endpoint, one.attempts[0].reason) for one in got} == {(SECOND, "parked")}
+        assert len(first.requests) == 5
+        clock.now += 30
+        got = list(crowd.map(lambda _: router.complete("hi"), range(24)))
+        assert {one.endpoint for one in got} == {SECOND}
+        assert len(first.requests) == 6
+
+
+def test_rtl_06_a_crowd_meets_a_host_that_has_recovered(
+    faulty: Faulty, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One request goes through; the others are answered elsewhere until it is, and then all go through again."""
+    well, answering = threading.Event(), threading.Event()
+
+    def speak(line: Any) -> None:
+        while line.request():
+            answering.wait(10)
+            raw = json.dumps(chat()).encode()
+            line.send(head(length=len(raw)), raw) if well.is_set() else line.send(head(503, length=0))
+
+    first = faulty(speak)
+    with routed(tmp_path, monkeypatch, first.url, faulty(reply(chat())).url) as router, ThreadPoolExecutor(24) as crowd:
+        clock = Clock.of(router)
+        answering.set()
+        for _ in range(5):
+            router.complete("hi")
+        well.set()
+        answering.clear()
+        clock.now += 30
+        waiting = [crowd.submit(router.complete, "hi") for _ in range(24)]
+        elsewhere = [one.result(10).endpoint for one in islice(as_completed(waiting), 23)]
+        assert (set(elsewhere), len(first.requests)) == ({SECOND}, 6)
+        answering.set()
+        assert {one.result(10).endpoint for one in waiting} == {FIRST, SECOND}
+        assert {router.complete("hi").endpoint for _ in range(3)} == {FIRST}
 
 
 FAULTS: dict[str, tuple[Behaviour, int]] = {

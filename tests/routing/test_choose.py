@@ -13,7 +13,7 @@ from routing.errors import CatalogError
 from routing.evidence import Counts, EndpointEvidence, Evidence
 from routing.flags import Flags
 from routing.tokens import has_image, prompt_tokens_of
-from routing.types import Status
+from routing.types import Parked, Status
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 CATALOG = catalog.load(environment={})
@@ -54,7 +54,8 @@ def evidence(days: float = 0.5, source: str = "live", **statuses: Status) -> Evi
 
 def route(known: Evidence, chosen: Flags | None = None, **needs: Any) -> Route:
     asked: dict[str, Any] = {"model": "kimi-k2.6", "tools": True, "user": "123", "prompt_tokens": 1000, **needs}
-    return choose(Needs(**asked), Facts(CATALOG, chosen or flags(), known, NOW))
+    parked = asked.pop("parked", {})
+    return choose(Needs(**asked), Facts(CATALOG, chosen or flags(), known, NOW, parked))
 
 
 def order(found: Route) -> list[str]:
@@ -151,6 +152,45 @@ def test_a_tool_choice_that_an_endpoint_refuses_leaves_it_out() -> None:
     assert "tool_choice required" in why_not(found, DIRECT)
     named = route(evidence(direct="works"), tool_choice={"type": "function", "function": {"name": "f"}})
     assert "tool_choice named" in why_not(named, DIRECT)
+
+
+def parked(**seconds: float) -> dict[str, Parked]:
+    names = {"novita": NOVITA, "deepinfra": DEEPINFRA, "direct": DIRECT}
+    return {names[name]: Parked(names[name], "it asked for a pause", left) for name, left in seconds.items()}
+
+
+def test_what_is_parked_is_passed_over_and_told() -> None:
+    """The next in the order stands first."""
+    found = route(evidence(novita="works", deepinfra="works", direct="works"), parked=parked(novita=40.4))
+    assert order(found)[:2] == [DEEPINFRA, DIRECT]
+    assert why_not(found, NOVITA) == "parked for 40 s more: it asked for a pause"
+    assert [left.endpoint for left in found.left_out if left.parked] == [NOVITA]
+
+
+def test_where_all_are_parked_the_one_that_is_back_first_stays() -> None:
+    """Rather than failing without an attempt; nothing vouches for it."""
+    found = route(evidence(direct="works"), flags(on=False), parked=parked(direct=40.0, novita=1.0))
+    assert order(found) == [DIRECT]
+    assert not found.candidates[0].trusted
+    assert found.candidates[0].why.endswith("parked for 40 s more: it asked for a pause, but nothing else is left")
+    everything = {endpoint.id: Parked(endpoint.id, "x", 90.0) for endpoint in CATALOG.of_model("kimi-k2.6")}
+    found = route(evidence(novita="works", direct="works"), parked=everything | parked(deepinfra=5.0))
+    assert order(found) == [DEEPINFRA]
+    assert {left.endpoint for left in found.left_out if left.parked} >= {NOVITA, DIRECT}
+
+
+def test_a_model_whose_endpoints_are_all_parked_gives_way_to_its_fallback() -> None:
+    """Where flags.yaml names one."""
+    found = route(Evidence(), flags(on=False), fallback_models=("kimi-k3",), parked=parked(direct=9.0))
+    assert order(found) == ["moonshot/kimi-k3"]
+
+
+def test_a_parked_vision_endpoint_is_asked_all_the_same() -> None:
+    """There is no other."""
+    vision = "openrouter/anthropic/claude-sonnet-5.5"
+    found = route(Evidence(), vision=True, parked={vision: Parked(vision, "x", 9.0)})
+    assert order(found) == [vision]
+    assert "parked for 9 s more" in str(found)
 
 
 def test_retired_endpoints_are_left_out_by_the_catalogue() -> None:
