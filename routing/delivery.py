@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,13 @@ from .types import Answer, Attempt, ChatRequest, Message, Parked, Reply, Tool, T
 from .verify import Checked, asked_of, check, check_generation
 
 _MIN_ATTEMPT_S = 0.05
+RETRY_S = 0.5
+"""The longest pause before the one retry, as AWS's SDKs take it for throttling; full jitter below it."""
+
+
+def jittered(left_s: float) -> float:
+    """Seconds to wait before a retry: any up to `RETRY_S`, and no more than a quarter of what is left."""
+    return random.uniform(0.0, max(min(RETRY_S, left_s / 4), 0.0))  # noqa: S311 - no secret
 
 
 class Ask(Protocol):
@@ -79,7 +87,8 @@ class Delivery:
             reply = await self._turn(target, last=position == len(targets) - 1)
             if reply is not None:
                 return reply
-        if not self._sent and (reply := await self._last_resort([*targets, *spared])) is not None:
+        reply = await self._once_more(targets) or await self._last_resort([*targets, *spared])
+        if reply is not None:
             return reply
         raise AllAttemptsFailed(self._story(), tuple(self._attempts)) from self._last_error
 
@@ -106,8 +115,25 @@ class Delivery:
             reply = await self._try(target, last=last)
         return reply
 
+    async def _once_more(self, targets: Sequence[Target]) -> Reply | None:
+        """Where one endpoint alone could be asked, and failed in passing: a second request, after a moment.
+
+        Not where a pause was asked for, nor where failures have parked it: so retries cannot multiply an outage.
+        """
+        error = self._last_error
+        if self._sent != 1 or error is None or error.error_class != "provider" or not error.retryable:
+            return None
+        left = self._deadline - time.monotonic()
+        # What takes as long again must still fit.
+        if error.endpoint in self._means.breaker.parked() or left < max(error.elapsed_ms / 1000, 4 * _MIN_ATTEMPT_S):
+            return None
+        await asyncio.sleep(jittered(left))
+        return await self._try(next(one for one in targets if one.endpoint.id == error.endpoint), last=True)
+
     async def _last_resort(self, targets: Sequence[Target]) -> Reply | None:
         """The parked endpoint whose parking ends first, rather than failing without an attempt."""
+        if self._sent:
+            return None
         parked = self._means.breaker.parked()
         passed_over = {attempt.endpoint for attempt in self._attempts if attempt.reason == "parked"}
         left = [target for target in targets if target.endpoint.id in passed_over]

@@ -87,11 +87,11 @@ def test_an_endpoint_that_was_passed_over_is_no_attempt(
     faulty: Faulty, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a key nothing is sent: it is told, and not counted."""
-    with routed(tmp_path, monkeypatch, DEAD, faulty(reply(b"", status=500)).url) as router:
+    with routed(tmp_path, monkeypatch, DEAD, faulty(reply(b"", status=401)).url) as router:
         monkeypatch.delenv("MOONSHOT_API_KEY")
         with pytest.raises(AllAttemptsFailed) as caught:
             router.complete("hi")
-    assert [(one.reason, one.sent) for one in caught.value.attempts] == [("no_key", False), ("server_error", True)]
+    assert [(one.reason, one.sent) for one in caught.value.attempts] == [("no_key", False), ("unauthorized", True)]
     assert caught.value.attempt == 1
     assert isinstance(caught.value.__cause__, ExchangeError)
     assert caught.value.__cause__.attempt == 1

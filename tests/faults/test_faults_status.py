@@ -29,8 +29,10 @@ from faulty_server import (
     silent,
     stream,
 )
+from hypothesis import given
+from hypothesis import strategies as st
 
-from routing import AllAttemptsFailed
+from routing import AllAttemptsFailed, delivery
 from routing.errors import ExchangeError
 from routing.tokens import prompt_tokens_of
 from routing.types import Usage
@@ -249,14 +251,18 @@ def test_rtl_06_a_crowd_meets_a_host_that_has_recovered(
 
 
 FAULTS: dict[str, tuple[Behaviour, int]] = {
-    "500": (reply(b"", status=500), 1),
-    "429": (reply(b"", status=429), 1),
-    "hangs up": (hangs_up, 1),
+    "500": (reply(b"", status=500), 2),
+    "429": (reply(b"", status=429), 2),
+    "429, later": (reply(b"", "Retry-After: 7", status=429), 1),
+    "400": (reply(b"", status=400), 1),
+    "401": (reply(b"", status=401), 1),
+    "404": (reply(b"", status=404), 1),
+    "hangs up": (hangs_up, 2),
     "silent": (silent, 1),
-    "short body": (short_body, 1),
+    "short body": (short_body, 2),
     "off the protocol": (plaintext, 1),
     "empty": (reply(chat("")), 1),
-    "cut": (partial(), 1),
+    "cut": (partial(), 2),
     "leak": (reply(chat("<|tool_calls_section_begin|>")), 2),
     "cut leak": (
         reply(
@@ -273,13 +279,67 @@ FAULTS: dict[str, tuple[Behaviour, int]] = {
 def test_rtl_07_only_one_layer_retries(
     faulty: Faulty, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """The server is asked exactly as often as the attempts say: once, and a leaked call once more."""
+    """The server is asked exactly as often as the attempts say: once more where it failed in passing or leaked a call."""
+    monkeypatch.setattr(delivery, "RETRY_S", 0.0)
     speak, most = FAULTS[name]
     server = faulty(speak)
     with routed(tmp_path, monkeypatch, server.url) as router, pytest.raises(AllAttemptsFailed) as caught:
         router.complete("hi", tools=[TOOL], timeout=0.4 if name == "silent" else 5.0)
-    assert len(caught.value.attempts) == most
+    assert len(caught.value.attempts) == caught.value.attempt == most
     assert max(server.connections, len(server.requests)) == most
+
+
+@pytest.mark.parametrize("speak", [reply(b"", "Connection: close", status=503), hangs_up])
+def test_sts_07_the_only_endpoint_is_asked_once_more(
+    faulty: Faulty, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, speak: Behaviour
+) -> None:
+    """A fault that passes costs a moment, not the request; where there is another endpoint it is asked instead."""
+    monkeypatch.setattr(delivery, "RETRY_S", 0.0)
+    server = faulty(in_turn(speak, reply(chat())))
+    with routed(tmp_path, monkeypatch, server.url) as router:
+        got = router.complete("hi")
+    assert [(one.endpoint, one.outcome) for one in got.attempts] == [(FIRST, "failed"), (FIRST, "ok")]
+    first, second = faulty(in_turn(speak, reply(chat()))), faulty(reply(chat()))
+    with routed(tmp_path, monkeypatch, first.url, second.url) as router:
+        assert router.complete("hi").endpoint == SECOND
+    assert len(first.requests) == 1
+
+
+def test_sts_07_retries_do_not_multiply_an_outage(
+    faulty: Faulty, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 100 requests to a host that is down few are sent twice: once it is parked, none is."""
+    monkeypatch.setattr(delivery, "RETRY_S", 0.0)
+    server = faulty(reply(b"", status=503))
+    with routed(tmp_path, monkeypatch, server.url) as router:
+        Clock.of(router)
+        for _ in range(100):
+            with pytest.raises(AllAttemptsFailed):
+                router.complete("hi")
+    assert 100 < len(server.requests) <= 105
+
+
+def test_sts_07_a_retry_is_paid_from_the_same_budget(
+    faulty: Faulty, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the first may have cost is gone."""
+    monkeypatch.setattr(delivery, "RETRY_S", 0.0)
+    server = faulty(reply(b"", status=500))
+    with routed(tmp_path, monkeypatch, server.url) as router, pytest.raises(AllAttemptsFailed) as caught:
+        router.complete("hi", max_tokens=4000, max_cost_usd=0.0165)
+    assert [one.reason for one in caught.value.attempts] == ["server_error", "budget"]
+    assert len(server.requests) == 1
+
+
+@given(st.floats(-1.0, 1000.0))
+def test_sts_07_the_pause_is_jittered_and_bounded(left_s: float) -> None:
+    """Any up to half a second, never more than a quarter of the time that is left."""
+    assert 0.0 <= delivery.jittered(left_s) <= max(min(0.5, left_s / 4), 0.0)
+
+
+def test_sts_07_the_pauses_of_a_crowd_are_spread() -> None:
+    """Or all would come back at the same moment."""
+    assert len({delivery.jittered(60.0) for _ in range(100)}) > 90
 
 
 def test_rtl_07_a_hundred_at_once_are_a_hundred(faulty: Faulty, asker: Asker) -> None:
