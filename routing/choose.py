@@ -1,7 +1,8 @@
 """Which endpoints may serve a request, in which order, and why: pure, no I/O.
 
 Order: endpoints that are trusted (a flag lets this user in, fresh evidence says they work) by price; then the model's
-reference endpoint; then endpoints whose flag lets the user in but which nothing fresh vouches for, by price. An
+reference endpoint; then endpoints whose flag lets the user in but which nothing fresh vouches for, by price. Within each
+of these, endpoints that have no tools of their own (`tools:emulated`) come last where tools are offered. An
 endpoint that no flag controls is off, except the reference and the vision endpoint. What is parked (breaker.py) is left
 out; where that would leave nothing, the one whose parking ends first stays. Everything left out is told.
 """
@@ -120,7 +121,7 @@ def _spared(candidates: list[Candidate], parked: Mapping[str, Parked]) -> tuple[
 
 
 def _of_model(model: str, needs: Needs, facts: Facts) -> tuple[list[Candidate], list[LeftOut]]:
-    ranked: list[tuple[tuple[int, Decimal, bool, str], Candidate]] = []
+    ranked: list[tuple[tuple[int, bool, Decimal, bool, str], Candidate]] = []
     left_out: list[LeftOut] = []
     reference = facts.catalog.model(model).reference
     for endpoint in facts.catalog.of_model(model):
@@ -131,7 +132,8 @@ def _of_model(model: str, needs: Needs, facts: Facts) -> tuple[list[Candidate], 
         tier, candidate = placed
         price = Decimal("Infinity") if candidate.estimate_usd is None else candidate.estimate_usd
         # At the same price the endpoint that a flag was turned on for goes first.
-        ranked.append(((tier, price, endpoint.id == reference, endpoint.id), candidate))
+        emulated = _emulated(endpoint, needs)
+        ranked.append(((tier, emulated, price, endpoint.id == reference, endpoint.id), candidate))
     return [candidate for _, candidate in sorted(ranked, key=lambda pair: pair[0])], left_out
 
 
@@ -154,6 +156,8 @@ def _placed(endpoint: Endpoint, needs: Needs, facts: Facts, *, is_reference: boo
         return LeftOut(endpoint.id, words)
     trusted = status != "unknown" and (status != "needs_rescue" or flag.accept_rescued)
     why = f"flag {flag.name}: {decision.why}; {words}"
+    if _emulated(endpoint, needs):
+        why += "; tools described in the prompt"
     return (_TRUSTED if trusted else _UNPROVEN), Candidate(endpoint.id, why, status, estimate, trusted)
 
 
@@ -178,8 +182,8 @@ def estimate_usd(endpoint: Endpoint, needs: Needs, now: datetime) -> Decimal | N
 def _unfit(endpoint: Endpoint, needs: Needs, now: datetime) -> str | None:
     if endpoint.retired_at(now.date()):
         return f"retired on {endpoint.retired_on}"
-    if needs.tools and "tools" not in endpoint.capabilities:
-        return "no native tools"
+    if needs.tools and not endpoint.capabilities & {"tools", "tools:emulated"}:
+        return "no tools"
     if needs.vision and "vision" not in endpoint.capabilities:
         return "takes no images"
     choice = needs.tool_choice
@@ -187,6 +191,11 @@ def _unfit(endpoint: Endpoint, needs: Needs, now: datetime) -> str | None:
     if form and form not in endpoint.tool_choices:
         return f"does not accept tool_choice {form}"
     return None
+
+
+def _emulated(endpoint: Endpoint, needs: Needs) -> bool:
+    """Whether tools would be described in its prompt: after native ones of the same standing, whatever the price."""
+    return needs.tools and "tools" not in endpoint.capabilities
 
 
 def _standing(endpoint: Endpoint, facts: Facts) -> tuple[Status, str]:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal, Protocol
+from typing import Literal
 
 from .breaker import Breaker, Pass, told_by
 from .catalog import Catalog, Endpoint
@@ -18,7 +18,7 @@ from .exchange import Exchange, Target, exchange
 from .reasons import error_class_of
 from .spending import Paid, Spending
 from .transport import Transport
-from .types import Answer, Attempt, ChatRequest, Message, Parked, Reply, Tool, ToolChoice
+from .types import Answer, Attempt, ChatRequest, Parked, Reply
 from .verify import Checked, asked_of, check, check_generation
 
 _MIN_ATTEMPT_S = 0.05
@@ -29,25 +29,6 @@ RETRY_S = 0.5
 def jittered(left_s: float) -> float:
     """Seconds to wait before a retry: any up to `RETRY_S`, and no more than a quarter of what is left."""
     return random.uniform(0.0, max(min(RETRY_S, left_s / 4), 0.0))  # noqa: S311 - no secret
-
-
-class Ask(Protocol):
-    """The caller's options (`routing.types.RequestOptions` with defaults)."""
-
-    @property
-    def tools(self) -> Sequence[Tool]: ...
-    @property
-    def timeout(self) -> float: ...
-    @property
-    def max_cost_usd(self) -> float | Decimal | None: ...
-    @property
-    def tool_choice(self) -> ToolChoice | None: ...
-    @property
-    def parallel_tool_calls(self) -> bool | None: ...
-    @property
-    def max_tokens(self) -> int | None: ...
-    @property
-    def temperature(self) -> float | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +43,20 @@ class Means:
 class Delivery:
     """Run once; holds the attempts made so far."""
 
-    def __init__(self, means: Means, messages: Sequence[Message], ask: Ask, route: Route) -> None:
+    def __init__(
+        self,
+        means: Means,
+        request: ChatRequest,
+        route: Route,
+        *,
+        timeout: float,
+        max_cost_usd: float | Decimal | None = None,
+    ) -> None:
         self._means = means
-        self._ask = ask
+        self._request = request
         self._route = route
-        self._request = ChatRequest(
-            messages, tuple(ask.tools), ask.tool_choice, ask.parallel_tool_calls, ask.max_tokens, ask.temperature
-        )
-        self._deadline = time.monotonic() + ask.timeout
-        self._spending = Spending(means.catalog, ask.max_cost_usd)
+        self._deadline = time.monotonic() + timeout
+        self._spending = Spending(means.catalog, max_cost_usd)
         self._attempts: list[Attempt] = []
         self._last_error: ExchangeError | None = None
         self._leaked = False
@@ -199,9 +185,9 @@ class Delivery:
     def _checked(self, done: Exchange) -> Checked | None:
         """The judgement of what came back; None where there is nothing to judge."""
         if done.answer is not None:
-            return check(done.answer, self._ask.tools, self._asked)
+            return check(done.answer, self._request.tools, self._asked)
         if done.error is not None and done.error.failed_generation is not None:
-            return check_generation(done.error.failed_generation, self._ask.tools, self._asked)
+            return check_generation(done.error.failed_generation, self._request.tools, self._asked)
         return None
 
     def _reply(self, done: Exchange, answer: Answer, checked: Checked) -> Reply:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
@@ -22,8 +20,9 @@ from .choose import Facts, Needs, Route, choose
 from .errors import EvidenceError, NoRoute, RouterClosed
 from .evidence_source import EvidenceFile, EvidenceSource, EvidenceStatus
 from .flags import Flags, FlagsSource, FlagsStatus, find_flags
+from .options import Options
 from .tokens import has_image, prompt_tokens_of
-from .types import Message, Parked, Reply, RequestOptions, Tool, ToolChoice
+from .types import Message, Parked, Reply, RequestOptions, Tool
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from .transport import Transport
 
 # What only a request needs (event loop, transport, rescue, schemas) is imported with the first one.
-DEFAULT_TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +95,7 @@ class Router:
 
         Takes what `complete` takes. Raises CatalogError for an unknown model.
         """
-        return self._route(_as_messages(messages), _Ask.of(options))
+        return self._route(_as_messages(messages), Options.of(options))
 
     def tool_calling_available(
         self, provider: str, *, model: str | None = None, user: str | None = None, groups: Sequence[str] = ()
@@ -158,7 +156,7 @@ class Router:
                 self._made = LoopThread("kimiprobe-router"), Transport()
             return self._made
 
-    def _route(self, messages: Sequence[Message], ask: _Ask) -> Route:
+    def _route(self, messages: Sequence[Message], ask: Options) -> Route:
         flags = self.flags
         needs = Needs(
             model=ask.model or flags.default_model,
@@ -178,46 +176,16 @@ class Router:
         from .delivery import Delivery, Means
         from .schema import ToolSet
 
-        ask, turns = _Ask.of(options), _as_messages(messages)
+        ask, turns = Options.of(options), _as_messages(messages)
         for problem in ToolSet.of(ask.tools).problems:
             raise problem  # the caller's mistake, told before money is spent
         route = self._route(turns, ask)
         if not route.candidates:
             raise NoRoute(str(route))
         loop, transport = self._line()
-        return loop.submit(Delivery(Means(transport, self._catalog, self._breaker), turns, ask, route).run())
-
-
-@dataclass(frozen=True, slots=True)
-class _Ask:
-    """`RequestOptions` with their defaults."""
-
-    tools: Sequence[Tool] = ()
-    model: str | None = None
-    user: str | None = None
-    groups: Sequence[str] = ()
-    timeout: float = DEFAULT_TIMEOUT_S
-    max_cost_usd: float | Decimal | None = None
-    tool_choice: ToolChoice | None = None
-    parallel_tool_calls: bool | None = None
-    max_tokens: int | None = None
-    temperature: float | None = None
-
-    @classmethod
-    def of(cls, options: RequestOptions) -> _Ask:
-        """Checked options. Raises TypeError for an unknown or mistyped one, ValueError for one out of range."""
-        known = cls.__dataclass_fields__
-        if unknown := [name for name in options if name not in known]:
-            raise TypeError(f"unknown option {unknown[0]!r}; there are: {', '.join(known)}")
-        ask = cls(**options)
-        if not isinstance(ask.tools, list | tuple):
-            raise TypeError("tools: a list of OpenAI tools is needed; leave it out where there are none")
-        _require_number("timeout", ask.timeout, above=0)
-        if ask.max_cost_usd is not None:
-            _require_number("max_cost_usd", ask.max_cost_usd, above=0)
-        if ask.max_tokens is not None:
-            _require_number("max_tokens", ask.max_tokens, above=0)
-        return ask
+        means = Means(transport, self._catalog, self._breaker)
+        delivery = Delivery(means, ask.request(turns), route, timeout=ask.timeout, max_cost_usd=ask.max_cost_usd)
+        return loop.submit(delivery.run())
 
 
 _ANY_TOOL: Sequence[Tool] = ({"type": "function", "function": {"name": "any"}},)
@@ -233,13 +201,6 @@ def _evidence_source(place: str | Path | None, line: Callable[[], tuple[LoopThre
     from .evidence_url import EvidenceUrl
 
     return EvidenceUrl(str(place), line)
-
-
-def _require_number(name: str, value: object, *, above: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
-        raise TypeError(f"{name}: a number is needed, not {type(value).__name__}")
-    if not (math.isfinite(value) and value > above):
-        raise ValueError(f"{name}: a finite number above {above:g} is needed")
 
 
 def _as_messages(messages: str | Sequence[Message]) -> Sequence[Message]:

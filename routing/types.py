@@ -18,6 +18,8 @@ Tool: TypeAlias = Mapping[str, Any]
 ToolChoice: TypeAlias = str | Mapping[str, Any]
 
 Mode: TypeAlias = Literal["plain", "stream"]
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+"""Values of `reasoning_effort`, in OpenAI's words and Kimi's `max`."""
 ErrorClass: TypeAlias = Literal["request", "account", "selection", "provider", "answer"]
 Status: TypeAlias = Literal["works", "needs_rescue", "degraded", "broken", "down", "retired", "unsupported", "unknown"]
 Phase: TypeAlias = Literal["connect", "send", "headers", "body", "parse", "verify"]
@@ -31,6 +33,7 @@ class RequestOptions(TypedDict, total=False):
 
     `user` and `groups` decide which flags let the request in; `timeout` is seconds in all, over every attempt (120);
     `max_cost_usd` is an upper bound over every attempt; `model` is the family's own name (flags.yaml's default_model).
+    What an endpoint does not know is left out for it, and told in the reply's `notes`.
     """
 
     tools: Sequence[Tool]
@@ -43,6 +46,9 @@ class RequestOptions(TypedDict, total=False):
     parallel_tool_calls: bool | None
     max_tokens: int | None
     temperature: float | None
+    top_p: float | None
+    stop: str | Sequence[str] | None
+    reasoning_effort: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,7 @@ class ChatRequest:
     top_p: float | None = None
     stop: str | Sequence[str] | None = None
     reasoning_effort: str | None = None
-    """`none`, `low`, `medium`, `high` or `max`; each provider's own words for it are written by the wire."""
+    """One of `EFFORTS`; each provider's own words for it are written by the wire."""
 
 
 @dataclass(frozen=True, slots=True)

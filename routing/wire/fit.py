@@ -10,9 +10,7 @@ from ..catalog_model import Endpoint
 from ..emulation import as_text, emulation
 from ..errors import EndpointUnavailable, RequestRejected
 from ..tool_names import aliases
-from ..types import ChatRequest, JsonObject, Message, Tool, ToolChoice
-
-EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+from ..types import EFFORTS, ChatRequest, JsonObject, Message, Tool, ToolChoice
 
 
 @dataclass(frozen=True, slots=True)

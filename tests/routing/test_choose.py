@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from routing import catalog
+from routing.catalog import Price
 from routing.choose import Facts, Needs, Route, choose
 from routing.errors import CatalogError
 from routing.evidence import Counts, EndpointEvidence, Evidence
@@ -22,9 +25,7 @@ NOVITA, DEEPINFRA = f"{PLAIN}+novita/fp8", f"{PLAIN}+deepinfra/fp4"
 DIRECT = "moonshot/kimi-k2.6"
 
 
-def flags(*, on: bool = True, percent: int = 100, extra: str = "", environment: str = "production") -> Flags:
-    return Flags.loads(
-        f"""version: 1
+DOCUMENT = """version: 1
 serial: 1
 environment: {environment}
 bucketing: murmur3-cbor-v1
@@ -34,13 +35,16 @@ flags:
     description: d
     owner: o
     controls: ["openrouter/moonshotai/kimi-*"]
-    enabled: {str(on).lower()}
+    enabled: {on}
     percent: {percent}
 {extra}
 ...
-""".encode(),
-        "flags.yaml",
-    )
+"""
+
+
+def flags(*, on: bool = True, percent: int = 100, extra: str = "", environment: str = "production") -> Flags:
+    text = DOCUMENT.format(environment=environment, on=str(on).lower(), percent=percent, extra=extra)
+    return Flags.loads(text.encode(), "flags.yaml")
 
 
 def evidence(days: float = 0.5, source: str = "live", **statuses: Status) -> Evidence:
@@ -56,6 +60,21 @@ def route(known: Evidence, chosen: Flags | None = None, **needs: Any) -> Route:
     asked: dict[str, Any] = {"model": "kimi-k2.6", "tools": True, "user": "123", "prompt_tokens": 1000, **needs}
     parked = asked.pop("parked", {})
     return choose(Needs(**asked), Facts(CATALOG, chosen or flags(), known, NOW, parked))
+
+
+def replicate_too() -> Flags:
+    """Flags that let Replicate in as well."""
+    return Flags.loads(
+        DOCUMENT.format(environment="production", on="true", percent=100, extra="")
+        .replace('"openrouter/moonshotai/kimi-*"', '"openrouter/moonshotai/kimi-*", "replicate/*"')
+        .encode(),
+        "flags.yaml",
+    )
+
+
+def free(price: Price) -> Price:
+    """The same price, of nothing."""
+    return replace(price, input=Decimal(0), output=Decimal(0))
 
 
 def order(found: Route) -> list[str]:
@@ -198,9 +217,37 @@ def test_retired_endpoints_are_left_out_by_the_catalogue() -> None:
     assert why_not(route(Evidence()), "together/moonshotai/Kimi-K2.6") == "retired on 2026-08-19"
 
 
-def test_a_request_with_tools_needs_native_tools() -> None:
-    """Replicate has none."""
-    assert why_not(route(Evidence(), model="kimi-k2.5"), "replicate/moonshotai/kimi-k2.5") == "no native tools"
+EMULATED = "replicate/moonshotai/kimi-k2.5"
+
+
+def test_tools_of_the_prompt_come_after_native_ones_of_the_same_standing() -> None:
+    """Replicate has no tools of its own: where a flag lets it in it is asked by the prompt, and the route says so."""
+    assert why_not(route(Evidence(), model="kimi-k2.5"), EMULATED) == "no flag controls it"
+    chosen = replicate_too()
+    found = route(Evidence(), chosen, model="kimi-k2.5")
+    assert order(found)[-1] == EMULATED
+    assert len(found.candidates) > 1
+    assert found.candidates[-1].why.endswith("tools described in the prompt")
+    trusted = Evidence(NOW, "r", "live", {EMULATED: EndpointEvidence(EMULATED, "works", NOW, Counts(60, 60))})
+    assert order(route(trusted, chosen, model="kimi-k2.5"))[0] == EMULATED
+
+
+def test_tools_of_the_prompt_come_last_however_cheap() -> None:
+    """Its price is made the lowest of all."""
+    native = f"openrouter/{EMULATED.partition('/')[2]}"
+    cheap = replace(CATALOG.endpoint(EMULATED), prices=(free(CATALOG.endpoint(native).prices[-1]),))
+    catalogue = replace(CATALOG, endpoints={**CATALOG.endpoints, EMULATED: cheap})
+    facts = Facts(catalogue, replicate_too(), Evidence(), NOW)
+    assert choose(Needs("kimi-k2.5", user="123"), facts).candidates[0].endpoint == EMULATED
+    assert choose(Needs("kimi-k2.5", user="123", tools=True), facts).candidates[-1].endpoint == EMULATED
+
+
+def test_an_endpoint_without_any_tools_serves_none() -> None:
+    """Neither its own nor by the prompt."""
+    bare = replace(CATALOG.endpoint(EMULATED), capabilities=frozenset({"stream"}))
+    catalogue = replace(CATALOG, endpoints={**CATALOG.endpoints, EMULATED: bare})
+    found = choose(Needs("kimi-k2.5", tools=True), Facts(catalogue, replicate_too(), Evidence(), NOW))
+    assert why_not(found, EMULATED) == "no tools"
 
 
 def test_fallback_models_come_after_every_endpoint_of_the_model() -> None:

@@ -279,6 +279,16 @@ def test_a_misspelt_option_is_a_type_error(router: Router) -> None:
         ({"max_cost_usd": "abc"}, TypeError, "max_cost_usd"),
         ({"max_cost_usd": float("inf")}, ValueError, "max_cost_usd"),
         ({"max_tokens": 0}, ValueError, "max_tokens"),
+        ({"max_tokens": 1.5}, TypeError, "max_tokens"),
+        ({"temperature": -0.1}, ValueError, "temperature"),
+        ({"temperature": 2.1}, ValueError, "temperature"),
+        ({"temperature": "hot"}, TypeError, "temperature"),
+        ({"top_p": 0}, ValueError, "top_p"),
+        ({"top_p": 1.1}, ValueError, "top_p"),
+        ({"stop": 7}, TypeError, "stop"),
+        ({"stop": ["a", 7]}, TypeError, "stop"),
+        ({"stop": ["a", ""]}, ValueError, "stop"),
+        ({"reasoning_effort": "a lot"}, ValueError, "reasoning_effort"),
     ],
 )
 def test_an_option_that_makes_no_sense_is_named(
@@ -287,6 +297,43 @@ def test_an_option_that_makes_no_sense_is_named(
     """Before anything is sent."""
     with pytest.raises(error, match=words):
         router.complete(QUESTION, **options)
+
+
+def test_every_option_reaches_the_host(router: Router, world: World) -> None:
+    """In its own words; what an endpoint does not know is left out and told."""
+    options: Any = {
+        "temperature": 0,
+        "top_p": 0.5,
+        "stop": ["END"],
+        "max_tokens": 500,
+        "tool_choice": "auto",
+        "reasoning_effort": "none",
+    }
+    reply = router.complete(QUESTION, tools=[WEATHER], user="123", **options)
+    body = world.simulator.requests[-1].body
+    assert [(attempt.endpoint, attempt.reason, attempt.detail) for attempt in reply.attempts] == [(HOST, "ok", "")]
+    effort = options.pop("reasoning_effort")
+    assert {name: body.get(name) for name in options} == options
+    assert body["reasoning"] == {"effort": effort}
+    assert reply.endpoint == HOST
+    world.becomes("down")
+    reply = router.complete(QUESTION, tools=[WEATHER], user="123", top_p=0.5, stop="END", reasoning_effort="none")
+    body = world.simulator.requests[-1].body
+    assert (reply.endpoint, body["stop"], body["thinking"]) == (DIRECT, "END", {"type": "disabled"})
+    assert "top_p" not in body
+    assert "top_p left out: fixed by the model" in reply.notes
+
+
+def test_an_endpoint_without_tools_of_its_own_is_asked_by_the_prompt(world: World) -> None:
+    """Where a flag enables it; the call is taken from its text, and the reply says so."""
+    (world.folder / "flags.yaml").write_text(
+        FLAGS.replace('["openrouter/moonshotai/kimi-*"]', '["replicate/moonshotai/kimi-k2.5"]'), "utf-8"
+    )
+    with Router.load() as loaded:
+        reply = loaded.complete(QUESTION, model="kimi-k2.5", tools=[WEATHER], user="123")
+    assert (reply.endpoint, reply.rescued) == ("replicate/moonshotai/kimi-k2.5", True)
+    assert [call.arguments for call in reply.tool_calls] == [{"city": "Paris"}]
+    assert "tools_emulated: described in the prompt" in reply.notes
 
 
 def test_calls_against_tool_choice_none_are_not_delivered(router: Router, world: World) -> None:
