@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 
-from .errors import EvidenceError, ExchangeError
+from .errors import EvidenceError, ExchangeError, RouterClosed
 from .evidence import Evidence, loads
 from .evidence_source import EvidenceStatus, Held, OneReader, as_text, status_of
 from .loop import LoopThread
@@ -51,6 +51,8 @@ class EvidenceUrl:
     def _taken(self, fetched: Future[bytes]) -> Held:
         try:
             return Held(loads(as_text(fetched.result(), self._url), origin=self._url))
+        except CancelledError:
+            raise RouterClosed("the router was closed while its first evidence was fetched") from None
         except TimeoutError:
             return Held(self._held.evidence, f"{self._url}: no answer within {FETCH_S:g} s")
         except (EvidenceError, ExchangeError) as error:

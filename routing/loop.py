@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from concurrent.futures import Future
 from typing import Any, TypeAlias, TypeVar
+
+from .errors import RouterClosed
 
 T = TypeVar("T")
 _Found: TypeAlias = list[Any]
@@ -66,46 +68,65 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         return runner.run(work)
 
 
+_ROUNDS = 3
+"""What is cancelled may begin a last thing, which is cancelled in turn."""
+
+
+async def _cancelled(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 class LoopThread:
-    """Starts with the first `submit`; `close` cancels what is left and joins the thread."""
+    """Starts with the first `submit`; `close` cancels what is left and joins the thread, for good."""
 
     def __init__(self, name: str = "kimiprobe") -> None:
         self._name = name
         self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop: Loop | None = None
         self._thread: threading.Thread | None = None
+        self._closed = False
+        self._farewell: Coroutine[Any, Any, None] | None = None
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        """Run a coroutine on the loop; the future carries its result or exception."""
-        return asyncio.run_coroutine_threadsafe(work, self._started())
-
-    def close(self) -> None:
-        """Cancel what runs, end the loop, join the thread. Calling it again does nothing."""
+        """Run a coroutine on the loop; the future carries its result or exception. Raises RouterClosed after `close`."""
+        # Within the lock: what is handed over before `close` takes the loop is cancelled by it, never forgotten.
         with self._lock:
-            loop, thread = self._loop, self._thread
-            self._loop = self._thread = None
+            if not self._closed:
+                return asyncio.run_coroutine_threadsafe(work, self._started())
+        work.close()
+        raise RouterClosed("the loop of these requests was closed")
+
+    def close(self, farewell: Coroutine[Any, Any, None] | None = None) -> None:
+        """Cancel what runs, then run `farewell`, end the loop and join the thread. Calling it again does nothing."""
+        with self._lock:
+            loop, thread, first = self._loop, self._thread, not self._closed
+            self._closed = True
+            if first:
+                self._farewell = farewell
+        if farewell is not None and (loop is None or not first):
+            farewell.close()
         if loop is not None and thread is not None:
-            loop.call_soon_threadsafe(loop.stop)
+            if first:
+                loop.call_soon_threadsafe(loop.stop)
             thread.join()
 
-    def _started(self) -> asyncio.AbstractEventLoop:
-        with self._lock:
-            if self._loop is None:
-                self._loop = Loop()
-                self._thread = threading.Thread(target=_run, args=(self._loop,), name=self._name, daemon=True)
-                self._thread.start()
-            return self._loop
+    def _started(self) -> Loop:
+        if self._loop is None:
+            self._loop = Loop()
+            self._thread = threading.Thread(target=self._run, args=(self._loop,), name=self._name, daemon=True)
+            self._thread.start()
+        return self._loop
 
-
-def _run(loop: asyncio.AbstractEventLoop) -> None:
-    asyncio.set_event_loop(loop)
-    try:
-        loop.run_forever()
-        tasks = asyncio.all_tasks(loop)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-        loop.run_until_complete(loop.shutdown_asyncgens())
-    finally:
-        loop.close()
+    def _run(self, loop: Loop) -> None:
+        asyncio.set_event_loop(loop)
+        try:
+            loop.run_forever()
+            for _ in range(_ROUNDS):
+                loop.run_until_complete(_cancelled(asyncio.all_tasks(loop)))
+            if self._farewell is not None:
+                loop.run_until_complete(self._farewell)
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        finally:
+            loop.close()

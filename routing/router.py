@@ -118,14 +118,23 @@ class Router:
         try:
             return self._submit(messages, options).result()
         except CancelledError:
-            raise RouterClosed("the router was closed while this request was under way") from None
+            raise RouterClosed(_CLOSED_UNDER) from None
 
     async def acomplete(self, messages: str | Sequence[Message], **options: Unpack[RequestOptions]) -> Reply:
         """`complete` for async code. Cancelling it cancels the request."""
         import asyncio
 
-        # In a thread: flags, evidence and schemas are read there, and the caller's loop goes on.
-        return await asyncio.wrap_future(await asyncio.to_thread(self._submit, messages, options))
+        handover = _Handover()
+        try:
+            # In a thread: flags, evidence and schemas are read there, and the caller's loop goes on.
+            submitted = await asyncio.to_thread(lambda: handover.give(self._submit(messages, options)))
+            return await asyncio.wrap_future(submitted)
+        except asyncio.CancelledError:
+            handover.call_off()
+            task = asyncio.current_task()
+            if task is None or not task.cancelling():  # nobody cancelled this: the router was closed
+                raise RouterClosed(_CLOSED_UNDER) from None
+            raise
 
     def close(self) -> None:
         """End open requests and connections. Calling it again does nothing."""
@@ -133,8 +142,7 @@ class Router:
             made, self._made, self._closed = self._made, None, True
         if made is not None:
             loop, transport = made
-            loop.submit(transport.aclose()).result()
-            loop.close()
+            loop.close(transport.aclose())
 
     def __enter__(self) -> Self:
         return self
@@ -186,6 +194,28 @@ class Router:
         means = Means(transport, self._catalog, self._breaker)
         delivery = Delivery(means, ask.request(turns), route, timeout=ask.timeout, max_cost_usd=ask.max_cost_usd)
         return loop.submit(delivery.run())
+
+
+_CLOSED_UNDER = "the router was closed while this request was under way"
+
+
+class _Handover:
+    """A request on its way to the loop: called off, it is cancelled also where it is only just being handed over."""
+
+    def __init__(self) -> None:
+        self._future: Future[Reply] | None = None
+        self._called_off = False
+
+    def give(self, future: Future[Reply]) -> Future[Reply]:
+        self._future = future
+        if self._called_off:
+            future.cancel()
+        return future
+
+    def call_off(self) -> None:
+        self._called_off = True
+        if self._future is not None:
+            self._future.cancel()
 
 
 _ANY_TOOL: Sequence[Tool] = ({"type": "function", "function": {"name": "any"}},)

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from routing.errors import ConfigError, ExchangeError
 from routing.evidence import utc_text
+from routing.loop import run
 from routing.transport import HttpRequest, Transport
 
 from .alert import Alert
@@ -78,7 +79,7 @@ class Webhook:
     def send(self, text: str) -> None:
         """Post the message, once, within `timeout_s` seconds in all. Raises NotDelivered."""
         try:
-            asyncio.run(self._send(json.dumps({"text": slack_text(text)}).encode()))
+            run(self._send(json.dumps({"text": slack_text(text)}).encode()))
         except TimeoutError:
             raise NotDelivered(f"no answer within {self.timeout_s:g} s", where=WEBHOOK_VARIABLE) from None
         except ExchangeError as error:

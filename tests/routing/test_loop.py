@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from routing.errors import RouterClosed
 from routing.loop import LoopThread, run
 
 
@@ -54,6 +55,70 @@ def test_closing_cancels_what_runs() -> None:
     loop.close()
     with pytest.raises(CancelledError):
         waiting.result(5)
+    gc.collect()
+
+
+def test_after_closing_nothing_is_begun() -> None:
+    """It does not start anew behind its owner's back; what was brought is not left unawaited."""
+    loop = LoopThread("test-closed")
+    loop.close()
+    with pytest.raises(RouterClosed):
+        loop.submit(answer())
+    gc.collect()
+    assert not any(thread.name == "test-closed" for thread in threading.enumerate())
+
+
+def test_whatever_is_brought_while_it_closes_comes_to_an_end() -> None:
+    """Done, cancelled or refused: no caller waits for ever."""
+    for _ in range(20):
+        loop, go = LoopThread("test-race"), threading.Barrier(5)
+
+        def bring(loop: LoopThread = loop, go: threading.Barrier = go) -> str:
+            go.wait(10)
+            try:
+                return str(loop.submit(answer()).result(10))
+            except (CancelledError, RouterClosed) as error:
+                return type(error).__name__
+
+        with ThreadPoolExecutor(5) as pool:
+            brought = [pool.submit(bring) for _ in range(4)]
+            go.wait(10)
+            closing = pool.submit(loop.close)
+            loop.close()
+            closing.result(10)
+            assert {one.result(10) for one in brought} <= {"7", "CancelledError", "RouterClosed"}
+        assert not any(thread.name == "test-race" for thread in threading.enumerate())
+    gc.collect()
+
+
+def test_the_farewell_comes_last() -> None:
+    """After what was cancelled, and after what that began at its end."""
+    order: list[str] = []
+    behind: list[asyncio.Task[None]] = []
+
+    async def works() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            order.append("cancelled")
+            behind.append(asyncio.ensure_future(also()))
+
+    async def also() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            order.append("begun at the end, cancelled")
+
+    async def farewell() -> None:
+        order.append("farewell")
+
+    loop = LoopThread()
+    loop.submit(works())
+    loop.submit(answer()).result(5)
+    loop.close(farewell())
+    loop.close(farewell())
+    assert order == ["cancelled", "begun at the end, cancelled", "farewell"]
+    LoopThread().close(farewell())
     gc.collect()
 
 

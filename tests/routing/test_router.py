@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import json
+import socket
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -18,7 +22,7 @@ from pytest_kimiprobe.simulator import Persona, Scenario, Simulator
 from routing import AllAttemptsFailed, FlagsError, NoRoute, Router, RouterClosed
 from routing.evidence import utc_text
 from routing.schema import ToolSchemaError
-from routing.types import Answer, ChatRequest
+from routing.types import Answer, ChatRequest, Reply
 from routing.verify import asked_of, check
 
 HOST = "openrouter/moonshotai/kimi-k2.6+novita/fp8"
@@ -371,6 +375,101 @@ def test_a_closed_router_says_so(world: World) -> None:
         loaded.complete(QUESTION, tools=[WEATHER], user="123")
     with pytest.raises(RouterClosed):
         loaded.complete(QUESTION, tools=[WEATHER], user="123")
+
+
+@pytest.fixture
+def asked(world: World) -> Iterator[threading.Event]:
+    """A host that never answers; set once it was asked."""
+    world.simulator.set_scenario(Scenario(default=Persona("slow", first_token_ms=60_000.0)))
+    seen, ended = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.005):
+            if world.simulator.requests:
+                seen.set()
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    yield seen
+    ended.set()
+    watching.join()
+
+
+def test_a_router_that_is_closed_under_an_async_request_says_so(asked: threading.Event) -> None:
+    """Nobody cancelled the caller, so it does not hear of a cancellation."""
+
+    async def closed_under() -> str:
+        loaded = Router.load()
+        request = asyncio.ensure_future(loaded.acomplete(QUESTION, tools=[WEATHER]))
+        assert await asyncio.to_thread(asked.wait, 10)
+        await asyncio.to_thread(loaded.close)
+        with pytest.raises(RouterClosed, match="closed while this request was under way"):
+            await request
+        return "ended"
+
+    assert asyncio.run(closed_under()) == "ended"
+
+
+def test_a_router_that_is_closed_under_a_request_says_so(asked: threading.Event) -> None:
+    """The same for a caller that blocks."""
+    loaded = Router.load()
+    with ThreadPoolExecutor(1) as pool:
+        request = pool.submit(loaded.complete, QUESTION, tools=[WEATHER])
+        assert asked.wait(10)
+        loaded.close()
+        with pytest.raises(RouterClosed, match="closed while this request was under way"):
+            request.result(10)
+
+
+def test_a_request_that_is_cancelled_while_it_is_made_ready_is_never_paid_for(
+    router: Router, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The caller went away before the request was handed over."""
+    ready, go, done = threading.Event(), threading.Event(), threading.Event()
+    real, handed = router._submit, list[Future[Reply]]()
+
+    def submit(*args: Any) -> Future[Reply]:
+        ready.set()
+        go.wait(10)
+        handed.append(real(*args))
+        done.set()
+        return handed[-1]
+
+    monkeypatch.setattr(router, "_submit", submit)
+
+    async def impatient() -> None:
+        request = asyncio.ensure_future(router.acomplete(QUESTION, tools=[WEATHER]))
+        await asyncio.to_thread(ready.wait, 10)
+        request.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await request
+        go.set()
+
+    asyncio.run(impatient())
+    assert done.wait(10)
+    with pytest.raises(concurrent.futures.CancelledError):
+        handed[0].result(10)
+
+
+def test_a_router_that_is_closed_under_its_first_evidence_says_so(world: World) -> None:
+    """A host of evidence that does not answer holds up the first request; closing ends it by its name."""
+    begun = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor(2) as pool:
+
+        def accept() -> None:
+            connection, _ = silent.accept()
+            begun.set()
+            connection.recv(1 << 16)
+            connection.recv(1)  # the end
+            connection.close()
+
+        pool.submit(accept)
+        loaded = Router.load(evidence=f"http://127.0.0.1:{silent.getsockname()[1]}/latest.json")
+        routing = pool.submit(loaded.route, QUESTION)
+        assert begun.wait(10)
+        loaded.close()
+        with pytest.raises(RouterClosed, match="first evidence"):
+            routing.result(10)
 
 
 def test_a_prompt_of_punctuation_does_not_break_the_cost_limit(router: Router) -> None:
