@@ -219,6 +219,7 @@ class Delivery:
             cost_usd=paid[0],
             cost_origin=paid[1],
             usage=done.answer.usage if done.answer else None,
+            sent=error is None or error.attempt > 0,
             phase=None if outcome != "failed" else error.phase if error else "verify",
             status=done.status,
             retryable=error is not None and error.retryable,

@@ -205,6 +205,8 @@ class _Attempt:
             self.error.attempt = self.number
             if self.status is None and "connect" in {self.error.phase, self.progress.phase}:
                 cost, origin = Decimal(0), "catalog"
+                if self.error.phase == "send":  # refused here, before anything was connected
+                    self.error.attempt = 0
         came = self.answer or (self.stream.finish() if self.stream else None)
         return Exchange(
             endpoint=self.target.endpoint.id,

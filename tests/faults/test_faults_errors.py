@@ -32,8 +32,8 @@ RAISED: list[tuple[str, str | Behaviour, dict[str, Any], str, bool]] = [
     ("server_error", reply(b"", status=500), {}, "headers", True),
     ("server_error", reply({"error": {"code": 502, "message": "x"}}), {}, "body", True),
     ("stream_cut", CUT, {"stream": True}, "body", True),
-    ("timeout", "silent", {"timeout_s": 0.2}, "headers", True),
-    ("timeout", "slow_body", {"timeout_s": 0.2}, "body", True),
+    ("timeout", "silent", {"timeout_s": 1.0}, "headers", True),
+    ("timeout", "slow_body", {"timeout_s": 1.0}, "body", True),
     ("unauthorized", reply(b"", status=401), {}, "headers", False),
     ("bad_request", reply(b"", status=400), {}, "headers", False),
     ("bad_request", reply(chat()), {"tools": [{"type": "function"}]}, "send", False),
@@ -50,7 +50,7 @@ def test_every_error_of_an_exchange_says_all_of_itself(
     error = done.error
     assert error is not None
     assert (error.reason, error.phase, error.retryable) == (reason, phase, retryable)
-    assert (error.endpoint, error.attempt, error.elapsed_ms) == (FIRST, 3, done.total_ms)
+    assert (error.endpoint, error.attempt, error.elapsed_ms) == (FIRST, 0 if phase == "send" else 3, done.total_ms)
     assert error.elapsed_ms > 0
     assert (error.error_class, error.advice) == (REASONS[reason].error_class, REASONS[reason].advice)
 
@@ -95,6 +95,19 @@ def test_an_endpoint_that_was_passed_over_is_no_attempt(
     assert caught.value.attempt == 1
     assert isinstance(caught.value.__cause__, ExchangeError)
     assert caught.value.__cause__.attempt == 1
+
+
+def test_what_is_refused_here_was_never_sent(faulty: Faulty, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that no wire can write is no attempt at any endpoint."""
+    first, second = faulty(reply(chat())), faulty(reply(chat()))
+    with routed(tmp_path, monkeypatch, first.url, second.url) as router, pytest.raises(AllAttemptsFailed) as caught:
+        router.complete([])
+    assert [(one.reason, one.sent, one.cost_usd) for one in caught.value.attempts] == [
+        ("bad_request", False, Decimal(0))
+    ] * 2
+    assert (caught.value.attempt, first.connections + second.connections) == (0, 0)
+    assert isinstance(caught.value.__cause__, ExchangeError)
+    assert caught.value.__cause__.attempt == 0
 
 
 def test_an_answer_that_may_not_be_delivered_failed_at_verifying(
