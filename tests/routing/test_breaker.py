@@ -163,13 +163,24 @@ def test_outcomes_from_before_the_parking_neither_end_nor_prolong_it(breaker: Br
     """A crowd that was under way when it broke comes back late."""
     late = [let(breaker) for _ in range(10)]
     opened(breaker)
-    for given in late:
-        breaker.settle(given, True)
-        breaker.settle(given, False)
-    assert breaker.parked()[E].seconds == OPEN_S
+    for given, right in zip(late, [True, False] * 5, strict=True):
+        breaker.settle(given, right)
+        assert breaker.parked()[E].seconds == OPEN_S
     clock.now += OPEN_S
-    breaker.settle(late[0], False)
     assert let(breaker).probe
+
+
+def test_a_probe_that_comes_back_after_all_is_over_frees_nobody(breaker: Breaker, clock: Clock) -> None:
+    """Somebody else ended the parking meanwhile, and the next one has a probe of its own."""
+    opened(breaker)
+    clock.now += OPEN_S
+    late = let(breaker)
+    breaker.settle(let(breaker, anyway=True), True)
+    opened(breaker)
+    clock.now += OPEN_S
+    assert let(breaker).probe
+    breaker.settle(late, None)
+    assert isinstance(breaker.admit(E), Parked)
 
 
 def test_whoever_has_nothing_else_may_ask_anyway(breaker: Breaker) -> None:
