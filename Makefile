@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: probe test check lock clean
+.PHONY: probe test engines check lock clean
 
 probe: $(VENV)/.probe  ## run the suite against the embedded simulator: no key, no network
 	@$(BIN)/python -m pytest --kimiprobe --kimiprobe-source simulator; code=$$?; \
@@ -12,6 +12,12 @@ probe: $(VENV)/.probe  ## run the suite against the embedded simulator: no key, 
 
 test: $(VENV)/.test  ## style, types, tests with branch coverage, the built wheel in an empty environment
 	@BIN=$(BIN) ./tests/run.sh
+
+engines: .venv-engines/.ready  ## published engines, for tests/engines: their parsers only, in an environment of their own
+
+.venv-engines/.ready: tests/engines/setup.sh tests/engines/current.txt tests/engines/early.txt
+	@echo "installing into .venv-engines (once, about 55 MB)"
+	@PYTHON=$(PYTHON) ./tests/engines/setup.sh .venv-engines
 
 # --system-site-packages is off: nothing but what the lock files name.
 $(VENV)/bin/python:
@@ -34,6 +40,7 @@ lock:  ## renew requirements/*.txt (needs uv)
 	uv pip compile pyproject.toml --group probe --universal --generate-hashes --no-header --no-emit-index-url -q -o requirements/probe.txt
 	uv pip compile pyproject.toml --extra all --group test --group probe --universal --generate-hashes --no-header --no-emit-index-url -q -o requirements/test.txt
 	uv pip compile pyproject.toml --extra github --group probe --universal --generate-hashes --no-header --no-emit-index-url -q -c requirements/test.txt -o requirements/monitor.txt
+	for set in current early; do uv pip compile tests/engines/$$set.in --no-deps --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -q -o tests/engines/$$set.txt; done
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .coverage* dist
+	rm -rf $(VENV) .venv-engines .pytest_cache .mypy_cache .ruff_cache .coverage* dist

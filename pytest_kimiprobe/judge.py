@@ -129,9 +129,15 @@ def _none_of(case: Case, expect: Expectation, checked: Checked, answer: Answer) 
 def _leaked(case: Case, checked: Checked) -> tuple[str, str] | None:
     """Protocol tokens inside a call that nobody put into the request: a value was cut or spilled by a parser."""
     for call in checked.tool_calls:
-        if (found := NATIVE_TEXT.search(_written(call.arguments))) and found[0] not in _written(list(case.messages)):
-            return "leaked_marker", f"{found[0]} in the arguments of {call.name}"
+        if found := _marker_of_its_own(case, _written(call.arguments)):
+            return "leaked_marker", f"{found} in the arguments of {call.name}"
     return None
+
+
+def _marker_of_its_own(case: Case, text: str) -> str:
+    """The first protocol token of a text, unless it quotes the request."""
+    found = NATIVE_TEXT.search(text)
+    return found[0] if found and found[0] not in _written(list(case.messages)) else ""
 
 
 def _written(value: Any) -> str:
@@ -150,8 +156,8 @@ def _written(value: Any) -> str:
 
 def _tolerated(case: Case, checked: Checked, answer: Answer) -> tuple[str, str] | None:
     """What a right answer had wrong that is mended without a loss."""
-    if found := NATIVE_TEXT.search(answer.reasoning):
-        return "markers_stripped", f"{found[0]} in the reasoning"
+    if found := _marker_of_its_own(case, answer.reasoning):
+        return "markers_stripped", f"{found} in the reasoning"
     noted = sorted(_DEVIATIONS & set(answer.notes))
     if case.expect.well_formed and noted:
         return "protocol_deviation", ", ".join(noted)

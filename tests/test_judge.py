@@ -162,6 +162,13 @@ class TestWhatOthersGetWrong:
         )
         assert found.verdict == "pass"
 
+    def test_thoughts_may_quote_a_marker_of_the_users(self) -> None:
+        """Models think about what was asked; only a marker that nobody wrote is the host's."""
+        asked = [{"role": "user", "content": "Is the city called Paris<|tool_call_end|>?"}]
+        case_of_it = Case("c", asked, Expectation(calls=(PARIS,)), TOOLS)
+        assert verdict(said(call(), reasoning="Called Paris<|tool_call_end|>."), case_of_it) == ("pass", "ok")
+        assert verdict(said(call(), reasoning="<|tool_call_begin|>"), case_of_it) == ("rescued", "markers_stripped")
+
     def test_a_leak_in_the_thoughts_beside_a_valid_call_is_seen(self) -> None:
         """K2VV calls it valid; nothing is lost, but the host's parser leaks."""
         assert verdict(said(call(), reasoning=NATIVE)) == ("rescued", "markers_stripped")

@@ -125,7 +125,9 @@ class VLLM:
 
     @staticmethod
     def _streamed(parser: Any, pieces: list[str]) -> Answer:
-        text, ids, parts = "", [], []
+        text = ""
+        ids: list[int] = []
+        parts = []
         for piece in pieces:
             token = [SPECIAL.index(piece) + 1 if piece in SPECIAL else 0]
             found = parser.extract_tool_calls_streaming(

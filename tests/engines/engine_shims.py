@@ -69,7 +69,9 @@ def load(module: str) -> Any:
 def definitions(path: Path, *names: str, **given: Any) -> dict[str, Any]:
     """Some top-level classes and functions of a file whose imports need a GPU; `given` is what they use besides."""
     tree = ast.parse(path.read_text("utf-8"))
-    kept = [node for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name in names]
+    kept: list[ast.stmt] = [
+        node for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name in names
+    ]
     assert len(kept) == len(names), f"{path.name}: {names}"
     space: dict[str, Any] = dict(given)
     exec(compile(ast.Module(kept, []), str(path), "exec"), space)

@@ -46,9 +46,7 @@ class Said:
         """What an engine made of the text, beside the thoughts that it was given apart."""
         if "broken" in told:
             return cls(broken=told["broken"])
-        return cls(
-            told.get("content", ""), draft.reasoning, told.get("calls", ()), told["finish"], told.get("deltas")
-        )
+        return cls(told.get("content", ""), draft.reasoning, told.get("calls", ()), told["finish"], told.get("deltas"))
 
 
 def word(case: Case, said: Said, mode: Mode) -> Word:

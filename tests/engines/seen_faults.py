@@ -83,7 +83,7 @@ def _overtriggered(case: Case, said: Said) -> Said | None:
     function = case.tools[0]["function"]
     tool = offer(function["name"], function.get("description"), function.get("parameters"))
     asked = " ".join(str(message.get("content")) for message in case.messages if message["role"] == "user")
-    arguments = {**{name: "x" for name in tool.schema.get("required", ())}, **fill(tool.schema, asked).arguments}
+    arguments = {**dict.fromkeys(tool.schema.get("required", ()), "x"), **fill(tool.schema, asked).arguments}
     call = {"id": f"functions.{tool.name}:9", "name": tool.name, "arguments": json.dumps(arguments)}
     return replace(said, content="", calls=[*said.calls, call], finish="tool_calls")
 
@@ -159,7 +159,9 @@ def _neighbour(case: Case, said: Said) -> Said | None:
     if function is None:
         return None
     required = (function.get("parameters") or {}).get("required", ())
-    return replace(said, calls=[{**said.calls[0], "name": function["name"], "arguments": json.dumps(dict.fromkeys(required, "x"))}])
+    return replace(
+        said, calls=[{**said.calls[0], "name": function["name"], "arguments": json.dumps(dict.fromkeys(required, "x"))}]
+    )
 
 
 def _listed_otherwise(value: Any) -> Any:
