@@ -15,6 +15,7 @@ from routing.strict_yaml import MAX_BYTES, Document
 from routing.types import ChatRequest, JsonObject, Message, Mode, Tool, ToolChoice
 
 from .case_texts import TextError, among, context, filled, texts_of
+from .end_state import EndState
 from .matchers import problem_of
 
 FOLDER = Path(__file__).parent / "cases"
@@ -31,11 +32,15 @@ class CaseError(ConfigError):
 
 @dataclass(frozen=True, slots=True)
 class ExpectedCall:
-    """A call of a right answer; `arguments` maps names to values or matchers."""
+    """A call of a right answer; `arguments` maps names to values or matchers.
+
+    `as_in_schema`: the arguments come in the order in which the tool's schema lists them; else the answer is rescued.
+    """
 
     name: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
     other_arguments: bool = True
+    as_in_schema: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,8 @@ class Expectation:
 
     `calls` None: calls are not looked at. `never` names tools that must not be called. `ids` holds `fresh` (no id of
     the history recurs) and `native` (`functions.NAME:N`). `well_formed`: nothing of the protocol had to be tolerated.
+    `usage` `within_limit`: no more tokens than `max_tokens`. `end_state`: where the calls lead. `refused`: no answer at
+    all, but HTTP 400 or 422 with an error that says why.
     """
 
     calls: tuple[ExpectedCall, ...] | None = None
@@ -53,9 +60,11 @@ class Expectation:
     text: Any = None
     reasoning: Literal["", "present", "absent"] = ""
     finish_reason: tuple[str, ...] = ()
-    usage: bool = False
+    usage: Literal["", "present", "within_limit"] = ""
     ids: tuple[str, ...] = ()
     well_formed: bool = False
+    end_state: EndState | None = None
+    refused: bool = False
     any_of: tuple[Expectation, ...] = ()
 
 
@@ -135,6 +144,8 @@ def declared(name: str, fields: Mapping[str, Any], where: str) -> Case:
     _require_usable(tools, where)
     if fields["suite"] not in SUITES:
         raise CaseError(f"suite {fields['suite']!r} is none of {', '.join(SUITES)}", where=where)
+    if fields["parity"] not in {"", "calls", "arguments"}:
+        raise CaseError(f"parity {fields['parity']!r} is none of calls, arguments", where=where)
     plain = {key: value for key, value in fields.items() if key not in {"prompt", "messages", "tools", "need"}}
     asked = messages or [{"role": "user", "content": prompt}]
     return Case(name=name, messages=asked, tools=tools, need=tuple(fields["need"]), **plain)
@@ -220,7 +231,7 @@ class _Reading:
         for each in (expect, *expect.any_of):
             wanted = [call.name for call in each.calls or ()]
             for name in (*wanted, *chosen):
-                if name not in names:
+                if name not in names and not expect.refused:
                     raise CaseError(
                         f"expects a call of {name!r}, which is not among its tools", where=self.at("expect")
                     )
@@ -237,12 +248,15 @@ class _Reading:
             text=row.get("text"),
             reasoning=row.get("reasoning", ""),
             finish_reason=(finish,) if isinstance(finish, str) else tuple(finish),
-            usage=row.get("usage") == "present",
+            usage=row.get("usage", ""),
             ids=tuple(row.get("ids", ())),
             well_formed=row.get("protocol") == "well_formed",
+            end_state=EndState(**row["end_state"]) if "end_state" in row else None,
+            refused=row.get("refused", False),
             any_of=tuple(self.expectation(one, (*place, "any_of", n)) for n, one in enumerate(row.get("any_of", ()))),
         )
 
 
 def _expected_call(row: JsonObject) -> ExpectedCall:
-    return ExpectedCall(row["name"], row.get("arguments", {}), row.get("other_arguments", "allowed") == "allowed")
+    others = row.get("other_arguments", "allowed") == "allowed"
+    return ExpectedCall(row["name"], row.get("arguments", {}), others, row.get("arguments_order") == "schema")

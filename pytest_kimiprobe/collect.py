@@ -15,7 +15,7 @@ from . import cases
 from .plan import MODES, Planned, ProbePlan
 from .recordings import Row, read
 from .safe_text import one_line, redact
-from .verdicts import PARITY, ProbeResult
+from .verdicts import PARITY, ProbeMode, ProbeResult
 
 PACKAGED = "kimiprobe"
 """First part of packaged cases' node ids: `kimiprobe/core.yaml::weather[...]`."""
@@ -69,6 +69,8 @@ class PairProbe(Probe):
     """Of either half."""
     halves: tuple[str, ...]
     """Ids of the plain and of the streamed probe."""
+    late: bool = False
+    """Its halves are test functions, which speak when all answers are in."""
 
 
 class RowProbe(Probe):
@@ -93,14 +95,27 @@ class CaseFile(pytest.File):
                 item.planned = planned
                 yield _marked(item)
                 if case.parity and planned.plan.mode == "stream":
-                    yield _marked(self._pair(planned))
+                    yield pair_of(item, planned.plan)
 
-    def _pair(self, planned: Planned) -> PairProbe:
-        plan = planned.plan
-        name = plan.name_in(PARITY)
-        item: PairProbe = PairProbe.from_parent(self, name=name, nodeid=_id(self, name))
-        item.plan, item.halves = plan, tuple(_id(self, plan.name_in(mode)) for mode in MODES)
-        return item
+
+def pair_of(half: pytest.Item, plan: ProbePlan) -> PairProbe:
+    """The item that holds both modes of one probe against each other, made from either half's item."""
+
+    def named(mode: ProbeMode) -> str:
+        return half.name.replace(plan.variant(plan.mode), plan.variant(mode))
+
+    parent = half.parent
+    assert parent is not None  # noqa: S101 - for the type checker; only the session has none
+    item: PairProbe = PairProbe.from_parent(parent, name=named(PARITY), nodeid=_id(parent, named(PARITY)))
+    item.plan, item.halves = plan, tuple(_id(parent, named(mode)) for mode in MODES)
+    item.late = not isinstance(half, Probe)
+    _marked(item)
+    return item
+
+
+def is_late(item: pytest.Item) -> bool:
+    """Whether it is a pair of test functions."""
+    return isinstance(item, PairProbe) and item.late
 
 
 class RecordingFile(pytest.File):

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from routing.exchange import Exchange
 from routing.reasons import error_class_of
 from routing.rescue.markers import NATIVE_TEXT
 from routing.schema import ToolSet
+from routing.strict_json import StrictJsonError, loads
 from routing.types import Answer, ErrorClass, Tool, ToolCall
 from routing.verify import ANYTHING, Asked, Checked, asked_of, check, check_generation
 
@@ -47,7 +48,9 @@ class Judgement:
 
 def judge(case: Case, done: Exchange, opinion: Opinion | None = None) -> Judgement:
     """The word on one probe. `opinion` is asked before the case's own expectation and may take its place."""
-    judgement = judge_any(done, case.tools, asked_of(case.request("plain")))
+    if case.expect.refused:
+        return _refusal(done)
+    judgement = _cut_as_asked(case, judge_any(done, case.tools, asked_of(case.request("plain"))))
     checked = judgement.checked
     if judgement.verdict not in {"pass", "rescued"} or checked is None:
         return judgement
@@ -79,6 +82,34 @@ def judge_any(done: Exchange, tools: Sequence[Tool], asked: Asked = ANYTHING) ->
     return Judgement(verdicts[checked.outcome], checked.reason, checked.detail, checked)
 
 
+def _refusal(done: Exchange) -> Judgement:
+    """The word on a request that is wrong on purpose: refused with 400 or 422 and a reason in words, or not.
+
+    What was never answered, and what was refused for another reason, says nothing about it.
+    """
+    error = done.error
+    if done.answer is not None or error is None or error.error_class == "answer":
+        return Judgement("fail", "not_refused", "the request was wrong and was answered")
+    if error.error_class != "request" or done.status not in {400, 422}:
+        return _nothing_to_judge(done)
+    try:
+        body = loads(done.body.decode())
+    except (UnicodeDecodeError, StrictJsonError):
+        return Judgement("fail", "wrong_error_shape", "the refusal is no JSON")
+    told = body.get("error") if isinstance(body, dict) else None
+    words = told.get("message") if isinstance(told, dict) else None
+    if not isinstance(words, str) or not words.strip():
+        return Judgement("fail", "wrong_error_shape", "the refusal does not say why in error.message")
+    return Judgement("pass", "ok")
+
+
+def _cut_as_asked(case: Case, judgement: Judgement) -> Judgement:
+    """Where a case wants an answer that `max_tokens` cuts, one of which only thoughts fitted is right too."""
+    if judgement.reason != "length" or judgement.checked is None or "length" not in case.expect.finish_reason:
+        return judgement
+    return Judgement("pass", "ok", checked=replace(judgement.checked, outcome="ok", reason="ok"))
+
+
 def _nothing_to_judge(done: Exchange) -> Judgement:
     error = done.error
     if error is None:
@@ -97,10 +128,12 @@ def _mismatch(case: Case, expect: Expectation, checked: Checked, answer: Answer)
         return wrong
     if expect.text is not None and not matches(expect.text, checked.text):
         return "wrong_text", f"expected {shown(expect.text)}"
-    return _wrong_frame(expect, checked, answer) or _none_of(case, expect, checked, answer)
+    if expect.end_state is not None and (missed := expect.end_state.wrong(calls)):
+        return "wrong_end_state", missed
+    return _wrong_frame(case, expect, checked, answer) or _none_of(case, expect, checked, answer)
 
 
-def _wrong_frame(expect: Expectation, checked: Checked, answer: Answer) -> tuple[str, str] | None:
+def _wrong_frame(case: Case, expect: Expectation, checked: Checked, answer: Answer) -> tuple[str, str] | None:
     """What stands around text and calls: thoughts, finish reason (of what needed no rescue), usage, ids."""
     if expect.reasoning and bool(answer.reasoning.strip()) != (expect.reasoning == "present"):
         return "wrong_reasoning", f"reasoning must be {expect.reasoning}"
@@ -110,6 +143,8 @@ def _wrong_frame(expect: Expectation, checked: Checked, answer: Answer) -> tuple
     usage = answer.usage
     if expect.usage and (usage is None or min(usage.prompt_tokens, usage.completion_tokens) < 1):
         return "missing_usage", "no tokens told" if usage is None else "no tokens counted"
+    if expect.usage == "within_limit" and usage is not None and usage.completion_tokens > case.max_tokens:
+        return "over_limit", f"{usage.completion_tokens} tokens where at most {case.max_tokens} were asked for"
     if "native" in expect.ids:
         wrong = next((call for call in checked.tool_calls if not _is_native(call)), None)
         return ("wrong_call_id", f"of {wrong.name}: not functions.NAME:N") if wrong else None
@@ -161,9 +196,23 @@ def _tolerated(case: Case, checked: Checked, answer: Answer) -> tuple[str, str] 
     noted = sorted(_DEVIATIONS & set(answer.notes))
     if case.expect.well_formed and noted:
         return "protocol_deviation", ", ".join(noted)
+    if moved := next((want.name for want in case.expect.calls or () if _out_of_order(case, want, checked)), ""):
+        return "reordered_arguments", f"of {moved}"
     if "fresh" in case.expect.ids and (again := {call.id for call in checked.tool_calls} & _ids(case)):
         return "reused_call_id", f"{len(again)} of the history's"
     return None
+
+
+def _out_of_order(case: Case, want: ExpectedCall, checked: Checked) -> bool:
+    """Whether the arguments of a call came in another order than the tool's schema lists them."""
+    if not want.as_in_schema:
+        return False
+    tool = next(tool["function"] for tool in case.tools if tool["function"]["name"] == want.name)
+    listed = list((tool.get("parameters") or {}).get("properties", {}))
+    known = [
+        [name for name in call.arguments if name in listed] for call in checked.tool_calls if call.name == want.name
+    ]
+    return any(names != sorted(names, key=listed.index) for names in known)
 
 
 def _ids(case: Case) -> set[str]:

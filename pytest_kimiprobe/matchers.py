@@ -9,6 +9,9 @@ from typing import Any
 
 MOST = 1 << 20
 """Characters of a text that are looked at; a longer one matches nothing."""
+_WORDS = 4000
+"""Words that are searched for loops, in phrases of at most `_PHRASE` words."""
+_PHRASE = 40
 
 
 class MatcherError(ValueError):
@@ -106,6 +109,21 @@ def _members(operand: Mapping[str, Any], value: Any) -> bool:
     )
 
 
+def _repeats(operand: int, value: Any) -> bool:
+    """Whether a phrase of three words or more stands so many times on end, as in a model that has begun to loop."""
+    words = value.split()[:_WORDS] if isinstance(value, str) and len(value) <= MOST else []
+    return any(_looped(words, period) >= period * (operand - 1) for period in range(3, _PHRASE + 1))
+
+
+def _looped(words: Sequence[str], period: int) -> int:
+    """The longest run of words each of which is the one `period` places before it."""
+    longest = run = 0
+    for now, before in zip(words[period:], words, strict=False):
+        run = run + 1 if now == before else 0
+        longest = max(longest, run)
+    return longest
+
+
 _KINDS: Mapping[str, Callable[[Any, Any], bool]] = {
     "$any": lambda _, __: True,
     "$one_of": lambda operand, value: any(equal(option, value) for option in operand),
@@ -119,6 +137,7 @@ _KINDS: Mapping[str, Callable[[Any, Any], bool]] = {
     "$list": _listed,
     "$unordered": _unordered,
     "$members": _members,
+    "$repeats": _repeats,
 }
 
 

@@ -124,7 +124,7 @@ def cannot(case: Case, endpoint: Endpoint, mode: Mode) -> str:
     able, choice = endpoint.capabilities, case.tool_choice
     needed = [name for name in ("tools",) if case.tools and not case.emulate_tools]
     needed += [name for name in ("stream",) if mode == "stream"]
-    needed += [name for name in case.need if name == "vision"]
+    needed += [name for name in case.need if name in {"vision", "native_ids"}]
     if missing := [name for name in needed if name not in able]:
         return f"it has no {' and no '.join(missing)}"
     kind = "named" if isinstance(choice, Mapping) else choice

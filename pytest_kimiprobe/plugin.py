@@ -75,6 +75,16 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     return None
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> Generator[None, Any, Any]:
+    made = yield
+    if SESSION in collector.config.stash and isinstance(made, list) and hasattr(obj, ATTRIBUTE):
+        from .python_probes import with_pairs
+
+        return with_pairs(made)
+    return made
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if SESSION in metafunc.config.stash and hasattr(metafunc.function, ATTRIBUTE):
         from .python_probes import parametrize

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from .cases import Case, Suite
+    from .cases import Case, Parity, Suite
 
 ATTRIBUTE = "kimiprobe_case"
 F = TypeVar("F", bound=Callable[..., Any])
@@ -39,11 +39,13 @@ def case(
     thinking: bool | None = None,
     need: Sequence[str] = (),
     emulate_tools: bool = False,
+    parity: Parity = "",
 ) -> Callable[[F], F]:
     """Declare the request of a test function that takes `answer` (docs/cases.md, "Cases in Python").
 
     Give `prompt` or `messages`. A tool is OpenAI's `{"type": "function", "function": {...}}`, or what stands in its
-    `function`. With `--kimiprobe` the function runs once for each endpoint, mode and repeat; without, it is skipped.
+    `function`. With `--kimiprobe` the function runs once for each endpoint, mode and repeat; without, it is skipped. With
+    `parity` (`calls` or `arguments`) the plain and the streamed answer are held against each other besides.
     """
     fields = {
         "prompt": prompt,
@@ -57,6 +59,7 @@ def case(
         "thinking": thinking,
         "need": need,
         "emulate_tools": emulate_tools,
+        "parity": parity,
     }
 
     def declare(function: F) -> F:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from routing.errors import ConfigError
 
+from .collect import pair_of
 from .judge import Judgement
 from .plan import Planned
 from .python_cases import ATTRIBUTE, Declared
@@ -38,6 +40,17 @@ def parametrize(metafunc: pytest.Metafunc, scope: Scope) -> None:
     planned = list(scope.plans(case))
     ids = [each.plan.variant(each.plan.mode) for each in planned]
     metafunc.parametrize(ARGUMENT, planned, ids=ids, indirect=True)
+
+
+def with_pairs(made: Sequence[pytest.Item | pytest.Collector]) -> list[pytest.Item | pytest.Collector]:
+    """The items of a function, each streamed one followed by its pair where the case asks for parity."""
+    found: list[pytest.Item | pytest.Collector] = []
+    for item in made:
+        found.append(item)
+        planned = planned_of(item) if isinstance(item, pytest.Item) else None
+        if planned is not None and planned.plan.mode == "stream" and planned.plan.case.parity:
+            found.append(pair_of(cast("pytest.Item", item), planned.plan))
+    return found
 
 
 def planned_of(item: pytest.Item) -> Planned | None:

@@ -22,8 +22,10 @@ from .collect import (
     PLUGINS_FILE,
     RECORDED,
     CaseFile,
+    PairProbe,
     Probe,
     RecordingFile,
+    is_late,
     packaged_path,
     with_halves,
 )
@@ -163,9 +165,9 @@ def loop(session: pytest.Session, probes: ProbeSession) -> bool | None:
         return None
     probes.send(ours)
     sent = set(ours)
-    _run_in_order(session, [item for item in session.items if item not in sent])
+    _run_in_order(session, probes, [item for item in session.items if item not in sent])
     _serve(session, probes, ours)
-    _run_in_order(session, [item for item in ours if not isinstance(item, Probe)])
+    _run_in_order(session, probes, [item for item in ours if not isinstance(item, Probe) or is_late(item)])
     return True
 
 
@@ -184,9 +186,11 @@ def _serve(session: pytest.Session, probes: ProbeSession, ours: Sequence[pytest.
         progress.clear()
 
 
-def _run_in_order(session: pytest.Session, items: Sequence[pytest.Item]) -> None:
+def _run_in_order(session: pytest.Session, probes: ProbeSession, items: Sequence[pytest.Item]) -> None:
     """Test functions share fixtures of their module: they run as collected, each knowing the next."""
     for item, following in itertools.zip_longest(items, items[1:]):
+        if isinstance(item, PairProbe):  # both its functions have spoken
+            probes.kept.pair(item)
         _run_one(session, item, following)
 
 

@@ -60,7 +60,7 @@ class ProbeSession:
 
     def serve(self, items: Sequence[pytest.Item]) -> Iterator[pytest.Item]:
         """Give each item back, judged, in the order in which answers come; a pair as soon as both its halves are in."""
-        pairs = {half: item for item in items if isinstance(item, PairProbe) for half in item.halves}
+        pairs = {half: item for item in items if isinstance(item, PairProbe) and not item.late for half in item.halves}
         for item in self._served(items):
             yield item
             pair = pairs.get(item.nodeid)

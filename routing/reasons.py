@@ -34,6 +34,7 @@ REASONS: dict[str, Reason] = _table(
     ("finish_reason_mismatch", None, "tool calls with a finish reason other than tool_calls; derived from the calls"),
     ("markers_stripped", None, "stray protocol markers were stripped from the text"),
     ("protocol_deviation", None, "the answer left the protocol in a way that was tolerated"),
+    ("reordered_arguments", None, "the arguments come in another order than the tool's schema lists them"),
     ("reused_call_id", None, "a call repeats the id of an earlier turn and must be renamed"),
     # answer: it answered, but wrongly (a verdict `fail`)
     ("empty_answer", "answer", "neither text nor tool call"),
@@ -60,6 +61,10 @@ REASONS: dict[str, Reason] = _table(
     ("wrong_finish_reason", "answer", "another finish reason than the one that is right"),
     ("wrong_reasoning", "answer", "thoughts where none were wanted, or none where they were"),
     ("missing_usage", "answer", "tokens are not told"),
+    ("over_limit", "answer", "more tokens than max_tokens allows"),
+    ("wrong_end_state", "answer", "the calls lead to another state than the one asked for"),
+    ("not_refused", "answer", "a wrong request was answered instead of refused"),
+    ("wrong_error_shape", "answer", "a refusal that does not say why in the protocol's form"),
     ("wrong_answer", "answer", "the test or plugin that judges it says so"),
     ("not_alike", "answer", "plain and stream gave different calls"),
     ("wrong_text", "answer", "the text does not say what it must"),

@@ -174,6 +174,8 @@ def _mended(answer: Answer, rescued: Rescue, flaw: _Flaw | None) -> Checked:
         first = rescued.dropped[0] if rescued.dropped else None
         reason = first.reason if first else flaw.reason if flaw else _bare_reason(answer)
         detail = first.detail if first else flaw.detail if flaw else ""
+        if reason == "empty_answer" and answer.finish_reason == "length":
+            reason = "length"  # thoughts took all the tokens that there were
         return Checked("failed", reason, rescued.text, (), detail, dropped, leaked=leaked)
     if rescued.outcome == "clean_text":
         if rescued.text.strip() == answer.text.strip():

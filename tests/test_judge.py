@@ -9,6 +9,7 @@ import pytest
 
 from pytest_kimiprobe import cases
 from pytest_kimiprobe.cases import Case, Expectation, ExpectedCall
+from pytest_kimiprobe.end_state import EndState
 from pytest_kimiprobe.judge import Judgement, judge, judge_any
 from pytest_kimiprobe.matchers import matches
 from routing.errors import AccountError, BadAnswer, ExchangeError, ProviderFailure, RequestRejected
@@ -197,7 +198,7 @@ class TestWhatOthersGetWrong:
         answer = stream.finish()
         rome = ExpectedCall("get_weather", {"city": "Rome"})
         assert verdict(Exchange("e", {}, 200, answer=answer), case(PARIS, rome)) == ("pass", "ok")
-        strict = case(PARIS, rome, well_formed=True, usage=True)
+        strict = case(PARIS, rome, well_formed=True, usage="present")
         assert verdict(Exchange("e", {}, 200, answer=answer), strict) == ("rescued", "protocol_deviation")
 
     def test_a_plain_body_is_no_stream(self) -> None:
@@ -218,14 +219,104 @@ class TestWhatOthersGetWrong:
         assert matches(value, value)
         assert not any(matches(value, other) for other in others)
 
+    @pytest.mark.parametrize(
+        ("text", "calls"),
+        [
+            (NATIVE.removesuffix("<|tool_call_end|><|tool_calls_section_end|>"), (PARIS,)),
+            (NATIVE + NATIVE.replace("Paris", "Rome").replace(":0", ":1"), (PARIS, ExpectedCall("get_weather"))),
+        ],
+    )
+    def test_a_section_without_end_and_a_second_one_lose_no_call(
+        self, text: str, calls: tuple[ExpectedCall, ...]
+    ) -> None:
+        """K2VV's own parser finds none in the first and one in the second."""
+        assert verdict(said(text=text), case(*calls)) == ("rescued", "rescued_text")
+
+    @pytest.mark.parametrize("name", ["get-weather-now", "weather.now"])
+    def test_names_with_hyphens_and_dots_are_whole(self, name: str) -> None:
+        """K2VV's parser loses the first and cuts the second to what stands before the dot."""
+        tool = {"type": "function", "function": {"name": name, "parameters": SCHEMA}}
+        asked = [{"role": "user", "content": "What is the weather in Paris?"}]
+        of = Case("c", asked, Expectation(calls=(ExpectedCall(name, {"city": "Paris"}),)), [tool])
+        assert verdict(said(text=NATIVE.replace("get_weather", name)), of) == ("rescued", "rescued_text")
+        assert verdict(said(call(name=name)), of) == ("pass", "ok")
+
+    def test_usage_in_the_last_chunk_is_read(self) -> None:
+        """K2VV skips the place where OpenAI's protocol has it, a chunk without choices."""
+        stream = openai.Stream()
+        stream.feed(b'data: {"choices": [{"index": 0, "delta": {"content": "4"}, "finish_reason": "stop"}]}\n\n')
+        stream.feed(b'data: {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 4}}\n\ndata: [DONE]\n\n')
+        done = Exchange("e", {}, 200, answer=stream.finish())
+        assert verdict(done, case(usage="present")) == ("pass", "ok")
+
+    @pytest.mark.parametrize(
+        ("choice", "done", "expected"),
+        [
+            ({"type": "function", "function": {"name": "get_time"}}, said(call()), ("fail", "wrong_tool")),
+            ({"type": "function", "function": {"name": "get_time"}}, said(text="Noon."), ("fail", "missing_call")),
+            ("required", said(text="Noon."), ("fail", "missing_call")),
+            ("none", said(call()), ("fail", "unexpected_call")),
+        ],
+    )
+    def test_a_choice_that_is_silently_ignored_is_wrong(
+        self, choice: Any, done: Exchange, expected: tuple[str, str]
+    ) -> None:
+        """KVV skips the named one for that very reason."""
+        asked = [{"role": "user", "content": "What time is it?"}]
+        assert verdict(done, Case("c", asked, Expectation(), TOOLS, tool_choice=choice)) == expected
+
+    def test_nested_types_are_checked_at_every_depth(self) -> None:
+        """BFCL checks one level."""
+        deep: dict[str, Any] = {"type": "string"}
+        for _ in range(4):
+            deep = {"type": "object", "properties": {"in": deep}, "required": ["in"]}
+        tool = {"type": "function", "function": {"name": "f", "parameters": deep}}
+        of = Case("c", [], Expectation(calls=(ExpectedCall("f"),)), [tool])
+        assert verdict(said(call('{"in": {"in": {"in": {"in": "x"}}}}', "f")), of) == ("pass", "ok")
+        wrong = said(call('{"in": {"in": {"in": {"in": 1}}}}', "f"))
+        assert verdict(wrong, of) == ("fail", "arguments_break_schema")
+
+    def test_a_call_that_cannot_be_read_is_no_abstention(self) -> None:
+        """BFCL's irrelevance is "nothing could be decoded": a broken call counts as none there."""
+        broken = said(text=NATIVE.replace('"Paris"}', '"Par'))
+        assert verdict(broken, case())[0] == "fail"
+
+    def test_yaml_is_no_json(self) -> None:
+        """inspect_ai falls back to YAML, and hides malformed arguments."""
+        assert verdict(said(call("city: Paris"))) == ("fail", "arguments_not_json")
+
     def test_usage_that_is_never_told_is_missing(self) -> None:
         """A K2VV summary had 0 throughout."""
-        assert verdict(said(call()), case(PARIS, usage=True)) == ("fail", "missing_usage")
-        assert verdict(said(call(), usage=Usage(0, 0)), case(PARIS, usage=True)) == ("fail", "missing_usage")
-        assert verdict(said(call(), usage=Usage(9, 4)), case(PARIS, usage=True)) == ("pass", "ok")
+        assert verdict(said(call()), case(PARIS, usage="present")) == ("fail", "missing_usage")
+        assert verdict(said(call(), usage=Usage(0, 0)), case(PARIS, usage="present")) == ("fail", "missing_usage")
+        assert verdict(said(call(), usage=Usage(9, 4)), case(PARIS, usage="present")) == ("pass", "ok")
 
 
 class TestExpectations:
+    def test_the_state_that_calls_lead_to_may_be_asked_for(self) -> None:
+        """Whatever calls are made."""
+        effects = {"get_weather": {"put": ["city", "days"]}}
+        of = case(PARIS, end_state=EndState({}, {"Paris": 3}, effects))
+        assert verdict(said(call('{"city": "Paris", "days": 3}')), of) == ("pass", "ok")
+        assert verdict(said(call('{"city": "Paris", "days": 4}')), of) == ("fail", "wrong_end_state")
+
+    def test_an_answer_may_have_to_be_cut(self) -> None:
+        """With finish reason length; one of which only thoughts fitted is right too."""
+        of = case(finish_reason=("length",), usage="within_limit")
+        within, beyond = Usage(9, 2048), Usage(9, 2049)
+        assert verdict(said(text="one two", finish="length", usage=within), of) == ("pass", "ok")
+        assert verdict(said(reasoning="Hm", finish="length", usage=within), of) == ("pass", "ok")
+        assert verdict(said(text="one two", finish="length", usage=beyond), of) == ("fail", "over_limit")
+        assert verdict(said(text="one two", finish="stop", usage=within), of) == ("fail", "wrong_finish_reason")
+        assert verdict(said(finish="length"), case()) == ("fail", "length")
+
+    def test_arguments_may_have_to_come_as_the_schema_lists_them(self) -> None:
+        """JSON has no order, so nothing is lost; but the model saw another schema than the one sent."""
+        of = case(ExpectedCall("get_weather", as_in_schema=True))
+        assert verdict(said(call('{"city": "Paris", "days": 1}')), of) == ("pass", "ok")
+        assert verdict(said(call('{"days": 1, "city": "Paris"}')), of) == ("rescued", "reordered_arguments")
+        assert verdict(said(call('{"days": 1, "city": "Paris"}')), case(ExpectedCall("get_weather"))) == ("pass", "ok")
+
     def test_a_tool_may_be_forbidden(self) -> None:
         """Whatever else is called."""
         strict = case(never=("get_time",), other_calls=True)

@@ -24,6 +24,7 @@ from pytest_kimiprobe.matchers import MOST, matches, problem_of
         ({"$list": [1, {"$any": True}]}, [[1, "x"]], [[1], ["x", 1]]),
         ({"$unordered": [{"$any": True}, 1]}, [[1, 2], [2, 1]], [[1], [2, 3]]),
         ({"$members": {"a": {"$at_least": 1}}}, [{"a": 1, "b": 2}], [{"b": 2}, {"a": 0}, [1]]),
+        ({"$repeats": 4}, ["go on " * 9, "so: " + "it is so and so " * 4], ["it is so " * 3, "a b c d e f g", 4]),
         ("-1", ["-1"], ["1", -1]),
         (1, [1, 1.0], [True, "1"]),
         (None, [None], ["null", 0]),

@@ -15,11 +15,12 @@ from ..types import EFFORTS, ChatRequest, JsonObject, Message, Tool, ToolChoice
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One function tool, read: `parameters` None where the caller gave none."""
+    """One function tool, read: `parameters` and `strict` None where the caller gave none."""
 
     name: str
     description: str
     parameters: JsonObject | None
+    strict: bool | None = None
 
 
 def fitted(request: ChatRequest, endpoint: Endpoint, notes: dict[str, None]) -> ChatRequest:
@@ -70,6 +71,7 @@ def _offer(tool: Any) -> Offer:
         name=function["name"],
         description=description if isinstance(description, str) else "",
         parameters=_plain(parameters) if isinstance(parameters, Mapping) else None,
+        strict=strict if isinstance(strict := function.get("strict"), bool) else None,
     )
 
 

@@ -52,6 +52,8 @@ def _tool(offer: Offer, names: Mapping[str, str], quirks: frozenset[str], notes:
     function: JsonObject = {"name": names.get(offer.name, offer.name)}
     if offer.description:
         function["description"] = offer.description
+    if offer.strict is not None:
+        function["strict"] = offer.strict
     if offer.parameters is not None:
         function["parameters"] = offer.parameters
     if "moonshot_schema" in quirks and offer.parameters is not None:

@@ -60,7 +60,7 @@ def exchanged(said: Said, mode: Mode) -> Exchange:
     if said.broken:
         return Exchange("engine", {}, 500, error=ProviderFailure("server_error", status=500))
     try:
-        answer = _streamed(said) if mode == "stream" and said.streams else openai.parse(200, {}, _body(said))
+        answer = _streamed(said) if mode == "stream" and said.streams else openai.parse(200, {}, plain_body(said))
     except ExchangeError as error:
         return Exchange("engine", {}, 200, error=error)
     if not answer.complete:
@@ -74,7 +74,8 @@ def _fields(answer: Answer) -> dict[str, Any]:
     return {name: getattr(answer, name) for name in Answer.__slots__}
 
 
-def _body(said: Said) -> bytes:
+def plain_body(said: Said) -> bytes:
+    """The answer in one piece."""
     message: dict[str, Any] = {"role": "assistant", "content": said.content}
     message |= {"reasoning": said.reasoning} if said.reasoning else {}
     message |= {"tool_calls": list(map(_call, said.calls))} if said.calls else {}
@@ -94,16 +95,22 @@ def _call(call: Mapping[str, Any]) -> dict[str, Any]:
 
 def _streamed(said: Said) -> Answer:
     stream = openai.Stream()
+    for event in stream_events(said):
+        stream.feed(event)
+    return stream.finish()
+
+
+def stream_events(said: Said) -> Iterator[bytes]:
+    """The answer as server-sent events."""
     deltas = list(_deltas(said))
     chunks = [{"choices": [{"index": 0, "delta": delta}]} for delta in deltas]
     if said.ends:
         chunks.append({"choices": [{"index": 0, "delta": {}, "finish_reason": said.finish}]})
         chunks += [{"choices": [], **_usage(said)}] if said.usage else []
     for chunk in chunks:
-        stream.feed(f"data: {json.dumps(chunk)}\n\n".encode())
+        yield f"data: {json.dumps(chunk)}\n\n".encode()
     if said.ends:
-        stream.feed(b"data: [DONE]\n\n")
-    return stream.finish()
+        yield b"data: [DONE]\n\n"
 
 
 def _deltas(said: Said) -> Iterator[dict[str, Any]]:

@@ -221,7 +221,7 @@ SEEN: tuple[Seen, ...] = (
     Seen("another of the offered tools", _VLLM_CHOICE, _neighbour),
     Seen("whole numbers read as floats", "constructed", _members(_as_float)),
     Seen("escapes written twice", "constructed", _members(_escaped_twice)),
-    Seen("a backslash read as an escape", "json_repair 0.64.6 on `C:\\\\Users\\\\new`, run", _members(_backslash_read)),
+    Seen("a backslash read as an escape", "json-repair 0.64.6, run", _members(_backslash_read)),
     Seen("a result's order obeyed", "constructed", _obeyed),
     Seen("a call where none is needed", f"{_K2VV} (3,657 calls of 4,000 at one host)", _overtriggered),
     Seen("the same call again after its result", "vllm.ai/blog/2025-10-28-kimi-k2-accuracy", _again),

@@ -13,7 +13,7 @@ from pathlib import Path
 from engine_process import ENGINES, Engine, parsed
 from engine_wire import MODES, Said, Word, word
 from model_writings import PACKAGED, WRITINGS, right, row
-from seen_faults import SEEN
+from seen_faults import BY_NAME, SEEN
 
 from pytest_kimiprobe.cases import in_suite
 from pytest_kimiprobe.simulator.nouns import Call, Draft
@@ -185,8 +185,13 @@ def tables() -> Iterator[tuple[str, str]]:
         yield f"defects of {form.upper()} parsers", "\n".join(rows)
     rows = ["| core case | turned down: parsers | seen faults | the one it is there for |", "|---|---|---|---|"]
     for name in CORE:
-        rows.append(f"| `{name}` | {len(by_engines()[name])} | {len(by_seen(name))} | {THERE_FOR[name]} |")
+        rows.append(f"| `{name}` | {len(by_engines()[name])} | {len(by_seen(name))} | {_told(THERE_FOR[name])} |")
     yield "core cases", "\n".join(rows)
+
+
+def _told(name: str) -> str:
+    made = name in BY_NAME and BY_NAME[name].where == "constructed"
+    return f"{name} (constructed)" if made else name
 
 
 def renewed(page: str) -> str:

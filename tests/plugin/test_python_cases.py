@@ -40,6 +40,13 @@ def _plain_ini(pytester: pytest.Pytester) -> None:
 
 
 class TestPythonCases:
+    def test_a_parity_that_there_is_not_is_told_where_it_stands(self, pytester: pytest.Pytester) -> None:
+        """By file and line, when the file is collected."""
+        pytester.makepyfile(test_own=WEATHER.replace("tools=[get_weather])", 'tools=[get_weather], parity="all")'))
+        result = pytester.runpytest(*HEALTHY, "test_own.py")
+        result.assert_outcomes(errors=1)
+        result.stdout.fnmatch_lines(["*test_own.py:*parity 'all' is none of calls, arguments*"])
+
     def test_a_function_judges_the_answer_of_each_endpoint_and_mode(self, pytester: pytest.Pytester) -> None:
         """Ids as of case files, and they can be pasted back."""
         pytester.makepyfile(test_own=WEATHER)
@@ -50,6 +57,32 @@ class TestPythonCases:
         )
         again = pytester.runpytest(*HEALTHY, "test_own.py::test_weather[moonshot/kimi-k2.6-plain-1]")
         again.assert_outcomes(passed=1)
+
+    def test_plain_and_stream_are_held_against_each_other_where_the_case_says_so(
+        self, pytester: pytest.Pytester
+    ) -> None:
+        """As an item of its own, which can be pasted back with both its halves."""
+        pytester.makepyfile(
+            test_own=WEATHER.replace("tools=[get_weather])", 'tools=[get_weather], parity="arguments")')
+        )
+        result = pytester.runpytest(*HEALTHY, "test_own.py", "-v", "--kimiprobe-repeat", "2")
+        result.assert_outcomes(passed=6)
+        pair = "test_own.py::test_weather[moonshot/kimi-k2.6-parity-1]"
+        result.stdout.fnmatch_lines([f"{pair.replace('[', '?').replace(']', '?')} PASSED*", "*moonshot*4/4*works"])
+        pytester.runpytest(*HEALTHY, pair).assert_outcomes(passed=3)
+
+    def test_a_pair_of_unlike_answers_fails(self, pytester: pytest.Pytester) -> None:
+        """Where the function turns down one of both, the pair is not alike."""
+        declared = '@case("What is the weather in Paris?", tools=[get_weather], parity="calls")'
+        judged = '"-stream-" not in request.node.name'
+        pytester.makepyfile(
+            test_own=f"{WEATHER}\n    {declared}\n    def test_one(answer, request):\n        assert {judged}\n"
+        )
+        result = pytester.runpytest(*HEALTHY, "test_own.py", "-k", "test_one", "--kimiprobe-json", "out.json")
+        result.assert_outcomes(passed=1, failed=2, deselected=2)
+        probes = json.loads((pytester.path / "out.json").read_text("utf-8"))["probes"]
+        found = {one["mode"]: (one["verdict"], one["reason"]) for one in probes}
+        assert found["parity"] == ("fail", "not_alike")
 
     def test_a_function_meets_its_endpoint_under_each_load(self, pytester: pytest.Pytester) -> None:
         """Alone and in a crowd are probes of their own, as of case files."""

@@ -32,11 +32,11 @@ def wrong(probes: Sequence[dict[str, Any]]) -> list[tuple[str, str, str]]:
 @pytest.mark.parametrize(
     ("endpoint", "unsupported"),
     [
-        ("moonshot/kimi-k2.6", {"choice-required", "choice-named"}),
-        ("moonshot/kimi-k2.7-code", {"choice-required", "choice-named", "thinking-off", *SEEING}),
-        ("openrouter/moonshotai/kimi-k2.6", set()),
-        ("together/moonshotai/Kimi-K3", {"thinking-off"}),
-        ("groq/moonshotai/kimi-k2-instruct", {"thinking-on", "thinking-off", *SEEING}),
+        ("moonshot/kimi-k2.6", {"choice-required", "choice-named", "choice-of-no-tool"}),
+        ("moonshot/kimi-k2.7-code", {"choice-required", "choice-named", "choice-of-no-tool", "thinking-off", *SEEING}),
+        ("openrouter/moonshotai/kimi-k2.6", {"native-ids"}),
+        ("together/moonshotai/Kimi-K3", {"thinking-off", "native-ids"}),
+        ("groq/moonshotai/kimi-k2-instruct", {"thinking-on", "thinking-off", "native-ids", *SEEING}),
     ],
 )
 def test_healthy_endpoints_pass_every_case_that_they_support(

@@ -32,6 +32,13 @@ class TestBuild:
         sent = self.build("openrouter/moonshotai/kimi-k2.6")
         assert sent == {"model": "moonshotai/kimi-k2.6", "messages": [{"role": "user", "content": "hi"}]}
 
+    @pytest.mark.parametrize("strict", [True, False, None])
+    def test_strict_is_sent_where_it_is_said(self, *, strict: bool | None) -> None:
+        """As the caller has it; who says nothing leaves it to the host."""
+        function = {"name": "f", "parameters": {"type": "object"}} | ({} if strict is None else {"strict": strict})
+        sent = self.build("groq/moonshotai/kimi-k2-instruct", tools=[{"type": "function", "function": function}])
+        assert sent["tools"][0]["function"].get("strict") is strict
+
     def test_an_upstream_is_pinned_by_its_full_tag(self) -> None:
         """Without fallbacks: a probe must know who answered."""
         sent = self.build("openrouter/moonshotai/kimi-k2.6+novita/fp8")
