@@ -224,7 +224,9 @@ class _Reading:
         return found
 
     def check(self, expect: Expectation, row: JsonObject, tools: Sequence[Tool]) -> None:
-        """Every tool that is expected, forbidden or chosen is offered."""
+        """Every tool that is expected, forbidden or chosen is offered; a refusal is expected alone."""
+        if any(one.refused for one in expect.any_of) or (expect.refused and len(row["expect"]) > 1):
+            raise CaseError("`refused` stands alone: a refusal is no answer", where=self.at("expect"))
         names = {tool["function"]["name"] for tool in tools}
         choice = row.get("tool_choice")
         chosen = [choice["function"].get("name")] if isinstance(choice, dict) else []

@@ -172,6 +172,23 @@ class TestBadFiles:
             cases.load(written(tmp_path, text))
         assert caught.value.where.endswith(":4:5" if shared else ":5:13")
 
+    @pytest.mark.parametrize("beside", ["refused: true, calls: []", "any_of: [{refused: true}, {calls: []}]"])
+    def test_a_refusal_is_expected_alone(self, tmp_path: Path, beside: str) -> None:
+        """What else could be asked of it is asked of an answer."""
+        with pytest.raises(CaseError, match="stands alone") as caught:
+            loaded(tmp_path, f"  - {{name: a, prompt: p, expect: {{{beside}}}}}\n")
+        assert caught.value.where.endswith(":3:34")
+
+    @pytest.mark.parametrize(
+        "effects", ["{f: {sing: [a]}}", "{f: {put: [a]}}", "{f: {}}", "{f: {drop: [a], put: [a, b]}}"]
+    )
+    def test_an_effect_that_there_is_not_is_told(self, tmp_path: Path, effects: str) -> None:
+        """By file, line and column."""
+        state = f"{{before: {{}}, after: {{}}, effects: {effects}}}"
+        with pytest.raises(CaseError) as caught:
+            loaded(tmp_path, f"  - {{name: a, prompt: p, expect: {{end_state: {state}}}}}\n")
+        assert "own.kimiprobe.yaml:3:" in caught.value.where
+
     @pytest.mark.parametrize("pattern", ["(", "(?=x)", "(a)\\\\1"])
     def test_an_expression_that_cannot_be_used_is_told(self, tmp_path: Path, pattern: str) -> None:
         """When the file is read, not when an answer comes."""
