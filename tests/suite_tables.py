@@ -128,7 +128,7 @@ CATEGORIES: Mapping[str, tuple[str, ...]] = {
     "multi-turn tool result round trip": ("answer-from-a-result", "call-after-a-result"),
     "end-state check": ("end-state",),
     "streaming delta reassembly": (EVERY, "well-formed-deltas"),
-    "stream / non-stream parity on one request": ("plain-and-stream-alike", "weather"),
+    "stream / non-stream parity on one request": ("plain-and-stream-alike", "several-calls-of-one-tool"),
     "id format, uniqueness, round trip": (
         "native-ids",
         "ids-stay-fresh",

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from suite_tables import CATEGORIES, EVERY, NOUNS, PACKAGED, PAGE, renewed
+
+from pytest_kimiprobe.cases import Case
 
 
 @pytest.mark.parametrize("noun", NOUNS)
@@ -19,6 +23,24 @@ def test_each_category_of_other_verifiers_has_a_case(category: str) -> None:
     """Those that none of them asserts too."""
     assert CATEGORIES[category]
     assert set(CATEGORIES[category]) - {EVERY} <= PACKAGED.keys()
+
+
+@pytest.mark.parametrize(
+    ("category", "asks"),
+    [
+        ("stream / non-stream parity on one request", lambda case: case.parity),
+        ("parallel calls", lambda case: len(case.expect.calls) > 1),
+        ("end-state check", lambda case: case.expect.end_state),
+        ("strict mode", lambda case: case.tools[0]["function"]["strict"]),
+        ("error shapes (400s)", lambda case: case.expect.refused),
+        ("usage accounting", lambda case: case.expect.usage),
+        ("vision + tools", lambda case: "vision" in case.need and case.tools),
+        ("many tools (64-128) / long context", lambda case: len(case.tools) >= 64 or len(str(case.messages)) > 10_000),
+    ],
+)
+def test_a_category_that_can_be_read_from_a_case_is(category: str, asks: Callable[[Case], object]) -> None:
+    """By each case that is named for it."""
+    assert [name for name in CATEGORIES[category] if name != EVERY and not asks(PACKAGED[name])] == []
 
 
 def test_no_case_is_there_for_nothing() -> None:
