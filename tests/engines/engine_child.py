@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ def _root(package: str) -> Path:
 
 
 class SGLang:
-    """A detector, and what sglang's server makes of it: ids, and a finish reason by the marker alone."""
+    """A detector, with the methods of sglang's parser and server that stand between it and the client."""
 
     def __init__(self, module: str, name: str) -> None:
         from pydantic import BaseModel
@@ -53,30 +54,62 @@ class SGLang:
         self._tool: Any = tool
         self._detector = getattr(load(f"sglang.srt.function_call.{module}"), name)
         self._k3 = "k3" in module
+        self._between(root / "sglang" / "srt")
+
+    def _between(self, srt: Path) -> None:
+        """Take the methods that lead from the detector to the client out of their files."""
+        parser = definitions(
+            srt / "function_call" / "function_call_parser.py",
+            "FunctionCallParser.has_tool_call",
+            "FunctionCallParser.parse_non_stream",
+            "FunctionCallParser.parse_stream_chunk",
+            ResponseTemplateToolDetector=Unused,
+        )
+        self._has, self._whole = parser["has_tool_call"], parser["parse_non_stream"]
+        self._chunk = parser["parse_stream_chunk"]
+        words = ("ToolCall", "FunctionResponse", "DeltaMessage")
+        chunks = ("ChatCompletionResponseStreamChoice", "ChatCompletionStreamResponse")
+        server = definitions(
+            srt / "entrypoints" / "openai" / "serving_chat.py",
+            "OpenAIServingChat._check_for_unstreamed_tool_args",
+            json=json,
+            time=time,
+            **dict.fromkeys((*words, *chunks), Record),
+        )
+        self._unstreamed = server["_check_for_unstreamed_tool_args"]
 
     def __call__(self, asked: Asked) -> Answer:
-        detector = self._detector()
         tools = [self._tool(**tool) for tool in asked["tools"]]
         if not tools:
             return _whole(asked["text"], [], "stop", asked)
+        parser = Record(detector=self._detector(), tools=tools)
         if asked["pieces"] is not None:
-            return self._streamed(detector, tools, asked)
-        found = detector.detect_and_parse(asked["text"], tools)
-        there = detector.has_tool_call(asked["text"])
-        if not found.calls and not there:
+            return self._streamed(parser, asked)
+        if not self._has(parser, asked["text"]):
             return {"content": asked["text"], "calls": [], "finish": "stop"}
-        calls = [{**self._named(call, asked), "arguments": call.parameters} for call in found.calls]
-        return {"content": found.normal_text, "calls": calls, "finish": "tool_calls" if there else "stop"}
+        content, found = self._whole(parser, asked["text"])
+        calls = [{**self._named(call, asked), "arguments": call.parameters} for call in found]
+        # `_process_tool_calls`: the early server goes by the marker, today's by the calls.
+        return {"content": content, "calls": calls, "finish": "tool_calls" if calls or asked["early"] else "stop"}
 
     def _named(self, call: Any, asked: Asked) -> dict[str, Any]:
         number = asked["earlier"] + call.tool_index
-        return {"id": f"{call.name}:{number}" if self._k3 else f"functions.{call.name}:{number}", "name": call.name}
+        own = f"{call.name}:{number}" if self._k3 else f"functions.{call.name}:{number}"
+        return {"id": f"call_{call.tool_index}" if asked["early"] else own, "name": call.name}
 
-    def _streamed(self, detector: Any, tools: Any, asked: Asked) -> Answer:
-        parts = [detector.parse_streaming_increment(piece, tools) for piece in asked["pieces"]]
-        parts += [detector.finish(tools)] if hasattr(detector, "finish") else []
-        deltas = list(_joined((part.normal_text, [self._delta(call, asked) for call in part.calls]) for part in parts))
-        return {"deltas": deltas, "finish": "tool_calls" if any("calls" in delta for delta in deltas) else "stop"}
+    def _streamed(self, parser: Any, asked: Asked) -> Answer:
+        parts = [self._chunk(parser, piece) for piece in asked["pieces"]]
+        if hasattr(parser.detector, "finish"):  # today's `parse_stream_end`
+            last = parser.detector.finish(parser.tools)
+            parts.append((last.normal_text, last.calls))
+        deltas = list(_joined((text, [self._delta(call, asked) for call in calls]) for text, calls in parts))
+        made = any("calls" in delta for delta in deltas)
+        told = {"parser": parser, "content": {"meta_info": {"id": ""}}, "request": Record(), "index": 0}
+        left = self._unstreamed(None, **told, **({} if asked["early"] else {"created": 0}))
+        if left:
+            row = json.loads(left.removeprefix("data: "))["choices"][0]["delta"]["tool_calls"][0]
+            deltas.append({"calls": [{"index": row["index"], "arguments": row["function"]["arguments"]}]})
+        return {"deltas": deltas, "finish": "tool_calls" if made else "stop"}
 
     def _delta(self, call: Any, asked: Asked) -> dict[str, Any]:
         named = self._named(call, asked) if call.name else {}
@@ -120,7 +153,7 @@ class VLLM:
         return {
             "content": found.content or "",
             "calls": calls,
-            "finish": "tool_calls" if found.tools_called else "stop",
+            "finish": "tool_calls" if calls or (asked["early"] and found.tools_called) else "stop",
         }
 
     @staticmethod
@@ -241,11 +274,11 @@ ENGINES: dict[str, Callable[[], Callable[[Asked], Answer]]] = {
 }
 
 
-def main(engine: str) -> None:
+def main(engine: str, *, early: bool) -> None:
     quiet()
     parse = ENGINES[engine]()
     for line in sys.stdin:
-        asked = json.loads(line)
+        asked = {**json.loads(line), "early": early}
         try:
             said = parse(asked)
         except Exception as error:  # noqa: BLE001 - a server would answer 500: told as such
@@ -255,4 +288,4 @@ def main(engine: str) -> None:
 
 if __name__ == "__main__":
     sys.path[:0] = sys.argv[2:]
-    main(sys.argv[1])
+    main(sys.argv[1], early=bool(sys.argv[2:]))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import json
 import logging
 import sys
 from pathlib import Path
@@ -29,6 +30,9 @@ class Record:
         if name.startswith("__"):
             raise AttributeError(name)
         return None
+
+    def model_dump_json(self) -> str:
+        return json.dumps(self, default=vars)
 
     def model_dump(self, **_: Any) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if value is not None}
@@ -67,15 +71,23 @@ def load(module: str) -> Any:
 
 
 def definitions(path: Path, *names: str, **given: Any) -> dict[str, Any]:
-    """Some top-level classes and functions of a file whose imports need a GPU; `given` is what they use besides."""
+    """Some classes, functions and methods (`Class.method`) of a file whose imports need a GPU, as they stand there.
+
+    `given` is what they use besides; annotations are not evaluated.
+    """
     tree = ast.parse(path.read_text("utf-8"))
-    kept: list[ast.stmt] = [
-        node for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name in names
-    ]
-    assert len(kept) == len(names), f"{path.name}: {names}"
+    inside = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    found: dict[str, ast.stmt] = {f"{own.name}.{node.name}": node for own in inside for node in _functions(own.body)}
+    found |= {node.name: node for node in inside}
+    found |= {node.name: node for node in _functions(tree.body)}
+    kept = ast.Module([found[name] for name in names], [])
     space: dict[str, Any] = dict(given)
-    exec(compile(ast.Module(kept, []), str(path), "exec"), space)
+    exec(compile(kept, str(path), "exec", flags=annotations.compiler_flag), space)
     return space
+
+
+def _functions(body: list[ast.stmt]) -> list[ast.FunctionDef]:
+    return [node for node in body if isinstance(node, ast.FunctionDef)]
 
 
 def quiet() -> None:

@@ -33,8 +33,8 @@ class TestDefectsReachTheJudge:
         assert shown(engine.name, trap) == (OK, OK)
 
     def test_a_hyphenated_tool_is_lost(self) -> None:
-        """By an expression that knows no hyphen; plain says `tool_calls` without any, the stream nothing."""
-        expected = (("fail", "finish_without_calls"), ("fail", "empty_answer"))
+        """By an expression that knows no hyphen; the plain answer leaks it, the stream says nothing at all."""
+        expected = (("rescued", "rescued_text"), ("fail", "empty_answer"))
         assert shown("sglang 0.5.1 K2", "a name with hyphens") == expected
 
     @pytest.mark.parametrize("engine", ["vllm-tpu 0.21.0 K2", "vllm-tpu 0.10.1.1 K2"])
