@@ -7,7 +7,7 @@ Written from the protocols; it shares no code with what it is used to test.
 """
 
 from .app import Received
-from .scenario import PERSONAS, Persona, Scenario, ScenarioError, load_scenario, scenario_names
+from .scenario import PERSONAS, Persona, Scenario, ScenarioError, load_scenario, persona_of, scenario_names
 from .server import Simulator, serve_forever
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "ScenarioError",
     "Simulator",
     "load_scenario",
+    "persona_of",
     "scenario_names",
     "serve_forever",
 ]

@@ -80,7 +80,7 @@ def _meet_endpoint(order: _Order, scenario: Scenario) -> tuple[Persona, Upstream
         return scenario.persona_of(order.endpoint) or scenario.default, None, []
     wishes = order.body.get("provider")
     pinned = isinstance(wishes, dict) and bool(wishes.get("only"))
-    own = None if pinned else scenario.endpoints.get(order.endpoint)
+    own = None if pinned else scenario.named(order.endpoint)
     if own is not None:
         return own, order.hosts[0], [tried(order.model, order.hosts[0], 200)]
     attempts: list[JsonObject] = []

@@ -73,6 +73,10 @@ def _json_in_text(_: Persona, draft: Draft, __: Offered) -> Draft:
     return replace(draft, text=text, calls=(), finish="stop")
 
 
+def _no_call(_: Persona, draft: Draft, __: Offered) -> Draft:
+    return Draft(text="I can tell you that without any tool.", reasoning=draft.reasoning)
+
+
 def _wrong_finish(_: Persona, draft: Draft, __: Offered) -> Draft:
     return replace(draft, finish="stop")
 
@@ -164,6 +168,7 @@ _CHANGES: Mapping[str, Callable[[Persona, Draft, Offered], Draft]] = {
     "leaks_k3": _leak_k3,
     "leaks_in_reasoning": _leak_in_reasoning,
     "json_in_text": _json_in_text,
+    "no_call": _no_call,
     "odd_calls": _odd_calls,
     "wrong_finish": _wrong_finish,
     "unknown_tool": _unknown_tool,

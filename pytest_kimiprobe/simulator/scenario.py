@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from fnmatch import fnmatchcase
 from importlib import resources
 from pathlib import Path
@@ -15,6 +15,7 @@ PERSONAS: Mapping[str, str] = {
     "leaks_k3": "writes its tool calls as Kimi K3 markup (XTML) into the text",
     "leaks_in_reasoning": "writes its tool calls as Kimi K2 tokens into the reasoning and leaves the text empty",
     "json_in_text": "writes its tool calls as JSON into the text",
+    "no_call": "answers in words where it was to call a tool",
     "empty": "answers 200 without text and without calls",
     "slow": "answers well, but late",
     "rate_limited": "answers 429",
@@ -52,6 +53,11 @@ class Persona:
 
     `rate` (0..1) is the share of requests that meet the misbehaviour; the others are answered well. `first_token_ms`
     and `tokens_per_s` hold for every answer. `at` (0..1) is where a stream breaks, `status` the 5xx status.
+
+    True rates (0..1), for `healthy` and `slow`: `availability` is the share of requests that are answered at all (the
+    others meet HTTP 503); of the answers that are to call a tool, `trigger_rate` is the share that does; of those,
+    `leak_rate` is the share whose calls stand in the text; of the others, `schema_accuracy` is the share whose arguments
+    satisfy their schemas. With `first_token_p95_ms`, first tokens are log-normal around the median `first_token_ms`.
     """
 
     persona: str = "healthy"
@@ -62,23 +68,51 @@ class Persona:
     status: int = 500
     retry_after_s: int | None = 1
     at: float = 0.5
+    availability: float = 1.0
+    trigger_rate: float = 1.0
+    leak_rate: float = 0.0
+    schema_accuracy: float = 1.0
+    first_token_p95_ms: float | None = None
+
+    @property
+    def drawn(self) -> bool:
+        """Whether requests meet it by its rates."""
+        rates = (self.availability, self.trigger_rate, 1 - self.leak_rate, self.schema_accuracy)
+        return min(rates) < 1 or self.first_token_p95_ms is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A named set of personas. `endpoints` maps endpoint ids or globs to personas; the most exact one wins."""
+    """A named set of personas. `endpoints` maps endpoint ids or globs to personas; the most exact one wins.
+
+    `first` is the same and goes before `endpoints`.
+    """
 
     name: str = "healthy"
     seed: int = 1
     default: Persona = Persona()
     endpoints: Mapping[str, Persona] = field(default_factory=dict)
+    first: Mapping[str, Persona] = field(default_factory=dict)
+
+    def named(self, endpoint: str) -> Persona | None:
+        """The persona that the scenario gives to exactly this id."""
+        return self.first.get(endpoint) or self.endpoints.get(endpoint)
 
     def persona_of(self, endpoint: str) -> Persona | None:
         """The persona the scenario gives to an endpoint: by its id, else by the longest glob that fits; else None."""
-        if endpoint in self.endpoints:
-            return self.endpoints[endpoint]
-        globs = [pattern for pattern in self.endpoints if fnmatchcase(endpoint, pattern)]
-        return self.endpoints[max(globs, key=len)] if globs else None
+        for personas in (self.first, self.endpoints):
+            if endpoint in personas:
+                return personas[endpoint]
+            if globs := [pattern for pattern in personas if fnmatchcase(endpoint, pattern)]:
+                return personas[max(globs, key=len)]
+        return None
+
+    def replaced(self, globs: Iterable[str], persona: Persona) -> Scenario:
+        """The scenario in which every endpoint that one of the globs fits has this persona, whatever it had before."""
+        first = dict.fromkeys(globs, persona)
+        fits = {name for name in self.endpoints if any(fnmatchcase(name, glob) for glob in first)}
+        kept = {name: had for name, had in self.endpoints.items() if name not in fits}
+        return replace(self, endpoints=kept, first=self.first | first)
 
 
 def scenario_names() -> list[str]:
@@ -94,7 +128,7 @@ def load_scenario(name_or_path: str | Path = "mixed", *, seed: int | None = None
     """
     text, where = _read(str(name_or_path))
     scenario = _scenario(_parse(text, where), where)
-    return scenario if seed is None else Scenario(scenario.name, seed, scenario.default, scenario.endpoints)
+    return scenario if seed is None else replace(scenario, seed=seed)
 
 
 def _read(name: str) -> tuple[str, str]:
@@ -131,12 +165,13 @@ def _scenario(data: Mapping[str, Any], where: str) -> Scenario:
     return Scenario(
         name=Path(where).stem,
         seed=seed,
-        default=_persona(data.get("default", "healthy"), f"{where}: default"),
-        endpoints={str(name): _persona(row, f"{where}: endpoints.{name}") for name, row in endpoints.items()},
+        default=persona_of(data.get("default", "healthy"), f"{where}: default"),
+        endpoints={str(name): persona_of(row, f"{where}: endpoints.{name}") for name, row in endpoints.items()},
     )
 
 
-def _persona(row: Any, where: str) -> Persona:
+def persona_of(row: Any, where: str) -> Persona:
+    """A persona by its name, or by a mapping of its fields; `where` begins errors. Raises ScenarioError."""
     given = {"persona": row} if isinstance(row, str) else row
     if not isinstance(given, dict):
         raise ScenarioError(f"{where}: must be a persona's name or a mapping with `persona`")
@@ -145,15 +180,29 @@ def _persona(row: Any, where: str) -> Persona:
     if name not in PERSONAS:
         raise ScenarioError(f"{where}.persona: no persona {name!r}; there are {', '.join(PERSONAS)}")
     for key, (low, high) in _RANGES.items():
-        value = given.get(key)
-        if value is not None and (
-            isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high
-        ):
+        value = given.get(key, low)
+        if value is None and key in _MAY_BE_NONE:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
             raise ScenarioError(f"{where}.{key}: must be a number from {low} to {high}, not {value!r}")
     how = given.get("how", "")
     if how and how not in _HOW.get(name, ()):
         raise ScenarioError(f"{where}.how: {name} knows {', '.join(_HOW.get(name, ())) or 'no `how`'}, not {how!r}")
-    return Persona(**given)
+    return _sensible(Persona(**given), where)
+
+
+def _sensible(persona: Persona, where: str) -> Persona:
+    """The persona, if its rates can hold. Raises ScenarioError."""
+    if persona.drawn and (persona.persona not in _WITH_RATES or persona.rate != 1):
+        rates = "availability, trigger_rate, leak_rate, schema_accuracy and first_token_p95_ms"
+        raise ScenarioError(f"{where}: {rates} go with {' and '.join(_WITH_RATES)} alone, and without `rate`")
+    p95 = persona.first_token_p95_ms
+    if p95 is not None and not 0 < persona.first_token_ms <= p95:
+        raise ScenarioError(
+            f"{where}.first_token_p95_ms: must be at least first_token_ms, and that more than 0; "
+            f"not {p95!r} beside {persona.first_token_ms!r}"
+        )
+    return persona
 
 
 _RANGES: Mapping[str, tuple[float, float]] = {
@@ -163,7 +212,14 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "tokens_per_s": (0.1, 1_000_000),
     "status": (500, 599),
     "retry_after_s": (0, 86_400),
+    "availability": (0, 1),
+    "trigger_rate": (0, 1),
+    "leak_rate": (0, 1),
+    "schema_accuracy": (0, 1),
+    "first_token_p95_ms": (0, 3_600_000),
 }
+_MAY_BE_NONE = frozenset({"retry_after_s", "first_token_p95_ms"})
+_WITH_RATES = ("healthy", "slow")
 
 
 def _known(data: Mapping[str, Any], names: tuple[str, ...], where: str) -> None:

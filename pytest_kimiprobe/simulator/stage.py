@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from .http import CutConnection, Response, json_response
 from .nouns import JsonObject
+from .rates import lots, met
 from .refusals import Refused, error_event, refusal
 from .scenario import Persona, Scenario
 
@@ -37,6 +38,8 @@ class Draws:
         self.seen[endpoint, content] = count + 1
         generator = random.Random(f"{self.scenario.seed}|{endpoint}|{content}|{count}")  # noqa: S311 - reproducible on purpose
         hit = generator.random() < persona.rate
+        if persona.drawn:
+            return met(persona, endpoint, lots(self.scenario.seed, endpoint, content, count)), generator
         return (persona if hit else replace(persona, persona="healthy")), generator
 
 
