@@ -67,6 +67,11 @@ class Expectation:
     refused: bool = False
     any_of: tuple[Expectation, ...] = ()
 
+    @property
+    def wants_call(self) -> bool:
+        """Whether every right answer calls a tool."""
+        return bool(self.calls) or bool(self.any_of and all(each.wants_call for each in self.any_of))
+
 
 @dataclass(frozen=True, slots=True)
 class Case:

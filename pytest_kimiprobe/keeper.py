@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from routing.exchange import Exchange
+from routing.reasons import LEAKS
 from routing.types import Tool
 
 from .answers import SeenAnswer
@@ -115,6 +116,7 @@ class Keeper:
             valid_calls=checked.valid_calls if checked else 0,
             k2vv_valid=checked.k2vv_valid if checked else None,
             upstream=answer.upstream if answer else None,
+            leaked=checked is not None and checked.reason in LEAKS,
             **facts,
         )
         item.user_properties = properties(result)

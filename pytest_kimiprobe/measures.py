@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from routing.reasons import error_class_of
 from routing.types import Usage
 
 from .cells import EMULATED, NO_TOKENS, Percentiles, is_credible, is_credible_cost
+from .quantiles import TimeInterval, quantile_interval
 from .verdicts import JUDGED, ProbeResult
 
 _Z95 = 1.959963984540054
@@ -79,6 +81,12 @@ class Measures:
     `strict` counts what was right as it came, `lenient` also what was rescued; `by_case` is lenient, by case; `by_load`
     strict, by load. `pass_power` maps k to pass^k: the chance that k tries of one case are all right. `refusals` are the
     429s that were waited out, `unreliable` the answers whose times are ours rather than the provider's.
+
+    Rates with parameters of the simulator's personas as their true values: `answered` is availability (errors of the
+    provider count against it, those of the account or the request do not count at all), `triggered` the share of the
+    answers that were to call a tool and did, in whatever form, `leaked` the share of those that called whose calls or
+    markers stood in the text, `schema` the share of answers with structured calls whose calls are all strictly valid.
+    The last three are of native tools.
     """
 
     endpoint: str
@@ -100,6 +108,22 @@ class Measures:
     k2vv: Rate = Rate()
     refusals: int = 0
     unreliable: int = 0
+    answered: Rate = Rate()
+    triggered: Rate = Rate()
+    leaked: Rate = Rate()
+    schema: Rate = Rate()
+    time_intervals: Mapping[str, TimeInterval] = field(default_factory=dict)
+
+    @property
+    def rates(self) -> dict[str, Rate]:
+        """By name, what a report tells beside the first try; of `leak` less is better, of the others more."""
+        return {
+            "availability": self.answered,
+            "trigger": self.triggered,
+            "leak": self.leaked,
+            "schema": self.schema,
+            "k2vv_compatible": self.k2vv,
+        }
 
     @property
     def cost_per_call(self) -> Decimal | None:
@@ -117,13 +141,16 @@ class Measures:
         return self.unreliable * 20 > self.strict.judged
 
 
-def wilson(right: int, judged: int) -> Interval | None:
-    """Wilson's 95 % interval of a share; None where nothing was judged."""
+def wilson(right: int, judged: int, z: float = _Z95) -> Interval | None:
+    """Wilson's interval of a share, without continuity correction; None where nothing was judged.
+
+    95 % with the `z` it has; its coverage is near that on average, not at each share (see docs/decisions.md).
+    """
     if not judged:
         return None
-    share, squared = right / judged, _Z95**2
+    share, squared = right / judged, z**2
     middle = share + squared / (2 * judged)
-    half = _Z95 * math.sqrt(share * (1 - share) / judged + squared / (4 * judged**2))
+    half = z * math.sqrt(share * (1 - share) / judged + squared / (4 * judged**2))
     bottom = 1 + squared / judged
     low = 0.0 if right == 0 else max((middle - half) / bottom, 0.0)
     return Interval(low, 1.0 if right == judged else min((middle + half) / bottom, 1.0))
@@ -177,6 +204,8 @@ def measures_row(row: Measures) -> dict[str, Any]:
         "by_load": {load: [rate.right, rate.judged] for load, rate in row.by_load.items()},
         "reasons": dict(sorted(row.reasons.items())),
         "pass_power": {str(k): round(power, 4) for k, power in row.pass_power.items()},
+        "rates": {name: _rate_row(rate) for name, rate in row.rates.items()},
+        "times_interval95_ms": {name: [_ms(one.low), _ms(one.high)] for name, one in row.time_intervals.items()},
         "trigger": _trigger_row(row.trigger),
         "tokens": {
             "prompt": row.tokens.prompt_tokens,
@@ -201,6 +230,10 @@ def _rate_row(rate: Rate) -> dict[str, Any]:
     }
 
 
+def _ms(time: float | None) -> float | None:
+    return None if time is None else round(time, 1)
+
+
 def _trigger_row(trigger: Trigger | None) -> dict[str, Any] | None:
     if trigger is None:
         return None
@@ -217,6 +250,10 @@ def _measures(endpoint: str, probes: Sequence[ProbeResult], trigger: Trigger | N
     judged = [probe for probe in probes if probe.verdict in JUDGED]
     costed = [probe for probe in probes if is_credible_cost(probe.cost_usd)]
     k2vv = [probe.k2vv_valid for probe in probes if probe.k2vv_valid is not None]
+    native = [probe for probe in judged if probe.capability != EMULATED]
+    asked = [probe for probe in native if probe.wants_call]
+    called = [probe for probe in native if _called(probe)]
+    structured = [probe for probe in native if probe.calls]
     return Measures(
         endpoint=endpoint,
         sent=sum(probe.verdict not in {"not_run", "unsupported"} for probe in probes),
@@ -237,7 +274,33 @@ def _measures(endpoint: str, probes: Sequence[ProbeResult], trigger: Trigger | N
         k2vv=Rate(sum(k2vv), len(k2vv)),
         refusals=sum(probe.refusals for probe in probes),
         unreliable=sum(probe.unreliable for probe in judged),
+        answered=Rate(len(judged), len(judged) + sum(map(_unanswered, probes))),
+        triggered=Rate(sum(map(_called, asked)), len(asked)),
+        leaked=Rate(sum(probe.leaked for probe in called), len(called)),
+        schema=Rate(sum(probe.calls == probe.valid_calls for probe in structured), len(structured)),
+        time_intervals=_time_intervals(judged),
     )
+
+
+def _time_intervals(judged: Sequence[ProbeResult]) -> dict[str, TimeInterval]:
+    """`total_p50`, `total_p95`, `first_token_p50`, `first_token_p95`, as far as there are times."""
+    times = {"total": [probe.total_ms for probe in judged], "first_token": [probe.first_token_ms for probe in judged]}
+    found = {
+        f"{name}_p{percent}": quantile_interval(values, percent / 100)
+        for name, values in times.items()
+        for percent in (50, 95)
+    }
+    return {name: interval for name, interval in found.items() if interval is not None}
+
+
+def _called(probe: ProbeResult) -> bool:
+    """Whether the answer meant to call a tool, in the structured field or anywhere else."""
+    return probe.calls > 0 or probe.leaked
+
+
+def _unanswered(probe: ProbeResult) -> bool:
+    """Whether the provider owes an answer."""
+    return probe.verdict == "error" and (probe.error_class or error_class_of(probe.reason)) == "provider"
 
 
 def _rates(probes: Iterable[ProbeResult], name: str, *, lenient: bool) -> dict[str, Rate]:

@@ -44,6 +44,7 @@ def _facts(plan: ProbePlan, mode: ProbeMode) -> dict[str, Any]:
         "repeat": plan.repeat,
         "capability": plan.case.capability,
         "load": plan.load,
+        "wants_call": plan.case.expect.wants_call,
     }
 
 

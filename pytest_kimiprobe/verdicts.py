@@ -61,6 +61,10 @@ class ProbeResult:
     """HTTP 429s that were waited out before this answer."""
     late_ms: float = 0.0
     """How late our own loop was meanwhile (95th percentile)."""
+    wants_call: bool = False
+    """Whether a right answer calls a tool."""
+    leaked: bool = False
+    """Whether a call, or its markers, stood in the text or the reasoning."""
 
     @property
     def unreliable(self) -> bool:

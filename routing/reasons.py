@@ -109,6 +109,9 @@ REASONS: dict[str, Reason] = _table(
     ("not_recorded", None, "the recording holds no such exchange"),
 )
 
+LEAKS = frozenset({"rescued_text", "rescued_reasoning", "markers_stripped", "leaked_call"})
+"""Codes of answers whose calls, or the markers of calls, stood in the text or the reasoning."""
+
 
 def error_class_of(code: str) -> ErrorClass | None:
     """Error class of a reason code; an unknown code (a newer file's) is None."""

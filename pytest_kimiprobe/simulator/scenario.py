@@ -112,7 +112,7 @@ class Scenario:
         first = dict.fromkeys(globs, persona)
         fits = {name for name in self.endpoints if any(fnmatchcase(name, glob) for glob in first)}
         kept = {name: had for name, had in self.endpoints.items() if name not in fits}
-        return replace(self, endpoints=kept, first=self.first | first)
+        return replace(self, endpoints=kept, first={**self.first, **first})
 
 
 def scenario_names() -> list[str]:

@@ -19,7 +19,7 @@ from pytest_kimiprobe.simulator import (
 
 _SHARE = click.FloatRange(0, 1)
 _MS = click.FloatRange(0, 3_600_000)
-_RATES: tuple[tuple[str, click.ParamType, str], ...] = (
+_RATES: tuple[tuple[str, click.FloatRange, str], ...] = (
     ("availability", _SHARE, "Share of requests that are answered at all; the others meet HTTP 503."),
     ("trigger-rate", _SHARE, "Of answers that are to call a tool, the share that does."),
     ("leak-rate", _SHARE, "Of answers that call, the share whose calls stand in the text."),
