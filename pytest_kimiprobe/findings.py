@@ -12,13 +12,16 @@ from routing.types import Status
 
 from .compare import told
 from .measures import rate_text
-from .summary import Summary, money, recommendation
+from .ranking import OWN
+from .summary import Summary, labels_of, money, recommendation
 from .verdicts import PARITY, ProbeResult, Run
 
 Fact: TypeAlias = tuple[str, str, str]
 """A heading, empty where it goes on; a text; a tone: `good`, `bad`, `warn` or empty."""
 PLAYED = frozenset({"simulator", "replay"})
 """Sources whose times are nobody's."""
+_GROUPS = 3
+"""So many ranks are told by name; the table shows all."""
 
 
 def causes(summary: Summary, endpoint: str) -> list[tuple[str, int]]:
@@ -33,7 +36,7 @@ def facts(summary: Summary) -> list[Fact]:
     played, compared = summary.run.source == "replay", summary.comparison
     found = [] if played else _use(recommendation(summary.evidence), summary.evidence)
     found += [("accuracy", text, "") for text in _accuracy(summary.evidence)]
-    found += [("like best", text, "") for text in _like_the_best(summary)]
+    found += _alike(summary)
     found += [("crowd", text, "warn") for text in _worse_in_a_crowd(summary)]
     found += [(head, text, "") for head, text in (told(compared) if compared else ())]
     found += [*_changed(summary), *_not_sent(summary.run), ("cost", _cost(summary), "")]
@@ -68,17 +71,17 @@ def _not_sent(run: Run) -> Iterator[Fact]:
         yield "not run", f"{count} probes: {detail}", "warn"
 
 
-def _like_the_best(summary: Summary) -> list[str]:
-    """Endpoints whose interval overlaps that of the best one: this many probes cannot tell them apart."""
-    known = {name: row.strict for name, row in summary.measures.items() if row.strict.judged}
-    if len(known) < 2:
-        return []
-    best = max(known, key=lambda name: (known[name].share or 0.0, known[name].judged))
-    top = known[best].interval
-    alike = [name for name, rate in known.items() if top and rate.interval and rate.interval.overlaps(top)]
-    if len(alike) < 2:
-        return []
-    return [f"{len(alike)} of {len(known)} endpoints are not distinguishable: their intervals overlap"]
+def _alike(summary: Summary) -> Iterator[Fact]:
+    """Which endpoints so many probes cannot tell apart, and by what that is said."""
+    ranking, labels = summary.ranking, labels_of(list(summary.evidence))
+    alike = [(number, group) for number, group in enumerate(ranking.groups, 1) if len(group) > 1]
+    for place, (number, group) in enumerate(alike[:_GROUPS]):
+        names = ", ".join(labels.get(name, name) for name in group)
+        yield "alike" if not place else "", f"rank {number}: {names}", ""
+    if alike:
+        together = "" if ranking.confidence == OWN else f", at {ranking.confidence:.1%} to hold for all together"
+        more = f"; {len(alike) - _GROUPS} more ranks are shared" if len(alike) > _GROUPS else ""
+        yield "", f"sharing a rank is not distinguishable: their intervals{together} overlap{more}", ""
 
 
 def _worse_in_a_crowd(summary: Summary) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -97,31 +98,45 @@ class Keeper:
 
     def _keep(self, item: pytest.Item, done: Exchange | None, judgement: Judgement, facts: Mapping[str, Any]) -> None:
         self.last_at = time.perf_counter()
-        answer, checked = (done.answer if done else None), judgement.checked
-        result = ProbeResult(
-            id=item.nodeid,
-            verdict=judgement.verdict,
-            reason=judgement.reason,
-            detail=one_line(redact(judgement.detail, self._scope.environment), 300),
-            error_class=judgement.error_class,
-            finish_reason=answer.finish_reason if answer else None,
-            tool_calls=answer.tool_calls if answer else (),
-            text=answer.text if answer else "",
-            first_token_ms=done.first_token_ms if done else None,
-            total_ms=done.total_ms if done and self._scope.choice.kind != "replay" else None,
-            usage=answer.usage if answer else None,
-            cost_usd=done.cost_usd if done else None,
-            cost_origin=done.cost_origin if done else "unknown",
-            calls=checked.calls if checked else 0,
-            valid_calls=checked.valid_calls if checked else 0,
-            k2vv_valid=checked.k2vv_valid if checked else None,
-            upstream=answer.upstream if answer else None,
-            leaked=checked is not None and checked.reason in LEAKS,
-            **facts,
-        )
+        result = result_of(item.nodeid, done, judgement, facts, environment=self._scope.environment)
+        if self._scope.choice.kind == "replay":
+            result = replace(result, total_ms=None)
         item.user_properties = properties(result)
         if isinstance(item, Probe):
             item.result = result
             self.record(item, result)
         else:
             self.held[item.nodeid] = result
+
+
+def result_of(
+    probe: str,
+    done: Exchange | None,
+    judgement: Judgement,
+    facts: Mapping[str, Any],
+    *,
+    environment: Mapping[str, str],
+) -> ProbeResult:
+    """All that is kept of a probe; keys of the `environment` are taken out. Pure."""
+    answer, checked = (done.answer if done else None), judgement.checked
+    return ProbeResult(
+        id=probe,
+        verdict=judgement.verdict,
+        reason=judgement.reason,
+        detail=one_line(redact(judgement.detail, environment), 300),
+        error_class=judgement.error_class,
+        finish_reason=answer.finish_reason if answer else None,
+        tool_calls=answer.tool_calls if answer else (),
+        text=answer.text if answer else "",
+        first_token_ms=done.first_token_ms if done else None,
+        total_ms=done.total_ms if done else None,
+        usage=answer.usage if answer else None,
+        cost_usd=done.cost_usd if done else None,
+        cost_origin=done.cost_origin if done else "unknown",
+        calls=checked.calls if checked else 0,
+        valid_calls=checked.valid_calls if checked else 0,
+        k2vv_valid=checked.k2vv_valid if checked else None,
+        upstream=answer.upstream if answer else None,
+        leaked=checked is not None and checked.reason in LEAKS,
+        **facts,
+    )

@@ -20,6 +20,7 @@ from . import options
 from .compare import Comparison, NotCompared, compare, comparison_row
 from .daily import refresh_daily
 from .measures import measures_row
+from .ranking import ranking_row, rankings
 from .report import markdown
 from .results import RECORDED, Change, atomic_write, changes, refresh_latest, write_run
 from .safe_text import one_line, redact
@@ -132,6 +133,7 @@ def document(summary: Summary) -> JsonObject:
             measures_row(summary.measures[name]) | _endpoint(summary.evidence[name], run)
             for name in sorted(summary.evidence)
         ],
+        "rankings": {name: ranking_row(ranking) for name, ranking in rankings(summary.measures).items()},
         "comparison": comparison_row(summary.comparison) if summary.comparison else None,
     }
 

@@ -28,15 +28,16 @@ def of_plan(item: pytest.Item) -> dict[str, Any]:
     planned = planned_by(item)
     if planned is None:
         raise TypeError(f"no probe: {item.nodeid}")
-    return _facts(planned.plan, planned.plan.mode)
+    return facts_of(planned.plan, planned.plan.mode)
 
 
 def of_pair(pair: PairProbe) -> dict[str, Any]:
     """The same of a pair."""
-    return _facts(pair.plan, PARITY)
+    return facts_of(pair.plan, PARITY)
 
 
-def _facts(plan: ProbePlan, mode: ProbeMode) -> dict[str, Any]:
+def facts_of(plan: ProbePlan, mode: ProbeMode) -> dict[str, Any]:
+    """The same of a plan."""
     return {
         "case": plan.case.name,
         "endpoint": plan.endpoint.id,

@@ -12,10 +12,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Any
 
 from .measures import Interval, Measures, Rate, wilson
 
-_ALPHA = 0.05
+OWN = 0.95
+"""Confidence of the interval that is shown with a rate, and of all together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class Ranking:
     """
 
     groups: tuple[tuple[str, ...], ...] = ()
-    confidence: float = 1 - _ALPHA
+    confidence: float = OWN
 
     def place(self, endpoint: str) -> Place | None:
         """The groups of an endpoint, which follow one another; None where nothing of it was judged."""
@@ -54,11 +56,11 @@ class Ranking:
 def rank(rates: Mapping[str, Rate], *, less_is_better: bool = False) -> Ranking:
     """The ranking of endpoints by a rate."""
     known = {name: _turned(rate) if less_is_better else rate for name, rate in rates.items() if rate.judged}
-    alpha = _ALPHA / len(known) if len(known) > 2 else _ALPHA
-    z = NormalDist().inv_cdf(1 - alpha / 2)
+    confidence = 1 - (1 - OWN) / len(known) if len(known) > 2 else OWN
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
     spans = {name: span for name, rate in known.items() if (span := wilson(rate.right, rate.judged, z))}
     order = sorted(spans, key=lambda name: (-(known[name].share or 0.0), -spans[name].low, name))
-    return Ranking(_groups(spans, order), 1 - alpha)
+    return Ranking(_groups(spans, order), confidence)
 
 
 def rankings(measures: Mapping[str, Measures]) -> dict[str, Ranking]:
@@ -67,6 +69,11 @@ def rankings(measures: Mapping[str, Measures]) -> dict[str, Ranking]:
     for kind in Measures("").rates:
         found[kind] = rank({name: row.rates[kind] for name, row in measures.items()}, less_is_better=kind == "leak")
     return found
+
+
+def ranking_row(ranking: Ranking) -> dict[str, Any]:
+    """As JSON: groups of endpoints that are not distinguishable within, best first."""
+    return {"confidence": round(ranking.confidence, 6), "groups": [list(group) for group in ranking.groups]}
 
 
 def _turned(rate: Rate) -> Rate:

@@ -29,6 +29,7 @@ _COLUMNS = (
 _MEASURED = (
     Column("endpoint"),
     Column("first try, 95 %", right=True),
+    Column("rank", right=True),
     Column("pass^2", right=True),
     Column("F1", right=True),
     Column("$/1k ok", right=True),
@@ -115,8 +116,9 @@ def _markdown_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) ->
 
 
 def _measured(summary: Summary, labels: Mapping[str, str]) -> list[tuple[str, ...]]:
-    """Right at the first try with its interval, pass^2, trigger F1 against the reference, cost of 1,000 right answers."""
+    """Right at the first try with its interval and rank, pass^2, trigger F1 against the reference, cost of 1,000 right."""
     rows: list[tuple[str, ...]] = []
+    ranking = summary.ranking
     for name in sorted(summary.evidence):
         measured = summary.measures[name]
         power, f1 = measured.pass_power.get(2), measured.trigger.f1 if measured.trigger else None
@@ -125,6 +127,7 @@ def _measured(summary: Summary, labels: Mapping[str, str]) -> list[tuple[str, ..
             (
                 _middle_cut(labels[name], 34),
                 rate_text(measured.strict),
+                str(ranking.place(name) or "-"),
                 "-" if power is None else f"{power * 100:.0f} %",
                 "-" if f1 is None else f"{f1:.2f}",
                 money(None if cost is None else cost * 1000),

@@ -12,6 +12,7 @@ from routing.evidence import EndpointEvidence
 from .cells import endpoints_of
 from .compare import Comparison
 from .measures import Measures, measures_of
+from .ranking import Ranking, rank
 from .results import Change
 from .verdicts import Run
 
@@ -39,6 +40,11 @@ class Summary:
     rerun: str = ""
     measures: Mapping[str, Measures] = field(default_factory=dict)
     comparison: Comparison | None = None
+
+    @property
+    def ranking(self) -> Ranking:
+        """Which endpoints differ in what was right at the first try."""
+        return rank({name: row.strict for name, row in self.measures.items()})
 
     @classmethod
     def of(

@@ -20,7 +20,8 @@ from .scenario import Persona
 Lots: TypeAlias = tuple[float, float, float, float, float]
 """Numbers from 0 up to, not including, 1: for availability, trigger, leak, schema, first token."""
 _STEP = 2.0**-53
-_P95 = NormalDist().inv_cdf(0.95)
+_NORMAL = NormalDist()
+_P95 = _NORMAL.inv_cdf(0.95)
 
 
 def lots(seed: int, endpoint: str, content: str, count: int) -> Lots:
@@ -47,7 +48,7 @@ def first_token_ms(persona: Persona, drawn: Lots) -> float:
     if persona.first_token_p95_ms is None:
         return persona.first_token_ms
     spread = math.log(persona.first_token_p95_ms / persona.first_token_ms) / _P95
-    return persona.first_token_ms * math.exp(spread * NormalDist().inv_cdf(max(drawn[4], _STEP)))
+    return persona.first_token_ms * math.exp(spread * _NORMAL.inv_cdf(max(drawn[4], _STEP)))
 
 
 def met(persona: Persona, endpoint: str, drawn: Lots) -> Persona:
