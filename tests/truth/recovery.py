@@ -188,7 +188,9 @@ def _pair(
     name: str, ranking: Ranking, pair: tuple[Host, Host], measured: Mapping[str, Measures], found: Recovery
 ) -> None:
     one, other = pair
-    rates = [row.strict if name == "first_try" else row.rates[name] for row in (measured[one.place], measured[other.place])]
+    rates = [
+        row.strict if name == "first_try" else row.rates[name] for row in (measured[one.place], measured[other.place])
+    ]
     here, there = rates[0].interval, rates[1].interval
     if here is None or there is None:
         return
@@ -224,8 +226,17 @@ def published(*, latest: bool = True) -> list[Host]:
 def _counts(row: Mapping[str, int]) -> Mapping[str, int]:
     if "finish_tool_calls" in row:
         asked = row["finish_tool_calls"] + row["finish_stop"] + row["finish_others"]
-        return {"calls": row["finish_tool_calls"], "good": row["successful"], "asked": asked, "lost": row["finish_others"]}
-    return {"calls": row["count_finish_reason_tool_calls"], "good": row["count_successful_tool_call"], "asked": REQUESTS}
+        return {
+            "calls": row["finish_tool_calls"],
+            "good": row["successful"],
+            "asked": asked,
+            "lost": row["finish_others"],
+        }
+    return {
+        "calls": row["count_finish_reason_tool_calls"],
+        "good": row["count_successful_tool_call"],
+        "asked": REQUESTS,
+    }
 
 
 def _persona(counts: Mapping[str, int], place: int, of: int) -> Persona:
