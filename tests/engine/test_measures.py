@@ -169,3 +169,33 @@ def test_as_json_shares_have_four_digits_and_money_is_text() -> None:
     assert row["cost_per_call_usd"] == "0.000010000"
     assert row["cost_per_success_usd"] is None
     assert row["trigger"] is None
+
+
+def test_rates_with_a_true_value() -> None:
+    """Availability leaves out what is not the provider's doing; trigger asks only where a call is right; a leak is a call."""
+    found = measures_of(
+        [
+            probe(wants_call=True, calls=2, valid_calls=2),
+            probe("fail", wants_call=True, calls=2, valid_calls=1),
+            probe("rescued", wants_call=True, leaked=True),
+            probe("fail", wants_call=True),
+            probe(),
+            probe("rescued", capability="tools:emulated", wants_call=True, leaked=True),
+            probe("error", error_class="provider"),
+            probe("error", reason="rate_limited"),
+            probe("error", error_class="account"),
+            probe("not_run", reason="budget"),
+        ],
+        {},
+    )[HOST]
+    assert found.answered == Rate(6, 8)
+    assert found.triggered == Rate(3, 4)
+    assert found.leaked == Rate(1, 3)
+    assert found.schema == Rate(1, 2)
+    assert measures_row(found)["rates"]["trigger"]["share"] == 0.75
+
+
+def test_times_have_intervals_of_their_own() -> None:
+    """Of the percentiles that are shown; an open end is null."""
+    row = measures_row(measures_of([probe(total_ms=10.04 * n) for n in range(1, 11)], {})[HOST])
+    assert row["times_interval95_ms"] == {"total_p50": [20.1, 90.4], "total_p95": [80.3, None]}

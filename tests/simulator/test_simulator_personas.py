@@ -273,7 +273,64 @@ def test_html(simulator: Simulator) -> None:
         assert answer.text.startswith("<!DOCTYPE html>")
 
 
-CALL_PERSONAS = ["leaks_k2", "leaks_k3", "leaks_in_reasoning", "json_in_text", "bad_arguments", "unknown_tool"]
+def test_no_call(simulator: Simulator) -> None:
+    """A host that does not trigger answers in words, with nothing in them that looks like a call."""
+    simulator.set_scenario(playing("no_call"))
+    got = message(simulator)
+    assert (got["finish"], "tool_calls" in got) == ("stop", False)
+    assert got["content"] == "I can tell you that without any tool."
+
+
+RATED = [
+    ({"availability": 0.0}, "down"),
+    ({"trigger_rate": 0.0}, "no_call"),
+    ({"leak_rate": 1.0}, "leaks_k2"),
+    ({"schema_accuracy": 0.0}, "bad_arguments"),
+]
+
+
+@pytest.mark.parametrize(("rates", "persona"), RATED)
+def test_a_rate_at_its_end_is_the_plain_persona(simulator: Simulator, rates: dict[str, float], persona: str) -> None:
+    """Status and answer are those of the plain persona, but for ids and time."""
+
+    pinned = {"provider": {"only": ["novita/fp8"]}}
+
+    def answers(scenario: Scenario) -> list[tuple[int, Any]]:
+        simulator.set_scenario(scenario)
+        got = [post(simulator, PATH, body | pinned) for body in (BODY, STREAMED)]
+        plain = got[0].json()
+        streamed = [chunk["choices"] for chunk in told(got[1]) if isinstance(chunk, dict) and "choices" in chunk]
+        return [(got[0].status_code, plain.get("choices", plain)), (got[1].status_code, streamed)]
+
+    assert answers(playing(**rates)) == answers(playing(persona))
+
+
+def test_kimi_k3_leaks_its_own_markup(simulator: Simulator) -> None:
+    """The leak of a persona with rates is the model's."""
+    simulator.set_scenario(playing(leak_rate=1.0))
+    assert message(simulator, question("What is the weather in Paris?", WEATHER, model="moonshotai/kimi-k3"))[
+        "content"
+    ].endswith(K3)
+
+
+def test_rates_are_met_by_seed(simulator: Simulator) -> None:
+    """The same seed draws the same answers, another seed others; about as many leak as the rate says."""
+    persona = Persona(leak_rate=0.3, first_token_ms=0, tokens_per_s=1e6)
+    first = leaks(simulator, Scenario("test", 1, persona), 60)
+    assert 8 <= sum(first) <= 30
+    assert leaks(simulator, Scenario("test", 1, persona), 60) == first
+    assert leaks(simulator, Scenario("test", 2, persona), 60) != first
+
+
+CALL_PERSONAS = [
+    "no_call",
+    "leaks_k2",
+    "leaks_k3",
+    "leaks_in_reasoning",
+    "json_in_text",
+    "bad_arguments",
+    "unknown_tool",
+]
 
 
 @pytest.mark.parametrize("persona", CALL_PERSONAS)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_kimiprobe.simulator import Persona, ScenarioError, load_scenario, scenario_names
+from pytest_kimiprobe.simulator import Persona, Scenario, ScenarioError, load_scenario, scenario_names
 
 ENDPOINTS = [
     "moonshot/kimi-k2.6",
@@ -82,6 +82,30 @@ endpoints:
     assert scenario.default == Persona("slow", first_token_ms=500)
 
 
+def test_rates_of_a_persona(tmp_path: Path) -> None:
+    """A mapping without `persona` is a healthy one with true rates."""
+    row = "availability: 0.99, trigger_rate: 0.9, leak_rate: 0.02, schema_accuracy: 0.95, first_token_p95_ms: 60"
+    scenario = load_scenario(write(tmp_path, f"default: {{{row}}}"))
+    assert scenario.default == Persona(
+        availability=0.99, trigger_rate=0.9, leak_rate=0.02, schema_accuracy=0.95, first_token_p95_ms=60
+    )
+    assert scenario.default.drawn
+    assert not Persona().drawn
+
+
+def test_replaced_personas_go_before_all_that_the_scenario_says() -> None:
+    """By exact id, by a longer glob, or unpinned; the other endpoints keep theirs."""
+    rated = Persona(schema_accuracy=0.9)
+    scenario = load_scenario("mixed").replaced(["openrouter/*"], rated)
+    assert scenario.persona_of("openrouter/moonshotai/kimi-k2.6+novita/fp8") == rated
+    assert scenario.named("openrouter/moonshotai/kimi-k2.6") is None
+    assert scenario.persona_of("moonshot/kimi-k2.6") == Persona(first_token_ms=30)
+    longer = Scenario(endpoints={"*moonshot/kimi-k2.6*": Persona("down")}).replaced(["moonshot/*"], rated)
+    assert longer.persona_of("moonshot/kimi-k2.6") == rated
+    exact = load_scenario("mixed").replaced(["openrouter/moonshotai/kimi-k2.6"], rated)
+    assert exact.named("openrouter/moonshotai/kimi-k2.6") == rated
+
+
 WRONG = [
     ("[1, 2]", "must be a mapping"),
     ("seed: [", "not YAML"),
@@ -96,6 +120,18 @@ WRONG = [
     ("endpoints: {'a/b': {persona: empty, raet: 1}}", "endpoints.a/b: unknown field 'raet'; there are persona, rate"),
     ("endpoints: {'a/b': {persona: cut, how: slowly}}", "a/b.how: cut knows finish, close, not 'slowly'"),
     ("endpoints: {'a/b': {persona: empty, how: close}}", "a/b.how: empty knows no `how`, not 'close'"),
+    ("default: {persona: empty, rate: null}", "default.rate: must be a number from 0 to 1, not None"),
+    ("default: {schema_accuracy: 97}", "default.schema_accuracy: must be a number from 0 to 1, not 97"),
+    ("default: {trigger_rate: .nan}", "default.trigger_rate: must be a number from 0 to 1, not nan"),
+    ("default: {availability: often}", "default.availability: must be a number from 0 to 1, not 'often'"),
+    ("default: {leak_rate: -0.1}", "default.leak_rate: must be a number from 0 to 1, not -0.1"),
+    ("default: {persona: leaks_k2, schema_accuracy: 0.9}", "go with healthy and slow alone, and without `rate`"),
+    ("default: {rate: 0.5, availability: 0.9}", "go with healthy and slow alone, and without `rate`"),
+    (
+        "default: {first_token_ms: 50, first_token_p95_ms: 20}",
+        "default.first_token_p95_ms: must be at least first_token_ms, and that more than 0; not 20 beside 50",
+    ),
+    ("default: {first_token_ms: 0, first_token_p95_ms: 20}", "first_token_p95_ms: must be at least first_token_ms"),
 ]
 
 
