@@ -78,10 +78,11 @@ def _alike(summary: Summary) -> Iterator[Fact]:
     for place, (number, group) in enumerate(alike[:_GROUPS]):
         names = ", ".join(labels.get(name, name) for name in group)
         yield "alike" if not place else "", f"rank {number}: {names}", ""
+    if len(alike) > _GROUPS:
+        yield "", f"and {len(alike) - _GROUPS} more ranks that are shared", ""
     if alike:
-        together = "" if ranking.confidence == OWN else f", at {ranking.confidence:.1%} to hold for all together"
-        more = f"; {len(alike) - _GROUPS} more ranks are shared" if len(alike) > _GROUPS else ""
-        yield "", f"sharing a rank is not distinguishable: their intervals{together} overlap{more}", ""
+        level = "" if ranking.confidence == OWN else f" ({ranking.confidence:.1%} each, so that all hold together)"
+        yield "", f"not distinguishable within a rank: their intervals overlap{level}", ""
 
 
 def _worse_in_a_crowd(summary: Summary) -> list[str]:

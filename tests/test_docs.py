@@ -14,6 +14,7 @@ import pytest
 
 from pytest_kimiprobe import hooks
 from pytest_kimiprobe.options import OPTIONS
+from pytest_kimiprobe.simulator import Persona, load_scenario
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -95,6 +96,17 @@ def test_the_example_of_a_case_file_runs_as_pasted(tmp_path: Path) -> None:
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout
     assert " passed" in run.stdout
+
+
+def test_the_example_of_true_rates_loads_as_pasted(tmp_path: Path) -> None:
+    """docs/measures.md shows every rate there is."""
+    example = re.search(r"```yaml\n(.*?)```", (ROOT / "docs" / "measures.md").read_text("utf-8"), re.DOTALL)
+    assert example
+    (tmp_path / "truth.yaml").write_text(example[1], "utf-8")
+    persona = load_scenario(tmp_path / "truth.yaml").persona_of("moonshot/kimi-k2.6")
+    rates = {"availability", "trigger_rate", "leak_rate", "schema_accuracy", "first_token_ms", "first_token_p95_ms"}
+    assert persona is not None
+    assert {name for name in rates if getattr(persona, name) == getattr(Persona(), name)} == set()
 
 
 @pytest.mark.parametrize("option", ["--input", "--output", "--requests"])

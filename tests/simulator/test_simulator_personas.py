@@ -290,7 +290,7 @@ RATED = [
 
 
 @pytest.mark.parametrize(("rates", "persona"), RATED)
-def test_a_rate_at_its_end_is_the_plain_persona(simulator: Simulator, rates: dict[str, float], persona: str) -> None:
+def test_a_rate_at_its_end_is_the_plain_persona(simulator: Simulator, rates: dict[str, Any], persona: str) -> None:
     """Status and answer are those of the plain persona, but for ids and time."""
 
     pinned = {"provider": {"only": ["novita/fp8"]}}
