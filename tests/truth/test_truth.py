@@ -71,8 +71,8 @@ def test_pairs_whose_intervals_overlap_are_never_told_apart(found: Recovery) -> 
 
 
 def test_each_behaviour_is_seen_for_what_it_is() -> None:
-    """On every packaged case that asks for a call, plain and streamed: else a rate would not be what it is called."""
-    cases = [case for case in packaged("full") if case.expect.wants_call and not case.emulate_tools]
+    """On every core case that asks for a call, plain and streamed: else a rate would not be what it is called."""
+    cases = [case for case in packaged("core") if case.expect.wants_call and not case.emulate_tools]
     asked = requests(cases, "openrouter/moonshotai/kimi-k2.6+novita/fp8")
     assert len(asked) == 2 * len(cases)
     for one in asked:

@@ -81,13 +81,13 @@ def first_tokens(asked: Sequence[Asked], persona: Persona, seed: int) -> list[fl
 
 
 def test_an_answer_is_judged_once_because_only_its_ids_differ() -> None:
-    """Drawn twenty times from a persona with rates, each answer has the verdict of the plain persona that was drawn."""
+    """Drawn eight times from a persona with rates, each answer has the verdict of the plain persona that was drawn."""
     persona = own()[8].persona
     fast = Persona(**(asdict(persona) | {"first_token_ms": 0.0, "first_token_p95_ms": None, "tokens_per_s": 1e6}))
     for one in requests(packaged("smoke"), ENDPOINTS[0]):
         transport = InProcess(Scenario(seed=3, default=fast))
-        fresh = [answered(transport, one.plan) for _ in range(20)]
-        for result, remembered in zip(fresh, one.drawn(fast, 3, 20), strict=True):
+        fresh = [answered(transport, one.plan) for _ in range(8)]
+        for result, remembered in zip(fresh, one.drawn(fast, 3, 8), strict=True):
             assert (result.verdict, result.reason, result.detail) == (
                 remembered.verdict,
                 remembered.reason,
