@@ -41,6 +41,7 @@ _RACE_S = 1.0
 """A kept connection that the server had closed fails within a round trip; one that fails later was worked on."""
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _CREDENTIALS = frozenset({"authorization", "proxy-authorization", "x-api-key", "api-key", "cookie"})
+_HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "Connection": "keep-alive", "User-Agent": "kimiprobe"}
 _log_filter = LogFilter()
 
 
@@ -177,14 +178,12 @@ class _Client:
         self.busy = 0
         self.errors = (http.HTTPError, http.StreamError, http.InvalidURL, OSError, UnicodeError)
         self._proxied, self._retired = bool(proxy), False
-        self._client: httpx.AsyncClient = http.AsyncClient(
+        self._http = http
+        self._client: httpx.AsyncHTTPTransport = http.AsyncHTTPTransport(
             verify=tls,
             trust_env=False,
-            follow_redirects=False,
-            timeout=None,
             proxy=proxy or None,
             limits=http.Limits(max_connections=PER_CLIENT, max_keepalive_connections=PER_CLIENT, keepalive_expiry=30.0),
-            headers={"Accept-Encoding": "identity", "User-Agent": "kimiprobe"},
         )
 
     async def send(self, request: HttpRequest, progress: Progress) -> _Sent | ExchangeError:
@@ -194,7 +193,7 @@ class _Client:
         self.busy += 1
         began, sent = time.monotonic(), None
         try:
-            sent = await self._client.send(self._built(request, progress), stream=True)
+            sent = await self._client.handle_async_request(self._built(request, progress))
         except self.errors as error:
             failure = failure_of(error, progress, proxied=self._proxied)
             fast = time.monotonic() - began < _RACE_S
@@ -206,13 +205,13 @@ class _Client:
         return _Sent(self, sent, progress, known(request.credentials))
 
     def _built(self, request: HttpRequest, progress: Progress) -> httpx.Request:
-        return self._client.build_request(
-            request.method,
-            request.url,
-            headers=dict(request.headers),
-            content=request.content,
-            extensions={"trace": progress.hear},
-        )
+        url, content = _url(self._http, request.url), request.content
+        headers = {**_HEADERS, "Host": url.netloc.decode("ascii"), **request.headers}
+        if content or request.method == "POST":
+            headers["Content-Length"] = str(len(content))
+        stream, heard = self._http.ByteStream(content), {"trace": progress.hear}
+        built: httpx.Request = self._http.Request(request.method, url, headers=headers, stream=stream, extensions=heard)
+        return built
 
     async def _abandon(self, progress: Progress) -> None:
         try:
@@ -323,26 +322,25 @@ def _checked(request: HttpRequest, http: Any) -> bool:
         raise AccountError("no_key", "the key holds a character that no key has", phase="send")
     if unwritable:
         raise RequestRejected("bad_request", "a header holds a character that no header may hold", phase="send")
-    scheme, host = _scheme_and_host(http, request.url)
-    if not host or scheme not in {"http", "https"}:
+    url = _url(http, request.url)
+    if not url.host or url.scheme not in {"http", "https"} or url.userinfo:
         raise RequestRejected("bad_request", "not a URL that requests can go to", phase="send")
-    local = host in _LOOPBACK
-    if keyed and not local and scheme != "https":
+    local = url.host in _LOOPBACK
+    if keyed and not local and url.scheme != "https":
         raise RequestRejected("bad_request", "a key goes over https only", phase="send")
-    if keyed and not local and host not in request.hosts:
+    if keyed and not local and url.host not in request.hosts:
         allowed = ", ".join(sorted(request.hosts)) or "no host"
-        raise RequestRejected("bad_request", f"this key may go to {allowed}, not to {host}", phase="send")
+        raise RequestRejected("bad_request", f"this key may go to {allowed}, not to {url.host}", phase="send")
     return local
 
 
-@functools.lru_cache(maxsize=256)
-def _scheme_and_host(http: Any, url: str) -> tuple[str, str]:
-    """As the library itself will read them; empty for what is no URL, or holds a password."""
+@functools.lru_cache(maxsize=64)
+def _url(http: Any, text: str) -> Any:
+    """The library's URL; an empty one for what is none."""
     try:
-        parsed = http.URL(url)
+        return http.URL(text)
     except (http.InvalidURL, UnicodeError):
-        return "", ""
-    return ("", "") if parsed.userinfo else (parsed.scheme, parsed.host)
+        return http.URL("")
 
 
 def _checked_proxy(url: str) -> str:
