@@ -100,6 +100,8 @@ class SecretStream:
 
 def redact(text: str, environment: Mapping[str, str] | None = None) -> str:
     """The text without anything that looks like a key, and without the value of any secret variable."""
+    if not text:
+        return text
     text = _KEYS.sub(REDACTED, environment_secrets(environment).text(text))
     return _AFTER_WORD.sub(rf"\1\2{REDACTED}", _HOOK.sub(rf"\1{REDACTED}", text))
 
@@ -107,7 +109,7 @@ def redact(text: str, environment: Mapping[str, str] | None = None) -> str:
 def environment_secrets(environment: Mapping[str, str] | None = None) -> Secrets:
     """The values of all variables whose name says that they are secret."""
     environment = os.environ if environment is None else environment
-    return known(frozenset(value.strip() for name, value in environment.items() if _SECRET_NAME.search(name)))
+    return known(frozenset(environment.get(name, "").strip() for name in environment if _SECRET_NAME.search(name)))
 
 
 class LogFilter(logging.Filter):
