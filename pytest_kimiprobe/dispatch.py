@@ -18,19 +18,26 @@ from typing import Generic, TypeVar
 
 from routing.catalog import Catalog
 from routing.errors import ProviderFailure
-from routing.exchange import Exchange, Target, exchange
+from routing.exchange import Exchange, Prepared, Target
 from routing.loop import LoopThread
 from routing.transport import PER_CLIENT, Transport
+from routing.types import Mode
 
 from .lanes import Flight, Lane
 from .loop_lag import LagWatch
+from .moment import Moment
+from .pace import Pace
 from .plan import Load, ProbePlan, cost_bound
 from .throttle import Throttle
 
 PACE_S = 0.01
-"""Between two starts of one HTTP client; a provider has one for each PER_CLIENT requests at once."""
+"""Between two starts of one HTTP client (a provider has one for each PER_CLIENT at once) while more and more are under
+way; a request that takes the place of an answered one need not wait for it."""
 GATE_S = 0.001
-"""Between two starts of any: a loop that is busy wakes up late, and so slows the starts down by itself."""
+"""Between two starts of any."""
+EASY_S, SLOWER = 0.005, 3
+"""A loop later than the first puts the next start off by so many times the rest: what the machine cannot do at once has
+to wait before it is sent, not while its time runs."""
 T = TypeVar("T")
 
 
@@ -68,25 +75,32 @@ class Budget:
         self.cut_off = Decimal(0)
         """The part of `spent` that is only the most that cut-off requests can have cost."""
         self._held = Decimal(0)
-        self._settled = asyncio.Condition()
+        self._settled = asyncio.Event()
 
     async def hold(self, amount: Decimal) -> bool:
         """Reserve `amount`; False where it cannot fit even once all open holds are settled at nothing."""
-        async with self._settled:
-            while self.spent + self._held + amount > self.limit:
-                if self.spent + amount > self.limit or not self._held:
-                    return False
-                await self._settled.wait()
-            self._held += amount
-            return True
+        while self.spent + self._held + amount > self.limit:
+            if self.spent + amount > self.limit or not self._held:
+                return False
+            self._settled.clear()
+            await self._settled.wait()
+        self._held += amount
+        return True
 
-    async def settle(self, held: Decimal, spent: Decimal | None) -> None:
+    def settle(self, held: Decimal, spent: Decimal | None) -> None:
         """Replace a hold by what was spent; None where nobody knows, which counts as all of it."""
-        async with self._settled:
-            self._held -= held
-            self.spent += held if spent is None else spent
-            self.cut_off += held if spent is None else 0
-            self._settled.notify_all()
+        self._held -= held
+        self.spent += held if spent is None else spent
+        self.cut_off += held if spent is None else 0
+        self._settled.set()
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """What the probes of one case at one endpoint in one mode share: the request, and the most that one can cost."""
+
+    prepared: Prepared
+    most: Decimal
 
 
 @dataclass(slots=True, eq=False)
@@ -94,6 +108,7 @@ class _Job(Generic[T]):
     """An order on its way, as the lane sees it."""
 
     order: Order[T]
+    asking: _Asking
     refusals: int = 0
 
     @property
@@ -113,9 +128,11 @@ class _Job(Generic[T]):
 
 @dataclass(slots=True)
 class _Road(Generic[T]):
-    """A provider's lane, and the word that something has changed in it."""
+    """A provider's lane, and the word that something has changed in it; `peak` is the most that were under way."""
 
     lane: Lane[_Job[T]]
+    pace: Pace
+    peak: int = 0
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -135,7 +152,9 @@ class Dispatcher(Generic[T]):
         self._outcomes: queue.SimpleQueue[Outcome[T]] = queue.SimpleQueue()
         self._open: list[Future[None]] = []
         self._budget: Budget | None = None
-        self._gate: asyncio.Lock | None = None
+        self._gate = Pace(GATE_S)
+        self.began: Moment | None = None
+        """When the first probe was sent."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._lanes: list[Lane[_Job[T]]] = []
         self.lag = LagWatch()
@@ -154,14 +173,23 @@ class Dispatcher(Generic[T]):
         """Start sending."""
         self._transport.warm()  # else the first latencies would tell of our imports
         roads: dict[str, list[_Job[T]]] = {}
+        shared: dict[tuple[int, Mode, str, str], _Asking] = {}
         for order in orders:
-            roads.setdefault(order.target.provider.name, []).append(_Job(order))
+            plan, target = order.plan, order.target
+            same = (id(plan.case), plan.mode, plan.endpoint.id, target.key)
+            asking = shared[same] = shared.get(same) or self._asking(plan, target)
+            roads.setdefault(target.provider.name, []).append(_Job(order, asking))
         self._open.append(self._loop.submit(self._watch()))
         for jobs in roads.values():
             lane: Lane[_Job[T]] = Lane(self._concurrency, self._patience_s)
             lane.add(jobs)
             self._lanes.append(lane)
-            self._open.append(self._loop.submit(self._drive(_Road(lane))))
+            clients = -(-self._concurrency // PER_CLIENT)
+            self._open.append(self._loop.submit(self._drive(_Road(lane, Pace(PACE_S / clients)))))
+
+    def _asking(self, plan: ProbePlan, target: Target) -> _Asking:
+        most = cost_bound(plan, self._catalog, datetime.now(UTC).date())
+        return _Asking(Prepared(target, plan.request), most)
 
     def outcome(self, poll_s: float = 0.2) -> Outcome[T] | None:
         """The next one to come back; None after `poll_s` seconds without, so that Ctrl-C is heard."""
@@ -202,7 +230,6 @@ class Dispatcher(Generic[T]):
         """Send a lane's orders as soon as they may be sent."""
         self._remember()
         clock = asyncio.get_running_loop().time
-        pace_s = PACE_S / -(-road.lane.limit // PER_CLIENT)
         async with asyncio.TaskGroup() as flights:
             while not road.lane.done:
                 road.changed.clear()
@@ -210,15 +237,16 @@ class Dispatcher(Generic[T]):
                 if flight is None:
                     await _woken(road.changed, wait_s)
                     continue
+                self.began = self.began or Moment.now()
                 flights.create_task(self._fly(road, flight))
-                await self._paced(pace_s)
+                await asyncio.sleep(self._pause(road, clock()))
 
-    async def _paced(self, pace_s: float) -> None:
-        if self._gate is None:
-            self._gate = asyncio.Lock()
-        await asyncio.sleep(pace_s)
-        async with self._gate:
-            await asyncio.sleep(GATE_S)
+    def _pause(self, road: _Road[T], now: float) -> float:
+        """Seconds from a start at `now` until the lane's next may follow."""
+        behind_s = SLOWER * (self.lag.latest_s - EASY_S)
+        more = road.lane.under_way > road.peak
+        road.peak = max(road.peak, road.lane.under_way)
+        return max(0.0, behind_s, self._gate.after(now), road.pace.after(now) if more else 0.0)
 
     async def _fly(self, road: _Road[T], flight: Flight[_Job[T]]) -> None:
         """One order to its end, or back into the lane."""
@@ -236,18 +264,17 @@ class Dispatcher(Generic[T]):
             road.changed.set()
 
     async def _attempt(self, flight: Flight[_Job[T]]) -> Outcome[T]:
-        order, clock = flight.order.order, asyncio.get_running_loop().time
-        budget = self._money()
-        held = cost_bound(order.plan, self._catalog, datetime.now(UTC).date())
+        order, asking, clock = flight.order.order, flight.order.asking, asyncio.get_running_loop().time
+        budget, held = self._money(), asking.most
         if not await budget.hold(held):
             return Outcome(order.ticket, not_run="budget")
         spent = None
         flight.sent_at = clock()
         try:
-            done = await exchange(self._transport, order.target, order.plan.request, timeout_s=self._timeout_s)
+            done = await asking.prepared.exchange(self._transport, timeout_s=self._timeout_s)
             spent = self._settled(done, order.plan)
         finally:
-            await asyncio.shield(budget.settle(held, spent))
+            budget.settle(held, spent)
         late_ms = self.lag.p95_ms(flight.sent_at, clock())
         return Outcome(
             order.ticket, done, at_once=flight.at_once, refusals=flight.order.refusals, late_ms=round(late_ms, 1)

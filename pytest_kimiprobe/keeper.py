@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,6 +16,7 @@ from .answers import SeenAnswer
 from .collect import PairProbe, Probe, RowProbe
 from .dispatch import Outcome
 from .judge import Judgement, judge, judge_any
+from .moment import Moment
 from .pairs import Half, compare
 from .plan import Unsent
 from .probe_facts import of_pair, of_plan, of_row, planned_by, properties
@@ -36,8 +36,8 @@ class Keeper:
         """Verdicts on answers that a test function has still to judge."""
         self.seen: dict[str, SeenAnswer] = {}
         self.exchanges: dict[str, Exchange] = {}
-        self.last_at = 0.0
-        """When the last verdict was given, by `time.perf_counter`."""
+        self.last: Moment | None = None
+        """When the last verdict was given."""
 
     def knows(self, item: pytest.Item) -> bool:
         """Whether there is a verdict on the item, if only one that is held."""
@@ -97,7 +97,6 @@ class Keeper:
         return judgement
 
     def _keep(self, item: pytest.Item, done: Exchange | None, judgement: Judgement, facts: Mapping[str, Any]) -> None:
-        self.last_at = time.perf_counter()
         result = result_of(item.nodeid, done, judgement, facts, environment=self._scope.environment)
         if self._scope.choice.kind == "replay":
             result = replace(result, total_ms=None)
@@ -107,6 +106,7 @@ class Keeper:
             self.record(item, result)
         else:
             self.held[item.nodeid] = result
+        self.last = Moment.now()
 
 
 def result_of(

@@ -29,6 +29,11 @@ class LagWatch:
         self._at.append(at)
         self._late_ms.append(late_ms)
 
+    @property
+    def latest_s(self) -> float:
+        """How late the loop was when it last woke up."""
+        return self._late_ms[-1] / 1000 if self._late_ms else 0.0
+
     def p95_ms(self, since: float = -math.inf, until: float = math.inf) -> float:
         """95th percentile of the lag between two moments, by nearest rank; 0 where the loop never woke up."""
         known = sorted(self._late_ms[bisect_left(self._at, since) : bisect_right(self._at, until)])

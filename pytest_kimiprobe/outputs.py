@@ -126,6 +126,7 @@ def document(summary: Summary) -> JsonObject:
         "finished_at": utc_text(run.finished_at),
         "complete": run.complete,
         "span_s": round(summary.spent.span_s, 3),
+        "cpu_s": round(summary.spent.cpu_s, 3),
         "spent_usd": str(summary.spent.usd),
         "lag_p95_ms": run.lag_p95_ms,
         "probes": [_probe(probe) for probe in run.probes],

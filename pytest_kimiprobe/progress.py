@@ -24,7 +24,8 @@ class Output(Protocol):
 
 def words(waiting: Mapping[str, int], seconds: float, usd: Decimal) -> str:
     """`waiting for 6: openrouter 4, moonshot 2 · 18 s · $0.21`."""
-    each = ", ".join(f"{name} {count}" for name, count in sorted(waiting.items(), key=lambda row: (-row[1], row[0])))
+    left = sorted((row for row in waiting.items() if row[1]), key=lambda row: (-row[1], row[0]))
+    each = ", ".join(f"{name} {count}" for name, count in left)
     return f"waiting for {sum(waiting.values())}: {each} · {seconds:.0f} s · ${money(usd)}"
 
 

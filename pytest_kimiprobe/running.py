@@ -174,7 +174,8 @@ def loop(session: pytest.Session, probes: ProbeSession) -> bool | None:
 def _serve(session: pytest.Session, probes: ProbeSession, ours: Sequence[pytest.Item]) -> None:
     """Each probe as its answer comes; test functions below `@case` wait until all their answers are in."""
     progress = Progress.of(session.config.pluginmanager.getplugin("terminalreporter"))
-    probes.on_progress = lambda waiting: progress.show(waiting, probes.money().usd)
+    if progress.output is not None:
+        probes.on_progress = lambda waiting: progress.show(waiting, probes.money().usd)
     try:
         for probe in probes.serve(ours):
             progress.clear()

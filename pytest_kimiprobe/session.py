@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import gc
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -15,6 +15,7 @@ from . import options
 from .collect import PairProbe, RowProbe
 from .dispatch import Dispatcher, Order
 from .keeper import Keeper
+from .moment import Moment
 from .plan import ProbePlan
 from .probe_facts import planned_by, to_send
 from .scope import Scope
@@ -35,14 +36,16 @@ class ProbeSession:
         self.cancelled = 0
         self.on_progress: Callable[[Mapping[str, int]], None] = lambda _waiting: None
         self._under_way: Sequence[tuple[pytest.Item, ProbePlan]] = ()
-        self._sent_at = 0.0
+        self._began = Moment.now()
         self._stack = ExitStack()
         self._dispatcher: Dispatcher[pytest.Item] | None = None
 
     def money(self) -> Spent:
         """What the run has cost so far, and how long it took."""
         usd, cut_off = self._dispatcher.spent_usd if self._dispatcher else (Decimal(0), Decimal(0))
-        return Spent(usd, self.scope.budget, max(self.kept.last_at - self._sent_at, 0.0), cut_off)
+        began = (self._dispatcher.began if self._dispatcher else None) or self._began
+        span = began.until(self.kept.last or began)
+        return Spent(usd, self.scope.budget, span.wall_s, span.cpu_s, cut_off)
 
     def refusals(self) -> list[str]:
         """What providers refused for being asked too often, and what the run made of it; a sentence each."""
@@ -52,7 +55,8 @@ class ProbeSession:
 
     def send(self, items: Sequence[pytest.Item]) -> None:
         """Start sending; `serve` then waits for what comes back."""
-        self._sent_at = time.perf_counter()
+        self._began = Moment.now()
+        self._spare_the_collector()
         self._under_way = to_send(items)
         if self._under_way:
             dispatcher = self._dispatcher = self._dispatcher or self._started()
@@ -94,6 +98,12 @@ class ProbeSession:
             lag_p95_ms=round(self._dispatcher.lag.p95_ms(), 1) if self._dispatcher else 0.0,
         )
 
+    def _spare_the_collector(self) -> None:
+        """Have it leave alone what was there before: going through all of pytest's objects stops the loop for 100 ms."""
+        if not gc.get_freeze_count():
+            gc.freeze()
+            self._stack.callback(gc.unfreeze)
+
     def _started(self) -> Dispatcher[pytest.Item]:
         if self.scope.choice.kind == "simulator":
             from .simulator import Simulator
@@ -125,7 +135,7 @@ class ProbeSession:
             outcome = dispatcher.outcome()
             if outcome is not None:
                 left[providers[outcome.ticket]] -= 1
-            self.on_progress(+left)
+            self.on_progress(left)
             if outcome is not None:
                 yield self.kept.take(outcome)
         self.on_progress(left)

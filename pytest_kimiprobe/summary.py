@@ -19,11 +19,12 @@ from .verdicts import Run
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Money and time of a run; `span_s` from the first request to the last verdict."""
+    """Money and time of a run; `span_s` from the first request to the last verdict, `cpu_s` our own work in it."""
 
     usd: Decimal
     budget_usd: Decimal
     span_s: float
+    cpu_s: float
     cut_off_usd: Decimal = Decimal(0)
     """The part of `usd` that nobody has billed: what cut-off requests can have cost at most."""
 

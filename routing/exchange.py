@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import time
 from contextlib import suppress
@@ -66,14 +67,46 @@ async def exchange(
 
     `number` says which attempt of its request it is, for the error.
     """
+    return await _exchange(transport, Prepared(target, request), timeout_s, number)
+
+
+class Prepared:
+    """A request to one endpoint, built once for any number of exchanges; each of them tells what is wrong with it."""
+
+    def __init__(self, target: Target, request: ChatRequest) -> None:
+        self.target = target
+        self.request = request
+
+    @functools.cached_property
+    def wire(self) -> Wire:
+        """Of the provider. Raises EndpointUnavailable for a protocol that is not spoken here."""
+        return wire_named(self.target.provider.wire)
+
+    @functools.cached_property
+    def built(self) -> WireRequest:
+        """What is sent first, without the key. Raises ExchangeError for what the endpoint cannot be asked."""
+        try:
+            return self.wire.build(self.request, self.target.endpoint, self.target.provider)
+        except RecursionError:
+            raise RequestRejected("bad_request", "the request is nested too deeply", phase="send") from None
+
+    @functools.cached_property
+    def http(self) -> HttpRequest:
+        """`built` with base URL and key."""
+        return _http(self.wire, self.target, self.built)
+
+    async def exchange(self, transport: Transport, *, timeout_s: float) -> Exchange:
+        """As the function of this name, the first attempt."""
+        return await _exchange(transport, self, timeout_s, 1)
+
+
+async def _exchange(transport: Transport, prepared: Prepared, timeout_s: float, number: int) -> Exchange:
     started = time.perf_counter()
-    attempt = _Attempt(target, request, number)
+    target, attempt = prepared.target, _Attempt(prepared, number)
     try:
-        wire = wire_named(target.provider.wire)
-        built = _built(wire, target, request)
-        attempt.request = built.body or {}
+        attempt.request = prepared.built.body or {}
         async with asyncio.timeout(timeout_s):
-            await attempt.run(transport, wire, built, started, timeout_s)
+            await attempt.run(transport, started, timeout_s)
     except TimeoutError:
         attempt.error = timed_out(timeout_s, attempt.progress.phase)
     except ExchangeError as error:
@@ -82,15 +115,8 @@ async def exchange(
         attempt.error = ProviderFailure("malformed_body", f"unexpected {type(error).__name__}", phase="parse")
     finally:
         if attempt.cancel is not None:
-            _send_behind(transport, attempt.http(wire, attempt.cancel), target.provider.name)
+            _send_behind(transport, _http(prepared.wire, target, attempt.cancel), target.provider.name)
     return attempt.result((time.perf_counter() - started) * 1000)
-
-
-def _built(wire: Wire, target: Target, request: ChatRequest) -> WireRequest:
-    try:
-        return wire.build(request, target.endpoint, target.provider)
-    except RecursionError:
-        raise RequestRejected("bad_request", "the request is nested too deeply", phase="send") from None
 
 
 _behind: set[asyncio.Task[None]] = set()
@@ -123,8 +149,9 @@ def cost_of(answer: Answer, endpoint: Endpoint, day: datetime | None = None) -> 
 class _Attempt:
     """What is known so far, so that a timeout loses nothing."""
 
-    def __init__(self, target: Target, asked: ChatRequest, number: int) -> None:
-        self.target, self.asked, self.number = target, asked, number
+    def __init__(self, prepared: Prepared, number: int) -> None:
+        self.prepared, self.number = prepared, number
+        self.target = prepared.target
         self.request: JsonObject = {}
         self.status: int | None = None
         self.content_type = ""
@@ -137,13 +164,15 @@ class _Attempt:
         self.cancel: WireRequest | None = None
         """What is to be sent where the exchange is given up now."""
 
-    async def run(self, transport: Transport, wire: Wire, built: WireRequest, started: float, timeout_s: float) -> None:
+    async def run(self, transport: Transport, started: float, timeout_s: float) -> None:
         """Send the request, and those that must follow it, until there is an answer."""
+        built = self.prepared.built
         step: WireRequest | None = built
         while step is not None:
             self.cancel = step.cancel
-            await asyncio.sleep(step.delay_s)
-            step = await self._step(transport, wire, step, started, timeout_s)
+            if step.delay_s:
+                await asyncio.sleep(step.delay_s)
+            step = await self._step(transport, step, started, timeout_s)
         answer = self.answer
         if answer is None or not answer.complete:
             raise ProviderFailure(
@@ -152,10 +181,11 @@ class _Attempt:
         self.answer = built.restore(replace(answer, notes=(*built.notes, *answer.notes)))
 
     async def _step(
-        self, transport: Transport, wire: Wire, step: WireRequest, started: float, timeout_s: float
+        self, transport: Transport, step: WireRequest, started: float, timeout_s: float
     ) -> WireRequest | None:
         """One request and its answer; gives the request that must follow."""
-        request, shard = self.http(wire, step), self.target.provider.name
+        prepared, wire, shard = self.prepared, self.prepared.wire, self.target.provider.name
+        request = prepared.http if step is prepared.built else _http(wire, self.target, step)
         self.body.clear()
         async with transport.send(request, shard=shard, timeout_s=timeout_s, progress=self.progress) as response:
             self.status = response.status
@@ -182,17 +212,6 @@ class _Attempt:
             if stream.feed(chunk) and self.first_token_ms is None:
                 self.first_token_ms = (time.perf_counter() - started) * 1000
         return stream.finish()
-
-    def http(self, wire: Wire, step: WireRequest) -> HttpRequest:
-        """The request with base URL and key. Raises RequestRejected for a body that is not JSON."""
-        provider = self.target.provider
-        headers = {**step.headers, **wire.authorization(self.target.key)}
-        content = b""
-        if step.body is not None:
-            headers = {"Content-Type": "application/json", **headers}
-            content = _json(step.body)
-        url = step.path if "://" in step.path else provider.base_url + step.path
-        return HttpRequest(step.method, url, headers, content, provider.hosts)
 
     def result(self, total_ms: float) -> Exchange:
         secrets = known(frozenset({self.target.key}))
@@ -221,8 +240,20 @@ class _Attempt:
             total_ms=total_ms,
             cost_usd=cost,
             cost_origin=origin,
-            estimate=estimated(self.asked, came, self.error) if cost is None else None,
+            estimate=estimated(self.prepared.request, came, self.error) if cost is None else None,
         )
+
+
+def _http(wire: Wire, target: Target, step: WireRequest) -> HttpRequest:
+    """The request with base URL and key. Raises RequestRejected for a body that is not JSON."""
+    provider = target.provider
+    headers = {**step.headers, **wire.authorization(target.key)}
+    content = b""
+    if step.body is not None:
+        headers = {"Content-Type": "application/json", **headers}
+        content = _json(step.body)
+    url = step.path if "://" in step.path else provider.base_url + step.path
+    return HttpRequest(step.method, url, headers, content, provider.hosts)
 
 
 def _json(body: JsonObject) -> bytes:

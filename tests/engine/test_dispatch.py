@@ -9,6 +9,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from pytest_kimiprobe import cases
 from pytest_kimiprobe.dispatch import Budget, Dispatcher, Order, Outcome
+from pytest_kimiprobe.moment import Moment
 from pytest_kimiprobe.plan import Load, ProbePlan
 from routing import catalog as catalogs
 from routing.exchange import Target
@@ -227,7 +229,7 @@ def test_an_error_of_ours_comes_back_as_one(monkeypatch: pytest.MonkeyPatch) -> 
     async def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("pytest_kimiprobe.dispatch.exchange", broken)
+    monkeypatch.setattr("pytest_kimiprobe.dispatch.Prepared.exchange", broken)
     outcomes, _ = sent(orders("http://127.0.0.1:9", 2))
     assert reasons(outcomes) == {"malformed_body": 2}
 
@@ -247,7 +249,7 @@ def test_the_budget_is_never_exceeded(costs: list[tuple[int, float]], limit: int
             assert budget.spent + budget._held <= limit
             for _ in range(generator.randrange(4)):
                 await asyncio.sleep(0)
-            await budget.settle(Decimal(most), (Decimal(most) * Decimal(part)).quantize(Decimal("0.01")))
+            budget.settle(Decimal(most), (Decimal(most) * Decimal(part)).quantize(Decimal("0.01")))
             assert budget.spent <= limit
             return True
 
@@ -265,3 +267,26 @@ def test_refusals_cost_nothing_of_the_budget() -> None:
         _, dispatcher = sent(orders(url, 4), budget="0.05")
     price = orders("http://127.0.0.1:9", 1)[0].plan.endpoint.prices[-1]
     assert dispatcher.spent_usd[0] == 4 * (10 * price.input + 5 * price.output) / 1_000_000
+
+
+def test_probes_of_one_case_share_their_request() -> None:
+    """It is built once for an endpoint and a mode, and other modes have their own."""
+    account = Account()
+    with serving(account.answer) as url:
+        plain = orders(url, 4)
+        streamed = [replace(order, plan=replace(order.plan, mode="stream")) for order in orders(url, 2)]
+        outcomes, _ = sent(plain + streamed)
+    requests = [outcome.exchange.request for outcome in outcomes if outcome.exchange]
+    assert len(requests) == 6
+    assert len({id(request) for request in requests}) == 2
+    assert Counter(bool(request.get("stream")) for request in requests) == {False: 4, True: 2}
+
+
+def test_the_span_begins_with_the_first_request() -> None:
+    """What was done before, importing the HTTP library above all, is no part of it."""
+    before = Moment.now()
+    account = Account()
+    with serving(account.answer) as url:
+        _, dispatcher = sent(orders(url, 1))
+    assert dispatcher.began is not None
+    assert before.wall_s < dispatcher.began.wall_s < Moment.now().wall_s

@@ -46,3 +46,12 @@ def test_above_twenty_milliseconds_a_latency_is_unreliable() -> None:
 
     assert not late(20.0).unreliable
     assert late(20.1).unreliable
+
+
+def test_how_late_it_was_last() -> None:
+    """What the next start waits for is the newest lag, not the worst."""
+    watch = LagWatch()
+    assert watch.latest_s == 0.0
+    watch.note(1.0, 300.0)
+    watch.note(2.0, 40.0)
+    assert watch.latest_s == 0.04
