@@ -1,0 +1,81 @@
+"""Where the CPU of 1,000 probes goes: each thread of the engine under cProfile, its time by library.
+
+    python bench/layers.py
+
+The profiler makes all of it slower, small functions above all: the shares tell, not the seconds. What builtins and the
+standard library take is counted to who called them.
+"""
+
+from __future__ import annotations
+
+import cProfile
+import os
+import pstats
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from latency import CASE, FOREIGN
+from probes import ENDPOINTS, environment
+from steady_server import running
+
+import pytest_kimiprobe.running as main_thread
+import routing.loop as loop_thread
+
+LAYERS = {
+    "HTTP library": ("httpx2", "httpcore2", "httpx", "httpcore", "h11", "anyio", "sniffio"),
+    "asyncio": ("asyncio",),
+    "pytest": ("_pytest", "pluggy"),
+    "ours": ("routing", "pytest_kimiprobe"),
+}
+Row = tuple[str, int, str]
+
+
+def layer(row: Row) -> str:
+    parts = Path(row[0]).parts
+    return next((name for name, packages in LAYERS.items() if set(packages) & set(parts)), "")
+
+
+def by_layer(profile: cProfile.Profile) -> Counter[str]:
+    """Seconds by layer."""
+    found: Counter[str] = Counter()
+    for row, (_, _, own_s, _, callers) in pstats.Stats(profile).stats.items():  # type: ignore[attr-defined]
+        if (name := layer(row)) or not callers:
+            found[name or "other"] += own_s
+            continue
+        whole = sum(caller[2] for caller in callers.values()) or 1.0
+        for caller, (_, _, part_s, _) in callers.items():
+            found[layer(caller) or "other"] += own_s * part_s / whole
+    return found
+
+
+def profiled(module: Any, name: str) -> cProfile.Profile:
+    """Replaces a function of a module by itself under a profiler."""
+    function, profile = getattr(module, name), cProfile.Profile(time.thread_time)
+    setattr(module, name, lambda *arguments: profile.runcall(function, *arguments))
+    return profile
+
+
+def main() -> None:
+    threads = {"loop": profiled(loop_thread, "_run"), "main": profiled(main_thread, "loop")}
+    with tempfile.TemporaryDirectory() as folder, running("0.2") as url:
+        os.chdir(folder)
+        os.environ.update(environment(url))
+        Path("timed.kimiprobe.yaml").write_text(CASE, "utf-8")
+        options = ["-q", "-p", "no:cacheprovider", *(f"-pno:{plugin}" for plugin in FOREIGN)]
+        options += ["--kimiprobe", "timed.kimiprobe.yaml", "--kimiprobe-repeat=500", "--kimiprobe-concurrency=100"]
+        options += ["--kimiprobe-budget=100", f"--kimiprobe-endpoint={ENDPOINTS['MOONSHOT']}"]
+        assert pytest.main(options) == 0
+        os.chdir("/")
+    shares = {thread: by_layer(profile) for thread, profile in threads.items()}
+    whole = sum(share.total() for share in shares.values())
+    print(f"\n{'% of all':<14}{'loop thread':>14}{'main thread':>14}")
+    for name in (*LAYERS, "other"):
+        print(f"{name:<14}" + "".join(f"{100 * share[name] / whole:>14.0f}" for share in shares.values()))
+
+
+if __name__ == "__main__":
+    main()
