@@ -33,8 +33,8 @@ from .throttle import Throttle
 PACE_S = 0.01
 """Between two starts of one HTTP client (a provider has one for each PER_CLIENT at once) while more and more are under
 way; a request that takes the place of an answered one need not wait for it."""
-GATE_S = 0.001
-"""Between two starts of any."""
+RAMP_S, GATE_S = 0.0025, 0.001
+"""Between two starts of any while more and more are under way (each may need a connection), and else."""
 EASY_S, SLOWER = 0.005, 3
 """A loop later than the first puts the next start off by so many times the rest: what the machine cannot do at once has
 to wait before it is sent, not while its time runs."""
@@ -152,7 +152,7 @@ class Dispatcher(Generic[T]):
         self._outcomes: queue.SimpleQueue[Outcome[T]] = queue.SimpleQueue()
         self._open: list[Future[None]] = []
         self._budget: Budget | None = None
-        self._gate = Pace(GATE_S)
+        self._ramp, self._gate = Pace(RAMP_S), Pace(GATE_S)
         self.began: Moment | None = None
         """When the first probe was sent."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -246,7 +246,8 @@ class Dispatcher(Generic[T]):
         behind_s = SLOWER * (self.lag.latest_s - EASY_S)
         more = road.lane.under_way > road.peak
         road.peak = max(road.peak, road.lane.under_way)
-        return max(0.0, behind_s, self._gate.after(now), road.pace.after(now) if more else 0.0)
+        paces = (self._gate, self._ramp, road.pace) if more else (self._gate,)
+        return max(0.0, behind_s, *(pace.after(now) for pace in paces))
 
     async def _fly(self, road: _Road[T], flight: Flight[_Job[T]]) -> None:
         """One order to its end, or back into the lane."""
