@@ -33,9 +33,9 @@ from .throttle import Throttle
 PACE_S = 0.01
 """Between two starts of one HTTP client (a provider has one for each PER_CLIENT at once) while more and more are under
 way; a request that takes the place of an answered one need not wait for it."""
-RAMP_S, GATE_S = 0.0025, 0.001
+RAMP_S, GATE_S = 0.0025, 0.002
 """Between two starts of any while more and more are under way (each may need a connection), and else."""
-EASY_S, SLOWER = 0.005, 3
+EASY_S, SLOWER = 0.002, 3
 """A loop later than the first puts the next start off by so many times the rest: what the machine cannot do at once has
 to wait before it is sent, not while its time runs."""
 T = TypeVar("T")
