@@ -106,7 +106,7 @@ def a_summary(*rights: int, judged: int = 40) -> Summary:
         for verdict in (("pass" if n < right else "fail"),)
     ]
     run = Run("1", 1, "live", "core", NOW, NOW, True, tuple(probes))
-    return Summary.of(run, Spent(Decimal(0), Decimal(1), 1.0))
+    return Summary.of(run, Spent(Decimal(0), Decimal(1), 1.0, 0.1))
 
 
 def text(summary: Summary) -> str:
