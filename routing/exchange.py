@@ -5,22 +5,32 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
 from .bounds import MAX_BODY
 from .catalog import Endpoint, Provider
 from .errors import ExchangeError, ProviderFailure, RequestRejected
 from .failures import Progress, timed_out
 from .redaction import REDACTED, Secrets, known
-from .transport import HttpRequest, HttpResponse, Transport, is_event_stream
+from .transport import TIMEOUT_S, HttpRequest, HttpResponse, is_event_stream
 from .types import Answer, ChatRequest, CostOrigin, JsonObject
 from .wire import Wire, WireRequest, wire_named
 
 CALL_OFF_S = 5.0
+
+
+class Sender(Protocol):
+    """What an exchange needs of a transport (routing/transport.py); recordings are taken and played at this seam."""
+
+    def send(
+        self, request: HttpRequest, *, shard: str, timeout_s: float = TIMEOUT_S, progress: Progress | None = None
+    ) -> AbstractAsyncContextManager[HttpResponse]: ...
+
+    async def pause(self, seconds: float) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +66,7 @@ class Exchange:
     cost_origin: CostOrigin = "unknown"
 
 
-async def exchange(transport: Transport, target: Target, request: ChatRequest, *, timeout_s: float) -> Exchange:
+async def exchange(transport: Sender, target: Target, request: ChatRequest, *, timeout_s: float) -> Exchange:
     """Send `request` to `target` within `timeout_s` seconds in all. Failures come back as `.error`, never raised."""
     started = time.perf_counter()
     attempt = _Attempt(target)
@@ -88,14 +98,14 @@ def _built(wire: Wire, target: Target, request: ChatRequest) -> WireRequest:
 _behind: set[asyncio.Task[None]] = set()
 
 
-def _send_behind(transport: Transport, request: HttpRequest, shard: str) -> None:
+def _send_behind(transport: Sender, request: HttpRequest, shard: str) -> None:
     """Send without waiting for it: what the provider still does for an exchange that was given up is called off."""
     task = asyncio.get_running_loop().create_task(_call_off(transport, request, shard))
     _behind.add(task)
     task.add_done_callback(_behind.discard)
 
 
-async def _call_off(transport: Transport, request: HttpRequest, shard: str) -> None:
+async def _call_off(transport: Sender, request: HttpRequest, shard: str) -> None:
     with suppress(ExchangeError):
         async with transport.send(request, shard=shard, timeout_s=CALL_OFF_S) as response:
             async for _ in response.chunks:
@@ -128,12 +138,12 @@ class _Attempt:
         self.cancel: WireRequest | None = None
         """What is to be sent where the exchange is given up now."""
 
-    async def run(self, transport: Transport, wire: Wire, built: WireRequest, started: float, timeout_s: float) -> None:
+    async def run(self, transport: Sender, wire: Wire, built: WireRequest, started: float, timeout_s: float) -> None:
         """Send the request, and those that must follow it, until there is an answer."""
         step: WireRequest | None = built
         while step is not None:
             self.cancel = step.cancel
-            await asyncio.sleep(step.delay_s)
+            await transport.pause(step.delay_s)
             step = await self._step(transport, wire, step, started, timeout_s)
         answer = self.answer
         if answer is None or not answer.complete:
@@ -143,7 +153,7 @@ class _Attempt:
         self.answer = built.restore(replace(answer, notes=(*built.notes, *answer.notes)))
 
     async def _step(
-        self, transport: Transport, wire: Wire, step: WireRequest, started: float, timeout_s: float
+        self, transport: Sender, wire: Wire, step: WireRequest, started: float, timeout_s: float
     ) -> WireRequest | None:
         """One request and its answer; gives the request that must follow."""
         request, shard = self.http(wire, step), self.target.provider.name
