@@ -10,6 +10,7 @@ import pytest
 
 from routing.exchange import Exchange
 from routing.types import Tool
+from routing.verify import ANYTHING
 
 from .answers import SeenAnswer
 from .collect import PairProbe, Probe, RowProbe
@@ -18,6 +19,7 @@ from .judge import Judgement, judge, judge_any
 from .pairs import Half, compare
 from .plan import Unsent
 from .probe_facts import of_pair, of_plan, of_row, planned_by, properties
+from .recorder import Recorder
 from .safe_text import one_line, redact
 from .scope import Scope
 from .verdicts import ProbeResult
@@ -26,8 +28,9 @@ from .verdicts import ProbeResult
 class Keeper:
     """All verdicts of a run by the ids of its items, and what they were given on."""
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, recorder: Recorder | None = None) -> None:
         self._scope = scope
+        self._recorder = recorder
         self._hook = scope.config.hook
         self.results: dict[str, ProbeResult] = {}
         self.held: dict[str, ProbeResult] = {}
@@ -59,7 +62,14 @@ class Keeper:
         else:
             told = {"at_once": outcome.at_once, "refusals": outcome.refusals, "late_ms": outcome.late_ms}
             self._judged(item, outcome.exchange, of_plan(item) | told)
+            self._record_exchange(item, outcome)
         return item
+
+    def _record_exchange(self, item: pytest.Item, outcome: Outcome[pytest.Item]) -> None:
+        planned = planned_by(item)
+        if self._recorder is not None and planned is not None:
+            provider = self._scope.catalog.provider_of(planned.plan.endpoint)
+            self._recorder.keep(item.nodeid, planned.plan, outcome, provider)
 
     def replay(self, probe: RowProbe) -> RowProbe:
         """Judge a recorded exchange again."""
@@ -87,7 +97,7 @@ class Keeper:
     def _word(self, item: pytest.Item, done: Exchange, tools: Sequence[Tool]) -> Judgement:
         planned = planned_by(item)
         if planned is None:
-            return judge_any(done, tools)
+            return judge_any(done, tools, item.row.asked if isinstance(item, RowProbe) else ANYTHING)
         hook = self._hook.pytest_kimiprobe_judge
         judgement = judge(planned.plan.case, done, lambda case, answer: hook(case=case, answer=answer))
         if judgement.checked is not None:
@@ -107,7 +117,7 @@ class Keeper:
             tool_calls=answer.tool_calls if answer else (),
             text=answer.text if answer else "",
             first_token_ms=done.first_token_ms if done else None,
-            total_ms=done.total_ms if done and self._scope.choice.kind != "replay" else None,
+            total_ms=done.total_ms if done and not isinstance(item, RowProbe) else None,
             usage=answer.usage if answer else None,
             cost_usd=done.cost_usd if done else None,
             cost_origin=done.cost_origin if done else "unknown",
