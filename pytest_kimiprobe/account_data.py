@@ -22,7 +22,18 @@ ASKED = frozenset({"accept", "anthropic-version", "cancel-after", "content-type"
 ANSWERED = frozenset({"content-type", "retry-after", "retry-after-ms", "x-should-retry"})
 """Headers that are kept: what the wires write and what they read."""
 _ANSWER = frozenset(
-    {"choices", "content", "content_block", "delta", "failed_generation", "input", "model", "output", "provider", "urls"}
+    {
+        "choices",
+        "content",
+        "content_block",
+        "delta",
+        "failed_generation",
+        "input",
+        "model",
+        "output",
+        "provider",
+        "urls",
+    }
 )
 """Members that hold the model's own words, or names that are nobody's."""
 _NAMES = re.compile(

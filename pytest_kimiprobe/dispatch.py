@@ -25,7 +25,7 @@ from routing.transport import PER_CLIENT, Transport
 from .lanes import Flight, Lane
 from .loop_lag import LagWatch
 from .plan import Load, ProbePlan, cost_bound
-from .tape import Tap, Take
+from .tape import Take, Tap
 from .throttle import Throttle
 
 PACE_S = 0.01
@@ -254,7 +254,9 @@ class Dispatcher(Generic[T]):
         spent, tap = None, Tap(self._transport)
         flight.sent_at = clock()
         try:
-            done = await exchange(tap if self._record else self._transport, order.target, order.plan.request, timeout_s=self._timeout_s)
+            done = await exchange(
+                tap if self._record else self._transport, order.target, order.plan.request, timeout_s=self._timeout_s
+            )
             spent = self._settled(done, order.plan)
         finally:
             await asyncio.shield(budget.settle(held, spent))

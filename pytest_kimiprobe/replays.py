@@ -126,9 +126,7 @@ class Replayer:
             cost_usd=sample.cost_usd,
             cost_origin=cast(CostOrigin, sample.cost_origin),
         )
-        return Outcome(
-            order.ticket, done, at_once=sample.at_once, refusals=sample.refusals, late_ms=sample.late_ms
-        )
+        return Outcome(order.ticket, done, at_once=sample.at_once, refusals=sample.refusals, late_ms=sample.late_ms)
 
 
 def _stale(plan: ProbePlan, sample: Sample) -> str:

@@ -47,13 +47,13 @@ def prepare(config: pytest.Config) -> ProbeSession:
     if session.scope.choice.kind == "replay":
         replays = session.scope.replays
         by_name = {f"{RECORDED}/{replays.name(file)}": str(file) for file in replays.others}
-        every = [*by_name, *_recorded_origins(config, session)]
-        config.args = [packaged_path(_recorded_path(one, by_name), session.scope.schemas) for one in given or every]
+        recorded = [*by_name, *_recorded_origins(config, session)]
+        config.args = [packaged_path(_recorded_path(one, by_name), session.scope.schemas) for one in given or recorded]
         session.everything = not given
-    else:
-        every = [*sorted(cases.FOLDER.glob("*.yaml")), PLUGINS_FILE, *session.scope.schemas.values()]
-        asked = itertools.chain.from_iterable(map(with_halves, given))
-        config.args = [packaged_path(argument, session.scope.schemas) for argument in asked] or list(map(str, every))
+        return session
+    every = [*sorted(cases.FOLDER.glob("*.yaml")), PLUGINS_FILE, *session.scope.schemas.values()]
+    asked = itertools.chain.from_iterable(map(with_halves, given))
+    config.args = [packaged_path(argument, session.scope.schemas) for argument in asked] or list(map(str, every))
     return session
 
 
@@ -81,7 +81,9 @@ def add_lost(session: pytest.Session, probes: ProbeSession, items: list[pytest.I
     there = {item.nodeid for item in items}
     for probe, sample in probes.scope.replays.samples.items():
         if probe not in there and probes.scope.is_asked_for(sample.endpoint):
-            why = "the case or endpoint is not here any more: run where it was recorded, with the same plugins and files"
+            why = (
+                "the case or endpoint is not here any more: run where it was recorded, with the same plugins and files"
+            )
             row = unreadable(sample.case, why, endpoint=sample.endpoint)
             items.append(row_probe(session, row, probe.rpartition("::")[2], probe))
 

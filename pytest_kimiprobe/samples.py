@@ -103,8 +103,8 @@ def samples_of(document: Any) -> list[Sample] | None:
     rows, interactions = _list(about, "samples"), _list(document, "interactions")
     case, endpoint = as_text(about.get("case"), "case"), as_text(about.get("endpoint"), "endpoint")
     found, used = [], 0
-    for row in rows:
-        row = as_mapping(row, "a sample")
+    for each in rows:
+        row = as_mapping(each, "a sample")
         count = _whole(row, "interactions")
         if used + count > len(interactions):
             raise Unreadable("metadata.kimiprobe: tells of more interactions than there are")

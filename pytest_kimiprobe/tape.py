@@ -80,9 +80,7 @@ class _Heard:
     def step(self) -> Step:
         asked = self.request
         headers = {name.lower(): value for name, value in asked.headers.items()}
-        return Step(
-            asked.method, asked.url, headers, asked.content, self.status, dict(self.headers), bytes(self.body)
-        )
+        return Step(asked.method, asked.url, headers, asked.content, self.status, dict(self.headers), bytes(self.body))
 
 
 class Tap:
