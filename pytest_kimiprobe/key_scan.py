@@ -76,12 +76,11 @@ def _looks_like_key(data: bytes, environment: Mapping[str, str]) -> bool:
 def _unfolded(data: bytes) -> Iterator[bytes]:
     """What the bytes may be another way of writing."""
     yield from _decoded_text(data)
-    for found in _BASE64.finditer(data):
-        yield from filter(_WORTH.search, _from_base64(found[0]))
-    for found in _WRAPPED.finditer(data):
-        yield from filter(_WORTH.search, _from_base64(_BREAKS.sub(b"", found[0])))
-    for found in _HEX.finditer(data):
-        yield from filter(_WORTH.search, _from_hex(found[0]))
+    runs = {*_BASE64.findall(data), *(_BREAKS.sub(b"", run) for run in _WRAPPED.findall(data))}
+    for run in runs:  # once each: the events of a stream repeat their ids
+        yield from filter(_WORTH.search, _from_base64(run))
+    for run in set(_HEX.findall(data)):
+        yield from filter(_WORTH.search, _from_hex(run))
     for found in _GZIP.finditer(data):
         yield from _inflated(data[found.start() :], 31)
     if _ZLIB.match(data):
