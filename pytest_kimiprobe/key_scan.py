@@ -22,9 +22,9 @@ from routing.redaction import redact
 
 _DEEP = 4
 """Foldings inside each other."""
-_INFLATED = 4 << 20
-_SEARCHED = 64 << 20
-"""Bytes that one value may unfold to; what unfolds to more cannot be vouched for."""
+_INFLATED = 1 << 20
+_SEARCHED, _TIMES = 8 << 20, 12
+"""Bytes that one value may unfold to, or times its length; what unfolds to more cannot be vouched for."""
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{16,}+")
 _WRAPPED = re.compile(rb"(?<![A-Za-z0-9+/])(?:[A-Za-z0-9+/]{16,}+(?:\\[nr]|\s)++)++[A-Za-z0-9+/]++")
 _BREAKS = re.compile(rb"\\[nr]|\s")
@@ -54,7 +54,7 @@ def holds_key(value: str | bytes, environment: Mapping[str, str]) -> bool:
     """Whether it looks like a key, or like one that was folded up or cut into pieces."""
     data = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
     seen: set[bytes] = set()
-    todo, room = [(data, 0)], _SEARCHED
+    todo, room = [(data, 0)], max(_SEARCHED, _TIMES * len(data))
     while todo:
         piece, depth = todo.pop()
         if piece in seen:

@@ -126,7 +126,7 @@ def _response(step: Step) -> JsonObject:
 
 def _row(sample: Sample) -> JsonObject:
     row: JsonObject = {name: getattr(sample, name) for name in (*_OWN, *_MEASURED)}
-    row |= {name: round(row[name], 3) for name in ("first_token_ms", "total_ms", "late_ms") if row[name] is not None}
+    row |= {name: round(row[name], 6) for name in ("first_token_ms", "total_ms", "late_ms") if row[name] is not None}
     row["interactions"] = len(sample.take.steps)
     row["cost_usd"] = None if sample.cost_usd is None else str(sample.cost_usd)
     if sample.take.broken is not None:
