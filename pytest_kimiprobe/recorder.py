@@ -98,7 +98,7 @@ class Recorder:
         texts = {path: cassette(_fitted(samples)) for path, samples in sorted(groups.items())}
         if found := [told for path, text in texts.items() for told in _keys(path, text, environment)]:
             more = f", and in {len(found) - _TOLD} other places" if len(found) > _TOLD else ""
-            raise KeyFound(f"nothing was recorded: what looks like a key stands in {'; '.join(found[:_TOLD])}{more}")
+            raise KeyFound(f"no cassette was written: what looks like a key stands in {'; '.join(found[:_TOLD])}{more}")
         _write_all(texts)
         return len(texts)
 

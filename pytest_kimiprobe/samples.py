@@ -82,7 +82,7 @@ def cassette(samples: Sequence[Sample]) -> str:
 
     ordered = sorted(samples, key=lambda sample: sample.order)
     steps = [step for sample in ordered for step in sample.take.steps]
-    about = {"version": VERSION, "case": ordered[0].case, "endpoint": ordered[0].endpoint}
+    about = {"version": VERSION, "case": _writable(ordered[0].case), "endpoint": _writable(ordered[0].endpoint)}
     data = {
         "requests": [Request(step.method, step.url, step.content, dict(step.headers)) for step in steps],
         "responses": [_response(step) for step in steps],
@@ -124,8 +124,14 @@ def _response(step: Step) -> JsonObject:
     }
 
 
+def _writable(name: str) -> str:
+    """A name as UTF-8 can hold it: of a surrogate pair's half it cannot."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def _row(sample: Sample) -> JsonObject:
     row: JsonObject = {name: getattr(sample, name) for name in (*_OWN, *_MEASURED)}
+    row["id"] = _writable(sample.id)
     row |= {name: round(row[name], 6) for name in ("first_token_ms", "total_ms", "late_ms") if row[name] is not None}
     row["interactions"] = len(sample.take.steps)
     row["cost_usd"] = None if sample.cost_usd is None else str(sample.cost_usd)
