@@ -13,7 +13,7 @@ from routing.errors import ConfigError
 
 from . import cases
 from .plan import MODES, Planned, ProbePlan
-from .recordings import Row, read, unreadable
+from .recordings import RecordingError, Row, read, unreadable
 from .safe_text import one_line, redact
 from .verdicts import PARITY, ProbeResult
 
@@ -108,6 +108,8 @@ class RecordingFile(pytest.File):
 
     alone: bool = True
     """Nothing else was named: a file that cannot be read ends the run. Among others it is an item that says so."""
+    problem: str = ""
+    """Why a cassette of ours cannot be read: its bare interactions would be judged by less than their case."""
 
     def collect(self) -> Iterator[pytest.Item]:
         """Every row."""
@@ -116,11 +118,13 @@ class RecordingFile(pytest.File):
 
     def _rows(self) -> list[Row]:
         try:
+            if self.problem:
+                raise RecordingError(self.problem, where=str(self.path))
             return read(self.path)
         except ConfigError as error:
             if self.alone:
                 raise
-            return [unreadable(self.path.stem, str(error).removeprefix(f"{self.path}"))]
+            return [unreadable(self.path.stem, self.path.name + str(error).removeprefix(str(self.path)))]
 
 
 def row_probe(parent: pytest.Collector, row: Row, name: str, nodeid: str) -> RowProbe:

@@ -37,6 +37,8 @@ class Replays:
     samples: Mapping[str, Sample] = field(default_factory=dict)
     others: tuple[Path, ...] = ()
     """Files that a run of ours did not write, or that cannot be read: each is collected by itself."""
+    problems: Mapping[Path, str] = field(default_factory=dict)
+    """Why of some of them, cassettes of ours, no sample can be read."""
 
     def name(self, path: Path) -> str:
         """What the ids of a file's rows begin with."""
@@ -54,10 +56,12 @@ def read(path: Path) -> Replays:
     """The recordings at `path`. Raises RecordingError where there are none, or one probe was recorded twice."""
     samples: dict[str, Sample] = {}
     origins: dict[str, Path] = {}
-    others = []
-    found = files(path)
-    for file in found:
-        ours = _samples(file)
+    others, problems = [], {}
+    for file in files(path):
+        try:
+            ours = _samples(file)
+        except Unreadable as problem:
+            ours, problems[file] = None, str(problem)
         if ours is None:
             others.append(file)
         for sample in ours or ():
@@ -65,17 +69,21 @@ def read(path: Path) -> Replays:
                 told = f"{sample.id} is recorded here and in {origins[sample.id]}: replay one of the two folders"
                 raise RecordingError(told, where=str(file))
             samples[sample.id], origins[sample.id] = sample, file
-    return Replays(Path(os.path.abspath(path)), samples, tuple(others))  # noqa: PTH100 - as `files` does it
+    return Replays(Path(os.path.abspath(path)), samples, tuple(others), problems)  # noqa: PTH100 - as `files` does it
 
 
 def _samples(file: Path) -> list[Sample] | None:
-    """The samples of a cassette of ours; None for any other file, also for one that cannot be read: it will tell."""
+    """The samples of a cassette of ours; None for any other file, also for one that is none: it will tell.
+
+    Raises Unreadable for one of ours that is damaged or of a newer release.
+    """
     if file.suffix == ".jsonl":
         return None
     try:
-        return samples_of(document_of(file))
-    except (RecordingError, Unreadable):
+        document = document_of(file)
+    except RecordingError:
         return None
+    return samples_of(document)
 
 
 def endpoint_of(catalog: Catalog, sample: Sample) -> Endpoint | None:

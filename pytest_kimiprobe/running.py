@@ -106,7 +106,7 @@ def collected(file_path: Path, parent: pytest.Collector, session: ProbeSession) 
         node: RecordingFile = RecordingFile.from_parent(
             parent, path=file_path, nodeid=f"{RECORDED}/{replays.name(file_path)}"
         )
-        node.alone = file_path == replays.root
+        node.alone, node.problem = file_path == replays.root, replays.problems.get(file_path, "")
         return node
     named = {path: name for name, path in session.scope.schemas.items()}
     if file_path in named:
@@ -167,7 +167,7 @@ def header(session: ProbeSession) -> list[str]:
 def forecast(session: ProbeSession, items: list[pytest.Item]) -> list[str]:
     """Cost and time, before anything is spent."""
     plans = [plan for _, plan in to_send(items)]
-    if not plans or _only_looking(session.config):
+    if not plans or session.scope.choice.kind == "replay" or _only_looking(session.config):
         return []
     estimate = session.scope.estimate(plans)
     endpoints = {plan.endpoint.id for plan in plans}
