@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from routing.errors import ConfigError
+from routing.evidence import counted
 
 from .run_file import MAX_FAILURES, parsed
 from .safe_text import one_line
@@ -142,20 +143,26 @@ def before_in(text: str, where: str) -> Before:
         return Before("" if document.get("source") == "replay" else str(document.get("run", "")), known)
     try:
         run = parsed(text, where)
+        cells = _counted(document["cells"])
         known = {str(row["id"]): Word(str(row["verdict"]), str(row["reason"])) for row in document["failures"]}
-    except (KeyError, TypeError, ValueError) as problem:
+    except (AttributeError, KeyError, TypeError, ValueError) as problem:
         raise AgainstError(f"is no run file: {one_line(str(problem))}", where=where) from None
-    counted: dict[Cell, Counted] = defaultdict(Counted)
-    for cell in run.cells:
-        row = counted[Cell(cell.endpoint, cell.case, cell.mode)]
-        row.verdicts.update(cell.verdicts)
-        row.reasons.update(cell.reasons)
-    return Before(run.id, known, counted, whole=len(known) < MAX_FAILURES)
+    return Before(run.id, known, cells, whole=len(known) < MAX_FAILURES)
 
 
 def recorded_before(samples: Iterable[Sample]) -> Before:
     """What the judge said when the cassettes were recorded."""
     return Before("", {sample.id: Word(sample.verdict, sample.reason) for sample in samples if sample.verdict})
+
+
+def _counted(rows: Iterable[Mapping[str, Any]]) -> dict[Cell, Counted]:
+    """The cells of a run file; a row leaves out what is nothing."""
+    cells: dict[Cell, Counted] = defaultdict(Counted)
+    for row in rows:
+        cell = cells[Cell(str(row["endpoint"]), str(row["case"]), str(row["mode"]))]
+        for kept, name in ((cell.verdicts, "verdicts"), (cell.reasons, "reasons")):
+            kept.update({str(word): counted(count, name) for word, count in row.get(name, {}).items()})
+    return cells
 
 
 def compare(now: Sequence[Judged], before: Before) -> Comparison:
