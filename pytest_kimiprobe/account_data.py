@@ -41,13 +41,13 @@ _NAMES = re.compile(
     r"(?:[-_ ]?(?:id|name|email|uuid|slug))?|(?:user|account)name|e?-?mail|(?:request|trace|correlation)[-_ ]?id|ip"
 )
 """Names of members that say who asked, or which request it was."""
-_ID = r"[A-Za-z0-9](?=[A-Za-z0-9-]*\d)[A-Za-z0-9-]{7,}"
+_ID = r"[A-Za-z0-9](?=[A-Za-z0-9-]{0,63}\d)[A-Za-z0-9-]{7,}"
 _VALUES = re.compile(
     rf"\b(?:org|user|usr|req|request|acct|account|proj|project|team|cus|ak|key|ws|wrkspc|tenant)[-_]{_ID}"
     r"|\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"
-    r"|\b[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+"
+    r"|\b[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+"
     r"|\b(?:\d{1,3}\.){3}\d{1,3}\b"
-    r"|\b(?:sk|gsk|r8|tgp|ak)[-_][\w-]*\*{2,}[\w*-]*"
+    r"|\b(?:sk|gsk|r8|tgp|ak)[-_][\w-]{0,64}\*{2,}[\w*-]*"
 )
 _HANDLES = frozenset({"id", "object", "created", "system_fingerprint"})
 """The exchange's own handle and its kin: they open nothing without the key."""

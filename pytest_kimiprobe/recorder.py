@@ -32,6 +32,7 @@ from .plan import ProbePlan
 from .recordings import MAX_CASSETTE
 from .safe_text import one_line
 from .samples import Sample, asked_print, cassette
+from .tape import Take
 from .verdicts import ProbeResult
 
 MAX_KEPT = MAX_CASSETTE // 5
@@ -78,7 +79,7 @@ class Recorder:
             attempt=attempt,
             source=source,
             kimiprobe=routing.__version__,
-            take=scrubbed(take, provider.base_url, self._public.providers[provider.name].base_url),
+            take=self._cleaned(take, provider),
             first_token_ms=done.first_token_ms,
             total_ms=done.total_ms,
             late_ms=outcome.late_ms,
@@ -87,6 +88,12 @@ class Recorder:
             cost_usd=done.cost_usd,
             cost_origin=done.cost_origin,
         )
+
+    def _cleaned(self, take: Take, provider: Provider) -> Take:
+        try:
+            return scrubbed(take, provider.base_url, self._public.providers[provider.name].base_url)
+        except Exception:  # noqa: BLE001 - what cannot be cleaned is not kept, and must not cost the run
+            return Take(whole=False)
 
     def write(self, results: Mapping[str, ProbeResult], environment: Mapping[str, str]) -> int:
         """Write all cassettes; returns how many. Raises KeyFound, and RecordingError naming what cannot be written."""

@@ -95,3 +95,10 @@ def test_only_listed_headers_stay_and_the_address_is_the_providers_own() -> None
     assert clean.headers == {"content-type": "application/json"}
     assert clean.answer_headers == {"content-type": "application/json", "retry-after": "1"}
     assert clean.body == f'{{"urls":{{"get":"{HOME}/p/1"}}}}'.encode()
+
+
+@pytest.mark.parametrize("piece", ["a.", "sk-", "org-", "user-", "1234.", "a@", "@a", "\\\\", "req_req"])
+def test_a_long_body_of_beginnings_costs_no_more_than_another(piece: str) -> None:
+    """Each place is looked at once, not once for every place before it; what is no id stays."""
+    body = (piece * 200_000).encode()
+    assert clean_body(body, 500, "text/html") == body

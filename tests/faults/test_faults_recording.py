@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asking import KEY
+from asking import KEY, Asker
 from canary import leaking_files, leaks
 from faulty_server import Behaviour, FaultyServer, Line, chat, delta, event, head, reply
 
@@ -31,6 +31,16 @@ ANSWER = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", 
 def library() -> str:
     """Whichever library there is: others hold both to the same answers."""
     return ""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _loaded() -> None:
+    """pytester forgets modules after each inner run: what the HTTP library loads late is loaded here, once."""
+    asker = Asker()
+    with FaultyServer("hangs_up") as gone, FaultyServer(reply(chat())) as there:
+        asker.ask(gone.url)
+        asker.ask(there.url)
+    asker.close()
 
 
 @pytest.fixture
