@@ -99,7 +99,7 @@ class Tap:
         self._over = True
         broken = self._broken
         if broken is None and self._cut is not None and done.error is not None:
-            broken = Break.of(done.error, self._cut)  # the caller's deadline, which reaches us as a cancelling
+            broken = Break.of(done.error, self._cut)
         return Take(tuple(heard.step() for heard in self._heard), broken, self._room >= 0)
 
     async def pause(self, seconds: float) -> None:
@@ -122,7 +122,7 @@ class Tap:
             except ExchangeError as error:
                 self.broke(error, "request")
                 raise
-            except asyncio.CancelledError:
+            except BaseException:  # a deadline's cancelling, or what nobody foresaw: the exchange's error tells
                 self._cut = "request"
                 raise
             if self._over:
@@ -163,7 +163,9 @@ class _Chunks:
         except ExchangeError as error:
             self._tap.broke(error, "answer")
             raise
-        except asyncio.CancelledError:
+        except StopAsyncIteration:
+            raise
+        except BaseException:  # a deadline's cancelling, or what nobody foresaw: the exchange's error tells
             self._tap.cut()
             raise
         self._tap.keep(self._heard, chunk)
