@@ -92,6 +92,51 @@ def decoded(body: bytes, encoding: str) -> bytes:
     raise Unreadable(told, "other_protocol")
 
 
+def as_mapping(value: Any, field: str) -> dict[str, Any]:
+    """A mapping. Raises Unreadable."""
+    if not isinstance(value, dict):
+        raise Unreadable(f"{field} is missing" if value is None else f"{field} must be an object")
+    return value
+
+
+def as_text(value: Any, field: str) -> str:
+    """A text. Raises Unreadable."""
+    if not isinstance(value, str):
+        raise Unreadable(f"{field} is missing" if value is None else f"{field} must be text")
+    return value
+
+
+def as_status(value: Any, field: str) -> int:
+    """An HTTP status. Raises Unreadable."""
+    if value is None:
+        raise Unreadable(f"{field} is missing")
+    if type(value) is not int or not 100 <= value <= 599:
+        raise Unreadable(f"{field} must be an HTTP status")
+    return value
+
+
+def as_bytes(value: Any, field: str) -> bytes:
+    """A body as vcrpy keeps it: text, bytes, or a mapping with `string` or `base64_string`. Raises Unreadable."""
+    if isinstance(value, dict):
+        if isinstance(coded := value.get("base64_string"), str):
+            try:
+                return base64.b64decode(coded)
+            except (binascii.Error, ValueError):
+                raise Unreadable(f"{field}.base64_string is not base64") from None
+        value = value.get("string")
+    if value is None:
+        return b""
+    if not isinstance(value, (str, bytes)):
+        raise Unreadable(f"{field} must be text or bytes")
+    return value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
+
+
+def first_value(value: Any) -> str:
+    """A header's first value, of a list or alone."""
+    value = value[0] if isinstance(value, list) and value else value
+    return value.decode("latin-1") if isinstance(value, bytes) else value if isinstance(value, str) else ""
+
+
 def _inflated(body: bytes, window: int, encoding: str) -> bytes:
     inflater = zlib.decompressobj(window)
     try:

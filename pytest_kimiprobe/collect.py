@@ -13,7 +13,7 @@ from routing.errors import ConfigError
 
 from . import cases
 from .plan import MODES, Planned, ProbePlan
-from .recordings import Row, read
+from .recordings import RecordingError, Row, read, unreadable
 from .safe_text import one_line, redact
 from .verdicts import PARITY, ProbeMode, ProbeResult
 
@@ -121,12 +121,33 @@ def is_late(item: pytest.Item) -> bool:
 class RecordingFile(pytest.File):
     """A recording; each row is an item."""
 
+    alone: bool = True
+    """Nothing else was named: a file that cannot be read ends the run. Among others it is an item that says so."""
+    problem: str = ""
+    """Why a cassette of ours cannot be read: its bare interactions would be judged by less than their case."""
+
     def collect(self) -> Iterator[pytest.Item]:
         """Every row."""
-        for row in _read_or_fail(lambda: list(read(self.path))):
-            item: RowProbe = RowProbe.from_parent(self, name=row.id, nodeid=_id(self, row.id))
-            item.row = row
-            yield _marked(item)
+        for row in _read_or_fail(self._rows):
+            yield row_probe(self, row, row.id, _id(self, row.id))
+
+    def _rows(self) -> list[Row]:
+        try:
+            if self.problem:
+                raise RecordingError(self.problem, where=str(self.path))
+            return read(self.path)
+        except ConfigError as error:
+            if self.alone:
+                raise
+            return [unreadable(self.path.stem, self.path.name + str(error).removeprefix(str(self.path)))]
+
+
+def row_probe(parent: pytest.Collector, row: Row, name: str, nodeid: str) -> RowProbe:
+    """An item for a recorded row."""
+    item: RowProbe = RowProbe.from_parent(parent, name=name, nodeid=nodeid)
+    item.row = row
+    item.add_marker("kimiprobe")
+    return item
 
 
 def packaged_path(argument: str, schemas: Mapping[str, Path]) -> str:

@@ -28,6 +28,7 @@ from .loop_lag import LagWatch
 from .moment import Moment
 from .pace import Pace
 from .plan import Load, ProbePlan, cost_bound
+from .tape import Take, Tap
 from .throttle import Throttle
 
 PACE_S = 0.01
@@ -55,7 +56,7 @@ class Outcome(Generic[T]):
     """A ticket come back: an exchange, or the reason code why nothing was sent.
 
     `at_once` counts the probes under way at the endpoint meanwhile, `refusals` the 429s before this exchange, `late_ms`
-    is the loop's lag while it ran.
+    is the loop's lag while it ran. `take` is what went over the wire, where that is recorded.
     """
 
     ticket: T
@@ -64,6 +65,7 @@ class Outcome(Generic[T]):
     at_once: int = 0
     refusals: int = 0
     late_ms: float = 0.0
+    take: Take | None = None
 
 
 class Budget:
@@ -140,13 +142,21 @@ class Dispatcher(Generic[T]):
     """Sends orders at once and gives their outcomes in the order in which they come back."""
 
     def __init__(
-        self, catalog: Catalog, *, concurrency: int, timeout_s: float, budget: Decimal, patience_s: float = 0.0
+        self,
+        catalog: Catalog,
+        *,
+        concurrency: int,
+        timeout_s: float,
+        budget: Decimal,
+        patience_s: float = 0.0,
+        record: bool = False,
     ) -> None:
         self._catalog = catalog
         self._concurrency = concurrency
         self._timeout_s = timeout_s
         self._limit = budget
         self._patience_s = patience_s
+        self._record = record
         self._loop = LoopThread("kimiprobe-dispatch")
         self._transport = Transport()
         self._outcomes: queue.SimpleQueue[Outcome[T]] = queue.SimpleQueue()
@@ -269,16 +279,22 @@ class Dispatcher(Generic[T]):
         budget, held = self._money(), asking.most
         if not await budget.hold(held):
             return Outcome(order.ticket, not_run="budget")
-        spent = None
+        spent, tap = None, Tap(self._transport)
         flight.sent_at = clock()
         try:
-            done = await asking.prepared.exchange(self._transport, timeout_s=self._timeout_s)
+            sender = tap if self._record else self._transport
+            done = await asking.prepared.exchange(sender, timeout_s=self._timeout_s)
             spent = self._settled(done, order.plan)
         finally:
             budget.settle(held, spent)
         late_ms = self.lag.p95_ms(flight.sent_at, clock())
         return Outcome(
-            order.ticket, done, at_once=flight.at_once, refusals=flight.order.refusals, late_ms=round(late_ms, 1)
+            order.ticket,
+            done,
+            at_once=flight.at_once,
+            refusals=flight.order.refusals,
+            late_ms=round(late_ms, 1),
+            take=tap.take(done) if self._record else None,
         )
 
     def _refused(self, flight: Flight[_Job[T]], done: Exchange | None) -> bool:

@@ -11,6 +11,7 @@ import pytest
 from routing.exchange import Exchange
 from routing.reasons import LEAKS
 from routing.types import Tool
+from routing.verify import ANYTHING
 
 from .answers import SeenAnswer
 from .collect import PairProbe, Probe, RowProbe
@@ -20,6 +21,7 @@ from .moment import Moment
 from .pairs import Half, compare
 from .plan import Unsent
 from .probe_facts import of_pair, of_plan, of_row, planned_by, properties
+from .recorder import Recorder
 from .safe_text import one_line, redact
 from .scope import Scope
 from .verdicts import ProbeResult
@@ -28,8 +30,9 @@ from .verdicts import ProbeResult
 class Keeper:
     """All verdicts of a run by the ids of its items, and what they were given on."""
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, recorder: Recorder | None = None) -> None:
         self._scope = scope
+        self._recorder = recorder
         self._hook = scope.config.hook
         self.results: dict[str, ProbeResult] = {}
         self.held: dict[str, ProbeResult] = {}
@@ -61,7 +64,14 @@ class Keeper:
         else:
             told = {"at_once": outcome.at_once, "refusals": outcome.refusals, "late_ms": outcome.late_ms}
             self._judged(item, outcome.exchange, of_plan(item) | told)
+            self._record_exchange(item, outcome)
         return item
+
+    def _record_exchange(self, item: pytest.Item, outcome: Outcome[pytest.Item]) -> None:
+        planned = planned_by(item)
+        if self._recorder is not None and planned is not None:
+            provider = self._scope.catalog.provider_of(planned.plan.endpoint)
+            self._recorder.keep(item.nodeid, planned.plan, outcome, provider)
 
     def replay(self, probe: RowProbe) -> RowProbe:
         """Judge a recorded exchange again."""
@@ -89,7 +99,7 @@ class Keeper:
     def _word(self, item: pytest.Item, done: Exchange, tools: Sequence[Tool]) -> Judgement:
         planned = planned_by(item)
         if planned is None:
-            return judge_any(done, tools)
+            return judge_any(done, tools, item.row.asked if isinstance(item, RowProbe) else ANYTHING)
         hook = self._hook.pytest_kimiprobe_judge
         judgement = judge(planned.plan.case, done, lambda case, answer: hook(case=case, answer=answer))
         if judgement.checked is not None:
@@ -98,7 +108,7 @@ class Keeper:
 
     def _keep(self, item: pytest.Item, done: Exchange | None, judgement: Judgement, facts: Mapping[str, Any]) -> None:
         result = result_of(item.nodeid, done, judgement, facts, environment=self._scope.environment)
-        if self._scope.choice.kind == "replay":
+        if isinstance(item, RowProbe):
             result = replace(result, total_ms=None)
         item.user_properties = properties(result)
         if isinstance(item, Probe):

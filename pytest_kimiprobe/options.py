@@ -115,6 +115,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("json", "", "write every probe and endpoint to this file as JSON", "FILE"),
     Option("results", "", "record the run in this folder of results", "DIR"),
+    Option("record", "", "write what was sent and received into this folder, as vcrpy cassettes without keys", "DIR"),
     Option("compare", "", "probe these two endpoints and compare them, pair by pair", "A B", pair=True),
     Option("discover", "", "also probe the upstreams that OpenRouter lists today", read=_yes, switch=True),
     Option("catalog", "", "use this catalogue instead of the packaged one", "FILE"),

@@ -41,7 +41,8 @@ def write(probes: ProbeSession, *, complete: bool) -> tuple[Summary, bool]:
     notes = [] if complete else ["incomplete: the run was interrupted; what was judged is kept"]
     notes += probes.refusals()
     changed: Sequence[Change] = ()
-    failed = False
+    told, failed = _recorded(probes)
+    notes += told
     try:
         if folder := options.value(probes.config, "results"):
             changed, note = record(Path(folder), run)
@@ -59,6 +60,19 @@ def write(probes: ProbeSession, *, complete: bool) -> tuple[Summary, bool]:
         notes.append(f"NOT WRITTEN: {error.filename}: {error.strerror}")
         failed = True
     return _summary(probes, run, changed, notes), failed
+
+
+def _recorded(probes: ProbeSession) -> tuple[list[str], bool]:
+    """Write the cassettes that were asked for; what is told of it, and whether it failed."""
+    recorder, scope = probes.recorder, probes.scope
+    if recorder is None:
+        return [], False
+    keys = {f"{name}_KEY": scope.environment.get(row.key_env, "") for name, row in scope.catalog.providers.items()}
+    try:
+        count = recorder.write(probes.kept.results, {**os.environ, **scope.environment, **keys})
+    except ConfigError as error:
+        return [f"NOT RECORDED: {error}"], True
+    return [f"recorded: {count} cassettes in {recorder.folder}"], False
 
 
 def _summary(probes: ProbeSession, run: Run, changed: Sequence[Change], notes: Sequence[str]) -> Summary:

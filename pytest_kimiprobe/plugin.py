@@ -93,12 +93,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if hasattr(getattr(item, "function", None), ATTRIBUTE):
             item.add_marker("kimiprobe")
             if SESSION not in config.stash:
                 item.add_marker(pytest.mark.skip(reason="a kimiprobe case: it is sent with --kimiprobe only"))
+    if SESSION in config.stash:
+        from .running import add_lost
+
+        add_lost(session, config.stash[SESSION], items)
 
 
 @pytest.fixture

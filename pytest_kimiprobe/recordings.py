@@ -6,8 +6,6 @@ What cannot be read of one row costs that row only: it becomes an item that says
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import os
 from collections import Counter
@@ -21,9 +19,22 @@ from routing.errors import ExchangeError, ProviderFailure, error_type
 from routing.exchange import Exchange
 from routing.files import read_regular
 from routing.types import Answer, JsonObject, Tool
+from routing.verify import Asked
 from routing.wire import wire_named
 
-from .cassettes import RecordingError, Unreadable, decoded, load_json, load_yaml
+from .cassettes import (
+    RecordingError,
+    Unreadable,
+    as_bytes,
+    as_mapping,
+    as_status,
+    as_text,
+    decoded,
+    first_value,
+    load_json,
+    load_yaml,
+)
+from .recorded_request import asked_in
 from .safe_text import one_line
 
 __all__ = ["RecordingError", "Row", "files", "read"]
@@ -79,6 +90,11 @@ class Row:
     def endpoint(self) -> str:
         """Endpoint id of the row."""
         return f"{self.provider}/{self.model}"
+
+    @property
+    def asked(self) -> Asked:
+        """What of the request the answer is held against, as the live judge holds it."""
+        return asked_in(self.request, self.tools)
 
     @property
     def tools(self) -> list[Tool]:
@@ -191,15 +207,19 @@ def _jsonl(path: Path) -> list[Row]:
     return rows
 
 
-def _cassette(path: Path) -> list[Row]:
+def document_of(path: Path) -> Any:
+    """A cassette as plain data. Raises RecordingError."""
     data = read_regular(path, error=RecordingError, max_bytes=MAX_CASSETTE)
     if path.suffix == ".json":
         try:
-            cassette = load_json(data)
+            return load_json(data)
         except Unreadable as problem:
             raise RecordingError(str(problem), where=str(path)) from None
-    else:
-        cassette = load_yaml(data, str(path))
+    return load_yaml(data, str(path))
+
+
+def _cassette(path: Path) -> list[Row]:
+    cassette = document_of(path)
     interactions = cassette.get("interactions") if isinstance(cassette, dict) else None
     if not isinstance(interactions, list):
         raise RecordingError("not a cassette: no list `interactions`", where=str(path))
@@ -209,52 +229,57 @@ def _cassette(path: Path) -> list[Row]:
     ]
 
 
+def unreadable(row_id: str, why: str, reason: str = "not_recorded", *, endpoint: str = "unknown/unknown") -> Row:
+    """A row that says why there is nothing to judge."""
+    provider, _, model = endpoint.partition("/")
+    return Row(row_id, provider, "", model, False, {}, 0, "", b"", one_line(why, _ID), reason)
+
+
 def _row_or_problem(read_one: Callable[[Any], Row], raw: Any, fallback_id: str, where: str) -> Row:
     """The row; where it cannot be read, one that says why."""
     try:
         row = read_one(raw)
     except Unreadable as problem:
-        told = one_line(f"{where}: {problem}", _ID)
-        return Row(fallback_id, "unknown", "", "unknown", False, {}, 0, "", b"", told, problem.reason)
+        return unreadable(fallback_id, f"{where}: {problem}", problem.reason)
     return replace(row, id=row.id or fallback_id)
 
 
 def _row(data: Any) -> Row:
-    row = _mapping(data, "the row")
-    response, request = _mapping(row.get("response"), "response"), _mapping(row.get("request") or {}, "request")
+    row = as_mapping(data, "the row")
+    response, request = as_mapping(row.get("response"), "response"), as_mapping(row.get("request") or {}, "request")
     body = response.get("body")
     if not isinstance(body, (str, dict, list)):
         raise Unreadable("response.body must be text or JSON")
     return Row(
         id=_name(row.get("id"), _ID),
         provider=_name(row.get("provider")) or "unknown",
-        path=_name(_text(row.get("url_path"), "url_path")),
+        path=_name(as_text(row.get("url_path"), "url_path")),
         model=_name(row.get("model") or request.get("model")) or "unknown",
         stream=row.get("stream") is True,
         request=request,
-        status=_status(response.get("status"), "response.status"),
+        status=as_status(response.get("status"), "response.status"),
         content_type=_name(response.get("content_type")),
         body=body.encode("utf-8", "surrogatepass") if isinstance(body, str) else json.dumps(body).encode(),
     )
 
 
 def _interaction(data: Any) -> Row:
-    row = _mapping(data, "it")
-    request, response = _mapping(row.get("request"), "request"), _mapping(row.get("response"), "response")
-    uri = _text(request.get("uri"), "request.uri")
+    row = as_mapping(data, "it")
+    request, response = as_mapping(row.get("request"), "request"), as_mapping(row.get("response"), "response")
+    uri = as_text(request.get("uri"), "request.uri")
     try:
         parts = urlsplit(uri)
         host = parts.hostname or ""
     except ValueError:
         raise Unreadable("request.uri is no URL") from None
-    asked = _asked(_bytes(request.get("body"), "request.body"))
+    asked = _asked(as_bytes(request.get("body"), "request.body"))
     headers = {
-        str(name).lower(): _first(value)
-        for name, value in _mapping(response.get("headers") or {}, "response.headers").items()
+        str(name).lower(): first_value(value)
+        for name, value in as_mapping(response.get("headers") or {}, "response.headers").items()
     }
     # Former versions of vcrpy keep httpx's answers as `status_code` and `content`.
-    status = response.get("status_code") or _mapping(response.get("status"), "response.status").get("code")
-    body = _bytes(response.get("body", response.get("content")), "response.body")
+    status = response.get("status_code") or as_mapping(response.get("status"), "response.status").get("code")
+    body = as_bytes(response.get("body", response.get("content")), "response.body")
     return Row(
         id="",
         provider=_HOSTS.get(host, _name(host) or "unknown"),
@@ -262,7 +287,7 @@ def _interaction(data: Any) -> Row:
         model=_name(asked.get("model")) or "unknown",
         stream=asked.get("stream") is True,
         request=asked,
-        status=_status(status, "response.status.code"),
+        status=as_status(status, "response.status.code"),
         content_type=_name(headers.get("content-type")),
         body=decoded(body, headers.get("content-encoding", "")),
     )
@@ -277,47 +302,6 @@ def _asked(body: bytes) -> JsonObject:
     return asked if isinstance(asked, dict) else {}
 
 
-def _mapping(value: Any, field: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise Unreadable(f"{field} is missing" if value is None else f"{field} must be an object")
-    return value
-
-
-def _text(value: Any, field: str) -> str:
-    if not isinstance(value, str):
-        raise Unreadable(f"{field} is missing" if value is None else f"{field} must be text")
-    return value
-
-
-def _status(value: Any, field: str) -> int:
-    if value is None:
-        raise Unreadable(f"{field} is missing")
-    if type(value) is not int or not 100 <= value <= 599:
-        raise Unreadable(f"{field} must be an HTTP status")
-    return value
-
-
 def _name(value: Any, limit: int = _NAME) -> str:
     """A word of a recording as ids and reports may hold it; what is no word is none."""
     return one_line(str(value), limit) if isinstance(value, (str, int)) else ""
-
-
-def _bytes(value: Any, field: str) -> bytes:
-    """A body as vcrpy keeps it: text, bytes, or a mapping with `string` or `base64_string`."""
-    if isinstance(value, dict):
-        if isinstance(coded := value.get("base64_string"), str):
-            try:
-                return base64.b64decode(coded)
-            except (binascii.Error, ValueError):
-                raise Unreadable(f"{field}.base64_string is not base64") from None
-        value = value.get("string")
-    if value is None:
-        return b""
-    if not isinstance(value, (str, bytes)):
-        raise Unreadable(f"{field} must be text or bytes")
-    return value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
-
-
-def _first(value: Any) -> str:
-    value = value[0] if isinstance(value, list) and value else value
-    return value.decode("latin-1") if isinstance(value, bytes) else value if isinstance(value, str) else ""

@@ -27,11 +27,13 @@ from .collect import (
     RecordingFile,
     is_late,
     packaged_path,
+    row_probe,
     with_halves,
 )
 from .plan import ProbePlan
 from .probe_facts import planned_by, to_send
 from .progress import Progress
+from .recordings import unreadable
 from .report import Line, terminal
 from .safe_text import one_line
 from .session import ProbeSession
@@ -44,14 +46,48 @@ def prepare(config: pytest.Config) -> ProbeSession:
     """Read the options, see what there is to run, point pytest at it. Raises UsageError."""
     session = ProbeSession(config)
     given = config.args if config.args_source is pytest.Config.ArgsSource.ARGS else []
-    if session.scope.recordings:
-        by_name = {f"{RECORDED}/{file.name}": str(file) for file in session.scope.recordings}
-        config.args = [_recorded_path(argument, by_name) for argument in given] or list(by_name.values())
-    else:
-        every = [*sorted(cases.FOLDER.glob("*.yaml")), PLUGINS_FILE, *session.scope.schemas.values()]
-        asked = itertools.chain.from_iterable(map(with_halves, given))
-        config.args = [packaged_path(argument, session.scope.schemas) for argument in asked] or list(map(str, every))
+    if session.scope.choice.kind == "replay":
+        replays = session.scope.replays
+        by_name = {f"{RECORDED}/{replays.name(file)}": str(file) for file in replays.others}
+        recorded = [*by_name, *_recorded_origins(config, session)]
+        config.args = [packaged_path(_recorded_path(one, by_name), session.scope.schemas) for one in given or recorded]
+        session.everything = not given
+        return session
+    every = [*sorted(cases.FOLDER.glob("*.yaml")), PLUGINS_FILE, *session.scope.schemas.values()]
+    asked = itertools.chain.from_iterable(map(with_halves, given))
+    config.args = [packaged_path(argument, session.scope.schemas) for argument in asked] or list(map(str, every))
     return session
+
+
+def _recorded_origins(config: pytest.Config, session: ProbeSession) -> list[str]:
+    """Where the cases of recorded probes stand: files of ours whole, anything else probe by probe, as it may hold more."""
+    origins: dict[str, None] = {}
+    for probe in session.scope.replays.samples:
+        file = probe.partition("::")[0]
+        if file == PLUGINS or file in session.scope.schemas or _is_packaged(file):
+            origins[file] = None
+        elif (config.rootpath / file).is_file():
+            origins[str(config.rootpath / probe)] = None
+    return list(origins)
+
+
+def _is_packaged(file: str) -> bool:
+    folder, _, name = file.partition("/")
+    return folder == PACKAGED and "/" not in name and (cases.FOLDER / name).is_file()
+
+
+def add_lost(session: pytest.Session, probes: ProbeSession, items: list[pytest.Item]) -> None:
+    """An item for each recorded probe whose case is not here any more, so that none is left out unsaid."""
+    if not probes.everything:
+        return
+    there = {item.nodeid for item in items}
+    for probe, sample in probes.scope.replays.samples.items():
+        if probe not in there and probes.scope.is_asked_for(sample.endpoint):
+            why = (
+                "the case or endpoint is not here any more: run where it was recorded, with the same plugins and files"
+            )
+            row = unreadable(sample.case, why, endpoint=sample.endpoint)
+            items.append(row_probe(session, row, probe.rpartition("::")[2], probe))
 
 
 def _recorded_path(argument: str, by_name: dict[str, str]) -> str:
@@ -61,16 +97,19 @@ def _recorded_path(argument: str, by_name: dict[str, str]) -> str:
 
 def is_ours(path: Path, session: ProbeSession) -> bool:
     """Whether a path leads to packaged cases or recordings: never ignored, though it lies in a virtual environment."""
-    targets = [cases.FOLDER, *session.scope.recordings, *session.scope.schemas.values()]
+    targets = [cases.FOLDER, *session.scope.replays.others, *session.scope.schemas.values()]
     return any(path == target or path in target.parents or target in path.parents for target in targets)
 
 
 def collected(file_path: Path, parent: pytest.Collector, session: ProbeSession) -> pytest.Collector | None:
     """A collector for case files (packaged, or named as `kimiprobe_files` says) and for recordings."""
-    if session.scope.recordings:
-        if file_path not in session.scope.recordings:
-            return None
-        return RecordingFile.from_parent(parent, path=file_path, nodeid=f"{RECORDED}/{file_path.name}")
+    replays = session.scope.replays
+    if file_path in replays.others:
+        node: RecordingFile = RecordingFile.from_parent(
+            parent, path=file_path, nodeid=f"{RECORDED}/{replays.name(file_path)}"
+        )
+        node.alone, node.problem = file_path == replays.root, replays.problems.get(file_path, "")
+        return node
     named = {path: name for name, path in session.scope.schemas.items()}
     if file_path in named:
         return _file(parent, session, file_path, named[file_path], lambda: schema_cases.load(file_path))
@@ -111,7 +150,8 @@ def _of_plugins(config: pytest.Config) -> list[cases.Case]:
 def header(session: ProbeSession) -> list[str]:
     """What will answer, and which keys are there."""
     if session.scope.choice.kind == "replay":
-        return [f"kimiprobe: replay of {len(session.scope.recordings)} recording(s), nothing is sent"]
+        samples, others = len(session.scope.replays.samples), len(session.scope.replays.others)
+        return [f"kimiprobe: replay of {samples} recorded probes and {others} other recordings, nothing is sent"]
     what = "simulated" if session.scope.choice.kind == "simulator" else session.scope.source
     lines = [f"kimiprobe: {what}, model {session.scope.model}, {len(session.scope.endpoints)} endpoints"]
     if session.scope.choice.kind == "live":
@@ -129,7 +169,7 @@ def header(session: ProbeSession) -> list[str]:
 def forecast(session: ProbeSession, items: list[pytest.Item]) -> list[str]:
     """Cost and time, before anything is spent."""
     plans = [plan for _, plan in to_send(items)]
-    if not plans or _only_looking(session.config):
+    if not plans or session.scope.choice.kind == "replay" or _only_looking(session.config):
         return []
     estimate = session.scope.estimate(plans)
     endpoints = {plan.endpoint.id for plan in plans}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import re
 import shlex
@@ -21,10 +22,12 @@ from routing.catalog import Catalog, Endpoint
 from routing.errors import ConfigError, KeyMissing
 from routing.exchange import Target
 
-from . import options, recordings, schema_cases
+from . import options, replays, schema_cases
 from .cases import Case, in_suite
 from .collect import SCHEMAS
 from .plan import Estimate, Load, Planned, ProbePlan, UnknownEndpoint, Unsent, cannot, estimate, expand, select
+from .recorder import Recorder
+from .replays import Replays
 from .sources import SourceChoice, no_keys
 from .verdicts import Source
 
@@ -57,9 +60,9 @@ class Scope:
             self._add_endpoints()
             self.model: str = options.value(config, "model") or self.catalog.default_model
             self._discover(given=options.value(config, "discover"))
-            self.endpoints: list[Endpoint] = self._endpoints()
+            self.replays = replays.read(self.choice.path) if self.choice.kind == "replay" else Replays()
+            self.endpoints: list[Endpoint] = self._replayed() or self._endpoints()
             self.schemas = self._schemas()
-            self.recordings = recordings.files(self.choice.path) if self.choice.kind == "replay" else []
         except (ConfigError, UnknownEndpoint) as error:
             raise pytest.UsageError(str(error)) from None
         if self.choice.kind == "live" and not self.live_keys():
@@ -101,7 +104,9 @@ class Scope:
 
     def plans(self, case: Case, *, packaged: bool = False) -> Iterator[Planned]:
         """All probes of a case of the suite, each with why it is not sent where it is not."""
-        if in_suite(case, self.suite):
+        if self.choice.kind == "replay":
+            yield from self.replays.plans(case, {endpoint.id: endpoint for endpoint in self.endpoints})
+        elif in_suite(case, self.suite):
             for plan in expand(case, self.endpoints, self.repeats, self._loads(case, packaged=packaged)):
                 yield Planned(plan, self._unsent(plan))
 
@@ -112,7 +117,26 @@ class Scope:
     def target(self, endpoint: Endpoint) -> Target:
         """Where an endpoint's requests go. Raises KeyMissing."""
         provider = self.catalog.provider_of(endpoint)
-        return Target(endpoint, provider, provider.key(self.environment))
+        return Target(endpoint, provider, "" if self.choice.kind == "replay" else provider.key(self.environment))
+
+    def is_asked_for(self, endpoint: str) -> bool:
+        """Whether `--kimiprobe-endpoint` lets an endpoint's name through."""
+        globs: list[str] = options.value(self.config, "endpoint")
+        return not globs or any(fnmatch.fnmatchcase(endpoint, glob) for glob in globs)
+
+    def recorder(self) -> Recorder | None:
+        """What takes the run down, where that was asked for. Raises UsageError."""
+        folder = options.value(self.config, "record")
+        if not folder:
+            return None
+        if self.choice.kind == "replay":
+            raise pytest.UsageError("--kimiprobe-record: a replay sends nothing that could be recorded")
+        path, attempt = options.value(self.config, "catalog"), int(self.environment.get("GITHUB_RUN_ATTEMPT", "1") or 1)
+        try:
+            public = catalogs.load(Path(path) if path else None, environment={})
+            return Recorder(Path(folder), public, (self.run_id, attempt, self.source))
+        except ConfigError as error:
+            raise pytest.UsageError(f"--kimiprobe-record: {error}") from None
 
     def scenario(self) -> Any:
         """The simulator's. Raises UsageError where it cannot be read."""
@@ -160,10 +184,18 @@ class Scope:
             raise UnknownEndpoint(f"--kimiprobe-compare: not among the endpoints of this run: {', '.join(left_out)}")
         return chosen
 
+    def _replayed(self) -> list[Endpoint]:
+        """The endpoints that were recorded, as far as they were asked for and are known."""
+        found: dict[str, Endpoint | None] = {}
+        for sample in self.replays.samples.values():
+            if self.is_asked_for(sample.endpoint):
+                found[sample.endpoint] = replays.endpoint_of(self.catalog, sample)
+        return [endpoint for _, endpoint in sorted(found.items()) if endpoint is not None]
+
     def _schemas(self) -> dict[str, Path]:
         """Files of schemas by the names that ids have."""
         folder = options.value(self.config, "schemas")
-        if not folder or self.choice.kind == "replay":
+        if not folder:
             return {}
         root = Path(os.path.abspath(folder))  # noqa: PTH100 - resolve() would follow links, and pytest does not
         return {f"{SCHEMAS}/{file.relative_to(root).as_posix()}": file for file in schema_cases.files(root)}

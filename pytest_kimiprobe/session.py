@@ -18,6 +18,7 @@ from .keeper import Keeper
 from .moment import Moment
 from .plan import ProbePlan
 from .probe_facts import planned_by, to_send
+from .replays import Replayer
 from .scope import Scope
 from .summary import Spent, Summary
 from .throttle import refusal_words
@@ -30,15 +31,18 @@ class ProbeSession:
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.scope = Scope(config)
-        self.kept = Keeper(self.scope)
+        self.recorder = self.scope.recorder()
+        self.kept = Keeper(self.scope, self.recorder)
         self.verbose: bool = options.value(config, "verbose")
         self.summary: Summary | None = None
         self.cancelled = 0
+        self.everything = False
+        """A replay of all that was recorded, not of certain ids."""
         self.on_progress: Callable[[Mapping[str, int]], None] = lambda _waiting: None
         self._under_way: Sequence[tuple[pytest.Item, ProbePlan]] = ()
         self._began = Moment.now()
         self._stack = ExitStack()
-        self._dispatcher: Dispatcher[pytest.Item] | None = None
+        self._dispatcher: Dispatcher[pytest.Item] | Replayer | None = None
 
     def money(self) -> Spent:
         """What the run has cost so far, and how long it took."""
@@ -104,7 +108,9 @@ class ProbeSession:
             gc.freeze()
             self._stack.callback(gc.unfreeze)
 
-    def _started(self) -> Dispatcher[pytest.Item]:
+    def _started(self) -> Dispatcher[pytest.Item] | Replayer:
+        if self.scope.choice.kind == "replay":
+            return Replayer(self.scope.replays.samples)
         if self.scope.choice.kind == "simulator":
             from .simulator import Simulator
 
@@ -115,6 +121,7 @@ class ProbeSession:
             timeout_s=self.scope.timeout_s,
             budget=self.scope.budget,
             patience_s=self.scope.patience_s,
+            record=self.recorder is not None,
         )
 
     def _served(self, items: Sequence[pytest.Item]) -> Iterator[pytest.Item]:
@@ -128,7 +135,7 @@ class ProbeSession:
         if self._dispatcher is not None:
             yield from self._answered(self._dispatcher)
 
-    def _answered(self, dispatcher: Dispatcher[pytest.Item]) -> Iterator[pytest.Item]:
+    def _answered(self, dispatcher: Dispatcher[pytest.Item] | Replayer) -> Iterator[pytest.Item]:
         providers = {item: plan.endpoint.provider for item, plan in self._under_way}
         left = Counter(providers.values())
         while left.total():

@@ -6,11 +6,11 @@ import asyncio
 import functools
 import json
 import time
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
 from .bounds import MAX_BODY
 from .catalog import Endpoint, Provider
@@ -18,11 +18,21 @@ from .errors import ExchangeError, ProviderFailure, RequestRejected
 from .failures import Progress, timed_out
 from .redaction import REDACTED, Secrets, known
 from .tokens import estimated
-from .transport import HttpRequest, HttpResponse, Transport, is_event_stream
+from .transport import TIMEOUT_S, HttpRequest, HttpResponse, is_event_stream
 from .types import Answer, ChatRequest, CostOrigin, JsonObject, Usage
 from .wire import Stream, Wire, WireRequest, wire_named
 
 CALL_OFF_S = 5.0
+
+
+class Sender(Protocol):
+    """What an exchange needs of a transport (routing/transport.py); recordings are taken and played at this seam."""
+
+    def send(
+        self, request: HttpRequest, *, shard: str, timeout_s: float = TIMEOUT_S, progress: Progress | None = None
+    ) -> AbstractAsyncContextManager[HttpResponse]: ...
+
+    async def pause(self, seconds: float) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +71,7 @@ class Exchange:
 
 
 async def exchange(
-    transport: Transport, target: Target, request: ChatRequest, *, timeout_s: float, number: int = 1
+    transport: Sender, target: Target, request: ChatRequest, *, timeout_s: float, number: int = 1
 ) -> Exchange:
     """Send `request` to `target` within `timeout_s` seconds in all. Failures come back as `.error`, never raised.
 
@@ -95,12 +105,12 @@ class Prepared:
         """`built` with base URL and key."""
         return _http(self.wire, self.target, self.built)
 
-    async def exchange(self, transport: Transport, *, timeout_s: float) -> Exchange:
+    async def exchange(self, transport: Sender, *, timeout_s: float) -> Exchange:
         """As the function of this name, the first attempt."""
         return await _exchange(transport, self, timeout_s, 1)
 
 
-async def _exchange(transport: Transport, prepared: Prepared, timeout_s: float, number: int) -> Exchange:
+async def _exchange(transport: Sender, prepared: Prepared, timeout_s: float, number: int) -> Exchange:
     started = time.perf_counter()
     target, attempt = prepared.target, _Attempt(prepared, number)
     try:
@@ -122,14 +132,14 @@ async def _exchange(transport: Transport, prepared: Prepared, timeout_s: float, 
 _behind: set[asyncio.Task[None]] = set()
 
 
-def _send_behind(transport: Transport, request: HttpRequest, shard: str) -> None:
+def _send_behind(transport: Sender, request: HttpRequest, shard: str) -> None:
     """Send without waiting for it: what the provider still does for an exchange that was given up is called off."""
     task = asyncio.get_running_loop().create_task(_call_off(transport, request, shard))
     _behind.add(task)
     task.add_done_callback(_behind.discard)
 
 
-async def _call_off(transport: Transport, request: HttpRequest, shard: str) -> None:
+async def _call_off(transport: Sender, request: HttpRequest, shard: str) -> None:
     with suppress(ExchangeError):
         async with transport.send(request, shard=shard, timeout_s=CALL_OFF_S) as response:
             async for _ in response.chunks:
@@ -164,14 +174,13 @@ class _Attempt:
         self.cancel: WireRequest | None = None
         """What is to be sent where the exchange is given up now."""
 
-    async def run(self, transport: Transport, started: float, timeout_s: float) -> None:
+    async def run(self, transport: Sender, started: float, timeout_s: float) -> None:
         """Send the request, and those that must follow it, until there is an answer."""
         built = self.prepared.built
         step: WireRequest | None = built
         while step is not None:
             self.cancel = step.cancel
-            if step.delay_s:
-                await asyncio.sleep(step.delay_s)
+            await transport.pause(step.delay_s)
             step = await self._step(transport, step, started, timeout_s)
         answer = self.answer
         if answer is None or not answer.complete:
@@ -180,9 +189,7 @@ class _Attempt:
             )
         self.answer = built.restore(replace(answer, notes=(*built.notes, *answer.notes)))
 
-    async def _step(
-        self, transport: Transport, step: WireRequest, started: float, timeout_s: float
-    ) -> WireRequest | None:
+    async def _step(self, transport: Sender, step: WireRequest, started: float, timeout_s: float) -> WireRequest | None:
         """One request and its answer; gives the request that must follow."""
         prepared, wire, shard = self.prepared, self.prepared.wire, self.target.provider.name
         request = prepared.http if step is prepared.built else _http(wire, self.target, step)

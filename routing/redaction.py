@@ -28,7 +28,7 @@ _KEYS = re.compile(
 )
 _HOOK = re.compile(r"(hooks\.slack\.com/(?:services|workflows|triggers)/)[\w/+-]+")
 _AFTER_WORD = re.compile(
-    r"(?i)\b(bearer|basic|api[-_ ]?key|authorization|token)(\W{1,4})(?=[a-z_+/=.-]*\d)([\w+/=.-]{16,})"
+    r"(?i)\b(bearer|basic|api[-_ ]?key|authorization|token)(\W{1,4})(?=[a-z_+/=.-]{0,99}\d)([\w+/=.-]{16,})"
 )
 _SECRET_NAME = re.compile(r"(?:_KEY|_TOKEN|_SECRET|_PASSWORD|_WEBHOOK_URL)$")
 

@@ -116,6 +116,10 @@ class Transport:
             if sent is not None:
                 await sent.aclose()
 
+    async def pause(self, seconds: float) -> None:
+        """Wait until the next request of an exchange is due."""
+        await asyncio.sleep(seconds)
+
     def warm(self) -> None:
         """Do what the first request would else wait for: import the library, read the certificates."""
         if self._tls is None:

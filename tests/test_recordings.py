@@ -235,3 +235,37 @@ def test_a_device_or_a_folder_is_no_recording(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").symlink_to("/dev/zero")
     with pytest.raises(RecordingError, match="not a regular file"):
         read(tmp_path / "x.yaml")
+
+
+# ---------------------------------------------------------------- judged as the live judge does
+
+
+def said(text: str, finish: str = "stop") -> dict[str, Any]:
+    choice = {"index": 0, "finish_reason": finish, "message": {"content": text}}
+    return {"status": 200, "content_type": "application/json", "body": {"choices": [choice]}}
+
+
+LEAK = "<|tool_call_begin|>functions.f:0<|tool_call_argument_begin|>{}<|tool_call_end|>"
+
+
+@pytest.mark.parametrize(
+    ("asked", "response", "expected"),
+    [
+        ({"tool_choice": "required"}, said("half a sen", "length"), ("fail", "missing_call")),
+        ({"tool_choice": {"type": "any"}}, said("no"), ("fail", "missing_call")),
+        ({"tool_choice": {"type": "tool", "name": "f"}}, said("no"), ("fail", "missing_call")),
+        ({"tool_choice": {"type": "function", "function": {"name": "f"}}}, said("no"), ("fail", "missing_call")),
+        ({"tool_choice": "none"}, {**said(""), "body": json.loads(BODY)}, ("fail", "unexpected_call")),
+        ({"messages": [{"role": "user", "content": LEAK}]}, said(LEAK), ("fail", "leaked_call")),
+        ({"tool_choice": 5, "messages": 7, "parallel_tool_calls": "x"}, said("fine"), ("pass", "ok")),
+        ({}, said("half a sen", "length"), ("pass", "ok")),
+        ({}, said("", "length"), ("fail", "length")),
+    ],
+)
+def test_a_row_is_held_against_its_request_as_a_live_answer_is(
+    tmp_path: Path, asked: dict[str, Any], response: dict[str, Any], expected: tuple[str, str]
+) -> None:
+    """`tool_choice`, whose words a call stands in; a text cut at `max_tokens` is an answer where no call was asked for."""
+    (row,) = read(written(tmp_path, a_row(request=ASKED | asked, response=response)))
+    word = judge_any(row.exchange(), row.tools, row.asked)
+    assert (word.verdict, word.reason) == expected

@@ -32,6 +32,7 @@ COMMANDS: dict[str, str] = {
     "alert": f"{_HERE}.alert:alert",
     "cost": f"{_HERE}.cost:cost",
     "simulate": f"{_HERE}.simulate:simulate",
+    "replay": f"{_HERE}.replay:replay",
 }
 """Name → `module:attribute`, in the order of `--help`. A row without its module is not there."""
 

@@ -1,0 +1,157 @@
+"""Account data taken out of what was recorded: who asked is nobody's business, what was answered is evidence. Pure.
+
+Of headers only those stay that a wire reads. In bodies nothing changes inside the answer itself (`choices`, `content`,
+`output` and the like): it is what is judged, and a tool may well be asked about an organization. Around it, and all over
+an error, ids of organizations, users, projects and requests, e-mail and IP addresses and masked keys are replaced in
+place; every other byte stays as it came.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from routing.redaction import REDACTED
+from routing.wire.json_spans import first, items, members
+
+from .tape import Step, Take
+
+ASKED = frozenset({"accept", "anthropic-version", "cancel-after", "content-type", "prefer", "x-openrouter-metadata"})
+ANSWERED = frozenset({"content-type", "retry-after", "retry-after-ms", "x-should-retry"})
+"""Headers that are kept: what the wires write and what they read."""
+_ANSWER = frozenset(
+    {
+        "choices",
+        "content",
+        "content_block",
+        "delta",
+        "failed_generation",
+        "input",
+        "model",
+        "output",
+        "provider",
+        "urls",
+    }
+)
+"""Members that hold the model's own words, or names that are nobody's."""
+_NAMES = re.compile(
+    r"(?i)(?:x[-_])?(?:user|org|organi[sz]ation|account|acct|project|team|tenant|workspace|customer|client|billing)"
+    r"(?:[-_ ]?(?:id|name|email|uuid|slug))?|(?:user|account)name|e?-?mail|(?:request|trace|correlation)[-_ ]?id|ip"
+)
+"""Names of members that say who asked, or which request it was."""
+_ID = r"[A-Za-z0-9](?=[A-Za-z0-9-]{0,63}\d)[A-Za-z0-9-]{7,}"
+_VALUES = re.compile(
+    rf"\b(?:org|user|usr|req|request|acct|account|proj|project|team|cus|ak|key|ws|wrkspc|tenant)[-_]{_ID}"
+    r"|\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"
+    r"|\b[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+"
+    r"|\b(?:\d{1,3}\.){3}\d{1,3}\b"
+    r"|\b(?:sk|gsk|r8|tgp|ak)[-_][\w-]{0,64}\*{2,}[\w*-]*"
+)
+_HANDLES = frozenset({"id", "object", "created", "system_fingerprint"})
+"""The exchange's own handle and its kin: they open nothing without the key."""
+_LINES = re.compile(rb"[^\r\n]*(?:\r\n|\n|\r|\Z)")
+_SHORTEST_URL = len("http://a")
+
+
+def scrubbed(take: Take, base_url: str, public_url: str) -> Take:
+    """The take without account data; what was asked at `base_url` reads as asked at `public_url`."""
+    return replace(take, steps=tuple(_step(step, base_url, public_url) for step in take.steps))
+
+
+def _step(step: Step, base_url: str, public_url: str) -> Step:
+    headers = {name: _public(value, base_url, public_url) for name, value in _kept(step.answer_headers, ANSWERED)}
+    body = _public_bytes(step.body, base_url, public_url)
+    return replace(
+        step,
+        url=_public(step.url, base_url, public_url),
+        headers=dict(_kept(step.headers, ASKED)),
+        answer_headers={name: without_ids(value) for name, value in headers.items()},
+        body=clean_body(body, step.status, step.answer_headers.get("content-type", "")),
+    )
+
+
+def _kept(headers: Mapping[str, str], allowed: frozenset[str]) -> Iterator[tuple[str, str]]:
+    return ((name.lower(), value) for name, value in sorted(headers.items()) if name.lower() in allowed)
+
+
+def _public(text: str, base_url: str, public_url: str) -> str:
+    return _public_bytes(text.encode("utf-8", "surrogatepass"), base_url, public_url).decode("utf-8", "surrogatepass")
+
+
+def _public_bytes(data: bytes, base_url: str, public_url: str) -> bytes:
+    """Where this machine or a private gateway stood in for the provider, the provider's own address stands."""
+    if len(base_url) <= _SHORTEST_URL or base_url == public_url:
+        return data
+    for one, other in ((base_url, public_url), (base_url.replace("/", r"\/"), public_url.replace("/", r"\/"))):
+        data = data.replace(one.encode(), other.encode())
+    return data
+
+
+def clean_body(body: bytes, status: int, content_type: str) -> bytes:
+    """The body without account data: a JSON document, a stream of events, or any other text (an error page)."""
+    if content_type.strip().lower().startswith("text/event-stream"):
+        return b"".join(_event_line(line) for line in _LINES.findall(body))
+    return _clean(body, plain=status != 200)
+
+
+def _event_line(line: bytes) -> bytes:
+    if line.startswith(b"data:"):
+        return b"data:" + _clean(line[5:], plain=False)
+    return _clean(line, plain=True) if line.startswith(b":") else line
+
+
+def _clean(data: bytes, *, plain: bool) -> bytes:
+    """A JSON document cleaned member by member; what is none, as `plain` text or not at all."""
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        return without_ids(data.decode("latin-1")).encode("latin-1") if plain else data
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return without_ids(text).encode() if plain else data
+    if not isinstance(document, dict):
+        return without_ids(text).encode() if plain else data
+    return _document(text).encode()
+
+
+def _document(text: str) -> str:
+    parts, done = [], 0
+    for start, end, known in sorted(_spans(text)):
+        parts += [text[done:start], f'"{REDACTED}"' if known else without_ids(text[start:end])]
+        done = end
+    return "".join([*parts, text[done:]])
+
+
+def _spans(text: str) -> Iterator[tuple[int, int, bool]]:
+    """Start and end of each value to look at, and whether its name alone says that it goes."""
+    todo: list[tuple[int, str]] = [(first(text), "top")]
+    while todo:
+        at, where = todo.pop()
+        for name, start, end in _values(text, at):
+            nested = text[start] in "{["
+            if nested and name == "choices" and where == "top":
+                todo.append((start, "choices"))
+            elif where == "choices":  # of a choice only an error that ended it
+                todo += [(start, "around" if name == "error" else where)] if nested and name in {"", "error"} else []
+            elif name in _ANSWER or (where == "top" and name in _HANDLES):
+                continue
+            elif nested:
+                todo.append((start, "around"))
+            elif text[start] == '"' or _NAMES.fullmatch(name):
+                known = bool(_NAMES.fullmatch(name)) and text[start:end] not in {"null", "true", "false", '""'}
+                yield start, end, known
+
+
+def _values(text: str, at: int) -> Iterator[tuple[str, int, int]]:
+    if text[at] == "{":
+        yield from members(text, at)
+    else:
+        yield from (("", start, end) for start, end in items(text, at))
+
+
+def without_ids(text: str) -> str:
+    """Text around an answer, without whatever looks like somebody's id or address."""
+    return _VALUES.sub(REDACTED, text)

@@ -1,0 +1,163 @@
+"""The last look at a cassette before it is written: does anything in it look like a key, plain or folded? Pure.
+
+A known key is taken out of an answer while it comes in (routing/redaction.py). This looks for what is left: other keys,
+and ours in a form that nobody foresaw. Every text and every `!!binary` is searched as it stands, unescaped, out of
+base64, hexadecimal, gzip and any mixture of them; of streams and lists also what their pieces come to.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import html
+import json
+import re
+import zlib
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from routing.redaction import redact
+
+_DEEP = 4
+"""Foldings inside each other."""
+_INFLATED = 1 << 20
+_SEARCHED, _TIMES = 8 << 20, 12
+"""Bytes that one value may unfold to, or times its length; what unfolds to more cannot be vouched for."""
+_BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{16,}+")
+_WRAPPED = re.compile(rb"(?<![A-Za-z0-9+/])(?:[A-Za-z0-9+/]{16,}+(?:\\[nr]|\s)++)++[A-Za-z0-9+/]++")
+_BREAKS = re.compile(rb"\\[nr]|\s")
+_HEX = re.compile(rb"(?<![0-9A-Fa-f])[0-9A-Fa-f]{24,}+")
+_ESCAPE = re.compile(rb"\\+(?:u00([0-9A-Fa-f]{2})|([/\"'\\]))")
+_WORTH = re.compile(rb"[\x20-\x7e]{12}|(?:[\x20-\x7e]\0){12}|\x1f\x8b\x08|\A\x78[\x01\x5e\x9c\xda]")
+"""Bytes that may hold a text or a folded one; what ordinary words decode to is nearly always noise."""
+_GZIP, _ZLIB = re.compile(rb"\x1f\x8b\x08"), re.compile(rb"\A\x78[\x01\x5e\x9c\xda]")
+
+
+def places(data: Any, environment: Mapping[str, str], where: str = "") -> Iterator[str]:
+    """Where in a cassette's data something looks like a key: paths such as `interactions[0].response.body.string`."""
+    todo = [(where, data)]
+    while todo:
+        at, value = todo.pop()
+        if isinstance(value, dict):
+            todo += [(f"{at}.{key}" if at else str(key), inner) for key, inner in value.items()]
+            if any(holds_key(str(key), environment) for key in value):
+                yield f"{at} (a name)"
+        elif isinstance(value, list):
+            todo += [(f"{at}[{number}]", inner) for number, inner in enumerate(value)]
+        elif isinstance(value, str | bytes) and holds_key(value, environment):
+            yield at
+
+
+def holds_key(value: str | bytes, environment: Mapping[str, str]) -> bool:
+    """Whether it looks like a key, or like one that was folded up or cut into pieces."""
+    data = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
+    seen: set[bytes] = set()
+    todo, room = [(data, 0)], max(_SEARCHED, _TIMES * len(data))
+    while todo:
+        piece, depth = todo.pop()
+        if piece in seen:
+            continue
+        seen.add(piece)
+        room -= len(piece)
+        if room < 0 or _looks_like_key(piece, environment):
+            return True
+        if depth < _DEEP:
+            todo += [(inner, depth + 1) for inner in _unfolded(piece)]
+    return False
+
+
+def _looks_like_key(data: bytes, environment: Mapping[str, str]) -> bool:
+    text = data.decode("utf-8", "replace")
+    return redact(text, environment) != text
+
+
+def _unfolded(data: bytes) -> Iterator[bytes]:
+    """What the bytes may be another way of writing."""
+    yield from _decoded_text(data)
+    runs = {*_BASE64.findall(data), *(_BREAKS.sub(b"", run) for run in _WRAPPED.findall(data))}
+    for run in runs:  # once each: the events of a stream repeat their ids
+        yield from filter(_WORTH.search, _from_base64(run))
+    for run in set(_HEX.findall(data)):
+        yield from filter(_WORTH.search, _from_hex(run))
+    for found in _GZIP.finditer(data):
+        yield from _inflated(data[found.start() :], 31)
+    if _ZLIB.match(data):
+        yield from _inflated(data, 15)
+    yield from _joined(data)
+
+
+def _decoded_text(data: bytes) -> Iterator[bytes]:
+    if b"\\" in data:
+        yield _ESCAPE.sub(lambda found: bytes([int(found[1], 16)]) if found[1] else found[2], data)
+    if b"%" in data:
+        yield unquote_to_bytes(data)
+    if b"&" in data:
+        yield html.unescape(data.decode("latin-1")).encode("utf-8", "replace")
+    if b"\0" in data:
+        yield data.replace(b"\0", b"")  # UTF-16
+
+
+def _from_base64(run: bytes) -> Iterator[bytes]:
+    """Decoded from each of the four places where encoding may have begun."""
+    run = run.translate(bytes.maketrans(b"-_", b"+/"))
+    for start in range(4):
+        usable = (len(run) - start) // 4 * 4
+        tail = run[start + usable :]
+        padded = tail + b"=" * (-len(tail) % 4) if len(tail) > 1 else b""
+        yield base64.b64decode(run[start : start + usable] + padded)
+
+
+def _from_hex(run: bytes) -> Iterator[bytes]:
+    for start in range(2):
+        yield binascii.unhexlify(run[start : start + (len(run) - start) // 2 * 2])
+
+
+def _inflated(data: bytes, window: int) -> Iterator[bytes]:
+    try:
+        plain = zlib.decompressobj(window).decompress(data, _INFLATED)
+    except zlib.error:
+        return
+    if plain:
+        yield plain
+
+
+def _joined(data: bytes) -> Iterator[bytes]:
+    """What the texts of a JSON document, or of the events of a stream, come to where they stand in one place each."""
+    documents = [line[5:] for line in data.splitlines() if line.startswith(b"data:")] or [data]
+    texts: dict[str, list[str]] = defaultdict(list)
+    for document in documents:
+        parsed = _json(document)
+        if parsed is not None:
+            _gather(parsed, texts)
+        elif len(documents) > 1:
+            texts["data"].append(document.removeprefix(b" ").decode("utf-8", "replace"))
+    for parts in texts.values():
+        for between in ("", "\n"):
+            yield between.join(parts).encode("utf-8", "surrogatepass")
+
+
+def _json(data: bytes) -> Any:
+    """A JSON object or array; None for anything else."""
+    if data.lstrip()[:1] not in {b"{", b"["}:
+        return None
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _gather(document: Any, texts: dict[str, list[str]]) -> None:
+    """Texts by the names that lead to them; places in lists do not count, an `index` does."""
+    todo = [("", document)]
+    while todo:
+        at, value = todo.pop()
+        if isinstance(value, str):
+            texts[at].append(value)
+        elif isinstance(value, list):
+            todo += [(at, inner) for inner in reversed(value)]
+        elif isinstance(value, dict):
+            number = value.get("index", "")
+            todo += [(f"{at}.{number}.{name}", inner) for name, inner in reversed(value.items())]
+            texts[f"{at}..names"] += [str(name) for name in value]

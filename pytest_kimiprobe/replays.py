@@ -1,0 +1,150 @@
+"""Recorded probes, judged again: which there are, and a dispatcher that answers from them instead of sending."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, cast
+
+from routing.catalog import Catalog, Endpoint
+from routing.exchange import Exchange, exchange
+from routing.loop import LoopThread
+from routing.types import CostOrigin, Mode
+
+from .cases import Case
+from .cassettes import RecordingError, Unreadable
+from .dispatch import Order, Outcome, T
+from .loop_lag import LagWatch
+from .moment import Moment
+from .plan import Load, Planned, ProbePlan
+from .recordings import document_of, files
+from .samples import Sample, asked_print, samples_of
+from .tape import Playback, not_recorded
+from .throttle import Throttle
+
+_LONG_S = 3600.0
+"""Nothing is waited for, so this never ends an exchange."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replays:
+    """What a folder or file of recordings holds: samples by the ids of their probes, and files of other origin."""
+
+    root: Path = Path()
+    samples: Mapping[str, Sample] = field(default_factory=dict)
+    others: tuple[Path, ...] = ()
+    """Files that a run of ours did not write, or that cannot be read: each is collected by itself."""
+    problems: Mapping[Path, str] = field(default_factory=dict)
+    """Why of some of them, cassettes of ours, no sample can be read."""
+
+    def name(self, path: Path) -> str:
+        """What the ids of a file's rows begin with."""
+        return path.relative_to(self.root).as_posix() if path != self.root else path.name
+
+    def plans(self, case: Case, endpoints: Mapping[str, Endpoint]) -> Iterator[Planned]:
+        """The probes of a case that were recorded."""
+        for sample in self.samples.values():
+            if sample.case == case.name and sample.endpoint in endpoints:
+                mode, load = cast(Mode, sample.mode), cast(Load, sample.load)
+                yield Planned(ProbePlan(case, endpoints[sample.endpoint], mode, sample.repeat, load))
+
+
+def read(path: Path) -> Replays:
+    """The recordings at `path`. Raises RecordingError where there are none, or one probe was recorded twice."""
+    samples: dict[str, Sample] = {}
+    origins: dict[str, Path] = {}
+    others, problems = [], {}
+    for file in files(path):
+        try:
+            ours = _samples(file)
+        except Unreadable as problem:
+            ours, problems[file] = None, str(problem)
+        if ours is None:
+            others.append(file)
+        for sample in ours or ():
+            if sample.id in samples:
+                told = f"{sample.id} is recorded here and in {origins[sample.id]}: replay one of the two folders"
+                raise RecordingError(told, where=str(file))
+            samples[sample.id], origins[sample.id] = sample, file
+    return Replays(Path(os.path.abspath(path)), samples, tuple(others), problems)  # noqa: PTH100 - as `files` does it
+
+
+def _samples(file: Path) -> list[Sample] | None:
+    """The samples of a cassette of ours; None for any other file, also for one that is none: it will tell.
+
+    Raises Unreadable for one of ours that is damaged or of a newer release.
+    """
+    if file.suffix == ".jsonl":
+        return None
+    try:
+        document = document_of(file)
+    except RecordingError:
+        return None
+    return samples_of(document)
+
+
+def endpoint_of(catalog: Catalog, sample: Sample) -> Endpoint | None:
+    """The catalogue's endpoint; an upstream that was discovered then is one of its gateway's."""
+    if sample.endpoint in catalog.endpoints:
+        return catalog.endpoints[sample.endpoint]
+    base, _, upstream = sample.endpoint.partition("+")
+    gateway = catalog.endpoints.get(base)
+    return replace(gateway, id=sample.endpoint, upstream=upstream, prices=()) if gateway and upstream else None
+
+
+class Replayer:
+    """Looks like a Dispatcher; every order is answered from its sample, in the order of asking."""
+
+    def __init__(self, samples: Mapping[str, Sample]) -> None:
+        self._samples = samples
+        self._orders: deque[Order[Any]] = deque()
+        self._loop = LoopThread("kimiprobe-replay")
+        self.spent_usd = (Decimal(0), Decimal(0))
+        self.throttles: dict[Hashable, Throttle] = {}
+        self.lag = LagWatch()
+        self.began: Moment | None = None
+        """When the first order was taken."""
+
+    def submit(self, orders: Iterable[Order[Any]]) -> None:
+        """Take orders."""
+        self.began = self.began or Moment.now()
+        self._orders.extend(orders)
+
+    def outcome(self, poll_s: float = 0.0) -> Outcome[Any] | None:  # noqa: ARG002 - a Dispatcher's signature
+        """The next one; None where there is none left."""
+        return self._played(self._orders.popleft()) if self._orders else None
+
+    def drain(self) -> Sequence[Outcome[Any]]:
+        """What was not asked for is not judged."""
+        return ()
+
+    def close(self) -> None:
+        """Stop the loop."""
+        self._loop.close()
+
+    def _played(self, order: Order[T]) -> Outcome[T]:
+        plan, sample = order.plan, self._samples[order.ticket.nodeid]  # type: ignore[attr-defined]
+        if problem := _stale(plan, sample):
+            return Outcome(order.ticket, Exchange(plan.endpoint.id, {}, error=not_recorded(problem)))
+        sending = exchange(Playback(sample.take), order.target, plan.request, timeout_s=_LONG_S)
+        done = replace(
+            self._loop.submit(sending).result(),
+            first_token_ms=sample.first_token_ms,
+            total_ms=sample.total_ms,
+            cost_usd=sample.cost_usd,
+            cost_origin=cast(CostOrigin, sample.cost_origin),
+        )
+        return Outcome(order.ticket, done, at_once=sample.at_once, refusals=sample.refusals, late_ms=sample.late_ms)
+
+
+def _stale(plan: ProbePlan, sample: Sample) -> str:
+    """Why the sample tells nothing of the probe as it would be sent today; empty where it does."""
+    if not sample.take.whole:
+        return "the answer was larger than a cassette keeps"
+    if sample.asked != asked_print(plan.request):
+        return f"the case asks something else than when kimiprobe {sample.kimiprobe} recorded it"
+    return ""

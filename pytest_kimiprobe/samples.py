@@ -1,0 +1,250 @@
+"""A recorded probe as a cassette of vcrpy's holds it: its exchange as interactions, what a judge must know as metadata.
+
+    metadata: {kimiprobe: {version, case, endpoint, samples: [{id, mode, repeat, load, interactions, total_ms, ...}]}}
+
+A sample takes the next `interactions` of the list: none where nothing came back, several where one answer was polled for.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from decimal import Decimal, InvalidOperation
+from hashlib import sha256
+from http import HTTPStatus
+from typing import Any
+
+from routing.types import ChatRequest, JsonObject
+
+from .cassettes import Unreadable, as_bytes, as_mapping, as_status, as_text, decoded, first_value
+from .tape import Break, Step, Take
+
+VERSION = 1
+_MODES, _LOADS, _SIDES = ("plain", "stream"), ("mixed", "alone", "crowd"), ("request", "answer")
+_PHASES = ("connect", "send", "headers", "body", "parse", "verify")
+_ORIGINS = ("reported", "catalog", "unknown")
+_LONGEST = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One probe, as it was recorded.
+
+    `asked` is the print of its request (see `asked_print`), `kimiprobe` the release that recorded it; `verdict` and
+    `reason` are what the judge of that release said. Times are milliseconds, as in an Exchange and an Outcome.
+    """
+
+    id: str
+    case: str
+    endpoint: str
+    mode: str
+    repeat: int
+    load: str
+    asked: str
+    run: str
+    attempt: int
+    source: str
+    kimiprobe: str
+    take: Take
+    verdict: str = ""
+    reason: str = ""
+    first_token_ms: float | None = None
+    total_ms: float = 0.0
+    late_ms: float = 0.0
+    at_once: int = 0
+    refusals: int = 0
+    cost_usd: Decimal | None = None
+    cost_origin: str = "unknown"
+
+    @property
+    def order(self) -> tuple[str, str, str, int]:
+        """Where it stands in its cassette."""
+        return self.id.partition("::")[0], self.mode, self.load, self.repeat
+
+
+_OWN = ("id", "mode", "repeat", "load", "asked", "run", "attempt", "source", "kimiprobe", "verdict", "reason")
+_MEASURED = ("first_token_ms", "total_ms", "late_ms", "at_once", "refusals", "cost_origin")
+
+
+def asked_print(request: ChatRequest) -> str:
+    """A short print of what is asked, by which a replay knows that the case still asks it."""
+    said = {name: value for name, value in asdict(request).items() if value not in (None, (), [], False)}
+    return sha256(json.dumps(said, sort_keys=True, default=str).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def cassette(samples: Sequence[Sample]) -> str:
+    """The text of a cassette of one case and endpoint, as vcrpy writes it: samples in order, keys sorted."""
+    from vcr.request import Request  # type: ignore[import-untyped]
+    from vcr.serialize import serialize  # type: ignore[import-untyped]
+    from vcr.serializers import yamlserializer  # type: ignore[import-untyped]
+
+    ordered = sorted(samples, key=lambda sample: sample.order)
+    steps = [step for sample in ordered for step in sample.take.steps]
+    about = {"version": VERSION, "case": _writable(ordered[0].case), "endpoint": _writable(ordered[0].endpoint)}
+    data = {
+        "requests": [Request(step.method, step.url, step.content, dict(step.headers)) for step in steps],
+        "responses": [_response(step) for step in steps],
+        "metadata": {"kimiprobe": about | {"samples": [_row(sample) for sample in ordered]}},
+    }
+    return str(serialize(data, yamlserializer))
+
+
+def samples_of(document: Any) -> list[Sample] | None:
+    """The samples of a cassette that was read; None where it is none of ours. Raises Unreadable."""
+    metadata = document.get("metadata") if isinstance(document, dict) else None
+    about = metadata.get("kimiprobe") if isinstance(metadata, dict) else None
+    if not isinstance(about, dict):
+        return None
+    if about.get("version") != VERSION:
+        told = f"version {str(about.get('version'))[:20]!r}; this release reads version {VERSION}"
+        raise Unreadable(f"metadata.kimiprobe: {told}: upgrade pytest-kimiprobe")
+    rows, interactions = _list(about, "samples"), _list(document, "interactions")
+    case, endpoint = as_text(about.get("case"), "case"), as_text(about.get("endpoint"), "endpoint")
+    found, used = [], 0
+    for each in rows:
+        row = as_mapping(each, "a sample")
+        count = _whole(row, "interactions")
+        if used + count > len(interactions):
+            raise Unreadable("metadata.kimiprobe: tells of more interactions than there are")
+        found.append(_sample(row, case, endpoint, interactions[used : used + count]))
+        used += count
+    if used != len(interactions):
+        raise Unreadable("metadata.kimiprobe: tells of fewer interactions than there are")
+    return found
+
+
+def _response(step: Step) -> JsonObject:
+    known = {status.value: status.phrase for status in HTTPStatus}
+    return {
+        "status": {"code": step.status, "message": known.get(step.status, "")},
+        "headers": {name: [value] for name, value in step.answer_headers.items()},
+        "body": {"string": step.body},
+    }
+
+
+def _writable(name: str) -> str:
+    """A name as UTF-8 can hold it: of a surrogate pair's half it cannot."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def _row(sample: Sample) -> JsonObject:
+    row: JsonObject = {name: getattr(sample, name) for name in (*_OWN, *_MEASURED)}
+    row["id"] = _writable(sample.id)
+    row |= {name: round(row[name], 6) for name in ("first_token_ms", "total_ms", "late_ms") if row[name] is not None}
+    row["interactions"] = len(sample.take.steps)
+    row["cost_usd"] = None if sample.cost_usd is None else str(sample.cost_usd)
+    if sample.take.broken is not None:
+        row["broken"] = asdict(sample.take.broken)
+    if not sample.take.whole:
+        row["whole"] = False
+    return row
+
+
+def _sample(row: Mapping[str, Any], case: str, endpoint: str, interactions: Sequence[Any]) -> Sample:
+    steps = tuple(_step(as_mapping(each, "an interaction")) for each in interactions)
+    words = ("id", "asked", "run", "source", "kimiprobe", "verdict", "reason")
+    told: dict[str, Any] = {name: _short(row, name) for name in words}
+    told |= {name: _whole(row, name) for name in ("repeat", "attempt", "at_once", "refusals")}
+    return Sample(
+        case=case,
+        endpoint=endpoint,
+        take=Take(steps, _broken(row.get("broken")), row.get("whole") is not False),
+        mode=_one_of(row, "mode", _MODES),
+        load=_one_of(row, "load", _LOADS),
+        cost_origin=_one_of(row, "cost_origin", _ORIGINS),
+        **told,
+        total_ms=_number(row, "total_ms") or 0.0,
+        late_ms=_number(row, "late_ms") or 0.0,
+        first_token_ms=_number(row, "first_token_ms"),
+        cost_usd=_money(row),
+    )
+
+
+def _step(row: Mapping[str, Any]) -> Step:
+    request, response = as_mapping(row.get("request"), "request"), as_mapping(row.get("response"), "response")
+    headers = _headers(response, "response.headers")
+    body = as_bytes(response.get("body"), "response.body")
+    return Step(
+        method=as_text(request.get("method"), "request.method"),
+        url=as_text(request.get("uri"), "request.uri"),
+        headers=_headers(request, "request.headers"),
+        content=as_bytes(request.get("body"), "request.body"),
+        status=as_status(as_mapping(response.get("status"), "response.status").get("code"), "response.status.code"),
+        answer_headers=headers,
+        body=decoded(body, headers.get("content-encoding", "")),
+    )
+
+
+def _headers(row: Mapping[str, Any], field: str) -> dict[str, str]:
+    return {name.lower(): first_value(value) for name, value in as_mapping(row.get("headers") or {}, field).items()}
+
+
+def _broken(row: Any) -> Break | None:
+    if row is None:
+        return None
+    row = as_mapping(row, "broken")
+    return Break(
+        _short(row, "reason"),
+        _short(row, "detail"),
+        _one_of(row, "phase", _PHASES),
+        row.get("retryable") is True,
+        _one_of(row, "side", _SIDES),
+    )
+
+
+def _list(row: Mapping[str, Any], field: str) -> list[Any]:
+    value = row.get(field)
+    if not isinstance(value, list):
+        raise Unreadable(f"{field} must be a list")
+    return value
+
+
+def _one_of(row: Mapping[str, Any], field: str, allowed: Sequence[str]) -> Any:
+    value = row.get(field)
+    if value not in allowed:
+        raise Unreadable(f"{field} is none of {', '.join(allowed)}")
+    return value
+
+
+def _short(row: Mapping[str, Any], field: str) -> str:
+    """Text; a word of digits alone is read as a number where nothing quotes it."""
+    value = row.get(field)
+    if isinstance(value, bool) or not isinstance(value, str | int) or len(str(value)) > _LONGEST:
+        raise Unreadable(f"{field} must be a short text")
+    return str(value)
+
+
+def _whole(row: Mapping[str, Any], field: str) -> int:
+    value = row.get(field)
+    if type(value) is not int or not 0 <= value <= 1_000_000:
+        raise Unreadable(f"{field} must be a whole number")
+    return value
+
+
+def _number(row: Mapping[str, Any], field: str) -> float | None:
+    """A measured number; the reader of cassettes leaves what has a point as text."""
+    value = row.get(field)
+    if value is None:
+        return None
+    try:
+        number = float(value) if isinstance(value, str | int) else math.nan
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < 1e9:
+        raise Unreadable(f"{field} must be a number of milliseconds")
+    return number
+
+
+def _money(row: Mapping[str, Any]) -> Decimal | None:
+    value = row.get("cost_usd")
+    if value is None:
+        return None
+    try:
+        amount = Decimal(str(value)) if isinstance(value, str | int) and len(str(value)) < 40 else Decimal("NaN")
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite() or not 0 <= amount < 1_000_000:
+        raise Unreadable("cost_usd must be an amount of USD")
+    return amount
