@@ -12,8 +12,8 @@ import pytest
 from routing.errors import ConfigError
 
 from . import cases
-from .plan import MODES, Planned, ProbePlan
-from .recordings import RecordingError, Row, read, unreadable
+from .engine.plan import MODES, Planned, ProbePlan
+from .recording.recordings import RecordingError, Row, read, unreadable
 from .safe_text import one_line, redact
 from .verdicts import PARITY, ProbeMode, ProbeResult
 

@@ -15,13 +15,13 @@ from routing.verify import ANYTHING
 
 from .answers import SeenAnswer
 from .collect import PairProbe, Probe, RowProbe
-from .dispatch import Outcome
+from .engine.dispatch import Outcome
+from .engine.moment import Moment
+from .engine.plan import Unsent
 from .judge import Judgement, judge, judge_any
-from .moment import Moment
 from .pairs import Half, compare
-from .plan import Unsent
 from .probe_facts import of_pair, of_plan, of_row, planned_by, properties
-from .recorder import Recorder
+from .recording.recorder import Recorder
 from .safe_text import one_line, redact
 from .scope import Scope
 from .verdicts import ProbeResult

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from .collect import CaseProbe, PairProbe, RowProbe
-from .plan import Planned, ProbePlan
+from .engine.plan import Planned, ProbePlan
 from .python_probes import planned_of
 from .verdicts import PARITY, ProbeMode, ProbeResult
 

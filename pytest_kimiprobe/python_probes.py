@@ -12,8 +12,8 @@ import pytest
 from routing.errors import ConfigError
 
 from .collect import pair_of
+from .engine.plan import Planned
 from .judge import Judgement
-from .plan import Planned
 from .python_cases import ATTRIBUTE, Declared
 from .safe_text import one_line
 

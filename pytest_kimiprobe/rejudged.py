@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 from routing.errors import ConfigError
 from routing.evidence import counted
 
+from .recording.samples import Sample
 from .run_file import MAX_FAILURES, parsed
 from .safe_text import one_line
-from .samples import Sample
 from .verdicts import PARITY
 
 UNSENT = frozenset({"not_run", "unsupported"})

@@ -30,10 +30,10 @@ from .collect import (
     row_probe,
     with_halves,
 )
-from .plan import ProbePlan
+from .engine.plan import ProbePlan
 from .probe_facts import planned_by, to_send
 from .progress import Progress
-from .recordings import unreadable
+from .recording.recordings import unreadable
 from .report import Line, terminal
 from .safe_text import one_line
 from .session import ProbeSession

@@ -22,12 +22,13 @@ from routing.catalog import Catalog, Endpoint
 from routing.errors import ConfigError, KeyMissing
 from routing.exchange import Target
 
-from . import options, replays, schema_cases
+from . import options, schema_cases
 from .cases import Case, in_suite
 from .collect import SCHEMAS
-from .plan import Estimate, Load, Planned, ProbePlan, UnknownEndpoint, Unsent, cannot, estimate, expand, select
-from .recorder import Recorder
-from .replays import Replays
+from .engine.plan import Estimate, Load, Planned, ProbePlan, UnknownEndpoint, Unsent, cannot, estimate, expand, select
+from .recording import replays
+from .recording.recorder import Recorder
+from .recording.replays import Replays
 from .sources import SourceChoice, no_keys
 from .verdicts import Source
 
@@ -165,7 +166,7 @@ class Scope:
     def _discover(self, *, given: bool) -> None:
         """Add what gateways list today; only real ones are asked."""
         if given and self.choice.kind == "live":
-            from .discovery import discover
+            from .engine.discovery import discover
 
             found = discover(self.catalog, self.model, self.environment, self.started_at.date())
             self.catalog, self.discovered = found.catalog, found.notes

@@ -13,15 +13,15 @@ import pytest
 
 from . import options
 from .collect import PairProbe, RowProbe
-from .dispatch import Dispatcher, Order
+from .engine.dispatch import Dispatcher, Order
+from .engine.moment import Moment
+from .engine.plan import ProbePlan
+from .engine.throttle import refusal_words
 from .keeper import Keeper
-from .moment import Moment
-from .plan import ProbePlan
 from .probe_facts import planned_by, to_send
-from .replays import Replayer
+from .recording.replays import Replayer
 from .scope import Scope
 from .summary import Spent, Summary
-from .throttle import refusal_words
 from .verdicts import Run
 
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from pytest_kimiprobe.cassettes import MAX_DEPTH, RecordingError
 from pytest_kimiprobe.judge import judge_any
-from pytest_kimiprobe.recordings import Row, files, read
+from pytest_kimiprobe.recording.cassettes import MAX_DEPTH, RecordingError
+from pytest_kimiprobe.recording.recordings import Row, files, read
 from routing.bounds import MAX_BODY
 
 CALL = {"id": "functions.f:0", "type": "function", "function": {"name": "f", "arguments": '{"a": "ü"}'}}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from pytest_kimiprobe.samples import Sample
-from pytest_kimiprobe.tape import Step, Take
+from pytest_kimiprobe.recording.samples import Sample
+from pytest_kimiprobe.recording.tape import Step, Take
 
 URL = "https://api.moonshot.ai/v1/chat/completions"
 ENDPOINT = "moonshot/kimi-k2.6"

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_kimiprobe.account_data import clean_body, scrubbed
-from pytest_kimiprobe.tape import Step, Take
+from pytest_kimiprobe.recording.account_data import clean_body, scrubbed
+from pytest_kimiprobe.recording.tape import Step, Take
 from routing.redaction import REDACTED
 
 HOME = "https://api.moonshot.ai/v1"

@@ -7,7 +7,7 @@ from datetime import date
 
 import pytest
 
-from pytest_kimiprobe.discovery import discover
+from pytest_kimiprobe.engine.discovery import discover
 from pytest_kimiprobe.simulator import Simulator, load_scenario
 from routing import catalog as catalogs
 from routing.catalog import Catalog

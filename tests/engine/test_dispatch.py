@@ -17,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_kimiprobe import cases
-from pytest_kimiprobe.dispatch import Budget, Dispatcher, Order, Outcome
-from pytest_kimiprobe.moment import Moment
-from pytest_kimiprobe.plan import Load, ProbePlan
+from pytest_kimiprobe.engine.dispatch import Budget, Dispatcher, Order, Outcome
+from pytest_kimiprobe.engine.moment import Moment
+from pytest_kimiprobe.engine.plan import Load, ProbePlan
 from routing import catalog as catalogs
 from routing.exchange import Target
 
@@ -229,7 +229,7 @@ def test_an_error_of_ours_comes_back_as_one(monkeypatch: pytest.MonkeyPatch) -> 
     async def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("pytest_kimiprobe.dispatch.Prepared.exchange", broken)
+    monkeypatch.setattr("pytest_kimiprobe.engine.dispatch.Prepared.exchange", broken)
     outcomes, _ = sent(orders("http://127.0.0.1:9", 2))
     assert reasons(outcomes) == {"malformed_body": 2}
 

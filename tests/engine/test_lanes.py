@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_kimiprobe.lanes import CROWD, Flight, Lane
-from pytest_kimiprobe.plan import Load
+from pytest_kimiprobe.engine.lanes import CROWD, Flight, Lane
+from pytest_kimiprobe.engine.plan import Load
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from pytest_kimiprobe.loop_lag import LagWatch
+from pytest_kimiprobe.engine.loop_lag import LagWatch
 from pytest_kimiprobe.verdicts import ProbeResult
 
 

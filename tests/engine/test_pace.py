@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_kimiprobe.moment import Moment
-from pytest_kimiprobe.pace import Pace
+from pytest_kimiprobe.engine.moment import Moment
+from pytest_kimiprobe.engine.pace import Pace
 
 
 def test_starts_that_come_in_time_are_a_gap_apart() -> None:

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from recorded import ENDPOINT, a_sample, a_step
 
-from pytest_kimiprobe import recorder as module
-from pytest_kimiprobe.cassettes import RecordingError
-from pytest_kimiprobe.recorder import MAX_KEPT, KeyFound, Recorder, place
-from pytest_kimiprobe.replays import read
-from pytest_kimiprobe.samples import Sample
-from pytest_kimiprobe.tape import Take
+from pytest_kimiprobe.recording import recorder as module
+from pytest_kimiprobe.recording.cassettes import RecordingError
+from pytest_kimiprobe.recording.recorder import MAX_KEPT, KeyFound, Recorder, place
+from pytest_kimiprobe.recording.replays import read
+from pytest_kimiprobe.recording.samples import Sample
+from pytest_kimiprobe.recording.tape import Take
 from pytest_kimiprobe.verdicts import ProbeResult
 from routing import catalog
 

@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recorded import URL, a_sample, a_step
 
-from pytest_kimiprobe.cassettes import Unreadable, load_yaml
-from pytest_kimiprobe.samples import Sample, asked_print, cassette, samples_of
-from pytest_kimiprobe.tape import Break, Take
+from pytest_kimiprobe.recording.cassettes import Unreadable, load_yaml
+from pytest_kimiprobe.recording.samples import Sample, asked_print, cassette, samples_of
+from pytest_kimiprobe.recording.tape import Break, Take
 from routing.types import ChatRequest
 
 STREAM = b'data: {"a":"\xc3\xbc"}\r\n\r\n: ping\n\ndata: [DONE]\n\n'

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_kimiprobe.throttle import Throttle, refusal_words
+from pytest_kimiprobe.engine.throttle import Throttle, refusal_words
 
 
 def refuse(throttle: Throttle, now: float, retry_after_s: float | None = None, *, sent_at: float | None = None) -> bool:

@@ -14,7 +14,7 @@ from asking import KEY, Asker
 from canary import leaking_files, leaks
 from faulty_server import Behaviour, FaultyServer, Line, chat, delta, event, head, reply
 
-from pytest_kimiprobe.replays import read
+from pytest_kimiprobe.recording.replays import read
 
 Faulty = Callable[..., FaultyServer]
 ENDPOINT = "openrouter/moonshotai/kimi-k2.6"

@@ -16,9 +16,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pytest_kimiprobe.cases import FOLDER, Case, in_suite, load
+from pytest_kimiprobe.engine.plan import ProbePlan, cannot, expand
 from pytest_kimiprobe.judge import judge
 from pytest_kimiprobe.keeper import result_of
-from pytest_kimiprobe.plan import ProbePlan, cannot, expand
 from pytest_kimiprobe.probe_facts import facts_of
 from pytest_kimiprobe.simulator import Persona, Scenario
 from pytest_kimiprobe.simulator.app import PREFIXES, App

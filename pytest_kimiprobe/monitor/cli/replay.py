@@ -13,8 +13,9 @@ from typing import Any
 
 import click
 
-from pytest_kimiprobe import replays
 from pytest_kimiprobe.monitor.cli import Wrong
+from pytest_kimiprobe.recording import replays
+from pytest_kimiprobe.recording.replays import Replays
 from pytest_kimiprobe.rejudged import (
     AgainstError,
     Before,
@@ -27,7 +28,6 @@ from pytest_kimiprobe.rejudged import (
     judged_in,
     recorded_before,
 )
-from pytest_kimiprobe.replays import Replays
 from pytest_kimiprobe.safe_text import one_line
 from pytest_kimiprobe.tables import Column, rendered
 from routing.files import read_regular

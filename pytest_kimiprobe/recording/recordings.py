@@ -22,6 +22,7 @@ from routing.types import Answer, JsonObject, Tool
 from routing.verify import Asked
 from routing.wire import wire_named
 
+from ..safe_text import one_line
 from .cassettes import (
     RecordingError,
     Unreadable,
@@ -35,7 +36,6 @@ from .cassettes import (
     load_yaml,
 )
 from .recorded_request import asked_in
-from .safe_text import one_line
 
 __all__ = ["RecordingError", "Row", "files", "read"]
 

@@ -24,16 +24,16 @@ from urllib.parse import quote
 import routing
 from routing.catalog import Catalog, Provider
 
+from ..engine.dispatch import Outcome
+from ..engine.plan import ProbePlan
+from ..safe_text import one_line
+from ..verdicts import ProbeResult
 from .account_data import scrubbed
 from .cassettes import RecordingError, load_yaml
-from .dispatch import Outcome
 from .key_scan import places
-from .plan import ProbePlan
 from .recordings import MAX_CASSETTE
-from .safe_text import one_line
 from .samples import Sample, asked_print, cassette
 from .tape import Take
-from .verdicts import ProbeResult
 
 MAX_KEPT = MAX_CASSETTE // 5
 """Bytes of requests and answers in one cassette: YAML may write a byte in four characters."""

@@ -14,8 +14,8 @@ from routing.catalog import Catalog, Endpoint
 from routing.tokens import prompt_bound
 from routing.types import ChatRequest, Mode, Usage
 
-from .cases import Case
-from .verdicts import ProbeMode, Verdict
+from ..cases import Case
+from ..verdicts import ProbeMode, Verdict
 
 Load: TypeAlias = Literal["mixed", "alone", "crowd"]
 """What else of ours is under way at the endpoint: whatever there is, nothing, or a crowd (see `lanes`)."""

@@ -23,12 +23,12 @@ from routing.loop import LoopThread
 from routing.transport import PER_CLIENT, Transport
 from routing.types import Mode
 
+from ..recording.tape import Take, Tap
 from .lanes import Flight, Lane
 from .loop_lag import LagWatch
 from .moment import Moment
 from .pace import Pace
 from .plan import Load, ProbePlan, cost_bound
-from .tape import Take, Tap
 from .throttle import Throttle
 
 PACE_S = 0.01

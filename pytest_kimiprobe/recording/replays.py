@@ -15,16 +15,16 @@ from routing.exchange import Exchange, exchange
 from routing.loop import LoopThread
 from routing.types import CostOrigin, Mode
 
-from .cases import Case
+from ..cases import Case
+from ..engine.dispatch import Order, Outcome, T
+from ..engine.loop_lag import LagWatch
+from ..engine.moment import Moment
+from ..engine.plan import Load, Planned, ProbePlan
+from ..engine.throttle import Throttle
 from .cassettes import RecordingError, Unreadable
-from .dispatch import Order, Outcome, T
-from .loop_lag import LagWatch
-from .moment import Moment
-from .plan import Load, Planned, ProbePlan
 from .recordings import document_of, files
 from .samples import Sample, asked_print, samples_of
 from .tape import Playback, not_recorded
-from .throttle import Throttle
 
 _LONG_S = 3600.0
 """Nothing is waited for, so this never ends an exchange."""
