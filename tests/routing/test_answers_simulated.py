@@ -36,7 +36,17 @@ ENDPOINTS = (
 )
 """One of each provider whose SDK has a model of an answer; Replicate's has none."""
 ACCEPTED = frozenset(
-    {"healthy", "leaks_k2", "leaks_k3", "leaks_in_reasoning", "json_in_text", "slow", "wrong_arguments", "wrong_finish"}
+    {
+        "healthy",
+        "leaks_k2",
+        "leaks_k3",
+        "leaks_in_reasoning",
+        "json_in_text",
+        "no_call",  # words are an answer too, to a request that forces no call
+        "slow",
+        "wrong_arguments",
+        "wrong_finish",
+    }
 )
 """Personas of whom at least one answer is accepted, as it came or rescued."""
 
