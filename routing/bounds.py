@@ -7,8 +7,10 @@ unfolds 24 times when it is parsed. Pure: bytes in, bytes or an error out.
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Iterator
+from typing import Any
 
 from .errors import ProviderFailure
 
@@ -76,6 +78,12 @@ class Room:
         if self._characters < 0 or self._pieces < 0:
             raise _too_large(f"more than {MAX_TEXT} characters or {MAX_PIECES} pieces of text")
         return text
+
+    def take_value(self, value: Any) -> str:
+        """The text of a JSON value, if there is room for it and for the objects that it unfolds into."""
+        text = json.dumps(value, ensure_ascii=False)
+        self._pieces -= sum(map(text.count, "{[,:"))
+        return self.take(text)
 
 
 class Gunzip:

@@ -7,7 +7,6 @@ no part of the answer.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +21,8 @@ from .fields import MAX_CALLS, count, event_object, is_count, mapping, string, w
 from .sse import Decoder, Event
 
 __all__ = ["Stream", "authorization", "build", "parse", "stream"]
+
+_MAX_NOTES = 100
 
 _FINISH = {
     "end_turn": "stop",
@@ -115,7 +116,7 @@ def stream() -> Stream:
 class _Call:
     """One tool call under assembly."""
 
-    index: Any
+    index: int | str
     id: str | None
     name: str | None
     pieces: list[str] = field(default_factory=list)
@@ -124,6 +125,11 @@ class _Call:
 
     def call(self) -> RawToolCall:
         return RawToolCall(self.id, self.name, "".join(self.pieces) or self.given)
+
+
+def _place(index: Any) -> int | str:
+    """The index of a block, kept small whatever stood there."""
+    return index if isinstance(index, int) else one_line(index, 40)
 
 
 class _Assembly:
@@ -175,15 +181,15 @@ class _Assembly:
         if kind == "tool_use":
             if len(self.calls) >= MAX_CALLS:
                 raise ProviderFailure("malformed_body", f"more than {MAX_CALLS} tool calls", phase="body")
-            call = _Call(index, string(block.get("id")), string(block.get("name")))
+            call = _Call(_place(index), self._word(block.get("id")), self._word(block.get("name")))
             if given := mapping(block.get("input")):
-                call.given = json.dumps(given, ensure_ascii=False)
+                call.given = self._room.take_value(given)
             self.calls.append(call)
         elif kind == "text":
             self._take(self.text, block.get("text"))
         elif kind == "thinking":
             self._take(self.reasoning, block.get("thinking"))
-        elif kind != "redacted_thinking":
+        elif kind != "redacted_thinking" and len(self._notes) < _MAX_NOTES:
             self._notes[f"block_left_out: {one_line(kind, 60)}"] = None
 
     def delta(self, index: Any, delta: Mapping[str, Any]) -> None:
@@ -194,11 +200,14 @@ class _Assembly:
         elif kind == "thinking_delta":
             self._take(self.reasoning, delta.get("thinking"))
         elif kind == "input_json_delta":
-            piece = delta.get("partial_json")
+            piece, place = delta.get("partial_json"), _place(index)
             for call in reversed(self.calls):
-                if call.index == index and isinstance(piece, str):
+                if call.index == place and isinstance(piece, str):
                     self._take(call.pieces, piece)
                     break
+
+    def _word(self, value: Any) -> str | None:
+        return self._room.take(value) if string(value) else None
 
     def _take(self, pieces: list[str], text: Any) -> None:
         if isinstance(text, str) and text:

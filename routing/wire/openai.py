@@ -170,14 +170,16 @@ class _Assembly:
         function = mapping(row.get("function"))
         call_id, name = string(row.get("id")), string(function.get("name"))
         slot = self._new(row) if whole else self._slot(row, call_id, name)
-        slot.id = slot.id or call_id
+        if call_id and not slot.id:
+            slot.id = self._room.take(call_id)
         if name and not (slot.name or "").endswith(name):
-            slot.name = (slot.name or "") + name if not slot.fragments else slot.name
+            slot.name = (slot.name or "") + self._room.take(name) if not slot.fragments else slot.name
         arguments = function.get("arguments")
         if isinstance(arguments, str):
             if arguments or whole:
                 slot.fragments.append(self._room.take(arguments))
         elif arguments is not None:
+            self._room.take_value(arguments)
             slot.value = arguments
             self.notes["arguments_not_a_string"] = None
 

@@ -50,8 +50,9 @@ class Decoder:
         return self._lines(text)
 
     def _lines(self, text: str) -> Iterator[Event]:
-        start = 0
-        while (end := _line_end(text, start)) >= 0:
+        start, lf, cr = 0, text.find("\n"), text.find("\r")
+        while lf >= 0 or cr >= 0:
+            end = lf if cr < 0 or 0 <= lf < cr else cr
             line = "".join((*self._pieces, text[start:end]))
             self._pieces.clear()
             self._pending = 0
@@ -61,6 +62,9 @@ class Decoder:
                     self._after_cr = True
                 elif text[start] == "\n":
                     start += 1
+            # Each is looked for only once it was used up: a chunk of one kind alone is not read anew for every line.
+            lf = text.find("\n", start) if 0 <= lf < start else lf
+            cr = text.find("\r", start) if 0 <= cr < start else cr
             if event := self._line(line):
                 yield event
         if start < len(text):
@@ -85,10 +89,3 @@ class Decoder:
         self._data.clear()
         self._name = ""
         return event
-
-
-def _line_end(text: str, start: int) -> int:
-    """Index of the next CR or LF, or -1."""
-    lf = text.find("\n", start)
-    cr = text.find("\r", start, lf if lf >= 0 else len(text))
-    return cr if cr >= 0 else lf

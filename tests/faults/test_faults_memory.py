@@ -42,6 +42,18 @@ def fragments(text: str, count: int) -> Behaviour:
     return speak
 
 
+def calls_of(made: Callable[[int], Any]) -> Behaviour:
+    """A stream of many calls, each in an event of its own."""
+
+    def speak(line: Any) -> None:
+        line.request()
+        line.send(head(kind="text/event-stream"))
+        for index in range(40):
+            line.send(event(json.dumps(delta(tool_calls=[made(index)]), ensure_ascii=False).encode()))
+
+    return speak
+
+
 def whole(text: str | None, calls: Any = None) -> bytes:
     return json.dumps(chat(text, calls), ensure_ascii=False).encode()
 
@@ -55,6 +67,10 @@ UNFOLDING: dict[str, Behaviour] = {
     "stream: one event": stream(delta("stop", content=EMOJI + "x" * (MAX_EVENT - 400))),
     "stream: objects": stream(b'{"choices":[' + b'{"":0},' * 130_000 + b"0]}"),
     "stream: data lines": reply(b"data:ab\n" * 260_000, kind="text/event-stream"),
+    "stream: values as arguments": calls_of(lambda index: call({"a": [[]] * 120_000}) | {"index": index}),
+    "stream: ids in four bytes": calls_of(
+        lambda index: call("") | {"index": index, "id": EMOJI + f"{index}x" * 300_000}
+    ),
     "stream: fragments in four bytes": fragments(EMOJI + "abcd", 390_000),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -49,6 +50,25 @@ def test_cuts_at_any_byte_change_nothing(cuts: list[int]) -> None:
 def test_one_byte_at_a_time_changes_nothing() -> None:
     """The worst cut of all."""
     assert events([bytes([byte]) for byte in STREAM]) == EVENTS
+
+
+class Read(str):  # noqa: SLOT000  # it counts
+    """Counts the characters that are looked at."""
+
+    seen = 0
+
+    def find(self, *asked: Any) -> int:
+        at = super().find(*asked)
+        self.seen += (len(self) if at < 0 else at) - (asked[1] if len(asked) > 1 else 0)
+        return at
+
+
+@pytest.mark.parametrize("ends", ["\r", "\n", "\r\n", "\r\n\n"])
+def test_a_flood_of_line_ends_is_read_once(ends: str) -> None:
+    """Not once more for every line."""
+    text = Read(ends * 2000)
+    assert list(sse.Decoder()._lines(text)) == []
+    assert text.seen <= 3 * len(text)
 
 
 def test_bytes_that_are_not_utf8_are_a_failure_of_the_provider() -> None:

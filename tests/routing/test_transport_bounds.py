@@ -114,6 +114,14 @@ def test_room_for_text_is_used_up_by_characters_and_by_pieces(monkeypatch: pytes
         Room().take("x" * 11)
 
 
+def test_room_for_a_value_is_used_up_by_what_it_unfolds_into(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two characters of JSON can become an object."""
+    monkeypatch.setattr(bounds, "MAX_PIECES", 5)
+    assert Room().take_value([{}, "é"]) == '[{}, "é"]'
+    with pytest.raises(ProviderFailure, match="body_too_large"):
+        Room().take_value([[], [], []])
+
+
 # ----------------------------------------------------------------------------------------------------------- failures
 
 
