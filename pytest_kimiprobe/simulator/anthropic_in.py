@@ -30,6 +30,7 @@ def _faults(body: JsonObject, version: str) -> Iterator[str]:
         yield "messages: at least one message is required"
         return
     yield from _sampling_faults(body)
+    yield from _thinking_faults(body)
     yield from _tool_faults(body)
     for spot, message in enumerate(messages):
         yield from _message_faults(spot, message)
@@ -41,6 +42,16 @@ def _sampling_faults(body: JsonObject) -> Iterator[str]:
         for name in ("temperature", "top_p", "top_k"):
             if body.get(name) not in (None, 1):
                 yield f"`{name}` is not supported by this model"
+
+
+def _thinking_faults(body: JsonObject) -> Iterator[str]:
+    """What the newest model refuses: https://platform.claude.com/docs/en/models/sonnet-5-5/whats-new-sonnet-5-5."""
+    if not str(body.get("model", "")).startswith("claude-sonnet-5-5"):
+        return
+    if (body.get("thinking") or {}).get("type") == "disabled":
+        yield "thinking.type: `disabled` is not supported by this model; use `between_tools`"
+    if (body.get("tool_choice") or {}).get("type") in {"any", "tool"}:
+        yield "tool_choice: forced tool use is not supported by this model"
 
 
 def _tool_faults(body: JsonObject) -> Iterator[str]:

@@ -133,9 +133,10 @@ def _sampling(request: ChatRequest, quirks: frozenset[str], notes: dict[str, Non
 def _thinking(effort: str | None, endpoint: Endpoint, notes: dict[str, None]) -> JsonObject:
     if effort is None:
         return {}
-    if endpoint.thinking != "adaptive":
+    off = {"adaptive": "disabled", "between_tools": "between_tools"}.get(endpoint.thinking)
+    if off is None:
         notes["reasoning_effort left out: not known here"] = None
         return {}
     if effort == "none":
-        return {"thinking": {"type": "disabled"}}
+        return {"thinking": {"type": off}}
     return {"output_config": {"effort": _EFFORT[effort]}}

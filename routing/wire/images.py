@@ -18,10 +18,17 @@ def image_block(url: str) -> JsonObject:
     """Anthropic's block for an image. Raises RequestRejected (`image_refused`) with what is wrong with it."""
     if url[:5].lower() == "data:":
         return {"type": "image", "source": _inline(url[5:])}
-    parts = urlsplit(url)
-    if parts.scheme.lower() != "https" or not parts.hostname:
+    if not _is_https(url):
         raise _refused("an image's URL must begin with https:// or data:")
     return {"type": "image", "source": {"type": "url", "url": url}}
+
+
+def _is_https(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # brackets without end
+        return False
+    return parts.scheme.lower() == "https" and bool(parts.hostname)
 
 
 def _inline(rest: str) -> JsonObject:

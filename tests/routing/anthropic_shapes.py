@@ -14,7 +14,9 @@ from routing.wire import WireRequest, anthropic
 
 CATALOG = catalog.load(environment={})
 SONNET = CATALOG.endpoint("anthropic/claude-sonnet-5-5")
-OLDER = Endpoint("anthropic/claude-sonnet-4-5", "anthropic", "claude-sonnet-4-5", None, "x", SONNET.capabilities)
+OLDER = Endpoint(
+    "anthropic/claude-sonnet-4-5", "anthropic", "claude-sonnet-4-5", None, "x", SONNET.capabilities, thinking="adaptive"
+)
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\nrest").decode()
 WEATHER: JsonObject = {
     "type": "function",

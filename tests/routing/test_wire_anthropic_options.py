@@ -52,6 +52,7 @@ class TestImages:
             ("http://example.org/a.png", "https"),
             ("file:///etc/passwd", "https"),
             ("https://", "https"),
+            ("https://[x/a.png", "https"),
             ("a.png", "https"),
             ("data:image/png;base64", "without data"),
             ("data:image/svg+xml;base64,PHN2Zz4=", "svg"),
@@ -92,9 +93,15 @@ class TestOptions:
     )
     def test_choice_and_parallel_calls(self, choice: Any, parallel: bool | None, expected: Any) -> None:
         """Anthropic's words for OpenAI's."""
-        body = build([user()], tools=[WEATHER], tool_choice=choice, parallel_tool_calls=parallel).body
+        body = build([user()], OLDER, tools=[WEATHER], tool_choice=choice, parallel_tool_calls=parallel).body
         assert body is not None
         assert body.get("tool_choice") == expected
+
+    @pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "get_weather"}}])
+    def test_the_newest_model_cannot_be_forced(self, choice: Any) -> None:
+        """Claude Sonnet 5.5 answers a forced call with HTTP 400: another endpoint is asked."""
+        with pytest.raises(EndpointUnavailable, match="no_capability"):
+            build([user()], tools=[WEATHER], tool_choice=choice)
 
     def test_without_tools_there_is_no_choice(self) -> None:
         """It would be refused."""
@@ -133,11 +140,17 @@ class TestOptions:
 
     def test_thinking_can_be_turned_off_or_up(self) -> None:
         """It is on by default."""
-        off, high = build([user()], reasoning_effort="none").body, build([user()], reasoning_effort="high").body
+        off, high = build([user()], OLDER, reasoning_effort="none").body, build([user()], reasoning_effort="high").body
         assert off is not None
         assert high is not None
         assert off["thinking"] == {"type": "disabled"}
         assert high["output_config"] == {"effort": "high"}
+
+    def test_the_newest_model_cannot_do_without_thinking(self) -> None:
+        """Claude Sonnet 5.5 answers `disabled` with HTTP 400; `between_tools` is its least."""
+        off = build([user()], reasoning_effort="none").body
+        assert off is not None
+        assert off["thinking"] == {"type": "between_tools"}
 
     @pytest.mark.parametrize(
         ("schema", "expected"),

@@ -18,6 +18,7 @@ from simulated import CREATE_FILE, GET_TIME, TWO_REQUESTS, WEATHER, playing, run
 from pytest_kimiprobe.simulator import Simulator
 
 MODEL = "claude-sonnet-5-5"
+OLDER = "claude-sonnet-5"
 
 
 def claude(tool: dict[str, Any]) -> dict[str, Any]:
@@ -79,8 +80,23 @@ def test_two_steps(client: anthropic.Anthropic, stream: bool) -> None:
 
 def test_thinking_can_be_switched_off(client: anthropic.Anthropic) -> None:
     """Without thinking there is no thinking block."""
-    answer = ask(client, [{"role": "user", "content": "Say hello."}], stream=False, thinking={"type": "disabled"})
+    hello = [{"role": "user", "content": "Say hello."}]
+    answer = ask(client, hello, stream=False, model=OLDER, thinking={"type": "disabled"})
     assert [block.type for block in answer.content] == ["text"]
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        {"thinking": {"type": "disabled"}},
+        {"tool_choice": {"type": "any"}},
+        {"tool_choice": {"type": "tool", "name": "get_time"}},
+    ],
+)
+def test_the_newest_model_always_thinks_and_is_never_forced(client: anthropic.Anthropic, refused: Any) -> None:
+    """HTTP 400, as Anthropic's own pages say."""
+    with pytest.raises(anthropic.BadRequestError, match="not supported by this model"):
+        ask(client, [{"role": "user", "content": "weather"}], stream=False, **refused)
 
 
 CHOICES = [
@@ -93,7 +109,7 @@ CHOICES = [
 @pytest.mark.parametrize(("choice", "name"), CHOICES)
 def test_tool_choice(client: anthropic.Anthropic, choice: Any, name: str | None) -> None:
     """`any` forces some tool, `tool` that one, `none` none."""
-    answer = ask(client, [{"role": "user", "content": "weather"}], stream=False, tool_choice=choice)
+    answer = ask(client, [{"role": "user", "content": "weather"}], stream=False, model=OLDER, tool_choice=choice)
     assert next((block.name for block in answer.content if block.type == "tool_use"), None) == name
 
 
