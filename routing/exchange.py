@@ -206,7 +206,8 @@ class _Attempt:
             body = bytes(self.body)
             if step.follow is not None and (following := step.follow(response.status, body)) is not None:
                 return following
-            self.cancel = None
+            if response.status < 300:  # else what was asked for may still be going on
+                self.cancel = None
             self.answer = wire.parse(response.status, response.headers, body)
             if self.request.get("stream"):
                 self.answer = replace(self.answer, notes=(*self.answer.notes, "stream_ignored"))
@@ -286,11 +287,32 @@ def _scrub(error: ExchangeError, secrets: Secrets) -> None:
 
 
 def _scrubbed(answer: Answer, secrets: Secrets) -> Answer:
-    calls = [replace(call, arguments=_without(call.arguments, secrets)) for call in answer.tool_calls]
+    def clean(value: Any) -> Any:
+        return secrets.text(value) if isinstance(value, str) else value
+
     return replace(
-        answer, text=secrets.text(answer.text), reasoning=secrets.text(answer.reasoning), tool_calls=tuple(calls)
+        answer,
+        text=clean(answer.text),
+        reasoning=clean(answer.reasoning),
+        finish_reason=clean(answer.finish_reason),
+        model=clean(answer.model),
+        upstream=clean(answer.upstream),
+        generation_id=clean(answer.generation_id),
+        notes=tuple(map(clean, answer.notes)),
+        tried=tuple(replace(each, upstream=clean(each.upstream)) for each in answer.tried),
+        tool_calls=tuple(
+            replace(call, id=clean(call.id), name=clean(call.name), arguments=_without(call.arguments, secrets))
+            for call in answer.tool_calls
+        ),
     )
 
 
 def _without(arguments: Any, secrets: Secrets) -> Any:
-    return secrets.text(arguments) if isinstance(arguments, str) else arguments
+    if arguments is None or isinstance(arguments, str):
+        return arguments and secrets.text(arguments)
+    try:
+        text = json.dumps(arguments, ensure_ascii=False)
+    except RecursionError:
+        return REDACTED  # too deep for anybody to call
+    found = secrets.text(text)
+    return arguments if found == text else json.loads(found)

@@ -348,10 +348,15 @@ def _url(http: Any, text: str) -> Any:
 
 
 def _checked_proxy(url: str) -> str:
-    parts = urlsplit(url.strip())
-    if url.strip() and (parts.scheme not in {"http", "https"} or not parts.hostname):
-        raise ConfigError("must be http://host:port or https://host:port", where=PROXY_VARIABLE)
-    return url.strip()
+    url = url.strip()
+    try:
+        parts = urlsplit(url)
+        right = not url or (parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0)
+    except ValueError:  # brackets without end, a port that is none
+        right = False
+    if not right or not (url.isascii() and url.isprintable()):
+        raise ConfigError("must be http://host:port or https://host:port", where=PROXY_VARIABLE) from None
+    return url
 
 
 def _keep_keys_out_of_logs(library_name: str) -> None:

@@ -18,7 +18,7 @@ import pytest
 import trustme
 from asking import CATALOG, FIRST, KEY, Asker, routed
 from canary import leaking_files, leaks
-from faulty_server import FaultyServer, chat, redirect, reply, tls_of, tunnel
+from faulty_server import FaultyServer, call, chat, redirect, reply, tls_of, tunnel
 
 from routing import AllAttemptsFailed, CatalogError, ConfigError, FlagsError, KeyMissing, catalog
 from routing.exchange import Exchange, Target
@@ -114,7 +114,10 @@ def test_crd_03_a_proxy_that_fails(faulty: Faulty, speak: Any) -> None:
     assert "KIMIPROBE_PROXY" in done.error.advice
 
 
-@pytest.mark.parametrize("url", ["socks5://127.0.0.1:1", "127.0.0.1:3128", "http://", f"ftp://user:{KEY}@host"])
+@pytest.mark.parametrize(
+    "url",
+    ["socks5://127.0.0.1:1", "127.0.0.1:3128", "http://", "http://[", "http://host:99999", f"ftp://user:{KEY}@host"],
+)
 def test_crd_03_a_proxy_that_is_none(url: str) -> None:
     """It is refused by the name of the variable; what may hold a password is not shown."""
     with pytest.raises(ConfigError, match="KIMIPROBE_PROXY") as caught:
@@ -211,6 +214,30 @@ def test_crd_07_a_host_that_echoes_the_key(faulty: Faulty, asker: Asker, speak: 
     assert leaks(json.dumps(server.requests[0].headers).encode(), KEY)
     assert not leaks(words(done).encode("utf-8", "surrogatepass"), KEY)
     assert REDACTED in words(done)
+
+
+CUT_KEY = "".join(f"\\u{ord(char):04x}" if place % 3 == 0 else char for place, char in enumerate(KEY))
+"""In JSON text with every third character escaped: it is whole again only once it was parsed."""
+ANSWERED_WITH: dict[str, Any] = {
+    "model": {"model": "HERE"},
+    "id": {"id": "HERE"},
+    "upstream": {"provider": "HERE"},
+    "tried": {"openrouter_metadata": {"attempts": [{"provider": "HERE", "status": 200}]}},
+    "finish reason": {"choices": [{"message": {"content": "hi"}, "finish_reason": "HERE"}]},
+    "call id": chat(None, [call("{}") | {"id": "HERE"}]),
+    "call name": chat(None, [{"id": "a", "function": {"name": "HERE", "arguments": "{}"}}]),
+    "arguments": chat(None, [{"id": "a", "function": {"name": "f", "arguments": {"note": ["HERE"]}}}]),
+}
+
+
+@pytest.mark.parametrize("place", ANSWERED_WITH)
+def test_crd_07_a_key_that_parsing_puts_together(faulty: Faulty, asker: Asker, place: str) -> None:
+    """It is taken out of every word of the answer."""
+    answer = json.dumps({**chat("hi"), **ANSWERED_WITH[place]}).replace("HERE", CUT_KEY).encode()
+    done = asker.ask(faulty(reply(answer)).url)
+    assert done.answer is not None
+    assert not leaks(repr(done).encode(), KEY)
+    assert REDACTED in repr(done.answer)
 
 
 def test_crd_07_a_key_at_the_edge_of_what_is_shown(faulty: Faulty, asker: Asker) -> None:

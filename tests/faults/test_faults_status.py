@@ -18,6 +18,7 @@ from faulty_server import (
     BEHAVIOURS,
     Behaviour,
     FaultyServer,
+    Line,
     chat,
     delta,
     hangs_up,
@@ -358,3 +359,22 @@ def test_rtl_07_a_hundred_at_once_are_a_hundred(faulty: Faulty, asker: Asker) ->
 def test_the_behaviours_are_told_in_a_sentence() -> None:
     """A name alone does not say what a server does."""
     assert all(speak.__doc__ for speak in BEHAVIOURS.values())
+
+
+def test_a_prediction_that_cannot_be_asked_for_is_called_off(faulty: Faulty, asker: Asker) -> None:
+    """The host still works on it, and would be paid for an answer that nobody reads."""
+    called_off = threading.Event()
+
+    def speak(line: Line) -> None:
+        while seen := line.request():
+            urls = {"get": f"{line.server.url}/p", "cancel": f"{line.server.url}/p/cancel"}
+            made = seen.path.endswith("/predictions")
+            raw = json.dumps({"status": "starting", "urls": urls} if made else {}).encode()
+            line.send(head(201 if made else 502, length=len(raw)), raw)
+            if seen.path.endswith("/p/cancel"):
+                called_off.set()
+
+    done = asker.ask(faulty(speak).url, endpoint="replicate/moonshotai/kimi-k2.5", tools=())
+    assert done.error is not None
+    assert done.error.reason == "server_error"
+    assert called_off.wait(20)
