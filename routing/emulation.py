@@ -8,20 +8,28 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
+from .errors import RequestRejected
 from .history_calls import NO_RESULT, kimi_id, numbered, paired
 from .history_reading import read_message, text_of
 from .types import JsonObject, Message, Tool, ToolChoice
 
 
 def emulation(tools: Sequence[Tool], tool_choice: ToolChoice | None = None) -> Message:
-    """The system message that describes tools to a model which is offered none."""
-    described = json.dumps([tool["function"] for tool in tools], ensure_ascii=False, default=dict)
+    """The system message that describes tools to a model which is offered none. Raises RequestRejected for no JSON."""
+    described = _json([tool["function"] for tool in tools])
     text = (
         f"You can use these tools, described as JSON: {described}\n"
         'To use one, reply with nothing but a JSON object {"name": <tool name>, "arguments": {<arguments>}} '
         "and no other text."
     )
     return {"role": "system", "content": text + _insistence(tool_choice)}
+
+
+def _json(value: object) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, default=dict, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        raise RequestRejected("bad_request", "the tools are not JSON", phase="send") from None
 
 
 def _insistence(tool_choice: ToolChoice | None) -> str:

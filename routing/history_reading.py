@@ -7,6 +7,7 @@ have a name and arguments that are the text of a JSON object.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -69,10 +70,10 @@ def _read_assistant(message: Message, read: JsonObject) -> None:
 
 
 def _call(row: Mapping[str, Any]) -> JsonObject:
-    function = row.get("function")
-    function = function if isinstance(function, Mapping) else {}
+    # A call of OpenAI's custom tools has a text for input.
+    function = next((form for kind in ("function", "custom") if isinstance(form := row.get(kind), Mapping)), {})
     name = _text(function.get("name")) or "unknown"
-    arguments = arguments_text(function.get("arguments"))
+    arguments = arguments_text(function.get("arguments", function.get("input")))
     return {
         "id": _text(row.get("id")),
         "type": "function",
@@ -96,13 +97,20 @@ def arguments_text(arguments: Any) -> str:
 
 def _parsed(text: str) -> Any:
     try:
-        return json.loads(text, parse_constant=_refuse)
+        return json.loads(text, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError):
         return None
 
 
 def _refuse(constant: str) -> Any:
     raise ValueError(constant)
+
+
+def _finite(number: str) -> float:
+    """Raises ValueError for a number that no JSON could be written of again."""
+    if not math.isfinite(value := float(number)):
+        raise ValueError(number)
+    return value
 
 
 def as_json(value: Any) -> str:

@@ -51,6 +51,7 @@ def _check_choice(choice: ToolChoice | None, endpoint: Endpoint) -> None:
 
 def _emulated(request: ChatRequest, notes: dict[str, None]) -> ChatRequest:
     messages: list[Message] = list(as_text(request.messages, notes))
+    offers(request.tools)  # a tool that cannot be described is refused, as it is where tools are native
     if request.tools and request.tool_choice != "none":
         messages = [emulation(request.tools, request.tool_choice), *messages]
         notes["tools_emulated: described in the prompt"] = None

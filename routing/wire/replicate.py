@@ -91,7 +91,7 @@ class _Followed:
     def next(self, status: int, body: bytes) -> WireRequest | None:
         """The request that must follow, None where the prediction has ended or could not be made."""
         page = _page(body) if status < 300 else None
-        if page is None or page.get("status") in _ENDED:
+        if page is None or string(page.get("status")) in _ENDED:
             return None
         urls = mapping(page.get("urls"))
         poll, cancel = self._place(urls.get("get")), self._place(urls.get("cancel"))
@@ -135,7 +135,7 @@ def parse(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
     page = whole_object(status, headers, body)
     if status >= 300:
         raise fault(status, page, headers)
-    state = page.get("status")
+    state = string(page.get("status"))
     if state == "failed":
         raise fault(200, page.get("error") or "the prediction failed", headers)
     if state in {"canceled", "aborted"}:
@@ -188,7 +188,7 @@ class Stream:
             self._text.append(self._room.take(event.data))
         elif event.name == "done":
             self._done = True
-            reason = (_page(event.data.encode("utf-8", "surrogatepass")) or {}).get("reason")
+            reason = string((_page(event.data.encode("utf-8", "surrogatepass")) or {}).get("reason"))
             if reason in {"error", "canceled"}:
                 raise ProviderFailure("server_error", f"the prediction ended: {reason}", phase="body", retryable=True)
 

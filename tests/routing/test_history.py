@@ -256,6 +256,21 @@ class TestShapes:
         with pytest.raises(RequestRejected):
             prepared([message])
 
+    @pytest.mark.parametrize("endpoint", [CLAUDE, MOONSHOT])
+    def test_numbers_beyond_a_double_are_kept_as_text(self, endpoint: str) -> None:
+        """No JSON can be written of them again, and a request that holds one could not be sent."""
+        call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": '{"n": 1e999}'}}
+        done = prepared([user(), {"role": "assistant", "tool_calls": [call]}, result("a")], endpoint)
+        arguments = done.messages[1]["tool_calls"][0]["function"]["arguments"]
+        assert json.loads(arguments) == {"malformed_arguments": '{"n": 1e999}'}
+
+    def test_calls_of_custom_tools_keep_name_and_input(self) -> None:
+        """OpenAI's other kind of tool call, whose input is a text."""
+        call = {"id": "a", "type": "custom", "custom": {"name": "shell", "input": "ls"}}
+        done = prepared([user(), {"role": "assistant", "tool_calls": [call]}, result("a")])
+        function = done.messages[1]["tool_calls"][0]["function"]
+        assert (function["name"], json.loads(function["arguments"])) == ("shell", {"malformed_arguments": "ls"})
+
     def test_the_callers_messages_are_not_touched(self) -> None:
         """They may be used again for the next endpoint."""
         history = [user([{"type": "text", "text": "a"}]), said("a", reasoning="hm"), result("a", None)]

@@ -13,7 +13,7 @@ import pytest
 from pytest_kimiprobe.simulator import Persona, Scenario, Simulator
 from routing import catalog
 from routing import exchange as exchange_module
-from routing.errors import EndpointUnavailable, ExchangeError, ProviderFailure
+from routing.errors import EndpointUnavailable, ExchangeError, ProviderFailure, RequestRejected
 from routing.exchange import Exchange, Target, exchange
 from routing.transport import Transport
 from routing.types import ChatRequest, JsonObject, Usage
@@ -90,6 +90,20 @@ class TestBuild:
             "top_p": 0.9,
         }
         assert built.notes == ("stop left out: not known here", "reasoning_effort left out: not known here")
+
+    @pytest.mark.parametrize(
+        "tool",
+        [
+            {"type": "web_search"},
+            {"type": "function", "function": {}},
+            {"type": "function", "function": {"name": "f", "parameters": {"default": float("nan")}}},
+            {"type": "function", "function": {"name": "f", "parameters": {"enum": {1}}}},
+        ],
+    )
+    def test_a_tool_that_cannot_be_described_is_the_callers_mistake(self, tool: JsonObject) -> None:
+        """As it is where tools are native; never the provider's."""
+        with pytest.raises(RequestRejected, match="bad_request"):
+            build({"role": "user", "content": "hi"}, tools=(tool,))
 
     def test_one_image_is_taken_and_two_are_not(self) -> None:
         """The input has one."""
@@ -186,6 +200,7 @@ class TestParse:
             (page("aborted"), 200, "server_error"),
             (page("processing"), 200, "malformed_body"),
             ({}, 200, "malformed_body"),
+            (page() | {"status": {"a": []}}, 200, "malformed_body"),
             ([], 200, "malformed_body"),
             ({"detail": "no token", "status": 401}, 401, "unauthorized"),
             ({"detail": "no credit"}, 402, "no_credit"),
