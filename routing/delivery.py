@@ -13,7 +13,7 @@ from typing import Literal
 from .breaker import Breaker, Pass, told_by
 from .catalog import Catalog, Endpoint
 from .choose import Route
-from .errors import AllAttemptsFailed, ExchangeError, KeyMissing
+from .errors import AllAttemptsFailed, ExchangeError, KeyMissing, RequestRejected
 from .exchange import Exchange, Target, exchange
 from .reasons import error_class_of
 from .spending import Paid, Spending
@@ -137,7 +137,11 @@ class Delivery:
         if share < _MIN_ATTEMPT_S:
             self._skip(endpoint, "timeout", f"less than {_MIN_ATTEMPT_S:g} s were left of the timeout")
             return None
-        request = self._spending.affordable(endpoint, self._request)
+        try:
+            request = self._spending.affordable(endpoint, self._request)
+        except RequestRejected as error:
+            self._skip(endpoint, error.reason, error.detail)
+            return None
         if request is None:
             self._skip(endpoint, "budget", "it could cost more than what is left of max_cost_usd")
             return None

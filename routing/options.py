@@ -51,6 +51,8 @@ class Options:
             value = getattr(given, name)
             if value is not None or name == "timeout":
                 _require_number(name, value, above=above, most=most)
+        if isinstance(given.groups, str) or not isinstance(given.groups, Sequence):
+            raise TypeError("groups: a list of names is needed")
         _require_stop(given.stop)
         if given.reasoning_effort is not None and given.reasoning_effort not in EFFORTS:
             raise ValueError(f"reasoning_effort: one of {', '.join(EFFORTS)} is needed")
@@ -72,13 +74,21 @@ class Options:
 
 
 def _require_number(name: str, value: object, *, above: float, most: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+    kinds = int | float | Decimal if name == "max_cost_usd" else int | float
+    if isinstance(value, bool) or not isinstance(value, kinds):
         raise TypeError(f"{name}: a number is needed, not {type(value).__name__}")
     if name == "max_tokens" and not isinstance(value, int):
         raise TypeError(f"{name}: a whole number is needed, not {type(value).__name__}")
-    if not (math.isfinite(value) and above < value <= most):
+    if not (_is_finite(value) and above < value <= most):
         span = "above 0" if math.isinf(most) else f"from 0 to {most:g}" if above < 0 else f"above 0, up to {most:g},"
         raise ValueError(f"{name}: a finite number {span} is needed")
+
+
+def _is_finite(value: float | Decimal) -> bool:
+    try:
+        return math.isfinite(value)
+    except (ValueError, OverflowError):  # a signalling NaN, or a whole number beyond any float
+        return False
 
 
 def _require_stop(stop: object) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from .errors import ExchangeError
+from .errors import ExchangeError, RequestRejected
 from .types import Answer, ChatRequest, Message, Tool, Usage
 
 DEFAULT_COMPLETION = 1000
@@ -23,26 +23,28 @@ _MOST_PICTURE = 6000
 
 def has_image(messages: Sequence[Message]) -> bool:
     """Whether any message, a tool result or older turn too, holds an image part; text that shows a data URL does not."""
-    return any(
-        isinstance(part, Mapping) and part.get("type") in {"image_url", "input_image", "image"}
-        for message in messages
-        for part in _parts(message.get("content"))
-    )
+    return _images(messages) > 0
 
 
 def prompt_tokens_of(messages: Sequence[Message], tools: Sequence[Tool]) -> int:
     """About how many tokens a prompt has: four characters each, an image 1,600 whatever its base64 weighs."""
-    characters = sum(len(text) for message in messages for text in _strings(message)) + len(str(list(tools)))
-    return characters // _CHARACTERS + 1 + (_PICTURE if has_image(messages) else 0)
+    characters = sum(len(text) for message in messages for text in _strings(message)) + len(_shown(list(tools)))
+    return characters // _CHARACTERS + 1 + _PICTURE * _images(messages)
 
 
 def prompt_bound(parts: Sequence[Mapping[str, Any]]) -> int:
-    """More tokens than messages and tools can be: no tokenizer makes more than one of a byte."""
-    images = sum(has_image([part]) for part in parts)
-    texts = sum(
-        len(json.dumps(dict(part), ensure_ascii=False, default=str).encode("utf-8", "replace")) for part in parts
-    )
-    return texts + _PER_PART * len(parts) + _MOST_PICTURE * images + 1
+    """More tokens than messages and tools can be: no tokenizer makes more than one of a byte.
+
+    Raises RequestRejected for what is not JSON.
+    """
+    try:
+        texts = sum(
+            len(json.dumps(_without_images(part), ensure_ascii=False, default=str).encode("utf-8", "replace"))
+            for part in parts
+        )
+    except (TypeError, ValueError, RecursionError):
+        raise RequestRejected("bad_request", "a message holds what is not JSON", phase="send") from None
+    return texts + _PER_PART * len(parts) + _MOST_PICTURE * _images(parts) + 1
 
 
 def estimated(request: ChatRequest, came: Answer | None, error: ExchangeError | None) -> Usage:
@@ -76,6 +78,28 @@ def _written(came: Answer | None, error: ExchangeError | None) -> int:
     return -(-sum(map(len, pieces)) // _CHARACTERS)
 
 
+def _is_image(part: Any) -> bool:
+    return isinstance(part, Mapping) and part.get("type") in {"image_url", "input_image", "image"}
+
+
+def _images(messages: Sequence[Message]) -> int:
+    return sum(_is_image(part) for message in messages for part in _parts(message.get("content")))
+
+
+def _without_images(message: Message) -> dict[str, Any]:
+    """The message without its pictures: their base64 is not read as text."""
+    if not _images([message]):
+        return dict(message)
+    return {**message, "content": [part for part in _parts(message.get("content")) if not _is_image(part)]}
+
+
+def _shown(value: Any) -> str:
+    try:
+        return str(value)
+    except RecursionError:  # no wire takes it
+        return ""
+
+
 def _parts(content: Any) -> Sequence[Any]:
     return content if isinstance(content, list | tuple) else ()
 
@@ -88,4 +112,4 @@ def _strings(message: Message) -> Iterator[str]:
         if isinstance(part, Mapping) and isinstance(part.get("text"), str):
             yield part["text"]
     if message.get("tool_calls"):
-        yield str(message["tool_calls"])
+        yield _shown(message["tool_calls"])

@@ -10,6 +10,9 @@ from typing import Any, TypeGuard
 from ..errors import ProviderFailure
 from .fault import fault
 
+_MOST_USD = 1_000_000
+_MOST_COUNT = 1 << 40
+"""Larger figures of one answer are nonsense: they would overflow the sums that they go into."""
 MAX_CALLS = 1024
 """Tool calls in one answer; more is no answer."""
 
@@ -54,8 +57,8 @@ def string(value: Any) -> str | None:
 
 
 def is_count(value: Any) -> TypeGuard[int]:
-    """Whether the value is a whole number from 0 on."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    """Whether the value is a whole number from 0 on that something can have."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_COUNT
 
 
 def count(value: Any) -> int:
@@ -71,7 +74,7 @@ def money(value: Any) -> Decimal | None:
         amount = Decimal(str(value))
     except InvalidOperation:
         return None
-    return amount if amount.is_finite() and amount >= 0 else None
+    return amount if amount.is_finite() and 0 <= amount <= _MOST_USD else None
 
 
 def texts(content: Any) -> Iterable[str]:

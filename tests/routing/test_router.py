@@ -279,6 +279,11 @@ def test_a_misspelt_option_is_a_type_error(router: Router) -> None:
         ({"tools": None}, TypeError, "tools"),
         ({"timeout": None}, TypeError, "timeout"),
         ({"timeout": 0}, ValueError, "timeout"),
+        ({"timeout": Decimal(5)}, TypeError, "timeout"),
+        ({"temperature": Decimal("0.5")}, TypeError, "temperature"),
+        ({"max_tokens": 10**400}, ValueError, "max_tokens"),
+        ({"groups": 5}, TypeError, "groups"),
+        ({"groups": "beta"}, TypeError, "groups"),
         ({"timeout": float("nan")}, ValueError, "timeout"),
         ({"max_cost_usd": "abc"}, TypeError, "max_cost_usd"),
         ({"max_cost_usd": float("inf")}, ValueError, "max_cost_usd"),
@@ -301,6 +306,20 @@ def test_an_option_that_makes_no_sense_is_named(
     """Before anything is sent."""
     with pytest.raises(error, match=words):
         router.complete(QUESTION, **options)
+
+
+def nested(depth: int) -> list[Any]:
+    content: list[Any] = []
+    for _ in range(depth):
+        content = [content]
+    return content
+
+
+@pytest.mark.parametrize("message", [{"content": nested(5000)}, {"tool_calls": nested(5000)}, {"content": "x", (): 1}])
+def test_a_message_that_is_no_json_is_told_under_a_budget_too(router: Router, message: Any) -> None:
+    """It is the caller's mistake, whatever was to be reckoned first."""
+    with pytest.raises(AllAttemptsFailed, match="bad_request"):
+        router.complete([{"role": "assistant", **message}], max_cost_usd=1.0)
 
 
 def test_every_option_reaches_the_host(router: Router, world: World) -> None:

@@ -12,7 +12,7 @@ from routing import catalog
 from routing.errors import ExchangeError, ProviderFailure, RequestRejected
 from routing.exchange import Exchange
 from routing.spending import Spending
-from routing.tokens import DEFAULT_COMPLETION, estimated, prompt_tokens_of
+from routing.tokens import DEFAULT_COMPLETION, estimated, prompt_bound, prompt_tokens_of
 from routing.types import Answer, Attempt, ChatRequest, CostOrigin, RawToolCall, Reply, Usage
 
 CATALOG = catalog.load(environment={})
@@ -66,6 +66,17 @@ def test_tokens_are_estimated_by_what_was_sent_and_came(
 def test_an_answer_that_never_came_is_no_longer_than_it_may_be() -> None:
     """`max_tokens` bounds the guess."""
     assert estimated(replace(REQUEST, max_tokens=50), None, cut("timeout")) == Usage(PROMPT, 50)
+
+
+def test_every_picture_counts_and_none_by_its_base64() -> None:
+    """A bound that is too low breaks a budget; one that reads base64 as words refuses every picture."""
+
+    def bound(*urls: str) -> int:
+        parts = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
+        return prompt_bound([{"role": "user", "content": [{"type": "text", "text": "look"}, *parts]}])
+
+    assert bound("https://example.org/a.png") == bound("data:image/png;base64," + "A" * 100_000)
+    assert bound(*["https://example.org/a.png"] * 10) - bound("https://example.org/a.png") == 9 * 6000
 
 
 @pytest.mark.parametrize("origin", ["reported", "catalog"])

@@ -93,7 +93,23 @@ class TestPlain:
         assert answer.reported_cost_usd == Decimal("0.00019152")
         assert (answer.upstream, answer.model, answer.generation_id) == ("Novita", "m-1", "gen-1")
 
-    @pytest.mark.parametrize("usage", [{"prompt_tokens": -1, "completion_tokens": 2}, {"prompt_tokens": "3"}, {}])
+    @pytest.mark.parametrize("cost", ["9e999999", 1e300, -1, "nan", 10**4000])
+    def test_a_cost_that_nobody_could_pay_is_none(self, cost: Any) -> None:
+        """It would overflow whatever sum it goes into."""
+        usage = {"prompt_tokens": 1, "completion_tokens": 1, "cost": cost, "is_byok": True}
+        usage["cost_details"] = {"upstream_inference_cost": cost}
+        answer = openai.parse(200, {}, body({"content": "x"}, usage=usage))
+        assert (answer.reported_cost_usd, answer.upstream_cost_usd) == (None, None)
+
+    @pytest.mark.parametrize(
+        "usage",
+        [
+            {"prompt_tokens": -1, "completion_tokens": 2},
+            {"prompt_tokens": 10**4000, "completion_tokens": 2},
+            {"prompt_tokens": "3"},
+            {},
+        ],
+    )
     def test_nonsense_usage_is_none_and_noted(self, usage: dict[str, Any]) -> None:
         """A cost from nonsense would be nonsense."""
         answer = openai.parse(200, {}, body({"content": "x"}, usage=usage))
