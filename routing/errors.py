@@ -27,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
 
-from .reasons import REASONS
+from .reasons import ELSEWHERE, REASONS
 from .redaction import redact
 from .types import Attempt, ErrorClass, Phase
 
@@ -114,9 +114,6 @@ class RouterClosed(RoutingError):
     advice = "make another router with Router.load()"
 
 
-_ELSEWHERE = "try again in a minute, or enable a flag for another endpoint"
-
-
 def _with_advice(error: RoutingError) -> str:
     return f"{error.args[0]}\nwhat to do: {error.advice}"
 
@@ -134,10 +131,10 @@ class AllAttemptsFailed(RoutingError):
         self.attempt = sum(attempt.sent for attempt in attempts)
         self.elapsed_ms = sum(attempt.elapsed_ms for attempt in attempts)
         self.retryable = any(attempt.retryable for attempt in attempts)
-        self.advice = _ELSEWHERE
+        self.advice = ELSEWHERE
         if attempts:
             self.endpoint, self.phase = attempts[-1].endpoint, attempts[-1].phase
-            self.advice = advice_for(attempts[-1].reason) or _ELSEWHERE
+            self.advice = advice_for(attempts[-1].reason) or ELSEWHERE
 
     def __str__(self) -> str:
         return _with_advice(self)
@@ -189,7 +186,8 @@ class ExchangeError(RoutingError):
     def __str__(self) -> str:
         status = f" (HTTP {self.status})" if self.status is not None else ""
         parts = [f"{self.endpoint}: " if self.endpoint else "", self.reason, status]
-        tail = [part for part in (self.detail, self.advice) if part]
+        advice = "" if self.advice == ELSEWHERE else self.advice  # what holds for most goes without saying
+        tail = [part for part in (self.detail, advice) if part]
         return "".join(parts) + (": " + "; ".join(tail) if tail else "")
 
 
@@ -239,6 +237,6 @@ def error_type(reason: str) -> type[ExchangeError]:
 
 
 def advice_for(reason: str) -> str:
-    """What a human can do about a reason code; empty where waiting or another endpoint is all there is."""
+    """What a human can do about a reason code; empty for an unknown one."""
     row = REASONS.get(reason)
     return row.advice if row else ""

@@ -6,14 +6,14 @@ is told in docs/failures.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .types import ErrorClass
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """`error_class` None: nothing went wrong."""
+    """`error_class` None: nothing went wrong. Otherwise `advice` says what to do."""
 
     code: str
     error_class: ErrorClass | None
@@ -21,8 +21,13 @@ class Reason:
     advice: str = ""
 
 
+ELSEWHERE = "try again in a minute, or enable a flag for another endpoint"
+"""What to do where a reason has no better advice."""
+
+
 def _table(*rows: tuple[str, ErrorClass | None, str] | tuple[str, ErrorClass | None, str, str]) -> dict[str, Reason]:
-    return {row[0]: Reason(*row) for row in rows}
+    reasons = (Reason(*row) for row in rows)
+    return {row.code: row if row.advice or not row.error_class else replace(row, advice=ELSEWHERE) for row in reasons}
 
 
 REASONS: dict[str, Reason] = _table(

@@ -18,6 +18,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .errors import RoutingError
+from .reasons import REASONS
 from .schema_parts import at_pointer
 from .schema_survey import survey
 from .strict_json import MAX_DEPTH, deeper_than
@@ -49,6 +50,7 @@ class ToolSchemaError(RoutingError):
     """The caller's own tool cannot be used: `tool` names it."""
 
     error_class: ClassVar[ErrorClass] = "request"
+    advice = REASONS["tool_schema"].advice
 
     def __init__(self, tool: str, reason: str) -> None:
         super().__init__(f"tool {printable(tool, 80)}: {reason}")

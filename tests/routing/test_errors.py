@@ -108,6 +108,7 @@ def test_every_error_carries_the_same_fields(error: RoutingError) -> None:
     assert error.error_class in {None, *get_args(ErrorClass)}
     assert error.retryable in {True, False}
     assert isinstance(error.advice, str)
+    assert error.advice or type(error) is RoutingError
 
 
 @pytest.mark.parametrize(
@@ -129,6 +130,7 @@ def test_a_reason_is_raised_as_one_class_only(row: Reason) -> None:
     assert kind.error_class == row.error_class
     assert [each for each in ERROR_TYPES.values() if each.error_class == row.error_class] == [kind]
     assert kind(row.code).advice == advice_for(row.code) == row.advice
+    assert row.advice
 
 
 def raised() -> list[tuple[str, str, str]]:
