@@ -100,9 +100,9 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
             if SESSION not in config.stash:
                 item.add_marker(pytest.mark.skip(reason="a kimiprobe case: it is sent with --kimiprobe only"))
     if SESSION in config.stash:
-        from .running import add_lost
+        from .running import keep_recorded
 
-        add_lost(session, config.stash[SESSION], items)
+        keep_recorded(session, config.stash[SESSION], items)
 
 
 @pytest.fixture

@@ -60,14 +60,14 @@ def prepare(config: pytest.Config) -> ProbeSession:
 
 
 def _recorded_origins(config: pytest.Config, session: ProbeSession) -> list[str]:
-    """Where the cases of recorded probes stand: files of ours whole, anything else probe by probe, as it may hold more."""
+    """The files in which the cases of recorded probes stand, whole: `keep_recorded` leaves out what else they hold."""
     origins: dict[str, None] = {}
     for probe in session.scope.replays.samples:
         file = probe.partition("::")[0]
         if file == PLUGINS or file in session.scope.schemas or _is_packaged(file):
             origins[file] = None
         elif (config.rootpath / file).is_file():
-            origins[str(config.rootpath / probe)] = None
+            origins[str(config.rootpath / file)] = None
     return list(origins)
 
 
@@ -76,8 +76,15 @@ def _is_packaged(file: str) -> bool:
     return folder == PACKAGED and "/" not in name and (cases.FOLDER / name).is_file()
 
 
-def add_lost(session: pytest.Session, probes: ProbeSession, items: list[pytest.Item]) -> None:
-    """An item for each recorded probe whose case is not here any more, so that none is left out unsaid."""
+def keep_recorded(session: pytest.Session, probes: ProbeSession, items: list[pytest.Item]) -> None:
+    """Of a replay's items those that were recorded, and one for each recorded probe whose case is not here any more."""
+    if probes.scope.choice.kind != "replay":
+        return
+    other = [item for item in items if not _is_recorded(item, probes)]
+    if other:
+        left_out = set(other)
+        items[:] = [item for item in items if item not in left_out]
+        session.config.hook.pytest_deselected(items=other)
     if not probes.everything:
         return
     there = {item.nodeid for item in items}
@@ -88,6 +95,16 @@ def add_lost(session: pytest.Session, probes: ProbeSession, items: list[pytest.I
             )
             row = unreadable(sample.case, why, endpoint=sample.endpoint)
             items.append(row_probe(session, row, probe.rpartition("::")[2], probe))
+
+
+def _is_recorded(item: pytest.Item, probes: ProbeSession) -> bool:
+    """Whether it was recorded itself, not only one of its name; what is no probe runs where it was asked for."""
+    samples = probes.scope.replays.samples
+    if isinstance(item, PairProbe):
+        return any(half in samples for half in item.halves)
+    if planned_by(item) is None:
+        return isinstance(item, Probe) or not probes.everything
+    return item.nodeid in samples
 
 
 def _recorded_path(argument: str, by_name: dict[str, str]) -> str:

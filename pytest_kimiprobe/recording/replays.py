@@ -46,11 +46,16 @@ class Replays:
         return path.relative_to(self.root).as_posix() if path != self.root else path.name
 
     def plans(self, case: Case, endpoints: Mapping[str, Endpoint]) -> Iterator[Planned]:
-        """The probes of a case that were recorded."""
-        for sample in self.samples.values():
-            if sample.case == case.name and sample.endpoint in endpoints:
-                mode, load = cast(Mode, sample.mode), cast(Load, sample.load)
-                yield Planned(ProbePlan(case, endpoints[sample.endpoint], mode, sample.repeat, load))
+        """The probes of a case that were recorded, and of others of its name: ids tell them apart once they are made."""
+        # Once each: a function that has parameters of its own meets every probe with all of them.
+        alike = {
+            (sample.endpoint, sample.mode, sample.repeat, sample.load)
+            for sample in self.samples.values()
+            if sample.case == case.name
+        }
+        for endpoint, mode, repeat, load in sorted(alike):
+            if endpoint in endpoints:
+                yield Planned(ProbePlan(case, endpoints[endpoint], cast(Mode, mode), repeat, cast(Load, load)))
 
 
 def read(path: Path) -> Replays:

@@ -88,6 +88,37 @@ def test_users_cases_replay_too(pytester: pytest.Pytester) -> None:
     assert names == ["capital", "test_paris"]
 
 
+def test_a_case_that_shares_its_name_with_another_files_replays_alone(pytester: pytest.Pytester) -> None:
+    """Only what was recorded of each file is judged again, though the other file's case met more modes."""
+    pytester.makefile(".kimiprobe.yaml", own=OWN.replace("capital", "weather"))
+    pytester.runpytest(*HEALTHY, RECORD, "own.kimiprobe.yaml", PROBE, "--kimiprobe-json=live.json")
+    pytester.runpytest(*REPLAY, "--kimiprobe-json=again.json").assert_outcomes(passed=3, deselected=1)
+    assert probes(pytester, "again.json") == probes(pytester, "live.json")
+
+
+def test_a_function_with_parameters_of_its_own_and_pairs_replay(pytester: pytest.Pytester) -> None:
+    """Each parameter's probes have their own samples, and plain and stream are held against each other again."""
+    kinds = '@pytest.mark.parametrize("kind", ["a/b", "c::d"])\n@case('
+    source = "import pytest\n" + PYTHON_CASE.replace("@case(", kinds).replace("(answer)", "(answer, kind)")
+    pytester.makepyfile(test_mine=source.replace("tools=", "parity='calls', tools="))
+    pytester.runpytest(*HEALTHY, RECORD, "--kimiprobe-json=live.json", "test_mine.py", "-k", "paris")
+    pytester.runpytest(*REPLAY, "--kimiprobe-json=again.json")
+    again = probes(pytester, "again.json")
+    assert again == probes(pytester, "live.json")
+    assert {"test_mine.py::test_paris[moonshot/kimi-k2.6-parity-1-c::d]"} < again.keys()
+    assert len(again) == 6
+
+
+def test_a_function_that_is_gone_costs_only_its_own_probes(pytester: pytest.Pytester) -> None:
+    """They are told as not recorded; those of the other functions of its file are judged."""
+    renamed = PYTHON_CASE.replace("test_paris", "test_other").partition("TOOL")[2].partition("def test_of")[0]
+    pytester.makepyfile(test_mine=f"{PYTHON_CASE}\nTOOL{renamed}")
+    pytester.runpytest(*HEALTHY, RECORD, "test_mine.py")
+    pytester.makepyfile(test_mine=PYTHON_CASE)
+    pytester.runpytest(*REPLAY, "--kimiprobe-json=again.json").assert_outcomes(failed=2, errors=2, deselected=1)
+    assert [row["reason"] for row in probes(pytester, "again.json").values()].count("not_recorded") == 2
+
+
 def test_one_recorded_probe_can_be_run_alone(pytester: pytest.Pytester) -> None:
     """Its id is the live one; endpoints can be chosen, and times are those of the recording."""
     pytester.runpytest(*HEALTHY, RECORD, "kimiprobe/core.yaml")
