@@ -41,7 +41,7 @@ def facts(summary: Summary) -> list[Fact]:
     found += [(head, text, "") for head, text in (told(compared) if compared else ())]
     found += [*_changed(summary), *_not_sent(summary.run), ("cost", _cost(summary), "")]
     if summary.spent.cut_off_usd:
-        found.append(("", f"at most ${money(summary.spent.cut_off_usd)} of it for requests cut off", ""))
+        found.append(("", f"at most ${money(summary.spent.cut_off_usd)} of it for requests whose cost nobody told", ""))
     found += [("note", note, "warn") for note in (*_late(summary), *summary.notes)]
     return [*found, ("rerun one", summary.rerun, "")] if summary.rerun else found
 

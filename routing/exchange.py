@@ -151,7 +151,7 @@ def cost_of(answer: Answer, endpoint: Endpoint, day: datetime | None = None) -> 
     if answer.reported_cost_usd is not None:
         return answer.reported_cost_usd, "reported"
     price = endpoint.price_at((day or datetime.now(UTC)).date())
-    if price is None or answer.usage is None:
+    if price is None or answer.usage is None or not answer.usage.counted:
         return None, "unknown"
     return price.cost(answer.usage), "catalog"
 

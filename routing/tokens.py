@@ -53,8 +53,9 @@ def estimated(request: ChatRequest, came: Answer | None, error: ExchangeError | 
     What is refused (4xx) was not worked on: nothing. An answer that was to come in one piece and did not may have been
     written all the same: `DEFAULT_COMPLETION`.
     """
-    if came is not None and came.usage is not None and error is None:
-        return came.usage
+    usage = came.usage if came is not None and came.usage is not None and came.usage.counted else None
+    if usage is not None and error is None:
+        return usage
     written = _written(came, error)
     if error is not None and not written:
         status = error.status or 0
@@ -65,8 +66,8 @@ def estimated(request: ChatRequest, came: Answer | None, error: ExchangeError | 
             if status >= 500 or came is not None
             else min(request.max_tokens or DEFAULT_COMPLETION, DEFAULT_COMPLETION)
         )
-    if came is not None and came.usage is not None:
-        return replace(came.usage, completion_tokens=max(came.usage.completion_tokens, written))
+    if usage is not None:
+        return replace(usage, completion_tokens=max(usage.completion_tokens, written))
     return Usage(prompt_tokens_of(request.messages, request.tools), written)
 
 

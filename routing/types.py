@@ -107,6 +107,11 @@ class Usage:
     reasoning_tokens: int = 0
     cache_write_tokens: int = 0
 
+    @property
+    def counted(self) -> bool:
+        """Whether it says anything: no request has a prompt of nothing, but some hosts tell one."""
+        return self.prompt_tokens > 0
+
 
 @dataclass(frozen=True, slots=True)
 class Tried:

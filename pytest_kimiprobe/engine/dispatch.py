@@ -311,7 +311,7 @@ class Dispatcher(Generic[T]):
     def _settled(self, done: Exchange, plan: ProbePlan) -> Decimal | None:
         """What the probe cost; None where nobody knows, which counts as the most that it can have cost."""
         answer, error = done.answer, done.error
-        if answer is not None and answer.usage is not None:
+        if answer is not None and answer.usage is not None and answer.usage.counted:
             day = datetime.now(UTC).date()
             listed = (plan.endpoint.price_at(day) or self._catalog.dearest_at(day)).cost(answer.usage)
             return max(listed, done.cost_usd or Decimal(0))  # a host that says "free" does not lift the limit

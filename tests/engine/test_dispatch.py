@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 from pytest_kimiprobe import cases
 from pytest_kimiprobe.engine.dispatch import Budget, Dispatcher, Order, Outcome
 from pytest_kimiprobe.engine.moment import Moment
-from pytest_kimiprobe.engine.plan import Load, ProbePlan
+from pytest_kimiprobe.engine.plan import Load, ProbePlan, cost_bound
 from routing import catalog as catalogs
 from routing.exchange import Target
 
@@ -267,6 +268,22 @@ def test_refusals_cost_nothing_of_the_budget() -> None:
         _, dispatcher = sent(orders(url, 4), budget="0.05")
     price = orders("http://127.0.0.1:9", 1)[0].plan.endpoint.prices[-1]
     assert dispatcher.spent_usd[0] == 4 * (10 * price.input + 5 * price.output) / 1_000_000
+
+
+@pytest.mark.parametrize("usage", [None, {"prompt_tokens": 0, "completion_tokens": 0}])
+def test_a_host_that_counts_no_tokens_is_not_free(usage: object) -> None:
+    """What nobody can tell counts as the most that it may have cost, and the probe as one of unknown cost."""
+
+    async def answer() -> tuple[int, dict[str, str], object]:
+        return 200, {}, ANSWER | {"usage": usage}
+
+    with serving(answer) as url:
+        jobs = orders(url, 20)
+        most = cost_bound(jobs[0].plan, catalogs.load(environment={}), datetime.now(UTC).date())
+        outcomes, dispatcher = sent(jobs, budget=str(most * 3))
+    assert [one.not_run for one in outcomes].count("budget") == 17
+    assert dispatcher.spent_usd == (most * 3, most * 3)
+    assert all(one.exchange.cost_usd is None for one in outcomes if one.exchange)
 
 
 def test_probes_of_one_case_share_their_request() -> None:

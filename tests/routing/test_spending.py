@@ -45,6 +45,7 @@ ESTIMATES: list[tuple[str, Answer | None, ExchangeError | None, Usage]] = [
     ),
     ("a stream that was cut", SAID, cut(), Usage(PROMPT, 11)),
     ("a stream that had told its prompt", replace(SAID, usage=Usage(90, 1, 50)), cut(), Usage(90, 11, 50)),
+    ("an answer whose host counted nothing", replace(SAID, usage=Usage(0, 0)), None, Usage(PROMPT, 11)),
     ("a stream of which nothing came", Answer(), cut("timeout"), Usage(PROMPT, 0)),
     ("an answer that never came", None, cut("timeout"), Usage(PROMPT, DEFAULT_COMPLETION)),
     ("a body that is none", None, cut("malformed_body"), Usage(PROMPT, DEFAULT_COMPLETION)),
@@ -61,6 +62,13 @@ def test_tokens_are_estimated_by_what_was_sent_and_came(
 ) -> None:
     """Four characters each; only what was refused was not worked on."""
     assert estimated(REQUEST, came, error) == tokens
+
+
+def test_each_picture_of_a_message_is_bounded() -> None:
+    """A few bytes of address may stand for a picture of thousands of tokens."""
+    picture = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
+    one, three = (prompt_bound([{"role": "user", "content": [picture] * count}]) for count in (1, 3))
+    assert three - one >= 2 * 6000
 
 
 def test_an_answer_that_never_came_is_no_longer_than_it_may_be() -> None:
