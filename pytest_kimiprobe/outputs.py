@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -40,26 +40,42 @@ def write(probes: ProbeSession, *, complete: bool) -> tuple[Summary, bool]:
     run = probes.run(complete=complete)
     notes = [] if complete else ["incomplete: the run was interrupted; what was judged is kept"]
     notes += probes.refusals()
-    changed: Sequence[Change] = ()
+    changed: list[Change] = []
     told, failed = _recorded(probes)
     notes += told
-    try:
+
+    def into_results() -> None:
         if folder := options.value(probes.config, "results"):
-            changed, note = record(Path(folder), run)
-            notes += [note] if note else []
-        summary = _summary(probes, run, changed, notes)
+            found, note = record(Path(folder), run)
+            changed.extend(found)
+            notes.extend([note] if note else [])
+
+    def into_json() -> None:
         if path := options.value(probes.config, "json"):
-            atomic_write(Path(path), json.dumps(document(summary), indent=1, default=str) + "\n")
+            text = json.dumps(document(_summary(probes, run, changed, notes)), indent=1, default=str)
+            atomic_write(Path(path), f"{text}\n")
+
+    def into_step_summary() -> None:
         if path := os.environ.get("GITHUB_STEP_SUMMARY"):
             with Path(path).open("a", encoding="utf-8") as file:
-                file.write(markdown(summary))
-    except ConfigError as error:
-        notes.append(f"NOT WRITTEN: {error}")
-        failed = True
-    except OSError as error:
-        notes.append(f"NOT WRITTEN: {error.filename}: {error.strerror}")
-        failed = True
+                file.write(markdown(_summary(probes, run, changed, notes)))
+
+    for written in (into_results, into_json, into_step_summary):  # one that fails must not cost the others
+        if problem := _problem(written):
+            notes.append(f"NOT WRITTEN: {problem}")
+            failed = True
     return _summary(probes, run, changed, notes), failed
+
+
+def _problem(write_one: Callable[[], None]) -> str:
+    """Why something could not be written; empty where it was."""
+    try:
+        write_one()
+    except ConfigError as error:
+        return str(error)
+    except OSError as error:
+        return f"{error.filename}: {error.strerror}"
+    return ""
 
 
 def _recorded(probes: ProbeSession) -> tuple[list[str], bool]:

@@ -233,6 +233,8 @@ def atomic_write(path: Path, text: str) -> None:
     """
     # A name that nobody can foresee, made here or not at all: no link that lies there is followed.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    if path.exists() and not path.is_file():  # a device or pipe is no file to be replaced: whoever may, would lose it
+        raise ResultsError("is no regular file", where=str(path))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -210,6 +210,19 @@ def test_a_full_disk_keeps_the_old_content(tmp_path: Path, monkeypatch: pytest.M
     assert [item.name for item in tmp_path.iterdir()] == ["latest.json"]
 
 
+def test_what_is_no_regular_file_is_not_replaced(tmp_path: Path) -> None:
+    """A device, a pipe, a folder, or a link that leads to one stays what it is."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    (tmp_path / "folder").mkdir()
+    for name in ("pipe", "link", "folder"):
+        with pytest.raises(ResultsError, match=f"{name}: is no regular file"):
+            results.atomic_write(tmp_path / name, "new")
+    assert (tmp_path / "pipe").is_fifo()
+    assert (tmp_path / "link").is_symlink()
+    assert len(list(tmp_path.iterdir())) == 3
+
+
 def test_a_folder_that_is_a_file_is_a_clear_error(tmp_path: Path) -> None:
     """`--kimiprobe-results` pointing at a file names it."""
     (tmp_path / "results").write_text("")

@@ -490,6 +490,17 @@ class TestOutput:
         assert result.ret == pytest.ExitCode.INTERNAL_ERROR
         result.stdout.fnmatch_lines(["*moonshot*6/6*works*", "*NOT WRITTEN:*", "*folder.md*"])
 
+    def test_what_cannot_be_written_does_not_cost_the_rest(
+        self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each place is tried: with one disk full, the run still stands in the others."""
+        monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(pytester.path / "summary.md"))
+        (pytester.path / "out").mkdir()
+        result = pytester.runpytest(*HEALTHY, *DIRECT, THREE, "--kimiprobe-json=out")
+        assert result.ret == pytest.ExitCode.INTERNAL_ERROR
+        result.stdout.fnmatch_lines(["*NOT WRITTEN: out: is no regular file*"])
+        assert "NOT WRITTEN" in (pytester.path / "summary.md").read_text("utf-8")
+
     def test_a_simulated_run_is_never_recorded(self, pytester: pytest.Pytester) -> None:
         """And says so."""
         result = pytester.runpytest(*HEALTHY, *DIRECT, THREE, "--kimiprobe-results", "results")
