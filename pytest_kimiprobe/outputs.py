@@ -22,7 +22,7 @@ from .daily import refresh_daily
 from .measures import measures_row
 from .ranking import ranking_row, rankings
 from .report import markdown
-from .results import RECORDED, Change, atomic_write, changes, refresh_latest, write_run
+from .results import RECORDED, Change, atomic_write, changes, refresh_latest, run_paths, write_run
 from .safe_text import one_line, redact
 from .summary import Summary
 from .verdicts import ProbeResult, Run
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 VERSION = 1
 _SHOWN = 4000
 _STREAM_SHOWN = 400
+_WRITERS = 20
+"""So often results are derived anew while others write, at most."""
 
 
 def write(probes: ProbeSession, *, complete: bool) -> tuple[Summary, bool]:
@@ -124,10 +126,14 @@ def record(folder: Path, run: Run) -> tuple[list[Change], str]:
         )
     before = _known(folder / "latest.json")
     write_run(folder, run)
-    problems: list[str] = []
-    now = datetime.now(UTC)
-    after = refresh_latest(folder, now, problems)
-    refresh_daily(folder, now, problems)
+    after, problems, known = Evidence(), list[str](), set[Path]()
+    # Whoever writes last must have seen all: a run that another process wrote meanwhile is counted in once more.
+    for _ in range(_WRITERS):
+        if (seen := run_paths(folder, now := datetime.now(UTC))) == known:
+            break
+        known, problems = seen, []
+        after = refresh_latest(folder, now, problems)
+        refresh_daily(folder, now, problems)
     return changes(before, after), "; ".join(problems)
 
 

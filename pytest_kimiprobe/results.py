@@ -44,6 +44,7 @@ __all__ = [
     "latest",
     "load_runs",
     "refresh_latest",
+    "run_paths",
     "status_of",
     "write_run",
 ]
@@ -169,6 +170,11 @@ def evidence_now(folder: Path, now: datetime, problems: list[str]) -> tuple[Evid
     if runs or not path.exists():
         return replace(latest(runs, now), origin=str(folder)), runs
     return loads(read_regular(path, error=EvidenceError).decode("utf-8", "replace"), origin=str(path)), runs
+
+
+def run_paths(folder: Path, now: datetime) -> set[Path]:
+    """The run files that `refresh_latest` reads."""
+    return set(_run_files(folder / "runs", (now - KEPT_FOR).date()))
 
 
 def refresh_latest(folder: Path, now: datetime, problems: list[str] | None = None) -> Evidence:

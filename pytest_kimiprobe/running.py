@@ -168,7 +168,8 @@ def header(session: ProbeSession) -> list[str]:
     """What will answer, and which keys are there."""
     if session.scope.choice.kind == "replay":
         samples, others = len(session.scope.replays.samples), len(session.scope.replays.others)
-        return [f"kimiprobe: replay of {samples} recorded probes and {others} other recordings, nothing is sent"]
+        told = f"kimiprobe: replay of {samples} recorded probes and {others} other recordings, nothing is sent"
+        return [told, *_put_aside(session.config)]
     what = "simulated" if session.scope.choice.kind == "simulator" else session.scope.source
     lines = [f"kimiprobe: {what}, model {session.scope.model}, {len(session.scope.endpoints)} endpoints"]
     if session.scope.choice.kind == "live":
@@ -178,9 +179,12 @@ def header(session: ProbeSession) -> list[str]:
             f"kimiprobe: keys found: {', '.join(there)}" + (f"; missing: {', '.join(missing)}" if missing else "")
         )
     lines += [f"kimiprobe: {one_line(note)}" for note in session.scope.discovered]
-    if getattr(session.config.option, "kimiprobe_xdist", False):
-        lines.append("kimiprobe: -n ignored, requests already run at once")
-    return lines
+    return [*lines, *_put_aside(session.config)]
+
+
+def _put_aside(config: pytest.Config) -> list[str]:
+    xdist = getattr(config.option, "kimiprobe_xdist", False)
+    return ["kimiprobe: -n ignored, requests already run at once"] if xdist else []
 
 
 def forecast(session: ProbeSession, items: list[pytest.Item]) -> list[str]:

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_kimiprobe import results
+from pytest_kimiprobe import outputs, results
 from pytest_kimiprobe.cells import Cell, cells_of, endpoints_of, status_of
 from pytest_kimiprobe.results import ResultsError, changes, latest, load_runs, refresh_latest, write_run
 from pytest_kimiprobe.run_file import Failure
@@ -551,6 +552,20 @@ def test_no_runs_are_no_evidence(tmp_path: Path) -> None:
     """An empty folder gives a file that says so."""
     assert refresh_latest(tmp_path, NOW).endpoints == {}
     assert loads((tmp_path / "latest.json").read_text()).run == ""
+
+
+def test_a_run_that_another_writes_meanwhile_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is written after the files were read and before latest.json is: whoever derives last counts both."""
+    run, refresh = a_run(*passed(1), at=datetime.now(UTC) - timedelta(minutes=3)), results.refresh_latest
+
+    def overtaken(folder: Path, *rest: Any) -> Any:
+        evidence = refresh(folder, *rest)
+        write_run(folder, replace(run, id="other"))
+        return evidence
+
+    monkeypatch.setattr("pytest_kimiprobe.outputs.refresh_latest", overtaken)
+    outputs.record(tmp_path, run)
+    assert loads((tmp_path / "latest.json").read_text("utf-8")).endpoints[KIMI].window.judged == 2
 
 
 def test_the_order_of_files_does_not_matter(tmp_path: Path) -> None:
