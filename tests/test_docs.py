@@ -54,8 +54,8 @@ HOOKS = [value for name, value in vars(hooks).items() if name.startswith("pytest
 
 @pytest.mark.parametrize("hook", HOOKS, ids=lambda hook: hook.__name__)
 def test_every_hook_is_documented_with_its_signature(hook: Callable[..., object]) -> None:
-    """As a heading of docs/hooks.md, with the arguments' names in their order."""
-    expected = f"### `{hook.__name__}({', '.join(inspect.signature(hook).parameters)})`"
+    """As a heading of docs/hooks.md, with its arguments, their types and what it gives back."""
+    expected = f"### `{hook.__name__}{str(inspect.signature(hook)).replace(chr(39), '')}`"
     assert expected in (ROOT / "docs" / "hooks.md").read_text("utf-8").splitlines()
 
 
@@ -63,6 +63,16 @@ def test_no_hook_is_documented_that_is_not_there() -> None:
     """Headings and hooks are the same."""
     headings = re.findall(r"^### `(\w+)\(", (ROOT / "docs" / "hooks.md").read_text("utf-8"), re.MULTILINE)
     assert sorted(headings) == sorted(hook.__name__ for hook in HOOKS)
+
+
+def test_the_examples_of_hooks_work_as_pasted(pytester: pytest.Pytester) -> None:
+    """All in one conftest.py: the case of one is asked of the endpoint of another, judged and told."""
+    page = (ROOT / "docs" / "hooks.md").read_text("utf-8")
+    pytester.makeconftest("\n".join(re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)))
+    asked = ("kimiprobe/plugins::hello", "--kimiprobe-endpoint=*+wandb/fp8")
+    done = pytester.runpytest_subprocess("--kimiprobe", "--kimiprobe-source=simulator:healthy", *asked, "-s")
+    done.assert_outcomes(passed=2)
+    assert done.stdout.str().count("openrouter/moonshotai/kimi-k2.6+wandb/fp8: pass, ok") == 2
 
 
 def test_every_word_of_a_case_is_documented() -> None:
