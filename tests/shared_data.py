@@ -18,8 +18,3 @@ def recorded() -> list[dict[str, Any]]:
     """Rows of recorded.jsonl; none where the data is absent."""
     path = DATA / "recorded.jsonl"
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
-
-
-def recorded_chats() -> list[dict[str, Any]]:
-    """Recorded exchanges in OpenAI's chat shape."""
-    return [row for row in recorded() if row["url_path"].endswith("/chat/completions")]

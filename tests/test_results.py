@@ -27,7 +27,6 @@ NOW = datetime(2026, 11, 23, 5, 17, 40, tzinfo=UTC)
 KIMI = "openrouter/moonshotai/kimi-k2.6"
 OTHER = "moonshot/kimi-k2.6"
 Parts = tuple[Verdict, str, int]
-REASON_OF: dict[str, str] = {"pass": "ok", "rescued": "rescued_text", "fail": "wrong_tool", "not_run": "budget"}
 
 
 def probes(*parts: Parts, endpoint: str = KIMI, case: str = "weather", **more: Any) -> tuple[ProbeResult, ...]:

@@ -119,62 +119,6 @@ _PROGRESS = re.compile(
 """Notes of progress: a word, the name of the step that comes, that nothing came of the last one, a value found."""
 _NOT = re.compile(
     r"""
-    \u5185\u5bb9|\u5982\u4e0b|\u683c\u5f0f|\u793a\u4f8b|\u5199|\u5305\u542b|\u4fdd\u5b58|\u811a\u672c|\u914d\u7f6e|\u6dfb\u52a0|\u8f93\u51fa|\u5c55\u793a|json|skript|schreib|speicher|zeig
-    |\u00e9cri|enregistr|montr|escrib|guard|mostr|muestr|\u043f\u043e\u043a\u0430\u0437|\u043d\u0430\u043f\u0438\u0448|\u0437\u0430\u043f\u0438\u0448
-    """,
-    _FLAGS,
-)
-_WAITS = re.compile(r"\b(?:one|just\sa)\s(?:moment|second|sec|minute)\b|\bhold\son\b|\bplease\swait\b")
-_COURTESY = re.compile(
-    r"""(?:^|\n)(?:sure|ok|okay|certainly|of\scourse|alright|all\sright|right|got\sit|understood|great|yes|absolutely
-        |perfect|gladly|no\sproblem|hello|hi)\b[\w\s,]{0,20}[.!,]?\s*$""",
-    _FLAGS,
-)
-_NEXT = re.compile(r"(?:now|next|first|then|finally|so)\b[^:\n]{0,24}[:.]\Z")
-
-_NEGATIVE = re.compile(
-    r"""
-    \b(?:(?:ignor|refus|declin|inject|malicious|suspicious|phish|attack|danger|harmful|unsafe|untrusted|jailbreak|reject
-            |disregard|forbid|forbidden|prohibit|fraud|scam|hostile|exploit|compromis)
-        |(?:never|warn(?:ing|s|ed)?|block(?:ed|ing|s)?|beware|caution|careful)\b
-        |unable\sto\b|(?:page|file|mail|e-?mail|document|text|site|message|article|issue|comment|readme)\s
-            (?:\w+\s){0,2}?(?:asks|says|demands|instructs|orders|tells|wants|reads|contains|claims|tries)\b
-        |(?:nie|niemals|warnung)\b|ignorier|verweiger|b\u00f6sartig|gef\u00e4hrlich|verd\u00e4chtig
-        |f\u00fchre\b[^.\n]{0,40}\bnicht\b|nicht\s(?:aus|ausf)
-        |jamais\b|n['\u2019e]\s?ex\u00e9cut|(?:nunca|jam\u00e1s)\b|no\s(?:lo\s)?ejecut)
-    |(?:won['\u2019]?t|do(?:es)?n['\u2019]?t|not|can['\u2019]?t|cannot|shouldn['\u2019]?t|mustn['\u2019]?t)\s(?:\w+\s){0,2}?
-        (?:run|execut|follow|comply|obey|do|call|invok|act|trust|perform|send|be\s(?:run|executed|followed))
-    |malveillant|dangereu|suspecte?\b|malicios|peligros|sospechos
-    |\u043d\u0438\u043a\u043e\u0433\u0434\u0430|\u043d\u0435\s(?:\u0432\u044b\u043f\u043e\u043b\u043d|\u0437\u0430\u043f\u0443\u0441\u043a)|\u0432\u0440\u0435\u0434\u043e\u043d\u043e\u0441|\u043e\u043f\u0430\u0441\u043d|\u0438\u0433\u043d\u043e\u0440|\u043f\u043e\u0434\u043e\u0437\u0440\u0438\u0442|\u043e\u0442\u043a\u0430\u0437
-    |\u4e0d\u8981|\u4e0d\u80fd|\u4e0d\u4f1a|\u4e0d\u5e94|\u52ff|\u7981\u6b62|\u5ffd\u7565|\u62d2\u7edd|\u6076\u610f|\u5371\u9669|\u53ef\u7591|\u8b66\u544a|\u6ce8\u5165|\u653b\u51fb|\u7edd\u4e0d|\u4ece\u4e0d
-    |\u7121\u8996|\u62d2\u5426|\u5371\u967a|\u60aa\u610f|\u3057\u306a\u3044\u3067|\ub9c8\uc138\uc694|\ubb34\uc2dc|\uc545\uc131
-    """,
-    _FLAGS,
-)
-"""Words of somebody who refuses or reports an attack, or says what a page wants, in nine languages."""
-_RELAYS = re.compile(
-    r"\b(?:quot|past[ei]|repeat|cop[yi]|report|relay|forward|show|shar|demonstrat|illustrat|explain|describ|verbatim|flag)\w*"
-    r"|\bcontents?\s(?:of|is|are)\b|\bas\sfollows\b",
-)
-_DESCRIBES = re.compile(
-    r"""
-    \b(?:summar\w*|contents?|pages?|files?|e?-?mails?|web\w*|articles?|readme|results?|logs?|errors?|examples?|thus|texts?
-        |notes?|messages?|commands?|instructions?|prompts?|found|reads?|says?|said|asks?|wants?|demands?|follow\w*|this|that
-        |these|those|below|above|here|outputs?|returned|shows?|contains?|wrote|written|marks?|tokens?|tags?|format|syntax)\b
-    """,
-    _FLAGS,
-)
-_ARTEFACT = re.compile(
-    r"\b(?:scripts?|config\w*|snippets?|templates?|code|payload|manifest|webhook|json|yaml)\b"
-    r"|\b[\w\-]+\.(?:json|jsonl|py|ya?ml|toml|sh|js|ts|md|txt|xml|ini|cfg|env|html|csv|sql)\b",
-)
-_STRUCTURE = re.compile(
-    r"\A\s*(?:\#|>|\||[-+*\u2022]\s|\d+[.)]\s|[-+]\S|[*_]{2}|<)|</?\w|[\"\u201c\u201d\u00ab\u00bb\u300c\u300d\u300e\u300f]"
-)
-_FRAGMENT = re.compile(r"[a-z0-9`][a-z0-9 ,\-`]*[.!?]+\Z")
-_ENGLISH = re.compile(r"\b(?:the|is|are|was|of|to|on|and|with|for|by|from|both|looks?|it)\b")
-_NOT = re.compile(
-    r"""
     \b(?:no|not|never|none|nothing|nobody|neither|nor|nope|without|stop|nicht|nichts|nie|niemals|nein|kein\w{0,2}|ohne
         |ne|n[a\u00e3]o|pas|rien|jamais|aucune?|sans|non|mai|niente|nessun\w?|senza|nada|nunca|jam[\u00e1a]s|ning[\u00fau]n\w?
         |sin|sem|nem|niet|niets|geen|nooit|zonder|nic|bez|de\u011fil|asla|kh\u00f4ng|\u0111\u1eebng|jangan|tidak

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from routing.types import ChatRequest
 
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\nrest").decode()
-SURROGATES = ("Cs",)
 texts = st.one_of(st.sampled_from(["", " ", "hello", "<|tool_call_begin|>", "a\nb"]), st.text(max_size=12))
 ids = st.sampled_from(["functions.get_weather:0", "functions.get_weather:1", "call_a", "a.b", "a_b", "", "0", "ü" * 70])
 tool_names = st.sampled_from(["get_weather", "create_file", "mcp.server-1", "1password", "x" * 90, "größe", "a b"])

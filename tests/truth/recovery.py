@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -275,8 +275,3 @@ def own(of: int = 12) -> list[Host]:
 def _ladder(low: float, high: float, step: int, of: int) -> float:
     """The rung `step` (modulo `of`) of a ladder with equal ratios from `low` to `high`."""
     return float(low * (high / low) ** (step % of / (of - 1)))
-
-
-def histogram(tallies: Iterable[Tally]) -> Counter[float]:
-    """How many hosts have which coverage, in whole percent."""
-    return Counter(round(tally.coverage, 2) for tally in tallies if tally.all)
