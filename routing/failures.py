@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from .errors import ExchangeError, ProviderFailure, RequestRejected
 from .types import Phase
@@ -22,13 +21,6 @@ _WAITING: dict[Phase, str] = {
     "body": "before the answer was complete",
     "parse": "",
     "verify": "",
-}
-_PHASES: dict[str, Phase] = {
-    "connect_tcp.started": "connect",
-    "start_tls.started": "connect",
-    "send_request_headers.started": "send",
-    "receive_response_headers.started": "headers",
-    "receive_response_headers.complete": "body",
 }
 _CERTIFICATE = {
     9: "tls_not_yet_valid",
@@ -59,27 +51,11 @@ class Progress:
     """A proxy has let it through."""
     stale: bool = False
     """A kept connection failed before anything came back: the server had closed it."""
-    opening: Any = None
-    """The connection while its handshake is under way: cancelled there, the library forgets to close it."""
 
     def begin(self) -> None:
         """Once more from the start, on another connection."""
-        self.phase, self.opening = "connect", None
+        self.phase = "connect"
         self.fresh = self.handshake = self.tunnel = self.stale = False
-
-    async def hear(self, event: str, told: Mapping[str, Any]) -> None:
-        """Take an event of httpcore's `trace` extension (https://www.encode.io/httpcore/extensions/#trace)."""
-        step = event.partition(".")[2]
-        self.tunnel = self.tunnel or (step == "start_tls.started" and self.phase == "body")
-        self.phase = _PHASES.get(step, self.phase)
-        if step == "connect_tcp.started":
-            self.fresh = True
-        elif step == "connect_tcp.complete":
-            self.opening = told.get("return_value")
-        elif step == "send_request_headers.started":
-            self.opening = None
-        elif step in {"start_tls.started", "start_tls.complete"}:
-            self.handshake = step == "start_tls.started"
 
 
 def failure_of(error: BaseException, progress: Progress, *, proxied: bool = False) -> ExchangeError:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-HTTP = {"httpx", "httpx2", "httpcore", "aiohttp"}
+HTTP = {"httpx", "httpx2", "httpcore", "httpcore2", "h11", "anyio", "aiohttp"}
 UP = {"pytest", "click", "github", "requests", "vcr", "pytest_kimiprobe"}
 
 

@@ -17,10 +17,11 @@ from decimal import Decimal
 from typing import Generic, TypeVar
 
 from routing.catalog import Catalog
+from routing.client import PER_CLIENT
 from routing.errors import ProviderFailure
 from routing.exchange import Exchange, Prepared, Target
 from routing.loop import LoopThread
-from routing.transport import PER_CLIENT, Transport
+from routing.transport import Transport
 from routing.types import Mode
 
 from ..recording.tape import Take, Tap

@@ -14,10 +14,11 @@ import pytest
 from asking import KEY, SECOND, Asker
 from faulty_server import FaultyServer, chat, event, head, reply
 
+from routing.client import PER_CLIENT
 from routing.errors import ProviderFailure, RequestRejected
 from routing.failures import Progress
 from routing.loop import run
-from routing.transport import PER_CLIENT, HttpRequest, Transport
+from routing.transport import HttpRequest, Transport
 
 Faulty = Callable[..., FaultyServer]
 
@@ -248,7 +249,7 @@ def test_the_library_that_is_named_is_taken(faulty: Faulty, asker: Asker, librar
     server = faulty(reply(chat()))
     assert asker.ask(server.url).answer
     (clients,) = asker.transport._shards.values()
-    assert type(clients[0]._client).__module__.partition(".")[0] == library
+    assert clients[0].core.__name__ == library.replace("httpx", "httpcore")
     assert server.requests[0].headers["user-agent"] == "kimiprobe"
     assert server.requests[0].headers["accept-encoding"] == "identity"
 
@@ -261,5 +262,5 @@ def test_the_library_is_chosen_once_a_transport(
     assert asker.ask(server.url).answer
     monkeypatch.setenv("KIMIPROBE_HTTP", "httpx" if library == "httpx2" else "httpx2")
     assert asker.ask(server.url, endpoint=SECOND).answer
-    kinds = {type(clients[0]._client).__module__.partition(".")[0] for clients in asker.transport._shards.values()}
-    assert (kinds, len(asker.transport._shards)) == ({library}, 2)
+    cores = {clients[0].core.__name__ for clients in asker.transport._shards.values()}
+    assert (cores, len(asker.transport._shards)) == ({library.replace("httpx", "httpcore")}, 2)
