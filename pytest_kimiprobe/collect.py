@@ -13,6 +13,7 @@ from routing.errors import ConfigError
 
 from . import cases
 from .engine.plan import MODES, Planned, ProbePlan
+from .probe_hooks import of_probe
 from .recording.recordings import RecordingError, Row, read, unreadable
 from .safe_text import one_line, redact
 from .verdicts import PARITY, ProbeMode, ProbeResult
@@ -31,6 +32,11 @@ class Probe(pytest.Item):
     """A probe of any source. `result` is set before the item runs; without one (`--setup-plan`) it does nothing."""
 
     result: ProbeResult | None = None
+
+    @property
+    def ihook(self) -> Any:
+        """Hooks by path, as every item has them, but for those that watch the output of tests."""
+        return of_probe(self, lambda: super(Probe, self).ihook)
 
     def setup(self) -> None:
         """Skips and errors end here: pytest shows ERROR where there was no answer, FAILED where it was wrong."""

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from . import cases, options, outputs, python_probes, schema_cases
+from . import cases, options, outputs, probe_hooks, python_probes, schema_cases
 from .collect import (
     PACKAGED,
     PLUGINS,
@@ -224,6 +224,7 @@ def loop(session: pytest.Session, probes: ProbeSession) -> bool | None:
     ours = [item for item in session.items if isinstance(item, Probe) or planned_by(item)]
     if not ours:
         return None
+    probe_hooks.begin(session.config)
     probes.send(ours)
     sent = set(ours)
     _run_in_order(session, probes, [item for item in session.items if item not in sent])
