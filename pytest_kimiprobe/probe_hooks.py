@@ -6,6 +6,7 @@ requests that are under way. Watching for it took a third of all CPU that pytest
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ import pytest
 _PHASES = ("pytest_runtest_setup", "pytest_runtest_call", "pytest_runtest_teardown")
 _WATCHING = ("capturemanager", "logging-plugin")
 """Names under which pytest registers them."""
-_MADE: pytest.StashKey[dict[Path, Any]] = pytest.StashKey()
 
 
 class ProbeHooks:
@@ -34,16 +34,7 @@ class ProbeHooks:
         return caller
 
 
-def begin(config: pytest.Config) -> None:
-    """All is collected: from here on no conftest.py brings further hooks."""
-    config.stash[_MADE] = {}
-
-
-def of_probe(probe: pytest.Item, relay: Any) -> Any:
-    """The hooks of a probe; `relay` while things are still being collected."""
-    made = probe.config.stash.get(_MADE, None)
-    if made is None:
-        return relay()
-    if probe.path not in made:
-        made[probe.path] = ProbeHooks(relay(), probe.config.pluginmanager)
-    return made[probe.path]
+def hooks_of(probes: Iterable[pytest.Item]) -> dict[Path, ProbeHooks]:
+    """The hooks of probes by their paths; once all is collected, since each conftest.py brings some."""
+    one_each = {probe.path: probe for probe in probes}
+    return {path: ProbeHooks(probe.ihook, probe.config.pluginmanager) for path, probe in one_each.items()}

@@ -224,7 +224,6 @@ def loop(session: pytest.Session, probes: ProbeSession) -> bool | None:
     ours = [item for item in session.items if isinstance(item, Probe) or planned_by(item)]
     if not ours:
         return None
-    probe_hooks.begin(session.config)
     probes.send(ours)
     sent = set(ours)
     _run_in_order(session, probes, [item for item in session.items if item not in sent])
@@ -236,6 +235,7 @@ def loop(session: pytest.Session, probes: ProbeSession) -> bool | None:
 def _serve(session: pytest.Session, probes: ProbeSession, ours: Sequence[pytest.Item]) -> None:
     """Each probe as its answer comes; test functions below `@case` wait until all their answers are in."""
     progress = Progress.of(session.config.pluginmanager.getplugin("terminalreporter"))
+    hooks = probe_hooks.hooks_of(item for item in ours if isinstance(item, Probe))
     if progress.output is not None:
         probes.on_progress = lambda waiting: progress.show(waiting, probes.money().usd)
     try:
@@ -244,6 +244,7 @@ def _serve(session: pytest.Session, probes: ProbeSession, ours: Sequence[pytest.
             if probes.verbose:
                 _show_exchange(probes, probe)
             if isinstance(probe, Probe):
+                probe.hooks = hooks[probe.path]
                 _run_one(session, probe, None)
     finally:
         progress.clear()

@@ -29,12 +29,9 @@ _RACE_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One request as the library takes it: `url` is an `httpcore.URL`; `credentials` are the keys in its headers."""
+    """One request as the library takes it (`httpcore.Request`), which it only reads; `credentials` are the keys in it."""
 
-    method: str
-    url: Any
-    headers: list[tuple[bytes, bytes]]
-    content: bytes
+    request: Any
     credentials: frozenset[str]
 
 
@@ -74,10 +71,9 @@ class Client:
         self.busy += 1
         began, kept, response = time.monotonic(), None, None
         try:
-            kept = await self._connection(message.url.origin)
+            kept = await self._connection(message.request.url.origin)
             kept.line.progress = progress
-            request = self.core.Request(message.method, message.url, headers=message.headers, content=message.content)
-            response = await kept.connection.handle_async_request(request)
+            response = await kept.connection.handle_async_request(message.request)
         except self.errors as error:
             failure = failure_of(error, progress, proxied=self._proxy is not None)
             fast = time.monotonic() - began < _RACE_S
@@ -142,8 +138,10 @@ class Sent:
     def headers(self) -> Mapping[str, str]:
         """Names in lower case, values free of the key; what is said twice is joined (RFC 9110, 5.3)."""
         found: dict[str, str] = {}
+        together = b"\n".join([value for _, value in self._response.headers])
+        echoed = self._secrets.data(together) is not together
         for name, value in self._response.headers:
-            key, text = name.decode("latin-1").lower(), _text(self._secrets.data(value))
+            key, text = name.decode("latin-1").lower(), _text(self._secrets.data(value) if echoed else value)
             found[key] = f"{found[key]}, {text}" if key in found else text
         return found
 

@@ -29,7 +29,7 @@ class Sender(Protocol):
     """What an exchange needs of a transport (routing/transport.py); recordings are taken and played at this seam."""
 
     def send(
-        self, request: HttpRequest, *, shard: str, timeout_s: float = TIMEOUT_S, progress: Progress | None = None
+        self, request: HttpRequest, *, shard: str, timeout_s: float | None = TIMEOUT_S, progress: Progress | None = None
     ) -> AbstractAsyncContextManager[HttpResponse]: ...
 
     async def pause(self, seconds: float) -> None: ...
@@ -116,7 +116,7 @@ async def _exchange(transport: Sender, prepared: Prepared, timeout_s: float, num
     try:
         attempt.request = prepared.built.body or {}
         async with asyncio.timeout(timeout_s):
-            await attempt.run(transport, started, timeout_s)
+            await attempt.run(transport, started)
     except TimeoutError:
         attempt.error = timed_out(timeout_s, attempt.progress.phase)
     except ExchangeError as error:
@@ -174,14 +174,14 @@ class _Attempt:
         self.cancel: WireRequest | None = None
         """What is to be sent where the exchange is given up now."""
 
-    async def run(self, transport: Sender, started: float, timeout_s: float) -> None:
+    async def run(self, transport: Sender, started: float) -> None:
         """Send the request, and those that must follow it, until there is an answer."""
         built = self.prepared.built
         step: WireRequest | None = built
         while step is not None:
             self.cancel = step.cancel
             await transport.pause(step.delay_s)
-            step = await self._step(transport, step, started, timeout_s)
+            step = await self._step(transport, step, started)
         answer = self.answer
         if answer is None or not answer.complete:
             raise ProviderFailure(
@@ -189,12 +189,12 @@ class _Attempt:
             )
         self.answer = built.restore(replace(answer, notes=(*built.notes, *answer.notes)))
 
-    async def _step(self, transport: Sender, step: WireRequest, started: float, timeout_s: float) -> WireRequest | None:
+    async def _step(self, transport: Sender, step: WireRequest, started: float) -> WireRequest | None:
         """One request and its answer; gives the request that must follow."""
         prepared, wire, shard = self.prepared, self.prepared.wire, self.target.provider.name
         request = prepared.http if step is prepared.built else _http(wire, self.target, step)
         self.body.clear()
-        async with transport.send(request, shard=shard, timeout_s=timeout_s, progress=self.progress) as response:
+        async with transport.send(request, shard=shard, timeout_s=None, progress=self.progress) as response:
             self.status = response.status
             self.content_type = response.headers.get("content-type", "")
             if is_event_stream(response.status, response.headers):

@@ -1,10 +1,11 @@
 """Bounded HTTP: the room that chooses the HTTP library, and only when the first client is made.
 
 httpx2, the maintained continuation of httpx, is taken where it is installed, httpx otherwise (docs/decisions.md); of
-either its URLs, its certificates and the connections below its client (client.py). The defaults of both are unsafe for a client that holds keys, so here: a total deadline, no redirects, no proxy or netrc from
-the environment, one layer of gzip at most, caps on what is decoded (bounds.py). A key goes to its provider's hosts only,
-never over plain http except to this machine, and is taken out of whatever comes back (redaction.py). Nothing is sent
-twice, except once where the server turns out to have closed a kept connection before it answered.
+either its URLs, its certificates and the connections below its client (client.py). The defaults of both are unsafe for a
+client that holds keys, so here: a total deadline, no redirects, no proxy or netrc from the environment, one layer of gzip
+at most, caps on what is decoded (bounds.py). A key goes to its provider's hosts only, never over plain http except to this
+machine, and is taken out of whatever comes back (redaction.py). Nothing is sent twice, except once where the server turns
+out to have closed a kept connection before it answered.
 
 `KIMIPROBE_PROXY` (`http://host:port`) names a proxy for all that leaves this machine.
 """
@@ -23,6 +24,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
 from .bounds import MAX_BODY, MAX_STREAM, Gauge
 from .client import PER_CLIENT, Client, Message, Sent
@@ -38,9 +40,9 @@ _HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "Connection": "keep-
 _log_filter = LogFilter()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class HttpRequest:
-    """One request, key included; its repr shows the host alone.
+    """One request, key included; its repr shows the host alone. It may be sent often, and is checked once.
 
     `hosts` are those that credentials in `headers` may go to, beside this machine.
     """
@@ -84,17 +86,18 @@ class Transport:
         self._http: Any = None
         self._core: Any = None
         self._tls: ssl.SSLContext | None = None
+        self._written: WeakKeyDictionary[HttpRequest, tuple[bool, Message]] = WeakKeyDictionary()
         self.reconnects: Counter[str] = Counter()
 
     @asynccontextmanager
     async def send(
-        self, request: HttpRequest, *, shard: str, timeout_s: float = TIMEOUT_S, progress: Progress | None = None
+        self, request: HttpRequest, *, shard: str, timeout_s: float | None = TIMEOUT_S, progress: Progress | None = None
     ) -> AsyncIterator[HttpResponse]:
         """Send, and give status and headers as soon as they are there; the body within the `async with`.
 
-        `timeout_s` is total, from here to the end of the `async with`; `progress` shows how far it has come. Raises
-        ProviderFailure for deadline, connection, TLS, protocol and size, RequestRejected and AccountError for what may
-        not or cannot be sent.
+        `timeout_s` is total, from here to the end of the `async with`; None where the caller looks at the clock.
+        `progress` shows how far it has come. Raises ProviderFailure for deadline, connection, TLS, protocol and size,
+        RequestRejected and AccountError for what may not or cannot be sent.
         """
         progress = progress or Progress()
         sent: Sent | None = None
@@ -103,7 +106,7 @@ class Transport:
                 sent = await self._sent(request, shard, progress)
                 yield self._response(sent)
         except TimeoutError as error:
-            if not deadline.expired():
+            if timeout_s is None or not deadline.expired():
                 raise  # the caller's own
             forget_frames(error)
             raise timed_out(timeout_s, progress.phase) from None
@@ -130,11 +133,9 @@ class Transport:
         await asyncio.gather(*(client.aclose() for client in clients))
 
     async def _sent(self, request: HttpRequest, shard: str, progress: Progress) -> Sent:
-        self._http = self._http or library()
-        place = _Place(shard, local=_checked(request, self._http))
+        local, message = self._written.get(request) or self._write(request)
+        place = _Place(shard, local)
         client = self._client(place)
-        message = _message(request, self._http, self._core)
-        _log_filter.learn(message.credentials)
         sent = await client.send(message, progress)
         if progress.stale:
             self.reconnects[shard] += 1
@@ -143,6 +144,15 @@ class Transport:
         if isinstance(sent, ExchangeError):
             raise sent
         return sent
+
+    def _write(self, request: HttpRequest) -> tuple[bool, Message]:
+        """Whether the request stays on this machine, and it in the library's nouns."""
+        self.warm()
+        local = _checked(request, self._http)
+        message = _message(request, self._http, self._core)
+        _log_filter.learn(message.credentials)
+        self._written[request] = (local, message)
+        return local, message
 
     def _response(self, sent: Sent) -> HttpResponse:
         headers = sent.headers()
@@ -157,7 +167,6 @@ class Transport:
         return self._new_client(place)
 
     def _new_client(self, place: _Place) -> Client:
-        self.warm()
         assert self._tls is not None  # noqa: S101 - for the type checker
         proxy = self._proxy and not place.local and _proxy(self._proxy, self._http, self._core)
         client = Client(self._core, self._tls, proxy or None)
@@ -226,7 +235,8 @@ def _message(request: HttpRequest, http: Any, core: Any) -> Message:
         written = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
     except UnicodeEncodeError:
         raise RequestRejected("bad_request", "a header's name is not ASCII", phase="send") from None
-    return Message(request.method, _core_url(core, url), written, content, request.credentials)
+    built = core.Request(request.method, _core_url(core, url), headers=written, content=content)
+    return Message(built, request.credentials)
 
 
 def _core_url(core: Any, url: Any) -> Any:

@@ -259,7 +259,9 @@ def _failed(reason: str, answer: Answer) -> Checked:
 def _counted(checked: Checked, answer: Answer, toolset: ToolSet, valid: int) -> Checked:
     k2vv = None
     if answer.finish_reason == "tool_calls":
-        k2vv = bool(answer.tool_calls) and all(_k2vv_valid(call, toolset) for call in answer.tool_calls)
+        calls = answer.tool_calls
+        strictly = valid == len(calls)  # K2VV's rule takes whatever ours takes
+        k2vv = bool(calls) and (strictly or all(_k2vv_valid(call, toolset) for call in calls))
     return Checked(
         checked.outcome,
         checked.reason,

@@ -50,6 +50,10 @@ class _Place(Generic[S]):
 
     waiting: deque[S] = field(default_factory=deque)
     flights: list[Flight[S]] = field(default_factory=list)
+    alone: int = 0
+    """How many of the flights must be alone."""
+    told: int = 0
+    """Every flight's `at_once` is at least this."""
 
 
 class Lane(Generic[S]):
@@ -97,6 +101,7 @@ class Lane(Generic[S]):
         """An order came to its end; `again` puts it back in front."""
         place = self._places[flight.order.endpoint]
         place.flights.remove(flight)
+        place.alone -= flight.order.load == "alone"
         flight.throttle.ended()
         self.under_way -= 1
         if again:
@@ -117,7 +122,7 @@ class Lane(Generic[S]):
         if order.load == "alone":
             return not place.flights
         if place.flights:
-            return all(flight.order.load != "alone" for flight in place.flights)
+            return not place.alone
         if order.load == "mixed":
             return True
         # A crowd begins when there is room for all of it: else its first ones would meet nobody.
@@ -129,8 +134,12 @@ class Lane(Generic[S]):
         throttle = self.throttle_of(order)
         throttle.started(now)
         self.under_way += 1
-        flight = Flight(order, throttle, now)
+        here = len(place.flights) + 1
+        flight = Flight(order, throttle, now, here)
         place.flights.append(flight)
-        for other in place.flights:
-            other.at_once = max(other.at_once, len(place.flights))
+        place.alone += order.load == "alone"
+        if here > place.told:
+            for other in place.flights:
+                other.at_once = max(other.at_once, here)
+        place.told = here
         return flight

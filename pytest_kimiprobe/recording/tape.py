@@ -113,7 +113,7 @@ class Tap:
 
     @asynccontextmanager
     async def send(
-        self, request: HttpRequest, *, shard: str, timeout_s: float = TIMEOUT_S, progress: Progress | None = None
+        self, request: HttpRequest, *, shard: str, timeout_s: float | None = TIMEOUT_S, progress: Progress | None = None
     ) -> AsyncIterator[HttpResponse]:
         """As the other transport does it, and raising what it raises."""
         async with AsyncExitStack() as stack:
@@ -189,7 +189,7 @@ class Playback:
         request: HttpRequest,  # noqa: ARG002 - the signature of a transport
         *,
         shard: str,  # noqa: ARG002
-        timeout_s: float = TIMEOUT_S,  # noqa: ARG002
+        timeout_s: float | None = TIMEOUT_S,  # noqa: ARG002
         progress: Progress | None = None,  # noqa: ARG002
     ) -> AsyncIterator[HttpResponse]:
         """The next recorded answer. Raises what ended the exchange then, or `not_recorded` where no more was recorded."""
