@@ -1,7 +1,8 @@
-"""The hooks that a probe runs under: pytest's and everybody's, but for those that watch what a test prints and logs.
+"""The hooks that a probe runs under: pytest's and everybody's, but for those that watch what a test does.
 
-When its turn comes a probe has its verdict: no code of the user's runs, and what is printed or logged meanwhile belongs to
-requests that are under way. Watching for it took a third of all CPU that pytest spends on an item (docs/decisions.md).
+When its turn comes a probe has its verdict: no code of the user's runs, and what is printed, logged or warned of meanwhile
+belongs to requests that are under way. Watching for it took half of the CPU that pytest spends on an item
+(docs/decisions.md).
 """
 
 from __future__ import annotations
@@ -13,18 +14,26 @@ from typing import Any
 import pytest
 
 _PHASES = ("pytest_runtest_setup", "pytest_runtest_call", "pytest_runtest_teardown")
-_WATCHING = ("capturemanager", "logging-plugin")
+_WATCHING = (
+    "assertion",
+    "capturemanager",
+    "logging-plugin",
+    "threadexception",
+    "unraisableexception",
+    "warnings",
+)
 """Names under which pytest registers them."""
 
 
 class ProbeHooks:
-    """A relay of hooks, as `pytest.Item.ihook` gives it for a path, with its three phases unwatched."""
+    """A relay of hooks, as `pytest.Item.ihook` gives it for a path, under which nothing is watched."""
 
     def __init__(self, relay: Any, manager: pytest.PytestPluginManager) -> None:
         self._relay = relay
         watching = [manager.get_plugin(name) for name in _WATCHING]
-        for name in _PHASES:
-            here = {implementation.plugin for implementation in getattr(relay, name).get_hookimpls()}
+        # pytest asks everybody for the protocol, and for its phases those whose conftest.py is above the item.
+        for name, asked in (("pytest_runtest_protocol", manager.hook), *((phase, relay) for phase in _PHASES)):
+            here = {implementation.plugin for implementation in getattr(asked, name).get_hookimpls()}
             everywhere = [implementation.plugin for implementation in getattr(manager.hook, name).get_hookimpls()]
             left_out = [plugin for plugin in everywhere if plugin not in here or plugin in watching]
             setattr(self, name, manager.subset_hook_caller(name, left_out))

@@ -260,7 +260,8 @@ def _run_in_order(session: pytest.Session, probes: ProbeSession, items: Sequence
 
 def _run_one(session: pytest.Session, item: pytest.Item, following: pytest.Item | None) -> None:
     # A probe knows no next: they come in the order of their answers, so nothing may stay set up for a certain one.
-    item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+    hooks = (item.hooks if isinstance(item, Probe) else None) or item.config.hook
+    hooks.pytest_runtest_protocol(item=item, nextitem=following)
     if session.shouldfail:
         raise session.Failed(session.shouldfail)
     if session.shouldstop:

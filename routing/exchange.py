@@ -187,7 +187,9 @@ class _Attempt:
             raise ProviderFailure(
                 "stream_cut", "the stream ended without a finish reason", phase="body", retryable=True
             )
-        self.answer = built.restore(replace(answer, notes=(*built.notes, *answer.notes)))
+        if built.notes:
+            answer = replace(answer, notes=(*built.notes, *answer.notes))
+        self.answer = built.restore(answer)
 
     async def _step(self, transport: Sender, step: WireRequest, started: float) -> WireRequest | None:
         """One request and its answer; gives the request that must follow."""
@@ -287,6 +289,10 @@ def _scrub(error: ExchangeError, secrets: Secrets) -> None:
 
 
 def _scrubbed(answer: Answer, secrets: Secrets) -> Answer:
+    words = _words(answer)
+    if words is not None and secrets.text(words) is words:
+        return answer
+
     def clean(value: Any) -> Any:
         return secrets.text(value) if isinstance(value, str) else value
 
@@ -305,6 +311,16 @@ def _scrubbed(answer: Answer, secrets: Secrets) -> Answer:
             for call in answer.tool_calls
         ),
     )
+
+
+def _words(answer: Answer) -> str | None:
+    """Every text of an answer, to be looked through at once; None where arguments are values, each a text of its own."""
+    told = [answer.text, answer.reasoning, answer.finish_reason, answer.model, answer.upstream, answer.generation_id]
+    for call in answer.tool_calls:
+        if call.arguments is not None and not isinstance(call.arguments, str):
+            return None
+        told += (call.id, call.name, call.arguments)
+    return "\n".join([*filter(None, told), *answer.notes, *(tried.upstream for tried in answer.tried)])
 
 
 def _without(arguments: Any, secrets: Secrets) -> Any:

@@ -1,4 +1,4 @@
-"""Reading foreign JSON: every field may hold anything at all. Pure."""
+"""Reading foreign JSON: every field may hold anything at all; its objects are dicts. Pure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def whole_object(status: int, headers: Mapping[str, str], body: bytes) -> Mappin
         data = None
     except (ValueError, RecursionError):
         data = None
-    if isinstance(data, Mapping):
+    if isinstance(data, dict):
         return data
     if status >= 300:
         raise fault(status, {"message": body[:400].decode("utf-8", "replace")}, headers)
@@ -41,14 +41,14 @@ def event_object(payload: str) -> Mapping[str, Any]:
         data = json.loads(payload)
     except (ValueError, RecursionError):
         raise ProviderFailure("malformed_body", "a stream event is not JSON", phase="body") from None
-    if not isinstance(data, Mapping):
+    if not isinstance(data, dict):
         raise ProviderFailure("malformed_body", "a stream event is not an object", phase="body")
     return data
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
     """The value if it is an object, else an empty one."""
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def string(value: Any) -> str | None:
@@ -82,6 +82,6 @@ def texts(content: Any) -> Iterable[str]:
     if isinstance(content, str):
         return (content,) if content else ()
     if isinstance(content, list):
-        found = (part.get("text") for part in content if isinstance(part, Mapping))
+        found = (part.get("text") for part in content if isinstance(part, dict))
         return tuple(text for text in found if isinstance(text, str) and text)
     return ()

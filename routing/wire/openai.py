@@ -40,7 +40,7 @@ def parse(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
         raise ProviderFailure("malformed_body", "no choices in the answer", status=status, phase="parse")
     assembly = _Assembly()
     message = choice.get("message")
-    if not isinstance(message, Mapping):
+    if not isinstance(message, dict):
         raise ProviderFailure("malformed_body", "the choice holds no message", status=status, phase="parse")
     assembly.envelope(data, choice)
     assembly.delta(message, whole=True)
@@ -78,7 +78,7 @@ class Stream:
         choice = _first_choice(data) or {}
         self._assembly.envelope(data, choice)
         delta = choice.get("delta")
-        if isinstance(delta, Mapping):
+        if isinstance(delta, dict):
             self._assembly.delta(delta, whole=False)
 
 
@@ -137,14 +137,14 @@ class _Assembly:
         for name, attribute in (("model", "model"), ("provider", "upstream"), ("id", "id")):
             if isinstance(value := data.get(name), str) and value:
                 setattr(self, attribute, one_line(value, 200))
-        if isinstance(told := data.get("openrouter_metadata"), Mapping):
+        if isinstance(told := data.get("openrouter_metadata"), dict):
             self.tried = _tried(told) or self.tried
         self._usage(data, choice)
 
     def _usage(self, data: Mapping[str, Any], choice: Mapping[str, Any]) -> None:
         # Old Moonshot streams carry it inside the choice, Groq's in a corner of its own as well.
         for row in (data.get("usage"), choice.get("usage"), mapping(data.get("x_groq")).get("usage")):
-            if isinstance(row, Mapping):
+            if isinstance(row, dict):
                 self.usage = _usage(row) or self.usage
                 self.cost = money(row.get("cost")) if row.get("cost") is not None else self.cost
                 self.upstream_cost = _upstream_cost(row) or self.upstream_cost
@@ -163,7 +163,7 @@ class _Assembly:
         calls = delta.get("tool_calls")
         if isinstance(calls, list):
             for row in calls:
-                if isinstance(row, Mapping):
+                if isinstance(row, dict):
                     self._call(row, whole=whole)
 
     def _call(self, row: Mapping[str, Any], *, whole: bool) -> None:
@@ -233,7 +233,7 @@ class _Assembly:
 def _first_choice(data: Mapping[str, Any]) -> Mapping[str, Any] | None:
     choices = data.get("choices")
     first = choices[0] if isinstance(choices, list) and choices else None
-    return first if isinstance(first, Mapping) else None
+    return first if isinstance(first, dict) else None
 
 
 def _usage(row: Mapping[str, Any]) -> Usage | None:
@@ -266,5 +266,5 @@ def _tried(told: Mapping[str, Any]) -> tuple[Tried, ...]:
     return tuple(
         Tried(one_line(row["provider"], 60), row["status"] if is_count(row.get("status")) else None)
         for row in (rows if isinstance(rows, list) else ())
-        if isinstance(row, Mapping) and string(row.get("provider"))
+        if isinstance(row, dict) and string(row.get("provider"))
     )
