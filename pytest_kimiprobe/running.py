@@ -8,7 +8,7 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -239,13 +239,14 @@ def _serve(session: pytest.Session, probes: ProbeSession, ours: Sequence[pytest.
     if progress.output is not None:
         probes.on_progress = lambda waiting: progress.show(waiting, probes.money().usd)
     try:
-        for probe in probes.serve(ours):
-            progress.clear()
-            if probes.verbose:
-                _show_exchange(probes, probe)
-            if isinstance(probe, Probe):
-                probe.hooks = hooks[probe.path]
-                _run_one(session, probe, None)
+        with closing(probes.serve(ours)) as served:
+            for probe in served:
+                progress.clear()
+                if probes.verbose:
+                    _show_exchange(probes, probe)
+                if isinstance(probe, Probe):
+                    probe.hooks = hooks[probe.path]
+                    _run_one(session, probe, None)
     finally:
         progress.clear()
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Iterator
 from concurrent.futures import Future
 from typing import Any, TypeAlias, TypeVar
 
@@ -86,7 +86,7 @@ class LoopThread:
         self._lock = threading.Lock()
         self._loop: Loop | None = None
         self._thread: threading.Thread | None = None
-        self._closed = False
+        self._closed = self._lent = False
         self._farewell: Coroutine[Any, Any, None] | None = None
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
@@ -112,21 +112,49 @@ class LoopThread:
                 loop.call_soon_threadsafe(loop.stop)
             thread.join()
 
+    @contextlib.contextmanager
+    def lent(self) -> Iterator[Loop]:
+        """The loop without its thread: within, the caller alone runs it. Raises RouterClosed after `close`."""
+        with self._lock:
+            if self._closed:
+                raise RouterClosed("the loop of these requests was closed")
+            loop, self._lent = self._started(), True
+        loop.call_soon_threadsafe(loop.stop)
+        assert self._thread is not None  # noqa: S101 - it was started with the loop
+        self._thread.join()
+        try:
+            yield loop
+        finally:
+            self._take_back(loop)
+
+    def _take_back(self, loop: Loop) -> None:
+        with self._lock:
+            self._lent = False
+            self._start(loop)
+            if self._closed:  # meanwhile
+                loop.call_soon_threadsafe(loop.stop)
+
     def _started(self) -> Loop:
         if self._loop is None:
             self._loop = Loop()
-            self._thread = threading.Thread(target=self._run, args=(self._loop,), name=self._name, daemon=True)
-            self._thread.start()
+            self._start(self._loop)
         return self._loop
+
+    def _start(self, loop: Loop) -> None:
+        self._thread = threading.Thread(target=self._run, args=(loop,), name=self._name, daemon=True)
+        self._thread.start()
 
     def _run(self, loop: Loop) -> None:
         asyncio.set_event_loop(loop)
         try:
             loop.run_forever()
+            if self._lent:
+                return
             for _ in range(_ROUNDS):
                 loop.run_until_complete(_cancelled(asyncio.all_tasks(loop)))
             if self._farewell is not None:
                 loop.run_until_complete(self._farewell)
             loop.run_until_complete(loop.shutdown_asyncgens())
         finally:
-            loop.close()
+            if not self._lent:
+                loop.close()

@@ -20,7 +20,7 @@ import os
 import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -124,6 +124,8 @@ class Transport:
             self._http = self._http or library()
             self._core = importlib.import_module(self._http.__name__.replace("httpx", "httpcore"))
             self._tls = self._http.create_ssl_context()
+            with suppress(ImportError):
+                importlib.import_module("anyio._backends._asyncio")  # the library's locks are anyio's
             _keep_keys_out_of_logs(self._core.__name__)
 
     async def aclose(self) -> None:

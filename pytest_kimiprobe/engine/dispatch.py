@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import queue
 import time
-from collections.abc import Hashable, Iterable
+from collections.abc import Generator, Hashable, Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -19,7 +20,7 @@ from typing import Generic, TypeVar
 
 from routing.catalog import Catalog
 from routing.client import PER_CLIENT
-from routing.errors import ProviderFailure
+from routing.errors import ExchangeError, ProviderFailure
 from routing.exchange import Exchange, Prepared, Target
 from routing.loop import LoopThread
 from routing.transport import Transport
@@ -32,20 +33,23 @@ from .moment import Moment
 from .pace import Pace
 from .plan import Load, ProbePlan, cost_bound
 from .throttle import Throttle
+from .turns import Turns
 
 PACE_S = 0.01
 """Between two starts of one HTTP client (a provider has one for each PER_CLIENT at once) while more and more are under
 way; a request that takes the place of an answered one need not wait for it."""
-RAMP_S, GATE_S = 0.0025, 0.002
+RAMP_S, GATE_S = 0.0025, 0.0015
 """Between two starts of any while more and more are under way (each may need a connection), and else."""
-EASY_S, SLOWER = 0.002, 3
+EASY_S, SLOWER = 0.005, 3
 """A loop later than the first puts the next start off by so many times the rest: what the machine cannot do at once has
 to wait before it is sent, not while its time runs."""
 AT_ONCE_S = 0.004
 """Starts that take the place of answered ones go out together when they are due within so long: each waking of the loop
 costs half as much CPU as a request."""
-LET_IN_S, TOGETHER_S = 0.0001, 0.02
-"""How long whoever takes outcomes lets the loop have the interpreter, between two of them and when there is none."""
+TOGETHER_S = 0.02
+"""Outcomes that come within so long are taken one after the other: a few at once cost less than each on its own."""
+LONG_S = 0.1
+"""Whoever takes longer for one outcome cannot run the loop as well."""
 T = TypeVar("T")
 
 
@@ -206,19 +210,38 @@ class Dispatcher(Generic[T]):
 
     def _asking(self, plan: ProbePlan, target: Target) -> _Asking:
         most = cost_bound(plan, self._catalog, datetime.now(UTC).date())
-        return _Asking(Prepared(target, plan.request), most)
+        prepared = Prepared(target, plan.request)
+        with suppress(ExchangeError):  # each exchange tells it
+            _ = prepared.http
+        return _Asking(prepared, most)
 
     def outcome(self, poll_s: float = 0.2) -> Outcome[T] | None:
-        """The next one to come back; None after `poll_s` seconds without, so that Ctrl-C is heard.
-
-        The caller shares the interpreter with the loop, which would have to wait 5 ms for it whenever it wakes up
-        (`sys.getswitchinterval`): the loop is let in before each outcome, and outcomes are taken a few at a time.
-        """
-        time.sleep(TOGETHER_S if self._outcomes.empty() else LET_IN_S)
+        """The next one to come back; None after `poll_s` seconds without, so that Ctrl-C is heard."""
         try:
             return self._outcomes.get(timeout=poll_s)
         except queue.Empty:
             return None
+
+    def outcomes(self, *, quick: bool) -> Generator[Outcome[T] | None, None, None]:
+        """As they come, for ever; None where there was none for a while. Must be closed.
+
+        A `quick` caller takes little time for each: the loop then runs in the caller's thread, between two outcomes
+        (`Turns` says why), until one takes longer than LONG_S after all, so that no request has to wait for that.
+        """
+        if quick:
+            with self._loop.lent() as loop:
+                yield from self._taken_in_turns(Turns(loop))
+        while True:
+            yield self.outcome()
+
+    def _taken_in_turns(self, turns: Turns) -> Iterator[Outcome[T] | None]:
+        with turns.interruptible():
+            took_s = 0.0
+            while took_s < LONG_S:
+                turns.turn(TOGETHER_S if self._outcomes.empty() else 0.0)
+                left = time.perf_counter()
+                yield self.outcome(0.0)
+                took_s = time.perf_counter() - left
 
     def drain(self) -> list[Outcome[T]]:
         """What has come back and was not taken yet; does not wait."""

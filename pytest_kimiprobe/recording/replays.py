@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
@@ -119,9 +119,10 @@ class Replayer:
         self.began = self.began or Moment.now()
         self._orders.extend(orders)
 
-    def outcome(self, poll_s: float = 0.0) -> Outcome[Any] | None:  # noqa: ARG002 - a Dispatcher's signature
-        """The next one; None where there is none left."""
-        return self._played(self._orders.popleft()) if self._orders else None
+    def outcomes(self, *, quick: bool) -> Generator[Outcome[Any] | None, None, None]:  # noqa: ARG002 - a Dispatcher's
+        """One after the other, until none is left."""
+        while self._orders:
+            yield self._played(self._orders.popleft())
 
     def drain(self) -> Sequence[Outcome[Any]]:
         """What was not asked for is not judged."""
