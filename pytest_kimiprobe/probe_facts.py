@@ -19,8 +19,14 @@ def planned_by(item: pytest.Item) -> Planned | None:
 
 
 def to_send(items: Sequence[pytest.Item]) -> list[tuple[pytest.Item, ProbePlan]]:
-    """The items that send something, each with its plan."""
-    return [(item, planned.plan) for item in items if (planned := planned_by(item)) and not planned.unsent]
+    """The items that send something, each with its plan; what a mark skips costs nothing."""
+    planned = ((item, planned_by(item)) for item in items if not is_skipped(item))
+    return [(item, found.plan) for item, found in planned if found and not found.unsent]
+
+
+def is_skipped(item: pytest.Item) -> bool:
+    """Whether it has the mark that skips it whatever happens."""
+    return item.get_closest_marker("skip") is not None
 
 
 def of_plan(item: pytest.Item) -> dict[str, Any]:

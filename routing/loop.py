@@ -102,13 +102,14 @@ class LoopThread:
         """Cancel what runs, then run `farewell`, end the loop and join the thread. Calling it again does nothing."""
         with self._lock:
             loop, thread, first = self._loop, self._thread, not self._closed
+            stopping = first and not self._lent  # a lent loop is stopped when it comes back
             self._closed = True
             if first:
                 self._farewell = farewell
         if farewell is not None and (loop is None or not first):
             farewell.close()
         if loop is not None and thread is not None:
-            if first:
+            if stopping:
                 loop.call_soon_threadsafe(loop.stop)
             thread.join()
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import random
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -18,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_kimiprobe import cases
-from pytest_kimiprobe.engine.dispatch import Budget, Dispatcher, Order, Outcome
+from pytest_kimiprobe.engine.dispatch import LONG_S, Budget, Dispatcher, Order, Outcome
 from pytest_kimiprobe.engine.moment import Moment
 from pytest_kimiprobe.engine.plan import Load, ProbePlan, cost_bound
 from routing import catalog as catalogs
@@ -307,3 +308,56 @@ def test_the_span_begins_with_the_first_request() -> None:
         _, dispatcher = sent(orders(url, 1))
     assert dispatcher.began is not None
     assert before.wall_s < dispatcher.began.wall_s < Moment.now().wall_s
+
+
+@contextmanager
+def dispatching(jobs: list[Order[int]]) -> Iterator[Dispatcher[int]]:
+    """A dispatcher at work."""
+    dispatcher: Dispatcher[int] = Dispatcher(
+        catalogs.load(environment={}), concurrency=8, timeout_s=20, budget=Decimal(10)
+    )
+    try:
+        dispatcher.submit(jobs)
+        yield dispatcher
+    finally:
+        dispatcher.close()
+
+
+def sending_thread() -> bool:
+    """Whether the loop runs in a thread of its own."""
+    return any(thread.name == "kimiprobe-dispatch" for thread in threading.enumerate())
+
+
+def test_a_quick_caller_runs_the_loop_itself() -> None:
+    """Between two outcomes; whatever is left when it stops asking goes on in a thread again."""
+    account = Account(delay_s=0.01)
+    with serving(account.answer) as url, dispatching(orders(url, 40)) as dispatcher:
+        with closing(dispatcher.outcomes(quick=True)) as outcomes:
+            came = [outcome for outcome in itertools.islice(outcomes, 60) if outcome]
+            assert came
+            assert not sending_thread()
+        assert sending_thread()
+        while len(came) < 40:
+            outcome = dispatcher.outcome(5)
+            assert outcome is not None
+            came.append(outcome)
+    assert sorted(outcome.ticket for outcome in came) == list(range(40))
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_who_takes_long_has_the_loop_run_beside(quick: bool) -> None:
+    """After the first long one, or from the start where the caller says so: no request waits for it."""
+    account = Account(delay_s=0.01)
+    with (
+        serving(account.answer) as url,
+        dispatching(orders(url, 40)) as dispatcher,
+        closing(dispatcher.outcomes(quick=quick)) as outcomes,
+    ):
+        next(outcome for outcome in outcomes if outcome)
+        assert sending_thread() is not quick
+        threading.Event().wait(LONG_S)
+        next(outcomes)
+        assert sending_thread()
+        answered = threading.Event()
+        while account.told[200] < 40:  # nobody asks, and all the rest is answered
+            answered.wait(0.01)

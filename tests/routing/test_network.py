@@ -1,0 +1,188 @@
+"""One connection under the HTTP library: what goes out together, what is held back, what is never taken for an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import httpcore2
+import pytest
+
+from routing.errors import ProviderFailure
+from routing.failures import Progress
+from routing.loop import run
+from routing.network import _HIGH_WATER, Line
+from routing.transport import HttpRequest, Transport
+
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+EVIL = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
+
+
+@contextmanager
+def server(speak: Callable[[socket.socket], object]) -> Iterator[int]:
+    """The port of a server that speaks so on each connection."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+
+        def listen() -> None:
+            while True:
+                try:
+                    connection, _ = listening.accept()
+                except OSError:
+                    return
+                threading.Thread(target=serve, args=(connection,), daemon=True).start()
+
+        def serve(connection: socket.socket) -> None:
+            with connection:
+                speak(connection)
+
+        threading.Thread(target=listen, daemon=True).start()
+        yield int(listening.getsockname()[1])
+        listening.shutdown(socket.SHUT_RDWR)
+
+
+def with_line(port: int, work: Callable[[Line], Awaitable[Any]]) -> Any:
+    """What `work` gives on a connection to the port."""
+
+    async def all_of_it() -> Any:
+        line = await Line(httpcore2).connect_tcp("127.0.0.1", port)
+        try:
+            return await work(line)
+        finally:
+            await line.aclose()
+
+    return run(all_of_it())
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Wait for something to become true, five seconds at most."""
+    for _ in range(5000):
+        if true():
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("it never became true")
+
+
+def test_head_and_body_go_out_together() -> None:
+    """One packet instead of two; nothing at all before somebody reads."""
+    pieces: list[bytes] = []
+
+    def speak(connection: socket.socket) -> None:
+        pieces.append(connection.recv(1 << 16))
+        connection.sendall(ANSWER)
+
+    async def work(line: Line) -> bytes:
+        await line.write(b"head")
+        await line.write(b"body")
+        assert not pieces
+        return await line.read(1 << 16)
+
+    with server(speak) as port:
+        assert with_line(port, work) == ANSWER
+    assert pieces == [b"headbody"]
+
+
+def test_what_came_is_read_before_the_end_is_told() -> None:
+    """In pieces as large as asked for, then nothing, again and again."""
+
+    async def work(line: Line) -> None:
+        await until(lambda: line.get_extra_info("is_readable"))
+        assert [await line.read(30), await line.read(1 << 16)] == [ANSWER[:30], ANSWER[30:]]
+        assert [await line.read(9), await line.read(9)] == [b"", b""]
+
+    with server(lambda connection: connection.sendall(ANSWER)) as port:
+        with_line(port, work)
+
+
+def test_a_fast_sender_has_to_wait() -> None:
+    """No more waits here than the high water and what one turn of the loop brings; all of it is read in the end."""
+    whole = 20 << 20
+
+    async def work(line: Line) -> int:
+        most = came = 0
+        while data := await line.read(1 << 16):
+            came += len(data)
+            await asyncio.sleep(0)
+            most = max(most, len(line._came))
+        assert most <= _HIGH_WATER + (1 << 18)
+        return came
+
+    with server(lambda connection: connection.sendall(b"x" * whole)) as port:
+        assert with_line(port, work) == whole
+
+
+def test_a_slow_reader_on_the_other_side_holds_up_whoever_sends() -> None:
+    """The phase says so while it lasts."""
+    go = threading.Event()
+
+    def speak(connection: socket.socket) -> None:
+        go.wait(10)
+        while connection.recv(1 << 20):
+            pass
+
+    async def work(line: Line) -> None:
+        line.progress = Progress()
+        await line.write(b"x" * (30 << 20))
+        reading = asyncio.ensure_future(line.read(1))
+        await asyncio.sleep(0.05)
+        assert (line.progress.phase, reading.done()) == ("send", False)
+        go.set()
+        await until(lambda: line.progress.phase == "headers")
+        reading.cancel()
+
+    with server(speak) as port:
+        with_line(port, work)
+
+
+@pytest.mark.parametrize("unasked", [EVIL, b"H", EVIL + ANSWER])
+def test_what_nobody_asked_for_is_no_answer(unasked: bytes) -> None:
+    """A kept connection on which the server spoke by itself is not used again: its words would answer the next request."""
+    asked: list[bytes] = []
+
+    def speak(connection: socket.socket) -> None:
+        while head := connection.recv(1 << 16):
+            asked.append(head)
+            connection.sendall(ANSWER)
+            if len(asked) == 1:
+                spoken.wait(5)
+                connection.sendall(unasked)
+
+    spoken = threading.Event()
+
+    async def bodies() -> list[bytes]:
+        transport, found = Transport(), []
+        for _ in range(2):
+            request = HttpRequest("GET", f"http://127.0.0.1:{port}/", {}, b"")
+            async with transport.send(request, shard="s", timeout_s=5) as response:
+                found.append(b"".join([chunk async for chunk in response.chunks]))
+            spoken.set()
+            kept = next(iter(transport._shards.values()))[0]._idle[0].line
+            await until(lambda kept=kept: len(asked) > 1 or kept.get_extra_info("is_readable"))  # type: ignore[misc]
+        await transport.aclose()
+        return found
+
+    with server(speak) as port:
+        assert run(bodies()) == [b"ok", b"ok"]
+
+
+def test_a_name_whose_every_address_refuses_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """asyncio folds several errors into one text; which they were is still told."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        port = listening.getsockname()[1]  # taken, then free: nobody listens there
+    both = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in ("127.0.0.1", "127.0.0.2")]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: both)
+
+    async def ask() -> None:
+        transport = Transport()
+        try:
+            request = HttpRequest("GET", f"http://refusing.example:{port}/", {}, b"")
+            async with transport.send(request, shard="s", timeout_s=5):
+                pass
+        finally:
+            await transport.aclose()
+
+    with pytest.raises(ProviderFailure, match="connect_refused"):
+        run(ask())
