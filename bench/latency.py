@@ -1,12 +1,14 @@
 """How honest the measured latencies are, and what a thousand probes cost, with the shipped engine.
 
-    python bench/latency.py [ROUNDS]
+    python bench/latency.py [ROUNDS] [PEER ...]
 
 1. 200 probes in flight over 4 providers, answers after 1 to 11 s (log-normal): measured minus true latency. The server is
    a process of its own and tells the true time, from the request's last byte to the answer's first, in each answer.
 2. 1,000 probes of 200 ms at one provider, 100 at once. The span is from the first request sent to the last answer
    judged; CPU is what this process spends in it, with sending, wire, rescue, judging, recording and pytest's own running
    and reporting of 1,000 items. What comes before (start, imports, collection) and after (files, summary) stands apart.
+   Beside it, in turn: the same requests over bare clients of httpx, nothing parsed or judged, and any PEER: a command
+   with {url} in it that sends 1,000 requests, 100 at once, and is measured as a whole process.
 
 The load of the machine stands beside: with other work on its cores, spans and latencies tell of that as well, and CPU
 seconds grow too (shared caches, shared cores); the least of the rounds is then nearest to the truth.
@@ -16,10 +18,12 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,10 +122,50 @@ def honest(rounds: int) -> None:
     print(f"  marked unreliable, of 200       {spread([float(row.unreliable) for row in rows])}")
 
 
-def thousand(rounds: int) -> None:
+def bare(url: str, library: str, clients: int) -> tuple[float, float]:
+    """Seconds and CPU seconds of a peer that only sends."""
+    command = [sys.executable, str(Path(__file__).parent / "bare.py"), url, library, str(clients)]
+    span_s, cpu_s = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    return float(span_s), float(cpu_s)
+
+
+def whole(command: str, url: str) -> tuple[float, float]:
+    """Seconds and CPU seconds of a peer, its start included."""
+    began = time.perf_counter()
+    words = [word.replace("{url}", url) for word in shlex.split(command)]
+    with tempfile.TemporaryDirectory() as folder:
+        process = subprocess.Popen(words, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, command
+    return time.perf_counter() - began, used.ru_utime + used.ru_stime
+
+
+def label(command: str) -> str:
+    """The script that a command runs."""
+    words = shlex.split(command)
+    return Path(next((word for word in words if word.endswith(".py")), words[0])).name
+
+
+def peers(rows: list[Figures], found: dict[str, list[tuple[float, float]]]) -> None:
+    print(f"  {'beside it':<32}{'span / ours':>28}{'CPU / ours':>28}")
+    for name, pairs in found.items():
+        spans = [pair[0] / row.span_s for pair, row in zip(pairs, rows, strict=True)]
+        cpus = [pair[1] / row.cpu_s for pair, row in zip(pairs, rows, strict=True)]
+        print(f"  {name:<32}{spread(spans):>28}{spread(cpus):>28}")
+
+
+def thousand(rounds: int, commands: list[str]) -> None:
     one = [ENDPOINTS["MOONSHOT"]]
+    rows: list[Figures] = []
+    beside: dict[str, list[tuple[float, float]]] = {}
     with running("0.2") as url:
-        rows = [probed(url, one, 500, 100) for _ in range(rounds)]
+        for _ in range(rounds):
+            rows.append(probed(url, one, 500, 100))
+            for library in ("httpx", "httpx2"):
+                beside.setdefault(f"bare {library}, 5 clients x 20", []).append(bare(url, library, 5))
+            for command in commands:
+                beside.setdefault(label(command), []).append(whole(command, url))
     print(f"1,000 probes of 200 ms at one provider, 100 at once, {rounds} rounds; ideal 2.00 s")
     print(f"  span / ideal                    {spread([row.span_s / 2 for row in rows])}")
     print(f"  CPU a request, ms               {spread([row.cpu_s for row in rows])}")
@@ -131,13 +175,14 @@ def thousand(rounds: int) -> None:
     for part, title in ((0.5, "p50"), (0.95, "p95")):
         print(f"  measured minus true, {title}, ms   {spread([share(row.late_ms, part) for row in rows])}")
     print(f"  marked unreliable, of 1,000     {spread([float(row.unreliable) for row in rows])}")
+    peers(rows, beside)
 
 
-def main(rounds: int) -> None:
+def main(rounds: int, commands: list[str]) -> None:
     honest(rounds)
-    thousand(rounds)
+    thousand(rounds, commands)
     print(f"load of the machine, with this: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 3)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 3, sys.argv[2:])

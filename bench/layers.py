@@ -1,4 +1,4 @@
-"""Where the CPU of 1,000 probes goes: each thread of the engine under cProfile, its time by library.
+"""Where the CPU of 1,000 probes goes: the engine at work under cProfile, its time by library.
 
     python bench/layers.py
 
@@ -15,15 +15,13 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 from latency import CASE, FOREIGN
 from probes import ENDPOINTS, environment
 from steady_server import running
 
-import pytest_kimiprobe.running as main_thread
-import routing.loop as loop_thread
+import pytest_kimiprobe.running as running_probes
 
 LAYERS = {
     "HTTP library": ("httpx2", "httpcore2", "httpx", "httpcore", "h11", "anyio", "sniffio"),
@@ -52,15 +50,16 @@ def by_layer(profile: cProfile.Profile) -> Counter[str]:
     return found
 
 
-def profiled(module: Any, name: str) -> cProfile.Profile:
-    """Replaces a function of a module by itself under a profiler."""
-    function, profile = getattr(module, name), cProfile.Profile(time.thread_time)
-    setattr(module, name, lambda *arguments: profile.runcall(function, *arguments))
-    return profile
+def profiled(profile: cProfile.Profile) -> None:
+    """Has the serving of probes, with the loop's turns in it, run under a profiler."""
+    name = "_serve"
+    served = getattr(running_probes, name)
+    setattr(running_probes, name, lambda *arguments: profile.runcall(served, *arguments))
 
 
 def main() -> None:
-    threads = {"loop": profiled(loop_thread, "_run"), "main": profiled(main_thread, "loop")}
+    profile = cProfile.Profile(time.thread_time)
+    profiled(profile)
     with tempfile.TemporaryDirectory() as folder, running("0.2") as url:
         os.chdir(folder)
         os.environ.update(environment(url))
@@ -70,11 +69,10 @@ def main() -> None:
         options += ["--kimiprobe-budget=100", f"--kimiprobe-endpoint={ENDPOINTS['MOONSHOT']}"]
         assert pytest.main(options) == 0
         os.chdir("/")
-    shares = {thread: by_layer(profile) for thread, profile in threads.items()}
-    whole = sum(share.total() for share in shares.values())
-    print(f"\n{'% of all':<14}{'loop thread':>14}{'main thread':>14}")
+    shares = by_layer(profile)
+    print("\n% of all CPU")
     for name in (*LAYERS, "other"):
-        print(f"{name:<14}" + "".join(f"{100 * share[name] / whole:>14.0f}" for share in shares.values()))
+        print(f"{name:<14}{100 * shares[name] / shares.total():>5.0f}")
 
 
 if __name__ == "__main__":

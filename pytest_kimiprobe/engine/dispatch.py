@@ -48,8 +48,8 @@ AT_ONCE_S = 0.004
 costs half as much CPU as a request."""
 TOGETHER_S = 0.02
 """Outcomes that come within so long are taken one after the other: a few at once cost less than each on its own."""
-LONG_S = 0.1
-"""Whoever takes longer for one outcome cannot run the loop as well."""
+LONG_S, OFTEN = 0.05, 3
+"""Whoever takes longer than the first so often for one outcome cannot run the loop as well."""
 T = TypeVar("T")
 
 
@@ -226,7 +226,7 @@ class Dispatcher(Generic[T]):
         """As they come, for ever; None where there was none for a while. Must be closed.
 
         A `quick` caller takes little time for each: the loop then runs in the caller's thread, between two outcomes
-        (`Turns` says why), until one takes longer than LONG_S after all, so that no request has to wait for that.
+        (`Turns` says why), until it turns out not to be quick, so that no request has to wait for that.
         """
         if quick:
             with self._loop.lent() as loop:
@@ -236,12 +236,12 @@ class Dispatcher(Generic[T]):
 
     def _taken_in_turns(self, turns: Turns) -> Iterator[Outcome[T] | None]:
         with turns.interruptible():
-            took_s = 0.0
-            while took_s < LONG_S:
+            long = 0
+            while long < OFTEN:
                 turns.turn(TOGETHER_S if self._outcomes.empty() else 0.0)
                 left = time.perf_counter()
                 yield self.outcome(0.0)
-                took_s = time.perf_counter() - left
+                long += time.perf_counter() - left > LONG_S
 
     def drain(self) -> list[Outcome[T]]:
         """What has come back and was not taken yet; does not wait."""
