@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from asking import KEY, SECOND, Asker
 from faulty_server import FaultyServer, chat, event, head, reply
+from waiting import until
 
 from routing.client import PER_CLIENT
 from routing.errors import ProviderFailure, RequestRejected
@@ -32,15 +33,6 @@ async def body_of(transport: Transport, request: HttpRequest, **options: Any) ->
     """The whole body."""
     async with transport.send(request, shard="s", **options) as response:
         return b"".join([chunk async for chunk in response.chunks])
-
-
-async def until(true: Callable[[], bool]) -> None:
-    """Wait for something to become true, five seconds at most."""
-    for _ in range(5000):
-        if true():
-            return
-        await asyncio.sleep(0.001)
-    raise AssertionError("it never became true")
 
 
 def with_transport(work: Callable[[Transport], Awaitable[Any]]) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpcore2
 import pytest
+from waiting import until
 
 from routing.errors import ProviderFailure
 from routing.failures import Progress
@@ -55,15 +56,6 @@ def with_line(port: int, work: Callable[[Line], Awaitable[Any]]) -> Any:
             await line.aclose()
 
     return run(all_of_it())
-
-
-async def until(true: Callable[[], bool]) -> None:
-    """Wait for something to become true, five seconds at most."""
-    for _ in range(5000):
-        if true():
-            return
-        await asyncio.sleep(0.001)
-    raise AssertionError("it never became true")
 
 
 def test_head_and_body_go_out_together() -> None:
