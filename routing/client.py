@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .bounds import Gauge, Gunzip
@@ -32,7 +32,7 @@ class Message:
     """One request as the library takes it (`httpcore.Request`), which it only reads; `credentials` are the keys in it."""
 
     request: Any
-    credentials: frozenset[str]
+    credentials: frozenset[str] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Client:
         except self.errors as error:
             failure = failure_of(error, progress, proxied=self._proxy is not None)
             fast = time.monotonic() - began < _RACE_S
-            progress.stale = failure.reason == "connection_cut" and not progress.fresh and fast
+            progress.stale = failure.reason == "connection_cut" and not (progress.fresh or progress.heard) and fast
             return failure
         finally:
             if response is None:
@@ -89,9 +89,8 @@ class Client:
         """A connection that waits, else a new one."""
         while self._idle and self._idle[0].connection.has_expired():
             await self._idle.popleft().connection.aclose()
-        while self._idle:
-            kept = self._idle.pop()
-            if kept.connection.can_handle_request(origin) and not kept.connection.has_expired():
+        while kept := self._taken(origin):
+            if not kept.connection.has_expired():
                 return kept
             await kept.connection.aclose()
         line = Line(self.core)
@@ -100,10 +99,19 @@ class Client:
         )
         return _Kept(line, pool.create_connection(origin))
 
+    def _taken(self, origin: Any) -> _Kept | None:
+        """The last of those that wait and lead there: a provider may have several hosts."""
+        for at in reversed(range(len(self._idle))):
+            if self._idle[at].connection.can_handle_request(origin):
+                kept = self._idle[at]
+                del self._idle[at]
+                return kept
+        return None
+
     async def release(self, kept: _Kept | None) -> None:
         """One request less; what it went over is kept where the answer came whole."""
         self.busy -= 1
-        if kept is not None and kept.connection.is_idle() and not self._retired:
+        if kept is not None and kept.connection.is_idle() and not self._retired and not _surplus(kept.connection):
             self._idle.append(kept)
         elif kept is not None:
             await kept.line.aclose()
@@ -111,13 +119,12 @@ class Client:
             await self.aclose()
 
     async def retire(self) -> None:
-        """Close as soon as nothing is on its way."""
+        """Close what waits now, and what is on its way when it ends."""
         self._retired = True
-        if not self.busy:
-            await self.aclose()
+        await self.aclose()
 
     async def aclose(self) -> None:
-        """Close what waits; what is on its way closes with its request."""
+        """Close what waits."""
         while self._idle:
             await self._idle.pop().connection.aclose()
 
@@ -189,6 +196,16 @@ class Sent:
             gunzip.finish()
             if gunzip.problem:
                 self._failure = ProviderFailure("bad_encoding", gunzip.problem, phase="body")
+
+
+def _surplus(connection: Any) -> bool:
+    """Whether more came than the answer: the library would read it as the answer to the next request.
+
+    Only h11 knows, of which the library has no word; where that cannot be seen the connection is not used again.
+    """
+    while connection is not None and not hasattr(connection, "_h11_state"):
+        connection = getattr(connection, "_connection", None)
+    return connection is None or bool(connection._h11_state.trailing_data[0])  # noqa: SLF001
 
 
 def _text(value: bytes) -> str:

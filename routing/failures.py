@@ -51,11 +51,13 @@ class Progress:
     """A proxy has let it through."""
     stale: bool = False
     """A kept connection failed before anything came back: the server had closed it."""
+    heard: bool = False
+    """Something came back."""
 
     def begin(self) -> None:
         """Once more from the start, on another connection."""
         self.phase = "connect"
-        self.fresh = self.handshake = self.tunnel = self.stale = False
+        self.fresh = self.handshake = self.tunnel = self.stale = self.heard = False
 
 
 def failure_of(error: BaseException, progress: Progress, *, proxied: bool = False) -> ExchangeError:

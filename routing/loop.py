@@ -148,7 +148,8 @@ class LoopThread:
     def _run(self, loop: Loop) -> None:
         asyncio.set_event_loop(loop)
         try:
-            loop.run_forever()
+            while not (self._lent or self._closed):  # a stop that somebody left behind ends nothing
+                loop.run_forever()
             if self._lent:
                 return
             for _ in range(_ROUNDS):

@@ -8,17 +8,19 @@ connection of our own also knows how far an exchange has come, so that nobody ha
 from __future__ import annotations
 
 import asyncio
-import errno
+import select
 import ssl
 from typing import Any, cast
 
+from .connecting import connected
 from .failures import Progress
 
 _HIGH_WATER = 1 << 18
 """Bytes that wait to be read; beyond that the sender has to wait."""
-_NEXT_ADDRESS_S = 0.25
-"""After which a host's next address is tried beside the one that does not answer (RFC 8305)."""
-_REFUSED = f"[Errno {errno.ECONNREFUSED}]"
+_PIECE = 1 << 16
+"""Bytes handed over at once; TLS takes any number without a word of how many are still to be sent."""
+_HANDSHAKE_S = 86_400.0
+"""asyncio's own limit of a handshake, out of the way: the transport has one deadline for all."""
 
 
 class Line(asyncio.Protocol):
@@ -31,6 +33,8 @@ class Line(asyncio.Protocol):
         self.progress = Progress()
         self._core = core
         self._transport: asyncio.Transport | None = None
+        self._plain: asyncio.Transport | None = None
+        """What lies under TLS, or the same."""
         self._came, self._ended, self._paused = bytearray(), False, False
         self._lost: Exception | None = None
         self._to_send: list[bytes] = []
@@ -44,11 +48,9 @@ class Line(asyncio.Protocol):
         self.progress.phase, self.progress.fresh = "connect", True
         loop = asyncio.get_running_loop()
         try:
-            await loop.create_connection(lambda: self, host, port, happy_eyeballs_delay=_NEXT_ADDRESS_S)
-        except (OSError, UnicodeError) as error:
-            # asyncio folds the errors of several addresses into one text.
-            cause = ConnectionRefusedError() if _REFUSED in str(error) else error
-            raise self._core.ConnectError(str(error)) from cause
+            await loop.create_connection(lambda: self, sock=await connected(host, port))
+        except (OSError, UnicodeError, ExceptionGroup) as error:
+            raise self._core.ConnectError(str(error)) from error
         return self
 
     async def sleep(self, seconds: float) -> None:
@@ -68,8 +70,11 @@ class Line(asyncio.Protocol):
         self.progress.phase, self.progress.handshake = "connect", True
         loop, plain = asyncio.get_running_loop(), self._open()
         try:
-            secure = await loop.start_tls(plain, self, ssl_context, server_hostname=server_hostname)
-        except OSError as error:
+            self._refuse_what_came()  # it would be read as if it had come under TLS
+            secure = await loop.start_tls(
+                plain, self, ssl_context, server_hostname=server_hostname, ssl_handshake_timeout=_HANDSHAKE_S
+            )
+        except (OSError, TypeError) as error:  # TypeError: Python 3.11 where TLS in TLS fails, the cause behind it
             plain.abort()
             raise self._core.ConnectError(str(error)) from error
         except BaseException:
@@ -92,8 +97,11 @@ class Line(asyncio.Protocol):
         while not self._came and not self._ended:
             self._readable = asyncio.get_running_loop().create_future()
             await self._readable
+        if len(self._came) > max_bytes:
+            await asyncio.sleep(0)  # there is enough for many turns: others have theirs in between
         if not self._came and self._lost is not None:
             raise self._core.ReadError(str(self._lost)) from self._lost
+        self.progress.heard = self.progress.heard or bool(self._came)
         data = bytes(self._came[:max_bytes])
         del self._came[:max_bytes]
         if self._paused and len(self._came) < _HIGH_WATER:
@@ -110,13 +118,13 @@ class Line(asyncio.Protocol):
     def get_extra_info(self, info: str) -> Any:
         """`is_readable` of a connection that waits: the server has closed it, or speaks without being asked."""
         if info == "is_readable":
-            return self._ended or bool(self._came)
+            return self._ended or bool(self._came) or _has_more(self._open().get_extra_info("socket"))
         return self._open().get_extra_info(info)
 
     # ------------------------------------------------------------------------------------------ what asyncio calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
+        self._transport = self._plain = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         self._came += data
@@ -147,14 +155,31 @@ class Line(asyncio.Protocol):
         """
         data = b"".join(self._to_send)
         self._to_send.clear()
-        if not self._ended:
-            self._open().write(data)
+        for at in range(0, len(data), _PIECE):
+            if self._ended or self._plain is None or self._plain.is_closing():
+                return
+            self._open().write(data[at : at + _PIECE])
             if self._writable is not None and not self._writable.done():
                 await self._writable
+
+    def _refuse_what_came(self) -> None:
+        if self._came:
+            error = ssl.SSLError(1, "bytes before the handshake")
+            error.reason = "WRONG_VERSION_NUMBER"
+            raise error
 
     def _open(self) -> asyncio.Transport:
         assert self._transport is not None  # noqa: S101 - the library connects first
         return self._transport
+
+
+def _has_more(sock: Any) -> bool:
+    """Whether something lies in the kernel that the loop has had no turn to read."""
+    if sock is None or sock.fileno() < 0:
+        return True
+    poll = select.poll()
+    poll.register(sock.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _wake(waiting: asyncio.Future[None] | None) -> None:

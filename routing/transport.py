@@ -129,10 +129,10 @@ class Transport:
             _keep_keys_out_of_logs(self._core.__name__)
 
     async def aclose(self) -> None:
-        """Close all clients."""
+        """Close all clients; what is on its way closes its connection when it ends."""
         clients = [client for shard in self._shards.values() for client in shard]
         self._shards.clear()
-        await asyncio.gather(*(client.aclose() for client in clients))
+        await asyncio.gather(*(client.retire() for client in clients))
 
     async def _sent(self, request: HttpRequest, shard: str, progress: Progress) -> Sent:
         local, message = self._written.get(request) or self._write(request)

@@ -23,30 +23,29 @@ class Turns:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._running = self._interrupted = False
+        self._ending: asyncio.Handle = asyncio.Handle(self._loop.stop, (), self._loop)
+        """What ends the turn."""
         self._hear: Callable[[int, FrameType | None], object] | None = None
         """What Ctrl-C does elsewhere."""
 
     def turn(self, seconds: float = 0.0) -> None:
         """Run the loop for so long; without a time, whatever is due."""
         if seconds:
-            ending: asyncio.Handle = self._loop.call_later(seconds, self._loop.stop)
+            self._ending = self._loop.call_later(seconds, self._loop.stop)
         else:
-            ending = self._loop.call_soon(self._round, _ROUNDS)
+            self._round(_ROUNDS)
         self._running = True
         try:
             self._loop.run_forever()
         finally:
             self._running = False
-            ending.cancel()
+            self._ending.cancel()  # left over, it would stop somebody else's turn
         if self._interrupted and self._hear is not None:
             self._interrupted = False
             self._hear(signal.SIGINT, None)
 
     def _round(self, left: int) -> None:
-        if left:
-            self._loop.call_soon(self._round, left - 1)
-        else:
-            self._loop.stop()
+        self._ending = self._loop.call_soon(self._round, left - 1) if left else self._loop.call_soon(self._loop.stop)
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:

@@ -60,6 +60,15 @@ def test_ctrl_c_in_a_turn_is_heard_after_it(loop: asyncio.AbstractEventLoop) -> 
         turns.turn()  # heard once
 
 
+def test_a_turn_that_was_cut_short_leaves_no_end_behind(loop: asyncio.AbstractEventLoop) -> None:
+    """Whoever runs the loop next runs it until it is done."""
+    turns = Turns(loop)
+    for seconds in (0.0, 0.01):
+        loop.call_soon(loop.stop)
+        turns.turn(seconds)
+        loop.run_until_complete(asyncio.sleep(0.02))
+
+
 def test_ctrl_c_between_turns_is_heard_at_once(loop: asyncio.AbstractEventLoop) -> None:
     """As without turns; afterwards the signal has its former handler."""
     former = signal.getsignal(signal.SIGINT)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
+import ssl
 import threading
+import warnings
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import httpcore2
 import pytest
 from waiting import until
 
+from routing.connecting import connected
 from routing.errors import ProviderFailure
-from routing.failures import Progress
+from routing.failures import Progress, failure_of
 from routing.loop import run
 from routing.network import _HIGH_WATER, Line
 from routing.transport import HttpRequest, Transport
@@ -37,7 +41,7 @@ def server(speak: Callable[[socket.socket], object]) -> Iterator[int]:
                 threading.Thread(target=serve, args=(connection,), daemon=True).start()
 
         def serve(connection: socket.socket) -> None:
-            with connection:
+            with connection, suppress(OSError):  # the other side may have had enough
                 speak(connection)
 
         threading.Thread(target=listen, daemon=True).start()
@@ -129,6 +133,22 @@ def test_a_slow_reader_on_the_other_side_holds_up_whoever_sends() -> None:
         with_line(port, work)
 
 
+async def bodies(port: int, between: Callable[[Transport], Awaitable[object]], count: int = 2) -> list[bytes]:
+    """What as many requests, one after the other, were answered."""
+    transport, found = Transport(), []
+    for _ in range(count):
+        request = HttpRequest("GET", f"http://127.0.0.1:{port}/", {}, b"")
+        async with transport.send(request, shard="s", timeout_s=5) as response:
+            found.append(b"".join([chunk async for chunk in response.chunks]))
+        await between(transport)
+    await transport.aclose()
+    return found
+
+
+async def at_once(_: Transport) -> None:
+    """No turn of the loop between two requests."""
+
+
 @pytest.mark.parametrize("unasked", [EVIL, b"H", EVIL + ANSWER])
 def test_what_nobody_asked_for_is_no_answer(unasked: bytes) -> None:
     """A kept connection on which the server spoke by itself is not used again: its words would answer the next request."""
@@ -144,20 +164,127 @@ def test_what_nobody_asked_for_is_no_answer(unasked: bytes) -> None:
 
     spoken = threading.Event()
 
-    async def bodies() -> list[bytes]:
-        transport, found = Transport(), []
-        for _ in range(2):
-            request = HttpRequest("GET", f"http://127.0.0.1:{port}/", {}, b"")
-            async with transport.send(request, shard="s", timeout_s=5) as response:
-                found.append(b"".join([chunk async for chunk in response.chunks]))
-            spoken.set()
-            kept = next(iter(transport._shards.values()))[0]._idle[0].line
-            await until(lambda kept=kept: len(asked) > 1 or kept.get_extra_info("is_readable"))  # type: ignore[misc]
-        await transport.aclose()
-        return found
+    async def between(transport: Transport) -> None:
+        spoken.set()
+        kept = next(iter(transport._shards.values()))[0]._idle[0].line
+        await until(lambda: len(asked) > 1 or kept.get_extra_info("is_readable"))
 
     with server(speak) as port:
-        assert run(bodies()) == [b"ok", b"ok"]
+        assert run(bodies(port, between)) == [b"ok", b"ok"]
+
+
+def test_what_nobody_asked_for_is_no_answer_where_the_loop_had_no_turn_to_see_it() -> None:
+    """Whoever judges may hold the loop up while the server speaks."""
+    asked: list[bytes] = []
+    spoken = threading.Event()
+
+    def speak(connection: socket.socket) -> None:
+        while head := connection.recv(1 << 16):
+            asked.append(head)
+            connection.sendall(ANSWER)
+            if len(asked) == 1:
+                held.wait(5)
+                connection.sendall(EVIL)
+                spoken.set()
+
+    held = threading.Event()
+
+    async def between(_: Transport) -> None:
+        held.set()
+        spoken.wait(5)
+
+    with server(speak) as port:
+        assert run(bodies(port, between)) == [b"ok", b"ok"]
+
+
+@pytest.mark.parametrize("library", ["httpx", "httpx2"])
+@pytest.mark.parametrize("surplus", [EVIL, EVIL[:9], b"x"])
+def test_what_comes_with_an_answer_is_no_further_answer(
+    surplus: bytes, library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It lies in the library's own buffer by then."""
+    monkeypatch.setenv("KIMIPROBE_HTTP", library)
+
+    def speak(connection: socket.socket) -> None:
+        while connection.recv(1 << 16):
+            connection.sendall(ANSWER + surplus)
+
+    with server(speak) as port:
+        assert run(bodies(port, at_once)) == [b"ok", b"ok"]
+
+
+@pytest.mark.parametrize("library", ["httpx", "httpx2"])
+def test_a_connection_whose_answer_came_whole_is_used_again(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else is looked at first."""
+    monkeypatch.setenv("KIMIPROBE_HTTP", library)
+    connections: list[socket.socket] = []
+
+    def speak(connection: socket.socket) -> None:
+        connections.append(connection)
+        while connection.recv(1 << 16):
+            connection.sendall(ANSWER)
+
+    with server(speak) as port:
+        assert run(bodies(port, at_once, 5)) == [b"ok"] * 5
+    assert len(connections) == 1
+
+
+def test_bytes_before_the_handshake_are_never_read_as_if_they_had_come_under_tls() -> None:
+    """A proxy, or whoever sits before it, could else answer in the host's name."""
+
+    async def work(line: Line) -> None:
+        await until(lambda: line.get_extra_info("is_readable"))
+        with pytest.raises(httpcore2.ConnectError) as caught:
+            await line.start_tls(ssl.create_default_context(), "api.example")
+        assert failure_of(caught.value, line.progress).detail.startswith("tls_plaintext")
+
+    def speak(connection: socket.socket) -> None:
+        connection.sendall(EVIL)
+        connection.recv(1)
+
+    with server(speak) as port:
+        with_line(port, work)
+
+
+@pytest.mark.parametrize("turns", range(12))
+def test_connecting_can_be_given_up_at_any_moment(turns: int) -> None:
+    """No socket stays open, also one that was connected just then."""
+
+    async def given_up() -> None:
+        task = asyncio.ensure_future(connected("127.0.0.1", port))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        if task.done():
+            task.result().close()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await asyncio.sleep(0.001)
+
+    with server(lambda connection: connection.recv(1)) as port, warnings.catch_warnings():
+        warnings.simplefilter("error", ResourceWarning)
+        for _ in range(5):
+            run(given_up())
+        gc.collect()
+
+
+def test_a_mute_address_does_not_hold_up_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second is tried after a quarter of a second (RFC 8305), and the first is given up."""
+    with server(lambda connection: connection.recv(1)) as port:
+        mute = socket.socket()
+        mute.bind(("127.0.0.1", 0))
+        mute.listen(0)
+        filling = [socket.socket() for _ in range(3)]
+        for one in filling:
+            one.setblocking(False)
+            one.connect_ex(mute.getsockname())
+        both = [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", where) for where in (mute.getsockname(), ("127.0.0.1", port))
+        ]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: both)
+        with closing(run(connected("two.example", 443))) as won:
+            assert won.getpeername() == ("127.0.0.1", port)
+        for one in (*filling, mute):
+            one.close()
 
 
 def test_a_name_whose_every_address_refuses_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
