@@ -23,7 +23,7 @@ class Turns:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._running = self._interrupted = False
-        self._ending: asyncio.Handle = asyncio.Handle(self._loop.stop, (), self._loop)
+        self._ending: asyncio.Handle | None = None
         """What ends the turn."""
         self._hear: Callable[[int, FrameType | None], object] | None = None
         """What Ctrl-C does elsewhere."""
@@ -39,7 +39,8 @@ class Turns:
             self._loop.run_forever()
         finally:
             self._running = False
-            self._ending.cancel()  # left over, it would stop somebody else's turn
+            if self._ending is not None:
+                self._ending.cancel()  # left over, it would stop somebody else's turn
         if self._interrupted and self._hear is not None:
             self._interrupted = False
             self._hear(signal.SIGINT, None)
