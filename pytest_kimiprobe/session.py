@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -149,7 +150,8 @@ class ProbeSession:
     def _answered(self, dispatcher: Dispatcher[pytest.Item] | Replayer) -> Iterator[pytest.Item]:
         providers = {item: plan.endpoint.provider for item, plan in self._under_way}
         left = Counter(providers.values())
-        quick = not self.config.getoption("usepdb")  # at a debugger's prompt the loop needs a thread of its own
+        # At a debugger's prompt the loop needs a thread of its own, and below somebody else's loop none can run.
+        quick = not self.config.getoption("usepdb", False) and not _below_a_loop()
         with closing(dispatcher.outcomes(quick=quick)) as outcomes:
             while left.total():
                 outcome = next(outcomes)
@@ -159,3 +161,11 @@ class ProbeSession:
                 if outcome is not None:
                     yield self.kept.take(outcome)
         self.on_progress(left)
+
+
+def _below_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

@@ -120,10 +120,10 @@ class LoopThread:
             if self._closed:
                 raise RouterClosed("the loop of these requests was closed")
             loop, self._lent = self._started(), True
-        loop.call_soon_threadsafe(loop.stop)
         assert self._thread is not None  # noqa: S101 - it was started with the loop
-        self._thread.join()
         try:
+            loop.call_soon_threadsafe(loop.stop)
+            self._thread.join()
             yield loop
         finally:
             self._take_back(loop)
@@ -148,6 +148,7 @@ class LoopThread:
     def _run(self, loop: Loop) -> None:
         asyncio.set_event_loop(loop)
         try:
+            loop.run_forever()
             while not (self._lent or self._closed):  # a stop that somebody left behind ends nothing
                 loop.run_forever()
             if self._lent:

@@ -33,15 +33,15 @@ from .moment import Moment
 from .pace import Pace
 from .plan import Load, ProbePlan, cost_bound
 from .throttle import Throttle
-from .turns import Turns
+from .turns import Interrupts, Turns
 
 PACE_S = 0.01
 """Between two starts of one HTTP client (a provider has one for each PER_CLIENT at once) while more and more are under
 way; a request that takes the place of an answered one need not wait for it."""
 RAMP_S, GATE_S = 0.0025, 0.0015
 """Between two starts of any while more and more are under way (each may need a connection), and else."""
-EASY_S, SLOWER = 0.005, 3
-"""A loop later than the first puts the next start off by so many times the rest: what the machine cannot do at once has
+EASY_S, SLOWER, LONGEST_S = 0.005, 3, 0.25
+"""A loop later than the first puts the next start off by so many times the rest, the last at most: what the machine cannot do at once has
 to wait before it is sent, not while its time runs."""
 AT_ONCE_S = 0.004
 """Starts that take the place of answered ones go out together when they are due within so long: each waking of the loop
@@ -229,18 +229,20 @@ class Dispatcher(Generic[T]):
         (`Turns` says why), until it turns out not to be quick, so that no request has to wait for that.
         """
         if quick:
-            with self._loop.lent() as loop:
-                yield from self._taken_in_turns(Turns(loop))
+            interrupts = Interrupts()
+            with interrupts.held(), self._loop.lent() as loop:
+                yield from self._taken_in_turns(Turns(loop), interrupts)
         while True:
             yield self.outcome()
 
-    def _taken_in_turns(self, turns: Turns) -> Iterator[Outcome[T] | None]:
-        with turns.interruptible():
+    def _taken_in_turns(self, turns: Turns, interrupts: Interrupts) -> Iterator[Outcome[T] | None]:
+        with turns.attended():
             long = 0
             while long < OFTEN:
                 turns.turn(TOGETHER_S if self._outcomes.empty() else 0.0)
                 left = time.perf_counter()
-                yield self.outcome(0.0)
+                with turns.away(), interrupts.let_through():
+                    yield self.outcome(0.0)
                 long += time.perf_counter() - left > LONG_S
 
     def drain(self) -> list[Outcome[T]]:
@@ -289,7 +291,7 @@ class Dispatcher(Generic[T]):
 
     def _pause(self, road: _Road[T], now: float) -> float:
         """Seconds from a start at `now` until the lane's next may follow."""
-        behind_s = SLOWER * (self.lag.latest_s - EASY_S)
+        behind_s = min(SLOWER * (self.lag.latest_s - EASY_S), LONGEST_S)
         more = road.lane.under_way > road.peak
         road.peak = max(road.peak, road.lane.under_way)
         paces = (self._gate, self._ramp, road.pace) if more else (self._gate,)

@@ -77,16 +77,14 @@ def test_marks_that_skip_or_expect_a_failure_are_obeyed(pytester: pytest.Pyteste
     found.stdout.fnmatch_lines(["kimiprobe: 2 requests to 1 endpoints*"])
 
 
-def test_what_is_printed_and_logged_meanwhile_belongs_to_no_probe(pytester: pytest.Pytester) -> None:
-    """It is of other requests, or of somebody's hook; a test among the probes has its own output."""
+@pytest.mark.parametrize("hook", ["pytest_runtest_call", "pytest_runtest_logreport"])
+def test_what_a_hook_of_the_users_prints_in_a_phase_is_captured_as_ever(pytester: pytest.Pytester, hook: str) -> None:
+    """Elsewhere nothing of a probe is left to run, and its report has no output; a test among them has its own."""
     case(pytester.path, "broken", "Rome")
     pytester.makeconftest(
-        """
-        import logging
-
-        def pytest_runtest_call(item):
+        f"""
+        def {hook}():
             print("printed in a hook")
-            logging.getLogger("x").warning("logged in a hook")
         """
     )
     pytester.makepyfile(test_other="def test_other():\n    print('of the test')\n    assert False\n")
@@ -94,6 +92,6 @@ def test_what_is_printed_and_logged_meanwhile_belongs_to_no_probe(pytester: pyte
     text = found.stdout.str()
     probe, test = text.index("_ broken["), text.index("_ test_other _")
     of_probe = text[probe : test if probe < test else text.index("= kimiprobe =")]
-    assert "Captured" not in of_probe
+    assert ("Captured" in of_probe) == (hook == "pytest_runtest_call")
     assert "of the test" in text
     found.assert_outcomes(failed=2)
