@@ -177,6 +177,8 @@ def _has_more(sock: Any) -> bool:
     """Whether something lies in the kernel that the loop has had no turn to read."""
     if sock is None or sock.fileno() < 0:
         return True
+    if not hasattr(select, "poll"):  # Windows
+        return bool(select.select([sock.fileno()], [], [], 0)[0])
     poll = select.poll()
     poll.register(sock.fileno(), select.POLLIN)
     return bool(poll.poll(0))
