@@ -1,7 +1,7 @@
 """The hooks that a probe runs under: pytest's and everybody's, but for those that watch what a test does.
 
 When its turn comes a probe has its verdict: nothing of it is left to run, and what is printed, logged or warned of meanwhile
-belongs to requests that are under way. Watching for it took half of the CPU that pytest spends on an item
+belongs to requests that are under way. Watching for it took nearly half of the CPU that pytest spends on an item
 (docs/decisions.md). Where a conftest.py has hooks of its own for a phase, all are watched as ever.
 """
 

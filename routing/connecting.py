@@ -1,7 +1,7 @@
 """A connected socket to a host that may have several addresses, of which some may be mute (RFC 8305).
 
-asyncio has this too (`happy_eyeballs_delay`), but up to 3.12 at least a connect that is cancelled leaves sockets open there:
-the attempts are not waited for, and one that won meanwhile is dropped.
+asyncio has this too (`happy_eyeballs_delay`), but in Python 3.11 a connect that is cancelled leaves sockets open there: the
+attempts are not waited for, and one that won meanwhile is dropped.
 """
 
 from __future__ import annotations

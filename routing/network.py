@@ -53,10 +53,6 @@ class Line(asyncio.Protocol):
             raise self._core.ConnectError(str(error)) from error
         return self
 
-    async def sleep(self, seconds: float) -> None:
-        """Wait; the library does so between attempts to connect, of which there is one."""
-        await asyncio.sleep(seconds)
-
     # ------------------------------------------------------------------------------------------- the library's stream
 
     async def start_tls(

@@ -1,6 +1,6 @@
 """Turns of an event loop in the thread that has other things to do as well.
 
-Two threads that are both busy cost each other a third of their CPU: each waits for the interpreter that the other holds,
+Two threads that are both busy cost each other a fifth of their CPU: each waits for the interpreter that the other holds,
 on another core (docs/decisions.md). So whoever judges answers runs the loop in between. While it is away for longer (a hook
 that waits for a network, a terminal that was stopped) somebody else runs the loop: no request waits for that.
 """

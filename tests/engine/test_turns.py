@@ -146,4 +146,4 @@ def test_a_turn_that_was_cut_short_leaves_no_end_behind(loop: asyncio.AbstractEv
     for seconds in (0.0, 0.01):
         loop.call_soon(loop.stop)
         turns.turn(seconds)
-        loop.run_until_complete(asyncio.sleep(0.02))
+        assert loop.run_until_complete(asyncio.sleep(0.02, "done")) == "done"
