@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import socket
 import ssl
 import threading
-import warnings
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import httpcore2
 import pytest
+import trustme
 from waiting import until
 
+from routing.client import Message
 from routing.connecting import connected
 from routing.errors import ProviderFailure
 from routing.failures import Progress, failure_of
@@ -145,6 +145,23 @@ async def bodies(port: int, between: Callable[[Transport], Awaitable[object]], c
     return found
 
 
+class Talker:
+    """A server that answers, and after the first answer says something by itself once it `may`."""
+
+    def __init__(self, unasked: bytes) -> None:
+        self.unasked, self.asked = unasked, 0
+        self.may, self.has = threading.Event(), threading.Event()
+
+    def speak(self, connection: socket.socket) -> None:
+        while connection.recv(1 << 16):
+            self.asked += 1
+            connection.sendall(ANSWER)
+            if self.asked == 1:
+                self.may.wait(5)
+                connection.sendall(self.unasked)
+                self.has.set()
+
+
 async def at_once(_: Transport) -> None:
     """No turn of the loop between two requests."""
 
@@ -152,48 +169,26 @@ async def at_once(_: Transport) -> None:
 @pytest.mark.parametrize("unasked", [EVIL, b"H", EVIL + ANSWER])
 def test_what_nobody_asked_for_is_no_answer(unasked: bytes) -> None:
     """A kept connection on which the server spoke by itself is not used again: its words would answer the next request."""
-    asked: list[bytes] = []
-
-    def speak(connection: socket.socket) -> None:
-        while head := connection.recv(1 << 16):
-            asked.append(head)
-            connection.sendall(ANSWER)
-            if len(asked) == 1:
-                spoken.wait(5)
-                connection.sendall(unasked)
-
-    spoken = threading.Event()
+    talker = Talker(unasked)
 
     async def between(transport: Transport) -> None:
-        spoken.set()
+        talker.may.set()
         kept = next(iter(transport._shards.values()))[0]._idle[0].line
-        await until(lambda: len(asked) > 1 or kept.get_extra_info("is_readable"))
+        await until(lambda: talker.asked > 1 or kept.get_extra_info("is_readable"))
 
-    with server(speak) as port:
+    with server(talker.speak) as port:
         assert run(bodies(port, between)) == [b"ok", b"ok"]
 
 
 def test_what_nobody_asked_for_is_no_answer_where_the_loop_had_no_turn_to_see_it() -> None:
     """Whoever judges may hold the loop up while the server speaks."""
-    asked: list[bytes] = []
-    spoken = threading.Event()
-
-    def speak(connection: socket.socket) -> None:
-        while head := connection.recv(1 << 16):
-            asked.append(head)
-            connection.sendall(ANSWER)
-            if len(asked) == 1:
-                held.wait(5)
-                connection.sendall(EVIL)
-                spoken.set()
-
-    held = threading.Event()
+    talker = Talker(EVIL)
 
     async def between(_: Transport) -> None:
-        held.set()
-        spoken.wait(5)
+        talker.may.set()
+        talker.has.wait(5)
 
-    with server(speak) as port:
+    with server(talker.speak) as port:
         assert run(bodies(port, between)) == [b"ok", b"ok"]
 
 
@@ -249,6 +244,13 @@ def test_bytes_before_the_handshake_are_never_read_as_if_they_had_come_under_tls
 @pytest.mark.parametrize("turns", range(12))
 def test_connecting_can_be_given_up_at_any_moment(turns: int) -> None:
     """No socket stays open, also one that was connected just then."""
+    made: list[socket.socket] = []
+
+    class Seen(socket.socket):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            if threading.current_thread() is threading.main_thread():
+                made.append(self)
 
     async def given_up() -> None:
         task = asyncio.ensure_future(connected("127.0.0.1", port))
@@ -260,11 +262,12 @@ def test_connecting_can_be_given_up_at_any_moment(turns: int) -> None:
         await asyncio.gather(task, return_exceptions=True)
         await asyncio.sleep(0.001)
 
-    with server(lambda connection: connection.recv(1)) as port, warnings.catch_warnings():
-        warnings.simplefilter("error", ResourceWarning)
+    with server(lambda connection: connection.recv(1)) as port, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "socket", Seen)
         for _ in range(5):
             run(given_up())
-        gc.collect()
+    assert [sock.fileno() for sock in made] == [-1] * len(made)
+    assert made or turns < 3
 
 
 def test_a_mute_address_does_not_hold_up_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -305,3 +308,94 @@ def test_a_name_whose_every_address_refuses_is_refused(monkeypatch: pytest.Monke
 
     with pytest.raises(ProviderFailure, match="connect_refused"):
         run(ask())
+
+
+def test_several_hosts_of_one_provider_keep_their_connections() -> None:
+    """One for each, however they alternate."""
+    connections: list[socket.socket] = []
+
+    def speak(connection: socket.socket) -> None:
+        connections.append(connection)
+        while connection.recv(1 << 16):
+            connection.sendall(ANSWER)
+
+    async def work() -> None:
+        transport = Transport()
+        for port in (one, two) * 5:
+            request = HttpRequest("GET", f"http://127.0.0.1:{port}/", {}, b"")
+            async with transport.send(request, shard="s", timeout_s=5) as response:
+                assert [chunk async for chunk in response.chunks] == [b"ok"]
+        await transport.aclose()
+
+    with server(speak) as one, server(speak) as two:
+        run(work())
+    assert len(connections) == 2
+
+
+def test_a_transport_that_is_closed_under_a_request_keeps_nothing_of_it() -> None:
+    """What was on its way is delivered, and its connection closed."""
+    ended = threading.Event()
+
+    def speak(connection: socket.socket) -> None:
+        while connection.recv(1 << 16):
+            connection.sendall(ANSWER)
+        ended.set()
+
+    async def work() -> None:
+        transport = Transport()
+        request = HttpRequest("GET", f"http://127.0.0.1:{port}/", {}, b"")
+        async with transport.send(request, shard="s", timeout_s=5) as response:
+            await transport.aclose()
+            assert [chunk async for chunk in response.chunks] == [b"ok"]
+        await until(ended.is_set)
+
+    with server(speak) as port:
+        run(work())
+
+
+@pytest.mark.parametrize("begun", [1, 9, 30])
+def test_a_request_is_not_sent_again_once_a_byte_of_its_answer_came(begun: int) -> None:
+    """Also where that was not even a whole head: the server was at work on it."""
+    asked: list[bytes] = []
+
+    def speak(connection: socket.socket) -> None:
+        while head := connection.recv(1 << 16):
+            asked.append(head)
+            connection.sendall(ANSWER if len(asked) == 1 else ANSWER[:begun])
+            if len(asked) > 1:
+                return
+
+    with server(speak) as port, pytest.raises(ProviderFailure, match="connection_cut"):
+        run(bodies(port, at_once))
+    assert len(asked) == 2
+
+
+def test_a_message_shows_no_key() -> None:
+    """It is a local of frames that an error may carry."""
+    assert "sk-" not in repr(Message(None, frozenset({"sk-test-key-of-no-account"})))
+
+
+def test_under_tls_too_whoever_sends_waits_for_a_slow_reader() -> None:
+    """TLS itself takes anything at once; the deadline must still say that the request was being sent."""
+    authority, go = trustme.CA(), threading.Event()
+    theirs, ours = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
+    authority.issue_cert("api.example").configure_cert(theirs)
+    authority.configure_trust(ours)
+
+    def speak(connection: socket.socket) -> None:
+        with theirs.wrap_socket(connection, server_side=True):
+            go.wait(10)
+
+    async def work(line: Line) -> None:
+        await line.start_tls(ours, "api.example")
+        line.progress = Progress()
+        await line.write(b"x" * (30 << 20))
+        reading = asyncio.ensure_future(line.read(1))
+        await asyncio.sleep(0.3)
+        assert (line.progress.phase, reading.done()) == ("send", False)
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+        go.set()
+
+    with server(speak) as port:
+        with_line(port, work)
