@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .answers import SeenAnswer
-    from .cases import Case, Expectation, ExpectedCall
-    from .python_cases import case
+    from .cases.decorator import case
+    from .cases.model import Case, Expectation, ExpectedCall
+    from .judging.answers import SeenAnswer
 
 __all__ = ["Case", "Expectation", "ExpectedCall", "SeenAnswer", "case"]
 _HOMES = {

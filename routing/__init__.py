@@ -15,7 +15,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .choose import Candidate, LeftOut, Route
     from .errors import (
         AccountError,
         AllAttemptsFailed,
@@ -33,8 +32,9 @@ if TYPE_CHECKING:
         RouterClosed,
         RoutingError,
     )
-    from .flags import Flags
+    from .flags.source import Flags
     from .router import Router, RouterStatus
+    from .selection import Candidate, LeftOut, Route
     from .types import Attempt, Parked, Reply, RequestOptions, ToolCall, Usage
 
 __version__ = "0.1.0"

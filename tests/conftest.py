@@ -7,7 +7,7 @@ import os
 import hypothesis
 import pytest
 
-import pytest_kimiprobe.running
+import pytest_kimiprobe.pytest_items.runner
 import pytest_kimiprobe.simulator
 
 # How long an example takes says how busy the machine is.

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from .json_form import FIRST_KEYS
-from .source import LONGEST_MARKER
+from .buffer import LONGEST_MARKER
+from .dialects.json_calls import FIRST_KEYS
 
 K2_SECTION_BEGIN = (b"<|tool_calls_section_begin|>", b"<|tool_call_section_begin|>")
 K2_SECTION_END = (b"<|tool_calls_section_end|>", b"<|tool_call_section_end|>")

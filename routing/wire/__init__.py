@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ..catalog_model import Endpoint, Provider
+from ..catalog.model import Endpoint, Provider
 from ..errors import EndpointUnavailable
 from ..types import Answer, ChatRequest, JsonObject
 
@@ -73,11 +73,11 @@ class Wire(Protocol):
 def wire_named(name: str) -> Wire:
     """The protocol module of a provider. Raises EndpointUnavailable for one that is not spoken here."""
     if name == "openai":
-        from . import openai
+        from . import openai_answer as openai
 
         return openai
     if name == "anthropic":
-        from . import anthropic
+        from . import anthropic_answer as anthropic
 
         return anthropic
     if name == "replicate":
