@@ -15,7 +15,7 @@ hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
 # Loaded once: pytester forgets modules after each inner run, and C extensions cannot be loaded twice.
-LOADED = (pytest_kimiprobe.running, pytest_kimiprobe.simulator)
+LOADED = (pytest_kimiprobe.pytest_items.runner, pytest_kimiprobe.simulator)
 _OURS = ("KIMIPROBE_", "OPENROUTER_", "MOONSHOT_", "GROQ_", "TOGETHER_", "REPLICATE_", "ANTHROPIC_", "GITHUB_")
 
 

@@ -18,7 +18,7 @@ from .end_state import EndState
 from .matchers import problem_of
 from .texts import TextError, among, context, filled, texts_of
 
-FOLDER = Path(__file__).parent / "cases"
+FOLDER = Path(__file__).parent / "packaged"
 SUITES = ("smoke", "core", "full")
 Suite: TypeAlias = Literal["smoke", "core", "full"]
 Parity: TypeAlias = Literal["", "calls", "arguments"]
@@ -127,7 +127,7 @@ def in_suite(case: Case, suite: str) -> bool:
 def load(path: Path) -> list[Case]:
     """All cases of a file, in its order. Raises CaseError naming file, line and column."""
     document = load_checked(
-        _read(path), "cases/case.schema.json", where=str(path), error=CaseError, package=__package__
+        _read(path), "case.schema.json", where=str(path), error=CaseError, package=__package__
     )
     shared = {name: _function(name, body) for name, body in document.data.get("tools", {}).items()}
     for name, tool in shared.items():

@@ -23,6 +23,8 @@ PACKAGED = "kimiprobe"
 """First part of packaged cases' node ids: `kimiprobe/core.yaml::weather[...]`."""
 RECORDED = "replay"
 SCHEMAS = "schemas"
+ARGUMENT = "answer"
+"""The fixture that gives a test function below `@case` its answer."""
 PLUGINS = f"{PACKAGED}/plugins"
 PLUGINS_FILE = cases.FOLDER / "plugins.txt"
 """Stands for the cases of plugins: pytest collects what has a path."""
@@ -225,3 +227,10 @@ def _read_or_fail(read_file: Any) -> Any:
 def _words(result: ProbeResult) -> str:
     detail = f": {result.detail}" if result.detail else ""
     return one_line(f"{result.endpoint}: {result.reason}{detail}", 400)
+
+
+def planned_of(item: pytest.Item) -> Planned | None:
+    """The probe behind a test function, where there is one."""
+    call = getattr(item, "callspec", None)
+    found = call.params.get(ARGUMENT) if call else None
+    return found if isinstance(found, Planned) else None

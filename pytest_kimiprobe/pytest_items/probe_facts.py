@@ -9,8 +9,7 @@ import pytest
 
 from ..cases.plan import Planned, ProbePlan
 from ..verdicts import PARITY, ProbeMode, ProbeResult
-from .items import CaseProbe, PairProbe, RowProbe
-from .python_items import planned_of
+from .items import CaseProbe, PairProbe, RowProbe, planned_of
 
 
 def planned_by(item: pytest.Item) -> Planned | None:

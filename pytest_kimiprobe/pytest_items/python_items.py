@@ -12,17 +12,14 @@ import pytest
 from routing.errors import ConfigError
 
 from ..cases.decorator import ATTRIBUTE, Declared
-from ..cases.plan import Planned
 from ..judging.judge import Judgement
 from ..safe_text import one_line
-from .items import pair_of
+from .items import ARGUMENT, pair_of, planned_of
 
 if TYPE_CHECKING:
     from ..judging.answers import SeenAnswer
     from .run_config import Scope
     from .verdict_store import Keeper
-
-ARGUMENT = "answer"
 
 
 def parametrize(metafunc: pytest.Metafunc, scope: Scope) -> None:
@@ -51,13 +48,6 @@ def with_pairs(made: Sequence[pytest.Item | pytest.Collector]) -> list[pytest.It
         if planned is not None and planned.plan.mode == "stream" and planned.plan.case.parity:
             found.append(pair_of(cast("pytest.Item", item), planned.plan))
     return found
-
-
-def planned_of(item: pytest.Item) -> Planned | None:
-    """The probe behind a test function, where there is one."""
-    call = getattr(item, "callspec", None)
-    found = call.params.get(ARGUMENT) if call else None
-    return found if isinstance(found, Planned) else None
 
 
 def give(request: pytest.FixtureRequest, kept: Keeper) -> SeenAnswer:

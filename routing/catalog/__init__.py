@@ -62,7 +62,9 @@ def _read(path: Path) -> Catalog:
 
 
 def _document(data: bytes, where: str) -> JsonObject:
-    document: JsonObject = load_checked(data, "catalog.schema.json", where=where, error=CatalogError).data
+    document: JsonObject = load_checked(
+        data, "catalog.schema.json", where=where, error=CatalogError, package=__package__
+    ).data
     return document
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .model import Evaluation, Flag, Flags
+from .model import Flag, Flags
 from .source import FlagsSource, find_flags
 
-__all__ = ["Evaluation", "Flag", "Flags", "FlagsSource", "find_flags"]
+__all__ = ["Flag", "Flags", "FlagsSource", "find_flags"]

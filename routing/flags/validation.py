@@ -182,7 +182,9 @@ def _node(steps: Sequence[str | int]) -> Any:
 @functools.cache
 def schema() -> dict[str, Any]:
     """The JSON Schema (draft-07) of flags.yaml."""
-    data: dict[str, Any] = json.loads((resources.files(__package__) / "flags.schema.json").read_text("utf-8"))
+    data: dict[str, Any] = json.loads(
+        (resources.files(__package__.partition(".")[0]) / "flags.schema.json").read_text("utf-8")
+    )
     return data
 
 

@@ -17,7 +17,7 @@ def load_checked(
     *,
     where: str,
     error: type[ConfigError],
-    package: str = __package__,
+    package: str,
     require_end: bool = False,
 ) -> strict_yaml.Document:
     """Parse `data` and check it against the schema file `schema` of `package`.

@@ -12,8 +12,8 @@ from ..catalog.model import Endpoint, Provider
 from ..history import Prepared, prepare
 from ..schema.parts import pointed, union
 from ..types import ChatRequest, JsonObject
-from . import WireRequest
 from .anthropic_messages import converted
+from .base import WireRequest
 from .request_checks import Offer, chosen, fitted, names_sent, offers
 
 VERSION = "2023-06-01"

@@ -9,7 +9,7 @@ from ..catalog.model import Endpoint, Provider
 from ..history import prepare
 from ..schema.moonshot import adapted
 from ..types import ChatRequest, JsonObject
-from . import WireRequest
+from .base import WireRequest
 from .request_checks import Offer, chosen, fitted, names_sent, offers
 
 _K3 = {"none": "low", "minimal": "low", "low": "low", "medium": "high", "high": "high", "xhigh": "max", "max": "max"}

@@ -17,7 +17,7 @@ from ..catalog.model import Endpoint, Provider
 from ..errors import EndpointUnavailable, ProviderFailure
 from ..history.reading import images_of, read_message, text_of
 from ..types import Answer, ChatRequest, JsonObject, Usage
-from . import WireRequest
+from .base import WireRequest
 from .error_bodies import fault, one_line
 from .json_fields import is_count, mapping, string, texts, whole_object
 from .request_checks import fitted

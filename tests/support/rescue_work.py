@@ -17,8 +17,8 @@ from routing.parsing import strict_json
 MODULES = [
     strict_json,
     *(
-        importlib.import_module(f"routing.rescue.{found.name}")
-        for found in pkgutil.iter_modules(routing.rescue.__path__)
+        importlib.import_module(found.name)
+        for found in pkgutil.walk_packages(routing.rescue.__path__, "routing.rescue.")
     ),
 ]
 _MAKERS = ("anchors", "fence_end", "_or_native")

@@ -13,6 +13,7 @@ from ...parsing.strict_json import MAX_DEPTH, StrictJsonError, loads
 from ...schema import ToolSet
 from ..buffer import Source, Wait, matched
 from ..call_validation import offered
+from ..markers import ARGUMENT_KEYS, ID_KEYS, NAME_KEYS, WRAPPER_KEYS
 from ..result import MAX_CALLS, Piece, WrittenCall
 
 Ending: TypeAlias = Literal["whole", "cut", "broken"]
@@ -22,13 +23,8 @@ _BRACKET = re.compile(rb'(?:[^"{}\[\]]++|' + STRING + rb")*+([{}\[\]])?", re.DOT
 """Matches wherever it is tried: the next bracket outside strings, or what stands before an open string or the end."""
 _IN_STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
 
-_NAMES = ("name", "tool", "tool_name", "toolName", "function", "function_name", "action", "recipient_name")
-_ARGUMENTS = ("arguments", "parameters", "args", "input", "tool_input", "action_input", "params")
-_WRAPPERS = ("tool_calls", "function_call", "tool_call", "toolCalls", "function_calls")
-_IDS = ("id", "tool_call_id", "toolCallId", "call_id")
-_BESIDE = frozenset({"type", "index", "role", "content", "refusal", *_IDS})
+_BESIDE = frozenset({"type", "index", "role", "content", "refusal", *ID_KEYS})
 _TYPES = frozenset({"function", "tool_use", "tool_call", "tool-call", "function_call", "custom"})
-FIRST_KEYS = (*_NAMES, *_ARGUMENTS, *_WRAPPERS, *_IDS, "type", "role", "index")
 
 
 def extent(source: Source, start: int) -> Wait[tuple[int, Ending]]:
@@ -102,7 +98,7 @@ def parse(source: Source, start: int, tools: ToolSet) -> Wait[Piece]:
 
 def _names_offered(text: str, tools: ToolSet) -> bool:
     """Whether broken JSON shows both marks of a call: a name key with an offered name."""
-    found = re.findall(rf'"(?:{"|".join(_NAMES)})"\s{{0,8}}:\s{{0,8}}"([^"\\]{{1,128}})"', text)
+    found = re.findall(rf'"(?:{"|".join(NAME_KEYS)})"\s{{0,8}}:\s{{0,8}}"([^"\\]{{1,128}})"', text)
     return any(offered(tools, name) for name in found[:8])
 
 
@@ -113,7 +109,7 @@ def written_calls(value: Any, tools: ToolSet) -> list[WrittenCall]:
         return [call for calls in found for call in calls] if found and all(found) else []
     if not isinstance(value, dict):
         return []
-    wrapper = next((key for key in _WRAPPERS if key in value), None)
+    wrapper = next((key for key in WRAPPER_KEYS if key in value), None)
     if wrapper is not None:
         beside = {key: child for key, child in value.items() if key != wrapper}
         return written_calls(value[wrapper], tools) if _idle(beside) else []
@@ -136,8 +132,8 @@ def _written_call(value: dict[str, Any], tools: ToolSet) -> WrittenCall | None:
     function = body.get("function")
     if isinstance(function, dict) and len(body) == 1:
         body = function
-    name = next((key for key in _NAMES if isinstance(body.get(key), str)), None)
-    given = next((key for key in _ARGUMENTS if key in body), None)
+    name = next((key for key in NAME_KEYS if isinstance(body.get(key), str)), None)
+    given = next((key for key in ARGUMENT_KEYS if key in body), None)
     if name is None or body.keys() > {name, given} or len(body) > 2:
         return None
     if given is None:
@@ -155,7 +151,7 @@ def _bare_name(name: str, tools: ToolSet) -> WrittenCall | None:
 
 
 def _id(value: dict[str, Any]) -> str | None:
-    return next((value[key] for key in _IDS if isinstance(value.get(key), str)), None)
+    return next((value[key] for key in ID_KEYS if isinstance(value.get(key), str)), None)
 
 
 def _is_definition(name: str, given: Any, tools: ToolSet) -> bool:
@@ -170,5 +166,5 @@ def _strong(value: Any) -> bool:
     """Whether the form can hardly be data: the keys are OpenAI's own, not merely a name with parameters."""
     first = value[0] if isinstance(value, list) and value else value
     return isinstance(first, dict) and (
-        "arguments" in first or "function" in first or bool(first.keys() & set(_WRAPPERS))
+        "arguments" in first or "function" in first or bool(first.keys() & set(WRAPPER_KEYS))
     )

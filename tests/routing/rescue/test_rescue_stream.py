@@ -15,7 +15,7 @@ from rescue_fragments import MARKS, TOOLS, WHOLE, WORDS, chunks, k2, k2_section,
 
 from routing.parsing.strict_json import loads
 from routing.rescue import Rescue, RescueStream, rescue
-from routing.rescue.dialects.json_calls import FIRST_KEYS
+from routing.rescue.markers import FIRST_KEYS
 from routing.rescue.result import MAX_CALLS, MAX_INPUT
 from routing.schema import ToolSet
 
