@@ -126,9 +126,7 @@ def in_suite(case: Case, suite: str) -> bool:
 
 def load(path: Path) -> list[Case]:
     """All cases of a file, in its order. Raises CaseError naming file, line and column."""
-    document = load_checked(
-        _read(path), "case.schema.json", where=str(path), error=CaseError, package=__package__
-    )
+    document = load_checked(_read(path), "case.schema.json", where=str(path), error=CaseError, package=__package__)
     shared = {name: _function(name, body) for name, body in document.data.get("tools", {}).items()}
     for name, tool in shared.items():
         _require_usable([tool], document.at(["tools", name]))
