@@ -13,10 +13,7 @@ from routing.types import Usage
 
 @dataclass(frozen=True, slots=True)
 class CostRow:
-    """Costs of one endpoint, USD.
-
-    `times_cheapest` compares with the cheapest endpoint of the table, `saved_per_month` with the dearest.
-    """
+    """Costs of one endpoint, USD. `times_cheapest` compares with the cheapest row, the saving with the dearest."""
 
     endpoint: str
     model: str

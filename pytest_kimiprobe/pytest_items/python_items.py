@@ -80,13 +80,9 @@ def settle(item: pytest.Item, report: pytest.TestReport, call: pytest.CallInfo[A
     elif report.when == "call" and not report.skipped:
         if report.failed and result.verdict != "fail":
             message = one_line(str(call.excinfo.value if call.excinfo else "failed"), 300)
-            failed = Judgement("fail", "wrong_answer", message)
+            new = Judgement("fail", "wrong_answer", message)
             result = replace(
-                result,
-                verdict=failed.verdict,
-                reason=failed.reason,
-                detail=failed.detail,
-                error_class=failed.error_class,
+                result, verdict=new.verdict, reason=new.reason, detail=new.detail, error_class=new.error_class
             )
         kept.record(item, result)
 

@@ -25,10 +25,7 @@ _DEEP = 4
 _INFLATED = 1 << 20
 """Bytes that one compressed part may decompress to."""
 _SEARCHED, _TIMES = 8 << 20, 12
-"""Bytes that all decodings of a value may have: a fixed number, or a multiple of its length if that is more.
-
-A value that exceeds them counts as a key, because it cannot be searched completely.
-"""
+"""Limit for all decodings of a value: bytes, or a multiple of its length. A value beyond both counts as a key."""
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{16,}+")
 _WRAPPED = re.compile(rb"(?<![A-Za-z0-9+/])(?:[A-Za-z0-9+/]{16,}+(?:\\[nr]|\s)++)++[A-Za-z0-9+/]++")
 _BREAKS = re.compile(rb"\\[nr]|\s")

@@ -116,11 +116,7 @@ class VerdictChange:
 
 @dataclass(frozen=True, slots=True)
 class ReplayDiff:
-    """Result of a comparison.
-
-    `compared` counts probes with an earlier verdict, `missing` earlier verdicts without a recording, `extra` probes
-    without an earlier verdict.
-    """
+    """Changed verdicts, with counts: probes `compared`, verdicts `missing` in the recordings, `extra` probes."""
 
     changed: tuple[VerdictChange, ...]
     compared: int

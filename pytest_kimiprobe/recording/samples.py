@@ -32,8 +32,8 @@ _LONGEST = 2000
 class Sample:
     """One recorded probe.
 
-    `asked` is the fingerprint of its request (see `request_fingerprint`), `kimiprobe` the release that recorded it. `verdict`
-    and `reason` are those of that release. Times are in milliseconds, as in an Exchange and an Outcome.
+    `asked` is the fingerprint of its request (`request_fingerprint`), `kimiprobe` the release that recorded it.
+    `verdict` and `reason` are those of that release. Times are in milliseconds, as in an Exchange and an Outcome.
     """
 
     id: str
