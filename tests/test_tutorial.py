@@ -1,4 +1,4 @@
-"""The README's tutorial, run as it stands."""
+"""The tutorial of docs/tutorial.md, run as it stands."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from test_docs import ROOT, between
+from test_docs import ROOT, TUTORIAL, between
 
 BIN = Path(sys.executable).parent
 
@@ -20,7 +20,7 @@ def test_the_tutorial_walks_the_circle_and_the_router_changes_its_mind(tmp_path:
     """From a copy of flags.yaml to another first candidate, without a key."""
     shutil.copy(ROOT / "flags.yaml", tmp_path)
     (tmp_path / ".venv").symlink_to(BIN.parent)
-    script = between("tutorial", "end of tutorial").strip().removeprefix("```sh\n").removesuffix("```")
+    script = between("tutorial", "end of tutorial", TUTORIAL).strip().removeprefix("```sh\n").removesuffix("```")
     log = tmp_path / "log.txt"
     with log.open("w") as out:
         shell = subprocess.Popen(
