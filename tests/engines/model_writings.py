@@ -10,11 +10,11 @@ from typing import Any
 
 from pytest_kimiprobe.cases import model as cases
 from pytest_kimiprobe.cases.model import Case
+from pytest_kimiprobe.simulator.behaviour.personas import k2_section, k3_section
+from pytest_kimiprobe.simulator.behaviour.served_models import world
+from pytest_kimiprobe.simulator.conversation import Call, Draft
 from pytest_kimiprobe.simulator.model import answer
-from pytest_kimiprobe.simulator.nouns import Call, Draft
-from pytest_kimiprobe.simulator.openai_in import read_prompt, thinks
-from pytest_kimiprobe.simulator.personas import k2_section, k3_section
-from pytest_kimiprobe.simulator.world import world
+from pytest_kimiprobe.simulator.protocols.openai_in import read_prompt, thinks
 from routing import catalog as catalogs
 from routing.wire import wire_named
 

@@ -21,10 +21,10 @@ from pytest_kimiprobe.judging.judge import judge
 from pytest_kimiprobe.pytest_items.probe_facts import facts_of
 from pytest_kimiprobe.pytest_items.verdict_store import result_of
 from pytest_kimiprobe.simulator import Persona, Scenario
-from pytest_kimiprobe.simulator.app import PREFIXES, App
-from pytest_kimiprobe.simulator.http import Request
-from pytest_kimiprobe.simulator.rates import behaviour, lots, plain
-from pytest_kimiprobe.simulator.stage import Draws
+from pytest_kimiprobe.simulator.behaviour.draws import Draws
+from pytest_kimiprobe.simulator.behaviour.rates import behaviour, lots, plain
+from pytest_kimiprobe.simulator.http_types import Request
+from pytest_kimiprobe.simulator.server.app import PREFIXES, App
 from pytest_kimiprobe.verdicts import ProbeResult
 from routing import catalog
 from routing.exchange import Target, exchange

@@ -16,7 +16,7 @@ from recovery import own
 
 from pytest_kimiprobe.measures import measures_of, measures_row
 from pytest_kimiprobe.simulator import Persona, Scenario, load_scenario
-from pytest_kimiprobe.simulator.rates import behaviour, first_token_ms, lots
+from pytest_kimiprobe.simulator.behaviour.rates import behaviour, first_token_ms, lots
 
 ENDPOINTS = (
     "moonshot/kimi-k2.6",

@@ -10,8 +10,8 @@ from typing import Any
 import jsonschema
 import pytest
 
+from pytest_kimiprobe.simulator.conversation import Call, Draft, OfferedTool, Prompt, Turn
 from pytest_kimiprobe.simulator.model import answer
-from pytest_kimiprobe.simulator.nouns import Call, Draft, OfferedTool, Prompt, Turn
 
 SCHEMAS = Path(__file__).resolve().parents[4] / "shared" / "data" / "schemas" / "validator_cases"
 

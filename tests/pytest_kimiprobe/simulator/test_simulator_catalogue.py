@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from simulated import running
 
-from pytest_kimiprobe.simulator.chat import find_model
-from pytest_kimiprobe.simulator.world import world
+from pytest_kimiprobe.simulator.behaviour.served_models import find_model
 from routing import catalog
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from simulated import GET_TIME, WEATHER, playing
 
-from pytest_kimiprobe.simulator.app import App
-from pytest_kimiprobe.simulator.http import Request
-from pytest_kimiprobe.simulator.stage import Draws
+from pytest_kimiprobe.simulator.behaviour.draws import Draws
+from pytest_kimiprobe.simulator.http_types import Request
+from pytest_kimiprobe.simulator.server.app import App
 
 CALL = {"id": "a", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}
 PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}

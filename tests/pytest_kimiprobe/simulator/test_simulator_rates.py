@@ -7,7 +7,7 @@ import statistics
 import pytest
 
 from pytest_kimiprobe.simulator import Persona
-from pytest_kimiprobe.simulator.rates import behaviour, first_token_ms, lots, met
+from pytest_kimiprobe.simulator.behaviour.rates import behaviour, first_token_ms, lots, met
 
 MANY = 20_000
 RATED = Persona(availability=0.9, trigger_rate=0.8, leak_rate=0.25, schema_accuracy=0.7)

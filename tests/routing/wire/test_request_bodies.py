@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from made_requests import requests
 from sdk_types import check_body
 
-from pytest_kimiprobe.simulator import anthropic_in, openai_in
-from pytest_kimiprobe.simulator.refusals import Refused
-from pytest_kimiprobe.simulator.world import Model
-from pytest_kimiprobe.simulator.world import Price as SimulatedPrice
+from pytest_kimiprobe.simulator.behaviour.refusals import Refused
+from pytest_kimiprobe.simulator.behaviour.served_models import Model
+from pytest_kimiprobe.simulator.behaviour.served_models import Price as SimulatedPrice
+from pytest_kimiprobe.simulator.protocols import anthropic_in, openai_in
 from routing import catalog
 from routing.catalog import Endpoint, Provider
 from routing.errors import EndpointUnavailable, RequestRejected

@@ -1,29 +1,30 @@
-"""What a misbehaving endpoint makes of a good answer. Pure: drafts in, drafts out; what the wire does is the server's."""
+"""Change a good answer as a persona does. Pure: drafts in, drafts out; delays and cuts are in responses.py."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
-from .nouns import Call, Draft, OfferedTool
-from .scenario import Persona
-from .validity import checker
+from ..conversation import Call, Draft, OfferedTool
+from ..scenario import Persona
+from ..validity import checker
 
-Offered = Mapping[str, OfferedTool]
+Tools: TypeAlias = Mapping[str, OfferedTool]
+"""Offered tools by name."""
 
 
-def spoil(persona: Persona, draft: Draft, offered: Offered) -> Draft:
-    """The answer as this persona gives it; personas that spoil calls leave answers without calls alone."""
+def apply_persona(persona: Persona, draft: Draft, tools: Tools) -> Draft:
+    """The answer as this persona gives it. Only `empty` changes an answer without calls."""
     if persona.persona == "empty":
         return Draft()
     change = _CHANGES.get(persona.persona)
-    return change(persona, draft, offered) if change and draft.calls else draft
+    return change(persona, draft, tools) if change and draft.calls else draft
 
 
 def k2_section(calls: tuple[Call, ...]) -> str:
-    """Tool calls as Kimi K2 writes them itself (MoonshotAI/Kimi-K2 docs/tool_call_guidance.md)."""
+    """Tool calls in Kimi K2's native format (MoonshotAI/Kimi-K2 docs/tool_call_guidance.md)."""
     inner = "".join(
         f"<|tool_call_begin|>{call.id}<|tool_call_argument_begin|>{call.arguments}<|tool_call_end|>" for call in calls
     )
@@ -31,7 +32,7 @@ def k2_section(calls: tuple[Call, ...]) -> str:
 
 
 def k3_section(calls: tuple[Call, ...]) -> str:
-    """Tool calls as Kimi K3 writes them itself (XTML)."""
+    """Tool calls in Kimi K3's native format (XTML)."""
     inner = "".join(_k3_call(call, spot) for spot, call in enumerate(calls, 1))
     return f"<|open|>tools<|sep|>{inner}<|close|>tools<|sep|><|close|>message<|sep|>"
 
@@ -54,35 +55,32 @@ def _k3_type(value: Any) -> str:
     return names.get(type(value), "string")
 
 
-def _leak_k2(_: Persona, draft: Draft, __: Offered) -> Draft:
-    return replace(draft, text=f"I'll take care of that. {k2_section(draft.calls)}", calls=(), finish="stop")
+def _leak(persona: Persona, draft: Draft, _: Tools) -> Draft:
+    section = k2_section if persona.persona == "leaks_k2" else k3_section
+    return replace(draft, text=f"I'll take care of that. {section(draft.calls)}", calls=(), finish="stop")
 
 
-def _leak_k3(_: Persona, draft: Draft, __: Offered) -> Draft:
-    return replace(draft, text=f"I'll take care of that. {k3_section(draft.calls)}", calls=(), finish="stop")
-
-
-def _leak_in_reasoning(_: Persona, draft: Draft, __: Offered) -> Draft:
+def _leak_in_reasoning(_: Persona, draft: Draft, __: Tools) -> Draft:
     reasoning = f"{draft.reasoning} {k2_section(draft.calls)}".strip()
     return Draft(reasoning=reasoning, finish="stop")
 
 
-def _json_in_text(_: Persona, draft: Draft, __: Offered) -> Draft:
+def _json_in_text(_: Persona, draft: Draft, __: Tools) -> Draft:
     listed = [{"name": call.name, "arguments": json.loads(call.arguments)} for call in draft.calls]
     text = json.dumps(listed[0] if len(listed) == 1 else listed, ensure_ascii=False)
     return replace(draft, text=text, calls=(), finish="stop")
 
 
-def _no_call(_: Persona, draft: Draft, __: Offered) -> Draft:
+def _no_call(_: Persona, draft: Draft, __: Tools) -> Draft:
     return Draft(text="I can tell you that without any tool.", reasoning=draft.reasoning)
 
 
-def _wrong_finish(_: Persona, draft: Draft, __: Offered) -> Draft:
+def _wrong_finish(_: Persona, draft: Draft, __: Tools) -> Draft:
     return replace(draft, finish="stop")
 
 
-def _odd_calls(persona: Persona, draft: Draft, _: Offered) -> Draft:
-    """Calls that mean the right thing in a shape that strict readers refuse, as seen from real hosts."""
+def _odd_calls(persona: Persona, draft: Draft, _: Tools) -> Draft:
+    """Right calls in a form that strict clients refuse, as seen from real hosts."""
 
     def odd(call: Call) -> Call:
         if persona.how == "prefixed_name":
@@ -96,31 +94,31 @@ def _odd_calls(persona: Persona, draft: Draft, _: Offered) -> Draft:
     return replace(draft, calls=tuple(map(odd, draft.calls)))
 
 
-def _unknown_tool(_: Persona, draft: Draft, offered: Offered) -> Draft:
-    return replace(draft, calls=tuple(_renamed(call, offered) for call in draft.calls))
+def _unknown_tool(_: Persona, draft: Draft, tools: Tools) -> Draft:
+    return replace(draft, calls=tuple(_renamed(call, tools) for call in draft.calls))
 
 
-def _renamed(call: Call, offered: Offered) -> Call:
+def _renamed(call: Call, tools: Tools) -> Call:
     name = f"{call.name}_tool"
-    while name in offered:
+    while name in tools:
         name += "_tool"
     return replace(call, id=call.id.replace(call.name, name), name=name)
 
 
-def _bad_arguments(persona: Persona, draft: Draft, offered: Offered) -> Draft:
+def _bad_arguments(persona: Persona, draft: Draft, tools: Tools) -> Draft:
     def broken(call: Call) -> Call:
         if persona.how == "json":
             return replace(call, arguments="{'': " + call.arguments.replace('"', "'")[1:])
         if persona.how == "truncated":
             return replace(call, arguments=call.arguments[: max(1, len(call.arguments) * 2 // 3)].rstrip("}"))
-        return replace(call, arguments=_first_invalid(call, offered))
+        return replace(call, arguments=_first_invalid(call, tools))
 
     return replace(draft, calls=tuple(map(broken, draft.calls)))
 
 
-def _first_invalid(call: Call, offered: Offered) -> str:
-    """The smallest change that breaks the schema: a member lost, a member of another type, a member too many."""
-    valid = checker(offered[call.name].schema)
+def _first_invalid(call: Call, tools: Tools) -> str:
+    """The smallest change that breaks the schema: a member removed, changed in type or added."""
+    valid = checker(tools[call.name].schema)
     for option in _mutations(json.loads(call.arguments)):
         if not valid(option):
             return json.dumps(option, ensure_ascii=False)
@@ -135,13 +133,13 @@ def _mutations(arguments: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield {**arguments, "unexpected": True}
 
 
-def _wrong_arguments(_: Persona, draft: Draft, offered: Offered) -> Draft:
-    return replace(draft, calls=tuple(replace(call, arguments=_other_values(call, offered)) for call in draft.calls))
+def _wrong_arguments(_: Persona, draft: Draft, tools: Tools) -> Draft:
+    return replace(draft, calls=tuple(replace(call, arguments=_other_values(call, tools)) for call in draft.calls))
 
 
-def _other_values(call: Call, offered: Offered) -> str:
-    """The first other value that the schema still allows."""
-    schema = offered[call.name].schema
+def _other_values(call: Call, tools: Tools) -> str:
+    """The arguments with the first other value that the schema still allows."""
+    schema = tools[call.name].schema
     valid, arguments = checker(schema), json.loads(call.arguments)
     for key, value in arguments.items():
         member = (schema.get("properties") or {}).get(key)
@@ -163,9 +161,9 @@ def _others(value: Any) -> tuple[Any, ...]:
     return (value * 2, value[:-1]) if isinstance(value, list) else ()
 
 
-_CHANGES: Mapping[str, Callable[[Persona, Draft, Offered], Draft]] = {
-    "leaks_k2": _leak_k2,
-    "leaks_k3": _leak_k3,
+_CHANGES: Mapping[str, Callable[[Persona, Draft, Tools], Draft]] = {
+    "leaks_k2": _leak,
+    "leaks_k3": _leak,
     "leaks_in_reasoning": _leak_in_reasoning,
     "json_in_text": _json_in_text,
     "no_call": _no_call,
