@@ -15,10 +15,10 @@ import h11
 from ..http_types import CutConnection, Request, Response, json_response
 
 MAX_HEAD = 64 * 1024
-"""Bytes of a request's head, at most."""
+"""Bytes of a request's head from which h11 refuses it; checked once for each read."""
 MAX_BODY = 32 * 1024 * 1024
 """Bytes of a request's body, at most: Anthropic's limit, the largest of the simulated providers."""
-_READ = 64 * 1024
+_READ = 16 * 1024
 _PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
@@ -56,6 +56,8 @@ class HttpConnection:
         event = await self._event(http)
         if not isinstance(event, h11.Request):
             return None
+        if http.they_are_waiting_for_100_continue:
+            self._write(http, h11.InformationalResponse(status_code=100, headers=[], reason=_PHRASES[100]))
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers}
         if int(headers.get("content-length", 0)) > MAX_BODY:
             raise _too_large()
@@ -69,8 +71,6 @@ class HttpConnection:
 
     async def _event(self, http: h11.Connection) -> object:
         while (event := http.next_event()) is h11.NEED_DATA:
-            if http.they_are_waiting_for_100_continue:
-                self._write(http, h11.InformationalResponse(status_code=100, headers=[], reason=_PHRASES[100]))
             http.receive_data(await self.reader.read(_READ))
         return event
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from simulated import running
 
-from pytest_kimiprobe.simulator.behaviour.served_models import find_model
 from routing import catalog
 
 
@@ -29,4 +28,4 @@ def test_the_environment_is_what_the_catalogue_reads() -> None:
     assert {provider.key_env for provider in providers.values()} == {
         name for name in environment if "BASE_URL" not in name
     }
-    assert set(world()) <= set(providers)
+    assert set(served_models()) <= set(providers)

@@ -17,6 +17,7 @@ import pytest
 from simulated import WEATHER, playing, post, question, running
 
 from pytest_kimiprobe.simulator import Simulator, serve_forever
+from pytest_kimiprobe.simulator.server import http as connection_module
 
 CHAT = "/moonshot/v1/chat/completions"
 BODY = question("What is the weather in Paris?", WEATHER, model="kimi-k2.6")
@@ -69,21 +70,38 @@ def test_expect_continue(simulator: Simulator) -> None:
     assert got.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK")
 
 
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n"
 REFUSED = [
     (b"nonsense\r\n\r\n", b"400"),
-    (b"GET / HTTP/1.1\r\nno colon\r\n\r\n", b"400"),
-    (b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", b"400"),
-    (b"GET / HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n", b"413"),
-    (b"GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", b"400"),
-    (b"GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nffffffffff\r\n", b"413"),
-    (b"GET / HTTP/1.1\r\nX: " + b"a" * 70_000 + b"\r\n\r\n", b"431"),
+    (b"GET / HTTP/1.1\r\n\r\n", b"400"),
+    (GET + b"no colon\r\n\r\n", b"400"),
+    (GET + b"Content-Length: -1\r\n\r\n", b"400"),
+    (GET + b"Content-Length: 99999999999\r\n\r\n", b"413"),
+    (GET + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", b"400"),
+    (GET + b"X: " + b"a" * 100_000 + b"\r\n\r\n", b"431"),
 ]
 
 
 @pytest.mark.parametrize(("sent", "status"), REFUSED)
-def test_what_is_no_request(simulator: Simulator, sent: bytes, status: bytes) -> None:
-    """Malformed or oversized requests are refused and the connection is closed."""
+def test_malformed_and_oversized_requests_are_refused(simulator: Simulator, sent: bytes, status: bytes) -> None:
+    """The connection is closed after the refusal."""
     assert raw(simulator, sent).startswith(b"HTTP/1.1 " + status)
+
+
+def test_a_chunked_body_over_the_limit_is_refused(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The length of a chunked body is not announced, so its bytes are counted."""
+    monkeypatch.setattr(connection_module, "MAX_BODY", 10)
+    got = raw(simulator, request(b"b\r\n01234567890\r\n", "Transfer-Encoding: chunked"))
+    assert got.startswith(b"HTTP/1.1 413")
+
+
+def test_a_head_request_gets_no_body(simulator: Simulator) -> None:
+    """The headers are those of the answer to a GET."""
+    connection = http.client.HTTPConnection(simulator.url.removeprefix("http://"), timeout=5)
+    connection.request("HEAD", "/elsewhere")
+    answer = connection.getresponse()
+    assert (answer.status, answer.read()) == (404, b"")
+    connection.close()
 
 
 def test_closed_before_the_head(simulator: Simulator) -> None:

@@ -22,7 +22,7 @@ ENDPOINTS = [
 
 def played(name: str) -> dict[str, str]:
     scenario = load_scenario(name)
-    return {endpoint: (scenario.persona_of(endpoint) or scenario.default).persona for endpoint in ENDPOINTS}
+    return {endpoint: scenario.persona_of(endpoint).persona for endpoint in ENDPOINTS}
 
 
 def test_packaged_scenarios() -> None:
@@ -78,7 +78,7 @@ endpoints:
     assert scenario.persona_of("openrouter/moonshotai/kimi-k2.6") == Persona("healthy")
     assert scenario.persona_of("openrouter/moonshotai/kimi-k3") == Persona("leaks_k2", rate=0.25)
     assert scenario.persona_of("openrouter/anthropic/claude") == Persona("empty")
-    assert scenario.persona_of("moonshot/kimi-k3") is None
+    assert scenario.persona_of("moonshot/kimi-k3") == scenario.default
     assert scenario.default == Persona("slow", first_token_ms=500)
 
 
@@ -89,8 +89,8 @@ def test_rates_of_a_persona(tmp_path: Path) -> None:
     assert scenario.default == Persona(
         availability=0.99, trigger_rate=0.9, leak_rate=0.02, schema_accuracy=0.95, first_token_p95_ms=60
     )
-    assert scenario.default.drawn
-    assert not Persona().drawn
+    assert scenario.default.has_rates
+    assert not Persona().has_rates
 
 
 def test_replaced_personas_go_before_all_that_the_scenario_says() -> None:
