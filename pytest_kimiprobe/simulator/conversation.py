@@ -22,7 +22,7 @@ class OfferedTool:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A tool call of an answer. `arguments` is JSON text, as it goes over the wire."""
+    """A tool call of an answer. `arguments` is JSON text, as it is sent."""
 
     id: str
     name: str
@@ -42,7 +42,7 @@ class PromptTurn:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Input of the simulated model, whatever protocol it came over.
+    """Input of the simulated model, independent of the protocol.
 
     `choice` is `auto`, `none` or `required`; if `named`, it is the name of the tool that must be called.
     """

@@ -52,7 +52,7 @@ class Persona:
     """How one simulated endpoint behaves.
 
     `rate` (0..1) is the share of requests that get the misbehaviour; the others get a good answer. `first_token_ms`
-    and `tokens_per_s` apply to every answer. `at` (0..1) is where an answer is cut, `status` the 5xx status.
+    and `tokens_per_s` apply to every answer. `at` (0..1) is prefix an answer is cut, `status` the 5xx status.
 
     `healthy` and `slow` can have true rates (0..1). `availability` is the share of requests that get an answer; the
     others get HTTP 503. Of the answers that should call a tool, `trigger_rate` is the share that does. Of those,
@@ -110,11 +110,8 @@ class Scenario:
     def replaced(self, globs: Iterable[str], persona: Persona) -> Scenario:
         """This scenario with one persona for every endpoint that matches one of the globs."""
         first = dict.fromkeys(globs, persona)
-        kept = {
-            name: persona
-            for name, persona in self.endpoints.items()
-            if not any(fnmatchcase(name, glob) for glob in first)
-        }
+        replaced = {name for name in self.endpoints if any(fnmatchcase(name, glob) for glob in first)}
+        kept = {name: own for name, own in self.endpoints.items() if name not in replaced}
         return replace(self, endpoints=kept, first={**self.first, **first})
 
 
@@ -129,8 +126,8 @@ def load_scenario(name_or_path: str | Path = "mixed", *, seed: int | None = None
 
     Raises ScenarioError.
     """
-    text, where = _read(str(name_or_path))
-    scenario = _scenario(_parse(text, where), where)
+    text, prefix = _read(str(name_or_path))
+    scenario = _scenario(_parse(text, prefix), prefix)
     return scenario if seed is None else replace(scenario, seed=seed)
 
 
@@ -141,68 +138,71 @@ def _read(name: str) -> tuple[str, str]:
         except (OSError, UnicodeDecodeError) as error:
             raise ScenarioError(f"{name}: cannot be read: {error}") from None
     if name not in scenario_names():
-        raise ScenarioError(f"no scenario {name!r}; there are {', '.join(scenario_names())}, or give a path to a file")
+        raise ScenarioError(f"no scenario {name!r}; available: {', '.join(scenario_names())}, or a path to a file")
     return resources.files(__package__).joinpath("scenarios", f"{name}.yaml").read_text("utf-8"), f"{name}.yaml"
 
 
-def _parse(text: str, where: str) -> Mapping[str, Any]:
+def _parse(text: str, prefix: str) -> Mapping[str, Any]:
     import yaml
 
     try:
         data = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ScenarioError(f"{where}: not YAML: {' '.join(str(error).split())}") from None
+        raise ScenarioError(f"{prefix}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
-        raise ScenarioError(f"{where}: must be a mapping with seed, default, endpoints")
+        raise ScenarioError(f"{prefix}: must be a mapping with seed, default, endpoints")
     return data
 
 
-def _scenario(data: Mapping[str, Any], where: str) -> Scenario:
-    _known(data, ("about", "seed", "default", "endpoints"), where)
+def _scenario(data: Mapping[str, Any], prefix: str) -> Scenario:
+    _known(data, ("about", "seed", "default", "endpoints"), prefix)
     seed = data.get("seed", 1)
     if not isinstance(seed, int) or isinstance(seed, bool):
-        raise ScenarioError(f"{where}: seed: must be a whole number, not {seed!r}")
+        raise ScenarioError(f"{prefix}: seed: must be an integer, not {seed!r}")
     endpoints = data.get("endpoints") or {}
     if not isinstance(endpoints, dict):
-        raise ScenarioError(f"{where}: endpoints: must map endpoint ids or globs to personas")
+        raise ScenarioError(f"{prefix}: endpoints: must map endpoint ids or globs to personas")
     return Scenario(
-        name=Path(where).stem,
+        name=Path(prefix).stem,
         seed=seed,
-        default=persona_of(data.get("default", "healthy"), f"{where}: default"),
-        endpoints={str(name): persona_of(row, f"{where}: endpoints.{name}") for name, row in endpoints.items()},
+        default=persona_of(data.get("default", "healthy"), f"{prefix}: default"),
+        endpoints={str(name): persona_of(row, f"{prefix}: endpoints.{name}") for name, row in endpoints.items()},
     )
 
 
-def persona_of(row: Any, where: str) -> Persona:
-    """A persona from its name or from a mapping of its fields. `where` is the prefix of errors. Raises ScenarioError."""
+def persona_of(row: Any, prefix: str) -> Persona:
+    """A persona from its name or from a mapping of its fields; error messages start with `prefix`.
+
+    Raises ScenarioError.
+    """
     given = {"persona": row} if isinstance(row, str) else row
     if not isinstance(given, dict):
-        raise ScenarioError(f"{where}: must be a persona's name or a mapping with `persona`")
-    _known(given, tuple(item.name for item in fields(Persona)), where)
+        raise ScenarioError(f"{prefix}: must be a persona's name or a mapping with `persona`")
+    _known(given, tuple(item.name for item in fields(Persona)), prefix)
     name = given.get("persona", "healthy")
     if name not in PERSONAS:
-        raise ScenarioError(f"{where}.persona: no persona {name!r}; there are {', '.join(PERSONAS)}")
+        raise ScenarioError(f"{prefix}.persona: no persona {name!r}; available: {', '.join(PERSONAS)}")
     for key, (low, high) in _RANGES.items():
         value = given.get(key, low)
         if value is None and key in _MAY_BE_NONE:
             continue
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-            raise ScenarioError(f"{where}.{key}: must be a number from {low} to {high}, not {value!r}")
+            raise ScenarioError(f"{prefix}.{key}: must be a number from {low} to {high}, not {value!r}")
     how = given.get("how", "")
     if how and how not in _HOW.get(name, ()):
-        raise ScenarioError(f"{where}.how: {name} knows {', '.join(_HOW.get(name, ())) or 'no `how`'}, not {how!r}")
-    return _checked(Persona(**given), where)
+        raise ScenarioError(f"{prefix}.how: {name} allows {', '.join(_HOW.get(name, ())) or 'no `how`'}, not {how!r}")
+    return _checked(Persona(**given), prefix)
 
 
-def _checked(persona: Persona, where: str) -> Persona:
+def _checked(persona: Persona, prefix: str) -> Persona:
     """The persona, if its rates fit together. Raises ScenarioError."""
     if persona.has_rates and (persona.persona not in _WITH_RATES or persona.rate != 1):
         rates = "availability, trigger_rate, leak_rate, schema_accuracy and first_token_p95_ms"
-        raise ScenarioError(f"{where}: {rates} go with {' and '.join(_WITH_RATES)} alone, and without `rate`")
+        raise ScenarioError(f"{prefix}: {rates} are for {' and '.join(_WITH_RATES)} only, and without `rate`")
     p95 = persona.first_token_p95_ms
     if p95 is not None and not 0 < persona.first_token_ms <= p95:
         raise ScenarioError(
-            f"{where}.first_token_p95_ms: must be at least first_token_ms, and that more than 0; "
+            f"{prefix}.first_token_p95_ms: must be at least first_token_ms, which must be above 0; "
             f"not {p95!r} beside {persona.first_token_ms!r}"
         )
     return persona
@@ -225,7 +225,7 @@ _MAY_BE_NONE = frozenset({"retry_after_s", "first_token_p95_ms"})
 _WITH_RATES = ("healthy", "slow")
 
 
-def _known(data: Mapping[str, Any], names: tuple[str, ...], where: str) -> None:
+def _known(data: Mapping[str, Any], names: tuple[str, ...], prefix: str) -> None:
     for key in data:
         if key not in names:
-            raise ScenarioError(f"{where}: unknown field {key!r}; there are {', '.join(names)}")
+            raise ScenarioError(f"{prefix}: unknown field {key!r}; available: {', '.join(names)}")

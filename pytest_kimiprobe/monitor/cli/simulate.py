@@ -48,8 +48,8 @@ def simulate(
 ) -> None:
     """Run the simulator until Ctrl-C, for use with any client.
 
-    Prints the environment variables that point live runs to it. If rates are given, endpoints answer with these true
-    rates instead of the scenario's personas, so that the measures of a run can be compared with them.
+    Prints the environment variables that point live runs to it. If rates are given, endpoints answer with them
+    instead of the scenario's personas. The measures of a run can then be compared with these true rates.
     """
     if list_them:
         for name in scenario_names():

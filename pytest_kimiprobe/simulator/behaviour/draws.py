@@ -34,7 +34,8 @@ class Draws:
         if len(self.seen) >= _REMEMBERED:
             self.seen.clear()
         self.seen[endpoint, content] = count + 1
-        generator = random.Random(f"{self.scenario.seed}|{endpoint}|{content}|{count}")  # noqa: S311 - reproducible on purpose
+        seed = f"{self.scenario.seed}|{endpoint}|{content}|{count}"
+        generator = random.Random(seed)  # noqa: S311 - reproducible on purpose
         hit = generator.random() < chosen.rate
         if chosen.has_rates:
             drawn = uniforms(self.scenario.seed, endpoint, content, count)

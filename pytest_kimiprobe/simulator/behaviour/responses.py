@@ -117,7 +117,7 @@ def _finishes(event: str) -> bool:
 
 
 def _stream_error(info: AnswerInfo, sent: Sequence[str]) -> str:
-    """The error after a cut stream. OpenRouter's documented form keeps the chunk around it; the others send it alone."""
+    """The error after a cut stream: inside a chunk with OpenRouter, as documented; alone with the others."""
     if info.provider != "openrouter":
         return error_event(info.provider, info.error)
     chunks = [json.loads(event[6:]) for event in sent if event.startswith("data: {")]

@@ -1,4 +1,4 @@
-"""Models, upstreams and prices of the simulated providers, read once from served_models.yaml."""
+"""Models, upstreams and prices of the simulated providers, from served_models.yaml."""
 
 from __future__ import annotations
 

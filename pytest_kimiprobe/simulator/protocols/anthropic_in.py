@@ -45,7 +45,10 @@ def _sampling_faults(body: JsonObject) -> Iterator[str]:
 
 
 def _thinking_faults(body: JsonObject) -> Iterator[str]:
-    """Options that the newest model refuses: https://platform.claude.com/docs/en/models/sonnet-5-5/whats-new-sonnet-5-5."""
+    """Options that the newest model refuses.
+
+    https://platform.claude.com/docs/en/models/sonnet-5-5/whats-new-sonnet-5-5
+    """
     if not str(body.get("model", "")).startswith("claude-sonnet-5-5"):
         return
     if (body.get("thinking") or {}).get("type") == "disabled":
@@ -114,15 +117,16 @@ def _order_faults(messages: list[JsonObject], *, tools: bool) -> Iterator[str]:
         results = {str(block.get("tool_use_id")) for block in blocks if block["type"] == "tool_result"}
         if results - waiting:
             yield (
-                f"messages.{spot}.content.0: unexpected `tool_use_id` found in `tool_result` blocks: {min(results - waiting)}."
-                " Each `tool_result` block must have a corresponding `tool_use` block in the previous message."
+                f"messages.{spot}.content.0: unexpected `tool_use_id` found in `tool_result` blocks:"
+                f" {min(results - waiting)}. Each `tool_result` block must have a corresponding `tool_use` block in the previous message."
             )
         if waiting - results or (
             results and kinds[: kinds.count("tool_result")] != ["tool_result"] * kinds.count("tool_result")
         ):
             yield (
                 f"messages.{spot - 1}: `tool_use` ids were found without `tool_result` blocks immediately after:"
-                f" {', '.join(sorted(waiting))}. Each `tool_use` block must have a corresponding `tool_result` block in the next message."
+                f" {', '.join(sorted(waiting))}. Each `tool_use` block must have a corresponding `tool_result` block"
+                " in the next message."
             )
         waiting = {str(block["id"]) for block in blocks if block["type"] == "tool_use"}
         if (results or waiting) and not tools:

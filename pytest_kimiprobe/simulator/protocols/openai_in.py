@@ -84,13 +84,15 @@ def _schema_faults(body: JsonObject) -> Iterator[str]:
         function = tool["function"]
         schema = function.get("parameters")
         if not function["name"][:1].isalpha() and not function["name"].startswith("_"):
-            yield "Invalid request: function name is invalid, must start with a letter and can contain letters, numbers, underscores, and dashes"
+            rule = "must start with a letter and can contain letters, numbers, underscores, and dashes"
+            yield f"Invalid request: function name is invalid, {rule}"
         if schema is None:
             continue
         if not isinstance(schema, dict) or schema.get("type", "object" if not schema else None) != "object":
             yield f"{start}<At path '': type must be object>"
         for path in _anyof_beside_type(schema, ""):
-            yield f"{start}<At path '{path}': when using anyOf, type should be defined in anyOf items instead of the parent schema>"
+            rule = "when using anyOf, type should be defined in anyOf items instead of the parent schema"
+            yield f"{start}<At path '{path}': {rule}>"
 
 
 def _anyof_beside_type(schema: Any, path: str) -> Iterator[str]:
@@ -112,8 +114,9 @@ def check_groq(body: JsonObject) -> None:
     for spot, message in enumerate(body["messages"]):
         for name in message:
             if name not in _GROQ_MEMBERS:
-                sentence = f"'messages.{spot}' : for 'role:{message['role']}' the following must be satisfied[('messages.{spot}' : property '{name}' is unsupported)]"
-                raise refusal("groq", "bad_request", detail=sentence)
+                rule = f"'messages.{spot}' : property '{name}' is unsupported"
+                start = f"'messages.{spot}' : for 'role:{message['role']}' the following must be satisfied"
+                raise refusal("groq", "bad_request", detail=f"{start}[({rule})]")
     for name in ("logprobs", "logit_bias", "top_logprobs"):
         if body.get(name):
             raise refusal("groq", "bad_request", detail=f"property '{name}' is unsupported")
@@ -122,7 +125,7 @@ def check_groq(body: JsonObject) -> None:
 
 
 def check_groq_calls(calls: tuple[Call, ...], body: JsonObject) -> Refusal | None:
-    """Groq's 400 `tool_use_failed` if a call of the model does not fit the request's tools; else None."""
+    """Groq's 400 `tool_use_failed` if a call of the model does not fit the request's tools; None if all fit."""
     schemas = {tool.name: tool.schema for tool in _tools(body)}
     for call in calls:
         arguments = _loads(call.arguments)

@@ -13,7 +13,7 @@ from ..conversation import Call, Draft, JsonObject, pieces
 
 @dataclass(frozen=True, slots=True)
 class ChatAnswer:
-    """One answer with its metadata. `created` is Unix time in seconds; `serial` is a random text that makes ids unique."""
+    """One answer with its metadata. `created` is Unix time in seconds; `serial` makes ids unique."""
 
     provider: str
     model: SimulatedModel
@@ -79,7 +79,7 @@ def _groq_request(answer: ChatAnswer) -> JsonObject:
 
 
 def _content(answer: ChatAnswer) -> str | None:
-    """The text. Beside calls, Moonshot sends an empty text and the others send null."""
+    """The text. If there are only calls, Moonshot sends an empty text and the others send null."""
     if answer.draft.text or not answer.draft.calls or answer.provider.startswith("moonshot"):
         return answer.draft.text
     return None

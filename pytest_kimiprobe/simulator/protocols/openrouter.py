@@ -14,7 +14,7 @@ _SAMPLING = ("include_reasoning", "max_tokens", "reasoning", "response_format", 
 PARAMETERS = [*_SAMPLING, "tool_choice", "tools", "top_p"]
 """Parameters that every upstream supports."""
 _UNIVERSAL = ("model", "messages", "stream", "stream_options", "provider", "usage", "user", "models", "debug")
-"""Fields that are no parameters of an upstream."""
+"""Request fields that OpenRouter handles itself."""
 
 
 def candidates(model: SimulatedModel, body: JsonObject) -> list[SimulatedUpstream]:

@@ -71,7 +71,7 @@ class App:
     async def _answer(self, request: Request) -> Response:
         provider = next((name for name, prefix in PREFIXES.items() if request.path.startswith(f"{prefix}/")), None)
         if provider is None:
-            message = f"no provider here; there are {', '.join(PREFIXES.values())}"
+            message = f"no provider has this path; available: {', '.join(PREFIXES.values())}"
             return json_response({"error": {"message": message}}, 404)
         if not _key(provider, request):
             raise refusal(provider, "unauthorized")
@@ -124,34 +124,24 @@ def _page(provider: str, path: str) -> Any:
 def _openrouter_page(path: str, models: list[SimulatedModel]) -> Any:
     if path.startswith("/models/") and path.endswith("/endpoints"):
         return openrouter.endpoints_page(find_model("openrouter", path[len("/models/") : -len("/endpoints")]))
-    pages = {
-        "/models": openrouter.models_page(models),
-        "/key": openrouter.KEY_PAGE,
-        "/credits": openrouter.CREDITS_PAGE,
-    }
-    return pages.get(path)
+    pages = {"/key": openrouter.KEY_PAGE, "/credits": openrouter.CREDITS_PAGE}
+    return openrouter.models_page(models) if path == "/models" else pages.get(path)
 
 
 def _replicate_page(path: str) -> Any:
     if path == "/account":
         return {"type": "user", "username": "simulated", "name": "Simulated", "github_url": ""}
     owner, _, name = path.removeprefix("/models/").partition("/")
-    model = find_model("replicate", f"{owner}/{name}") if path.startswith("/models/") and name else None
-    return (
-        {"owner": owner, "name": name, "visibility": "public", "url": f"https://replicate.com/{model.id}"}
-        if model
-        else None
-    )
+    if not path.startswith("/models/") or not name:
+        return None
+    model = find_model("replicate", f"{owner}/{name}")
+    return {"owner": owner, "name": name, "visibility": "public", "url": f"https://replicate.com/{model.id}"}
 
 
 def _listed(provider: str, model: SimulatedModel) -> dict[str, Any]:
     owner = {"groq": "Moonshot AI", "together": "Moonshot"}.get(provider, "moonshot")
     row: dict[str, Any] = {"id": model.id, "object": "model", "created": 1_780_000_000, "owned_by": owner}
-    row["context_length" if provider != "groq" else "context_window"] = model.context
-    return row | (
-        {"type": "chat", "display_name": model.id}
-        if provider == "together"
-        else {"active": True}
-        if provider == "groq"
-        else {}
-    )
+    if provider == "groq":
+        return row | {"context_window": model.context, "active": True}
+    row["context_length"] = model.context
+    return row | ({"type": "chat", "display_name": model.id} if provider == "together" else {})

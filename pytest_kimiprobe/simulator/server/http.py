@@ -15,7 +15,7 @@ import h11
 from ..http_types import CutConnection, Request, Response, json_response
 
 MAX_HEAD = 64 * 1024
-"""Bytes of a request's head from which h11 refuses it; checked once for each read."""
+"""Bytes of a request's head from which h11 refuses it, checked after each read."""
 MAX_BODY = 32 * 1024 * 1024
 """Bytes of a request's body, at most: Anthropic's limit, the largest of the simulated providers."""
 _READ = 16 * 1024

@@ -1,4 +1,4 @@
-"""Run the simulator in a background thread beside a test run, or in a process that does nothing else."""
+"""Run the simulator in a background thread or, with `serve_forever`, in the foreground."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Simulator:
         return bases | keys
 
     async def serve(self, host: str = HOST, port: int = 0, on_ready: Callable[[], None] | None = None) -> None:
-        """Listen until cancelled. `on_ready` is called once requests are accepted."""
+        """Listen until cancelled. `on_ready` is called when requests are accepted."""
         server = await asyncio.start_server(self._connected, host, port, backlog=512)
         self._host, self._port = host, server.sockets[0].getsockname()[1]
         if on_ready:
@@ -112,7 +112,7 @@ class Simulator:
         await _some_rounds()
 
     def __enter__(self) -> Self:
-        """Start the server in a background thread. Returns once requests are accepted."""
+        """Start the server in a background thread. Returns when requests are accepted."""
         ready = threading.Event()
         failed: list[BaseException] = []
         self._thread = threading.Thread(target=self._run, args=(ready, failed), name="kimiprobe-simulator", daemon=True)

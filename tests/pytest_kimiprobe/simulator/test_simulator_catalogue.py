@@ -1,14 +1,15 @@
-"""The simulator serves what the catalogue lists: a new endpoint there must not look broken here."""
+"""The simulator serves the endpoints of the catalogue, so that a new one does not look broken."""
 
 from __future__ import annotations
 
 from simulated import running
 
+from pytest_kimiprobe.simulator.behaviour.served_models import find_model, served_models
 from routing import catalog
 
 
 def test_every_endpoint_that_is_not_retired_is_served() -> None:
-    """Provider model id and upstream tag of each endpoint exist in the simulated world."""
+    """Provider model id and upstream tag of each endpoint exist in the simulator."""
     for endpoint in catalog.load().endpoints.values():
         if endpoint.retired_on is not None:
             continue

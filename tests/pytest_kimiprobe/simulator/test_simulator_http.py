@@ -280,5 +280,5 @@ def test_a_wrong_scenario_ends_the_process_with_a_sentence() -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert (done.returncode, done.stderr) == (
         2,
-        "no scenario 'nothing'; there are broken, healthy, mixed, outage, or give a path to a file\n",
+        "no scenario 'nothing'; available: broken, healthy, mixed, outage, or a path to a file\n",
     )

@@ -109,27 +109,27 @@ def test_replaced_personas_go_before_all_that_the_scenario_says() -> None:
 WRONG = [
     ("[1, 2]", "must be a mapping"),
     ("seed: [", "not YAML"),
-    ("seed: soon", "seed: must be a whole number, not 'soon'"),
-    ("seeds: 1", "unknown field 'seeds'; there are about, seed, default, endpoints"),
+    ("seed: soon", "seed: must be an integer, not 'soon'"),
+    ("seeds: 1", "unknown field 'seeds'; available: about, seed, default, endpoints"),
     ("endpoints: [a]", "endpoints: must map"),
-    ("default: healthyy", "default.persona: no persona 'healthyy'; there are healthy, leaks_k2"),
+    ("default: healthyy", "default.persona: no persona 'healthyy'; available: healthy, leaks_k2"),
     ("endpoints: {'a/b': 7}", "endpoints.a/b: must be a persona's name or a mapping"),
     ("endpoints: {'a/b': {persona: empty, rate: 2}}", "endpoints.a/b.rate: must be a number from 0 to 1, not 2"),
     ("endpoints: {'a/b': {persona: empty, rate: true}}", "endpoints.a/b.rate: must be a number"),
     ("endpoints: {'a/b': {persona: server_error, status: 404}}", "a/b.status: must be a number from 500 to 599"),
-    ("endpoints: {'a/b': {persona: empty, raet: 1}}", "endpoints.a/b: unknown field 'raet'; there are persona, rate"),
-    ("endpoints: {'a/b': {persona: cut, how: slowly}}", "a/b.how: cut knows finish, close, not 'slowly'"),
-    ("endpoints: {'a/b': {persona: empty, how: close}}", "a/b.how: empty knows no `how`, not 'close'"),
+    ("endpoints: {'a/b': {persona: empty, raet: 1}}", "endpoints.a/b: unknown field 'raet'; available: persona, rate"),
+    ("endpoints: {'a/b': {persona: cut, how: slowly}}", "a/b.how: cut allows finish, close, not 'slowly'"),
+    ("endpoints: {'a/b': {persona: empty, how: close}}", "a/b.how: empty allows no `how`, not 'close'"),
     ("default: {persona: empty, rate: null}", "default.rate: must be a number from 0 to 1, not None"),
     ("default: {schema_accuracy: 97}", "default.schema_accuracy: must be a number from 0 to 1, not 97"),
     ("default: {trigger_rate: .nan}", "default.trigger_rate: must be a number from 0 to 1, not nan"),
     ("default: {availability: often}", "default.availability: must be a number from 0 to 1, not 'often'"),
     ("default: {leak_rate: -0.1}", "default.leak_rate: must be a number from 0 to 1, not -0.1"),
-    ("default: {persona: leaks_k2, schema_accuracy: 0.9}", "go with healthy and slow alone, and without `rate`"),
-    ("default: {rate: 0.5, availability: 0.9}", "go with healthy and slow alone, and without `rate`"),
+    ("default: {persona: leaks_k2, schema_accuracy: 0.9}", "are for healthy and slow only, and without `rate`"),
+    ("default: {rate: 0.5, availability: 0.9}", "are for healthy and slow only, and without `rate`"),
     (
         "default: {first_token_ms: 50, first_token_p95_ms: 20}",
-        "default.first_token_p95_ms: must be at least first_token_ms, and that more than 0; not 20 beside 50",
+        "default.first_token_p95_ms: must be at least first_token_ms, which must be above 0; not 20 beside 50",
     ),
     ("default: {first_token_ms: 0, first_token_p95_ms: 20}", "first_token_p95_ms: must be at least first_token_ms"),
 ]
@@ -147,7 +147,7 @@ def test_a_wrong_file_is_told_where_and_what_there_is(tmp_path: Path, text: str,
 
 def test_a_missing_file_or_name() -> None:
     """A name without file lists the names, a path says that it cannot be read."""
-    with pytest.raises(ScenarioError, match="there are broken, healthy, mixed, outage"):
+    with pytest.raises(ScenarioError, match="available: broken, healthy, mixed, outage"):
         load_scenario("mixd")
     with pytest.raises(ScenarioError, match=r"nowhere/own\.yaml: cannot be read"):
         load_scenario("nowhere/own.yaml")
