@@ -1,4 +1,4 @@
-"""The simulated model: which tools a message asks for, with which arguments, and what it says in words."""
+"""The simulated model: which tools a message asks for, with which arguments, and what it answers in prose."""
 
 from __future__ import annotations
 
@@ -254,8 +254,8 @@ WORDS = [
 
 
 @pytest.mark.parametrize("message", WORDS)
-def test_says_in_words_what_needs_no_tool(message: str) -> None:
-    """No call where nobody asked for one, however many tools are offered."""
+def test_answers_in_prose_without_a_request_for_a_tool(message: str) -> None:
+    """Without a request for a tool there is no call, also if many tools are offered."""
     draft = ask(message, "get_weather create_file get_time search_web")
     assert (draft.calls, bool(draft.text), draft.finish) == ((), True, "stop")
 
@@ -273,7 +273,7 @@ SAID = [
 
 @pytest.mark.parametrize(("message", "word"), SAID)
 def test_says_the_obvious(message: str, word: str) -> None:
-    """Small facts, sums and dictated words; where an argument cannot be known it asks."""
+    """It knows small facts, sums and dictated texts, and asks for an argument that it cannot know."""
     assert word in ask(message, "get_weather get_time").text
 
 
@@ -286,7 +286,7 @@ def test_the_right_one_of_many() -> None:
 
 
 def test_choice() -> None:
-    """`none` calls nothing, `required` something, a named tool that one, whatever the message says."""
+    """`none` makes no call, `required` makes one, and a named tool is called, independent of the message."""
     assert calls("What is the weather in Paris?", "get_weather", choice="none") == []
     assert [name for name, _ in calls("hm", "get_weather get_time", choice="required")] == ["get_weather"]
     assert calls("hm", "get_weather get_time", choice="get_time", named=True) == [("get_time", {})]
@@ -297,7 +297,7 @@ def result(call: Call, text: str) -> PromptTurn:
 
 
 def test_results_are_quoted() -> None:
-    """After the results it answers with a text that holds each of them."""
+    """After the results it answers with a text that quotes each of them."""
     asked = PromptTurn("user", "What is the weather in Paris and London?")
     first = answer(Prompt((asked,), (TOOLS["get_weather"],)))
     turns = (
@@ -312,7 +312,7 @@ def test_results_are_quoted() -> None:
 
 
 def test_one_after_the_other() -> None:
-    """Without parallel calls the second request follows the first result; a call that needs a result waits for it."""
+    """Without parallel calls the second call follows the first result. A call that needs a result follows it."""
     offered = (TOOLS["read_file"], TOOLS["create_file"])
     asked = PromptTurn("user", "Read config.json, then write its content to copy.json")
     first = answer(Prompt((asked,), offered))
@@ -325,8 +325,8 @@ def test_one_after_the_other() -> None:
     assert answer(Prompt(done, offered)).text == "Result of read_file: {port: 80} Result of create_file: written"
 
 
-def test_reasoning_only_where_it_thinks() -> None:
-    """A thinking model tells its plan in the reasoning."""
+def test_reasoning_only_if_it_thinks() -> None:
+    """A thinking model writes its plan into the reasoning."""
     assert "get_weather" in ask("Weather in Rome", "get_weather", thinks=True).reasoning
     assert ask("Weather in Rome", "get_weather").reasoning == ""
 
@@ -346,13 +346,13 @@ TOLD = [
 
 @pytest.mark.parametrize("system", TOLD)
 def test_tools_described_in_the_prompt(system: str) -> None:
-    """Without native tools, but told of them, it answers with the call as JSON and nothing else."""
+    """Without native tools, but with tools described in the prompt, it answers only with the call as JSON."""
     draft = answer(Prompt((PromptTurn("system", system), PromptTurn("user", "What is the weather in Paris?"))))
     assert (draft.calls, json.loads(draft.text)) == ((), {"name": "get_weather", "arguments": {"city": "Paris"}})
 
 
 def test_several_described_tools() -> None:
-    """Several calls are a list, or `tool_calls` where the prompt says so; results come back as a user turn."""
+    """Several calls are a list, or `tool_calls` if the prompt says so. Results return as a user turn."""
     asked = "What is the weather in Paris? Create a file called a.txt with x content"
     both = answer(Prompt((PromptTurn("system", TOLD[0]), PromptTurn("user", asked))))
     assert [call["name"] for call in json.loads(both.text)] == ["get_weather", "create_file"]
@@ -365,7 +365,7 @@ def test_several_described_tools() -> None:
 
 
 def test_described_tools_are_not_called_for_small_talk() -> None:
-    """A described tool is no reason to answer with JSON."""
+    """A described tool alone does not lead to an answer in JSON."""
     assert ask_system(TOLD[0], "Hello!") == "Hello! How can I help you?"
 
 
@@ -417,14 +417,14 @@ HARD = [
 @pytest.mark.parametrize("schema", HARD)
 @pytest.mark.parametrize("message", ["Please call it.", "Use 3 and 'abc', name Paris, count 5, tags red and blue"])
 def test_made_up_arguments_are_valid(schema: dict[str, Any], message: str) -> None:
-    """Where the message says little, the rest is made up by type, and the whole satisfies the schema."""
+    """Values that the message does not give are made up by type, and the result satisfies the schema."""
     draft = answer(Prompt((PromptTurn("user", message),), (OfferedTool("it", "", schema),), "required"))
     jsonschema.Draft202012Validator(schema).validate(json.loads(draft.calls[0].arguments))
 
 
 @pytest.mark.skipif(not SCHEMAS.exists(), reason="shared data is absent")
 def test_moonshots_own_schemas() -> None:
-    """Of Moonshot's valid tool schemas every one that an object can satisfy is satisfied."""
+    """Each of Moonshot's valid tool schemas that an object can satisfy is satisfied."""
     seen = 0
     for file in sorted(SCHEMAS.glob("*/valid.jsonl")):
         for line in filter(None, file.read_text(encoding="utf-8").splitlines()):
@@ -450,7 +450,7 @@ NO_SCHEMAS: list[Any] = [
 
 @pytest.mark.parametrize("schema", NO_SCHEMAS)
 def test_unsound_schemas_do_no_harm(schema: Any) -> None:
-    """A schema that is none, points nowhere or elsewhere, still leads to a call with an object."""
+    """An invalid schema, or one with unresolvable references, still leads to a call with an object."""
     draft = answer(Prompt((PromptTurn("user", "a is 5"),), (OfferedTool("it", "", schema),), "required"))
     assert isinstance(json.loads(draft.calls[0].arguments), dict)
 
@@ -460,7 +460,7 @@ LONG = ["(", "[", "in ", '"', "a", "1 + ", "{"]
 
 @pytest.mark.parametrize("piece", LONG)
 def test_long_messages_take_no_more_than_their_length(piece: str) -> None:
-    """No message, however odd, makes the model search for long: four times the length is not sixteen times the work."""
+    """Four times the length takes far less than sixteen times the work."""
 
     def work_s(pieces: int) -> float:
         message = piece * pieces + "json name:"

@@ -20,7 +20,7 @@ def test_every_endpoint_that_is_not_retired_is_served() -> None:
 
 
 def test_the_environment_is_what_the_catalogue_reads() -> None:
-    """Every provider's base URL and key variable is set, and the base URL leads here."""
+    """Each provider has a base URL of the simulator and a key variable."""
     with running() as simulator:
         environment = simulator.environment()
         url = simulator.url

@@ -1,4 +1,4 @@
-"""The server: HTTP as it must be, keys, bad requests, load, start and end."""
+"""The server: HTTP, keys, bad requests, load, start and end."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def simulator() -> Iterator[Simulator]:
 
 
 def raw(simulator: Simulator, *sent: bytes) -> bytes:
-    """What the server answers to these bytes until it closes the connection."""
+    """The server's answer to these bytes, read until it closes the connection."""
     port = int(simulator.url.rsplit(":", 1)[1])
     with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
         for part in sent:
@@ -105,14 +105,14 @@ def test_a_head_request_gets_no_body(simulator: Simulator) -> None:
 
 
 def test_closed_before_the_head(simulator: Simulator) -> None:
-    """A peer that connects and goes away disturbs nobody."""
+    """A client that connects and closes does not disturb others."""
     port = int(simulator.url.rsplit(":", 1)[1])
     socket.create_connection(("127.0.0.1", port), timeout=5).close()
     assert post(simulator, CHAT, BODY).status_code == 200
 
 
 def test_a_reader_that_leaves_mid_stream(simulator: Simulator) -> None:
-    """A client that hangs up in the middle of a stream disturbs nobody."""
+    """A client that closes in the middle of a stream does not disturb others."""
     simulator.set_scenario(playing("slow", first_token_ms=0, tokens_per_s=20.0))
     headers = {"Authorization": "Bearer k"}
     with httpx.stream("POST", simulator.url + CHAT, json={**BODY, "stream": True}, headers=headers) as answer:
@@ -164,22 +164,22 @@ def test_bad_requests(simulator: Simulator, body: object, word: str) -> None:
     assert word in answer.json()["error"]["message"]
 
 
-def test_a_body_that_is_no_json(simulator: Simulator) -> None:
-    """Bytes that are no JSON get the provider's 400, also when they nest without end."""
+def test_a_body_that_is_not_json(simulator: Simulator) -> None:
+    """Bytes that are not JSON, or too deeply nested, get the provider's 400."""
     for content in (b"{", b"\xff\xfe", b"[" * 100_000):
         answer = httpx.post(simulator.url + CHAT, content=content, headers={"Authorization": "Bearer k"}, verify=False)
         assert (answer.status_code, answer.json()["error"]["type"]) == (400, "invalid_request_error")
 
 
 def test_unknown_paths(simulator: Simulator) -> None:
-    """A path that the provider does not have is a 404 in its own words; outside all prefixes the message lists them."""
+    """An unknown path gets the provider's 404. Outside all prefixes the message lists them."""
     assert post(simulator, "/groq/openai/v1/nothing", {}).json()["error"]["code"] == "unknown_url"
     outside = post(simulator, "/elsewhere", {})
     assert outside.status_code == 404
     assert "/openrouter/api/v1" in outside.json()["error"]["message"]
 
 
-def test_fifty_at_once(simulator: Simulator) -> None:
+def test_fifty_concurrent_requests(simulator: Simulator) -> None:
     """Fifty concurrent requests, half of them streams, are all answered, each with its own answer."""
     simulator.set_scenario(playing("slow", first_token_ms=200))
 
@@ -208,7 +208,7 @@ def test_fifty_at_once(simulator: Simulator) -> None:
 
 
 def test_requests_are_remembered_without_keys(simulator: Simulator) -> None:
-    """What was received can be asserted on; a key is nowhere in it."""
+    """Tests can assert on received requests, which hold no keys."""
     post(simulator, CHAT, BODY, key="sk-very-secret")
     last = simulator.requests[-1]
     assert (last.method, last.path, last.body) == ("POST", CHAT, BODY)
@@ -216,7 +216,7 @@ def test_requests_are_remembered_without_keys(simulator: Simulator) -> None:
 
 
 def test_the_environment_points_every_provider_here(simulator: Simulator) -> None:
-    """Base URL and key for each provider, under the names that routing reads."""
+    """Each provider has a base URL and a key, under the names that routing reads."""
     environment = simulator.environment()
     assert environment["KIMIPROBE_BASE_URL_OPENROUTER"] == f"{simulator.url}/openrouter/api/v1"
     assert environment["KIMIPROBE_BASE_URL_GROQ"] == f"{simulator.url}/groq/openai/v1"
@@ -226,7 +226,7 @@ def test_the_environment_points_every_provider_here(simulator: Simulator) -> Non
 
 
 def test_it_ends_cleanly() -> None:
-    """After the block the thread is gone and the port is free, even with an open connection and a running stream."""
+    """After the block the thread has ended and the port is free, also with open connections."""
     before = threading.active_count()
     with running(playing("slow", first_token_ms=60_000)) as simulator:
         port = int(simulator.url.rsplit(":", 1)[1])
@@ -252,7 +252,7 @@ def test_it_can_be_started_again() -> None:
 
 
 def test_a_taken_port_is_an_error() -> None:
-    """A port that somebody else listens on is told at the start, not at the first request."""
+    """A taken port is an error at the start, not at the first request."""
     with running() as first:
         port = int(first.url.rsplit(":", 1)[1])
         with pytest.raises(RuntimeError, match="did not start"), Simulator(playing(), port=port):
@@ -261,7 +261,7 @@ def test_a_taken_port_is_an_error() -> None:
             serve_forever("healthy", port)
 
 
-def test_as_a_process_of_its_own() -> None:
+def test_as_a_process() -> None:
     """`python -m pytest_kimiprobe.simulator` prints export lines, serves until Ctrl-C, and ends with 0."""
     command = [sys.executable, "-m", "pytest_kimiprobe.simulator", "--scenario", "healthy", "--seed", "7"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -275,7 +275,7 @@ def test_as_a_process_of_its_own() -> None:
 
 
 def test_a_wrong_scenario_ends_the_process_with_a_sentence() -> None:
-    """Exit code 2, and the message names what there is."""
+    """The exit code is 2, and the message lists the scenarios."""
     command = [sys.executable, "-m", "pytest_kimiprobe.simulator", "--scenario", "nothing"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert (done.returncode, done.stderr) == (

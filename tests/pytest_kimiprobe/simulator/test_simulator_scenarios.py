@@ -1,4 +1,4 @@
-"""Scenario files: what the packaged ones play, what an own one may say, what a wrong one is told."""
+"""Scenario files: the packaged ones, the fields of a user's file, and the errors of a wrong one."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ def played(name: str) -> dict[str, str]:
 
 
 def test_packaged_scenarios() -> None:
-    """Four scenarios come with the package."""
+    """The package has four scenarios."""
     assert scenario_names() == ["broken", "healthy", "mixed", "outage"]
 
 
 def test_healthy_and_outage_are_all_or_nothing() -> None:
-    """All healthy, all down."""
+    """In `healthy` all endpoints answer, in `outage` none."""
     assert set(played("healthy").values()) == {"healthy"}
     assert set(played("outage").values()) == {"down"}
 
 
 def test_mixed_has_one_of_each() -> None:
-    """The default scenario: the cheapest upstream and Moonshot work, every other K2.6 host fails in a way of its own."""
+    """The default scenario: the cheapest upstream and Moonshot work, every other K2.6 host fails in another way."""
     personas = played("mixed")
     failing = [persona for persona in personas.values() if persona != "healthy"]
     assert sorted(failing) == ["bad_arguments", "down", "leaks_k2", "rate_limited", "slow"]
@@ -60,8 +60,8 @@ def write(folder: Path, text: str) -> Path:
     return file
 
 
-def test_an_own_file(tmp_path: Path) -> None:
-    """Exact id before the longest glob before the default; a persona is a name or a mapping."""
+def test_a_users_file(tmp_path: Path) -> None:
+    """An id wins, then the longest glob, then the default; a persona is a name or a mapping."""
     file = write(
         tmp_path,
         """
@@ -93,8 +93,8 @@ def test_rates_of_a_persona(tmp_path: Path) -> None:
     assert not Persona().has_rates
 
 
-def test_replaced_personas_go_before_all_that_the_scenario_says() -> None:
-    """By exact id, by a longer glob, or unpinned; the other endpoints keep theirs."""
+def test_replaced_personas_win_against_all_personas_of_the_scenario() -> None:
+    """They win against an id, a longer glob and an unpinned model; other endpoints keep theirs."""
     rated = Persona(schema_accuracy=0.9)
     scenario = load_scenario("mixed").replaced(["openrouter/*"], rated)
     assert scenario.persona_of("openrouter/moonshotai/kimi-k2.6+novita/fp8") == rated
@@ -136,8 +136,8 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("text", "sentence"), WRONG)
-def test_a_wrong_file_is_told_where_and_what_there_is(tmp_path: Path, text: str, sentence: str) -> None:
-    """The error names file, field and what exists."""
+def test_the_error_of_a_wrong_file_names_field_and_choices(tmp_path: Path, text: str, sentence: str) -> None:
+    """The error names file, field and allowed values."""
     file = write(tmp_path, text)
     with pytest.raises(ScenarioError) as caught:
         load_scenario(file)
@@ -146,7 +146,7 @@ def test_a_wrong_file_is_told_where_and_what_there_is(tmp_path: Path, text: str,
 
 
 def test_a_missing_file_or_name() -> None:
-    """A name without file lists the names, a path says that it cannot be read."""
+    """An unknown name lists the names; an unreadable path is named."""
     with pytest.raises(ScenarioError, match="available: broken, healthy, mixed, outage"):
         load_scenario("mixd")
     with pytest.raises(ScenarioError, match=r"nowhere/own\.yaml: cannot be read"):
