@@ -15,13 +15,8 @@ from .refusals import Refusal, error_event, refusal
 
 _TIMER_S = 0.002
 """A stream that is early by less than this sends its event without a timer."""
-_REFUSALS = {
-    "rate_limited": "rate_limited",
-    "down": "overloaded",
-    "server_error": "server_error",
-    "retired": "retired",
-    "no_credit": "no_credit",
-}
+_REFUSING = ("rate_limited", "down", "server_error", "retired", "no_credit")
+"""Personas that answer with the refusal of the same name."""
 _HTML = (
     b"<!DOCTYPE html>\n<html><head><title>Just a moment...</title></head><body>Checking your browser</body></html>\n"
 )
@@ -29,8 +24,8 @@ _HTML = (
 
 def refused_by(persona: Persona, provider: str, model: str, upstream: str = "") -> Refusal | None:
     """The error status that a persona answers with; None if it does not refuse."""
-    kind = _REFUSALS.get(persona.persona)
-    if kind is None or persona.how == "close":
+    kind = persona.persona
+    if kind not in _REFUSING or persona.how == "close":
         return None
     retry_after_s = persona.retry_after_s if kind == "rate_limited" else None
     return refusal(provider, kind, model=model, upstream=upstream, status=persona.status, retry_after_s=retry_after_s)

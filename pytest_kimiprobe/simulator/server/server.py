@@ -36,7 +36,6 @@ class Simulator:
         self._app = App(Draws(scenario or load_scenario("mixed")))
         self._wanted_port = port
         self._port = 0
-        self._host = HOST
         self._connections: set[asyncio.Task[None]] = set()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -47,7 +46,7 @@ class Simulator:
         """Base URL of the server. Raises RuntimeError if it is not running."""
         if not self._port:
             raise RuntimeError("the simulator is not running: use `with Simulator(...) as simulator`")
-        return f"http://{self._host}:{self._port}"
+        return f"http://{HOST}:{self._port}"
 
     @property
     def scenario(self) -> Scenario:
@@ -76,10 +75,10 @@ class Simulator:
         keys["REPLICATE_API_TOKEN"] = keys.pop("REPLICATE_API_KEY")
         return bases | keys
 
-    async def serve(self, host: str = HOST, port: int = 0, on_ready: Callable[[], None] | None = None) -> None:
+    async def serve(self, port: int = 0, on_ready: Callable[[], None] | None = None) -> None:
         """Listen until cancelled. `on_ready` is called when requests are accepted."""
-        server = await asyncio.start_server(self._connected, host, port, backlog=512)
-        self._host, self._port = host, server.sockets[0].getsockname()[1]
+        server = await asyncio.start_server(self._connected, HOST, port, backlog=512)
+        self._port = server.sockets[0].getsockname()[1]
         if on_ready:
             on_ready()
         try:
@@ -124,7 +123,7 @@ class Simulator:
     def _run(self, ready: threading.Event, failed: list[BaseException]) -> None:
         async def main() -> None:
             self._loop = asyncio.get_running_loop()
-            self._serving = asyncio.create_task(self.serve(HOST, self._wanted_port, ready.set))
+            self._serving = asyncio.create_task(self.serve(self._wanted_port, ready.set))
             with suppress(asyncio.CancelledError):
                 await self._serving
 
@@ -164,7 +163,7 @@ def serve_forever(
     """
     simulator = Simulator(scenario if isinstance(scenario, Scenario) else load_scenario(scenario))
     with suppress(KeyboardInterrupt):
-        asyncio.run(simulator.serve(HOST, port, (lambda: on_ready(simulator)) if on_ready else None))
+        asyncio.run(simulator.serve(port, (lambda: on_ready(simulator)) if on_ready else None))
 
 
 def listen_problem(port: int, error: OSError | OverflowError) -> str:
