@@ -19,8 +19,11 @@ def apply_persona(persona: Persona, draft: Draft, tools: Tools) -> Draft:
     """The answer as this persona gives it. Only `empty` changes an answer without calls."""
     if persona.persona == "empty":
         return Draft()
-    change = _CHANGES.get(persona.persona)
-    return change(persona, draft, tools) if change and draft.calls else draft
+    if draft.calls and (of_answer := _ANSWER_CHANGES.get(persona.persona)):
+        return of_answer(draft)
+    if of_call := _CALL_CHANGES.get(persona.persona):
+        return replace(draft, calls=tuple(of_call(call, persona.how, tools) for call in draft.calls))
+    return draft
 
 
 def k2_section(calls: tuple[Call, ...]) -> str:
@@ -55,65 +58,39 @@ def _k3_type(value: Any) -> str:
     return names.get(type(value), "string")
 
 
-def _leak(persona: Persona, draft: Draft, _: Tools) -> Draft:
-    section = k2_section if persona.persona == "leaks_k2" else k3_section
-    return replace(draft, text=f"I'll take care of that. {section(draft.calls)}", calls=(), finish="stop")
-
-
-def _leak_in_reasoning(_: Persona, draft: Draft, __: Tools) -> Draft:
-    reasoning = f"{draft.reasoning} {k2_section(draft.calls)}".strip()
-    return Draft(reasoning=reasoning, finish="stop")
-
-
-def _json_in_text(_: Persona, draft: Draft, __: Tools) -> Draft:
-    listed = [{"name": call.name, "arguments": json.loads(call.arguments)} for call in draft.calls]
-    text = json.dumps(listed[0] if len(listed) == 1 else listed, ensure_ascii=False)
+def _as_text(draft: Draft, text: str) -> Draft:
     return replace(draft, text=text, calls=(), finish="stop")
 
 
-def _no_call(_: Persona, draft: Draft, __: Tools) -> Draft:
-    return Draft(text="I can tell you that without any tool.", reasoning=draft.reasoning)
+def _json_calls(calls: tuple[Call, ...]) -> str:
+    listed = [{"name": call.name, "arguments": json.loads(call.arguments)} for call in calls]
+    return json.dumps(listed[0] if len(listed) == 1 else listed, ensure_ascii=False)
 
 
-def _wrong_finish(_: Persona, draft: Draft, __: Tools) -> Draft:
-    return replace(draft, finish="stop")
+def _odd_call(call: Call, how: str, _: Tools) -> Call:
+    """A right call in a form that strict clients refuse, as seen from real hosts."""
+    if how == "prefixed_name":
+        return replace(call, name=f"functions.{call.name}")
+    if how == "same_id":
+        return replace(call, id="call_0")
+    if how == "no_arguments":
+        return replace(call, arguments="") if call.arguments == "{}" else call
+    return replace(call, arguments=json.dumps(call.arguments))
 
 
-def _odd_calls(persona: Persona, draft: Draft, _: Tools) -> Draft:
-    """Right calls in a form that strict clients refuse, as seen from real hosts."""
-
-    def odd(call: Call) -> Call:
-        if persona.how == "prefixed_name":
-            return replace(call, name=f"functions.{call.name}")
-        if persona.how == "same_id":
-            return replace(call, id="call_0")
-        if persona.how == "no_arguments":
-            return replace(call, arguments="") if call.arguments == "{}" else call
-        return replace(call, arguments=json.dumps(call.arguments))
-
-    return replace(draft, calls=tuple(map(odd, draft.calls)))
-
-
-def _unknown_tool(_: Persona, draft: Draft, tools: Tools) -> Draft:
-    return replace(draft, calls=tuple(_renamed(call, tools) for call in draft.calls))
-
-
-def _renamed(call: Call, tools: Tools) -> Call:
+def _unknown_tool(call: Call, _: str, tools: Tools) -> Call:
     name = f"{call.name}_tool"
     while name in tools:
         name += "_tool"
     return replace(call, id=call.id.replace(call.name, name), name=name)
 
 
-def _bad_arguments(persona: Persona, draft: Draft, tools: Tools) -> Draft:
-    def broken(call: Call) -> Call:
-        if persona.how == "json":
-            return replace(call, arguments="{'': " + call.arguments.replace('"', "'")[1:])
-        if persona.how == "truncated":
-            return replace(call, arguments=call.arguments[: max(1, len(call.arguments) * 2 // 3)].rstrip("}"))
-        return replace(call, arguments=_first_invalid(call, tools))
-
-    return replace(draft, calls=tuple(map(broken, draft.calls)))
+def _bad_arguments(call: Call, how: str, tools: Tools) -> Call:
+    if how == "json":
+        return replace(call, arguments="{'': " + call.arguments.replace('"', "'")[1:])
+    if how == "truncated":
+        return replace(call, arguments=call.arguments[: max(1, len(call.arguments) * 2 // 3)].rstrip("}"))
+    return replace(call, arguments=_first_invalid(call, tools))
 
 
 def _first_invalid(call: Call, tools: Tools) -> str:
@@ -133,12 +110,8 @@ def _mutations(arguments: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield {**arguments, "unexpected": True}
 
 
-def _wrong_arguments(_: Persona, draft: Draft, tools: Tools) -> Draft:
-    return replace(draft, calls=tuple(replace(call, arguments=_other_values(call, tools)) for call in draft.calls))
-
-
-def _other_values(call: Call, tools: Tools) -> str:
-    """The arguments with the first other value that the schema still allows."""
+def _wrong_arguments(call: Call, _: str, tools: Tools) -> Call:
+    """The call with the first other value that the schema still allows."""
     schema = tools[call.name].schema
     valid, arguments = checker(schema), json.loads(call.arguments)
     for key, value in arguments.items():
@@ -147,8 +120,8 @@ def _other_values(call: Call, tools: Tools) -> str:
         for other in (*options, *_others(value)):
             changed = {**arguments, key: other}
             if other != value and valid(changed):
-                return json.dumps(changed, ensure_ascii=False)
-    return call.arguments
+                return replace(call, arguments=json.dumps(changed, ensure_ascii=False))
+    return call
 
 
 def _others(value: Any) -> tuple[Any, ...]:
@@ -161,14 +134,16 @@ def _others(value: Any) -> tuple[Any, ...]:
     return (value * 2, value[:-1]) if isinstance(value, list) else ()
 
 
-_CHANGES: Mapping[str, Callable[[Persona, Draft, Tools], Draft]] = {
-    "leaks_k2": _leak,
-    "leaks_k3": _leak,
-    "leaks_in_reasoning": _leak_in_reasoning,
-    "json_in_text": _json_in_text,
-    "no_call": _no_call,
-    "odd_calls": _odd_calls,
-    "wrong_finish": _wrong_finish,
+_ANSWER_CHANGES: Mapping[str, Callable[[Draft], Draft]] = {
+    "leaks_k2": lambda draft: _as_text(draft, f"I'll take care of that. {k2_section(draft.calls)}"),
+    "leaks_k3": lambda draft: _as_text(draft, f"I'll take care of that. {k3_section(draft.calls)}"),
+    "leaks_in_reasoning": lambda draft: Draft(reasoning=f"{draft.reasoning} {k2_section(draft.calls)}".strip()),
+    "json_in_text": lambda draft: _as_text(draft, _json_calls(draft.calls)),
+    "no_call": lambda draft: Draft(text="I can tell you that without any tool.", reasoning=draft.reasoning),
+    "wrong_finish": lambda draft: replace(draft, finish="stop"),
+}
+_CALL_CHANGES: Mapping[str, Callable[[Call, str, Tools], Call]] = {
+    "odd_calls": _odd_call,
     "unknown_tool": _unknown_tool,
     "bad_arguments": _bad_arguments,
     "wrong_arguments": _wrong_arguments,
