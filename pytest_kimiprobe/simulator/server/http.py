@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TypeAlias
@@ -45,7 +45,8 @@ class HttpConnection:
                     break
                 http.start_next_cycle()
         except h11.RemoteProtocolError as error:
-            await self._refuse(http, error)
+            with suppress(ConnectionError):
+                await self._refuse(http, error)
         except (CutConnection, ConnectionError):
             self.writer.transport.abort()
         finally:

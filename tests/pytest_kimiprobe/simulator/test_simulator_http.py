@@ -6,6 +6,7 @@ import asyncio
 import http.client
 import json
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -104,11 +105,17 @@ def test_a_head_request_gets_no_body(simulator: Simulator) -> None:
     connection.close()
 
 
-def test_closed_before_the_head(simulator: Simulator) -> None:
-    """A client that connects and closes does not disturb others."""
+@pytest.mark.parametrize("sent", [b"", GET, request(b"{", "Content-Length: 100")], ids=["nothing", "head", "body"])
+def test_a_client_that_resets_the_connection(
+    simulator: Simulator, sent: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It does not disturb others, and leaves no error in the server."""
     port = int(simulator.url.rsplit(":", 1)[1])
-    socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.sendall(sent)
     assert post(simulator, CHAT, BODY).status_code == 200
+    assert not caplog.records
 
 
 def test_a_reader_that_leaves_mid_stream(simulator: Simulator) -> None:
