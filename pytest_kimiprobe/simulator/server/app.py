@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,23 +40,11 @@ class Received:
 
 @dataclass(slots=True)
 class App:
-    """The simulated providers. `requests` keeps the newest 1000; `in_flight_peak` is the highest number in flight."""
+    """The simulated providers. `requests` keeps the newest 1000."""
 
     draws: Draws
     requests: deque[Received] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
     predictions: Predictions = field(default_factory=Predictions)
-    in_flight: int = 0
-    in_flight_peak: int = 0
-
-    @contextmanager
-    def busy(self) -> Iterator[None]:
-        """Count a request from its arrival until its answer is sent."""
-        self.in_flight += 1
-        self.in_flight_peak = max(self.in_flight_peak, self.in_flight)
-        try:
-            yield
-        finally:
-            self.in_flight -= 1
 
     async def handle(self, request: Request) -> Response:
         """Answer one request."""

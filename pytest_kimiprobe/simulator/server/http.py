@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TypeAlias
@@ -22,25 +22,22 @@ _READ = 16 * 1024
 _PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
-Busy: TypeAlias = Callable[[], AbstractContextManager[None]]
 
 
 @dataclass(slots=True)
 class HttpConnection:
-    """A client's connection. `busy` is entered from the arrival of a request until its answer is sent."""
+    """A client's connection."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     handler: Handler
-    busy: Busy
 
     async def serve(self) -> None:
         """Answer requests until the client, an answer or an error ends the connection."""
         http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
         try:
             while (request := await self._request(http)) is not None:
-                with self.busy():
-                    await self._send(http, await self.handler(request), head_only=request.method == "HEAD")
+                await self._send(http, await self.handler(request), head_only=request.method == "HEAD")
                 if (http.our_state, http.their_state) != (h11.DONE, h11.DONE):
                     break
                 http.start_next_cycle()

@@ -58,11 +58,6 @@ class Simulator:
         """The newest 1000 requests: method, path, JSON body; no headers, so no keys."""
         return self._app.requests
 
-    @property
-    def in_flight_peak(self) -> int:
-        """Highest number of requests in flight."""
-        return self._app.in_flight_peak
-
     def set_scenario(self, scenario: Scenario) -> None:
         """Use another scenario from the next request on; its draws start again."""
         self._app.draws = Draws(scenario)
@@ -92,7 +87,7 @@ class Simulator:
         assert task is not None  # noqa: S101 - asyncio calls this in a task
         self._connections.add(task)
         try:
-            await HttpConnection(reader, writer, self._app.handle, self._app.busy).serve()
+            await HttpConnection(reader, writer, self._app.handle).serve()
         except asyncio.CancelledError:  # the server stops; this is the normal end of a connection
             writer.transport.abort()
         finally:
