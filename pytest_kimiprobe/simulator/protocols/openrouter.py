@@ -80,13 +80,16 @@ def _allowed(upstream: SimulatedUpstream, preferences: JsonObject) -> bool:
 
 
 def _affordable(price: SimulatedPrice, most: Any) -> bool:
-    if not isinstance(most, dict):
-        return True
+    """Whether a price is within `max_price`; limits that are not numbers are ignored."""
+    limits = most if isinstance(most, dict) else {}
+    return _within(price.input, limits.get("prompt")) and _within(price.output, limits.get("completion"))
+
+
+def _within(price: Decimal, limit: Any) -> bool:
     try:
-        limits = {name: Decimal(str(value)) / 1_000_000 for name, value in most.items()}
+        return price <= Decimal(str(limit)) / 1_000_000
     except InvalidOperation:
         return True
-    return price.input <= limits.get("prompt", price.input) and price.output <= limits.get("completion", price.output)
 
 
 def models_page(models: Iterable[SimulatedModel]) -> JsonObject:

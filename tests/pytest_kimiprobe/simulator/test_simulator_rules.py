@@ -82,6 +82,14 @@ def test_no_upstream_left(simulator: Simulator, wishes: dict[str, Any]) -> None:
     assert "No allowed providers" in answer.json()["error"]["message"]
 
 
+@pytest.mark.parametrize("limit", ['"cheap"', "NaN", "null", "[]"])
+def test_a_price_limit_that_is_not_a_number_is_ignored(simulator: Simulator, limit: str) -> None:
+    """Such a request is answered."""
+    body = json.dumps({**ASKED, "provider": {"max_price": {"prompt": "LIMIT"}}}).replace('"LIMIT"', limit)
+    answer = httpx.post(simulator.url + OPENROUTER, content=body, headers={"Authorization": "Bearer k"}, verify=False)
+    assert answer.status_code == 200
+
+
 def test_required_parameters(simulator: Simulator) -> None:
     """With `require_parameters`, a parameter that no upstream supports leaves no upstream."""
     assert post(simulator, OPENROUTER, pinned("novita/fp8", seed=1)).status_code == 404
