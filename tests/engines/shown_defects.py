@@ -16,7 +16,7 @@ from model_writings import PACKAGED, WRITINGS, right, row
 from seen_faults import BY_NAME, SEEN
 
 from pytest_kimiprobe.cases.model import in_suite
-from pytest_kimiprobe.simulator.nouns import Call, Draft
+from pytest_kimiprobe.simulator.conversation import Call, Draft
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "engines.md"
 CORE = tuple(name for name, case in PACKAGED.items() if in_suite(case, "core"))
