@@ -21,7 +21,7 @@ from contextlib import asynccontextmanager
 
 from steady_server import running
 
-from routing.loop import run
+from routing.transport.event_loop import run
 from routing.transport import HttpRequest, Transport
 
 DELAY_S = 0.05

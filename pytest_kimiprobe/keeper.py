@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,16 +15,18 @@ from routing.verify import ANYTHING
 
 from .answers import SeenAnswer
 from .collect import PairProbe, Probe, RowProbe
-from .engine.dispatch import Outcome
-from .engine.moment import Moment
+from .engine.clock import Timestamp
 from .engine.plan import Unsent
+from .engine.types import ProbeOutcome
 from .judge import Judgement, judge, judge_any
 from .pairs import Half, compare
 from .probe_facts import of_pair, of_plan, of_row, planned_by, properties
-from .recording.recorder import Recorder
 from .safe_text import one_line, redact
 from .scope import Scope
 from .verdicts import ProbeResult
+
+if TYPE_CHECKING:
+    from .recording.recorder import Recorder
 
 
 class Keeper:
@@ -39,7 +41,7 @@ class Keeper:
         """Verdicts on answers that a test function has still to judge."""
         self.seen: dict[str, SeenAnswer] = {}
         self.exchanges: dict[str, Exchange] = {}
-        self.last: Moment | None = None
+        self.last: Timestamp | None = None
         """When the last verdict was given."""
 
     def knows(self, item: pytest.Item) -> bool:
@@ -56,9 +58,9 @@ class Keeper:
         """Keep why nothing was sent."""
         self._keep(item, None, Judgement(unsent.verdict, unsent.reason, unsent.detail), of_plan(item))
 
-    def take(self, outcome: Outcome[pytest.Item]) -> pytest.Item:
+    def take(self, outcome: ProbeOutcome[pytest.Item]) -> pytest.Item:
         """Judge what came back; returns whose it is."""
-        item = outcome.ticket
+        item = outcome.item
         if outcome.exchange is None:
             self.not_sent(item, Unsent(outcome.not_run, f"--kimiprobe-budget ${self._scope.budget} is used up"))
         else:
@@ -67,7 +69,7 @@ class Keeper:
             self._record_exchange(item, outcome)
         return item
 
-    def _record_exchange(self, item: pytest.Item, outcome: Outcome[pytest.Item]) -> None:
+    def _record_exchange(self, item: pytest.Item, outcome: ProbeOutcome[pytest.Item]) -> None:
         planned = planned_by(item)
         if self._recorder is not None and planned is not None:
             provider = self._scope.catalog.provider_of(planned.plan.endpoint)
@@ -116,7 +118,7 @@ class Keeper:
             self.record(item, result)
         else:
             self.held[item.nodeid] = result
-        self.last = Moment.now()
+        self.last = Timestamp.now()
 
 
 def result_of(

@@ -10,8 +10,8 @@ from concurrent.futures import CancelledError, Future
 from .errors import EvidenceError, ExchangeError, RouterClosed
 from .evidence import Evidence, loads
 from .evidence_source import EvidenceStatus, Held, OneReader, as_text, status_of
-from .loop import LoopThread
 from .transport import HttpRequest, Transport
+from .transport.event_loop import LoopThread
 
 REFRESH_S = 300.0
 FETCH_S = 10.0

@@ -17,8 +17,8 @@ from routing.account import account_of
 from routing.catalog import Catalog, Provider
 from routing.errors import ConfigError, ExchangeError, KeyMissing
 from routing.flags import Flags, find_flags
-from routing.loop import LoopThread
 from routing.transport import HttpRequest, Transport, library
+from routing.transport.event_loop import LoopThread
 
 REACH_S = 5.0
 Level = Literal["ok", "note", "problem"]

@@ -17,7 +17,7 @@ from asking import FIRST, KEY, SECOND, Asker, routed
 from faulty_server import FaultyServer, chat, closes_kept, hangs_up, hangs_up_early, in_turn, reply, tls_of
 
 from routing.exchange import Exchange
-from routing.loop import run
+from routing.transport.event_loop import run
 
 Faulty = Callable[..., FaultyServer]
 HOST = "api.moonshot.ai"
@@ -131,8 +131,8 @@ def test_con_06_a_kept_connection_that_the_server_had_closed(
     """It is replaced once, unseen but counted; a close that was noticed before sending needs no second try."""
     server = faulty(speak)
     assert asker.ask(server.url).answer
-    (kept,) = next(iter(asker.transport._shards.values()))[0]._idle
-    while speak == "closes_idle" and not kept.line.get_extra_info("is_readable"):
+    (kept,) = next(iter(asker.transport._pools.values())).idle
+    while speak == "closes_idle" and not kept.network.get_extra_info("is_readable"):
         threading.Event().wait(0.001)
     assert asker.ask(server.url).answer
     assert server.connections == 2

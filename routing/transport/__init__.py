@@ -1,13 +1,13 @@
-"""Bounded HTTP: the room that chooses the HTTP library, and only when the first client is made.
+"""HTTP requests with limits; the only package that knows the HTTP library, which it imports with the first request.
 
-httpx2, the maintained continuation of httpx, is taken where it is installed, httpx otherwise (docs/decisions.md); of
-either its URLs, its certificates and the connections below its client (client.py). The defaults of both are unsafe for a
-client that holds keys, so here: a total deadline, no redirects, no proxy or netrc from the environment, one layer of gzip
-at most, caps on what is decoded (bounds.py). A key goes to its provider's hosts only, never over plain http except to this
-machine, and is taken out of whatever comes back (redaction.py). Nothing is sent twice, except once where the server turns
-out to have closed a kept connection before it answered.
+The library is httpx2, the maintained continuation of httpx, if it is installed, else httpx (docs/decisions.md). Only its
+URLs, its certificates and the connections below its client are used. The defaults of both clients are unsafe for
+requests that carry keys. This transport has a total deadline, no redirects, no proxy or netrc from the environment, at
+most one layer of gzip, and limits on decoded bytes (limits.py). A key goes to its provider's hosts only, never over
+plain http except to this machine, and is removed from whatever comes back (redaction.py). A request is sent once. The
+exception is a kept connection that the server had closed before it answered.
 
-`KIMIPROBE_PROXY` (`http://host:port`) names a proxy for all that leaves this machine.
+`KIMIPROBE_PROXY` (`http://host:port`) names a proxy for all requests that leave this machine.
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ from typing import Any
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
-from .bounds import MAX_BODY, MAX_STREAM, Gauge
-from .client import PER_CLIENT, Client, Message, Sent
-from .errors import AccountError, ConfigError, ExchangeError, RequestRejected
-from .failures import Progress, forget_frames, timed_out
-from .redaction import LogFilter
+from ..errors import AccountError, ConfigError, ExchangeError, RequestRejected
+from ..redaction import LogFilter
+from .failures import RequestProgress, forget_frames, timed_out
+from .limits import MAX_BODY, MAX_STREAM, BodyLimit
+from .pool import ConnectionPool, EncodedRequest, StreamedResponse
 
 TIMEOUT_S = 600.0
+"""Total deadline of a request if the caller gives none."""
 PROXY_VARIABLE = "KIMIPROBE_PROXY"
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _CREDENTIALS = frozenset({"authorization", "proxy-authorization", "x-api-key", "api-key", "cookie"})
@@ -42,7 +43,7 @@ _log_filter = LogFilter()
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class HttpRequest:
-    """One request, key included; its repr shows the host alone. It may be sent often, and is checked once.
+    """One request, key included; its repr shows the host only. It may be sent often, and is checked once.
 
     `hosts` are those that credentials in `headers` may go to, beside this machine.
     """
@@ -65,7 +66,7 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """Status and headers (names in lower case); the body comes by `chunks`, decoded, capped and free of the key."""
+    """Status and headers (names in lower case); `chunks` gives the body, decoded, limited and without the key."""
 
     status: int
     headers: Mapping[str, str]
@@ -73,41 +74,47 @@ class HttpResponse:
 
 
 class Transport:
-    """Clients by provider, made on first use; all methods belong to one event loop (routing/loop.py).
+    """Sends requests through one connection pool per shard; all methods belong to one event loop (event_loop.py).
 
-    `proxy` is a URL, `KIMIPROBE_PROXY` by default; "" is none. `reconnects` counts the kept connections that the server
-    had closed, by shard. Raises ConfigError for a proxy that is no URL.
+    `proxy` is a URL, `KIMIPROBE_PROXY` by default; "" means none. `reconnects` counts, per shard, the kept connections
+    that the server had closed. Raises ConfigError for a proxy that is not a URL.
     """
 
     def __init__(self, *, max_body: int = MAX_BODY, max_stream: int = MAX_STREAM, proxy: str | None = None) -> None:
         self._max_body, self._max_stream = max_body, max_stream
         self._proxy = _checked_proxy(os.environ.get(PROXY_VARIABLE, "") if proxy is None else proxy)
-        self._shards: dict[_Place, list[Client]] = {}
+        self._pools: dict[tuple[str, bool], ConnectionPool] = {}
+        """By shard, and whether the requests stay on this machine."""
         self._http: Any = None
         self._core: Any = None
         self._tls: ssl.SSLContext | None = None
-        self._written: WeakKeyDictionary[HttpRequest, tuple[bool, Message]] = WeakKeyDictionary()
+        self._encoded: WeakKeyDictionary[HttpRequest, tuple[bool, EncodedRequest]] = WeakKeyDictionary()
         self.reconnects: Counter[str] = Counter()
 
     @asynccontextmanager
     async def send(
-        self, request: HttpRequest, *, shard: str, timeout_s: float | None = TIMEOUT_S, progress: Progress | None = None
+        self,
+        request: HttpRequest,
+        *,
+        shard: str,
+        timeout_s: float | None = TIMEOUT_S,
+        progress: RequestProgress | None = None,
     ) -> AsyncIterator[HttpResponse]:
-        """Send, and give status and headers as soon as they are there; the body within the `async with`.
+        """Send, and give status and headers as soon as they have come; read the body within the `async with`.
 
-        `timeout_s` is total, from here to the end of the `async with`; None where the caller looks at the clock.
-        `progress` shows how far it has come. Raises ProviderFailure for deadline, connection, TLS, protocol and size,
-        RequestRejected and AccountError for what may not or cannot be sent.
+        `timeout_s` is total, from here to the end of the `async with`; None if the caller has a deadline. `progress`
+        shows how far the request has come. Raises ProviderFailure for deadline, connection, TLS, protocol and size;
+        RequestRejected and AccountError for a request that may not or cannot be sent.
         """
-        progress = progress or Progress()
-        sent: Sent | None = None
+        progress = progress or RequestProgress()
+        sent: StreamedResponse | None = None
         try:
             async with asyncio.timeout(timeout_s) as deadline:
                 sent = await self._sent(request, shard, progress)
                 yield self._response(sent)
         except TimeoutError as error:
             if timeout_s is None or not deadline.expired():
-                raise  # the caller's own
+                raise  # raised by the caller's code
             forget_frames(error)
             raise timed_out(timeout_s, progress.phase) from None
         finally:
@@ -119,7 +126,7 @@ class Transport:
         await asyncio.sleep(seconds)
 
     def warm(self) -> None:
-        """Do what the first request would else wait for: import the library, read the certificates."""
+        """Import the library and read the certificates, so that the first request does not wait for it."""
         if self._tls is None:
             self._http = self._http or library()
             self._core = importlib.import_module(self._http.__name__.replace("httpx", "httpcore"))
@@ -129,66 +136,45 @@ class Transport:
             _keep_keys_out_of_logs(self._core.__name__)
 
     async def aclose(self) -> None:
-        """Close all clients; what is on its way closes its connection when it ends."""
-        clients = [client for shard in self._shards.values() for client in shard]
-        self._shards.clear()
-        await asyncio.gather(*(client.retire() for client in clients))
+        """Close all pools. Requests under way go on, and close their connections when they end."""
+        pools = list(self._pools.values())
+        self._pools.clear()
+        await asyncio.gather(*(pool.aclose() for pool in pools))
 
-    async def _sent(self, request: HttpRequest, shard: str, progress: Progress) -> Sent:
-        local, message = self._written.get(request) or self._write(request)
-        place = _Place(shard, local)
-        client = self._client(place)
-        sent = await client.send(message, progress)
+    async def _sent(self, request: HttpRequest, shard: str, progress: RequestProgress) -> StreamedResponse:
+        local, encoded = self._encoded.get(request) or self._encode(request)
+        pool = self._pool(shard, local)
+        sent = await pool.send(encoded, progress)
         if progress.stale:
             self.reconnects[shard] += 1
-            await self._retire(place, client)
-            sent = await self._new_client(place).send(message, progress)
+            await pool.close_idle()  # the server may have closed these as well
+            sent = await pool.send(encoded, progress, fresh=True)
         if isinstance(sent, ExchangeError):
             raise sent
         return sent
 
-    def _write(self, request: HttpRequest) -> tuple[bool, Message]:
-        """Whether the request stays on this machine, and it in the library's nouns."""
+    def _encode(self, request: HttpRequest) -> tuple[bool, EncodedRequest]:
+        """Check and encode a request; the first value says whether it stays on this machine."""
         self.warm()
         local = _checked(request, self._http)
-        message = _message(request, self._http, self._core)
-        _log_filter.learn(message.credentials)
-        self._written[request] = (local, message)
-        return local, message
+        encoded = _encoded(request, self._http, self._core)
+        _log_filter.learn(encoded.credentials)
+        self._encoded[request] = (local, encoded)
+        return local, encoded
 
-    def _response(self, sent: Sent) -> HttpResponse:
+    def _response(self, sent: StreamedResponse) -> HttpResponse:
         headers = sent.headers()
         stream = is_event_stream(sent.status, headers)
-        gauge = Gauge(stream=stream, max_bytes=self._max_stream if stream else self._max_body)
-        return HttpResponse(sent.status, headers, sent.chunks(gauge, headers.get("content-encoding", "")))
+        limit = BodyLimit(stream=stream, max_bytes=self._max_stream if stream else self._max_body)
+        return HttpResponse(sent.status, headers, sent.chunks(limit, headers.get("content-encoding", "")))
 
-    def _client(self, place: _Place) -> Client:
-        for client in self._shards.get(place, ()):
-            if client.busy < PER_CLIENT:
-                return client
-        return self._new_client(place)
-
-    def _new_client(self, place: _Place) -> Client:
+    def _pool(self, shard: str, local: bool) -> ConnectionPool:
         assert self._tls is not None  # noqa: S101 - for the type checker
-        proxy = self._proxy and not place.local and _proxy(self._proxy, self._http, self._core)
-        client = Client(self._core, self._tls, proxy or None)
-        self._shards.setdefault(place, []).append(client)
-        return client
-
-    async def _retire(self, place: _Place, client: Client) -> None:
-        """Never use it again; its other connections may be closed as well."""
-        clients = self._shards.get(place, [])
-        if client in clients:
-            clients.remove(client)
-            await client.retire()
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """What clients are kept by."""
-
-    shard: str
-    local: bool
+        pool = self._pools.get((shard, local))
+        if pool is None:
+            proxy = _proxy(self._proxy, self._http, self._core) if self._proxy and not local else None
+            pool = self._pools[shard, local] = ConnectionPool(self._core, self._tls, proxy)
+        return pool
 
 
 def is_event_stream(status: int, headers: Mapping[str, str]) -> bool:
@@ -197,7 +183,7 @@ def is_event_stream(status: int, headers: Mapping[str, str]) -> bool:
 
 
 def library() -> Any:
-    """The HTTP library in use: httpx2 where it is installed, else httpx; `KIMIPROBE_HTTP` names one of the two."""
+    """The HTTP library in use: httpx2 if it is installed, else httpx; `KIMIPROBE_HTTP` names one of the two."""
     wanted = os.environ.get("KIMIPROBE_HTTP")
     if wanted in {"httpx", "httpx2"}:
         return importlib.import_module(wanted)
@@ -208,8 +194,7 @@ def library() -> Any:
 
 
 def _checked(request: HttpRequest, http: Any) -> bool:
-    """Whether the request stays on this machine. Raises where it cannot be written, or would carry a key elsewhere."""
-    keyed = bool(request.credentials)
+    """Whether the request stays on this machine. Raises if it cannot be encoded, or would carry a key elsewhere."""
     unwritable = [name for name, value in request.headers.items() if not (value.isascii() and value.isprintable())]
     if _CREDENTIALS.intersection(map(str.lower, unwritable)):
         raise AccountError("no_key", "the key holds a character that no key has", phase="send")
@@ -219,16 +204,16 @@ def _checked(request: HttpRequest, http: Any) -> bool:
     if not url.host or url.scheme not in {"http", "https"} or url.userinfo:
         raise RequestRejected("bad_request", "not a URL that requests can go to", phase="send")
     local = url.host in _LOOPBACK
-    if keyed and not local and url.scheme != "https":
-        raise RequestRejected("bad_request", "a key goes over https only", phase="send")
-    if keyed and not local and url.host not in request.hosts:
-        allowed = ", ".join(sorted(request.hosts)) or "no host"
-        raise RequestRejected("bad_request", f"this key may go to {allowed}, not to {url.host}", phase="send")
+    if request.credentials and not local:
+        if url.scheme != "https":
+            raise RequestRejected("bad_request", "a key goes over https only", phase="send")
+        if url.host not in request.hosts:
+            allowed = ", ".join(sorted(request.hosts)) or "no host"
+            raise RequestRejected("bad_request", f"this key may go to {allowed}, not to {url.host}", phase="send")
     return local
 
 
-def _message(request: HttpRequest, http: Any, core: Any) -> Message:
-    """The request in the library's nouns."""
+def _encoded(request: HttpRequest, http: Any, core: Any) -> EncodedRequest:
     url, content = _url(http, request.url), request.content
     headers = {**_HEADERS, "Host": url.netloc.decode("ascii"), **request.headers}
     if content or request.method == "POST":
@@ -238,7 +223,7 @@ def _message(request: HttpRequest, http: Any, core: Any) -> Message:
     except UnicodeEncodeError:
         raise RequestRejected("bad_request", "a header's name is not ASCII", phase="send") from None
     built = core.Request(request.method, _core_url(core, url), headers=written, content=content)
-    return Message(built, request.credentials)
+    return EncodedRequest(built, request.credentials)
 
 
 def _core_url(core: Any, url: Any) -> Any:
@@ -246,14 +231,14 @@ def _core_url(core: Any, url: Any) -> Any:
 
 
 def _proxy(text: str, http: Any, core: Any) -> Any:
-    """The library's proxy; user and password may stand in its URL."""
+    """The library's proxy; its URL may hold user and password."""
     proxy = http.Proxy(text)
     return core.Proxy(url=_core_url(core, proxy.url), auth=proxy.raw_auth, headers=proxy.headers.raw)
 
 
 @functools.lru_cache(maxsize=64)
 def _url(http: Any, text: str) -> Any:
-    """The library's URL; an empty one for what is none."""
+    """The library's URL; an empty one if the text is not a URL."""
     try:
         return http.URL(text)
     except (http.InvalidURL, UnicodeError):
@@ -265,7 +250,7 @@ def _checked_proxy(url: str) -> str:
     try:
         parts = urlsplit(url)
         right = not url or (parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0)
-    except ValueError:  # brackets without end, a port that is none
+    except ValueError:  # an unclosed bracket, or a port that is not a number
         right = False
     if not right or not (url.isascii() and url.isprintable()):
         raise ConfigError("must be http://host:port or https://host:port", where=PROXY_VARIABLE) from None
