@@ -1,4 +1,4 @@
-"""What a run will do: which cases meet which endpoints, how often, and what that may cost. Pure."""
+"""Plan of a run: which cases are sent to which endpoints, how often, and what that can cost. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..cases import Case
 from ..verdicts import ProbeMode, Verdict
 
 Load: TypeAlias = Literal["mixed", "alone", "crowd"]
-"""What else of ours is under way at the endpoint: whatever there is, nothing, or a crowd (see `lanes`)."""
+"""Other requests of this run in flight at the endpoint: any, none, or a crowd (see `queue`)."""
 MODES: tuple[Mode, ...] = ("plain", "stream")
 _TYPICAL_COMPLETION = 150
 
@@ -35,7 +35,7 @@ class ProbePlan:
 
     @property
     def name(self) -> str:
-        """The item's name; it can be pasted back, and `+` may stand in `-k`."""
+        """The item's name, as pytest accepts it on the command line and in `-k`."""
         return self.name_in(self.mode)
 
     def name_in(self, mode: ProbeMode) -> str:
@@ -43,13 +43,13 @@ class ProbePlan:
         return f"{self.case.name}[{self.variant(mode)}]"
 
     def variant(self, mode: ProbeMode) -> str:
-        """What stands in the brackets of a name: endpoint, mode, repeat, and the crowd where it meets one."""
+        """The part of a name in brackets: endpoint, mode, repeat, and `crowd` if that is the load."""
         crowded = "-crowd" if self.load == "crowd" else ""
         return f"{self.endpoint.id}-{mode}-{self.repeat}{crowded}"
 
     @property
     def request(self) -> ChatRequest:
-        """What is sent."""
+        """The request to send."""
         return self.case.request(self.mode)
 
 
@@ -62,13 +62,13 @@ class Unsent:
 
     @property
     def verdict(self) -> Verdict:
-        """`unsupported` where the endpoint is not able to do it by design, else `not_run`."""
+        """`unsupported` if the endpoint cannot do it by design, else `not_run`."""
         return "unsupported" if self.reason == "no_capability" else "not_run"
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A probe to be, and why it is not sent where it is not."""
+    """One probe, and the reason if it is not sent."""
 
     plan: ProbePlan
     unsent: Unsent | None = None
@@ -83,7 +83,7 @@ class Estimate:
 
 
 class UnknownEndpoint(ValueError):
-    """No endpoint matches a glob; the message lists those there are."""
+    """No endpoint matches a glob; the message lists the known ones."""
 
 
 def select(catalog: Catalog, model: str, globs: Sequence[str], today: date) -> list[Endpoint]:
@@ -144,7 +144,7 @@ def cost_bound(plan: ProbePlan, catalog: Catalog, day: date) -> Decimal:
 
 
 def estimate(plans: Sequence[ProbePlan], catalog: Catalog, day: date) -> Estimate:
-    """What a run costs, before a cent is spent."""
+    """Cost of a run, before it starts."""
     dearest = catalog.dearest_at(day)
     about = most = Decimal(0)
     for plan in plans:
