@@ -101,8 +101,9 @@ def local_failure(error: Exception, phase: Phase) -> ExchangeError:
     for cause in _chain(error):
         if isinstance(cause, socket.gaierror):
             return RequestRejected("local_failure", "no name server was reached", phase=phase, retryable=True)
-        if isinstance(cause, OSError) and cause.errno in errno.errorcode:
-            return RequestRejected("local_failure", errno.errorcode[cause.errno], phase=phase, retryable=True)
+        if isinstance(cause, OSError) and cause.errno is not None:
+            name = errno.errorcode.get(cause.errno, type(cause).__name__)
+            return RequestRejected("local_failure", name, phase=phase, retryable=True)
     return RequestRejected("local_failure", f"unexpected {type(error).__name__}", phase=phase)
 
 

@@ -81,8 +81,8 @@ class ConnectionPool:
                 await self.release(pooled)
 
     async def release(self, pooled: _PooledConnection) -> None:
-        """Keep the connection if its answer came whole, else close it."""
-        if pooled.http.is_idle() and not self._closed:
+        """Keep the connection if its answer came whole and nothing follows it, else close it."""
+        if pooled.http.is_idle() and not pooled.http.has_expired() and not self._closed:
             self.idle.append(pooled)
         else:
             await pooled.network.aclose()
