@@ -21,8 +21,8 @@ from contextlib import asynccontextmanager
 
 from steady_server import running
 
-from routing.transport.event_loop import run
 from routing.transport import HttpRequest, Transport
+from routing.transport.event_loop import run
 
 DELAY_S = 0.05
 AT_ONCE = (1, 20, 100)

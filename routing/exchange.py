@@ -20,7 +20,7 @@ from .transport import TIMEOUT_S, HttpRequest, HttpResponse, is_event_stream
 from .transport.failures import RequestProgress, local_failure, timed_out
 from .transport.limits import MAX_BODY
 from .types import Answer, ChatRequest, CostOrigin, JsonObject, Usage
-from .wire import Stream, Wire, WireRequest, wire_named
+from .wire import Wire, WireRequest, WireStream, wire_named
 
 CALL_OFF_S = 5.0
 
@@ -179,7 +179,7 @@ class _Attempt:
         self.content_type = ""
         self.body = bytearray()
         self.answer: Answer | None = None
-        self.stream: Stream | None = None
+        self.stream: WireStream | None = None
         self.error: ExchangeError | None = None
         self.first_token_ms: float | None = None
         self.progress = RequestProgress()

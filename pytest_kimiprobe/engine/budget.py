@@ -9,7 +9,7 @@ from decimal import Decimal
 from routing.catalog import Catalog
 from routing.exchange import Exchange
 
-from .plan import ProbePlan
+from ..cases.plan import ProbePlan
 
 
 class RunBudget:

@@ -23,11 +23,11 @@ from routing.transport.event_loop import LoopThread
 from routing.transport.failures import local_failure
 from routing.types import Mode
 
+from ..cases.plan import Load, cost_bound
 from .budget import RunBudget, settled_cost
 from .capture import CapturingTransport
 from .clock import Timestamp
 from .pacing import LoopLag, Pacer
-from .plan import Load, cost_bound
 from .queue import InFlight, ProviderQueue
 from .throttle import Throttle
 from .types import ProbeJob, ProbeOutcome, T

@@ -7,8 +7,8 @@ from typing import Generic, TypeVar
 
 from routing.exchange import Exchange, Target
 
+from ..cases.plan import ProbePlan
 from .capture import CapturedExchange
-from .plan import ProbePlan
 
 T = TypeVar("T")
 

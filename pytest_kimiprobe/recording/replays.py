@@ -19,11 +19,11 @@ from routing.transport.event_loop import LoopThread
 from routing.transport.failures import RequestProgress
 from routing.types import CostOrigin, Mode
 
-from ..cases import Case
+from ..cases.model import Case
+from ..cases.plan import Load, Planned, ProbePlan
 from ..engine.capture import CapturedExchange
 from ..engine.clock import Timestamp
 from ..engine.pacing import LoopLag
-from ..engine.plan import Load, Planned, ProbePlan
 from ..engine.throttle import Throttle
 from ..engine.types import ProbeJob, ProbeOutcome, T
 from .cassettes import RecordingError, Unreadable

@@ -1,0 +1,148 @@
+"""One invocation with `--kimiprobe`: sends what its scope says, gives back each verdict, and ends as a run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ..cases.plan import ProbePlan
+from ..config import options
+from ..engine.clock import Timestamp
+from ..engine.dispatch import Dispatcher
+from ..engine.throttle import refusal_words
+from ..engine.types import ProbeJob
+from ..summary import Spent, Summary
+from ..verdicts import Run
+from .items import PairProbe, RowProbe
+from .probe_facts import is_skipped, planned_by, to_send
+from .run_config import Scope
+from .verdict_store import Keeper
+
+if TYPE_CHECKING:
+    from ..recording.replays import Replayer
+
+
+class ProbeSession:
+    """A run from its first request to its report. Made in `pytest_configure`; raises UsageError."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.scope = Scope(config)
+        self.recorder = self.scope.recorder()
+        self.kept = Keeper(self.scope, self.recorder)
+        self.verbose: bool = options.value(config, "verbose")
+        self.summary: Summary | None = None
+        self.cancelled = 0
+        self.everything = False
+        """A replay of all that was recorded, not of certain ids."""
+        self.on_progress: Callable[[Mapping[str, int]], None] = lambda _waiting: None
+        self._under_way: Sequence[tuple[pytest.Item, ProbePlan]] = ()
+        self._began = Timestamp.now()
+        self._stack = ExitStack()
+        self._dispatcher: Dispatcher[pytest.Item] | Replayer | None = None
+
+    def money(self) -> Spent:
+        """What the run has cost so far, and how long it took."""
+        usd, cut_off = self._dispatcher.spent_usd if self._dispatcher else (Decimal(0), Decimal(0))
+        began = (self._dispatcher.began if self._dispatcher else None) or self._began
+        span = began.until(self.kept.last or began)
+        return Spent(usd, self.scope.budget, span.wall_s, span.cpu_s, cut_off)
+
+    def refusals(self) -> list[str]:
+        """What providers refused for being asked too often, and what the run made of it; a sentence each."""
+        if self._dispatcher is None:
+            return []
+        return [refusal_words(str(scope), slow) for scope, slow in self._dispatcher.throttles.items() if slow.refused]
+
+    def send(self, items: Sequence[pytest.Item]) -> None:
+        """Start sending; `serve` then waits for what comes back."""
+        self._began = Timestamp.now()
+        self._under_way = to_send(items)
+        if self._under_way:
+            dispatcher = self._dispatcher = self._dispatcher or self._started()
+            dispatcher.submit(ProbeJob(item, plan, self.scope.target(plan.endpoint)) for item, plan in self._under_way)
+
+    def serve(self, items: Sequence[pytest.Item]) -> Iterator[pytest.Item]:
+        """Give each item back, judged, in the order in which answers come; a pair when both its halves are judged."""
+        pairs = {half: item for item in items if isinstance(item, PairProbe) and not item.late for half in item.halves}
+        for item in self._served(items):
+            yield item
+            pair = pairs.get(item.nodeid)
+            if pair is not None and all(half in self.kept.results for half in pair.halves):
+                yield self.kept.pair(pair)
+        for pair in dict.fromkeys(pairs.values()):
+            if not self.kept.knows(pair):
+                yield self.kept.pair(pair)
+
+    def finish(self) -> None:
+        """Cancel what is on its way, judge what came back unseen, close everything."""
+        if self._dispatcher is not None:
+            self._dispatcher.close()
+            for outcome in self._dispatcher.drain():
+                self.kept.take(outcome)
+            self.cancelled = sum(not self.kept.knows(item) for item, _ in self._under_way)
+        self._stack.close()
+
+    def run(self, *, complete: bool) -> Run:
+        """The run as it stands."""
+        return Run(
+            id=self.scope.run_id,
+            attempt=int(self.scope.environment.get("GITHUB_RUN_ATTEMPT", "1") or 1),
+            source=self.scope.source,
+            suite=self.scope.suite,
+            started_at=self.scope.started_at,
+            finished_at=datetime.now(UTC),
+            complete=complete,
+            probes=tuple(self.kept.results.values()),
+            references=self.scope.references,
+            lag_p95_ms=round(self._dispatcher.lag.p95_ms(), 1) if self._dispatcher else 0.0,
+        )
+
+    def _started(self) -> Dispatcher[pytest.Item] | Replayer:
+        if self.scope.choice.kind == "replay":
+            from ..recording.replays import Replayer
+
+            return Replayer(self.scope.replays.samples)
+        if self.scope.choice.kind == "simulator":
+            from ..simulator import Simulator
+
+            self.scope.meet(self._stack.enter_context(Simulator(self.scope.scenario())).environment())
+        return Dispatcher(
+            self.scope.catalog,
+            concurrency=self.scope.concurrency,
+            timeout_s=self.scope.timeout_s,
+            budget=self.scope.budget,
+            patience_s=self.scope.patience_s,
+            record=self.recorder is not None,
+        )
+
+    def _served(self, items: Sequence[pytest.Item]) -> Iterator[pytest.Item]:
+        for item in items:
+            planned = planned_by(item)
+            if isinstance(item, RowProbe):
+                yield self.kept.replay(item)
+            elif planned is not None and planned.unsent:
+                self.kept.not_sent(item, planned.unsent)
+                yield item
+            elif planned is not None and is_skipped(item):
+                yield item  # pytest says so
+        if self._dispatcher is not None:
+            yield from self._answered(self._dispatcher)
+
+    def _answered(self, dispatcher: Dispatcher[pytest.Item] | Replayer) -> Iterator[pytest.Item]:
+        providers = {item: plan.endpoint.provider for item, plan in self._under_way}
+        left = Counter(providers.values())
+        while left.total():
+            outcome = dispatcher.outcome()
+            if outcome is not None:
+                left[providers[outcome.item]] -= 1
+            self.on_progress(left)
+            if outcome is not None:
+                yield self.kept.take(outcome)
+        self.on_progress(left)
