@@ -16,7 +16,7 @@ from faulty_server import FaultyServer, chat, reply
 from routing.errors import AllAttemptsFailed
 from routing.exchange import Exchange
 from routing.transport.connection import Connection
-from routing.wire import openai
+from routing.wire import openai_answer
 
 Faulty = Callable[..., FaultyServer]
 LOCAL = [
@@ -121,7 +121,7 @@ def test_an_answer_that_cannot_be_parsed_is_the_hosts_unless_this_machine_failed
     error: Exception, reason: str, faulty: Faulty, asker: Asker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Hostile bytes must not end a service, and are the host's."""
-    monkeypatch.setattr(openai, "parse", fails_with(error))
+    monkeypatch.setattr(openai_answer, "parse", fails_with(error))
     assert named(asker.ask(faulty(reply(chat())).url))[0] == reason
 
 
