@@ -26,7 +26,7 @@ CALL_OFF_S = 5.0
 
 
 class Sender(Protocol):
-    """What an exchange needs of a transport (routing/transport.py); recordings are taken and played at this seam."""
+    """What an exchange needs of a transport (routing/transport); recordings capture and replay it here."""
 
     def send(
         self,
