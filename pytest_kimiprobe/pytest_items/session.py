@@ -1,4 +1,4 @@
-"""One invocation with `--kimiprobe`: sends what its scope says, gives back each verdict, and ends as a run."""
+"""One invocation with `--kimiprobe`: sends the probes, gives each verdict, and ends as a run."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class ProbeSession:
-    """A run from its first request to its report. Made in `pytest_configure`; raises UsageError."""
+    """A run from its first request to its report. Created in `pytest_configure`; raises UsageError."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
@@ -48,20 +48,20 @@ class ProbeSession:
         self._dispatcher: Dispatcher[pytest.Item] | Replayer | None = None
 
     def money(self) -> Spent:
-        """What the run has cost so far, and how long it took."""
+        """Cost and duration of the run so far."""
         usd, cut_off = self._dispatcher.spent_usd if self._dispatcher else (Decimal(0), Decimal(0))
         began = (self._dispatcher.began if self._dispatcher else None) or self._began
         span = began.until(self.kept.last or began)
         return Spent(usd, self.scope.budget, span.wall_s, span.cpu_s, cut_off)
 
     def refusals(self) -> list[str]:
-        """What providers refused for being asked too often, and what the run made of it; a sentence each."""
+        """One sentence for each provider or upstream that answered 429."""
         if self._dispatcher is None:
             return []
         return [refusal_words(str(scope), slow) for scope, slow in self._dispatcher.throttles.items() if slow.refused]
 
     def send(self, items: Sequence[pytest.Item]) -> None:
-        """Start sending; `serve` then waits for what comes back."""
+        """Start sending; `serve` then waits for the answers."""
         self._began = Timestamp.now()
         self._under_way = to_send(items)
         if self._under_way:
@@ -81,7 +81,7 @@ class ProbeSession:
                 yield self.kept.pair(pair)
 
     def finish(self) -> None:
-        """Cancel what is on its way, judge what came back unseen, close everything."""
+        """Cancel the requests in flight, judge the answers that were not judged yet, close everything."""
         if self._dispatcher is not None:
             self._dispatcher.close()
             for outcome in self._dispatcher.drain():
@@ -90,7 +90,7 @@ class ProbeSession:
         self._stack.close()
 
     def run(self, *, complete: bool) -> Run:
-        """The run as it stands."""
+        """The run with all verdicts so far."""
         return Run(
             id=self.scope.run_id,
             attempt=int(self.scope.environment.get("GITHUB_RUN_ATTEMPT", "1") or 1),

@@ -1,4 +1,4 @@
-"""Recorded probes, judged again: which there are, and a dispatcher that answers from them instead of sending."""
+"""Replay of recorded probes: reads the samples, and answers jobs from them instead of sending."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Replays:
         return path.relative_to(self.root).as_posix() if path != self.root else path.name
 
     def plans(self, case: Case, endpoints: Mapping[str, Endpoint]) -> Iterator[Planned]:
-        """The probes of a case that were recorded, and of others of its name: ids tell them apart once they are made."""
+        """The recorded probes of a case, and of others of its name: their ids are compared later."""
         # Once each: a function that has parameters of its own meets every probe with all of them.
         alike = {
             (sample.endpoint, sample.mode, sample.repeat, sample.load)
@@ -65,7 +65,7 @@ class Replays:
 
 
 def read(path: Path) -> Replays:
-    """The recordings at `path`. Raises RecordingError where there are none, or one probe was recorded twice."""
+    """The recordings at `path`. Raises RecordingError if there are none, or if one probe was recorded twice."""
     samples: dict[str, Sample] = {}
     origins: dict[str, Path] = {}
     others, problems = [], {}
@@ -193,7 +193,7 @@ def not_recorded(detail: str) -> ExchangeError:
 
 
 def _stale(plan: ProbePlan, sample: Sample) -> str:
-    """Why the sample tells nothing of the probe as it would be sent today; empty where it does."""
+    """Why the sample does not fit the probe as it would be sent today; empty if it does."""
     if not sample.captured.whole:
         return "the answer was larger than a cassette keeps"
     if sample.asked != asked_print(plan.request):

@@ -1,6 +1,6 @@
 """HTTP requests with limits; the only package that knows the HTTP library, which it imports with the first request.
 
-The library is httpx2, the maintained continuation of httpx, if it is installed, else httpx (docs/decisions.md). Only its
+The library is httpx2, the maintained continuation of httpx, if it is installed, else httpx (docs/decisions.md). Its
 URLs, its certificates and the connections below its client are used. The defaults of both clients are unsafe for
 requests that carry keys. This transport has a total deadline, no redirects, no proxy or netrc from the environment, at
 most one layer of gzip, and limits on decoded bytes (limits.py). A key goes to its provider's hosts only, never over

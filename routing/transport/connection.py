@@ -92,8 +92,8 @@ class Connection(asyncio.Protocol):
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002, ASYNC109
         """Received bytes, or none at the end of the connection. Raises ReadError if the connection broke.
 
-        The last byte received is returned only when it is asked for alone. The library asks until an answer is complete,
-        so that a byte left here comes after an answer, and the connection must not be used again.
+        The last byte received is returned only when it is asked for alone. The library asks until an answer is
+        complete. A byte that is left here therefore follows an answer, and the connection must not be used again.
         """
         if self._unsent:
             await self._send()
@@ -155,7 +155,7 @@ class Connection(asyncio.Protocol):
     async def _send(self) -> None:
         """Send what was written, and wait until the peer has taken most of it.
 
-        A connection that is closed while sending raises nothing here: the answer may have come before, and is read next.
+        A connection that is closed meanwhile raises nothing: the answer may have come before, and is read next.
         """
         data = b"".join(self._unsent)
         self._unsent.clear()

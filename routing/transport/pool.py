@@ -1,7 +1,7 @@
 """Pool of the connections to one provider, and a response while it is read.
 
-The connections are httpcore's, the part of httpx below its client (docs/decisions.md). Each exception is translated into
-an error of this package (failures.py), without its text and frames.
+The connections are httpcore's, the part of httpx below its client (docs/decisions.md). Each exception is translated
+into an error of this package (failures.py), without its text and frames.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .limits import BodyLimit, GzipDecoder
 _KEPT_S = 30.0
 """Seconds after which an idle connection is closed."""
 _RACE_S = 1.0
-"""A kept connection that the server had closed fails within a round trip; one that fails later had reached the server."""
+"""A kept connection that the server had closed fails within a round trip; a later failure had reached the server."""
 
 
 @dataclass(frozen=True, slots=True)
