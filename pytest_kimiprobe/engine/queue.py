@@ -1,7 +1,7 @@
 """Queue of one provider: which probe is sent next, by load, limits and earlier 429s. Pure: no clock, no I/O.
 
 Load `alone`: no other request is in flight at that endpoint. Load `crowd`: `CROWD` requests concurrently at one
-endpoint, one endpoint of the provider after the other: some hosts lose streamed calls only then. Load `mixed`: in order.
+endpoint, one endpoint after the other: some hosts lose streamed calls only then. Load `mixed`: in order.
 """
 
 from __future__ import annotations

@@ -115,6 +115,11 @@ class Connection(asyncio.Protocol):
             self._open().resume_reading()
         return data
 
+    @property
+    def is_clean(self) -> bool:
+        """Whether the connection is open and every byte received has been read."""
+        return self._transport is not None and not self._ended and not self._received
+
     async def aclose(self) -> None:
         """Close immediately."""
         if self._transport is not None:

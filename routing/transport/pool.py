@@ -82,7 +82,7 @@ class ConnectionPool:
 
     async def release(self, pooled: _PooledConnection) -> None:
         """Keep the connection if its answer came whole and nothing follows it, else close it."""
-        if pooled.http.is_idle() and not pooled.http.has_expired() and not self._closed:
+        if pooled.http.is_idle() and pooled.network.is_clean and not self._closed:
             self.idle.append(pooled)
         else:
             await pooled.network.aclose()
