@@ -18,7 +18,6 @@ import importlib
 import logging
 import os
 import ssl
-from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -76,8 +75,7 @@ class HttpResponse:
 class Transport:
     """Sends requests through one connection pool per shard; all methods belong to one event loop (event_loop.py).
 
-    `proxy` is a URL, `KIMIPROBE_PROXY` by default; "" means none. `reconnects` counts, per shard, the kept connections
-    that the server had closed. Raises ConfigError for a proxy that is not a URL.
+    `proxy` is a URL, `KIMIPROBE_PROXY` by default; "" means none. Raises ConfigError for a proxy that is not a URL.
     """
 
     def __init__(self, *, max_body: int = MAX_BODY, max_stream: int = MAX_STREAM, proxy: str | None = None) -> None:
@@ -88,8 +86,7 @@ class Transport:
         self._http: Any = None
         self._core: Any = None
         self._tls: ssl.SSLContext | None = None
-        self._encoded: WeakKeyDictionary[HttpRequest, tuple[bool, EncodedRequest]] = WeakKeyDictionary()
-        self.reconnects: Counter[str] = Counter()
+        self._encoded: WeakKeyDictionary[HttpRequest, EncodedRequest] = WeakKeyDictionary()
 
     @asynccontextmanager
     async def send(
@@ -142,25 +139,22 @@ class Transport:
         await asyncio.gather(*(pool.aclose() for pool in pools))
 
     async def _sent(self, request: HttpRequest, shard: str, progress: RequestProgress) -> StreamedResponse:
-        local, encoded = self._encoded.get(request) or self._encode(request)
-        pool = self._pool(shard, local)
+        encoded = self._encoded.get(request) or self._encode(request)
+        pool = self._pool(shard, encoded.local)
         sent = await pool.send(encoded, progress)
         if progress.stale:
-            self.reconnects[shard] += 1
             await pool.close_idle()  # the server may have closed these as well
             sent = await pool.send(encoded, progress, fresh=True)
         if isinstance(sent, ExchangeError):
             raise sent
         return sent
 
-    def _encode(self, request: HttpRequest) -> tuple[bool, EncodedRequest]:
-        """Check and encode a request; the first value says whether it stays on this machine."""
+    def _encode(self, request: HttpRequest) -> EncodedRequest:
+        """Check and encode a request. Raises if it cannot be encoded, or would carry a key to another host."""
         self.warm()
-        local = _checked(request, self._http)
-        encoded = _encoded(request, self._http, self._core)
+        encoded = self._encoded[request] = _encoded(request, self._http, self._core)
         _log_filter.learn(encoded.credentials)
-        self._encoded[request] = (local, encoded)
-        return local, encoded
+        return encoded
 
     def _response(self, sent: StreamedResponse) -> HttpResponse:
         headers = sent.headers()
@@ -193,37 +187,36 @@ def library() -> Any:
         return importlib.import_module("httpx")
 
 
-def _checked(request: HttpRequest, http: Any) -> bool:
-    """Whether the request stays on this machine. Raises if it cannot be encoded, or would carry a key elsewhere."""
+def _encoded(request: HttpRequest, http: Any, core: Any) -> EncodedRequest:
+    _check_headers(request)
+    url, content, credentials = _url(http, request.url), request.content, request.credentials
+    if not url.host or url.scheme not in {"http", "https"} or url.userinfo:
+        raise RequestRejected("bad_request", "not a URL that requests can go to", phase="send")
+    local = url.host in _LOOPBACK
+    if credentials and not local:
+        _check_host(url, request.hosts)
+    headers = {**_HEADERS, "Host": url.netloc.decode("ascii"), **request.headers}
+    if content or request.method == "POST":
+        headers["Content-Length"] = str(len(content))
+    written = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
+    built = core.Request(request.method, _core_url(core, url), headers=written, content=content)
+    return EncodedRequest(built, credentials, local)
+
+
+def _check_headers(request: HttpRequest) -> None:
     unwritable = [name for name, value in request.headers.items() if not (value.isascii() and value.isprintable())]
     if _CREDENTIALS.intersection(map(str.lower, unwritable)):
         raise AccountError("no_key", "the key holds a character that no key has", phase="send")
     if unwritable:
         raise RequestRejected("bad_request", "a header holds a character that no header may hold", phase="send")
-    url = _url(http, request.url)
-    if not url.host or url.scheme not in {"http", "https"} or url.userinfo:
-        raise RequestRejected("bad_request", "not a URL that requests can go to", phase="send")
-    local = url.host in _LOOPBACK
-    if request.credentials and not local:
-        if url.scheme != "https":
-            raise RequestRejected("bad_request", "a key goes over https only", phase="send")
-        if url.host not in request.hosts:
-            allowed = ", ".join(sorted(request.hosts)) or "no host"
-            raise RequestRejected("bad_request", f"this key may go to {allowed}, not to {url.host}", phase="send")
-    return local
 
 
-def _encoded(request: HttpRequest, http: Any, core: Any) -> EncodedRequest:
-    url, content = _url(http, request.url), request.content
-    headers = {**_HEADERS, "Host": url.netloc.decode("ascii"), **request.headers}
-    if content or request.method == "POST":
-        headers["Content-Length"] = str(len(content))
-    try:
-        written = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
-    except UnicodeEncodeError:
-        raise RequestRejected("bad_request", "a header's name is not ASCII", phase="send") from None
-    built = core.Request(request.method, _core_url(core, url), headers=written, content=content)
-    return EncodedRequest(built, request.credentials)
+def _check_host(url: Any, hosts: frozenset[str]) -> None:
+    if url.scheme != "https":
+        raise RequestRejected("bad_request", "a key goes over https only", phase="send")
+    if url.host not in hosts:
+        allowed = ", ".join(sorted(hosts)) or "no host"
+        raise RequestRejected("bad_request", f"this key may go to {allowed}, not to {url.host}", phase="send")
 
 
 def _core_url(core: Any, url: Any) -> Any:

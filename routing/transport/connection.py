@@ -44,8 +44,9 @@ class Connection(asyncio.Protocol):
         self._received, self._ended, self._paused = bytearray(), False, False
         self._lost: Exception | None = None
         self._unsent: list[bytes] = []
-        self._readable: asyncio.Future[None] | None = None
-        self._writable: asyncio.Future[None] | None = None
+        self._writable = True
+        self._changed: asyncio.Future[None] | None = None
+        """What a read or write under way waits for."""
 
     async def connect_tcp(self, host: str, port: int, **_: Any) -> Connection:
         """Connect. Raises ConnectError with its cause."""
@@ -100,8 +101,7 @@ class Connection(asyncio.Protocol):
         if self.progress.phase == "send":
             self.progress.phase = "headers"
         while not self._received and not self._ended:
-            self._readable = asyncio.get_running_loop().create_future()
-            await self._readable
+            await self._change()
         if len(self._received) > max_bytes:
             await asyncio.sleep(0)  # a fast sender must not keep the loop to itself
         if not self._received and self._lost is not None:
@@ -140,22 +140,22 @@ class Connection(asyncio.Protocol):
         if len(self._received) > _HIGH_WATER and not self._paused:
             self._paused = True
             self._open().pause_reading()
-        _wake(self._readable)
+        self._wake()
 
     def eof_received(self) -> None:
         self._ended = True
-        _wake(self._readable)
+        self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._ended, self._lost = True, exc
-        _wake(self._readable)
-        _wake(self._writable)
+        self._wake()
 
     def pause_writing(self) -> None:
-        self._writable = asyncio.get_running_loop().create_future()
+        self._writable = False
 
     def resume_writing(self) -> None:
-        _wake(self._writable)
+        self._writable = True
+        self._wake()
 
     async def _send(self) -> None:
         """Send what was written, and wait until the peer has taken most of it.
@@ -168,8 +168,17 @@ class Connection(asyncio.Protocol):
             if self._ended or self._plain is None or self._plain.is_closing():
                 return
             self._open().write(data[at : at + _CHUNK])
-            if self._writable is not None and not self._writable.done():
-                await self._writable
+            while not self._writable and not self._ended:
+                await self._change()
+
+    async def _change(self) -> None:
+        """Wait until bytes come, more can be sent, or the connection ends."""
+        self._changed = asyncio.get_running_loop().create_future()
+        await self._changed
+
+    def _wake(self) -> None:
+        if self._changed is not None and not self._changed.done():
+            self._changed.set_result(None)
 
     def _refuse_plain_bytes(self) -> None:
         """Bytes that came before TLS would otherwise be read as if they had come under it."""
@@ -192,11 +201,6 @@ def _has_bytes(sock: Any) -> bool:
     poll = select.poll()
     poll.register(sock.fileno(), select.POLLIN)
     return bool(poll.poll(0))
-
-
-def _wake(waiting: asyncio.Future[None] | None) -> None:
-    if waiting is not None and not waiting.done():
-        waiting.set_result(None)
 
 
 async def connected_socket(host: str, port: int) -> socket.socket:

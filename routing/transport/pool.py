@@ -28,10 +28,14 @@ _RACE_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class EncodedRequest:
-    """Request in the library's form (`httpcore.Request`), which is only read; `credentials` are the keys in it."""
+    """Request in the library's form (`httpcore.Request`), which is only read; `credentials` are the keys in it.
+
+    `local`: it stays on this machine.
+    """
 
     request: Any
     credentials: frozenset[str] = field(repr=False)
+    local: bool = False
 
 
 @dataclass(frozen=True, slots=True)
