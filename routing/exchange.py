@@ -12,13 +12,13 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Protocol
 
-from .bounds import MAX_BODY
 from .catalog import Endpoint, Provider
 from .errors import ExchangeError, ProviderFailure, RequestRejected
-from .failures import Progress, timed_out
 from .redaction import REDACTED, Secrets, known
 from .tokens import estimated
 from .transport import TIMEOUT_S, HttpRequest, HttpResponse, is_event_stream
+from .transport.failures import RequestProgress, local_failure, timed_out
+from .transport.limits import MAX_BODY
 from .types import Answer, ChatRequest, CostOrigin, JsonObject, Usage
 from .wire import Wire, WireRequest, WireStream, wire_named
 
@@ -26,10 +26,15 @@ CALL_OFF_S = 5.0
 
 
 class Sender(Protocol):
-    """What an exchange needs of a transport (routing/transport.py); recordings are taken and played at this seam."""
+    """What an exchange needs of a transport (routing/transport); recordings capture and replay it here."""
 
     def send(
-        self, request: HttpRequest, *, shard: str, timeout_s: float | None = TIMEOUT_S, progress: Progress | None = None
+        self,
+        request: HttpRequest,
+        *,
+        shard: str,
+        timeout_s: float | None = TIMEOUT_S,
+        progress: RequestProgress | None = None,
     ) -> AbstractAsyncContextManager[HttpResponse]: ...
 
     async def pause(self, seconds: float) -> None: ...
@@ -122,11 +127,18 @@ async def _exchange(transport: Sender, prepared: Prepared, timeout_s: float, num
     except ExchangeError as error:
         attempt.error = error
     except Exception as error:  # noqa: BLE001 - hostile bytes must not end a service; its text may hold anything
-        attempt.error = ProviderFailure("malformed_body", f"unexpected {type(error).__name__}", phase="parse")
+        attempt.error = _unexpected(error, attempt)
     finally:
         if attempt.cancel is not None:
             _send_behind(transport, _http(prepared.wire, target, attempt.cancel), target.provider.name)
     return attempt.result((time.perf_counter() - started) * 1000)
+
+
+def _unexpected(error: Exception, attempt: _Attempt) -> ExchangeError:
+    """The host is to blame only if bytes of its answer could not be read."""
+    if attempt.status is None or isinstance(error, OSError | MemoryError):
+        return local_failure(error, attempt.progress.phase)
+    return ProviderFailure("malformed_body", f"unexpected {type(error).__name__}", phase="parse")
 
 
 _behind: set[asyncio.Task[None]] = set()
@@ -170,7 +182,7 @@ class _Attempt:
         self.stream: WireStream | None = None
         self.error: ExchangeError | None = None
         self.first_token_ms: float | None = None
-        self.progress = Progress()
+        self.progress = RequestProgress()
         self.cancel: WireRequest | None = None
         """What is to be sent where the exchange is given up now."""
 

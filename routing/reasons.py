@@ -107,6 +107,12 @@ REASONS: dict[str, Reason] = _table(
     ("tool_schema", "request", "the JSON Schema of a tool of the caller's cannot be used", "mend the tool's schema"),
     ("context_too_long", "request", "the request is longer than the model's context", "shorten the history"),
     ("image_refused", "request", "the provider refuses the image", "send a smaller PNG or JPEG, as a data URL"),
+    (
+        "local_failure",
+        "request",
+        "this machine failed before the provider could answer",
+        "check this machine's network, name server, open files and memory",
+    ),
     # the monitor's own
     ("budget", None, "the budget is used up"),
     ("interrupted", None, "the run was interrupted first"),

@@ -27,8 +27,8 @@ from .types import Message, Parked, Reply, RequestOptions, Tool
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from .loop import LoopThread
     from .transport import Transport
+    from .transport.event_loop import LoopThread
 
 # What only a request needs (event loop, transport, rescue, schemas) is imported with the first one.
 
@@ -154,8 +154,8 @@ class Router:
 
     def _line(self) -> tuple[LoopThread, Transport]:
         """The event loop and its clients, made with the first request."""
-        from .loop import LoopThread
         from .transport import Transport
+        from .transport.event_loop import LoopThread
 
         with self._lock:
             if self._closed:

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 
 from routing.errors import ConfigError, ExchangeError
 from routing.evidence.model import utc_text
-from routing.loop import run
 from routing.transport import HttpRequest, Transport
+from routing.transport.event_loop import run
 
 from .alert import Alert
 from .github.api import Calls, GitHubProblem

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,10 +13,11 @@ from routing.errors import ConfigError
 
 from ..cases import model as cases
 from ..cases.plan import MODES, Planned, ProbePlan
-from ..recording.recordings import RecordedRow, RecordingError, read, unreadable
 from ..safe_text import one_line, redact
 from ..verdicts import PARITY, ProbeMode, ProbeResult
-from .item_hooks import ProbeHooks
+
+if TYPE_CHECKING:
+    from ..recording.recordings import RecordedRow
 
 PACKAGED = "kimiprobe"
 """First part of packaged cases' node ids: `kimiprobe/core.yaml::weather[...]`."""
@@ -31,21 +31,10 @@ PLUGINS_FILE = cases.FOLDER / "plugins.txt"
 _PAIR = re.compile(rf"(?P<head>.+::.+\[.+)-{PARITY}-(?P<tail>[1-9][0-9]{{0,4}}(?:-crowd)?\])")
 
 
-_SHOWN: pytest.StashKey[dict[Path, str]] = pytest.StashKey()
-"""Paths as reports show them."""
-
-
 class Probe(pytest.Item):
     """A probe of any source. `result` is set before the item runs; without one (`--setup-plan`) it does nothing."""
 
     result: ProbeResult | None = None
-    hooks: ProbeHooks | None = None
-    """What it runs under, set before it does."""
-
-    @property
-    def ihook(self) -> Any:
-        """Hooks by path, as every item has them."""
-        return self.hooks or super().ihook
 
     def setup(self) -> None:
         """Skips and errors end here: pytest shows ERROR where there was no answer, FAILED where it was wrong."""
@@ -65,14 +54,6 @@ class Probe(pytest.Item):
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str:  # noqa: ARG002 - pytest's signature
         """One line; a traceback with locals could show what must not be shown."""
         return one_line(redact(str(excinfo.value)), 400)
-
-    @functools.cached_property
-    def location(self) -> tuple[str, int | None, str]:
-        """As pytest works it out, which takes its time: once a file."""
-        shown = self.config.stash.setdefault(_SHOWN, {})
-        if self.path not in shown:
-            shown[self.path] = super().location[0]
-        return shown[self.path], 0, self.name
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         """Path and name, as reports show them."""
@@ -155,6 +136,8 @@ class RecordingFile(pytest.File):
             yield row_probe(self, row, row.id, _id(self, row.id))
 
     def _rows(self) -> list[RecordedRow]:
+        from ..recording.recordings import RecordingError, read, unreadable
+
         try:
             if self.problem:
                 raise RecordingError(self.problem, where=str(self.path))

@@ -8,7 +8,7 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,9 @@ from ..cases import model as cases
 from ..cases.plan import ProbePlan
 from ..config import options
 from ..progress import Progress
-from ..recording.recordings import unreadable
 from ..report import Line, terminal
 from ..safe_text import one_line
 from ..summary import money
-from . import item_hooks as probe_hooks
 from . import python_items as python_probes
 from .items import (
     PACKAGED,
@@ -92,6 +90,8 @@ def keep_recorded(session: pytest.Session, probes: ProbeSession, items: list[pyt
         session.config.hook.pytest_deselected(items=other)
     if not probes.everything:
         return
+    from ..recording.recordings import unreadable
+
     there = {item.nodeid for item in items}
     for probe, sample in probes.scope.replays.samples.items():
         if probe not in there and probes.scope.is_asked_for(sample.endpoint):
@@ -119,14 +119,14 @@ def _recorded_path(argument: str, by_name: dict[str, str]) -> str:
 
 def is_ours(path: Path, session: ProbeSession) -> bool:
     """Whether a path leads to packaged cases or recordings: never ignored, though it lies in a virtual environment."""
-    targets = [cases.FOLDER, *session.scope.replays.others, *session.scope.schemas.values()]
+    targets = [cases.FOLDER, *session.scope.recordings, *session.scope.schemas.values()]
     return any(path == target or path in target.parents or target in path.parents for target in targets)
 
 
 def collected(file_path: Path, parent: pytest.Collector, session: ProbeSession) -> pytest.Collector | None:
     """A collector for case files (packaged, or named as `kimiprobe_files` says) and for recordings."""
-    replays = session.scope.replays
-    if file_path in replays.others:
+    if file_path in session.scope.recordings:
+        replays = session.scope.replays
         node: RecordingFile = RecordingFile.from_parent(
             parent, path=file_path, nodeid=f"{RECORDED}/{replays.name(file_path)}"
         )
@@ -240,18 +240,15 @@ def loop(session: pytest.Session, probes: ProbeSession) -> bool | None:
 def _serve(session: pytest.Session, probes: ProbeSession, ours: Sequence[pytest.Item]) -> None:
     """Each probe as its answer comes; test functions below `@case` wait until all their answers are in."""
     progress = Progress.of(session.config.pluginmanager.getplugin("terminalreporter"))
-    hooks = probe_hooks.hooks_of(item for item in ours if isinstance(item, Probe))
     if progress.output is not None:
         probes.on_progress = lambda waiting: progress.show(waiting, probes.money().usd)
     try:
-        with closing(probes.serve(ours)) as served:
-            for probe in served:
-                progress.clear()
-                if probes.verbose:
-                    _show_exchange(probes, probe)
-                if isinstance(probe, Probe):
-                    probe.hooks = hooks[probe.path]
-                    _run_one(session, probe, None)
+        for probe in probes.serve(ours):
+            progress.clear()
+            if probes.verbose:
+                _show_exchange(probes, probe)
+            if isinstance(probe, Probe):
+                _run_one(session, probe, None)
     finally:
         progress.clear()
 
@@ -266,8 +263,7 @@ def _run_in_order(session: pytest.Session, probes: ProbeSession, items: Sequence
 
 def _run_one(session: pytest.Session, item: pytest.Item, following: pytest.Item | None) -> None:
     # A probe knows no next: they come in the order of their answers, so nothing may stay set up for a certain one.
-    hooks = (item.hooks if isinstance(item, Probe) else None) or item.config.hook
-    hooks.pytest_runtest_protocol(item=item, nextitem=following)
+    item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
     if session.shouldfail:
         raise session.Failed(session.shouldfail)
     if session.shouldstop:

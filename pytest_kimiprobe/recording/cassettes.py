@@ -13,8 +13,8 @@ import re
 import zlib
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from routing.bounds import MAX_BODY
 from routing.errors import ConfigError
+from routing.transport.limits import MAX_BODY
 
 if TYPE_CHECKING:
     import yaml

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 
 from ..errors import EvidenceError, ExchangeError, RouterClosed
-from ..loop import LoopThread
 from ..transport import HttpRequest, Transport
+from ..transport.event_loop import LoopThread
 from .file_source import EvidenceStatus, Held, OneReader, as_text, status_of
 from .model import Evidence, loads
 

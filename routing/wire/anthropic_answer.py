@@ -11,13 +11,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..bounds import Room
 from ..errors import ProviderFailure
 from ..types import Answer, RawToolCall, Usage
 from . import json_spans
 from .anthropic_request import build
 from .error_bodies import fault, one_line
 from .json_fields import MAX_CALLS, count, event_object, is_count, mapping, string, whole_object
+from .limits import TextLimit
 from .sse import Decoder, Event
 
 __all__ = ["Stream", "authorization", "build", "parse", "stream"]
@@ -144,7 +144,7 @@ class _Assembly:
         self._model: str | None = None
         self._id: str | None = None
         self._notes: dict[str, None] = {}
-        self._room = Room()
+        self._limit = TextLimit()
 
     @property
     def begun(self) -> bool:
@@ -183,7 +183,7 @@ class _Assembly:
                 raise ProviderFailure("malformed_body", f"more than {MAX_CALLS} tool calls", phase="body")
             call = _Call(_place(index), self._word(block.get("id")), self._word(block.get("name")))
             if given := mapping(block.get("input")):
-                call.given = self._room.take_value(given)
+                call.given = self._limit.take_value(given)
             self.calls.append(call)
         elif kind == "text":
             self._take(self.text, block.get("text"))
@@ -207,11 +207,11 @@ class _Assembly:
                     break
 
     def _word(self, value: Any) -> str | None:
-        return self._room.take(value) if string(value) else None
+        return self._limit.take(value) if string(value) else None
 
     def _take(self, pieces: list[str], text: Any) -> None:
         if isinstance(text, str) and text:
-            pieces.append(self._room.take(text))
+            pieces.append(self._limit.take(text))
 
     def answer(self, *, complete: bool) -> Answer:
         """The answer as far as it came."""

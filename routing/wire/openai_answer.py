@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from ..bounds import Room
 from ..errors import ProviderFailure
 from ..types import Answer, RawToolCall, Tried, Usage
 from .error_bodies import fault, one_line
 from .json_fields import MAX_CALLS, count, event_object, is_count, mapping, money, string, texts, whole_object
+from .limits import TextLimit
 from .openai_request import build
 from .sse import Decoder, Event
 
@@ -120,7 +120,7 @@ class _Assembly:
         self.id: str | None = None
         self.tried: tuple[Tried, ...] = ()
         self.notes: dict[str, None] = {}
-        self._room = Room()
+        self._limit = TextLimit()
 
     @property
     def begun(self) -> bool:
@@ -156,10 +156,10 @@ class _Assembly:
                 return
 
     def delta(self, delta: Mapping[str, Any], *, whole: bool) -> None:
-        self.text.extend(map(self._room.take, texts(delta.get("content"))))
+        self.text.extend(map(self._limit.take, texts(delta.get("content"))))
         # Moonshot says reasoning_content, OpenRouter and Groq reasoning; where both stand they say the same.
         thought = delta.get("reasoning_content") or delta.get("reasoning")
-        self.reasoning.extend(map(self._room.take, texts(thought)))
+        self.reasoning.extend(map(self._limit.take, texts(thought)))
         calls = delta.get("tool_calls")
         if isinstance(calls, list):
             for row in calls:
@@ -171,15 +171,15 @@ class _Assembly:
         call_id, name = string(row.get("id")), string(function.get("name"))
         slot = self._new(row) if whole else self._slot(row, call_id, name)
         if call_id and not slot.id:
-            slot.id = self._room.take(call_id)
+            slot.id = self._limit.take(call_id)
         if name and not (slot.name or "").endswith(name):
-            slot.name = (slot.name or "") + self._room.take(name) if not slot.fragments else slot.name
+            slot.name = (slot.name or "") + self._limit.take(name) if not slot.fragments else slot.name
         arguments = function.get("arguments")
         if isinstance(arguments, str):
             if arguments or whole:
-                slot.fragments.append(self._room.take(arguments))
+                slot.fragments.append(self._limit.take(arguments))
         elif arguments is not None:
-            self._room.take_value(arguments)
+            self._limit.take_value(arguments)
             slot.value = arguments
             self.notes["arguments_not_a_string"] = None
 

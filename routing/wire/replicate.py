@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..bounds import Room
 from ..catalog.model import Endpoint, Provider
 from ..errors import EndpointUnavailable, ProviderFailure
 from ..history.reading import images_of, read_message, text_of
@@ -20,6 +19,7 @@ from ..types import Answer, ChatRequest, JsonObject, Usage
 from .base import WireRequest
 from .error_bodies import fault, one_line
 from .json_fields import is_count, mapping, string, texts, whole_object
+from .limits import TextLimit
 from .request_checks import fitted
 from .sse import Decoder, Event
 
@@ -172,7 +172,7 @@ class Stream:
     def __init__(self) -> None:
         self._decoder = Decoder()
         self._text: list[str] = []
-        self._room = Room()
+        self._limit = TextLimit()
         self._done = False
 
     def feed(self, chunk: bytes) -> bool:
@@ -185,7 +185,7 @@ class Stream:
         if event.name == "error":
             raise ProviderFailure("server_error", one_line(event.data), phase="body", retryable=True)
         if event.name == "output" and not self._done and event.data:
-            self._text.append(self._room.take(event.data))
+            self._text.append(self._limit.take(event.data))
         elif event.name == "done":
             self._done = True
             reason = string((_page(event.data.encode("utf-8", "surrogatepass")) or {}).get("reason"))

@@ -16,7 +16,7 @@ def refuse(throttle: Throttle, now: float, retry_after_s: float | None = None, *
     return again
 
 
-def test_a_refusal_halves_what_is_under_way_at_once() -> None:
+def test_a_refusal_halves_what_is_in_flight_at_once() -> None:
     """Eight become four; the next start waits as long as was asked for."""
     throttle = Throttle(8, patience_s=60)
     assert refuse(throttle, 10.0, 3.0)
@@ -121,8 +121,8 @@ def test_limits_stay_within_bounds(steps: list[tuple[str, float, float | None]])
 @pytest.mark.parametrize(
     ("times", "words"),
     [
-        (1, "moonshot refused once (HTTP 429); waited 20 s, slowed to 2 at once"),
-        (3, "moonshot refused 3 times (HTTP 429); waited 60 s, slowed to 1 at once, 20 s apart"),
+        (1, "moonshot refused once (HTTP 429); waited 20 s, slowed to 2 concurrent"),
+        (3, "moonshot refused 3 times (HTTP 429); waited 60 s, slowed to 1 concurrent, 20 s apart"),
     ],
 )
 def test_the_report_says_what_was_learned(times: int, words: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 from pytest_kimiprobe.judging.judge import judge_any
 from pytest_kimiprobe.recording.cassettes import MAX_DEPTH, RecordingError
 from pytest_kimiprobe.recording.recordings import RecordedRow, files, read
-from routing.bounds import MAX_BODY
+from routing.transport.limits import MAX_BODY
 
 CALL = {"id": "functions.f:0", "type": "function", "function": {"name": "f", "arguments": '{"a": "ü"}'}}
 BODY = json.dumps({"choices": [{"index": 0, "finish_reason": "tool_calls", "message": {"tool_calls": [CALL]}}]})

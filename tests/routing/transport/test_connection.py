@@ -15,13 +15,12 @@ import pytest
 import trustme
 from waiting import until
 
-from routing.client import Message
-from routing.connecting import connected
 from routing.errors import ProviderFailure
-from routing.failures import Progress, failure_of
-from routing.loop import run
-from routing.network import _HIGH_WATER, Line
 from routing.transport import HttpRequest, Transport
+from routing.transport.connection import _HIGH_WATER, Connection, connected_socket
+from routing.transport.event_loop import run
+from routing.transport.failures import RequestProgress, failure_of
+from routing.transport.pool import EncodedRequest
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 EVIL = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
@@ -49,15 +48,15 @@ def server(speak: Callable[[socket.socket], object]) -> Iterator[int]:
         listening.shutdown(socket.SHUT_RDWR)
 
 
-def with_line(port: int, work: Callable[[Line], Awaitable[Any]]) -> Any:
+def with_connection(port: int, work: Callable[[Connection], Awaitable[Any]]) -> Any:
     """What `work` gives on a connection to the port."""
 
     async def all_of_it() -> Any:
-        line = await Line(httpcore2).connect_tcp("127.0.0.1", port)
+        open_one = await Connection(httpcore2).connect_tcp("127.0.0.1", port)
         try:
-            return await work(line)
+            return await work(open_one)
         finally:
-            await line.aclose()
+            await open_one.aclose()
 
     return run(all_of_it())
 
@@ -70,44 +69,45 @@ def test_head_and_body_go_out_together() -> None:
         pieces.append(connection.recv(1 << 16))
         connection.sendall(ANSWER)
 
-    async def work(line: Line) -> bytes:
-        await line.write(b"head")
-        await line.write(b"body")
+    async def work(connection: Connection) -> bytes:
+        await connection.write(b"head")
+        await connection.write(b"body")
         assert not pieces
-        return await line.read(1 << 16)
+        return await connection.read(1 << 16) + await connection.read(1 << 16)
 
     with server(speak) as port:
-        assert with_line(port, work) == ANSWER
+        assert with_connection(port, work) == ANSWER
     assert pieces == [b"headbody"]
 
 
-def test_what_came_is_read_before_the_end_is_told() -> None:
-    """In pieces as large as asked for, then nothing, again and again."""
+def test_all_bytes_are_read_before_the_end_of_the_connection() -> None:
+    """In pieces as large as asked for, the last byte alone, then nothing, again and again."""
 
-    async def work(line: Line) -> None:
-        await until(lambda: line.get_extra_info("is_readable"))
-        assert [await line.read(30), await line.read(1 << 16)] == [ANSWER[:30], ANSWER[30:]]
-        assert [await line.read(9), await line.read(9)] == [b"", b""]
+    async def work(connection: Connection) -> None:
+        await until(lambda: connection.get_extra_info("is_readable"))
+        read = [await connection.read(size) for size in (30, 1 << 16, 1 << 16)]
+        assert read == [ANSWER[:30], ANSWER[30:-1], ANSWER[-1:]]
+        assert [await connection.read(9), await connection.read(9)] == [b"", b""]
 
     with server(lambda connection: connection.sendall(ANSWER)) as port:
-        with_line(port, work)
+        with_connection(port, work)
 
 
 def test_a_fast_sender_has_to_wait() -> None:
     """No more waits here than the high water and what one turn of the loop brings; all of it is read in the end."""
     whole = 20 << 20
 
-    async def work(line: Line) -> int:
+    async def work(connection: Connection) -> int:
         most = came = 0
-        while data := await line.read(1 << 16):
+        while data := await connection.read(1 << 16):
             came += len(data)
             await asyncio.sleep(0)
-            most = max(most, len(line._came))
+            most = max(most, len(connection._received))
         assert most <= _HIGH_WATER + (1 << 18)
         return came
 
     with server(lambda connection: connection.sendall(b"x" * whole)) as port:
-        assert with_line(port, work) == whole
+        assert with_connection(port, work) == whole
 
 
 def test_a_slow_reader_on_the_other_side_holds_up_whoever_sends() -> None:
@@ -119,18 +119,18 @@ def test_a_slow_reader_on_the_other_side_holds_up_whoever_sends() -> None:
         while connection.recv(1 << 20):
             pass
 
-    async def work(line: Line) -> None:
-        line.progress = Progress()
-        await line.write(b"x" * (30 << 20))
-        reading = asyncio.ensure_future(line.read(1))
+    async def work(connection: Connection) -> None:
+        connection.progress = RequestProgress()
+        await connection.write(b"x" * (30 << 20))
+        reading = asyncio.ensure_future(connection.read(1))
         await asyncio.sleep(0.05)
-        assert (line.progress.phase, reading.done()) == ("send", False)
+        assert (connection.progress.phase, reading.done()) == ("send", False)
         go.set()
-        await until(lambda: line.progress.phase == "headers")
+        await until(lambda: connection.progress.phase == "headers")
         reading.cancel()
 
     with server(speak) as port:
-        with_line(port, work)
+        with_connection(port, work)
 
 
 async def bodies(port: int, between: Callable[[Transport], Awaitable[object]], count: int = 2) -> list[bytes]:
@@ -173,7 +173,7 @@ def test_what_nobody_asked_for_is_no_answer(unasked: bytes) -> None:
 
     async def between(transport: Transport) -> None:
         talker.may.set()
-        kept = next(iter(transport._shards.values()))[0]._idle[0].line
+        kept = next(iter(transport._pools.values())).idle[0].network
         await until(lambda: talker.asked > 1 or kept.get_extra_info("is_readable"))
 
     with server(talker.speak) as port:
@@ -192,53 +192,90 @@ def test_what_nobody_asked_for_is_no_answer_where_the_loop_had_no_turn_to_see_it
         assert run(bodies(port, between)) == [b"ok", b"ok"]
 
 
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
+TRAILED = CHUNKED[:-2] + b"X-Check: 1\r\n\r\n"
+CONTINUED = b"HTTP/1.1 103 Early Hints\r\n\r\n" + ANSWER
+FRAMINGS = [ANSWER, CHUNKED, TRAILED, CONTINUED]
+
+
 @pytest.mark.parametrize("library", ["httpx", "httpx2"])
-@pytest.mark.parametrize("surplus", [EVIL, EVIL[:9], b"x"])
-def test_what_comes_with_an_answer_is_no_further_answer(
-    surplus: bytes, library: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("surplus", [EVIL, EVIL[:9], b"x", b"\n"])
+@pytest.mark.parametrize("answer", FRAMINGS, ids=["length", "chunked", "trailers", "informational"])
+def test_bytes_that_follow_an_answer_are_not_read_as_the_next(
+    answer: bytes, surplus: bytes, library: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It lies in the library's own buffer by then."""
-    monkeypatch.setenv("KIMIPROBE_HTTP", library)
-
-    def speak(connection: socket.socket) -> None:
-        while connection.recv(1 << 16):
-            connection.sendall(ANSWER + surplus)
-
-    with server(speak) as port:
-        assert run(bodies(port, at_once)) == [b"ok", b"ok"]
-
-
-@pytest.mark.parametrize("library", ["httpx", "httpx2"])
-def test_a_connection_whose_answer_came_whole_is_used_again(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever else is looked at first."""
+    """However the answer says where it ends, a connection with bytes behind it is not used again."""
     monkeypatch.setenv("KIMIPROBE_HTTP", library)
     connections: list[socket.socket] = []
 
     def speak(connection: socket.socket) -> None:
         connections.append(connection)
         while connection.recv(1 << 16):
-            connection.sendall(ANSWER)
+            connection.sendall(answer + surplus)
+
+    with server(speak) as port:
+        assert run(bodies(port, at_once, 3)) == [b"ok"] * 3
+    assert len(connections) == 3
+
+
+@pytest.mark.parametrize("library", ["httpx", "httpx2"])
+@pytest.mark.parametrize("size", [1, 7, 1 << 16])
+@pytest.mark.parametrize("answer", FRAMINGS, ids=["length", "chunked", "trailers", "informational"])
+def test_a_connection_whose_answer_came_whole_is_used_again(
+    answer: bytes, size: int, library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one piece or in many."""
+    monkeypatch.setenv("KIMIPROBE_HTTP", library)
+    connections: list[socket.socket] = []
+
+    def speak(connection: socket.socket) -> None:
+        connections.append(connection)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        while connection.recv(1 << 16):
+            for at in range(0, len(answer), size):
+                connection.sendall(answer[at : at + size])
 
     with server(speak) as port:
         assert run(bodies(port, at_once, 5)) == [b"ok"] * 5
     assert len(connections) == 1
 
 
+def test_bytes_behind_a_proxys_answer_are_not_read_as_if_they_had_come_under_tls() -> None:
+    """They would be the answer of the host."""
+
+    def speak(connection: socket.socket) -> None:
+        connection.recv(1 << 16)
+        connection.sendall(b"HTTP/1.1 200 Connected\r\n\r\n" + EVIL)
+        connection.recv(1 << 16)
+
+    async def ask(port: int) -> None:
+        transport = Transport(proxy=f"http://127.0.0.1:{port}")
+        request = HttpRequest("GET", "https://api.example/", {}, b"")
+        try:
+            async with transport.send(request, shard="s", timeout_s=5):
+                pass
+        finally:
+            await transport.aclose()
+
+    with server(speak) as port, pytest.raises(ProviderFailure, match="tls_plaintext"):
+        run(ask(port))
+
+
 def test_bytes_before_the_handshake_are_never_read_as_if_they_had_come_under_tls() -> None:
     """A proxy, or whoever sits before it, could else answer in the host's name."""
 
-    async def work(line: Line) -> None:
-        await until(lambda: line.get_extra_info("is_readable"))
+    async def work(connection: Connection) -> None:
+        await until(lambda: connection.get_extra_info("is_readable"))
         with pytest.raises(httpcore2.ConnectError) as caught:
-            await line.start_tls(ssl.create_default_context(), "api.example")
-        assert failure_of(caught.value, line.progress).detail.startswith("tls_plaintext")
+            await connection.start_tls(ssl.create_default_context(), "api.example")
+        assert failure_of(caught.value, connection.progress).detail.startswith("tls_plaintext")
 
     def speak(connection: socket.socket) -> None:
         connection.sendall(EVIL)
         connection.recv(1)
 
     with server(speak) as port:
-        with_line(port, work)
+        with_connection(port, work)
 
 
 @pytest.mark.parametrize("turns", range(12))
@@ -253,7 +290,7 @@ def test_connecting_can_be_given_up_at_any_moment(turns: int) -> None:
                 made.append(self)
 
     async def given_up() -> None:
-        task = asyncio.ensure_future(connected("127.0.0.1", port))
+        task = asyncio.ensure_future(connected_socket("127.0.0.1", port))
         for _ in range(turns):
             await asyncio.sleep(0)
         if task.done():
@@ -284,7 +321,7 @@ def test_a_mute_address_does_not_hold_up_the_next(monkeypatch: pytest.MonkeyPatc
             (socket.AF_INET, socket.SOCK_STREAM, 6, "", where) for where in (mute.getsockname(), ("127.0.0.1", port))
         ]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: both)
-        with closing(run(connected("two.example", 443))) as won:
+        with closing(run(connected_socket("two.example", 443))) as won:
             assert won.getpeername() == ("127.0.0.1", port)
         for one in (*filling, mute):
             one.close()
@@ -324,7 +361,7 @@ def test_several_hosts_of_one_provider_keep_their_connections() -> None:
         for port in (one, two) * 5:
             request = HttpRequest("GET", f"http://127.0.0.1:{port}/", {}, b"")
             async with transport.send(request, shard="s", timeout_s=5) as response:
-                assert [chunk async for chunk in response.chunks] == [b"ok"]
+                assert b"".join([chunk async for chunk in response.chunks]) == b"ok"
         await transport.aclose()
 
     with server(speak) as one, server(speak) as two:
@@ -346,7 +383,7 @@ def test_a_transport_that_is_closed_under_a_request_keeps_nothing_of_it() -> Non
         request = HttpRequest("GET", f"http://127.0.0.1:{port}/", {}, b"")
         async with transport.send(request, shard="s", timeout_s=5) as response:
             await transport.aclose()
-            assert [chunk async for chunk in response.chunks] == [b"ok"]
+            assert b"".join([chunk async for chunk in response.chunks]) == b"ok"
         await until(ended.is_set)
 
     with server(speak) as port:
@@ -370,9 +407,9 @@ def test_a_request_is_not_sent_again_once_a_byte_of_its_answer_came(begun: int) 
     assert len(asked) == 2
 
 
-def test_a_message_shows_no_key() -> None:
+def test_an_encoded_request_shows_no_key() -> None:
     """It is a local of frames that an error may carry."""
-    assert "sk-" not in repr(Message(None, frozenset({"sk-test-key-of-no-account"})))
+    assert "sk-" not in repr(EncodedRequest(None, frozenset({"sk-test-key-of-no-account"})))
 
 
 def test_under_tls_too_whoever_sends_waits_for_a_slow_reader() -> None:
@@ -386,16 +423,16 @@ def test_under_tls_too_whoever_sends_waits_for_a_slow_reader() -> None:
         with theirs.wrap_socket(connection, server_side=True):
             go.wait(10)
 
-    async def work(line: Line) -> None:
-        await line.start_tls(ours, "api.example")
-        line.progress = Progress()
-        await line.write(b"x" * (30 << 20))
-        reading = asyncio.ensure_future(line.read(1))
+    async def work(connection: Connection) -> None:
+        await connection.start_tls(ours, "api.example")
+        connection.progress = RequestProgress()
+        await connection.write(b"x" * (30 << 20))
+        reading = asyncio.ensure_future(connection.read(1))
         await asyncio.sleep(0.3)
-        assert (line.progress.phase, reading.done()) == ("send", False)
+        assert (connection.progress.phase, reading.done()) == ("send", False)
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
         go.set()
 
     with server(speak) as port:
-        with_line(port, work)
+        with_connection(port, work)

@@ -14,10 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing import bounds
-from routing.bounds import Gauge, Gunzip, Room
 from routing.errors import ProviderFailure
-from routing.failures import Progress, failure_of, timed_out
+from routing.transport import limits
+from routing.transport.failures import RequestProgress, failure_of, timed_out
+from routing.transport.limits import BodyLimit, GzipDecoder
+from routing.wire import limits as text_limits
+from routing.wire.limits import TextLimit
 
 
 def cut(data: bytes, sizes: list[int]) -> Iterator[bytes]:
@@ -33,11 +35,11 @@ SIZES = st.lists(st.integers(1, 3000), min_size=1, max_size=5)
 
 
 def measured(pieces: Iterator[bytes], *, stream: bool, most: int = 1 << 30) -> str:
-    """What a gauge says of the pieces; empty where it takes them."""
-    gauge = Gauge(stream=stream, max_bytes=most)
+    """What a limit says of the pieces; empty where it takes them."""
+    limit = BodyLimit(stream=stream, max_bytes=most)
     try:
         for piece in pieces:
-            gauge.feed(piece)
+            limit.feed(piece)
     except ProviderFailure as failure:
         assert failure.reason == "body_too_large"
         return failure.detail
@@ -57,8 +59,8 @@ def test_an_event_ends_with_an_empty_line_wherever_it_is_cut(end: bytes, sizes: 
     """A long stream of short events is taken; one event is not, once it is too long."""
     short = b'data: {"choices":[{}]}' + end
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bounds, "MAX_EVENT", 6_200)
-        patch.setattr(bounds, "MAX_MARKS", 60)
+        patch.setattr(limits, "MAX_EVENT", 6_200)
+        patch.setattr(limits, "MAX_MARKS", 60)
         assert not measured(cut(short * 300, sizes), stream=True)
         assert "an event of more than" in measured(cut(b"data: " + b"x" * 9_500, sizes), stream=True)
         assert "JSON values" in measured(cut(b"data: " + b"[" * 61 + b"]" * 3_000, sizes), stream=True)
@@ -68,58 +70,58 @@ def test_an_event_ends_with_an_empty_line_wherever_it_is_cut(end: bytes, sizes: 
 def test_gzip_is_unfolded_the_same_in_any_pieces(data: bytes, sizes: list[int]) -> None:
     """Also where it has several members."""
     packed = gzip.compress(data) + gzip.compress(data[::-1])
-    gunzip = Gunzip()
-    whole = b"".join(piece for raw in cut(packed, sizes) for piece in gunzip.feed(raw))
-    gunzip.finish()
-    assert (whole, gunzip.problem) == (data + data[::-1], "")
+    decoder = GzipDecoder()
+    whole = b"".join(piece for raw in cut(packed, sizes) for piece in decoder.feed(raw))
+    decoder.finish()
+    assert (whole, decoder.problem) == (data + data[::-1], "")
 
 
 @given(st.binary(min_size=1, max_size=300), SIZES)
 def test_what_is_not_gzip_has_a_problem(data: bytes, sizes: list[int]) -> None:
     """Never an exception, never silence."""
-    gunzip = Gunzip()
+    decoder = GzipDecoder()
     for raw in cut(data, sizes):
-        list(gunzip.feed(raw))
-    gunzip.finish()
+        list(decoder.feed(raw))
+    decoder.finish()
     try:
         zlib.decompress(data, wbits=31)
     except zlib.error:
-        assert gunzip.problem
+        assert decoder.problem
 
 
 def test_gzip_comes_out_in_small_pieces() -> None:
     """A bomb is stopped by whoever counts them, before it has unfolded."""
-    gunzip = Gunzip()
-    pieces = gunzip.feed(gzip.compress(b"\0" * (1 << 24)))
+    decoder = GzipDecoder()
+    pieces = decoder.feed(gzip.compress(b"\0" * (1 << 24)))
     assert all(len(next(pieces)) <= 1 << 16 for _ in range(50))
 
 
 def test_an_empty_body_is_no_gzip_and_no_problem() -> None:
     """Hosts declare gzip for answers without a body."""
-    gunzip = Gunzip()
-    assert list(gunzip.feed(b"")) == []
-    gunzip.finish()
-    assert gunzip.problem == ""
+    decoder = GzipDecoder()
+    assert list(decoder.feed(b"")) == []
+    decoder.finish()
+    assert decoder.problem == ""
 
 
-def test_room_for_text_is_used_up_by_characters_and_by_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_limit_for_text_is_used_up_by_characters_and_by_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each costs memory of its own."""
-    monkeypatch.setattr(bounds, "MAX_TEXT", 10)
-    monkeypatch.setattr(bounds, "MAX_PIECES", 3)
-    room = Room()
-    assert [room.take(text) for text in ("x" * 8, "", "yz")] == ["x" * 8, "", "yz"]
+    monkeypatch.setattr(text_limits, "MAX_TEXT", 10)
+    monkeypatch.setattr(text_limits, "MAX_PIECES", 3)
+    limit = TextLimit()
+    assert [limit.take(text) for text in ("x" * 8, "", "yz")] == ["x" * 8, "", "yz"]
     with pytest.raises(ProviderFailure, match="body_too_large"):
-        room.take("")
+        limit.take("")
     with pytest.raises(ProviderFailure, match="body_too_large"):
-        Room().take("x" * 11)
+        TextLimit().take("x" * 11)
 
 
-def test_room_for_a_value_is_used_up_by_what_it_unfolds_into(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_limit_for_a_value_is_used_up_by_what_it_unfolds_into(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two characters of JSON can become an object."""
-    monkeypatch.setattr(bounds, "MAX_PIECES", 5)
-    assert Room().take_value([{}, "é"]) == '[{}, "é"]'
+    monkeypatch.setattr(text_limits, "MAX_PIECES", 5)
+    assert TextLimit().take_value([{}, "é"]) == '[{}, "é"]'
     with pytest.raises(ProviderFailure, match="body_too_large"):
-        Room().take_value([[], [], []])
+        TextLimit().take_value([[], [], []])
 
 
 # ----------------------------------------------------------------------------------------------------------- failures
@@ -173,7 +175,7 @@ def tls(reason: str) -> ssl.SSLError:
 def test_a_connection_that_fails_is_named_by_its_cause(http: Any, cause: Exception, reason: str, detail: str) -> None:
     """Both libraries fold them into one class."""
     for error in (caused(http.ConnectError("x"), cause), caused(http.ConnectError("x"), caused(OSError("y"), cause))):
-        failure = failure_of(error, Progress(fresh=True))
+        failure = failure_of(error, RequestProgress(fresh=True))
         assert (failure.reason, failure.error_class, failure.phase) == (reason, "provider", "connect")
         assert failure.detail.startswith(detail)
 
@@ -195,7 +197,7 @@ def test_other_failures_are_named_without_the_librarys_words(
     http: Any, name: str, message: str, reason: str, retryable: bool
 ) -> None:
     """Those may quote headers, and what the host sent."""
-    failure = failure_of(getattr(http, name)(message), Progress(phase="headers", fresh=True))
+    failure = failure_of(getattr(http, name)(message), RequestProgress(phase="headers", fresh=True))
     assert (failure.reason, failure.retryable) == (reason, retryable)
     assert "Canary" not in f"{failure} {failure!r}"
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from routing.errors import RouterClosed
-from routing.loop import LoopThread, run
+from routing.transport.event_loop import LoopThread, run
 
 
 async def answer() -> int:
@@ -91,7 +91,7 @@ def test_whatever_is_brought_while_it_closes_comes_to_an_end() -> None:
     gc.collect()
 
 
-def test_the_farewell_comes_last() -> None:
+def test_the_last_work_runs_last() -> None:
     """After what was cancelled, and after what that began at its end."""
     order: list[str] = []
     behind: list[asyncio.Task[None]] = []
@@ -109,16 +109,16 @@ def test_the_farewell_comes_last() -> None:
         finally:
             order.append("begun at the end, cancelled")
 
-    async def farewell() -> None:
-        order.append("farewell")
+    async def last_work() -> None:
+        order.append("last")
 
     loop = LoopThread()
     loop.submit(works())
     loop.submit(answer()).result(5)
-    loop.close(farewell())
-    loop.close(farewell())
-    assert order == ["cancelled", "begun at the end, cancelled", "farewell"]
-    LoopThread().close(farewell())
+    loop.close(last_work())
+    loop.close(last_work())
+    assert order == ["cancelled", "begun at the end, cancelled", "last"]
+    LoopThread().close(last_work())
     gc.collect()
 
 
@@ -183,42 +183,3 @@ def test_a_real_name_is_found() -> None:
         return await asyncio.get_running_loop().getaddrinfo("localhost", 80, type=socket.SOCK_STREAM)
 
     assert any(row[4][0] in {"127.0.0.1", "::1"} for row in run(ask()))
-
-
-def test_a_lent_loop_runs_in_the_callers_thread_and_then_in_its_own_again() -> None:
-    """What was under way goes on in either."""
-    lender = LoopThread("test-lent")
-    seen: list[str] = []
-
-    async def look() -> None:
-        for _ in range(2):
-            seen.append(threading.current_thread().name)
-            await go.wait()
-
-    go = lender.submit(_event()).result(5)
-    looking = lender.submit(look())
-    lender.submit(answer()).result(5)
-    with lender.lent() as loop:
-        assert not any(thread.name == "test-lent" for thread in threading.enumerate())
-        go.set()
-        loop.run_until_complete(asyncio.sleep(0))
-    looking.result(5)
-    assert seen == ["test-lent", threading.current_thread().name]
-    assert lender.submit(answer()).result(5) == 7
-    lender.close()
-
-
-async def _event() -> asyncio.Event:
-    return asyncio.Event()
-
-
-def test_a_loop_that_is_closed_while_it_is_lent_ends_when_it_comes_back() -> None:
-    """And one that was closed is not lent."""
-    lender = LoopThread("test-lent")
-    with lender.lent():
-        waiting = lender.submit(asyncio.sleep(60))
-        lender.close()
-    with pytest.raises(CancelledError):
-        waiting.result(5)
-    with pytest.raises(RouterClosed), lender.lent():
-        pass
