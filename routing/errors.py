@@ -11,7 +11,7 @@
     ├── RouterClosed               a router was used after it was closed, or closed under a request
     ├── AllAttemptsFailed          every candidate failed or the time was used up; `.attempts` tells of each
     └── ExchangeError              one exchange failed: `.reason` is a code of routing/reasons.py
-        ├── RequestRejected        error class `request`:   what was sent is wrong, elsewhere too
+        ├── RequestRejected        error class `request`:   what was sent is wrong, or this machine failed
         ├── AccountError           error class `account`:   key, credit, quota, policy
         ├── EndpointUnavailable    error class `selection`: this model or upstream is not served here (any more)
         ├── ProviderFailure        error class `provider`:  down, overloaded, slow, cut, not speaking the protocol
@@ -192,7 +192,7 @@ class ExchangeError(RoutingError):
 
 
 class RequestRejected(ExchangeError):
-    """What was sent is wrong; another endpoint would refuse it too."""
+    """What was sent is wrong and another endpoint would refuse it too, or this machine failed (`local_failure`)."""
 
     error_class = "request"
 

@@ -34,7 +34,7 @@ ANSWER = {
 
 
 class Account:
-    """A provider's account: so many at once, so many in each window; one that refuses says how long to wait."""
+    """A provider's account with limits for concurrent requests and for requests in a window; a 429 says how long to wait."""
 
     def __init__(
         self, *, at_once: int = 99, a_window: int = 10**9, window_s: float = 0.3, delay_s: float = 0.0
@@ -42,13 +42,13 @@ class Account:
         self.at_once, self.a_window, self.window_s, self.delay_s = at_once, a_window, window_s, delay_s
         self.busy = self.peak = 0
         self.accepted: list[float] = []
-        self.told = Counter[int]()
+        self.sent = Counter[int]()
 
     async def answer(self) -> tuple[int, dict[str, str], object]:
         now = asyncio.get_running_loop().time()
         recent = [moment for moment in self.accepted if now - moment < self.window_s]
         if self.busy >= self.at_once or len(recent) >= self.a_window:
-            self.told[429] += 1
+            self.sent[429] += 1
             left_s = recent[0] + self.window_s - now if len(recent) >= self.a_window else 0.02
             return 429, {"retry-after-ms": str(max(left_s * 1000, 1))}, {"error": {"message": "Rate limit"}}
         self.accepted.append(now)
@@ -58,7 +58,7 @@ class Account:
             await asyncio.sleep(self.delay_s)
         finally:
             self.busy -= 1
-        self.told[200] += 1
+        self.sent[200] += 1
         return 200, {}, ANSWER
 
 
@@ -74,8 +74,8 @@ def serving(answer: Callable[[], object]) -> Iterator[str]:
                 await reader.readexactly(int(length.partition(b":")[2]))
                 status, headers, body = await answer()  # type: ignore[misc]
                 raw = json.dumps(body).encode()
-                told = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-                writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: {len(raw)}\r\n{told}\r\n".encode() + raw)
+                extra = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+                writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: {len(raw)}\r\n{extra}\r\n".encode() + raw)
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             writer.transport.abort()
 
@@ -146,18 +146,18 @@ def test_three_a_window_and_one_at_once_still_finishes() -> None:
         outcomes, dispatcher = sent(jobs_for(url, 12))
     assert reasons(outcomes) == {"ok": 12}
     assert account.peak == 1
-    refused = account.told[429]
+    refused = account.sent[429]
     assert refused > 0
     assert sum(outcome.refusals for outcome in outcomes) == refused == dispatcher.throttles["moonshot"].refused
     assert dispatcher.throttles["moonshot"].limit == 1
 
 
 def test_it_learns_the_rate_instead_of_hammering() -> None:
-    """Once one at a time and as far apart as told, refusals are the exception."""
+    """When requests are sent one at a time and far enough apart, 429s are the exception."""
     account = Account(at_once=1, a_window=1, window_s=0.05)
     with serving(account.answer) as url:
         sent(jobs_for(url, 30), concurrency=1)
-    assert account.told[429] <= 6
+    assert account.sent[429] <= 6
 
 
 def test_a_provider_that_only_refuses_is_given_up_and_each_probe_told() -> None:
@@ -165,7 +165,7 @@ def test_a_provider_that_only_refuses_is_given_up_and_each_probe_told() -> None:
     account = Account(a_window=0)
 
     async def never() -> object:
-        account.told[429] += 1
+        account.sent[429] += 1
         return 429, {"retry-after-ms": "20"}, {"error": {"message": "Rate limit"}}
 
     with serving(never) as url:
@@ -215,7 +215,7 @@ def test_a_provider_slower_than_the_deadline_is_a_timeout() -> None:
 
 
 def test_closing_cancels_what_is_under_way() -> None:
-    """Nothing is waited for, and nothing cancelled is told as an answer."""
+    """It does not wait, and a cancelled request gives no outcome."""
     dispatcher: Dispatcher[int] = Dispatcher(
         catalogs.load(environment={}), concurrency=8, timeout_s=60, budget=Decimal(1)
     )
@@ -240,7 +240,7 @@ def test_an_error_of_ours_comes_back_as_one(monkeypatch: pytest.MonkeyPatch) -> 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 50), st.floats(0, 1)), max_size=40), st.integers(1, 300), st.integers(0, 1000))
 def test_the_budget_is_never_exceeded(costs: list[tuple[int, float]], limit: int, seed: int) -> None:
-    """Random holds and settlements at once: spent and held together stay below the limit at every moment."""
+    """Random concurrent reservations: spent and reserved together never exceed the limit."""
     generator = random.Random(seed)
 
     async def main() -> None:
@@ -274,7 +274,7 @@ def test_refusals_cost_nothing_of_the_budget() -> None:
 
 @pytest.mark.parametrize("usage", [None, {"prompt_tokens": 0, "completion_tokens": 0}])
 def test_a_host_that_counts_no_tokens_is_not_free(usage: object) -> None:
-    """What nobody can tell counts as the most that it may have cost, and the probe as one of unknown cost."""
+    """An unknown cost counts as the most that the probe can have cost."""
 
     async def answer() -> tuple[int, dict[str, str], object]:
         return 200, {}, ANSWER | {"usage": usage}

@@ -32,7 +32,7 @@ def test_a_start_that_comes_a_little_late_does_not_slow_the_rest_down() -> None:
 
 @given(st.integers(0, 10**6))
 def test_whoever_comes_very_late_begins_anew(late_s: int) -> None:
-    """A loop that stood still must not send all it has missed at once."""
+    """A loop that was blocked must not send everything that is due together."""
     pacer = Pacer(2.0)
     assert pacer.after(0.0) == 2.0
     assert pacer.after(2.0 + late_s) == (2.0 - late_s if late_s <= 2 else 2.0)

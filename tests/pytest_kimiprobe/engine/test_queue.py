@@ -67,7 +67,7 @@ def test_alone_comes_before_the_crowd() -> None:
 
 
 def test_a_crowd_that_is_too_few_says_so() -> None:
-    """Three probes are three at once, and are recorded as that."""
+    """Three probes are three concurrent requests, and are recorded as that."""
     queue: ProviderQueue[QueuedProbe] = ProviderQueue(8, 0)
     queue.add(probes("a", "crowd", 3))
     assert [in_flight.at_once for in_flight in play(queue)] == [3, 3, 3]
@@ -100,7 +100,7 @@ def test_what_is_refused_goes_to_the_front_again() -> None:
     st.integers(0, 99),
 )
 def test_every_probe_is_sent_once_and_none_waits_for_ever(kinds: list[tuple[str, Load]], limit: int, seed: int) -> None:
-    """Whatever the mixture and the limit; whoever is alone meets nobody."""
+    """For any mixture and limit; a probe of load `alone` is alone at its endpoint."""
     wanted = [QueuedProbe(endpoint, load, number) for number, (endpoint, load) in enumerate(kinds)]
     queue: ProviderQueue[QueuedProbe] = ProviderQueue(limit, 0)
     queue.add(wanted)

@@ -62,7 +62,7 @@ def with_connection(port: int, work: Callable[[Connection], Awaitable[Any]]) -> 
 
 
 def test_head_and_body_go_out_together() -> None:
-    """One packet instead of two; nothing at all before somebody reads."""
+    """One packet instead of two; nothing is sent before a read."""
     pieces: list[bytes] = []
 
     def speak(connection: socket.socket) -> None:
@@ -181,7 +181,7 @@ def test_what_nobody_asked_for_is_no_answer(unasked: bytes) -> None:
 
 
 def test_what_nobody_asked_for_is_no_answer_where_the_loop_had_no_turn_to_see_it() -> None:
-    """Whoever judges may hold the loop up while the server speaks."""
+    """The loop may be blocked while the server sends."""
     talker = Talker(EVIL)
 
     async def between(_: Transport) -> None:
@@ -262,7 +262,7 @@ def test_bytes_behind_a_proxys_answer_are_not_read_as_if_they_had_come_under_tls
 
 
 def test_bytes_before_the_handshake_are_never_read_as_if_they_had_come_under_tls() -> None:
-    """A proxy, or whoever sits before it, could else answer in the host's name."""
+    """A proxy, or an attacker on the way to it, could else answer in the host's name."""
 
     async def work(connection: Connection) -> None:
         await until(lambda: connection.get_extra_info("is_readable"))
@@ -328,9 +328,9 @@ def test_a_mute_address_does_not_hold_up_the_next(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_name_whose_every_address_refuses_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """asyncio folds several errors into one text; which they were is still told."""
+    """asyncio joins several errors in one text; the reason is still named."""
     with closing(socket.create_server(("127.0.0.1", 0))) as listening:
-        port = listening.getsockname()[1]  # taken, then free: nobody listens there
+        port = listening.getsockname()[1]  # taken, then free: no server listens there
     both = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in ("127.0.0.1", "127.0.0.2")]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: both)
 
@@ -392,7 +392,7 @@ def test_a_transport_that_is_closed_under_a_request_keeps_nothing_of_it() -> Non
 
 @pytest.mark.parametrize("begun", [1, 9, 30])
 def test_a_request_is_not_sent_again_once_a_byte_of_its_answer_came(begun: int) -> None:
-    """Also where that was not even a whole head: the server was at work on it."""
+    """Even if it was less than a whole head: the server was working on it."""
     asked: list[bytes] = []
 
     def speak(connection: socket.socket) -> None:
@@ -413,7 +413,7 @@ def test_an_encoded_request_shows_no_key() -> None:
 
 
 def test_under_tls_too_whoever_sends_waits_for_a_slow_reader() -> None:
-    """TLS itself takes anything at once; the deadline must still say that the request was being sent."""
+    """TLS accepts any number of bytes; the deadline must still say that the request was being sent."""
     authority, go = trustme.CA(), threading.Event()
     theirs, ours = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
     authority.issue_cert("api.example").configure_cert(theirs)

@@ -35,7 +35,7 @@ SIZES = st.lists(st.integers(1, 3000), min_size=1, max_size=5)
 
 
 def measured(pieces: Iterator[bytes], *, stream: bool, most: int = 1 << 30) -> str:
-    """What a limit says of the pieces; empty where it takes them."""
+    """The detail of the limit's error; empty if the pieces are accepted."""
     limit = BodyLimit(stream=stream, max_bytes=most)
     try:
         for piece in pieces:
@@ -68,7 +68,7 @@ def test_an_event_ends_with_an_empty_line_wherever_it_is_cut(end: bytes, sizes: 
 
 @given(st.binary(max_size=5000), SIZES)
 def test_gzip_is_unfolded_the_same_in_any_pieces(data: bytes, sizes: list[int]) -> None:
-    """Also where it has several members."""
+    """Also with several members."""
     packed = gzip.compress(data) + gzip.compress(data[::-1])
     decoder = GzipDecoder()
     whole = b"".join(piece for raw in cut(packed, sizes) for piece in decoder.feed(raw))
@@ -90,7 +90,7 @@ def test_what_is_not_gzip_has_a_problem(data: bytes, sizes: list[int]) -> None:
 
 
 def test_gzip_comes_out_in_small_pieces() -> None:
-    """A bomb is stopped by whoever counts them, before it has unfolded."""
+    """A gzip bomb is stopped by the limit before all of it is decoded."""
     decoder = GzipDecoder()
     pieces = decoder.feed(gzip.compress(b"\0" * (1 << 24)))
     assert all(len(next(pieces)) <= 1 << 16 for _ in range(50))
@@ -105,7 +105,7 @@ def test_an_empty_body_is_no_gzip_and_no_problem() -> None:
 
 
 def test_limit_for_text_is_used_up_by_characters_and_by_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each costs memory of its own."""
+    """Both cost memory."""
     monkeypatch.setattr(text_limits, "MAX_TEXT", 10)
     monkeypatch.setattr(text_limits, "MAX_PIECES", 3)
     limit = TextLimit()
@@ -142,7 +142,7 @@ def caused(error: Exception, cause: BaseException) -> Exception:
 def certificate(code: int) -> ssl.SSLCertVerificationError:
     """A refused certificate."""
     error = ssl.SSLCertVerificationError(1, "certificate verify failed")
-    error.verify_code, error.verify_message = code, "told by OpenSSL"
+    error.verify_code, error.verify_message = code, "text of OpenSSL"
     return error
 
 
@@ -161,7 +161,7 @@ def tls(reason: str) -> ssl.SSLError:
         (ExceptionGroup("x", [OSError("unreachable"), ConnectionRefusedError()]), "connect_refused", ""),
         (socket.gaierror(-2, "x"), "dns", ""),
         (UnicodeError("label too long"), "dns", ""),
-        (certificate(10), "tls", "tls_expired: certificate: told by OpenSSL"),
+        (certificate(10), "tls", "tls_expired: certificate: text of OpenSSL"),
         (certificate(9), "tls", "tls_not_yet_valid: certificate"),
         (certificate(62), "tls", "tls_wrong_host: certificate"),
         (certificate(20), "tls", "tls_untrusted: certificate"),
