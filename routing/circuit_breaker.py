@@ -27,33 +27,33 @@ LEAST_FAILURES = 5
 RATE = 0.5
 OPEN_S = 30.0
 """Times the number of openings in a row: Envoy's outlier detection does the same with the same base."""
-MOST_OPEN_S = 300.0
-MOST_ASKED_S = 3600.0
+MAX_OPEN_S = 300.0
+MAX_RETRY_AFTER_S = 3600.0
 """A host that asks for a day is asked again after an hour."""
-PROBES = 1
+MAX_TRIALS = 1
 PATIENCE_S = 5.0
 """A deadline below it, once connected, is the caller's impatience rather than the host's fault."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
-    """Leave to ask an endpoint once; it is given back to `Breaker.settle`. `turn` tells a late outcome from a new one."""
+class Permit:
+    """Leave to ask an endpoint once; it is given back to `Breaker.settle`. `generation` tells a late outcome from a new one."""
 
     endpoint: str
-    turn: int
-    probe: bool = False
+    generation: int
+    trial: bool = False
 
 
 @dataclass(slots=True)
 class _State:
-    """`until` None: not parked. `turn` grows whenever parking begins or ends."""
+    """`until` None: not parked. `generation` grows whenever parking begins or ends."""
 
     outcomes: deque[tuple[float, bool]] = field(default_factory=lambda: deque(maxlen=NEWEST))
     until: float | None = None
     why: str = ""
     openings: int = 0
-    probes: int = 0
-    turn: int = 0
+    trials: int = 0
+    generation: int = 0
 
 
 class Breaker:
@@ -71,35 +71,35 @@ class Breaker:
             return {
                 endpoint: _parked(endpoint, state, now)
                 for endpoint, state in self._states.items()
-                if state.until is not None and not _may_probe(state, now)
+                if state.until is not None and not _may_try(state, now)
             }
 
-    def admit(self, endpoint: str, *, anyway: bool = False) -> Pass | Parked:
-        """Leave to ask it now, or why not; `anyway` where nothing else is left. Every Pass must be settled."""
+    def admit(self, endpoint: str, *, force: bool = False) -> Permit | Parked:
+        """Leave to ask it now, or why not; `anyway` where nothing else is left. Every Permit must be settled."""
         with self._lock:
             now, state = self._clock(), self._states.setdefault(endpoint, _State())
             if state.until is None:
-                return Pass(endpoint, state.turn)
-            if _may_probe(state, now):
-                state.probes += 1
-                return Pass(endpoint, state.turn, probe=True)
-            return Pass(endpoint, state.turn) if anyway else _parked(endpoint, state, now)
+                return Permit(endpoint, state.generation)
+            if _may_try(state, now):
+                state.trials += 1
+                return Permit(endpoint, state.generation, trial=True)
+            return Permit(endpoint, state.generation) if force else _parked(endpoint, state, now)
 
-    def settle(self, given: Pass, right: bool | None, *, why: str = "", pause_s: float | None = None) -> None:
+    def settle(self, permit: Permit, right: bool | None, *, why: str = "", pause_s: float | None = None) -> None:
         """Tell what came of it: `right` None counts neither way; `pause_s` is what the host asked for."""
         with self._lock:
-            now, state = self._clock(), self._states.setdefault(given.endpoint, _State())
-            current = state.turn == given.turn
-            if current and given.probe:
-                state.probes -= 1
+            now, state = self._clock(), self._states.setdefault(permit.endpoint, _State())
+            current = state.generation == permit.generation
+            if current and permit.trial:
+                state.trials -= 1
             if pause_s is not None and pause_s > 0:
-                pause_s = min(pause_s, MOST_ASKED_S)
+                pause_s = min(pause_s, MAX_RETRY_AFTER_S)
                 _park(state, now + pause_s, f"it asked for a pause of {pause_s:.0f} s ({why})")
             elif current and right is not None:
-                _count(state, now, why, right=right, probe=given.probe)
+                _count(state, now, why, right=right, trial=permit.trial)
 
 
-def told_by(error: ExchangeError | None, given_s: float) -> tuple[bool | None, float | None]:
+def classify(error: ExchangeError | None, given_s: float) -> tuple[bool | None, float | None]:
     """What an exchange that had `given_s` seconds says of its endpoint: right, wrong or nothing, and the pause asked for."""
     if error is None or error.error_class == "answer":
         return True, None
@@ -110,11 +110,11 @@ def told_by(error: ExchangeError | None, given_s: float) -> tuple[bool | None, f
     return (None if ours else False), error.retry_after_s
 
 
-def _count(state: _State, now: float, why: str, *, right: bool, probe: bool) -> None:
+def _count(state: _State, now: float, why: str, *, right: bool, trial: bool) -> None:
     if state.until is not None:
         if right:
             _end(state)
-        elif probe:
+        elif trial:
             _open(state, now, f"it failed when asked again ({why})")
         return
     state.outcomes.append((now, right))
@@ -127,26 +127,26 @@ def _count(state: _State, now: float, why: str, *, right: bool, probe: bool) -> 
 
 def _open(state: _State, now: float, why: str) -> None:
     state.openings += 1
-    _park(state, now + min(OPEN_S * state.openings, MOST_OPEN_S), why)
+    _park(state, now + min(OPEN_S * state.openings, MAX_OPEN_S), why)
 
 
 def _park(state: _State, until: float, why: str) -> None:
     """The longest pause wins: a shorter one that is told later does not end it."""
     if state.until is None:
-        state.turn += 1
-        state.probes = 0
+        state.generation += 1
+        state.trials = 0
         state.outcomes.clear()
     if state.until is None or until > state.until:
         state.until, state.why = until, why
 
 
 def _end(state: _State) -> None:
-    state.until, state.why, state.openings, state.probes = None, "", 0, 0
-    state.turn += 1
+    state.until, state.why, state.openings, state.trials = None, "", 0, 0
+    state.generation += 1
 
 
-def _may_probe(state: _State, now: float) -> bool:
-    return state.until is not None and now >= state.until and state.probes < PROBES
+def _may_try(state: _State, now: float) -> bool:
+    return state.until is not None and now >= state.until and state.trials < MAX_TRIALS
 
 
 def _parked(endpoint: str, state: _State, now: float) -> Parked:

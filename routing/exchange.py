@@ -22,7 +22,7 @@ from .transport import TIMEOUT_S, HttpRequest, HttpResponse, is_event_stream
 from .types import Answer, ChatRequest, CostOrigin, JsonObject, Usage
 from .wire import Wire, WireRequest, WireStream, wire_named
 
-CALL_OFF_S = 5.0
+CANCEL_TIMEOUT_S = 5.0
 
 
 class Sender(Protocol):
@@ -77,10 +77,10 @@ async def exchange(
 
     `number` says which attempt of its request it is, for the error.
     """
-    return await _exchange(transport, Prepared(target, request), timeout_s, number)
+    return await _exchange(transport, PreparedExchange(target, request), timeout_s, number)
 
 
-class Prepared:
+class PreparedExchange:
     """A request to one endpoint, built once for any number of exchanges; each of them tells what is wrong with it."""
 
     def __init__(self, target: Target, request: ChatRequest) -> None:
@@ -110,7 +110,7 @@ class Prepared:
         return await _exchange(transport, self, timeout_s, 1)
 
 
-async def _exchange(transport: Sender, prepared: Prepared, timeout_s: float, number: int) -> Exchange:
+async def _exchange(transport: Sender, prepared: PreparedExchange, timeout_s: float, number: int) -> Exchange:
     started = time.perf_counter()
     target, attempt = prepared.target, _Attempt(prepared, number)
     try:
@@ -125,23 +125,23 @@ async def _exchange(transport: Sender, prepared: Prepared, timeout_s: float, num
         attempt.error = ProviderFailure("malformed_body", f"unexpected {type(error).__name__}", phase="parse")
     finally:
         if attempt.cancel is not None:
-            _send_behind(transport, _http(prepared.wire, target, attempt.cancel), target.provider.name)
+            _send_in_background(transport, _http(prepared.wire, target, attempt.cancel), target.provider.name)
     return attempt.result((time.perf_counter() - started) * 1000)
 
 
-_behind: set[asyncio.Task[None]] = set()
+_background: set[asyncio.Task[None]] = set()
 
 
-def _send_behind(transport: Sender, request: HttpRequest, shard: str) -> None:
+def _send_in_background(transport: Sender, request: HttpRequest, shard: str) -> None:
     """Send without waiting for it: what the provider still does for an exchange that was given up is called off."""
-    task = asyncio.get_running_loop().create_task(_call_off(transport, request, shard))
-    _behind.add(task)
-    task.add_done_callback(_behind.discard)
+    task = asyncio.get_running_loop().create_task(_send_cancel(transport, request, shard))
+    _background.add(task)
+    task.add_done_callback(_background.discard)
 
 
-async def _call_off(transport: Sender, request: HttpRequest, shard: str) -> None:
+async def _send_cancel(transport: Sender, request: HttpRequest, shard: str) -> None:
     with suppress(ExchangeError):
-        async with transport.send(request, shard=shard, timeout_s=CALL_OFF_S) as response:
+        async with transport.send(request, shard=shard, timeout_s=CANCEL_TIMEOUT_S) as response:
             async for _ in response.chunks:
                 pass
 
@@ -159,7 +159,7 @@ def cost_of(answer: Answer, endpoint: Endpoint, day: datetime | None = None) -> 
 class _Attempt:
     """What is known so far, so that a timeout loses nothing."""
 
-    def __init__(self, prepared: Prepared, number: int) -> None:
+    def __init__(self, prepared: PreparedExchange, number: int) -> None:
         self.prepared, self.number = prepared, number
         self.target = prepared.target
         self.request: JsonObject = {}
@@ -289,7 +289,7 @@ def _scrub(error: ExchangeError, secrets: Secrets) -> None:
 
 
 def _scrubbed(answer: Answer, secrets: Secrets) -> Answer:
-    words = _words(answer)
+    words = _all_text(answer)
     if words is not None and secrets.text(words) is words:
         return answer
 
@@ -313,7 +313,7 @@ def _scrubbed(answer: Answer, secrets: Secrets) -> Answer:
     )
 
 
-def _words(answer: Answer) -> str | None:
+def _all_text(answer: Answer) -> str | None:
     """Every text of an answer, to be looked through at once; None where arguments are values, each a text of its own."""
     told = [answer.text, answer.reasoning, answer.finish_reason, answer.model, answer.upstream, answer.generation_id]
     for call in answer.tool_calls:

@@ -20,7 +20,7 @@ from .errors import EvidenceError, NoRoute, RouterClosed
 from .evidence.file_source import EvidenceFile, EvidenceSource, EvidenceStatus
 from .flags.source import Flags, FlagsSource, FlagsStatus, find_flags
 from .request_options import Options
-from .selection import Facts, Needs, Route, choose
+from .selection import Route, RouteRequest, RoutingState, choose
 from .tokens import has_image, prompt_tokens_of
 from .types import Message, Parked, Reply, RequestOptions, Tool
 
@@ -59,7 +59,7 @@ class Router:
         self._made: tuple[LoopThread, Transport] | None = None
         self._closed = False
         self._lock = threading.Lock()
-        self._evidence = _evidence_source(evidence, self._line)
+        self._evidence = _evidence_source(evidence, self._loop_and_transport)
 
     @classmethod
     def load(
@@ -118,22 +118,22 @@ class Router:
         try:
             return self._submit(messages, options).result()
         except CancelledError:
-            raise RouterClosed(_CLOSED_UNDER) from None
+            raise RouterClosed(_CLOSED_DURING) from None
 
     async def acomplete(self, messages: str | Sequence[Message], **options: Unpack[RequestOptions]) -> Reply:
         """`complete` for async code. Cancelling it cancels the request."""
         import asyncio
 
-        handover = _Handover()
+        pending = _PendingSubmission()
         try:
             # In a thread: flags, evidence and schemas are read there, and the caller's loop goes on.
-            submitted = await asyncio.to_thread(lambda: handover.give(self._submit(messages, options)))
+            submitted = await asyncio.to_thread(lambda: pending.attach(self._submit(messages, options)))
             return await asyncio.wrap_future(submitted)
         except asyncio.CancelledError:
-            handover.call_off()
+            pending.cancel()
             task = asyncio.current_task()
             if task is None or not task.cancelling():  # nobody cancelled this: the router was closed
-                raise RouterClosed(_CLOSED_UNDER) from None
+                raise RouterClosed(_CLOSED_DURING) from None
             raise
 
     def close(self) -> None:
@@ -152,7 +152,7 @@ class Router:
     ) -> None:
         self.close()
 
-    def _line(self) -> tuple[LoopThread, Transport]:
+    def _loop_and_transport(self) -> tuple[LoopThread, Transport]:
         """The event loop and its clients, made with the first request."""
         from .loop import LoopThread
         from .transport import Transport
@@ -166,7 +166,7 @@ class Router:
 
     def _route(self, messages: Sequence[Message], ask: Options) -> Route:
         flags = self.flags
-        needs = Needs(
+        needs = RouteRequest(
             model=ask.model or flags.default_model,
             fallback_models=tuple(flags.fallback_models),
             tools=bool(ask.tools),
@@ -178,10 +178,10 @@ class Router:
             max_tokens=ask.max_tokens,
         )
         evidence, parked = self._evidence.current(), self._breaker.parked()
-        return choose(needs, Facts(self._catalog, flags, evidence, datetime.now(UTC), parked))
+        return choose(needs, RoutingState(self._catalog, flags, evidence, datetime.now(UTC), parked))
 
     def _submit(self, messages: str | Sequence[Message], options: RequestOptions) -> Future[Reply]:
-        from .fallback import Delivery, Means
+        from .fallback import FallbackLoop, SharedResources
         from .schema import ToolSet
 
         ask, turns = Options.of(options), _as_messages(messages)
@@ -190,30 +190,30 @@ class Router:
         route = self._route(turns, ask)
         if not route.candidates:
             raise NoRoute(str(route))
-        loop, transport = self._line()
-        means = Means(transport, self._catalog, self._breaker)
-        delivery = Delivery(means, ask.request(turns), route, timeout=ask.timeout, max_cost_usd=ask.max_cost_usd)
-        return loop.submit(delivery.run())
+        loop, transport = self._loop_and_transport()
+        shared = SharedResources(transport, self._catalog, self._breaker)
+        fallback = FallbackLoop(shared, ask.request(turns), route, timeout=ask.timeout, max_cost_usd=ask.max_cost_usd)
+        return loop.submit(fallback.run())
 
 
-_CLOSED_UNDER = "the router was closed while this request was under way"
+_CLOSED_DURING = "the router was closed while this request was under way"
 
 
-class _Handover:
+class _PendingSubmission:
     """A request on its way to the loop: called off, it is cancelled also where it is only just being handed over."""
 
     def __init__(self) -> None:
         self._future: Future[Reply] | None = None
-        self._called_off = False
+        self._cancelled = False
 
-    def give(self, future: Future[Reply]) -> Future[Reply]:
+    def attach(self, future: Future[Reply]) -> Future[Reply]:
         self._future = future
-        if self._called_off:
+        if self._cancelled:
             future.cancel()
         return future
 
-    def call_off(self) -> None:
-        self._called_off = True
+    def cancel(self) -> None:
+        self._cancelled = True
         if self._future is not None:
             self._future.cancel()
 

@@ -25,7 +25,7 @@ _OUT: frozenset[Status] = frozenset({"broken", "down", "retired", "unsupported"}
 
 
 @dataclass(frozen=True, slots=True)
-class Needs:
+class RouteRequest:
     """What of a request decides where it may go."""
 
     model: str
@@ -40,7 +40,7 @@ class Needs:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class RoutingState:
     """What is known at the moment of choosing."""
 
     catalog: Catalog
@@ -94,21 +94,21 @@ class Route:
         return "\n".join(lines)
 
 
-def choose(needs: Needs, facts: Facts) -> Route:
+def choose(needs: RouteRequest, state: RoutingState) -> Route:
     """The route of one request. Raises CatalogError for an unknown model."""
     if needs.vision:
-        return _vision_route(needs, facts)
+        return _vision_route(needs, state)
     candidates: list[Candidate] = []
     left_out: list[LeftOut] = []
     for model in dict.fromkeys((needs.model, *needs.fallback_models)):
-        of_model, out = _of_model(model, needs, facts)
+        of_model, out = _of_model(model, needs, state)
         candidates += of_model
         left_out += out
-    candidates, parked = _spared(candidates, facts.parked)
+    candidates, parked = _without_parked(candidates, state.parked)
     return Route(needs.model, tuple(candidates), (*parked, *left_out))
 
 
-def _spared(candidates: list[Candidate], parked: Mapping[str, Parked]) -> tuple[list[Candidate], list[LeftOut]]:
+def _without_parked(candidates: list[Candidate], parked: Mapping[str, Parked]) -> tuple[list[Candidate], list[LeftOut]]:
     """Those that are not parked, and the others; where all are, the least bad is tried rather than nothing."""
     free = [candidate for candidate in candidates if candidate.endpoint not in parked]
     if not free and candidates:
@@ -120,12 +120,12 @@ def _spared(candidates: list[Candidate], parked: Mapping[str, Parked]) -> tuple[
     return free, [LeftOut(endpoint, str(parked[endpoint]), parked=True) for endpoint in out]
 
 
-def _of_model(model: str, needs: Needs, facts: Facts) -> tuple[list[Candidate], list[LeftOut]]:
+def _of_model(model: str, needs: RouteRequest, state: RoutingState) -> tuple[list[Candidate], list[LeftOut]]:
     ranked: list[tuple[tuple[int, bool, Decimal, bool, str], Candidate]] = []
     left_out: list[LeftOut] = []
-    reference = facts.catalog.model(model).reference
-    for endpoint in facts.catalog.of_model(model):
-        placed = _placed(endpoint, needs, facts, is_reference=endpoint.id == reference)
+    reference = state.catalog.model(model).reference
+    for endpoint in state.catalog.of_model(model):
+        placed = _placed(endpoint, needs, state, is_reference=endpoint.id == reference)
         if isinstance(placed, LeftOut):
             left_out.append(placed)
             continue
@@ -137,19 +137,21 @@ def _of_model(model: str, needs: Needs, facts: Facts) -> tuple[list[Candidate], 
     return [candidate for _, candidate in sorted(ranked, key=lambda pair: pair[0])], left_out
 
 
-def _placed(endpoint: Endpoint, needs: Needs, facts: Facts, *, is_reference: bool) -> tuple[int, Candidate] | LeftOut:
-    if unfit := _unfit(endpoint, needs, facts.now):
+def _placed(
+    endpoint: Endpoint, needs: RouteRequest, state: RoutingState, *, is_reference: bool
+) -> tuple[int, Candidate] | LeftOut:
+    if unfit := _unfit(endpoint, needs, state.now):
         return LeftOut(endpoint.id, unfit)
-    status, words = _standing(endpoint, facts)
-    estimate = estimate_usd(endpoint, needs, facts.now)
+    status, words = _status_and_reason(endpoint, state)
+    estimate = estimate_usd(endpoint, needs, state.now)
     if is_reference:
         trusted = status not in _OUT and status != "unknown"
         why = f"the reference endpoint; {words}"
         return (_TRUSTED if trusted else _REFERENCE), Candidate(endpoint.id, why, status, estimate, trusted)
-    flag = facts.flags.flag_for(endpoint.id)
+    flag = state.flags.flag_for(endpoint.id)
     if flag is None:
         return LeftOut(endpoint.id, "no flag controls it")
-    decision = facts.flags.evaluate(flag.name, needs.user, needs.groups)
+    decision = state.flags.evaluate(flag.name, needs.user, needs.groups)
     if not decision.on:
         return LeftOut(endpoint.id, f"flag {flag.name}: {decision.why}")
     if status in _OUT:
@@ -161,25 +163,25 @@ def _placed(endpoint: Endpoint, needs: Needs, facts: Facts, *, is_reference: boo
     return (_TRUSTED if trusted else _UNPROVEN), Candidate(endpoint.id, why, status, estimate, trusted)
 
 
-def _vision_route(needs: Needs, facts: Facts) -> Route:
+def _vision_route(needs: RouteRequest, state: RoutingState) -> Route:
     """A request with an image goes to the vision endpoint; it needs no flag."""
-    endpoint = facts.catalog.endpoint(facts.catalog.vision_endpoint)
-    if unfit := _unfit(endpoint, needs, facts.now):
+    endpoint = state.catalog.endpoint(state.catalog.vision_endpoint)
+    if unfit := _unfit(endpoint, needs, state.now):
         return Route(endpoint.model, (), (LeftOut(endpoint.id, unfit),))
-    status, words = _standing(endpoint, facts)
+    status, words = _status_and_reason(endpoint, state)
     why = f"the request holds an image; {words}"
-    estimate = estimate_usd(endpoint, needs, facts.now)
-    candidates, _ = _spared([Candidate(endpoint.id, why, status, estimate)], facts.parked)
+    estimate = estimate_usd(endpoint, needs, state.now)
+    candidates, _ = _without_parked([Candidate(endpoint.id, why, status, estimate)], state.parked)
     return Route(endpoint.model, tuple(candidates))
 
 
-def estimate_usd(endpoint: Endpoint, needs: Needs, now: datetime) -> Decimal | None:
+def estimate_usd(endpoint: Endpoint, needs: RouteRequest, now: datetime) -> Decimal | None:
     """About what the request costs there, for comparing; None where no price is known."""
     price = endpoint.price_at(now.date())
     return price.cost(Usage(needs.prompt_tokens, needs.max_tokens or DEFAULT_COMPLETION)) if price else None
 
 
-def _unfit(endpoint: Endpoint, needs: Needs, now: datetime) -> str | None:
+def _unfit(endpoint: Endpoint, needs: RouteRequest, now: datetime) -> str | None:
     if endpoint.retired_at(now.date()):
         return f"retired on {endpoint.retired_on}"
     if needs.tools and not endpoint.capabilities & {"tools", "tools:emulated"}:
@@ -193,14 +195,14 @@ def _unfit(endpoint: Endpoint, needs: Needs, now: datetime) -> str | None:
     return None
 
 
-def _emulated(endpoint: Endpoint, needs: Needs) -> bool:
+def _emulated(endpoint: Endpoint, needs: RouteRequest) -> bool:
     """Whether tools would be described in its prompt: after native ones of the same standing, whatever the price."""
     return needs.tools and "tools" not in endpoint.capabilities
 
 
-def _standing(endpoint: Endpoint, facts: Facts) -> tuple[Status, str]:
-    evidence, now = facts.evidence, facts.now
-    if evidence.source in {"simulator", "replay"} or (evidence.source == "local" and facts.flags.environment != "test"):
+def _status_and_reason(endpoint: Endpoint, state: RoutingState) -> tuple[Status, str]:
+    evidence, now = state.evidence, state.now
+    if evidence.source in {"simulator", "replay"} or (evidence.source == "local" and state.flags.environment != "test"):
         return "unknown", f"the evidence comes from a {evidence.source} run"
     known = evidence.endpoints.get(endpoint.id)
     if known is None:

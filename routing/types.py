@@ -114,7 +114,7 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class UpstreamAttempt:
     """An upstream that OpenRouter tried for one request, and the HTTP status it got there (None where untold)."""
 
     upstream: str
@@ -142,7 +142,7 @@ class Answer:
     generation_id: str | None = None
     complete: bool = True
     notes: tuple[str, ...] = ()
-    tried: tuple[Tried, ...] = ()
+    tried: tuple[UpstreamAttempt, ...] = ()
     upstream_cost_usd: Decimal | None = None
 
 

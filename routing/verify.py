@@ -45,7 +45,7 @@ class Checked:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RequestExpectations:
     """What of the request an answer is held against, beside the tools.
 
     `foreign` are the texts that users and tools wrote in this conversation: a call that stands in one of them is no call
@@ -58,16 +58,16 @@ class Asked:
     parallel_tool_calls: bool | None = None
 
 
-ANYTHING = Asked()
+ANYTHING = RequestExpectations()
 """Nothing is known of the request but its tools."""
 
 
-def asked_of(request: ChatRequest) -> Asked:
+def expectations_of(request: ChatRequest) -> RequestExpectations:
     """What of a request its answer is held against: a call that stands in a user's or tool's text is not the model's."""
     foreign = [text for message in request.messages if message.get("role") in _FOREIGN for text in _texts(message)]
     users = [text for message in request.messages if message.get("role") == "user" for text in _texts(message)]
     tools = bool(request.tools)
-    return Asked(
+    return RequestExpectations(
         last_user=users[-1] if users else None,
         foreign=foreign,
         tool_choice=request.tool_choice if tools else None,
@@ -84,23 +84,23 @@ def _texts(message: Message) -> list[str]:
     return [part["text"] for part in parts if isinstance(part, Mapping) and isinstance(part.get("text"), str)]
 
 
-def check(answer: Answer, tools: Sequence[Tool], asked: Asked = ANYTHING) -> Checked:
+def check(answer: Answer, tools: Sequence[Tool], expected: RequestExpectations = ANYTHING) -> Checked:
     """Judge one complete answer against the tools that were offered.
 
     Raises ToolSchemaError where a tool of the caller's has no valid schema.
     """
     toolset = ToolSet.of(tools)
-    sound = [_sound(call, toolset) for call in answer.tool_calls]
-    calls = tuple(call for call in sound if isinstance(call, ToolCall))
+    strict = [_strictly_valid(call, toolset) for call in answer.tool_calls]
+    calls = tuple(call for call in strict if isinstance(call, ToolCall))
     # Where nothing may be called, nothing is looked for in the text but stray markers.
-    callable_tools = () if asked.tool_choice == "none" and not answer.tool_calls else tools
-    checked = _as_asked(_decide(answer, callable_tools, sound, calls, asked), asked)
+    callable_tools = () if expected.tool_choice == "none" and not answer.tool_calls else tools
+    checked = _against_request(_decide(answer, callable_tools, strict, calls, expected), expected)
     return _counted(checked, answer, toolset, len(calls))
 
 
-def _as_asked(checked: Checked, asked: Asked) -> Checked:
+def _against_request(checked: Checked, expected: RequestExpectations) -> Checked:
     """Fails what is right in itself but was not asked for: a call against `tool_choice`, several against one."""
-    choice, calls = asked.tool_choice, checked.tool_calls
+    choice, calls = expected.tool_choice, checked.tool_calls
     if checked.outcome == "failed" and not calls:  # what is left beside a dropped call may still be delivered
         return checked
     if choice == "none" and calls:
@@ -111,7 +111,7 @@ def _as_asked(checked: Checked, asked: Asked) -> Checked:
         wanted = (choice.get("function") or {}).get("name")
         if not calls or any(call.name != wanted for call in calls):
             return _refused("wrong_tool" if calls else "missing_call", checked, "tool_choice named another call")
-    if asked.parallel_tool_calls is False and len(calls) > 1:
+    if expected.parallel_tool_calls is False and len(calls) > 1:
         return _refused("extra_call", checked, "parallel_tool_calls was false")
     return checked
 
@@ -120,40 +120,40 @@ def _refused(reason: str, checked: Checked, detail: str) -> Checked:
     return Checked("failed", reason, checked.text, (), detail)
 
 
-def check_generation(generation: str, tools: Sequence[Tool], asked: Asked = ANYTHING) -> Checked:
+def check_generation(generation: str, tools: Sequence[Tool], expected: RequestExpectations = ANYTHING) -> Checked:
     """Judge the text that a provider refused as its model's tool call (Groq's `failed_generation`)."""
-    rescued = rescue(generation, tools, last_user=asked.last_user, foreign=asked.foreign)
+    rescued = rescue(generation, tools, last_user=expected.last_user, foreign=expected.foreign)
     if rescued.outcome == "rescued" and not rescued.dropped:
         found = Checked("rescued", "rescued_text", rescued.text, rescued.tool_calls, "from failed_generation")
-        return _as_asked(found, asked)
+        return _against_request(found, expected)
     return Checked("failed", "tool_use_failed", "")
 
 
 def _decide(
     answer: Answer,
     tools: Sequence[Tool],
-    sound: Sequence[ToolCall | _Flaw],
+    strict: Sequence[ToolCall | _CallDefect],
     calls: tuple[ToolCall, ...],
-    asked: Asked,
+    expected: RequestExpectations,
 ) -> Checked:
     if answer.finish_reason == "content_filter":
         return _failed("content_filter", answer)
-    flaw = next((flaw for flaw in sound if isinstance(flaw, _Flaw)), None) or _same_ids(calls)
-    if flaw is None and not _suspicious(answer, tools):
-        return _as_it_came(answer, calls)
+    defect = next((defect for defect in strict if isinstance(defect, _CallDefect)), None) or _same_ids(calls)
+    if defect is None and not _suspicious(answer, tools):
+        return _unchanged(answer, calls)
     rescued = rescue(
         answer.text,
         tools,
         reasoning=answer.reasoning or None,
         raw_tool_calls=answer.tool_calls or None,
         finish_reason=answer.finish_reason,
-        last_user=asked.last_user,
-        foreign=asked.foreign,
+        last_user=expected.last_user,
+        foreign=expected.foreign,
     )
-    return _mended(answer, rescued, flaw)
+    return _after_rescue(answer, rescued, defect)
 
 
-def _as_it_came(answer: Answer, calls: tuple[ToolCall, ...]) -> Checked:
+def _unchanged(answer: Answer, calls: tuple[ToolCall, ...]) -> Checked:
     if not calls and not answer.text.strip():
         if answer.finish_reason == "length":
             return _failed("length", answer)
@@ -167,13 +167,13 @@ def _as_it_came(answer: Answer, calls: tuple[ToolCall, ...]) -> Checked:
     return Checked("ok", "ok", answer.text, calls)
 
 
-def _mended(answer: Answer, rescued: Rescue, flaw: _Flaw | None) -> Checked:
+def _after_rescue(answer: Answer, rescued: Rescue, defect: _CallDefect | None) -> Checked:
     dropped = tuple(f"{drop.name}: {drop.reason}" for drop in rescued.dropped)
-    leaked = _leaked(answer, rescued, flaw)
+    leaked = _leaked(answer, rescued, defect)
     if rescued.outcome == "suspect":
         first = rescued.dropped[0] if rescued.dropped else None
-        reason = first.reason if first else flaw.reason if flaw else _bare_reason(answer)
-        detail = first.detail if first else flaw.detail if flaw else ""
+        reason = first.reason if first else defect.reason if defect else _bare_reason(answer)
+        detail = first.detail if first else defect.detail if defect else ""
         if reason == "empty_answer" and answer.finish_reason == "length":
             reason = "length"  # thoughts took all the tokens that there were
         return Checked("failed", reason, rescued.text, (), detail, dropped, leaked=leaked)
@@ -183,16 +183,16 @@ def _mended(answer: Answer, rescued: Rescue, flaw: _Flaw | None) -> Checked:
         return Checked("rescued", "markers_stripped", rescued.text)
     if dropped:
         return Checked("failed", "dropped_call", rescued.text, rescued.tool_calls, dropped[0], dropped, leaked=leaked)
-    if flaw is not None:
-        return Checked("rescued", "rescued_structure", rescued.text, rescued.tool_calls, flaw.detail or flaw.reason)
+    if defect is not None:
+        return Checked("rescued", "rescued_structure", rescued.text, rescued.tool_calls, defect.detail or defect.reason)
     return Checked("rescued", _rescue_reason(answer, rescued), rescued.text, rescued.tool_calls, rescued.dialect or "")
 
 
-def _leaked(answer: Answer, rescued: Rescue, flaw: _Flaw | None) -> bool:
+def _leaked(answer: Answer, rescued: Rescue, defect: _CallDefect | None) -> bool:
     """Whether a call that is not delivered stood in the text or the reasoning, not in a structured call."""
     if answer.finish_reason == "length":
         return False  # cut by max_tokens, as it would be again
-    in_text = bool(rescued.dialect) and flaw is None
+    in_text = bool(rescued.dialect) and defect is None
     return any(drop.reason == "leaked_call" or (in_text and drop.reason in _BROKEN) for drop in rescued.dropped)
 
 
@@ -209,35 +209,37 @@ def _bare_reason(answer: Answer) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Flaw:
+class _CallDefect:
     """Why a structured call is not right as it came."""
 
     reason: str
     detail: str = ""
 
 
-def _sound(call: RawToolCall, toolset: ToolSet) -> ToolCall | _Flaw:
+def _strictly_valid(call: RawToolCall, toolset: ToolSet) -> ToolCall | _CallDefect:
     """The call if nothing about it needs mending."""
     if call.name is None or call.name not in toolset.names:
-        return _Flaw("unknown_tool")
+        return _CallDefect("unknown_tool")
     if not isinstance(call.arguments, str):
-        return _Flaw("arguments_not_object", "arguments as a JSON value instead of a string")
+        return _CallDefect("arguments_not_object", "arguments as a JSON value instead of a string")
     try:
         arguments = loads(call.arguments)
     except StrictJsonError as error:
-        return _Flaw("arguments_not_json", str(error))
+        return _CallDefect("arguments_not_json", str(error))
     if not isinstance(arguments, dict):
-        return _Flaw("arguments_not_object", "arguments are not an object")
+        return _CallDefect("arguments_not_object", "arguments are not an object")
     if error_text := toolset.errors(call.name, arguments):
-        return _Flaw("arguments_break_schema", error_text)
+        return _CallDefect("arguments_break_schema", error_text)
     if not call.id:
-        return _Flaw("missing_call_id", "call without an id")
+        return _CallDefect("missing_call_id", "call without an id")
     return ToolCall(call.id, call.name, arguments, call.arguments)
 
 
-def _same_ids(calls: tuple[ToolCall, ...]) -> _Flaw | None:
+def _same_ids(calls: tuple[ToolCall, ...]) -> _CallDefect | None:
     return (
-        _Flaw("duplicate_call_id", "two calls share an id") if len({call.id for call in calls}) < len(calls) else None
+        _CallDefect("duplicate_call_id", "two calls share an id")
+        if len({call.id for call in calls}) < len(calls)
+        else None
     )
 
 

@@ -21,7 +21,7 @@ from typing import Generic, TypeVar
 from routing.catalog import Catalog
 from routing.client import PER_CLIENT
 from routing.errors import ExchangeError, ProviderFailure
-from routing.exchange import Exchange, Prepared, Target
+from routing.exchange import Exchange, PreparedExchange, Target
 from routing.loop import LoopThread
 from routing.transport import Transport
 from routing.types import Mode
@@ -112,7 +112,7 @@ class Budget:
 class _Asking:
     """What the probes of one case at one endpoint in one mode share: the request, and the most that one can cost."""
 
-    prepared: Prepared
+    prepared: PreparedExchange
     most: Decimal
 
 
@@ -210,7 +210,7 @@ class Dispatcher(Generic[T]):
 
     def _asking(self, plan: ProbePlan, target: Target) -> _Asking:
         most = cost_bound(plan, self._catalog, datetime.now(UTC).date())
-        prepared = Prepared(target, plan.request)
+        prepared = PreparedExchange(target, plan.request)
         with suppress(ExchangeError):  # each exchange tells it
             _ = prepared.http
         return _Asking(prepared, most)

@@ -16,7 +16,7 @@ from routing.reasons import error_class_of
 from routing.rescue.markers import NATIVE_TEXT
 from routing.schema import ToolSet
 from routing.types import Answer, ErrorClass, Tool, ToolCall
-from routing.verify import ANYTHING, Asked, Checked, asked_of, check, check_generation
+from routing.verify import ANYTHING, Checked, RequestExpectations, check, check_generation, expectations_of
 
 from ..cases.matchers import matches, paired, shown
 from ..cases.model import Case, Expectation, ExpectedCall
@@ -50,7 +50,7 @@ def judge(case: Case, done: Exchange, opinion: Opinion | None = None) -> Judgeme
     """The word on one probe. `opinion` is asked before the case's own expectation and may take its place."""
     if case.expect.refused:
         return _refusal(done)
-    judgement = _cut_as_asked(case, judge_any(done, case.tools, asked_of(case.request("plain"))))
+    judgement = _cut_as_asked(case, judge_any(done, case.tools, expectations_of(case.request("plain"))))
     checked = judgement.checked
     if judgement.verdict not in {"pass", "rescued"} or checked is None:
         return judgement
@@ -66,7 +66,7 @@ def judge(case: Case, done: Exchange, opinion: Opinion | None = None) -> Judgeme
     return judgement
 
 
-def judge_any(done: Exchange, tools: Sequence[Tool], asked: Asked = ANYTHING) -> Judgement:
+def judge_any(done: Exchange, tools: Sequence[Tool], asked: RequestExpectations = ANYTHING) -> Judgement:
     """The word on an exchange of which only the offered tools are known."""
     for problem in ToolSet.of(tools).problems:
         return Judgement("error", "bad_request", str(problem))

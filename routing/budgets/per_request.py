@@ -20,7 +20,7 @@ Paid: TypeAlias = tuple[Decimal, CostOrigin]
 """USD, and where the figure comes from."""
 
 
-class Spending:
+class RequestBudget:
     """`max_cost_usd` bounds all attempts together; None: no bound."""
 
     def __init__(self, catalog: Catalog, max_cost_usd: float | Decimal | None) -> None:

@@ -13,14 +13,14 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from routing import circuit_breaker as module
 from routing.circuit_breaker import (
     LEAST_FAILURES,
-    MOST_ASKED_S,
-    MOST_OPEN_S,
+    MAX_OPEN_S,
+    MAX_RETRY_AFTER_S,
+    MAX_TRIALS,
     NEWEST,
     OPEN_S,
-    PROBES,
     WINDOW_S,
     Breaker,
-    Pass,
+    Permit,
 )
 from routing.errors import AccountError, BadAnswer, EndpointUnavailable, ExchangeError, ProviderFailure, RequestRejected
 from routing.types import Parked
@@ -48,10 +48,10 @@ def breaker(clock: Clock) -> Breaker:
     return Breaker(clock)
 
 
-def let(breaker: Breaker, **how: Any) -> Pass:
+def let(breaker: Breaker, **how: Any) -> Permit:
     """A pass, which must be given."""
     given = breaker.admit(E, **how)
-    assert isinstance(given, Pass)
+    assert isinstance(given, Permit)
     return given
 
 
@@ -77,13 +77,13 @@ def test_a_host_that_asks_for_a_pause_is_parked_until_then(breaker: Breaker, clo
     assert breaker.parked() == {E: held}
     clock.now += 40
     assert not breaker.parked()
-    assert let(breaker).probe
+    assert let(breaker).trial
 
 
 def test_no_pause_is_longer_than_an_hour(breaker: Breaker) -> None:
     """A host that asks for a day is asked again today."""
     ask(breaker, False, pause_s=86_400.0)
-    assert breaker.parked()[E].seconds == MOST_ASKED_S
+    assert breaker.parked()[E].seconds == MAX_RETRY_AFTER_S
 
 
 @pytest.mark.parametrize("pause", [0.0, -1.0, float("nan")])
@@ -139,34 +139,34 @@ def test_when_the_time_is_over_one_request_asks_it(breaker: Breaker, clock: Cloc
     clock.now += OPEN_S
     with ThreadPoolExecutor(16) as crowd:
         given = list(crowd.map(lambda _: breaker.admit(E), range(64)))
-    (probe,) = (one for one in given if isinstance(one, Pass))
+    (trial,) = (one for one in given if isinstance(one, Permit))
     assert str(breaker.parked()[E]).startswith("parked while another request asks it again")
-    breaker.settle(probe, True)
+    breaker.settle(trial, True)
     assert not breaker.parked()
-    assert not let(breaker).probe
+    assert not let(breaker).trial
 
 
-def test_a_probe_that_fails_parks_it_for_longer(breaker: Breaker, clock: Clock) -> None:
+def test_a_trial_that_fails_parks_it_for_longer(breaker: Breaker, clock: Clock) -> None:
     """30 s, 60 s, 90 s, five minutes at most; after a success 30 s again."""
     opened(breaker)
     for turn in range(2, 14):
         clock.now += breaker.parked()[E].seconds
         ask(breaker, False, why="timeout")
-        assert breaker.parked()[E].seconds == min(OPEN_S * turn, MOST_OPEN_S)
-    clock.now += MOST_OPEN_S
+        assert breaker.parked()[E].seconds == min(OPEN_S * turn, MAX_OPEN_S)
+    clock.now += MAX_OPEN_S
     ask(breaker, True)
     opened(breaker)
     assert breaker.parked()[E].seconds == OPEN_S
 
 
-def test_a_probe_that_tells_nothing_lets_the_next_one_through(breaker: Breaker, clock: Clock) -> None:
+def test_a_trial_that_tells_nothing_lets_the_next_one_through(breaker: Breaker, clock: Clock) -> None:
     """It was cancelled, or failed by the caller's own doing."""
     opened(breaker)
     clock.now += OPEN_S
-    probe = let(breaker)
+    trial = let(breaker)
     assert isinstance(breaker.admit(E), Parked)
-    breaker.settle(probe, None)
-    assert let(breaker).probe
+    breaker.settle(trial, None)
+    assert let(breaker).trial
 
 
 def test_outcomes_from_before_the_parking_neither_end_nor_prolong_it(breaker: Breaker, clock: Clock) -> None:
@@ -177,18 +177,18 @@ def test_outcomes_from_before_the_parking_neither_end_nor_prolong_it(breaker: Br
         breaker.settle(given, right)
         assert breaker.parked()[E].seconds == OPEN_S
     clock.now += OPEN_S
-    assert let(breaker).probe
+    assert let(breaker).trial
 
 
-def test_a_probe_that_comes_back_after_all_is_over_frees_nobody(breaker: Breaker, clock: Clock) -> None:
-    """Somebody else ended the parking meanwhile, and the next one has a probe of its own."""
+def test_a_trial_that_comes_back_after_all_is_over_frees_nobody(breaker: Breaker, clock: Clock) -> None:
+    """Somebody else ended the parking meanwhile, and the next one has a trial of its own."""
     opened(breaker)
     clock.now += OPEN_S
     late = let(breaker)
-    breaker.settle(let(breaker, anyway=True), True)
+    breaker.settle(let(breaker, force=True), True)
     opened(breaker)
     clock.now += OPEN_S
-    assert let(breaker).probe
+    assert let(breaker).trial
     breaker.settle(late, None)
     assert isinstance(breaker.admit(E), Parked)
 
@@ -196,9 +196,9 @@ def test_a_probe_that_comes_back_after_all_is_over_frees_nobody(breaker: Breaker
 def test_whoever_has_nothing_else_may_ask_anyway(breaker: Breaker) -> None:
     """A failure then changes nothing, a success ends the parking."""
     opened(breaker)
-    breaker.settle(let(breaker, anyway=True), False)
+    breaker.settle(let(breaker, force=True), False)
     assert breaker.parked()[E].seconds == OPEN_S
-    breaker.settle(let(breaker, anyway=True), True)
+    breaker.settle(let(breaker, force=True), True)
     assert not breaker.parked()
 
 
@@ -220,7 +220,7 @@ TOLD: list[tuple[ExchangeError | None, float, tuple[bool | None, float | None]]]
 @pytest.mark.parametrize(("error", "given_s", "told"), TOLD, ids=range(len(TOLD)))
 def test_only_the_providers_doing_counts(error: Any, given_s: float, told: tuple[bool | None, float | None]) -> None:
     """Not the caller's, not the account's, not a wrong answer, not a deadline too short for any host."""
-    assert module.told_by(error, given_s) == told
+    assert module.classify(error, given_s) == told
 
 
 class Machine(RuleBasedStateMachine):
@@ -230,14 +230,14 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.clock = Clock()
         self.breaker = Breaker(self.clock)
-        self.open: list[Pass] = []
+        self.open: list[Permit] = []
 
-    @rule(anyway=st.booleans())
-    def begin(self, anyway: bool) -> None:
+    @rule(force=st.booleans())
+    def begin(self, force: bool) -> None:
         before = self.breaker.parked()
-        given = self.breaker.admit(E, anyway=anyway)
-        assert isinstance(given, Parked) == (E in before and not anyway)
-        if isinstance(given, Pass):
+        given = self.breaker.admit(E, force=force)
+        assert isinstance(given, Parked) == (E in before and not force)
+        if isinstance(given, Permit):
             self.open.append(given)
 
     @rule(
@@ -257,10 +257,10 @@ class Machine(RuleBasedStateMachine):
     def it_is_never_lost(self) -> None:
         """Whatever happened, it is asked again in the end."""
         state = self.breaker._states.get(E)
-        assert state is None or 0 <= state.probes <= PROBES
-        assert all(0 <= one.seconds <= MOST_ASKED_S for one in self.breaker.parked().values())
+        assert state is None or 0 <= state.trials <= MAX_TRIALS
+        assert all(0 <= one.seconds <= MAX_RETRY_AFTER_S for one in self.breaker.parked().values())
         if state is not None and not self.open:
-            assert state.probes == 0
+            assert state.trials == 0
 
 
 TestMachine = Machine.TestCase

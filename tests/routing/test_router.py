@@ -23,7 +23,7 @@ from routing import AllAttemptsFailed, FlagsError, NoRoute, Router, RouterClosed
 from routing.evidence.model import utc_text
 from routing.schema import ToolSchemaError
 from routing.types import Answer, ChatRequest, Reply
-from routing.verify import asked_of, check
+from routing.verify import check, expectations_of
 
 HOST = "openrouter/moonshotai/kimi-k2.6+novita/fp8"
 DIRECT = "moonshot/kimi-k2.6"
@@ -374,7 +374,7 @@ def test_a_call_that_a_tool_result_dictates_is_not_executed(router: Router, worl
     )
     answer = Answer(text=native, finish_reason="stop")
     read = {"role": "tool", "tool_call_id": "a", "content": f"The page says: {native}"}
-    asked = asked_of(
+    asked = expectations_of(
         ChatRequest([{"role": "user", "content": [{"type": "text", "text": "Sum it up"}]}, read], [WEATHER])
     )
     assert check(answer, [WEATHER]).outcome == "rescued"

@@ -14,7 +14,7 @@ from routing.catalog import Price
 from routing.errors import CatalogError
 from routing.evidence.model import Counts, EndpointEvidence, Evidence
 from routing.flags.source import Flags
-from routing.selection import Facts, Needs, Route, choose
+from routing.selection import Route, RouteRequest, RoutingState, choose
 from routing.tokens import has_image, prompt_tokens_of
 from routing.types import Parked, Status
 
@@ -59,7 +59,7 @@ def evidence(days: float = 0.5, source: str = "live", **statuses: Status) -> Evi
 def route(known: Evidence, chosen: Flags | None = None, **needs: Any) -> Route:
     asked: dict[str, Any] = {"model": "kimi-k2.6", "tools": True, "user": "123", "prompt_tokens": 1000, **needs}
     parked = asked.pop("parked", {})
-    return choose(Needs(**asked), Facts(CATALOG, chosen or flags(), known, NOW, parked))
+    return choose(RouteRequest(**asked), RoutingState(CATALOG, chosen or flags(), known, NOW, parked))
 
 
 def replicate_too() -> Flags:
@@ -237,16 +237,16 @@ def test_tools_of_the_prompt_come_last_however_cheap() -> None:
     native = f"openrouter/{EMULATED.partition('/')[2]}"
     cheap = replace(CATALOG.endpoint(EMULATED), prices=(free(CATALOG.endpoint(native).prices[-1]),))
     catalogue = replace(CATALOG, endpoints={**CATALOG.endpoints, EMULATED: cheap})
-    facts = Facts(catalogue, replicate_too(), Evidence(), NOW)
-    assert choose(Needs("kimi-k2.5", user="123"), facts).candidates[0].endpoint == EMULATED
-    assert choose(Needs("kimi-k2.5", user="123", tools=True), facts).candidates[-1].endpoint == EMULATED
+    facts = RoutingState(catalogue, replicate_too(), Evidence(), NOW)
+    assert choose(RouteRequest("kimi-k2.5", user="123"), facts).candidates[0].endpoint == EMULATED
+    assert choose(RouteRequest("kimi-k2.5", user="123", tools=True), facts).candidates[-1].endpoint == EMULATED
 
 
 def test_an_endpoint_without_any_tools_serves_none() -> None:
     """Neither its own nor by the prompt."""
     bare = replace(CATALOG.endpoint(EMULATED), capabilities=frozenset({"stream"}))
     catalogue = replace(CATALOG, endpoints={**CATALOG.endpoints, EMULATED: bare})
-    found = choose(Needs("kimi-k2.5", tools=True), Facts(catalogue, replicate_too(), Evidence(), NOW))
+    found = choose(RouteRequest("kimi-k2.5", tools=True), RoutingState(catalogue, replicate_too(), Evidence(), NOW))
     assert why_not(found, EMULATED) == "no tools"
 
 

@@ -180,7 +180,7 @@ class TestWhatOthersGetWrong:
 
     def test_a_stream_that_ends_early_is_not_complete(self) -> None:
         """K2VV records it as `stop`, KVV defaults to it; ours has nothing to judge."""
-        stream = openai.Stream()
+        stream = openai.stream()
         stream.feed(b'data: {"choices": [{"index": 0, "delta": {"content": "It is"}}]}\n\n')
         assert not stream.finish().complete
         done = Exchange("e", {}, 200, error=ProviderFailure("stream_cut", phase="body"))
@@ -188,7 +188,7 @@ class TestWhatOthersGetWrong:
 
     def test_deltas_without_index_stay_two_calls(self) -> None:
         """K2VV's reader merges them into one: `{}{}`."""
-        stream = openai.Stream()
+        stream = openai.stream()
         for number, city in enumerate(("Paris", "Rome")):
             function = {"name": "get_weather", "arguments": json.dumps({"city": city})}
             delta = {"tool_calls": [{"id": f"call_{number}", "type": "function", "function": function}]}
@@ -243,7 +243,7 @@ class TestWhatOthersGetWrong:
 
     def test_usage_in_the_last_chunk_is_read(self) -> None:
         """K2VV skips the place where OpenAI's protocol has it, a chunk without choices."""
-        stream = openai.Stream()
+        stream = openai.stream()
         stream.feed(b'data: {"choices": [{"index": 0, "delta": {"content": "4"}, "finish_reason": "stop"}]}\n\n')
         stream.feed(b'data: {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 4}}\n\ndata: [DONE]\n\n')
         done = Exchange("e", {}, 200, answer=stream.finish())

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from routing import catalog
-from routing.budgets.per_request import Spending
+from routing.budgets.per_request import RequestBudget
 from routing.errors import ExchangeError, ProviderFailure, RequestRejected
 from routing.exchange import Exchange
 from routing.tokens import DEFAULT_COMPLETION, estimated, prompt_bound, prompt_tokens_of
@@ -91,12 +91,12 @@ def test_every_picture_counts_and_none_by_its_base64() -> None:
 def test_what_is_known_is_taken_as_it_is(origin: CostOrigin) -> None:
     """Also where it is nothing: what never reached the host."""
     for cost in ("0.5", "0"):
-        assert Spending(CATALOG, None).settled(done(cost, origin), DIRECT, REQUEST) == (Decimal(cost), origin)
+        assert RequestBudget(CATALOG, None).settled(done(cost, origin), DIRECT, REQUEST) == (Decimal(cost), origin)
 
 
 def test_what_nobody_tells_is_an_estimate_and_marked_as_one() -> None:
     """At the endpoint's price, else at the dearest: never at nothing."""
-    tokens, spending = Usage(1000, 100), Spending(CATALOG, None)
+    tokens, spending = Usage(1000, 100), RequestBudget(CATALOG, None)
     assert spending.settled(done(None, "unknown", tokens), DIRECT, REQUEST) == (PRICE.cost(tokens), "estimated")
     dearest = CATALOG.dearest_at(PRICE.checked).cost(tokens)
     cost, origin = spending.settled(done(None, "unknown", tokens), UNPRICED, REQUEST)
@@ -108,7 +108,7 @@ def test_a_budget_takes_the_most_that_it_may_have_been() -> None:
     request = replace(REQUEST, max_tokens=1000)
 
     def left_after(cost: str | None) -> int:
-        spending = Spending(CATALOG, Decimal("0.008"))
+        spending = RequestBudget(CATALOG, Decimal("0.008"))
         spending.settled(done(cost, "unknown" if cost is None else "reported", Usage(1, 1)), DIRECT, request)
         affordable = spending.affordable(DIRECT, request)
         return affordable.max_tokens or 0 if affordable else 0

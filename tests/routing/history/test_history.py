@@ -11,7 +11,7 @@ from made_requests import messages
 
 from routing import catalog
 from routing.errors import EndpointUnavailable, RequestRejected
-from routing.history import Prepared, prepare
+from routing.history import PreparedHistory, prepare
 from routing.types import Answer, JsonObject, RawToolCall
 
 CATALOG = catalog.load(environment={})
@@ -24,7 +24,7 @@ CLAUDE = "anthropic/claude-sonnet-5-5"
 CLAUDE_THERE = "openrouter/anthropic/claude-sonnet-5.5"
 
 
-def prepared(history: list[Any], endpoint: str = NOVITA, **options: Any) -> Prepared:
+def prepared(history: list[Any], endpoint: str = NOVITA, **options: Any) -> PreparedHistory:
     found = CATALOG.endpoint(endpoint)
     return prepare(history, found, CATALOG.provider_of(found), **options)
 
@@ -42,11 +42,11 @@ def result(call_id: Any, content: Any = "r", **more: Any) -> JsonObject:
     return {"role": "tool", "tool_call_id": call_id, "content": content, **more}
 
 
-def ids(done: Prepared) -> list[str]:
+def ids(done: PreparedHistory) -> list[str]:
     return [call["id"] for message in done.messages for call in message.get("tool_calls", ())]
 
 
-def pairs(done: Prepared) -> list[tuple[str, str]]:
+def pairs(done: PreparedHistory) -> list[tuple[str, str]]:
     return [(message["tool_call_id"], message["content"]) for message in done.messages if message["role"] == "tool"]
 
 

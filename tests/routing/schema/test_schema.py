@@ -145,8 +145,8 @@ def test_zero_arguments_need_a_schema_that_takes_them(parameters: Any, ok: bool)
         ({"properties": {"a": {"pattern": "("}}}, "is not a regular expression"),
         ({"properties": {"a": {"pattern": "(a{1000}){1000}"}}}, "is not a regular expression that runs in linear time"),
         ({"properties": {"a": {"const": "\ud800"}}}, "the schema cannot be read"),
-        ({"$schema": "http://json-schema.org/draft-03/schema#"}, "is no draft from 4 to 2020-12"),
-        ({"$schema": 7}, "is no draft from 4 to 2020-12"),
+        ({"$schema": "http://json-schema.org/draft-03/schema#"}, "is not a draft from 4 to 2020-12"),
+        ({"$schema": 7}, "is not a draft from 4 to 2020-12"),
     ],
 )
 def test_a_schema_of_no_use_is_the_callers_error(parameters: Any, reason: str) -> None:

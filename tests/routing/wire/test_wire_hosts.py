@@ -11,7 +11,7 @@ from openai_shapes import TOOLS, body, call, delta, streamed
 
 from routing import catalog
 from routing.errors import ExchangeError, ProviderFailure
-from routing.types import Answer, ChatRequest, RawToolCall, Tried, Usage
+from routing.types import Answer, ChatRequest, RawToolCall, UpstreamAttempt, Usage
 from routing.wire import openai_answer as openai
 
 CATALOG = catalog.load(environment={})
@@ -103,7 +103,7 @@ class TestEachHost:
         """It is told in the answer, plain and streamed."""
         assert self.build("openrouter/moonshotai/kimi-k2.6").headers == {"X-OpenRouter-Metadata": "enabled"}
         told = {"attempts": [{"provider": "Novita", "status": 502}, {"provider": "Chutes", "status": 200}, 3]}
-        tried = (Tried("Novita", 502), Tried("Chutes", 200))
+        tried = (UpstreamAttempt("Novita", 502), UpstreamAttempt("Chutes", 200))
         assert openai.parse(200, {}, body({"content": "x"}, openrouter_metadata=told)).tried == tried
         last = {"choices": [], "openrouter_metadata": told}
         assert streamed(delta("stop", content="x"), last).tried == tried
@@ -177,11 +177,11 @@ class TestEachHost:
         with pytest.raises(ProviderFailure, match="server_error"):
             openai.parse(200, {}, b"   \n\n" + raw)
         with pytest.raises(ProviderFailure, match="server_error"):
-            openai.Stream().feed(b": OPENROUTER PROCESSING\n\ndata: " + raw + b"\n\n")
+            openai.stream().feed(b": OPENROUTER PROCESSING\n\ndata: " + raw + b"\n\n")
 
     def test_comments_between_chunks_are_no_matter(self) -> None:
         """OpenRouter sends them while it waits for its upstream."""
-        stream = openai.Stream()
+        stream = openai.stream()
         for chunk in (delta(content="a"), delta("stop", content="b"), delta("stop")):
             stream.feed(f": OPENROUTER PROCESSING\n\ndata: {json.dumps(chunk)}\n\n: OPENROUTER\n".encode())
         answer = stream.finish()

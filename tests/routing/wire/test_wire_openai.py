@@ -224,7 +224,7 @@ class TestStream:
 
     def test_groqs_error_event_is_an_error(self) -> None:
         """HTTP 200, then `event: error`."""
-        stream = openai.Stream()
+        stream = openai.stream()
         payload = {"error": {"code": "tool_use_failed", "message": "no", "status_code": 400, "failed_generation": "g"}}
         with pytest.raises(ExchangeError) as caught:
             stream.feed(f"event: error\ndata: {json.dumps(payload)}\n\n".encode())
@@ -243,7 +243,7 @@ class TestStream:
 
     def test_content_begins_with_the_first_text_reasoning_or_call(self) -> None:
         """The role chunk is not a first token."""
-        stream = openai.Stream()
+        stream = openai.stream()
         assert not stream.feed(f"data: {json.dumps(delta(role='assistant', content=''))}\n\n".encode())
         assert stream.feed(f"data: {json.dumps(delta(content='x'))}\n\n".encode())
 
@@ -251,7 +251,7 @@ class TestStream:
 @given(st.binary(max_size=300))
 def test_no_bytes_raise_anything_but_a_typed_error(raw: bytes) -> None:
     """Hostile bodies end as a reason, plain and streamed."""
-    for attempt in (lambda: openai.parse(200, {}, raw), lambda: openai.Stream().feed(b"data: " + raw + b"\n\n")):
+    for attempt in (lambda: openai.parse(200, {}, raw), lambda: openai.stream().feed(b"data: " + raw + b"\n\n")):
         try:
             attempt()
         except ExchangeError as error:
@@ -278,7 +278,7 @@ JSON = st.recursive(
 def test_no_shape_raises_anything_but_a_typed_error(shape: Any) -> None:
     """Every field may hold anything at all."""
     raw = json.dumps({"choices": [shape], "usage": shape} if not isinstance(shape, dict) else shape).encode()
-    for attempt in (lambda: openai.parse(200, {}, raw), lambda: openai.Stream().feed(b"data: " + raw + b"\n\n")):
+    for attempt in (lambda: openai.parse(200, {}, raw), lambda: openai.stream().feed(b"data: " + raw + b"\n\n")):
         try:
             attempt()
         except ExchangeError as error:

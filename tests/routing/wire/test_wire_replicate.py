@@ -270,7 +270,7 @@ def exchanged(simulator: Simulator, *, timeout_s: float = 10.0, called_off: bool
             target = Target(KIMI, found.provider_of(KIMI), "r8_simulated_key")
             done = await exchange(transport, target, ChatRequest([USER], **options), timeout_s=timeout_s)
             if called_off:
-                await asyncio.wait(exchange_module._behind)
+                await asyncio.wait(exchange_module._background)
             return done
         finally:
             await transport.aclose()
