@@ -6,7 +6,7 @@
         reply = router.complete("What is the weather in Paris?", tools=tools, user="123")
         reply.text, reply.tool_calls, reply.endpoint, reply.cost_usd, reply.attempts
 
-Everything public is here and comes on first use: importing the package loads no HTTP library.
+All public names are importable from here and are loaded on first use: importing the package loads no HTTP library.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 DISTRIBUTION = "pytest-kimiprobe"
-"""Tells this package from another one of the same import name (see `kimiprobe doctor`)."""
+"""Distinguishes this package from another one with the same import name (see `kimiprobe doctor`)."""
 
 __all__ = [
     "DISTRIBUTION",
@@ -74,7 +74,7 @@ __all__ = [
 ]
 
 _MODULES = ("types", "errors", "selection", "flags.model", "router")
-"""Where public names are defined, in the order in which they are looked up: light modules first."""
+"""Modules that define the public names, in the order in which they are searched: cheap imports first."""
 
 
 def __getattr__(name: str) -> Any:

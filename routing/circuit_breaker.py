@@ -1,12 +1,12 @@
-"""Endpoints that are passed over for a while: those that asked for a pause, and those that keep failing.
+"""Circuit breaker: parks endpoints that asked for a pause, and endpoints that keep failing.
 
-Parked is an endpoint until the moment that its host named (`Retry-After`, an hour at most), or for 30 s and more after
-half of its newest requests, five at least, failed by the provider's own doing. When the time is over one request at once
-may ask it; its success ends the parking, its failure prolongs it. Nobody ever sleeps here.
+An endpoint is parked until the time that its host named (`Retry-After`, at most an hour). It is also parked for 30 s
+or more if at least half of its newest requests, and at least five, failed by the provider's fault. After that time one
+request may try it: success ends the parking, failure prolongs it. The breaker itself never waits.
 
-What counts: failures of error class `provider` and, against them, every answer, a wrong one too. The caller's faults and
-the account's count neither way, nor does a deadline that was too short to say anything of a host. State is this process's
-own (docs/decisions.md).
+Failures of error class `provider` count against an endpoint; every answer, even a wrong one, counts for it. Errors that
+the caller or the account caused do not count, and neither do timeouts too short to say anything about the host. The
+state belongs to one process (docs/decisions.md).
 """
 
 from __future__ import annotations
@@ -21,23 +21,27 @@ from .errors import ExchangeError
 from .types import Parked
 
 WINDOW_S = 60.0
-"""Older outcomes do not count."""
+"""Seconds. Older outcomes do not count."""
 NEWEST = 20
 LEAST_FAILURES = 5
 RATE = 0.5
 OPEN_S = 30.0
-"""Times the number of openings in a row: Envoy's outlier detection does the same with the same base."""
+"""Seconds, times the number of openings in a row. Envoy's outlier detection does the same with the same base."""
 MAX_OPEN_S = 300.0
 MAX_RETRY_AFTER_S = 3600.0
-"""A host that asks for a day is asked again after an hour."""
+"""The longest pause in seconds that a host can ask for: a host that asks for a day is tried again after an hour."""
 MAX_TRIALS = 1
 PATIENCE_S = 5.0
-"""A deadline below it, once connected, is the caller's impatience rather than the host's fault."""
+"""Seconds. A timeout shorter than this, after connecting, counts as the caller's impatience, not as the host's fault.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """Leave to ask an endpoint once; it is given back to `Breaker.settle`. `generation` tells a late outcome from a new one."""
+    """Permission to send one request to an endpoint. Give it back to `Breaker.settle`.
+
+    `generation` distinguishes a late outcome from a current one; `trial`: the endpoint is being tried after parking.
+    """
 
     endpoint: str
     generation: int
@@ -46,7 +50,7 @@ class Permit:
 
 @dataclass(slots=True)
 class _State:
-    """`until` None: not parked. `generation` grows whenever parking begins or ends."""
+    """State of one endpoint. `until` None: not parked. `generation` grows whenever parking begins or ends."""
 
     outcomes: deque[tuple[float, bool]] = field(default_factory=lambda: deque(maxlen=NEWEST))
     until: float | None = None
@@ -57,7 +61,7 @@ class _State:
 
 
 class Breaker:
-    """Which endpoints are parked. Safe to use from threads; `clock` gives seconds that never go back."""
+    """Tracks which endpoints are parked. Thread-safe; `clock` returns monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -65,7 +69,7 @@ class Breaker:
         self._states: dict[str, _State] = {}
 
     def parked(self) -> Mapping[str, Parked]:
-        """The endpoints that would not be let through now, by id."""
+        """The endpoints that `admit` would refuse now, by id."""
         with self._lock:
             now = self._clock()
             return {
@@ -75,7 +79,10 @@ class Breaker:
             }
 
     def admit(self, endpoint: str, *, force: bool = False) -> Permit | Parked:
-        """Leave to ask it now, or why not; `anyway` where nothing else is left. Every Permit must be settled."""
+        """A permit to send a request, or why not. `force` admits a parked endpoint too.
+
+        Every permit must be settled.
+        """
         with self._lock:
             now, state = self._clock(), self._states.setdefault(endpoint, _State())
             if state.until is None:
@@ -86,7 +93,7 @@ class Breaker:
             return Permit(endpoint, state.generation) if force else _parked(endpoint, state, now)
 
     def settle(self, permit: Permit, right: bool | None, *, why: str = "", pause_s: float | None = None) -> None:
-        """Tell what came of it: `right` None counts neither way; `pause_s` is what the host asked for."""
+        """Record the outcome: `right` None counts neither way; `pause_s` is the pause that the host asked for."""
         with self._lock:
             now, state = self._clock(), self._states.setdefault(permit.endpoint, _State())
             current = state.generation == permit.generation
@@ -100,7 +107,10 @@ class Breaker:
 
 
 def classify(error: ExchangeError | None, given_s: float) -> tuple[bool | None, float | None]:
-    """What an exchange that had `given_s` seconds says of its endpoint: right, wrong or nothing, and the pause asked for."""
+    """Classify a finished exchange that had `given_s` seconds.
+
+    Returns success (True), failure (False) or neither (None), and the pause that the host asked for.
+    """
     if error is None or error.error_class == "answer":
         return True, None
     if error.error_class not in {"provider", "account"}:
@@ -131,7 +141,7 @@ def _open(state: _State, now: float, why: str) -> None:
 
 
 def _park(state: _State, until: float, why: str) -> None:
-    """The longest pause wins: a shorter one that is told later does not end it."""
+    """Park until `until`. The longest pause wins: a shorter one that is requested later does not end it."""
     if state.until is None:
         state.generation += 1
         state.trials = 0

@@ -1,4 +1,7 @@
-"""One request on its way along a route: attempt, verify, fall back, account, inside one deadline and one budget."""
+"""The attempt loop of one request: try the endpoints of its route in order, verify each answer, account for its cost.
+
+All attempts share one deadline and one budget.
+"""
 
 from __future__ import annotations
 
@@ -23,17 +26,18 @@ from .verify import Checked, check, check_generation, expectations_of
 
 _MIN_ATTEMPT_S = 0.05
 RETRY_S = 0.5
-"""The longest pause before the one retry, as AWS's SDKs take it for throttling; full jitter below it."""
+"""The longest pause in seconds before the one retry, as in AWS's SDKs for throttling; a random part of it is waited.
+"""
 
 
 def jittered(left_s: float) -> float:
-    """Seconds to wait before a retry: any up to `RETRY_S`, and no more than a quarter of what is left."""
+    """Seconds to wait before a retry: random, at most `RETRY_S` and at most a quarter of the time left."""
     return random.uniform(0.0, max(min(RETRY_S, left_s / 4), 0.0))  # noqa: S311 - no secret
 
 
 @dataclass(frozen=True, slots=True)
 class SharedResources:
-    """What all requests of a router share."""
+    """Objects that all requests of a router share."""
 
     transport: Transport
     catalog: Catalog
@@ -41,7 +45,7 @@ class SharedResources:
 
 
 class FallbackLoop:
-    """Run once; holds the attempts made so far."""
+    """The attempts of one request; can be run once."""
 
     def __init__(
         self,
@@ -60,7 +64,7 @@ class FallbackLoop:
         self._attempts: list[Attempt] = []
         self._last_error: ExchangeError | None = None
         self._leaked = False
-        """The last answer held a leaked call: a bare retry has cured most of these (docs/failures.md)."""
+        """Whether the last answer held a leaked call. Repeating the request cures most of these (docs/failures.md)."""
         self._expected = expectations_of(self._request)
 
     async def run(self) -> Reply:
@@ -80,11 +84,11 @@ class FallbackLoop:
 
     @property
     def _sent(self) -> int:
-        """How many requests went out."""
+        """The number of requests that were sent."""
         return sum(attempt.sent for attempt in self._attempts)
 
     def _targets(self, endpoints: Sequence[str]) -> list[Target]:
-        """Those that there is a key for; the others are told as attempts that were never sent."""
+        """The endpoints for which there is a key. The others are recorded as attempts that were not sent."""
         targets = []
         for endpoint in map(self._shared.catalog.endpoint, endpoints):
             provider = self._shared.catalog.provider_of(endpoint)
@@ -95,29 +99,30 @@ class FallbackLoop:
         return targets
 
     async def _attempt_at(self, target: Target, *, last: bool) -> Reply | None:
-        """All that is tried at one endpoint."""
+        """Try one endpoint; try it a second time if its answer held a leaked call."""
         reply = await self._try(target, last=last)
         if reply is None and self._leaked:
             reply = await self._try(target, last=last)
         return reply
 
     async def _retry(self, targets: Sequence[Target]) -> Reply | None:
-        """Where one endpoint alone could be asked, and failed in passing: a second request, after a moment.
+        """Retry after a short pause if only one endpoint could be asked and it failed temporarily.
 
-        Not where a pause was asked for, nor where failures have parked it: so retries cannot multiply an outage.
+        No retry if the host asked for a pause or failures have parked the endpoint, so that retries cannot worsen an
+        outage.
         """
         error = self._last_error
         if self._sent != 1 or error is None or error.error_class != "provider" or not error.retryable:
             return None
         left = self._deadline - time.monotonic()
-        # What takes as long again must still fit.
+        # A second request may take as long as the first and must fit.
         if error.endpoint in self._shared.breaker.parked() or left < max(error.elapsed_ms / 1000, 4 * _MIN_ATTEMPT_S):
             return None
         await asyncio.sleep(jittered(left))
         return await self._try(next(one for one in targets if one.endpoint.id == error.endpoint), last=True)
 
     async def _last_resort(self, targets: Sequence[Target]) -> Reply | None:
-        """The parked endpoint whose parking ends first, rather than failing without an attempt."""
+        """If no request was sent, try the parked endpoint whose parking ends first."""
         if self._sent:
             return None
         parked = self._shared.breaker.parked()
@@ -151,13 +156,13 @@ class FallbackLoop:
             return None
         done = await self._exchanged(target, request, permit, share)
         paid = self._budget.settled(done, endpoint, request)
-        # Beside the event loop: other requests must not wait while a long hostile text is read.
+        # In a thread, so that other requests do not wait while a long hostile text is read.
         checked = await asyncio.to_thread(self._checked, done)
         self._leaked = checked is not None and checked.leaked
         return self._judged(done, paid, checked, last=last)
 
     async def _exchanged(self, target: Target, request: ChatRequest, permit: Permit, share: float) -> Exchange:
-        """One exchange; the breaker hears of it also where it is cancelled."""
+        """One exchange. The breaker learns its result, also if it is cancelled."""
         right, pause_s, why = None, None, ""
         try:
             done = await exchange(self._shared.transport, target, request, timeout_s=share, number=self._sent + 1)
@@ -178,7 +183,7 @@ class FallbackLoop:
             error = done.error
             self._record(done, paid, "failed", error.reason if error else "", error.detail if error else "")
             return None
-        # A message that lost one of its calls is worth another endpoint, while there is one.
+        # An answer that lost one of its calls is delivered only if no other endpoint is left.
         partial = last and checked.reason == "dropped_call" and bool(checked.tool_calls)
         if checked.outcome == "failed" and not partial:
             self._record(done, paid, "failed", checked.reason, checked.detail)
@@ -187,7 +192,7 @@ class FallbackLoop:
         return self._reply(done, answer, checked)
 
     def _checked(self, done: Exchange) -> Checked | None:
-        """The judgement of what came back; None where there is nothing to judge."""
+        """The verified answer; None if there is nothing to verify."""
         if done.answer is not None:
             return check(done.answer, self._request.tools, self._expected)
         if done.error is not None and done.error.failed_generation is not None:
@@ -239,6 +244,6 @@ class FallbackLoop:
         )
 
     def _summary(self) -> str:
-        lines = [f"no endpoint of {len(self._route.candidates)} gave an answer that may be delivered"]
+        lines = [f"none of {len(self._route.candidates)} endpoints gave an answer that can be delivered"]
         lines += [f"  {a.endpoint}: {a.reason}{f' ({a.detail})' if a.detail else ''}" for a in self._attempts]
         return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""The loop: choose, attempt, verify, rescue, fall back, account."""
+"""The public router: selects a route for each request and runs the attempt loop (fallback.py) on its own event loop."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from .loop import LoopThread
     from .transport import Transport
 
-# What only a request needs (event loop, transport, rescue, schemas) is imported with the first one.
+# Modules that only a request needs (event loop, transport, rescue, schemas) are imported with the first request.
 
 
 @dataclass(frozen=True, slots=True)
 class RouterStatus:
-    """What a running router stands on, and which endpoints it passes over for now."""
+    """Flags, evidence and catalogue that a router uses, and the endpoints that it passes over for now."""
 
     flags: FlagsStatus
     evidence: EvidenceStatus
@@ -44,9 +44,9 @@ class RouterStatus:
 
 
 class Router:
-    """Sends each request to the cheapest endpoint that works, and falls back when reality disagrees.
+    """Sends each request to the cheapest endpoint that works, and falls back to the next one if it fails.
 
-    Make one with `Router.load()` and share it: it is safe to use from threads and from any event loop. Close it, or
+    Create it with `Router.load()` and share it: it is safe to use from threads and from any event loop. Close it, or
     use it as a context manager.
     """
 
@@ -68,8 +68,8 @@ class Router:
         """Load flags (argument, `KIMIPROBE_FLAGS`, found upwards, packaged bootstrap), evidence and catalogue.
 
         `evidence`: path or https URL; else `KIMIPROBE_EVIDENCE`; else `results/latest.json` beside the flags file.
-        Raises FlagsError where a flags path that was named cannot be read, CatalogError for a wrong catalogue. Flags
-        with wrong content do not raise: routing starts on the packaged ones, and `status()` says why.
+        Raises FlagsError if a named flags path cannot be read, and CatalogError for a wrong catalogue. Flags with wrong
+        content do not raise: routing starts with the packaged flags, and `status()` gives the reason.
         """
         path = Path(flags) if flags is not None else find_flags()
         source = FlagsSource(path)
@@ -80,18 +80,18 @@ class Router:
 
     @property
     def flags(self) -> Flags:
-        """The flags as they are now; a broken file on disk never changes them."""
+        """The flags in use now; a broken file on disk never changes them."""
         return self._flags.current()
 
     def status(self) -> RouterStatus:
-        """Which flags and evidence are in force, what is wrong with newer ones, and which endpoints are parked."""
+        """Which flags and evidence are in use, why newer ones are not, and which endpoints are parked."""
         self._flags.current()
         self._evidence.current()
         parked = tuple(self._breaker.parked().values())
         return RouterStatus(self._flags.status(), self._evidence.status(), self._catalog.origin, parked)
 
     def route(self, messages: str | Sequence[Message] = (), **options: Unpack[RequestOptions]) -> Route:
-        """Where such a request would go, and why; nothing is sent.
+        """The route of such a request, with reasons; nothing is sent.
 
         Takes what `complete` takes. Raises CatalogError for an unknown model.
         """
@@ -108,10 +108,11 @@ class Router:
         )
 
     def complete(self, messages: str | Sequence[Message], **options: Unpack[RequestOptions]) -> Reply:
-        """Send a request and return the first answer that may be delivered.
+        """Send a request and return the first answer that can be delivered.
 
-        `messages`: OpenAI messages, or a user's text; `options`: see `RequestOptions`. Raises NoRoute where no endpoint
-        fits, AllAttemptsFailed (with `.attempts`) where none delivered, ToolSchemaError for a tool without valid schema.
+        `messages`: OpenAI messages, or the text of a user message; `options`: see `RequestOptions`. Raises NoRoute if
+        no endpoint fits, AllAttemptsFailed (with `.attempts`) if none delivered, ToolSchemaError for a tool without
+        valid schema.
         """
         from concurrent.futures import CancelledError
 
@@ -126,18 +127,18 @@ class Router:
 
         pending = _PendingSubmission()
         try:
-            # In a thread: flags, evidence and schemas are read there, and the caller's loop goes on.
+            # In a thread, so that reading flags, evidence and schemas does not block the caller's loop.
             submitted = await asyncio.to_thread(lambda: pending.attach(self._submit(messages, options)))
             return await asyncio.wrap_future(submitted)
         except asyncio.CancelledError:
             pending.cancel()
             task = asyncio.current_task()
-            if task is None or not task.cancelling():  # nobody cancelled this: the router was closed
+            if task is None or not task.cancelling():  # this task was not cancelled: the router was closed
                 raise RouterClosed(_CLOSED_DURING) from None
             raise
 
     def close(self) -> None:
-        """End open requests and connections. Calling it again does nothing."""
+        """End open requests and connections. Further calls do nothing."""
         with self._lock:
             made, self._made, self._closed = self._made, None, True
         if made is not None:
@@ -153,7 +154,7 @@ class Router:
         self.close()
 
     def _loop_and_transport(self) -> tuple[LoopThread, Transport]:
-        """The event loop and its clients, made with the first request."""
+        """The event loop and the transport, created with the first request."""
         from .loop import LoopThread
         from .transport import Transport
 
@@ -186,7 +187,7 @@ class Router:
 
         ask, turns = Options.of(options), _as_messages(messages)
         for problem in ToolSet.of(ask.tools).problems:
-            raise problem  # the caller's mistake, told before money is spent
+            raise problem  # the caller's mistake: raised before money is spent
         route = self._route(turns, ask)
         if not route.candidates:
             raise NoRoute(str(route))
@@ -200,7 +201,7 @@ _CLOSED_DURING = "the router was closed while this request was under way"
 
 
 class _PendingSubmission:
-    """A request on its way to the loop: called off, it is cancelled also where it is only just being handed over."""
+    """A request that a thread submits to the event loop: `cancel` works before, during and after the submission."""
 
     def __init__(self) -> None:
         self._future: Future[Reply] | None = None
@@ -222,7 +223,10 @@ _ANY_TOOL: Sequence[Tool] = ({"type": "function", "function": {"name": "any"}},)
 
 
 def _evidence_source(place: str | Path | None, line: Callable[[], tuple[LoopThread, Transport]]) -> EvidenceSource:
-    """A path, or a URL: plain http only to this machine. Raises EvidenceError for any other URL."""
+    """The evidence source for a path or a URL; plain http only to this machine.
+
+    Raises EvidenceError for any other URL.
+    """
     if "://" not in str(place or ""):
         return EvidenceFile(Path(place) if place else None)
     parts = urlsplit(str(place))
@@ -237,5 +241,5 @@ def _as_messages(messages: str | Sequence[Message]) -> Sequence[Message]:
     if isinstance(messages, str):
         return [{"role": "user", "content": messages}]
     if isinstance(messages, Mapping) or not all(isinstance(message, Mapping) for message in messages):
-        raise TypeError("messages: a text, or a list of OpenAI messages, is needed")
+        raise TypeError("messages must be a text or a list of OpenAI messages")
     return list(messages)

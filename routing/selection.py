@@ -1,10 +1,13 @@
-"""Which endpoints may serve a request, in which order, and why: pure, no I/O.
+"""Selects the endpoints that may serve a request, in order, with the reason for each. Pure.
 
-Order: endpoints that are trusted (a flag lets this user in, fresh evidence says they work) by price; then the model's
-reference endpoint; then endpoints whose flag lets the user in but which nothing fresh vouches for, by price. Within each
-of these, endpoints that have no tools of their own (`tools:emulated`) come last where tools are offered. An
-endpoint that no flag controls is off, except the reference and the vision endpoint. What is parked (breaker.py) is left
-out; where that would leave nothing, the one whose parking ends first stays. Everything left out is told.
+The order is by these groups, and by price within each group:
+1. trusted endpoints: a flag is on for this user, and fresh evidence says that they work (the reference needs no flag)
+2. the model's reference endpoint, if it is not trusted
+3. endpoints whose flag is on for this user, but without fresh evidence
+
+If tools are offered, endpoints without native tools (`tools:emulated`) come last in their group. An endpoint that no
+flag controls is off, except the reference and the vision endpoint. Parked endpoints (circuit_breaker.py) are left out;
+if all candidates are parked, the one whose parking ends first stays. The route lists everything that was left out.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ _OUT: frozenset[Status] = frozenset({"broken", "down", "retired", "unsupported"}
 
 @dataclass(frozen=True, slots=True)
 class RouteRequest:
-    """What of a request decides where it may go."""
+    """The properties of a request that decide which endpoints may serve it."""
 
     model: str
     fallback_models: tuple[str, ...] = ()
@@ -41,7 +44,7 @@ class RouteRequest:
 
 @dataclass(frozen=True, slots=True)
 class RoutingState:
-    """What is known at the moment of choosing."""
+    """What is known when the route is selected."""
 
     catalog: Catalog
     flags: Flags
@@ -52,7 +55,7 @@ class RoutingState:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An endpoint that will be tried, and why it stands where it does. `estimate_usd` None: price unknown."""
+    """An endpoint that will be tried, and the reason for its place. `estimate_usd` None: price unknown."""
 
     endpoint: str
     why: str
@@ -63,7 +66,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """An endpoint that will not be tried, and why. `parked`: it would stand in the route but for that."""
+    """An endpoint that will not be tried, and why. `parked`: parking is the only reason."""
 
     endpoint: str
     why: str
@@ -72,7 +75,7 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The ordered candidates for one request; `str()` explains each of them and each that was left out."""
+    """The ordered candidates for one request. `str()` explains each of them, and each endpoint that was left out."""
 
     model: str
     candidates: tuple[Candidate, ...]
@@ -80,7 +83,7 @@ class Route:
 
     @property
     def endpoint(self) -> str | None:
-        """The first candidate's endpoint; None where nothing fits."""
+        """The first candidate's endpoint; None if nothing fits."""
         return self.candidates[0].endpoint if self.candidates else None
 
     def __str__(self) -> str:
@@ -109,7 +112,10 @@ def choose(needs: RouteRequest, state: RoutingState) -> Route:
 
 
 def _without_parked(candidates: list[Candidate], parked: Mapping[str, Parked]) -> tuple[list[Candidate], list[LeftOut]]:
-    """Those that are not parked, and the others; where all are, the least bad is tried rather than nothing."""
+    """The candidates that are not parked, and the parked ones.
+
+    If all are parked, the one whose parking ends first counts as not parked.
+    """
     free = [candidate for candidate in candidates if candidate.endpoint not in parked]
     if not free and candidates:
         least = min(candidates, key=lambda candidate: parked[candidate.endpoint].seconds)
@@ -131,7 +137,7 @@ def _of_model(model: str, needs: RouteRequest, state: RoutingState) -> tuple[lis
             continue
         tier, candidate = placed
         price = Decimal("Infinity") if candidate.estimate_usd is None else candidate.estimate_usd
-        # At the same price the endpoint that a flag was turned on for goes first.
+        # At the same price the reference endpoint comes last: a flag was turned on for the others.
         emulated = _emulated(endpoint, needs)
         ranked.append(((tier, emulated, price, endpoint.id == reference, endpoint.id), candidate))
     return [candidate for _, candidate in sorted(ranked, key=lambda pair: pair[0])], left_out
@@ -164,7 +170,7 @@ def _placed(
 
 
 def _vision_route(needs: RouteRequest, state: RoutingState) -> Route:
-    """A request with an image goes to the vision endpoint; it needs no flag."""
+    """The route of a request with an image: the vision endpoint, which needs no flag."""
     endpoint = state.catalog.endpoint(state.catalog.vision_endpoint)
     if unfit := _unfit(endpoint, needs, state.now):
         return Route(endpoint.model, (), (LeftOut(endpoint.id, unfit),))
@@ -176,7 +182,7 @@ def _vision_route(needs: RouteRequest, state: RoutingState) -> Route:
 
 
 def estimate_usd(endpoint: Endpoint, needs: RouteRequest, now: datetime) -> Decimal | None:
-    """About what the request costs there, for comparing; None where no price is known."""
+    """Estimated cost of the request there, for comparison; None if no price is known."""
     price = endpoint.price_at(now.date())
     return price.cost(Usage(needs.prompt_tokens, needs.max_tokens or DEFAULT_COMPLETION)) if price else None
 
@@ -196,7 +202,10 @@ def _unfit(endpoint: Endpoint, needs: RouteRequest, now: datetime) -> str | None
 
 
 def _emulated(endpoint: Endpoint, needs: RouteRequest) -> bool:
-    """Whether tools would be described in its prompt: after native ones of the same standing, whatever the price."""
+    """Whether tools would be described in the endpoint's prompt.
+
+    Endpoints with native tools come first at any price.
+    """
     return needs.tools and "tools" not in endpoint.capabilities
 
 

@@ -1,6 +1,6 @@
-"""The nouns that every room shares: frozen, without I/O, without a line of ours imported.
+"""Types that all of `routing` shares: frozen, without I/O, importing no other module of the package.
 
-Words are those of the glossary in docs/words.md. Money is `Decimal` USD; times are milliseconds (`_ms`) or seconds (`_s`).
+The terms are those of docs/words.md. Money is `Decimal` USD; times are milliseconds (`_ms`) or seconds (`_s`).
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ ToolChoice: TypeAlias = str | Mapping[str, Any]
 
 Mode: TypeAlias = Literal["plain", "stream"]
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
-"""Values of `reasoning_effort`, in OpenAI's words and Kimi's `max`."""
+"""Values of `reasoning_effort`: OpenAI's, and Kimi's `max`."""
 ErrorClass: TypeAlias = Literal["request", "account", "selection", "provider", "answer"]
 Status: TypeAlias = Literal["works", "needs_rescue", "degraded", "broken", "down", "retired", "unsupported", "unknown"]
 Phase: TypeAlias = Literal["connect", "send", "headers", "body", "parse", "verify"]
-"""How far an exchange had come."""
+"""How far an exchange had come when it ended."""
 CostOrigin: TypeAlias = Literal["reported", "catalog", "estimated", "unknown"]
-"""`reported` by the host; `catalog`: its tokens at the catalogue's price; `estimated`: tokens or price are guessed."""
+"""`reported`: by the host. `catalog`: its token counts at the catalogue's price. `estimated`: tokens or price are
+estimates.
+"""
 
 
 class RequestOptions(TypedDict, total=False):
@@ -65,14 +67,14 @@ class ChatRequest:
     top_p: float | None = None
     stop: str | Sequence[str] | None = None
     reasoning_effort: str | None = None
-    """One of `EFFORTS`; each provider's own words for it are written by the wire."""
+    """One of `EFFORTS`; the wire translates it into the provider's own value."""
 
 
 @dataclass(frozen=True, slots=True)
 class RawToolCall:
-    """A tool call as the provider sent it, unjudged.
+    """A tool call as the provider sent it, not yet verified.
 
-    `arguments` is the exact string received where the protocol has a string, else the JSON value that stood there.
+    `arguments` is the exact string if the protocol has a string there, else the JSON value that was sent.
     """
 
     id: str | None
@@ -82,9 +84,9 @@ class RawToolCall:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A tool call that may be executed: its name was offered and `arguments` satisfy that tool's schema.
+    """A tool call that may be executed: its name was offered, and `arguments` satisfy that tool's schema.
 
-    `raw` is the text the arguments were parsed from.
+    `raw` is the text that the arguments were parsed from.
     """
 
     id: str
@@ -115,7 +117,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamAttempt:
-    """An upstream that OpenRouter tried for one request, and the HTTP status it got there (None where untold)."""
+    """An upstream that OpenRouter tried for one request, and the HTTP status there (None if not reported)."""
 
     upstream: str
     status: int | None = None
@@ -123,12 +125,12 @@ class UpstreamAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The normalised result of one exchange, before anyone judges it.
+    """The normalised result of one exchange, before verification.
 
-    `complete` is false when a stream ended without a finish reason: truncation is never a success.
-    `notes` name deviations from the protocol that were tolerated (for example `tool_call_without_index`), and what of
-    the request had to be changed for this endpoint. `tried` lists the upstreams that a gateway asked, in order.
-    `upstream_cost_usd` is what a gateway says that the upstream took (OpenRouter's cost details).
+    `complete` is false if a stream ended without a finish reason: truncation is never a success.
+    `notes` list tolerated deviations from the protocol (for example `tool_call_without_index`), and changes made to the
+    request for this endpoint. `tried` lists the upstreams that a gateway asked, in order. `upstream_cost_usd` is the
+    upstream's cost as the gateway reports it (OpenRouter's cost details).
     """
 
     text: str = ""
@@ -148,7 +150,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """An endpoint that is passed over for now. `seconds` are left; 0: one request is just asking it again."""
+    """An endpoint that the circuit breaker passes over for now.
+
+    `seconds` are the seconds left. 0 means that another request is trying the endpoint.
+    """
 
     endpoint: str
     why: str
@@ -163,9 +168,9 @@ class Parked:
 class Attempt:
     """One try on one endpoint. `outcome` is `ok`, `rescued` or `failed`; `reason` is a code of `routing.reasons`.
 
-    `sent` is false where the endpoint was passed over: no request went out. What failed says in which `phase`, with
-    which HTTP `status`, whether the same may go well a moment later, and which pause the host asked for. `cost_usd` is
-    never left out: where nobody told it, `cost_origin` is `estimated`.
+    `sent` is false if the endpoint was passed over and no request was sent. A failed attempt has its `phase` and HTTP
+    `status`, whether a retry may succeed, and the wait that the host asked for. `cost_usd` is always set: if the cost
+    is unknown, it is an estimate, and `cost_origin` is `estimated`.
     """
 
     endpoint: str
@@ -186,7 +191,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the caller of `Router.complete` gets. `cost_usd` sums all attempts, failed ones and estimates too."""
+    """What `Router.complete` returns. `cost_usd` sums all attempts, including failed ones and estimates."""
 
     text: str
     tool_calls: tuple[ToolCall, ...]
@@ -202,5 +207,5 @@ class Reply:
 
     @property
     def cost_estimated(self) -> bool:
-        """Whether a part of `cost_usd` is an estimate; where it is not, the figure is exact."""
+        """Whether a part of `cost_usd` is an estimate; if not, the figure is exact."""
         return any(attempt.cost_origin == "estimated" for attempt in self.attempts)

@@ -1,6 +1,6 @@
-"""Is this answer deliverable? What holds for any answer, whatever was asked; probes and production share it.
+"""Verifies whether an answer can be delivered. Probes and production share these rules, which apply to any request.
 
-An answer passes as it came (`ok`), passes after mending (`rescued`), or may not be delivered (`failed`).
+An answer is deliverable unchanged (`ok`), deliverable after a repair (`rescued`), or not deliverable (`failed`).
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from .types import Answer, ChatRequest, Message, RawToolCall, Tool, ToolCall, To
 
 Outcome = Literal["ok", "rescued", "failed"]
 _BROKEN = frozenset({"unknown_tool", "arguments_not_json", "arguments_not_object", "arguments_break_schema"})
-"""What else than `leaked_call` may be said of a call that leaked: cut, of another tool, or wrong in itself."""
+"""Reasons beside `leaked_call` that a leaked call may have: incomplete, of another tool, or wrong in itself."""
 _FOREIGN = frozenset({"user", "tool", "function"})
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What may be delivered of an answer, and why.
+    """The part of an answer that can be delivered, and the reason.
 
-    `calls` counts the structured calls as received, `valid_calls` those that are right without mending; `k2vv_valid`
-    is the K2 Vendor Verifier's judgement of the same answer (its formula: every call names an offered tool, parses
-    and satisfies the schema), None unless the finish reason is `tool_calls`. `leaked`: a call stood in text where its
-    host should have parsed it, and could not be rescued, for whatever reason.
+    `calls` counts the structured calls as received, `valid_calls` those that are right without a repair. `k2vv_valid`
+    is the K2 Vendor Verifier's judgement of the same answer: every call names an offered tool, parses and satisfies the
+    schema. It is None unless the finish reason is `tool_calls`. `leaked`: a call was in text where the host should have
+    parsed it, and could not be rescued.
     """
 
     outcome: Outcome
@@ -46,10 +46,10 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class RequestExpectations:
-    """What of the request an answer is held against, beside the tools.
+    """What a request demands of its answer, beside the tools.
 
-    `foreign` are the texts that users and tools wrote in this conversation: a call that stands in one of them is no call
-    of the model's own. `last_user` is the newest of the user's.
+    `foreign` are the texts that users and tools wrote in this conversation: a call inside one of them is not the
+    model's own. `last_user` is the newest text of the user.
     """
 
     last_user: str | None = None
@@ -59,11 +59,14 @@ class RequestExpectations:
 
 
 ANYTHING = RequestExpectations()
-"""Nothing is known of the request but its tools."""
+"""Expectations if only the tools of the request are known."""
 
 
 def expectations_of(request: ChatRequest) -> RequestExpectations:
-    """What of a request its answer is held against: a call that stands in a user's or tool's text is not the model's."""
+    """The expectations of a request.
+
+    Texts of users and tools are kept, because a call inside them is not the model's own.
+    """
     foreign = [text for message in request.messages if message.get("role") in _FOREIGN for text in _texts(message)]
     users = [text for message in request.messages if message.get("role") == "user" for text in _texts(message)]
     tools = bool(request.tools)
@@ -87,21 +90,21 @@ def _texts(message: Message) -> list[str]:
 def check(answer: Answer, tools: Sequence[Tool], expected: RequestExpectations = ANYTHING) -> Checked:
     """Judge one complete answer against the tools that were offered.
 
-    Raises ToolSchemaError where a tool of the caller's has no valid schema.
+    Raises ToolSchemaError if a tool of the caller has no valid schema.
     """
     toolset = ToolSet.of(tools)
     strict = [_strictly_valid(call, toolset) for call in answer.tool_calls]
     calls = tuple(call for call in strict if isinstance(call, ToolCall))
-    # Where nothing may be called, nothing is looked for in the text but stray markers.
+    # If no call is allowed, rescue only looks for stray markers in the text.
     callable_tools = () if expected.tool_choice == "none" and not answer.tool_calls else tools
     checked = _against_request(_decide(answer, callable_tools, strict, calls, expected), expected)
     return _counted(checked, answer, toolset, len(calls))
 
 
 def _against_request(checked: Checked, expected: RequestExpectations) -> Checked:
-    """Fails what is right in itself but was not asked for: a call against `tool_choice`, several against one."""
+    """Fail an answer that breaks the request's `tool_choice` or `parallel_tool_calls`, though it is right in itself."""
     choice, calls = expected.tool_choice, checked.tool_calls
-    if checked.outcome == "failed" and not calls:  # what is left beside a dropped call may still be delivered
+    if checked.outcome == "failed" and not calls:  # the calls left beside a dropped one may still be delivered
         return checked
     if choice == "none" and calls:
         return _refused("unexpected_call", checked, "tool_choice was none")
@@ -121,7 +124,7 @@ def _refused(reason: str, checked: Checked, detail: str) -> Checked:
 
 
 def check_generation(generation: str, tools: Sequence[Tool], expected: RequestExpectations = ANYTHING) -> Checked:
-    """Judge the text that a provider refused as its model's tool call (Groq's `failed_generation`)."""
+    """Judge the text of a tool call that the provider refused (Groq's `failed_generation`)."""
     rescued = rescue(generation, tools, last_user=expected.last_user, foreign=expected.foreign)
     if rescued.outcome == "rescued" and not rescued.dropped:
         found = Checked("rescued", "rescued_text", rescued.text, rescued.tool_calls, "from failed_generation")
@@ -161,7 +164,7 @@ def _unchanged(answer: Answer, calls: tuple[ToolCall, ...]) -> Checked:
     if not calls and answer.finish_reason == "tool_calls":
         return _failed("finish_without_calls", answer)
     if answer.finish_reason == "length" and any(not call.arguments for call in calls):
-        return _failed("length", answer)  # `{}` may be what was left of more
+        return _failed("length", answer)  # `{}` may be the rest of longer arguments
     if calls and answer.finish_reason not in {"tool_calls", None}:
         return Checked("rescued", "finish_reason_mismatch", answer.text, calls, f"finish reason {answer.finish_reason}")
     return Checked("ok", "ok", answer.text, calls)
@@ -175,7 +178,7 @@ def _after_rescue(answer: Answer, rescued: Rescue, defect: _CallDefect | None) -
         reason = first.reason if first else defect.reason if defect else _bare_reason(answer)
         detail = first.detail if first else defect.detail if defect else ""
         if reason == "empty_answer" and answer.finish_reason == "length":
-            reason = "length"  # thoughts took all the tokens that there were
+            reason = "length"  # reasoning used up all tokens
         return Checked("failed", reason, rescued.text, (), detail, dropped, leaked=leaked)
     if rescued.outcome == "clean_text":
         if rescued.text.strip() == answer.text.strip():
@@ -189,16 +192,16 @@ def _after_rescue(answer: Answer, rescued: Rescue, defect: _CallDefect | None) -
 
 
 def _leaked(answer: Answer, rescued: Rescue, defect: _CallDefect | None) -> bool:
-    """Whether a call that is not delivered stood in the text or the reasoning, not in a structured call."""
+    """Whether a call that is not delivered was in the text or the reasoning instead of a structured call."""
     if answer.finish_reason == "length":
-        return False  # cut by max_tokens, as it would be again
+        return False  # cut by max_tokens; a retry would be cut too
     in_text = bool(rescued.dialect) and defect is None
     return any(drop.reason == "leaked_call" or (in_text and drop.reason in _BROKEN) for drop in rescued.dropped)
 
 
 def _rescue_reason(answer: Answer, rescued: Rescue) -> str:
     if answer.tool_calls and len(rescued.tool_calls) == len(answer.tool_calls):
-        return "markers_stripped"  # the structured calls were sound; only their echo in the text went
+        return "markers_stripped"  # the structured calls were right; only their copy in the text was removed
     return "rescued_text" if answer.text.strip() != rescued.text.strip() else "rescued_reasoning"
 
 
@@ -210,14 +213,14 @@ def _bare_reason(answer: Answer) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _CallDefect:
-    """Why a structured call is not right as it came."""
+    """Why a structured call is not valid as received."""
 
     reason: str
     detail: str = ""
 
 
 def _strictly_valid(call: RawToolCall, toolset: ToolSet) -> ToolCall | _CallDefect:
-    """The call if nothing about it needs mending."""
+    """The call if it needs no repair, else its defect."""
     if call.name is None or call.name not in toolset.names:
         return _CallDefect("unknown_tool")
     if not isinstance(call.arguments, str):
@@ -244,7 +247,7 @@ def _same_ids(calls: tuple[ToolCall, ...]) -> _CallDefect | None:
 
 
 def _suspicious(answer: Answer, tools: Sequence[Tool]) -> bool:
-    """Whether rescue must look at the text: it is the only judge of what a text hides, this only saves time."""
+    """Whether rescue must look at the text. A quick test that saves time; only rescue decides what a text holds."""
     if any(mark in answer.text for mark in ("<|", "|>")):
         return True
     if not tools or answer.tool_calls:
@@ -262,7 +265,7 @@ def _counted(checked: Checked, answer: Answer, toolset: ToolSet, valid: int) -> 
     k2vv = None
     if answer.finish_reason == "tool_calls":
         calls = answer.tool_calls
-        strictly = valid == len(calls)  # K2VV's rule takes whatever ours takes
+        strictly = valid == len(calls)  # K2VV's rule accepts every call that is strictly valid
         k2vv = bool(calls) and (strictly or all(_k2vv_valid(call, toolset) for call in calls))
     return Checked(
         checked.outcome,
@@ -279,7 +282,7 @@ def _counted(checked: Checked, answer: Answer, toolset: ToolSet, valid: int) -> 
 
 
 def _k2vv_valid(call: RawToolCall, toolset: ToolSet) -> bool:
-    """The K2 Vendor Verifier's rule: offered name, arguments that `json.loads` takes, schema. Lenient where it is."""
+    """The K2 Vendor Verifier's rule: offered name, arguments that `json.loads` accepts (lenient on purpose), schema."""
     if call.name is None or call.name not in toolset.names:
         return False
     try:

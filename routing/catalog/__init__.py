@@ -1,8 +1,8 @@
-"""Providers, models and endpoints, read from catalog.yaml: ids and prices are data, never code.
+"""Catalogue of providers, models and endpoints, read from catalog.yaml: ids and prices are data, never code.
 
-A file that says `extends: packaged` is laid over the packaged catalogue: its rows are added, or replace those of the
-same name or id. `KIMIPROBE_CATALOG` names such a file (or a whole catalogue). A base URL may be overridden by the
-variable `KIMIPROBE_BASE_URL_<PROVIDER>`; keys go only to hosts the catalogue names for that provider, or to this machine.
+A file that says `extends: packaged` changes the packaged catalogue: its rows are added, or replace rows of the same
+name or id. `KIMIPROBE_CATALOG` names such a file, or a whole catalogue. The variable `KIMIPROBE_BASE_URL_<PROVIDER>`
+overrides a base URL. Keys are sent only to hosts that the catalogue names for the provider, or to this machine.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _PACKAGED = "routing/catalog/catalog.yaml"
 def load(path: Path | None = None, *, environment: Mapping[str, str] | None = None) -> Catalog:
     """Read the catalogue at `path`, at `KIMIPROBE_CATALOG`, or the packaged one; apply base URLs of the environment.
 
-    Raises CatalogError naming file, line and field.
+    Raises CatalogError that names file, line and field.
     """
     environment = os.environ if environment is None else environment
     if path is None and (named := environment.get(VARIABLE, "").strip()):
@@ -69,7 +69,7 @@ def _document(data: bytes, where: str) -> JsonObject:
 
 
 def _laid_over(base: JsonObject, rows: JsonObject) -> JsonObject:
-    """`base` with the rows of an extending file: new ones added, those of the same name or id replaced whole."""
+    """`base` with the rows of an extending file: new rows are added, rows of the same name or id are replaced whole."""
     mine = rows.get("endpoints", [])
     replaced = {row["id"] for row in mine}
     return {
@@ -131,7 +131,7 @@ def _endpoints(
         if row["model"] not in models:
             raise CatalogError(f"endpoint {row['id']!r}: no model {row['model']!r}", where=where)
         if row["id"] in endpoints:
-            raise CatalogError(f"endpoint {row['id']!r} stands there twice", where=where)
+            raise CatalogError(f"endpoint {row['id']!r} is listed twice", where=where)
         endpoints[row["id"]] = _endpoint(row, models[row["model"]].family)
     return endpoints
 

@@ -44,7 +44,7 @@ def paired(messages: Iterable[JsonObject], notes: dict[str, None]) -> list[Paire
         place = _place(turns, message)
         if place is None:
             turns.append(PairedMessage(_as_text(message)))
-            notes["tool_result_without_call: told as text"] = None
+            notes["tool_result_without_call: written as text"] = None
             continue
         turn, index = place
         turn.results[index] = message
@@ -123,7 +123,7 @@ def numbered(turns: Iterable[PairedMessage], new_id: NewId, notes: dict[str, Non
         messages.append({**turn.message, "tool_calls": calls} if calls else _without_calls(turn.message))
         messages += results
     if made_up:
-        notes["tool_results_missing: told as such"] = None
+        notes["tool_results_missing: reported as missing"] = None
     return NumberedHistory(messages, frozenset(made_up), frozenset(used | theirs), count)
 
 

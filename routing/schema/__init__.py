@@ -73,7 +73,7 @@ class _Entry:
     problem: str = ""
     validator: jsonschema_rs.Validator | None = None
     explainable: bool = True
-    """False for recursive schemas: for those the library takes exponential time to explain a violation, but not to find it.
+    """False for recursive schemas: the library takes exponential time for their error messages, not for the verdict.
     """
 
     def compiled(self) -> jsonschema_rs.Validator:

@@ -62,7 +62,7 @@ def _add(message: JsonObject, turns: list[_AnthropicTurn], history: PreparedHist
     if message["role"] == "tool":
         turn.results.append(_tool_result(message, made_up=message["tool_call_id"] in history.made_up))
     elif message["role"] == "system":
-        notes["system_message_in_the_conversation: marked text of the user's"] = None
+        notes["system_message_in_the_conversation: marked text in a user turn"] = None
         text = text_of(message["content"])
         if text.strip():
             turn.blocks.append({"type": "text", "text": f"<system_message>\n{text}\n</system_message>"})

@@ -174,7 +174,7 @@ class TestUsage:
                 ["*no endpoint matches 'nothing/?'; there are:*", "*moonshot/kimi-k2.6*"],
             ),
             (("--kimiprobe-suite", "huge"), ["*--kimiprobe-suite: 'huge' is none of smoke, core, full*"]),
-            (("--kimiprobe-model", "kimi-k9"), ["*unknown model 'kimi-k9'; there are: kimi-k2,*"]),
+            (("--kimiprobe-model", "kimi-k9"), ["*unknown model 'kimi-k9'; available: kimi-k2,*"]),
             (("--kimiprobe-budget", "0"), ["*--kimiprobe-budget: '0' is not an amount of USD above 0*"]),
             (("--kimiprobe-budget=-1",), ["*'-1' is not an amount*"]),
             (("--kimiprobe-repeat", "0"), ["*--kimiprobe-repeat: '0' is not a whole number*"]),

@@ -116,7 +116,7 @@ class TestResults:
         done = prepared([user(), said("a")])
         assert pairs(done) == [("functions.f:0", "No result of this call was recorded.")]
         assert done.made_up == {"functions.f:0"}
-        assert done.notes == ("tool_results_missing: told as such",)
+        assert done.notes == ("tool_results_missing: reported as missing",)
 
     def test_a_result_of_no_call_is_the_users_text(self) -> None:
         """Also one that comes twice."""

@@ -308,8 +308,8 @@ def test_create(path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["show", "nope"], f"flags.yaml: no flag 'nope'; there are: {KIMI}, {GROQ}"),
-        (["enable", "nope"], f"flags.yaml: no flag 'nope'; there are: {KIMI}, {GROQ}"),
+        (["show", "nope"], f"flags.yaml: no flag 'nope'; available: {KIMI}, {GROQ}"),
+        (["enable", "nope"], f"flags.yaml: no flag 'nope'; available: {KIMI}, {GROQ}"),
         (["create", KIMI, "--controls", "a/*"], f"flags.yaml: flag '{KIMI}' exists already"),
         (["create", "x"], "Missing option '--controls'"),
         (["enable", KIMI, "--percent", "101"], "101 is not in the range 0<=x<=100"),
