@@ -1,8 +1,8 @@
 """Circuit breaker: parks endpoints that asked for a pause, and endpoints that keep failing.
 
 An endpoint is parked until the time that its host named (`Retry-After`, at most an hour). It is also parked for 30 s
-or more if at least half of its newest requests, and at least five, failed by the provider's fault. After that time one
-request may try it: success ends the parking, failure prolongs it. The breaker itself never waits.
+or more if at least five of its newest requests, and at least half of them, failed by the provider's fault. After that
+time one request may try it: success ends the parking, failure prolongs it. The breaker itself never waits.
 
 Failures of error class `provider` count against an endpoint; every answer, even a wrong one, counts for it. Errors that
 the caller or the account caused do not count, and neither do timeouts too short to say anything about the host. The
@@ -23,14 +23,19 @@ from .types import Parked
 WINDOW_S = 60.0
 """Seconds. Older outcomes do not count."""
 NEWEST = 20
+"""The most outcomes that are kept of one endpoint."""
 LEAST_FAILURES = 5
+"""Fewer failures never park an endpoint."""
 RATE = 0.5
+"""The share of failures among the kept outcomes that parks an endpoint."""
 OPEN_S = 30.0
 """Seconds, times the number of openings in a row. Envoy's outlier detection does the same with the same base."""
 MAX_OPEN_S = 300.0
+"""The longest parking in seconds after failures."""
 MAX_RETRY_AFTER_S = 3600.0
 """The longest pause in seconds that a host can ask for: a host that asks for a day is tried again after an hour."""
 MAX_TRIALS = 1
+"""Requests that may try a parked endpoint concurrently after its parking time."""
 PATIENCE_S = 5.0
 """Seconds. A timeout shorter than this, after connecting, counts as the caller's impatience, not as the host's fault.
 """

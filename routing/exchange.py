@@ -23,6 +23,7 @@ from .types import Answer, ChatRequest, CostOrigin, JsonObject, Usage
 from .wire import Wire, WireRequest, WireStream, wire_named
 
 CANCEL_TIMEOUT_S = 5.0
+"""The timeout in seconds of a request that cancels an abandoned exchange."""
 
 
 class Sender(Protocol):

@@ -25,6 +25,7 @@ from .types import Answer, Attempt, ChatRequest, Parked, Reply
 from .verify import Checked, check, check_generation, expectations_of
 
 _MIN_ATTEMPT_S = 0.05
+"""An attempt is not sent with less than these seconds left."""
 RETRY_S = 0.5
 """The longest pause in seconds before the one retry, as in AWS's SDKs for throttling; a random part of it is waited.
 """
@@ -244,6 +245,6 @@ class FallbackLoop:
         )
 
     def _summary(self) -> str:
-        lines = [f"none of {len(self._route.candidates)} endpoints gave an answer that can be delivered"]
+        lines = [f"no candidate gave an answer that can be delivered (candidates: {len(self._route.candidates)})"]
         lines += [f"  {a.endpoint}: {a.reason}{f' ({a.detail})' if a.detail else ''}" for a in self._attempts]
         return "\n".join(lines)

@@ -15,6 +15,7 @@ DEFAULT_COMPLETION = 1000
 _CHARACTERS = 4
 """Average characters per token."""
 _PICTURE = 1600
+"""Estimated tokens of an image of any size."""
 _PER_PART = 16
 """The most tokens that a chat template adds to a message or tool."""
 _MOST_PICTURE = 6000

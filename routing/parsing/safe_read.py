@@ -10,7 +10,9 @@ from typing import NamedTuple
 from ..errors import ConfigError
 
 MAX_BYTES = 1 << 20
+"""The default limit on the size of a file."""
 _TRIES = 5
+"""Readings of a file that keeps changing before it is an error."""
 
 
 class Signature(NamedTuple):

@@ -14,7 +14,9 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 MAX_DEPTH = 200
+"""The most levels of nesting."""
 MAX_CHARS = 1 << 20
+"""The most characters of a text."""
 
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")

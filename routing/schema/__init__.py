@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     import jsonschema_rs
 
 CACHED_SETS = 256
+"""Tool sets kept in the cache; the least recently used is removed first."""
 MAX_PATTERN_BYTES = 1 << 21
 """The largest size in bytes of a compiled pattern; the time of one match grows with it."""
 MAX_SENTENCE = 240
+"""The most characters of a message about a violation."""
 
 _DEFAULT_DRAFT = "Draft202012Validator"
 _DRAFTS = {

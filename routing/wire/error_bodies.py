@@ -15,6 +15,7 @@ from ..errors import ExchangeError, error_type
 from ..reasons import REASONS
 
 _DETAIL = 300
+"""The most characters of an error's detail."""
 
 # Phrases in the message that say more than the status does; the first match decides.
 _BY_WORDS: tuple[tuple[str, str], ...] = (

@@ -29,6 +29,7 @@ WAIT_S = 5
 early.
 """
 POLL_S = 0.5
+"""Seconds between two polls of a prediction."""
 CANCEL_AFTER = "5m"
 """A prediction that is not cancelled ends after this time.
 https://replicate.com/changelog/2025-10-16-prediction-deadlines

@@ -115,8 +115,7 @@ endpoints:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_an_endpoint_of_ones_own_answers_without_code(tmp_path: Path, stream: bool) -> None:
-    """Two regions of a custom endpoint, each with its own base URL and key, are rows of YAML; both answer over HTTP.
-    """
+    """Two regions of a custom endpoint, each with its own base URL and key, are rows of YAML; both answer over HTTP."""
     with Simulator(load_scenario("healthy")) as simulator:
         base = f"{simulator.url}/together/v1"
         rows = "".join(

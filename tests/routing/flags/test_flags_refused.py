@@ -303,8 +303,7 @@ def test_the_schema_is_closed_and_describes_every_key() -> None:
 
 
 def test_the_runtime_validator_agrees_with_jsonschema() -> None:
-    """The runtime validator refuses what the reference implementation refuses; beyond that only our own rules refuse.
-    """
+    """The runtime validator refuses what the reference implementation refuses; beyond it, only our own rules refuse."""
     oracle = jsonschema.Draft7Validator(schema())
     ours = ("whole number, without", "rise and end", "is no date", "passed of", "claim the same", "must be more than")
     judged = {True: 0, False: 0}

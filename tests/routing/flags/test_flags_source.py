@@ -282,7 +282,9 @@ STYLES = [
 
 
 @pytest.mark.parametrize("write", STYLES)
-def test_flg_14_each_way_of_writing_is_seen_by_the_next_request(write: Callable[[Path, bytes], None], path: Path) -> None:
+def test_flg_14_each_way_of_writing_is_seen_by_the_next_request(
+    write: Callable[[Path, bytes], None], path: Path
+) -> None:
     """FLG-14: 200 changes of the same size within a few clock ticks are each seen by the next request."""
     source = FlagsSource(path)
     for serial in range(1001, 1201):

@@ -1,4 +1,4 @@
-"""Every request body that can be built, for any endpoint of the catalogue, judged by types and rules that are not ours."""
+"""Every request body that can be built, for any endpoint of the catalogue, checked by external types and rules."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PROPERTY = settings(max_examples=20, suppress_health_check=list(HealthCheck), de
 
 
 def built(endpoint: Endpoint, request: ChatRequest, provider: Provider | None = None) -> JsonObject | None:
-    """The body; None where the endpoint cannot do by design what is asked."""
+    """The body; None if the endpoint cannot do by design what is asked."""
     provider = provider or CATALOG.provider_of(endpoint)
     try:
         body = wire_named(provider.wire).build(request, endpoint, provider).body
@@ -48,7 +48,7 @@ def built(endpoint: Endpoint, request: ChatRequest, provider: Provider | None = 
 
 
 def judge(provider: Provider, body: JsonObject) -> None:
-    """Raises pydantic.ValidationError where the provider's SDK would not write it."""
+    """Raises pydantic.ValidationError if the provider's SDK would not write this body."""
     json.dumps(body, allow_nan=False)
     name = provider.name
     if name not in {"openrouter", "groq", "anthropic", "replicate"}:
@@ -66,9 +66,9 @@ def judge(provider: Provider, body: JsonObject) -> None:
 @PROPERTY
 @given(request=requests(images=False))
 def test_every_body_passes_its_providers_own_types_and_rules(endpoint: Endpoint, request: ChatRequest) -> None:
-    """With every unknown key refused; what an endpoint cannot do is refused before it is written.
+    """Unknown keys are refused, and a request that the endpoint cannot serve is refused before its body is built.
 
-    The simulated provider keeps the rules that types cannot say: order, ids, pairs of calls and results, thinking,
+    The simulated provider checks the rules that types cannot express: order, ids, pairs of calls and results, thinking,
     Moonshot's schemas.
     """
     if (body := built(endpoint, request)) is not None:
@@ -80,7 +80,7 @@ def test_every_body_passes_its_providers_own_types_and_rules(endpoint: Endpoint,
 @PROPERTY
 @given(request=requests(images=True))
 def test_every_body_with_images_passes_its_providers_own_types(endpoint: Endpoint, request: ChatRequest) -> None:
-    """Images wherever a caller may put them, tool results and answers too; without eyes an endpoint is not asked."""
+    """Images may be in any message, tool results and answers too; an endpoint without vision is not asked."""
     try:
         body = built(endpoint, request)
     except RequestRejected as error:
@@ -92,7 +92,7 @@ def test_every_body_with_images_passes_its_providers_own_types(endpoint: Endpoin
 
 
 def simulated(endpoint: Endpoint) -> Model:
-    """The model as the simulator's rules need it."""
+    """The model in the form that the simulator's rules need."""
     thinks: Any = {"never": "never", "thinking_type": "default"}.get(endpoint.thinking, "always")
     free = SimulatedPrice(*[Decimal(1)] * 3)
     return Model(
@@ -101,7 +101,7 @@ def simulated(endpoint: Endpoint) -> Model:
 
 
 def refused_by_rules(endpoint: Endpoint, body: JsonObject) -> None:
-    """Fails where the simulated provider would answer 400."""
+    """Fails if the simulated provider would answer 400."""
     body = json.loads(json.dumps(body))
     try:
         if endpoint.provider == "anthropic":
@@ -137,8 +137,8 @@ ROWS = st.fixed_dictionaries(
 
 @PROPERTY
 @given(row=ROWS, field=st.sampled_from(["reasoning_content", "reasoning", ""]), request=requests(images=True))
-def test_every_body_for_a_host_of_ones_own_is_openais(row: JsonObject, field: str, request: ChatRequest) -> None:
-    """Whatever its row in the catalogue says: only what it names goes beyond OpenAI's types."""
+def test_every_body_for_a_custom_host_follows_openais_types(row: JsonObject, field: str, request: ChatRequest) -> None:
+    """This holds for any row in the catalogue: only what the row names goes beyond OpenAI's types."""
     provider = Provider(
         "lab", "Lab", "openai", "https://llm.example.org/v1", frozenset({"llm.example.org"}), "", reasoning_field=field
     )
@@ -152,7 +152,7 @@ FREE = {"parameters", "input_schema", "input", "arguments"}
 
 
 def objects(node: Any, *path: Any) -> Iterator[tuple[Any, ...]]:
-    """Where objects stand in a body, but for those that are the caller's own."""
+    """All objects in a body, except those that the caller wrote."""
     if isinstance(node, dict):
         yield path
         free = FREE if {"tools", "messages"} & {*path} else set()
@@ -176,10 +176,8 @@ def objects(node: Any, *path: Any) -> Iterator[tuple[Any, ...]]:
 )
 @PROPERTY
 @given(request=requests(images=False), data=st.data())
-def test_an_unknown_key_is_refused_wherever_it_stands(
-    endpoint_id: str, request: ChatRequest, data: st.DataObject
-) -> None:
-    """In any object of any body: a judge that looks only at the surface proves little."""
+def test_an_unknown_key_is_refused_at_every_level(endpoint_id: str, request: ChatRequest, data: st.DataObject) -> None:
+    """In any object of any body: a judge that checks only the top level proves little."""
     endpoint = CATALOG.endpoint(endpoint_id)
     if (body := built(endpoint, request)) is None:
         return
@@ -216,8 +214,8 @@ GENERATED: dict[str, Callable[[ChatRequest], bool]] = {
 }
 
 
-def test_what_is_hard_is_generated() -> None:
-    """A property over easy requests proves little: each of these turns up among two thousand of them."""
+def test_the_generator_makes_every_hard_case() -> None:
+    """A property over easy requests proves little: each of these occurs among two thousand generated requests."""
     missing = set(GENERATED)
 
     @settings(
@@ -240,7 +238,7 @@ def test_what_is_hard_is_generated() -> None:
 
 
 class AllSeen(Exception):
-    """Nothing is left to look for."""
+    """Every hard case has occurred."""
 
 
 OK: JsonObject = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
@@ -281,7 +279,7 @@ SEEDED: list[tuple[str, JsonObject]] = [
 
 @pytest.mark.parametrize(("name", "body"), SEEDED)
 def test_the_judges_refuse_what_is_wrong(name: str, body: JsonObject) -> None:
-    """A judge that lets everything pass proves nothing."""
+    """A judge that accepts everything proves nothing."""
     good = {"input": {"prompt": "x"}} if name == "replicate" else {**HEAD, **OK} if name == "anthropic" else OK
     check_body(name, good)
     with pytest.raises(pydantic.ValidationError):
