@@ -11,9 +11,8 @@ from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from .errors import CatalogError, KeyMissing
-from .types import Usage
+from .types import LOOPBACK, Usage
 
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 ALL_CHOICES = ("auto", "none", "required", "named")
 _MILLION = Decimal(1_000_000)
 

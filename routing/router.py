@@ -15,14 +15,13 @@ from urllib.parse import urlsplit
 from . import catalog as _catalog
 from .breaker import Breaker
 from .catalog import Catalog
-from .catalog_model import LOOPBACK
 from .choose import Facts, Needs, Route, choose
 from .errors import EvidenceError, NoRoute, RouterClosed
 from .evidence_source import EvidenceFile, EvidenceSource, EvidenceStatus
 from .flags import Flags, FlagsSource, FlagsStatus, find_flags
 from .options import Options
 from .tokens import has_image, prompt_tokens_of
-from .types import Message, Parked, Reply, RequestOptions, Tool
+from .types import LOOPBACK, Message, Parked, Reply, RequestOptions, Tool
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias, TypedDict
 
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+"""Hosts of this machine: plain HTTP may go to them, and keys of any provider."""
 JsonObject: TypeAlias = dict[str, Any]
 Message: TypeAlias = Mapping[str, Any]
 """An OpenAI chat message: `{"role": ..., "content": ...}`."""
