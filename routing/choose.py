@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 
-from .catalog import Catalog, Endpoint
+from .catalog import Catalog, Endpoint, Requirements
 from .evidence import Evidence
 from .flags import Flags
 from .tokens import DEFAULT_COMPLETION
@@ -179,18 +179,12 @@ def estimate_usd(endpoint: Endpoint, needs: Needs, now: datetime) -> Decimal | N
     return price.cost(Usage(needs.prompt_tokens, needs.max_tokens or DEFAULT_COMPLETION)) if price else None
 
 
-def _unfit(endpoint: Endpoint, needs: Needs, now: datetime) -> str | None:
+def _unfit(endpoint: Endpoint, needs: Needs, now: datetime) -> str:
+    """Why the endpoint cannot serve such a request at all; empty if it can."""
     if endpoint.retired_at(now.date()):
         return f"retired on {endpoint.retired_on}"
-    if needs.tools and not endpoint.capabilities & {"tools", "tools:emulated"}:
-        return "no tools"
-    if needs.vision and "vision" not in endpoint.capabilities:
-        return "takes no images"
-    choice = needs.tool_choice
-    form = choice if isinstance(choice, str) else "named" if choice is not None else None
-    if form and form not in endpoint.tool_choices:
-        return f"does not accept tool_choice {form}"
-    return None
+    tools = "any" if needs.tools else ""
+    return endpoint.unmet(Requirements(tools=tools, vision=needs.vision, tool_choice=needs.tool_choice))
 
 
 def _emulated(endpoint: Endpoint, needs: Needs) -> bool:

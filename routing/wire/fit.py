@@ -1,4 +1,4 @@
-"""What every wire asks before it writes a request: can this endpoint do it at all, and under which tool names? Pure."""
+"""Checks that every wire makes before it writes a request: what the endpoint can do, and tool names. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..catalog_model import Endpoint
+from ..catalog_model import Endpoint, Requirements
 from ..emulation import as_text, emulation
 from ..errors import EndpointUnavailable, RequestRejected
 from ..tool_names import aliases
@@ -24,29 +24,20 @@ class Offer:
 
 
 def fitted(request: ChatRequest, endpoint: Endpoint, notes: dict[str, None]) -> ChatRequest:
-    """The request as this endpoint can be asked: tools emulated where it has none of its own, no choice without tools.
+    """The request as this endpoint can be asked: tools emulated if it has no native ones, no choice without tools.
 
-    Raises EndpointUnavailable (`no_capability`) for what it cannot do by design.
+    Raises EndpointUnavailable (`no_capability`) for what the endpoint cannot do by design.
     """
-    if request.stream and "stream" not in endpoint.capabilities:
-        raise EndpointUnavailable("no_capability", "it does not stream", phase="send")
+    tools, choice = ("any", request.tool_choice) if request.tools else ("", None)
+    if unmet := endpoint.unmet(Requirements(tools=tools, stream=request.stream, tool_choice=choice)):
+        raise EndpointUnavailable("no_capability", f"it {unmet}", phase="send")
     if not request.messages:
         raise RequestRejected("bad_request", "there is no message", phase="send")
     if request.reasoning_effort is not None and request.reasoning_effort not in EFFORTS:
         raise RequestRejected("bad_request", f"reasoning_effort is none of {', '.join(EFFORTS)}", phase="send")
-    if request.tools:
-        _check_choice(request.tool_choice, endpoint)
     if "tools" in endpoint.capabilities:
         return request if request.tools else replace(request, tool_choice=None, parallel_tool_calls=None)
-    if request.tools and "tools:emulated" not in endpoint.capabilities:
-        raise EndpointUnavailable("no_capability", "it has no tools", phase="send")
     return _emulated(request, notes)
-
-
-def _check_choice(choice: ToolChoice | None, endpoint: Endpoint) -> None:
-    form = choice if isinstance(choice, str) else "named" if choice is not None else None
-    if form is not None and form not in endpoint.tool_choices:
-        raise EndpointUnavailable("no_capability", f"it does not accept tool_choice {form[:20]}", phase="send")
 
 
 def _emulated(request: ChatRequest, notes: dict[str, None]) -> ChatRequest:
