@@ -183,8 +183,9 @@ def _unfit(endpoint: Endpoint, needs: Needs, now: datetime) -> str:
     """Why the endpoint cannot serve such a request at all; empty if it can."""
     if endpoint.retired_at(now.date()):
         return f"retired on {endpoint.retired_on}"
-    tools = "any" if needs.tools else ""
-    return endpoint.unmet(Requirements(tools=tools, vision=needs.vision, tool_choice=needs.tool_choice))
+    return endpoint.unmet(
+        Requirements(tools="any" if needs.tools else "", vision=needs.vision, tool_choice=needs.tool_choice)
+    )
 
 
 def _emulated(endpoint: Endpoint, needs: Needs) -> bool:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 
 from .errors import RequestRejected
-from .history_calls import NO_RESULT, kimi_id, numbered, paired
+from .history_calls import NO_RESULT, native_id, numbered, paired
 from .history_reading import read_message, text_of
 from .types import JsonObject, Message, Tool, ToolChoice
 
@@ -51,7 +51,7 @@ def as_text(messages: Sequence[Message], notes: dict[str, None]) -> list[JsonObj
     Raises RequestRejected for messages that no protocol has.
     """
     turns = paired((read_message(message, notes) for message in messages), notes)
-    return list(_told(numbered(turns, kimi_id, notes).messages))
+    return list(_told(numbered(turns, native_id, notes).messages))
 
 
 def _told(messages: Sequence[JsonObject]) -> Iterator[JsonObject]:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from .catalog_model import Endpoint, Provider
 from .errors import EndpointUnavailable
-from .history_calls import NewId, fresh_id, kimi_id, legal_id, numbered, own_id, paired
+from .history_calls import NewId, fresh_id, legal_id, native_id, numbered, own_id, paired
 from .history_reading import REASONING, images_of, read_message, text_of
 from .types import Answer, JsonObject, Message, RawToolCall
 
@@ -93,7 +93,7 @@ def _new_id(endpoint: Endpoint, provider: Provider) -> NewId:
     if provider.wire == "anthropic" or endpoint.family != "kimi":
         return legal_id
     # Moonshot's own API renames all ids of the history before its models see them.
-    return own_id if "own_call_ids" in provider.quirks | endpoint.quirks else kimi_id
+    return own_id if "own_call_ids" in provider.quirks | endpoint.quirks else native_id
 
 
 def _reasoning(

@@ -111,8 +111,17 @@ class Usage:
 
     @property
     def counted(self) -> bool:
-        """Whether it says anything: no request has a prompt of nothing, but some hosts tell one."""
+        """Whether the host counted: no request has an empty prompt, but some hosts report one."""
         return self.prompt_tokens > 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.reasoning_tokens + other.reasoning_tokens,
+            self.cache_write_tokens + other.cache_write_tokens,
+        )
 
 
 @dataclass(frozen=True, slots=True)

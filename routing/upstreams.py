@@ -15,7 +15,7 @@ from .account import get, page_data
 from .catalog_model import Price, Provider
 from .errors import ProviderFailure
 from .transport import Transport
-from .wire.fault import one_line
+from .wire.fault import printable_line
 from .wire.fields import is_count, mapping, money, string
 
 _MILLION = Decimal(1_000_000)
@@ -72,16 +72,16 @@ def _upstream(row: Mapping[str, Any]) -> Upstream:
     parameters = row.get("supported_parameters")
     context, state, uptime = row.get("context_length"), row.get("status"), row.get("uptime_last_30m")
     return Upstream(
-        tag=one_line(row["tag"], 80),
-        title=one_line(row.get("provider_name") or "", 80),
-        quantization=one_line(row.get("quantization") or "", 20),
+        tag=printable_line(row["tag"], 80),
+        title=printable_line(row.get("provider_name") or "", 80),
+        quantization=printable_line(row.get("quantization") or "", 20),
         context_tokens=context if is_count(context) else None,
         input=_per_million(pricing.get("prompt")),
         cached_input=_per_million(pricing.get("input_cache_read")),
         cache_write=_per_million(pricing.get("input_cache_write")),
         output=_per_million(pricing.get("completion")),
         tool_choices=frozenset(ours for theirs, ours in _CHOICES.items() if choices.get(theirs) is True),
-        parameters=frozenset(one_line(name, 60) for name in parameters)
+        parameters=frozenset(printable_line(name, 60) for name in parameters)
         if isinstance(parameters, list)
         else frozenset(),
         uptime=float(uptime) if isinstance(uptime, int | float) and not isinstance(uptime, bool) else None,

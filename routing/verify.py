@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from .parsing.message_text import texts_of
 from .reasons import REASONS
 from .rescue import Rescue, rescue
 from .schema import ToolSet
 from .strict_json import StrictJsonError, loads
-from .types import Answer, ChatRequest, Message, RawToolCall, Tool, ToolCall, ToolChoice
+from .types import Answer, ChatRequest, RawToolCall, Tool, ToolCall, ToolChoice
 
 Outcome = Literal["ok", "rescued", "failed"]
 _BROKEN = frozenset({"unknown_tool", "arguments_not_json", "arguments_not_object", "arguments_break_schema"})
@@ -64,8 +65,18 @@ ANYTHING = Asked()
 
 def asked_of(request: ChatRequest) -> Asked:
     """What of a request its answer is held against: a call that stands in a user's or tool's text is not the model's."""
-    foreign = [text for message in request.messages if message.get("role") in _FOREIGN for text in _texts(message)]
-    users = [text for message in request.messages if message.get("role") == "user" for text in _texts(message)]
+    foreign = [
+        text
+        for message in request.messages
+        if message.get("role") in _FOREIGN
+        for text in texts_of(message.get("content"))
+    ]
+    users = [
+        text
+        for message in request.messages
+        if message.get("role") == "user"
+        for text in texts_of(message.get("content"))
+    ]
     tools = bool(request.tools)
     return Asked(
         last_user=users[-1] if users else None,
@@ -73,15 +84,6 @@ def asked_of(request: ChatRequest) -> Asked:
         tool_choice=request.tool_choice if tools else None,
         parallel_tool_calls=request.parallel_tool_calls if tools else None,
     )
-
-
-def _texts(message: Message) -> list[str]:
-    """All text of a message, also where its content is a list of parts."""
-    content = message.get("content")
-    if isinstance(content, str):
-        return [content]
-    parts = content if isinstance(content, list | tuple) else ()
-    return [part["text"] for part in parts if isinstance(part, Mapping) and isinstance(part.get("text"), str)]
 
 
 def check(answer: Answer, tools: Sequence[Tool], asked: Asked = ANYTHING) -> Checked:

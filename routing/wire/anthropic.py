@@ -16,7 +16,7 @@ from ..errors import ProviderFailure
 from ..types import Answer, RawToolCall, Usage
 from . import json_spans
 from .anthropic_body import build
-from .fault import fault, one_line
+from .fault import fault, printable_line
 from .fields import MAX_CALLS, count, event_object, is_count, mapping, string, whole_object
 from .sse import Decoder, Event
 
@@ -129,7 +129,7 @@ class _Call:
 
 def _place(index: Any) -> int | str:
     """The index of a block, kept small whatever stood there."""
-    return index if isinstance(index, int) else one_line(index, 40)
+    return index if isinstance(index, int) else printable_line(index, 40)
 
 
 class _Assembly:
@@ -152,8 +152,8 @@ class _Assembly:
 
     def envelope(self, message: Mapping[str, Any]) -> None:
         """What a message says beside its content."""
-        self._model = one_line(message["model"], 200) if string(message.get("model")) else self._model
-        self._id = one_line(message["id"], 200) if string(message.get("id")) else self._id
+        self._model = printable_line(message["model"], 200) if string(message.get("model")) else self._model
+        self._id = printable_line(message["id"], 200) if string(message.get("id")) else self._id
         self.usage(mapping(message.get("usage")))
 
     def usage(self, row: Mapping[str, Any]) -> None:
@@ -190,7 +190,7 @@ class _Assembly:
         elif kind == "thinking":
             self._take(self.reasoning, block.get("thinking"))
         elif kind != "redacted_thinking" and len(self._notes) < _MAX_NOTES:
-            self._notes[f"block_left_out: {one_line(kind, 60)}"] = None
+            self._notes[f"block_left_out: {printable_line(kind, 60)}"] = None
 
     def delta(self, index: Any, delta: Mapping[str, Any]) -> None:
         """A piece of a block. Citations and signatures are no part of the answer."""

@@ -28,8 +28,10 @@ def fitted(request: ChatRequest, endpoint: Endpoint, notes: dict[str, None]) -> 
 
     Raises EndpointUnavailable (`no_capability`) for what the endpoint cannot do by design.
     """
-    tools, choice = ("any", request.tool_choice) if request.tools else ("", None)
-    if unmet := endpoint.unmet(Requirements(tools=tools, stream=request.stream, tool_choice=choice)):
+    needs = Requirements(stream=request.stream)
+    if request.tools:
+        needs = replace(needs, tools="any", tool_choice=request.tool_choice)
+    if unmet := endpoint.unmet(needs):
         raise EndpointUnavailable("no_capability", f"it {unmet}", phase="send")
     if not request.messages:
         raise RequestRejected("bad_request", "there is no message", phase="send")

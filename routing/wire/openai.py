@@ -12,9 +12,10 @@ from typing import Any
 
 from ..bounds import Room
 from ..errors import ProviderFailure
+from ..parsing.message_text import texts_of
 from ..types import Answer, RawToolCall, Tried, Usage
-from .fault import fault, one_line
-from .fields import MAX_CALLS, count, event_object, is_count, mapping, money, string, texts, whole_object
+from .fault import fault, printable_line
+from .fields import MAX_CALLS, count, event_object, is_count, mapping, money, string, whole_object
 from .openai_body import build
 from .sse import Decoder, Event
 
@@ -136,7 +137,7 @@ class _Assembly:
             self.finish_reason = _FINISH.get(reason, reason)
         for name, attribute in (("model", "model"), ("provider", "upstream"), ("id", "id")):
             if isinstance(value := data.get(name), str) and value:
-                setattr(self, attribute, one_line(value, 200))
+                setattr(self, attribute, printable_line(value, 200))
         if isinstance(told := data.get("openrouter_metadata"), dict):
             self.tried = _tried(told) or self.tried
         self._usage(data, choice)
@@ -156,10 +157,10 @@ class _Assembly:
                 return
 
     def delta(self, delta: Mapping[str, Any], *, whole: bool) -> None:
-        self.text.extend(map(self._room.take, texts(delta.get("content"))))
+        self.text.extend(map(self._room.take, filter(None, texts_of(delta.get("content")))))
         # Moonshot says reasoning_content, OpenRouter and Groq reasoning; where both stand they say the same.
         thought = delta.get("reasoning_content") or delta.get("reasoning")
-        self.reasoning.extend(map(self._room.take, texts(thought)))
+        self.reasoning.extend(map(self._room.take, filter(None, texts_of(thought))))
         calls = delta.get("tool_calls")
         if isinstance(calls, list):
             for row in calls:
@@ -264,7 +265,7 @@ def _tried(told: Mapping[str, Any]) -> tuple[Tried, ...]:
     """The upstreams that OpenRouter asked (`X-OpenRouter-Metadata: enabled`), in its order."""
     rows = told.get("attempts")
     return tuple(
-        Tried(one_line(row["provider"], 60), row["status"] if is_count(row.get("status")) else None)
+        Tried(printable_line(row["provider"], 60), row["status"] if is_count(row.get("status")) else None)
         for row in (rows if isinstance(rows, list) else ())
         if isinstance(row, dict) and string(row.get("provider"))
     )

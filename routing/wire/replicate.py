@@ -16,10 +16,11 @@ from ..bounds import Room
 from ..catalog_model import Endpoint, Provider
 from ..errors import EndpointUnavailable, ProviderFailure
 from ..history_reading import images_of, read_message, text_of
+from ..parsing.message_text import texts_of
 from ..types import Answer, ChatRequest, JsonObject, Usage
 from . import WireRequest
-from .fault import fault, one_line
-from .fields import is_count, mapping, string, texts, whole_object
+from .fault import fault, printable_line
+from .fields import is_count, mapping, string, whole_object
 from .fit import fitted
 from .sse import Decoder, Event
 
@@ -150,15 +151,15 @@ def parse(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
         text="".join(_output(page.get("output"))),
         finish_reason="length" if cut else "stop",
         usage=used,
-        model=one_line(page["model"], 200) if string(page.get("model")) else None,
-        generation_id=one_line(page["id"], 200) if string(page.get("id")) else None,
+        model=printable_line(page["model"], 200) if string(page.get("model")) else None,
+        generation_id=printable_line(page["id"], 200) if string(page.get("id")) else None,
     )
 
 
 def _output(output: Any) -> list[str]:
     if isinstance(output, list):
         return [piece for piece in output if isinstance(piece, str)]
-    return list(texts(output))
+    return texts_of(output)
 
 
 def _usage(metrics: Mapping[str, Any]) -> Usage | None:
@@ -183,7 +184,7 @@ class Stream:
 
     def _event(self, event: Event) -> None:
         if event.name == "error":
-            raise ProviderFailure("server_error", one_line(event.data), phase="body", retryable=True)
+            raise ProviderFailure("server_error", printable_line(event.data), phase="body", retryable=True)
         if event.name == "output" and not self._done and event.data:
             self._text.append(self._room.take(event.data))
         elif event.name == "done":
