@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from .parsing.message_text import texts_of
+from .parsing.strict_json import StrictJsonError, loads
 from .reasons import REASONS
 from .rescue import Rescue, rescue
 from .schema import ToolSet
-from .strict_json import StrictJsonError, loads
 from .types import Answer, ChatRequest, RawToolCall, Tool, ToolCall, ToolChoice
 
 Outcome = Literal["ok", "rescued", "failed"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from ..errors import ConfigError
-from ..files import Signature
+from .safe_read import Signature
 
 T = TypeVar("T")
 # File times tick every few ms: a file written this recently can change again without changing its signature.

@@ -7,10 +7,11 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from pytest_kimiprobe.safe_text import one_line
-from routing.evidence import utc_text
-from routing.flags import Flag, FlagEvidence, Targets
-from routing.flags_model import KEYS, TEXT_KEYS
+from routing.evidence.model import utc_text
+from routing.flags.model import KEYS, TEXT_KEYS
+from routing.flags.source import Flag, FlagEvidence, Targets
+
+from ...safe_text import one_line
 
 _FIRST = ("description", "owner")
 

@@ -1,0 +1,65 @@
+"""Evidence over HTTPS; separate from evidence_source, so that a router with a file imports no event loop for it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
+from dataclasses import replace
+
+from ..errors import EvidenceError, ExchangeError, RouterClosed
+from ..loop import LoopThread
+from ..parsing.last_good import Held, LastGood
+from ..transport import HttpRequest, Transport
+from .file_source import EvidenceStatus, parsed, status_of
+from .model import Evidence
+
+REFRESH_S = 300.0
+FETCH_S = 10.0
+
+
+class EvidenceUrl(LastGood[Evidence]):
+    """latest.json over HTTPS: fetched when first needed, then every `REFRESH_S` in the background. Thread-safe.
+
+    Only the first call waits for the network, at most `FETCH_S`.
+    """
+
+    def __init__(self, url: str, http: Callable[[], tuple[LoopThread, Transport]]) -> None:
+        super().__init__(Evidence())
+        self._url, self._http = url, http
+        self._asked_at: float | None = None
+        self._pending: Future[bytes] | None = None
+
+    def status(self) -> EvidenceStatus:
+        """Where the evidence comes from and what went wrong last."""
+        return status_of(self._url, self.held)
+
+    def _read(self, held: Held[Evidence]) -> Held[Evidence]:
+        first = self._asked_at is None
+        if first or time.monotonic() - (self._asked_at or 0.0) > REFRESH_S:
+            self._asked_at = time.monotonic()
+            loop, transport = self._http()
+            self._pending = loop.submit(_fetch(transport, self._url))
+        if self._pending is None or not (first or self._pending.done()):
+            return held
+        fetched, self._pending = self._pending, None
+        try:
+            return self._parsed(held, fetched.result(), lambda data, _: parsed(data, self._url))
+        except CancelledError:
+            raise RouterClosed("the router was closed while its first evidence was fetched") from None
+        except TimeoutError:
+            return replace(held, error=f"{self._url}: no answer within {FETCH_S:g} s")
+        except (EvidenceError, ExchangeError) as error:
+            return replace(held, error=f"{self._url}: {error}")
+
+
+async def _fetch(transport: Transport, url: str) -> bytes:
+    body = bytearray()
+    async with asyncio.timeout(FETCH_S):
+        async with transport.send(HttpRequest("GET", url, {}, b""), shard="evidence") as response:
+            if response.status != 200:
+                raise EvidenceError(f"HTTP {response.status}")
+            async for chunk in response.chunks:
+                body += chunk
+    return bytes(body)

@@ -1,0 +1,205 @@
+"""Reader of our own YAML files: a small subset of YAML in which each file has one meaning.
+
+Values that YAML 1.1 and YAML 1.2 read differently (`True`, `0123`, `0x1f`, `.inf`) are refused; `on`, `no`, dates and
+times are plain strings. Refused as well: anchors, aliases, tags, merge keys, directives, duplicate keys, keys that are
+not strings, more than one document, tabs, control and invisible direction characters, encodings other than UTF-8.
+Parsing is a loop over events, so nesting costs no recursion, and size and depth are capped.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ..errors import ConfigError
+from .yaml_events import PLAIN, Builder, Mark, mark_of, shown
+
+if TYPE_CHECKING:
+    import yaml
+
+MAX_BYTES = 1 << 20
+_MAX_NUMBER = 40
+_END = "..."
+
+# Lone CR, NEL, LS and PS are line breaks to libyaml but not to git; direction overrides show text in another order.
+UNSEEN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+    "|\r(?!\n)"
+)
+"""Characters that a file may contain as escapes only."""
+_INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
+_FLOAT = re.compile(r"[-+]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
+# What some YAML version reads as a number, boolean or null, and another one otherwise.
+_AMBIGUOUS = re.compile(
+    r"[-+]?(?:0[0-9_]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?|0[xX][0-9a-fA-F_]+|0[oO][0-7_]+|0[bB][01_]+|\.(?:inf|Inf|INF))"
+    r"|\.(?:nan|NaN|NAN)|True|TRUE|False|FALSE|Null|NULL"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One parsed file. `data` is made of dict, list, str, int, float, bool and None only."""
+
+    data: Any
+    where: str
+    _mark: Mark = (1, 1, None)
+
+    def position(self, path: Sequence[str | int]) -> tuple[int, int]:
+        """1-based line and column of the value at `path`, or of its nearest ancestor if there is no such value."""
+        mark = self._mark
+        for step in path:
+            inner = mark[2]
+            found: Mark | None = None
+            if isinstance(inner, dict) and isinstance(step, str):
+                found = inner.get(step)
+            elif isinstance(inner, list) and isinstance(step, int) and 0 <= step < len(inner):
+                found = inner[step]
+            if found is None:
+                break
+            mark = found
+        return mark[0], mark[1]
+
+    def at(self, path: Sequence[str | int]) -> str:
+        """`file:line:column` of the value at `path`, as errors name it."""
+        line, column = self.position(path)
+        return f"{self.where}:{line}:{column}"
+
+
+def loads(
+    data: bytes,
+    *,
+    where: str,
+    error: type[ConfigError] = ConfigError,
+    require_end: bool = False,
+    max_bytes: int = MAX_BYTES,
+) -> Document:
+    """Parse one document; an empty file is None. Raises `error` with `where` as `file:line:column`.
+
+    With `require_end` the last non-empty line must be the document end marker `...`, closed by a newline: a file cut
+    anywhere is then refused instead of being read as a shorter file.
+    """
+    source = _Source(where, error)
+    if len(data) > max_bytes:
+        source.refuse(f"is {len(data)} bytes; at most {max_bytes} are read")
+    text = _decoded(data, source)
+    end_line = _end_line(text, source) if require_end else None
+    return _Reader(source, end_line).read(text)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    where: str
+    error: type[ConfigError]
+
+    def refuse(self, message: str, line: int = 0, column: int = 1) -> NoReturn:
+        raise self.error(message, where=f"{self.where}:{line}:{column}" if line else self.where)
+
+
+def _decoded(data: bytes, source: _Source) -> str:
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        source.refuse("is UTF-16; save it as UTF-8", 1)
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as problem:
+        line_start = data.rfind(b"\n", 0, problem.start) + 1
+        line = data.count(b"\n", 0, problem.start) + 1
+        source.refuse(f"is not UTF-8 (byte 0x{data[problem.start]:02x})", line, problem.start - line_start + 1)
+    for pattern, what in ((re.compile("\t"), "a tab; indent with spaces"), (UNSEEN, "an unseen character")):
+        found = pattern.search(text)
+        if found:
+            line = text.count("\n", 0, found.start()) + 1
+            code = f" (U+{ord(found[0]):04X}); write it as an escape in double quotes" if pattern is UNSEEN else ""
+            source.refuse(f"holds {what}{code}", line, found.start() - text.rfind("\n", 0, found.start()))
+    return text
+
+
+def _end_line(text: str, source: _Source) -> int:
+    """0-based line of the end marker."""
+    lines = text.replace("\r\n", "\n").split("\n")
+    last = next((number for number in reversed(range(len(lines))) if lines[number].strip(" ")), 0)
+    if lines[last] != _END:
+        source.refuse("the last line is not the document end marker `...`: the file is cut or unfinished", last + 1)
+    if last == len(lines) - 1:
+        source.refuse("no newline after the document end marker `...`: the file may be cut", last + 1)
+    return last
+
+
+class _Reader(Builder):
+    """Builds a `Document` of the subset described above."""
+
+    def __init__(self, source: _Source, end_line: int | None) -> None:
+        super().__init__()
+        self.source = source
+        self.end_line = end_line
+        self.ended: yaml.Event | None = None
+
+    def read(self, text: str) -> Document:
+        self.build(text)
+        value, mark = self.root or (None, (1, 1, None))
+        return Document(value, self.source.where, mark)
+
+    def scalar(self, event: yaml.ScalarEvent) -> str | int | float | bool | None:
+        self.collection(event)
+        text: str = event.value
+        if event.style:  # quoted or block: a string whatever it looks like
+            if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+                self.refuse("half of a surrogate pair is not a character", mark_of(event))
+            return text
+        if text in PLAIN:
+            return PLAIN[text]
+        if _AMBIGUOUS.fullmatch(text):
+            self.refuse(f"{text} means different things to different YAML readers: put it in quotes", mark_of(event))
+        return self.number(text, event)
+
+    def number(self, text: str, event: yaml.ScalarEvent) -> str | int | float:
+        if not _FLOAT.fullmatch(text):
+            return text
+        if len(text) > _MAX_NUMBER:
+            self.refuse("the number is too long: put it in quotes if it is a name", mark_of(event))
+        if _INT.fullmatch(text):
+            return int(text)
+        value = float(text)
+        if not math.isfinite(value):
+            self.refuse(f"{text} is larger than any number: put it in quotes if it is a name", mark_of(event))
+        return value
+
+    def key(self, key: Any, event: yaml.Event, mapping: dict[str, Any]) -> str:
+        mark = mark_of(event)
+        if not isinstance(key, str):
+            hint = "" if isinstance(key, dict | list) else ": put this one in quotes"
+            self.refuse(f"keys must be strings{hint}", mark)
+        if key == "<<":
+            self.refuse("merge keys (<<) are not read here", mark)
+        if key in mapping:
+            self.refuse(f"duplicate key {shown(key)}", mark)
+        return key
+
+    def collection(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> None:
+        if event.anchor is not None:
+            self.refuse(f"anchors are not read here: {shown(event.anchor)}", mark_of(event))
+        if event.tag is not None:
+            self.refuse(f"tags are not read here: {shown(event.tag)}", mark_of(event))
+
+    def alias(self, event: yaml.AliasEvent) -> None:
+        self.refuse(f"aliases are not read here: {shown(event.anchor)}", mark_of(event))
+
+    def document(self, event: yaml.Event) -> None:
+        import yaml
+
+        if isinstance(event, yaml.DocumentStartEvent) and (event.version or event.tags):
+            self.refuse("directives (%...) are not read here", mark_of(event))
+        elif isinstance(event, yaml.DocumentEndEvent):
+            self.ended = event
+        elif (
+            isinstance(event, yaml.StreamEndEvent)
+            and self.ended
+            and self.end_line not in {None, mark_of(self.ended)[0] - 1}
+        ):
+            self.refuse("the document ends before the last line `...`", mark_of(self.ended))
+
+    def refuse(self, message: str, mark: Mark | None) -> NoReturn:
+        line, column, _ = mark or (0, 1, None)
+        self.source.refuse(message, line, column)
