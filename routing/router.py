@@ -168,13 +168,13 @@ class Router:
         needs = Needs(
             model=ask.model or flags.default_model,
             fallback_models=tuple(flags.fallback_models),
-            tools=bool(ask.tools),
+            tools=bool(ask.chat.tools),
             vision=has_image(messages),
-            tool_choice=ask.tool_choice if ask.tools else None,
+            tool_choice=ask.chat.tool_choice if ask.chat.tools else None,
             user=ask.user,
             groups=tuple(ask.groups),
-            prompt_tokens=prompt_tokens_of(messages, ask.tools),
-            max_tokens=ask.max_tokens,
+            prompt_tokens=prompt_tokens_of(messages, ask.chat.tools),
+            max_tokens=ask.chat.max_tokens,
         )
         evidence, parked = self._evidence.current(), self._breaker.parked()
         return choose(needs, Facts(self._catalog, flags, evidence, datetime.now(UTC), parked))
@@ -184,7 +184,7 @@ class Router:
         from .schema import ToolSet
 
         ask, turns = Options.of(options), _as_messages(messages)
-        for problem in ToolSet.of(ask.tools).problems:
+        for problem in ToolSet.of(ask.chat.tools).problems:
             raise problem  # the caller's mistake, told before money is spent
         route = self._route(turns, ask)
         if not route.candidates:

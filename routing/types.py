@@ -30,20 +30,9 @@ CostOrigin: TypeAlias = Literal["reported", "catalog", "estimated", "unknown"]
 """`reported` by the host; `catalog`: its tokens at the catalogue's price; `estimated`: tokens or price are guessed."""
 
 
-class RequestOptions(TypedDict, total=False):
-    """What `Router.complete`, `acomplete` and `route` take beside the messages, in OpenAI's names.
+class ChatOptions(TypedDict, total=False):
+    """How an answer is asked for, in OpenAI's names; the fields of `ChatRequest` beside messages, tools and stream."""
 
-    `user` and `groups` decide which flags let the request in; `timeout` is seconds in all, over every attempt (120);
-    `max_cost_usd` is an upper bound over every attempt; `model` is the family's own name (flags.yaml's default_model).
-    What an endpoint does not know is left out for it, and told in the reply's `notes`.
-    """
-
-    tools: Sequence[Tool]
-    model: str | None
-    user: str | None
-    groups: Sequence[str]
-    timeout: float
-    max_cost_usd: float | Decimal | None
     tool_choice: ToolChoice | None
     parallel_tool_calls: bool | None
     max_tokens: int | None
@@ -53,9 +42,25 @@ class RequestOptions(TypedDict, total=False):
     reasoning_effort: str | None
 
 
+class RequestOptions(ChatOptions, total=False):
+    """What `Router.complete`, `acomplete` and `route` take beside the messages.
+
+    `user` and `groups` decide which flags are on. `timeout` is seconds in all, over every attempt (120). `max_cost_usd`
+    is an upper bound over every attempt. `model` is the family's own name (default: flags.yaml's default_model). An
+    option that an endpoint does not know is left out for it, and named in the reply's `notes`.
+    """
+
+    tools: Sequence[Tool]
+    model: str | None
+    user: str | None
+    groups: Sequence[str]
+    timeout: float
+    max_cost_usd: float | Decimal | None
+
+
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """What a caller asks for, in OpenAI's names, before any provider's wire shapes it."""
+    """A request in OpenAI's names, before a provider's wire shapes it: the one list of what can be asked for."""
 
     messages: Sequence[Message]
     tools: Sequence[Tool] = ()
@@ -68,6 +73,9 @@ class ChatRequest:
     stop: str | Sequence[str] | None = None
     reasoning_effort: str | None = None
     """One of `EFFORTS`; each provider's own words for it are written by the wire."""
+
+
+CHAT_OPTIONS = frozenset(ChatOptions.__annotations__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import json
 import re
@@ -13,6 +12,7 @@ from itertools import islice, pairwise
 from typing import Any, TypeAlias
 
 from ..evidence.model import parse_utc
+from ..parsing.schema_files import node_at, unknown_key
 from ..parsing.strict_yaml import Document
 
 Path: TypeAlias = "tuple[str | int, ...]"
@@ -102,10 +102,10 @@ def _violations(data: Any) -> Iterator[tuple[Path, str]]:
         path: Path = tuple(error.instance_path)
         keyword = str(error.schema_path[-1])
         if keyword == "additionalProperties":
-            known = _node(error.schema_path[:-1])["properties"]
+            known = node_at(schema(), error.schema_path[:-1])["properties"]
             for key in error.instance:
                 if key not in known:
-                    yield (*path, key), _unknown_key(key, known)
+                    yield (*path, key), unknown_key(key, known)
         elif path not in floats:
             yield path, _sentence(keyword, error)
     for path in sorted(floats, key=str):
@@ -129,14 +129,9 @@ def _floats(data: Any, path: Path) -> Iterator[Path]:
         yield from _floats(value, (*path, step))
 
 
-def _unknown_key(key: str, known: Mapping[str, Any]) -> str:
-    close = difflib.get_close_matches(key[:_SHOWN], known, n=1)
-    return "unknown key" + (f"; did you mean {close[0]}?" if close else f"; known are {', '.join(known)}")
-
-
 def _sentence(keyword: str, error: Any) -> str:
     value = shown(error.instance)
-    node = _node(error.schema_path[:-1])
+    node = node_at(schema(), error.schema_path[:-1])
     limit = node.get(keyword)
     match keyword:
         case "maximum":
@@ -170,13 +165,6 @@ def _repeated(values: Sequence[Any]) -> Any:
             return value
         seen.add(text)
     return None
-
-
-def _node(steps: Sequence[str | int]) -> Any:
-    node: Any = schema()
-    for step in steps:  # some releases of jsonschema_rs report the path through `$ref`, some its end
-        node = schema()["definitions"][node["$ref"].rpartition("/")[2]] if step == "$ref" else node[step]
-    return node
 
 
 @functools.cache
