@@ -1,6 +1,6 @@
 """The body of a Messages request, from a request in OpenAI's names. Pure.
 
-What Anthropic has no place for is left out and told in the notes; what would change the meaning is refused.
+What Anthropic has no place for is left out and named in the notes; what would change the meaning is refused.
 """
 
 from __future__ import annotations
@@ -14,12 +14,15 @@ from ..schema.parts import pointed, union
 from ..types import ChatRequest, JsonObject
 from .anthropic_messages import converted
 from .base import WireRequest
-from .request_checks import Offer, chosen, fitted, names_sent, offers
+from .request_checks import Offer, chosen, fitted, names_sent, note_unknown, offers
 
 VERSION = "2023-06-01"
 """https://platform.claude.com/docs/en/api/versioning: the version that all public examples and recordings speak."""
 DEFAULT_MAX_TOKENS = 8192
 """Anthropic demands a limit; thinking counts too."""
+_KNOWN = frozenset(
+    {"tool_choice", "parallel_tool_calls", "max_tokens", "temperature", "top_p", "stop", "reasoning_effort"}
+)
 _EFFORT = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
 
 
@@ -42,6 +45,7 @@ def build(request: ChatRequest, endpoint: Endpoint, provider: Provider) -> WireR
     body |= _tools(request, offered, names, history, notes)
     body |= _sampling(request, provider.quirks | endpoint.quirks, notes)
     body |= _thinking(request.reasoning_effort, endpoint, notes)
+    note_unknown(request, _KNOWN, notes)
     if request.stream:
         body["stream"] = True
     headers = {"anthropic-version": VERSION}

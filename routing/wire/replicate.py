@@ -21,7 +21,7 @@ from ..types import Answer, ChatRequest, JsonObject, Usage
 from .base import WireRequest
 from .error_bodies import fault, printable_line
 from .json_fields import is_count, mapping, string, whole_object
-from .request_checks import fitted
+from .request_checks import fitted, note_unknown
 from .sse import Decoder, Event
 
 WAIT_S = 5
@@ -31,6 +31,7 @@ CANCEL_AFTER = "5m"
 """What nobody calls off ends by itself: https://replicate.com/changelog/2025-10-16-prediction-deadlines"""
 _ENDED = frozenset({"succeeded", "failed", "canceled", "aborted"})
 _MODEL_ID = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+")
+_KNOWN = frozenset({"tool_choice", "parallel_tool_calls", "max_tokens", "temperature", "top_p"})
 _SPEAKERS = {"user": "User", "assistant": "Assistant"}
 
 
@@ -51,9 +52,7 @@ def build(request: ChatRequest, endpoint: Endpoint, provider: Provider) -> WireR
     if request.max_tokens is not None:
         asked["max_tokens"] = request.max_tokens
     asked |= {name: value for name in ("temperature", "top_p") if (value := getattr(request, name)) is not None}
-    for name in ("stop", "reasoning_effort"):
-        if getattr(request, name):
-            notes[f"{name} left out: not known here"] = None
+    note_unknown(request, _KNOWN, notes)
     if not _MODEL_ID.fullmatch(endpoint.provider_model_id):
         raise EndpointUnavailable("no_capability", "its model id is no owner/name", phase="send")
     body: JsonObject = {"input": asked, **({"stream": True} if request.stream else {})}

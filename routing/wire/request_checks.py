@@ -10,7 +10,7 @@ from ..catalog.model import Endpoint, Requirements
 from ..errors import EndpointUnavailable, RequestRejected
 from ..history.prompt_tools import as_text, emulation
 from ..history.tool_names import aliases
-from ..types import EFFORTS, ChatRequest, JsonObject, Message, Tool, ToolChoice
+from ..types import EFFORTS, ChatOptions, ChatRequest, JsonObject, Message, Tool, ToolChoice
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,13 @@ def fitted(request: ChatRequest, endpoint: Endpoint, notes: dict[str, None]) -> 
     if "tools" in endpoint.capabilities:
         return request if request.tools else replace(request, tool_choice=None, parallel_tool_calls=None)
     return _emulated(request, notes)
+
+
+def note_unknown(request: ChatRequest, known: frozenset[str], notes: dict[str, None]) -> None:
+    """Note each option of the request that a wire has no place for, so that none is left out silently."""
+    for name in ChatOptions.__annotations__:
+        if name not in known and getattr(request, name) not in (None, "", (), []):
+            notes[f"{name} left out: not known here"] = None
 
 
 def _emulated(request: ChatRequest, notes: dict[str, None]) -> ChatRequest:
