@@ -147,7 +147,6 @@ class Answer:
     `complete` is false when a stream ended without a finish reason: truncation is never a success.
     `notes` name deviations from the protocol that were tolerated (for example `tool_call_without_index`), and what of
     the request had to be changed for this endpoint. `tried` lists the upstreams that a gateway asked, in order.
-    `upstream_cost_usd` is what a gateway says that the upstream took (OpenRouter's cost details).
     """
 
     text: str = ""
@@ -162,7 +161,6 @@ class Answer:
     complete: bool = True
     notes: tuple[str, ...] = ()
     tried: tuple[Tried, ...] = ()
-    upstream_cost_usd: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -227,7 +227,6 @@ class _Assembly:
             complete=complete,
             notes=tuple(self.notes),
             tried=self.tried,
-            upstream_cost_usd=self.upstream_cost,
         )
 
 
