@@ -1,4 +1,4 @@
-"""The loop: choose, attempt, verify, rescue, fall back, account."""
+"""`Router`: loads flags, evidence and catalogue, selects the route of a request and hands it to the fallback loop."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from .loop import LoopThread
     from .transport import Transport
 
-# What only a request needs (event loop, transport, rescue, schemas) is imported with the first one.
+# Modules that only a request needs (event loop, transport, rescue, schemas) are imported with the first one.
 
 
 @dataclass(frozen=True, slots=True)
 class RouterStatus:
-    """What a running router stands on, and which endpoints it passes over for now."""
+    """State of a running router: its flags and evidence, and the endpoints that the circuit breaker has parked."""
 
     flags: FlagsStatus
     evidence: EvidenceStatus
@@ -58,7 +58,7 @@ class Router:
         self._made: tuple[LoopThread, Transport] | None = None
         self._closed = False
         self._lock = threading.Lock()
-        self._evidence = _evidence_source(evidence, self._line)
+        self._evidence = _evidence_source(evidence, self._http)
 
     @classmethod
     def load(
@@ -67,8 +67,8 @@ class Router:
         """Load flags (argument, `KIMIPROBE_FLAGS`, found upwards, packaged bootstrap), evidence and catalogue.
 
         `evidence`: path or https URL; else `KIMIPROBE_EVIDENCE`; else `results/latest.json` beside the flags file.
-        Raises FlagsError where a flags path that was named cannot be read, CatalogError for a wrong catalogue. Flags
-        with wrong content do not raise: routing starts on the packaged ones, and `status()` says why.
+        Raises FlagsError if a flags path that was named cannot be read, CatalogError for a wrong catalogue. Flags with
+        wrong content do not raise: routing starts on the packaged ones, and `status()` says why.
         """
         path = Path(flags) if flags is not None else find_flags()
         source = FlagsSource(path)
@@ -83,14 +83,14 @@ class Router:
         return self._flags.current()
 
     def status(self) -> RouterStatus:
-        """Which flags and evidence are in force, what is wrong with newer ones, and which endpoints are parked."""
+        """Which flags and evidence are in use, what is wrong with newer ones, and which endpoints are parked."""
         self._flags.current()
         self._evidence.current()
         parked = tuple(self._breaker.parked().values())
         return RouterStatus(self._flags.status(), self._evidence.status(), self._catalog.origin, parked)
 
     def route(self, messages: str | Sequence[Message] = (), **options: Unpack[RequestOptions]) -> Route:
-        """Where such a request would go, and why; nothing is sent.
+        """Select the endpoints of such a request, with reasons, and send nothing.
 
         Takes what `complete` takes. Raises CatalogError for an unknown model.
         """
@@ -99,7 +99,12 @@ class Router:
     def tool_calling_available(
         self, provider: str, *, model: str | None = None, user: str | None = None, groups: Sequence[str] = ()
     ) -> bool:
-        """Whether a trusted endpoint of this provider would serve a tool-calling request of this user now."""
+        """Whether a request with tools would be served by a trusted endpoint of this provider now; nothing is sent.
+
+        An endpoint is trusted if a flag is on for this user, or it is the model's reference, and fresh evidence says
+        that it works. `model` is the family's own name (default: flags.yaml's default_model). Raises CatalogError for
+        an unknown model.
+        """
         route = self.route(tools=_ANY_TOOL, model=model, user=user, groups=groups)
         return any(
             candidate.trusted and self._catalog.endpoint(candidate.endpoint).provider == provider
@@ -109,8 +114,8 @@ class Router:
     def complete(self, messages: str | Sequence[Message], **options: Unpack[RequestOptions]) -> Reply:
         """Send a request and return the first answer that may be delivered.
 
-        `messages`: OpenAI messages, or a user's text; `options`: see `RequestOptions`. Raises NoRoute where no endpoint
-        fits, AllAttemptsFailed (with `.attempts`) where none delivered, ToolSchemaError for a tool without valid schema.
+        `messages`: OpenAI messages, or a user's text. `options`: see `RequestOptions`. Raises NoRoute if no endpoint
+        fits, AllAttemptsFailed (with `.attempts`) if none delivered, ToolSchemaError for a tool without valid schema.
         """
         from concurrent.futures import CancelledError
 
@@ -125,13 +130,13 @@ class Router:
 
         handover = _Handover()
         try:
-            # In a thread: flags, evidence and schemas are read there, and the caller's loop goes on.
+            # In a thread, because flags, evidence and schemas are read from files there.
             submitted = await asyncio.to_thread(lambda: handover.give(self._submit(messages, options)))
             return await asyncio.wrap_future(submitted)
         except asyncio.CancelledError:
             handover.call_off()
             task = asyncio.current_task()
-            if task is None or not task.cancelling():  # nobody cancelled this: the router was closed
+            if task is None or not task.cancelling():  # not cancelled by the caller: the router was closed
                 raise RouterClosed(_CLOSED_UNDER) from None
             raise
 
@@ -151,7 +156,7 @@ class Router:
     ) -> None:
         self.close()
 
-    def _line(self) -> tuple[LoopThread, Transport]:
+    def _http(self) -> tuple[LoopThread, Transport]:
         """The event loop and its clients, made with the first request."""
         from .loop import LoopThread
         from .transport import Transport
@@ -185,11 +190,11 @@ class Router:
 
         ask, turns = Options.of(options), _as_messages(messages)
         for problem in ToolSet.of(ask.chat.tools).problems:
-            raise problem  # the caller's mistake, told before money is spent
+            raise problem  # the caller's mistake, raised before money is spent
         route = self._route(turns, ask)
         if not route.candidates:
             raise NoRoute(str(route))
-        loop, transport = self._line()
+        loop, transport = self._http()
         means = Means(transport, self._catalog, self._breaker)
         delivery = Delivery(means, ask.request(turns), route, timeout=ask.timeout, max_cost_usd=ask.max_cost_usd)
         return loop.submit(delivery.run())
@@ -199,7 +204,7 @@ _CLOSED_UNDER = "the router was closed while this request was under way"
 
 
 class _Handover:
-    """A request on its way to the loop: called off, it is cancelled also where it is only just being handed over."""
+    """A request that is being submitted to the loop; cancelling works before and after its future exists."""
 
     def __init__(self) -> None:
         self._future: Future[Reply] | None = None
@@ -220,8 +225,8 @@ class _Handover:
 _ANY_TOOL: Sequence[Tool] = ({"type": "function", "function": {"name": "any"}},)
 
 
-def _evidence_source(place: str | Path | None, line: Callable[[], tuple[LoopThread, Transport]]) -> EvidenceSource:
-    """A path, or a URL: plain http only to this machine. Raises EvidenceError for any other URL."""
+def _evidence_source(place: str | Path | None, http: Callable[[], tuple[LoopThread, Transport]]) -> EvidenceSource:
+    """The source of a path or URL; plain http only to this machine. Raises EvidenceError for any other URL."""
     if "://" not in str(place or ""):
         return EvidenceFile(Path(place) if place else None)
     parts = urlsplit(str(place))
@@ -229,7 +234,7 @@ def _evidence_source(place: str | Path | None, line: Callable[[], tuple[LoopThre
         raise EvidenceError("evidence comes from a path or an https URL", where=str(place))
     from .evidence.url_source import EvidenceUrl
 
-    return EvidenceUrl(str(place), line)
+    return EvidenceUrl(str(place), http)
 
 
 def _as_messages(messages: str | Sequence[Message]) -> Sequence[Message]:

@@ -1,10 +1,10 @@
-"""Which endpoints may serve a request, in which order, and why: pure, no I/O.
+"""Selection: which endpoints may serve a request, in which order, and why. Pure.
 
-Order: endpoints that are trusted (a flag lets this user in, fresh evidence says they work) by price; then the model's
-reference endpoint; then endpoints whose flag lets the user in but which nothing fresh vouches for, by price. Within each
-of these, endpoints that have no tools of their own (`tools:emulated`) come last where tools are offered. An
-endpoint that no flag controls is off, except the reference and the vision endpoint. What is parked (breaker.py) is left
-out; where that would leave nothing, the one whose parking ends first stays. Everything left out is told.
+Order: trusted endpoints (their flag is on for the user, and fresh evidence says that they work), by price; then the
+model's reference endpoint; then endpoints whose flag is on but which have no fresh evidence, by price. Within each of
+these, endpoints without native tools (`tools:emulated`) come last if tools are offered. An endpoint that no flag
+controls is off, except the reference and the vision endpoint. Parked endpoints (circuit_breaker.py) are left out. If
+that leaves none, the one whose parking ends first stays. Each endpoint that is left out is listed with its reason.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _OUT: frozenset[Status] = frozenset({"broken", "down", "retired", "unsupported"}
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What of a request decides where it may go."""
+    """The properties of a request that selection depends on."""
 
     model: str
     fallback_models: tuple[str, ...] = ()
@@ -41,7 +41,7 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known at the moment of choosing."""
+    """What selection knows: catalogue, flags, evidence, time and parked endpoints."""
 
     catalog: Catalog
     flags: Flags
@@ -52,7 +52,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An endpoint that will be tried, and why it stands where it does. `estimate_usd` None: price unknown."""
+    """An endpoint that will be tried, and the reason for its place. `estimate_usd` None: price unknown."""
 
     endpoint: str
     why: str
@@ -63,7 +63,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """An endpoint that will not be tried, and why. `parked`: it would stand in the route but for that."""
+    """An endpoint that will not be tried, and why. `parked`: that is the only reason."""
 
     endpoint: str
     why: str
@@ -80,7 +80,7 @@ class Route:
 
     @property
     def endpoint(self) -> str | None:
-        """The first candidate's endpoint; None where nothing fits."""
+        """The first candidate's endpoint; None if no endpoint fits."""
         return self.candidates[0].endpoint if self.candidates else None
 
     def __str__(self) -> str:
@@ -104,12 +104,12 @@ def choose(needs: Needs, facts: Facts) -> Route:
         of_model, out = _of_model(model, needs, facts)
         candidates += of_model
         left_out += out
-    candidates, parked = _spared(candidates, facts.parked)
+    candidates, parked = _without_parked(candidates, facts.parked)
     return Route(needs.model, tuple(candidates), (*parked, *left_out))
 
 
-def _spared(candidates: list[Candidate], parked: Mapping[str, Parked]) -> tuple[list[Candidate], list[LeftOut]]:
-    """Those that are not parked, and the others; where all are, the least bad is tried rather than nothing."""
+def _without_parked(candidates: list[Candidate], parked: Mapping[str, Parked]) -> tuple[list[Candidate], list[LeftOut]]:
+    """Candidates that are not parked, and the parked ones; if all are parked, the one with the shortest pause stays."""
     free = [candidate for candidate in candidates if candidate.endpoint not in parked]
     if not free and candidates:
         least = min(candidates, key=lambda candidate: parked[candidate.endpoint].seconds)
@@ -140,11 +140,11 @@ def _of_model(model: str, needs: Needs, facts: Facts) -> tuple[list[Candidate], 
 def _placed(endpoint: Endpoint, needs: Needs, facts: Facts, *, is_reference: bool) -> tuple[int, Candidate] | LeftOut:
     if unfit := _unfit(endpoint, needs, facts.now):
         return LeftOut(endpoint.id, unfit)
-    status, words = _standing(endpoint, facts)
+    status, basis = _status(endpoint, facts)
     estimate = estimate_usd(endpoint, needs, facts.now)
     if is_reference:
         trusted = status not in _OUT and status != "unknown"
-        why = f"the reference endpoint; {words}"
+        why = f"the reference endpoint; {basis}"
         return (_TRUSTED if trusted else _REFERENCE), Candidate(endpoint.id, why, status, estimate, trusted)
     flag = facts.flags.flag_for(endpoint.id)
     if flag is None:
@@ -153,28 +153,28 @@ def _placed(endpoint: Endpoint, needs: Needs, facts: Facts, *, is_reference: boo
     if not decision.on:
         return LeftOut(endpoint.id, f"flag {flag.name}: {decision.why}")
     if status in _OUT:
-        return LeftOut(endpoint.id, words)
+        return LeftOut(endpoint.id, basis)
     trusted = status != "unknown" and (status != "needs_rescue" or flag.accept_rescued)
-    why = f"flag {flag.name}: {decision.why}; {words}"
+    why = f"flag {flag.name}: {decision.why}; {basis}"
     if _emulated(endpoint, needs):
         why += "; tools described in the prompt"
     return (_TRUSTED if trusted else _UNPROVEN), Candidate(endpoint.id, why, status, estimate, trusted)
 
 
 def _vision_route(needs: Needs, facts: Facts) -> Route:
-    """A request with an image goes to the vision endpoint; it needs no flag."""
+    """The route of a request with an image: the vision endpoint, which needs no flag."""
     endpoint = facts.catalog.endpoint(facts.catalog.vision_endpoint)
     if unfit := _unfit(endpoint, needs, facts.now):
         return Route(endpoint.model, (), (LeftOut(endpoint.id, unfit),))
-    status, words = _standing(endpoint, facts)
-    why = f"the request holds an image; {words}"
+    status, basis = _status(endpoint, facts)
+    why = f"the request holds an image; {basis}"
     estimate = estimate_usd(endpoint, needs, facts.now)
-    candidates, _ = _spared([Candidate(endpoint.id, why, status, estimate)], facts.parked)
+    candidates, _ = _without_parked([Candidate(endpoint.id, why, status, estimate)], facts.parked)
     return Route(endpoint.model, tuple(candidates))
 
 
 def estimate_usd(endpoint: Endpoint, needs: Needs, now: datetime) -> Decimal | None:
-    """About what the request costs there, for comparing; None where no price is known."""
+    """Estimated cost of the request at this endpoint, for comparison; None if no price is known."""
     price = endpoint.price_at(now.date())
     return price.cost(Usage(needs.prompt_tokens, needs.max_tokens or DEFAULT_COMPLETION)) if price else None
 
@@ -189,11 +189,11 @@ def _unfit(endpoint: Endpoint, needs: Needs, now: datetime) -> str:
 
 
 def _emulated(endpoint: Endpoint, needs: Needs) -> bool:
-    """Whether tools would be described in its prompt: after native ones of the same standing, whatever the price."""
+    """Whether tools would be described in the prompt; such endpoints come after those with native tools."""
     return needs.tools and "tools" not in endpoint.capabilities
 
 
-def _standing(endpoint: Endpoint, facts: Facts) -> tuple[Status, str]:
+def _status(endpoint: Endpoint, facts: Facts) -> tuple[Status, str]:
     evidence, now = facts.evidence, facts.now
     if evidence.source in {"simulator", "replay"} or (evidence.source == "local" and facts.flags.environment != "test"):
         return "unknown", f"the evidence comes from a {evidence.source} run"

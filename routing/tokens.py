@@ -1,4 +1,4 @@
-"""How many tokens a request and its answer have: about, for estimates; and at most, for a budget. Pure."""
+"""Numbers of tokens of a request and its answer: an estimate, and an upper bound for a budget. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .parsing.message_text import texts_of
 from .types import Answer, ChatRequest, Message, Tool, Usage
 
 DEFAULT_COMPLETION = 1000
-"""Tokens of an answer of which nothing is known, where the caller sets no smaller `max_tokens`."""
+"""Assumed tokens of an unknown answer, unless the caller sets a smaller `max_tokens`."""
 _CHARACTERS = 4
 """Characters a token, about."""
 _PICTURE = 1600
@@ -23,7 +23,7 @@ _MOST_PICTURE = 6000
 
 
 def has_image(messages: Sequence[Message]) -> bool:
-    """Whether any message, a tool result or older turn too, holds an image part; text that shows a data URL does not."""
+    """Whether any message, old turns and tool results included, has an image part; a data URL in a text is none."""
     return _images(messages) > 0
 
 
@@ -49,10 +49,10 @@ def prompt_bound(parts: Sequence[Mapping[str, Any]]) -> int:
 
 
 def estimated(request: ChatRequest, came: Answer | None, error: ExchangeError | None) -> Usage:
-    """About the tokens of an exchange of which nobody told the cost; `came` is its answer as far as it came.
+    """Estimated tokens of an exchange whose cost is unknown; `came` is the part of the answer that was received.
 
-    What is refused (4xx) was not worked on: nothing. An answer that was to come in one piece and did not may have been
-    written all the same: `DEFAULT_COMPLETION`.
+    A refused request (4xx) has none. A plain answer that did not arrive may have been written all the same: it counts
+    as `DEFAULT_COMPLETION` tokens.
     """
     usage = came.usage if came is not None and came.usage is not None and came.usage.counted else None
     if usage is not None and error is None:
@@ -98,7 +98,7 @@ def _without_images(message: Message) -> dict[str, Any]:
 def _shown(value: Any) -> str:
     try:
         return str(value)
-    except RecursionError:  # no wire takes it
+    except RecursionError:  # no wire accepts it
         return ""
 
 

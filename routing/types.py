@@ -1,6 +1,7 @@
-"""The nouns that every room shares: frozen, without I/O, without a line of ours imported.
+"""Types that both packages share: frozen, without I/O, importing no other module of ours.
 
-Words are those of the glossary in docs/words.md. Money is `Decimal` USD; times are milliseconds (`_ms`) or seconds (`_s`).
+Terms are those of the glossary in docs/words.md. Money is `Decimal` USD. Times are milliseconds
+(`_ms`) or seconds (`_s`).
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ ToolChoice: TypeAlias = str | Mapping[str, Any]
 
 Mode: TypeAlias = Literal["plain", "stream"]
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
-"""Values of `reasoning_effort`, in OpenAI's words and Kimi's `max`."""
+"""Values of `reasoning_effort`: OpenAI's, and Kimi's `max`."""
 ErrorClass: TypeAlias = Literal["request", "account", "selection", "provider", "answer"]
 Status: TypeAlias = Literal["works", "needs_rescue", "degraded", "broken", "down", "retired", "unsupported", "unknown"]
 Phase: TypeAlias = Literal["connect", "send", "headers", "body", "parse", "verify"]
-"""How far an exchange had come."""
+"""How far an exchange had come when it ended."""
 CostOrigin: TypeAlias = Literal["reported", "catalog", "estimated", "unknown"]
-"""`reported` by the host; `catalog`: its tokens at the catalogue's price; `estimated`: tokens or price are guessed."""
+"""`reported` by the host; `catalog`: its tokens at the catalogue's price; `estimated`: tokens or price unknown."""
 
 
 class ChatOptions(TypedDict, total=False):
@@ -72,7 +73,7 @@ class ChatRequest:
     top_p: float | None = None
     stop: str | Sequence[str] | None = None
     reasoning_effort: str | None = None
-    """One of `EFFORTS`; each provider's own words for it are written by the wire."""
+    """One of `EFFORTS`; the wire translates it into each provider's own form."""
 
 
 CHAT_OPTIONS = frozenset(ChatOptions.__annotations__)
@@ -82,7 +83,7 @@ CHAT_OPTIONS = frozenset(ChatOptions.__annotations__)
 class RawToolCall:
     """A tool call as the provider sent it, unjudged.
 
-    `arguments` is the exact string received where the protocol has a string, else the JSON value that stood there.
+    `arguments` is the exact string received if the protocol has a string there, else the JSON value.
     """
 
     id: str | None
@@ -134,7 +135,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """An upstream that OpenRouter tried for one request, and the HTTP status it got there (None where untold)."""
+    """An upstream that OpenRouter tried for one request, and the HTTP status it got there (None if unknown)."""
 
     upstream: str
     status: int | None = None
@@ -142,11 +143,11 @@ class Tried:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The normalised result of one exchange, before anyone judges it.
+    """The normalised result of one exchange, before it is judged.
 
     `complete` is false when a stream ended without a finish reason: truncation is never a success.
-    `notes` name deviations from the protocol that were tolerated (for example `tool_call_without_index`), and what of
-    the request had to be changed for this endpoint. `tried` lists the upstreams that a gateway asked, in order.
+    `notes` name deviations from the protocol that were tolerated (for example `tool_call_without_index`), and changes
+    that the request needed for this endpoint. `tried` lists the upstreams that a gateway asked, in order.
     """
 
     text: str = ""
@@ -165,7 +166,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """An endpoint that is passed over for now. `seconds` are left; 0: one request is just asking it again."""
+    """An endpoint that the circuit breaker passes over. `seconds` are left; 0: one request is just trying it again."""
 
     endpoint: str
     why: str
@@ -180,9 +181,9 @@ class Parked:
 class Attempt:
     """One try on one endpoint. `outcome` is `ok`, `rescued` or `failed`; `reason` is a code of `routing.reasons`.
 
-    `sent` is false where the endpoint was passed over: no request went out. What failed says in which `phase`, with
-    which HTTP `status`, whether the same may go well a moment later, and which pause the host asked for. `cost_usd` is
-    never left out: where nobody told it, `cost_origin` is `estimated`.
+    `sent` is false if the endpoint was passed over: no request was sent. A failed attempt has the `phase` in which it
+    failed, the HTTP `status`, whether a retry may succeed, and the pause that the host asked for. `cost_usd` is always
+    set: if no cost is known, `cost_origin` is `estimated`.
     """
 
     endpoint: str
@@ -219,5 +220,5 @@ class Reply:
 
     @property
     def cost_estimated(self) -> bool:
-        """Whether a part of `cost_usd` is an estimate; where it is not, the figure is exact."""
+        """Whether a part of `cost_usd` is an estimate; if not, the figure is exact."""
         return any(attempt.cost_origin == "estimated" for attempt in self.attempts)

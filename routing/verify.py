@@ -47,7 +47,7 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What of the request an answer is held against, beside the tools.
+    """The parts of a request that an answer is checked against, beside the tools.
 
     `foreign` are the texts that users and tools wrote in this conversation: a call that stands in one of them is no call
     of the model's own. `last_user` is the newest of the user's.
@@ -64,7 +64,7 @@ ANYTHING = Asked()
 
 
 def asked_of(request: ChatRequest) -> Asked:
-    """What of a request its answer is held against: a call that stands in a user's or tool's text is not the model's."""
+    """The parts of a request that its answer is checked against."""
     foreign = [
         text
         for message in request.messages
@@ -89,7 +89,7 @@ def asked_of(request: ChatRequest) -> Asked:
 def check(answer: Answer, tools: Sequence[Tool], asked: Asked = ANYTHING) -> Checked:
     """Judge one complete answer against the tools that were offered.
 
-    Raises ToolSchemaError where a tool of the caller's has no valid schema.
+    Raises ToolSchemaError if a tool of the caller has no valid schema.
     """
     toolset = ToolSet.of(tools)
     sound = [_sound(call, toolset) for call in answer.tool_calls]

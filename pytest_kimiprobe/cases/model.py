@@ -1,4 +1,4 @@
-"""Cases: one probe described as data. The packaged ones stand in cases/*.yaml."""
+"""Cases: probes described as data, and how files of them are read."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ class ExpectedCall:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What a right answer is; all that is said must hold, and one of `any_of` where there are any.
+    """What a right answer is: every condition must hold, and one of `any_of` if there are any.
 
     `calls` None: calls are not looked at. `never` names tools that must not be called. `ids` holds `fresh` (no id of
     the history recurs) and `native` (`functions.NAME:N`). `well_formed`: nothing of the protocol had to be tolerated.
-    `usage` `within_limit`: no more tokens than `max_tokens`. `end_state`: where the calls lead. `refused`: no answer at
+    `usage` `within_limit`: no more tokens than `max_tokens`. `end_state`: what the calls change. `refused`: no answer at
     all, but HTTP 400 or 422 with an error that says why.
     """
 
@@ -234,7 +234,7 @@ class _Reading:
         )
 
     def tools(self, row: JsonObject) -> list[Tool]:
-        """The tools of the row, each usable, names told apart."""
+        """The tools of the row, each usable, with different names."""
         found = []
         for number, tool in enumerate(row.get("tools", ())):
             if isinstance(tool, str) and tool not in self.shared:

@@ -35,7 +35,7 @@ class ProbePlan:
 
     @property
     def name(self) -> str:
-        """The item's name; it can be pasted back, and `+` may stand in `-k`."""
+        """The item's name; it can be pasted back, and `+` can be used in `-k`."""
         return self.name_in(self.mode)
 
     def name_in(self, mode: ProbeMode) -> str:
@@ -43,7 +43,7 @@ class ProbePlan:
         return f"{self.case.name}[{self.variant(mode)}]"
 
     def variant(self, mode: ProbeMode) -> str:
-        """What stands in the brackets of a name: endpoint, mode, repeat, and the crowd where it meets one."""
+        """The part of a name in brackets: endpoint, mode, repeat, and `crowd` if the load is one."""
         crowded = "-crowd" if self.load == "crowd" else ""
         return f"{self.endpoint.id}-{mode}-{self.repeat}{crowded}"
 
@@ -62,13 +62,13 @@ class Unsent:
 
     @property
     def verdict(self) -> Verdict:
-        """`unsupported` where the endpoint is not able to do it by design, else `not_run`."""
+        """`unsupported` if the endpoint is not able to do it by design, else `not_run`."""
         return "unsupported" if self.reason == "no_capability" else "not_run"
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A probe to be, and why it is not sent where it is not."""
+    """A planned probe, and why it is not sent, if so."""
 
     plan: ProbePlan
     unsent: Unsent | None = None

@@ -1,8 +1,9 @@
 """Providers, models and endpoints, read from catalog.yaml: ids and prices are data, never code.
 
-A file that says `extends: packaged` is laid over the packaged catalogue: its rows are added, or replace those of the
-same name or id. `KIMIPROBE_CATALOG` names such a file (or a whole catalogue). A base URL may be overridden by the
-variable `KIMIPROBE_BASE_URL_<PROVIDER>`; keys go only to hosts the catalogue names for that provider, or to this machine.
+A file that says `extends: packaged` extends the packaged catalogue: its rows are added, or replace rows of the same
+name or id. `KIMIPROBE_CATALOG` names such a file (or a whole catalogue). A base URL may be overridden by the
+variable `KIMIPROBE_BASE_URL_<PROVIDER>`. Keys go only to hosts that the catalogue lists for that provider, or to this
+machine.
 """
 
 from __future__ import annotations

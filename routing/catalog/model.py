@@ -1,4 +1,4 @@
-"""What a catalogue holds: providers, models, endpoints and their dated prices. Frozen, without I/O."""
+"""Model of the catalogue: providers, models, endpoints and their dated prices. Frozen, without I/O."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _MILLION = Decimal(1_000_000)
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """USD per million tokens from a day on, with where the figures come from.
+    """USD per million tokens from a day on, with the origin of the figures.
 
-    `cache_write` is the price of prompt tokens that are written to a cache; where nobody names one it is `input`.
+    `cache_write` is the price of prompt tokens that are written to a cache; None means the price of `input`.
     """
 
     since: date
@@ -50,8 +50,8 @@ class Price:
 class Provider:
     """An account behind one API. Without `key_env` it needs no key.
 
-    `quirks` are deviations from its protocol that the wire heeds (docs/providers.md); `reasoning_field` is the message
-    field in which it takes the reasoning of earlier turns, empty where it takes none.
+    `quirks` are deviations from its protocol that the wire respects (docs/providers.md). `reasoning_field` is the
+    message field for the reasoning of earlier turns, empty if there is none.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Provider:
     quirks: frozenset[str] = frozenset()
     reasoning_field: str = ""
     account: str = ""
-    """Which pages tell what is left on the account; empty where there are none."""
+    """Which pages report the credit of the account; empty if there are none."""
 
     @property
     def local(self) -> bool:
@@ -85,7 +85,7 @@ class Provider:
         return value
 
     def at(self, base_url: str, *, where: str) -> Provider:
-        """The same provider at another base URL. Raises CatalogError where its key may not go there."""
+        """The same provider at another base URL. Raises CatalogError if its key may not go there."""
         moved = replace(self, base_url=base_url.rstrip("/"))
         try:
             parts = urlsplit(moved.base_url)
@@ -183,7 +183,7 @@ class Endpoint:
         return not self.always_thinks and self.thinking not in {"always", "never", "reasoning_effort"}
 
     def price_at(self, day: date) -> Price | None:
-        """The price that holds on `day`; None where none is known (an unknown price is the dearest, never zero)."""
+        """The price that holds on `day`; None if none is known (an unknown price is the dearest, never zero)."""
         known = [price for price in self.prices if price.since <= day]
         return max(known, key=lambda price: price.since, default=None)
 
@@ -204,13 +204,13 @@ class Catalog:
     origin: str = field(default="")
 
     def endpoint(self, endpoint_id: str) -> Endpoint:
-        """One endpoint. Raises CatalogError listing those there are."""
+        """One endpoint. Raises CatalogError that lists the known ones."""
         if endpoint_id not in self.endpoints:
             raise CatalogError(f"unknown endpoint {endpoint_id!r}; there are: {', '.join(self.endpoints)}")
         return self.endpoints[endpoint_id]
 
     def model(self, name: str) -> Model:
-        """One model. Raises CatalogError listing those there are."""
+        """One model. Raises CatalogError that lists the known ones."""
         if name not in self.models:
             raise CatalogError(f"unknown model {name!r}; there are: {', '.join(self.models)}")
         return self.models[name]
@@ -225,7 +225,7 @@ class Catalog:
         return tuple(endpoint for endpoint in self.endpoints.values() if endpoint.model == name)
 
     def dearest_at(self, day: date) -> Price:
-        """A price made of the highest figures known on `day`: what an unknown price is taken for."""
+        """The highest figures known on `day`: an unknown price counts as this."""
         known = [price for endpoint in self.endpoints.values() if (price := endpoint.price_at(day))]
         zero = Decimal(0)
         return Price(

@@ -1,6 +1,6 @@
-"""What the committed results say of each endpoint, and how old it is.
+"""Evidence: status, counts and age of each endpoint, as the committed results say.
 
-`results/latest.json` is the one file the router reads; the monitor derives it from the run files (pytest_kimiprobe.results):
+`results/latest.json` is the one file that the router reads. The monitor derives it from the run files:
 
     {"version": 1, "generated_at": "2026-11-23T05:17:40Z", "run": "<run id>-<attempt>", "source": "live",
      "endpoints": {"<endpoint>": {"status": "works", "probed_at": "...Z", "run": "<run id>-<attempt>",
@@ -12,9 +12,9 @@
         "calls": 40, "valid_calls": 40, "schema_accuracy": 1.0,                       # strict, of the newest run
         "k2vv_calls": 20, "k2vv_valid": 20, "k2vv_compatible": 1.0, "age_s": 12}}}    # age when generated
 
-Counts are those of native tool calls; of tools described in the prompt where the endpoint has no others, and there a
-rescued call is the right answer and counts as passed. `run` of the whole is the newest run; an endpoint that it did
-not probe keeps the newest run that did. `source` is `live`, or `local` where there are no live runs.
+Counts are those of native tool calls. If the endpoint has only tools described in the prompt, counts are of those, and
+a rescued call counts as passed. `run` of the whole is the newest run; an endpoint that it did not probe keeps the
+newest run that did. `source` is `live`, or `local` if there are no live runs.
 
 Evidence older than `FRESH_FOR` is not trusted: the endpoint's status reads `unknown`.
 """
@@ -37,7 +37,7 @@ CLOCK_SKEW = timedelta(days=1)
 """Evidence dated further ahead is not trusted: it would stay fresh for ever."""
 MOST_COUNTED = 10**9
 MOST_COST = Decimal(10**6)
-"""USD per 1000 calls, and counts: beyond these nobody measured anything."""
+"""USD per 1000 calls; larger figures, and counts above `MOST_COUNTED`, are refused as errors of the file."""
 _MOST_MS, _MOST_DAYS = 10**9, 31
 _STATUSES = frozenset(get_args(Status))
 _SOURCES = frozenset({"", "live", "local"})
@@ -54,7 +54,7 @@ class Counts:
     errors: int = 0
 
     def pass_rate(self, *, accept_rescued: bool = False) -> float | None:
-        """Share of judged answers that were right, 0..1; None where nothing was judged."""
+        """Share of judged answers that were right, 0..1; None if nothing was judged."""
         if not self.judged:
             return None
         return (self.passed + (self.rescued if accept_rescued else 0)) / self.judged
@@ -84,15 +84,15 @@ class EndpointEvidence:
     """Answers that the K2 Vendor Verifier's formula counts, and `k2vv_valid` those of them it calls valid."""
     k2vv_valid: int = 0
     latency_unreliable: bool = False
-    """Whether the times are those of the probing machine, which was too busy to tell."""
+    """Whether the probing machine was too busy to measure the times."""
     complete: bool = True
-    """Whether that run came to its end; what an interrupted one says is a part."""
+    """Whether that run came to its end; an interrupted run has only a part of the probes."""
     cases: int = 0
-    """Different cases among the window's judged calls; 0 where nobody counted them."""
+    """Different cases among the window's judged calls; 0 if they were not counted."""
 
     @property
     def schema_accuracy(self) -> float | None:
-        """Share of finished tool calls whose arguments are valid, 0..1; None where there were none."""
+        """Share of finished tool calls whose arguments are valid, 0..1; None if there were none."""
         return self.valid_calls / self.calls if self.calls else None
 
     @property
@@ -105,7 +105,7 @@ class EndpointEvidence:
         return max(now - self.probed_at, timedelta(0))
 
     def status_at(self, now: datetime) -> Status:
-        """The status, or `unknown` where the evidence is too old to be trusted, or dated more than a day ahead."""
+        """The status, or `unknown` if the evidence is too old to be trusted, or dated more than a day ahead."""
         return self.status if self.is_fresh(now) else "unknown"
 
     def is_fresh(self, now: datetime) -> bool:
@@ -115,17 +115,17 @@ class EndpointEvidence:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All endpoints' evidence, with where it came from."""
+    """Evidence of all endpoints, with its origin."""
 
     generated_at: datetime | None = None
     run: str = ""
     source: str = ""
     endpoints: Mapping[str, EndpointEvidence] = field(default_factory=dict)
     origin: str = ""
-    """The path or URL it was read from; empty where there was none."""
+    """The path or URL it was read from; empty if there was none."""
 
     def status_at(self, endpoint: str, now: datetime) -> Status:
-        """Status of one endpoint now; `unknown` where it was never probed."""
+        """Status of one endpoint now; `unknown` if it was never probed."""
         known = self.endpoints.get(endpoint)
         return known.status_at(now) if known else "unknown"
 
@@ -170,7 +170,7 @@ def loads(text: str, *, origin: str = "") -> Evidence:
 
 def _source(value: Any) -> str:
     if value not in _SOURCES:
-        raise ValueError(f"source {str(value)[:20]!r} is no evidence: live and local are")
+        raise ValueError(f"source {str(value)[:20]!r} cannot be evidence: only live and local runs can")
     return str(value)
 
 
@@ -201,7 +201,7 @@ def _endpoint(name: str, row: Mapping[str, Any]) -> EndpointEvidence:
 
 
 def counts_from(row: Mapping[str, Any]) -> Counts:
-    """Counts out of a JSON row; a missing one is 0. Raises ValueError where they are none or do not add up."""
+    """Counts of a JSON row; a missing one is 0. Raises ValueError if one is not a count, or they do not add up."""
     names = ("judged", "passed", "rescued", "failed", "errors")
     counts = Counts(*(counted(row.get(name, 0), name) for name in names))
     if counts.passed + counts.rescued + counts.failed != counts.judged:
@@ -210,9 +210,9 @@ def counts_from(row: Mapping[str, Any]) -> Counts:
 
 
 def counted(value: Any, name: str) -> int:
-    """A count out of JSON. Raises ValueError for what is none."""
+    """A count of JSON. Raises ValueError for other values."""
     if type(value) is not int or not 0 <= value <= MOST_COUNTED:
-        raise ValueError(f"{name[:40]} is no count")
+        raise ValueError(f"{name[:40]} is not a count")
     return value
 
 
@@ -228,7 +228,7 @@ def _cost(value: Any) -> Decimal | None:
     text = str(value)
     cost = Decimal(text if type(value) in {str, int, float} and len(text) <= 40 else "NaN")
     if not cost.is_finite() or not 0 <= cost <= MOST_COST:
-        raise ValueError("cost_per_1k_usd is no amount of money")
+        raise ValueError("cost_per_1k_usd is not an amount of money")
     return cost
 
 
@@ -237,5 +237,5 @@ def _milliseconds(row: Mapping[str, Any], name: str) -> float | None:
     if value is None:
         return None
     if type(value) not in {int, float} or not 0 <= value <= _MOST_MS:
-        raise ValueError(f"{name} is no time in milliseconds")
+        raise ValueError(f"{name} is not a time in milliseconds")
     return float(value)

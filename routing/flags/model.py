@@ -87,7 +87,7 @@ class Flag:
     evidence: FlagEvidence | None = None
 
     def evaluate(self, user: str | None = None, groups: Iterable[str] | None = ()) -> Decision:
-        """The decision for one request. An empty user is no user."""
+        """The decision for one request. An empty user counts as none."""
         user = str(user) if user is not None else ""  # an id given as a number must match its deny entry
         groups = (groups,) if isinstance(groups, str) else tuple(groups or ())
         if self.pin == "off":
@@ -185,7 +185,7 @@ class Flags:
         return self.evaluate(name, user, groups).on
 
     def flag_for(self, endpoint: str) -> Flag | None:
-        """The flag whose most specific glob matches the endpoint id; None where no flag controls it."""
+        """The flag whose most specific glob matches the endpoint id; None if no flag controls it."""
         return next((flag for pattern, flag in self._claims if pattern.match(endpoint)), None)
 
 

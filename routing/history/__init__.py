@@ -99,7 +99,7 @@ def _new_id(endpoint: Endpoint, provider: Provider) -> NewId:
 def _reasoning(
     message: JsonObject, endpoint: Endpoint, provider: Provider, notes: dict[str, None], *, thinks: bool
 ) -> JsonObject:
-    """The message with its reasoning where this endpoint takes it."""
+    """The message, with its reasoning if this endpoint accepts it."""
     if message["role"] != "assistant":
         return message
     thought = _thought(message)

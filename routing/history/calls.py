@@ -1,4 +1,4 @@
-"""Tool calls and their results: brought together, each with an id that the next endpoint takes and no other has."""
+"""Tool calls paired with their results, each call with an id that the next endpoint accepts and that is unique."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _as_text(result: JsonObject) -> JsonObject:
 
 @dataclass(frozen=True, slots=True)
 class Numbered:
-    """Messages whose calls and results carry the ids that are sent; `made_up` are the ids of results that were not there."""
+    """Messages whose calls and results have the ids that are sent; `made_up` are the ids of results that were missing."""
 
     messages: list[JsonObject]
     made_up: frozenset[str]
@@ -150,7 +150,7 @@ def legal_id(theirs: str, _name: str, number: int, used: set[str]) -> str:
 
 
 def fresh_id(given: str, number: int, taken: frozenset[str]) -> str:
-    """An id that no other call of the conversation has: `given` where it is free."""
+    """An id that no other call of the conversation has: `given` if it is free."""
     if given not in taken:
         return given
     counter = _COUNTER.fullmatch(given)

@@ -83,7 +83,7 @@ def _call(row: Mapping[str, Any]) -> JsonObject:
 
 
 def arguments_text(arguments: Any) -> str:
-    """The text of a JSON object, whatever stood there: chat templates and Anthropic refuse anything else.
+    """The text of a JSON object, made of any value: chat templates and Anthropic refuse anything else.
 
     What is an object stays byte for byte; `""` and null become `{}`; all else is kept under the key `WRAPPED`.
     """

@@ -1,4 +1,4 @@
-"""Reading a file that somebody else may be writing, or that may not be a file at all."""
+"""Reading of files that another program may be writing, or that may not be regular files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Our own YAML files: parsed strictly, then checked against a packaged JSON Schema; errors name file, line and column."""
+"""Our own YAML files: parsed strictly and checked against a packaged JSON Schema; errors name file and line."""
 
 from __future__ import annotations
 

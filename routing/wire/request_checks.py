@@ -15,7 +15,7 @@ from ..types import EFFORTS, ChatOptions, ChatRequest, JsonObject, Message, Tool
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One function tool, read: `parameters` and `strict` None where the caller gave none."""
+    """One function tool; `parameters` and `strict` are None if the caller gave none."""
 
     name: str
     description: str
@@ -51,7 +51,7 @@ def note_unknown(request: ChatRequest, known: frozenset[str], notes: dict[str, N
 
 def _emulated(request: ChatRequest, notes: dict[str, None]) -> ChatRequest:
     messages: list[Message] = list(as_text(request.messages, notes))
-    offers(request.tools)  # a tool that cannot be described is refused, as it is where tools are native
+    offers(request.tools)  # refuses a tool that cannot be described, as for native tools
     if request.tools and request.tool_choice != "none":
         messages = [emulation(request.tools, request.tool_choice), *messages]
         notes["tools_emulated: described in the prompt"] = None
@@ -66,7 +66,7 @@ def offers(tools: Sequence[Tool]) -> list[Offer]:
 def _offer(tool: Any) -> Offer:
     function = tool.get("function") if isinstance(tool, Mapping) else None
     if not isinstance(function, Mapping) or not isinstance(function.get("name"), str) or not function["name"]:
-        raise RequestRejected("bad_request", "a tool is no function with a name", phase="send")
+        raise RequestRejected("bad_request", "a tool is not a function with a name", phase="send")
     parameters, description = function.get("parameters"), function.get("description")
     return Offer(
         name=function["name"],
@@ -86,7 +86,7 @@ def _plain(value: Any) -> Any:
 
 
 def chosen(choice: ToolChoice | None) -> str | None:
-    """The name of the function that `tool_choice` names; None for the words. Raises RequestRejected for other forms."""
+    """The name of the function that `tool_choice` names; None for a string. Raises RequestRejected for other forms."""
     if choice is None or isinstance(choice, str):
         return None
     function = choice.get("function")

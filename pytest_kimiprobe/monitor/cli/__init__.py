@@ -57,7 +57,7 @@ class Commands(SuggestingGroup):
         """Names of the commands that are installed, in the order of COMMANDS."""
         return [name for name in COMMANDS if self.get_command(ctx, name) is not None]
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's own
         """The command of that name; one that lacks a library says which when it is run."""
         target = COMMANDS.get(cmd_name)
         if target is None:

@@ -35,7 +35,8 @@ def alert(  # noqa: PLR0917 - one parameter an option
 ) -> None:
     """Report what the newest run changed.
 
-    Channels are a GitHub issue and the webhook of KIMIPROBE_WEBHOOK_URL. A channel without its variables is left out. Exits with 2 where a channel did not take an alert, after trying all.
+    Channels are a GitHub issue and the webhook of KIMIPROBE_WEBHOOK_URL. A channel without its variables is left out.
+    Exits with 2 if a channel did not accept an alert, after trying all.
     """
     flags_path = flags_path or find_flags()
     found = read_results(results_folder(results, flags_path))

@@ -21,8 +21,8 @@ from .shared import results_folder, results_option
 def record(results: Path | None, remote: str, branch: str | None, as_json: bool) -> None:
     """Commit and push the run files that the remote lacks.
 
-    Nothing is lost if another push came first. Only files under the results folder are committed. Where GITHUB_TOKEN is set it is used for GitHub. Exits with 2
-    where nothing could be pushed; the files are then still here.
+    Nothing is lost if another push came first. Only files under the results folder are committed. GITHUB_TOKEN is used
+    for GitHub if it is set. Exits with 2 if nothing could be pushed; the files are then still here.
     """
     done = Recorder(results_folder(results), branch or _workflow_branch(), remote).record(datetime.now(UTC))
     if as_json:

@@ -61,8 +61,8 @@ def replay(
 ) -> None:
     """Judge RECORDINGS again, offline, and show changed verdicts.
 
-    RECORDINGS is a folder that --kimiprobe-record wrote, or one file of it; further ARGUMENTS go to pytest. Exit codes: 0
-    no verdict changed, 1 some did, 2 the recordings or FILE cannot be used.
+    RECORDINGS is a folder that --kimiprobe-record wrote, or one file of it; further ARGUMENTS go to pytest. Exit codes:
+    0 no verdict changed, 1 some did, 2 the recordings or FILE cannot be used.
     """
     found = replays.read(recordings)
     before = _before(against, found)

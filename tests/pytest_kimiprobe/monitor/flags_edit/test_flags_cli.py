@@ -426,8 +426,8 @@ def test_lint_tells_all_and_ends_with_1(path: Path) -> None:
     result = run("lint")
     assert result.exit_code == 1
     assert result.stdout.splitlines() == [
-        f"{path}:21:14: warning: flags.{GROQ}.percent: 11 is no step of the ladder: 0, 10, 50, 100",
-        f"{path}:22:13: error: flags.{GROQ}.groups: x stands in allow and in deny; deny wins",
+        f"{path}:21:14: warning: flags.{GROQ}.percent: 11 is not a step of the ladder: 0, 10, 50, 100",
+        f"{path}:22:13: error: flags.{GROQ}.groups: x is in allow and in deny; deny wins",
         f"{path}: 1 error, 1 warning",
     ]
 
