@@ -239,7 +239,7 @@ class _Reading:
         for number, tool in enumerate(row.get("tools", ())):
             if isinstance(tool, str) and tool not in self.shared:
                 there = ", ".join(self.shared) or "none"
-                raise CaseError(f"no tool {tool!r} under `tools`; there are: {there}", where=self.at("tools", number))
+                raise CaseError(f"no tool {tool!r} under `tools`; available: {there}", where=self.at("tools", number))
             found.append(self.shared[tool] if isinstance(tool, str) else {"type": "function", "function": dict(tool)})
             _require_usable(found, self.at("tools", number))
         if row.get("emulate_tools") and not found:

@@ -99,7 +99,7 @@ def select(catalog: Catalog, model: str, globs: Sequence[str], today: date) -> l
         of_model = _matching(catalog.of_model(model), glob)
         found = of_model or _matching(catalog.endpoints.values(), glob)
         if not found:
-            raise UnknownEndpoint(f"no endpoint matches {glob!r}; there are:\n  " + "\n  ".join(catalog.endpoints))
+            raise UnknownEndpoint(f"no endpoint matches {glob!r}; available:\n  " + "\n  ".join(catalog.endpoints))
         chosen |= {endpoint.id: endpoint for endpoint in found}
     return list(chosen.values())
 

@@ -206,13 +206,13 @@ class Catalog:
     def endpoint(self, endpoint_id: str) -> Endpoint:
         """One endpoint. Raises CatalogError that lists the known ones."""
         if endpoint_id not in self.endpoints:
-            raise CatalogError(f"unknown endpoint {endpoint_id!r}; there are: {', '.join(self.endpoints)}")
+            raise CatalogError(f"unknown endpoint {endpoint_id!r}; available: {', '.join(self.endpoints)}")
         return self.endpoints[endpoint_id]
 
     def model(self, name: str) -> Model:
         """One model. Raises CatalogError that lists the known ones."""
         if name not in self.models:
-            raise CatalogError(f"unknown model {name!r}; there are: {', '.join(self.models)}")
+            raise CatalogError(f"unknown model {name!r}; available: {', '.join(self.models)}")
         return self.models[name]
 
     def provider_of(self, endpoint: Endpoint) -> Provider:

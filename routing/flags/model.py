@@ -172,7 +172,7 @@ class Flags:
         try:
             return self.flags[name]
         except KeyError:
-            raise FlagsError(f"no flag {name!r}; there are: {', '.join(self.flags)}", where=self.where) from None
+            raise FlagsError(f"no flag {name!r}; available: {', '.join(self.flags)}", where=self.where) from None
 
     def evaluate(self, name: str, user: str | None = None, groups: Iterable[str] | None = ()) -> Decision:
         """Whether the flag is on for this user and these groups, and why. Raises FlagsError for an unknown name."""

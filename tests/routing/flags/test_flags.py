@@ -71,7 +71,7 @@ def test_the_projects_own_file_and_the_bootstrap_turn_nothing_on() -> None:
 
 def test_an_unknown_flag_is_an_error_that_lists_the_names() -> None:
     """A misspelt name in a caller must not read as off for ever."""
-    with pytest.raises(FlagsError, match="no flag 'openruter'; there are: openrouter_kimi_tool_calling, groq_kimi"):
+    with pytest.raises(FlagsError, match="no flag 'openruter'; available: openrouter_kimi_tool_calling, groq_kimi"):
         Flags.loads(RICH).enabled("openruter")
 
 

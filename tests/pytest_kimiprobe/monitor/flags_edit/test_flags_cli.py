@@ -363,15 +363,15 @@ def test_create(path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["show", "nope"], f"flags.yaml: no flag 'nope'; there are: {KIMI}, {GROQ}"),
-        (["enable", "nope"], f"flags.yaml: no flag 'nope'; there are: {KIMI}, {GROQ}"),
+        (["show", "nope"], f"flags.yaml: no flag 'nope'; available: {KIMI}, {GROQ}"),
+        (["enable", "nope"], f"flags.yaml: no flag 'nope'; available: {KIMI}, {GROQ}"),
         (["create", KIMI, "--controls", "a/*"], f"flags.yaml: flag '{KIMI}' exists already"),
         (["create", "x"], "Missing option '--controls'"),
         (
             ["create", "x", "--controls", "groqq/*"],
             "groqq/* matches no endpoint of the catalogue; did you mean groq/*?",
         ),
-        (["delete", "nope", "--reason", "r"], f"flags.yaml: no flag 'nope'; there are: {KIMI}, {GROQ}"),
+        (["delete", "nope", "--reason", "r"], f"flags.yaml: no flag 'nope'; available: {KIMI}, {GROQ}"),
         (["delete", KIMI], "Missing option '--reason'"),
         (["dlete", KIMI], "No such command 'dlete'. Did you mean delete?"),
         (["list", "--jsn"], "Did you mean"),
