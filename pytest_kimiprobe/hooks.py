@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 @pytest.hookspec
 def pytest_kimiprobe_cases(config: pytest.Config) -> Iterable[Case] | None:
-    """Cases beside the packaged ones; they run as `kimiprobe/plugins::NAME` where no path is given."""
+    """Cases beside the packaged ones; they run as `kimiprobe/plugins::NAME` if no path is given."""
 
 
 @pytest.hookspec(firstresult=True)
 def pytest_kimiprobe_judge(case: Case, answer: SeenAnswer) -> str | None:
-    """The word on a deliverable answer: why it is wrong, or "" where it is right; None leaves it to the next judge.
+    """Judge an answer that may be delivered: why it is wrong, or "" if it is right; None leaves it to the next judge.
 
-    The case's own expectation is asked last. Nobody is asked of an answer that may not be delivered at all.
+    The case's own expectation comes last. An answer that may not be delivered is wrong without being judged here.
     """
 
 

@@ -15,6 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .catalog.model import Endpoint
     from .errors import (
         AccountError,
         AllAttemptsFailed,
@@ -50,6 +51,7 @@ __all__ = [
     "Candidate",
     "CatalogError",
     "ConfigError",
+    "Endpoint",
     "EndpointUnavailable",
     "EvidenceError",
     "ExchangeError",
@@ -73,7 +75,7 @@ __all__ = [
     "__version__",
 ]
 
-_MODULES = ("types", "errors", "selection", "flags.model", "router")
+_MODULES = ("types", "errors", "catalog.model", "selection", "flags.model", "router")
 """Modules that define the public names, in the order in which they are searched: cheap imports first."""
 
 

@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 
 from . import catalog as _catalog
 from .catalog import Catalog
-from .catalog.model import LOOPBACK
 from .circuit_breaker import Breaker
 from .errors import EvidenceError, NoRoute, RouterClosed
 from .evidence.file_source import EvidenceFile, EvidenceSource, EvidenceStatus
@@ -22,7 +21,7 @@ from .flags.source import Flags, FlagsSource, FlagsStatus, find_flags
 from .request_options import Options
 from .selection import Route, RouteRequest, RoutingState, choose
 from .tokens import has_image, prompt_tokens_of
-from .types import Message, Parked, Reply, RequestOptions, Tool
+from .types import LOOPBACK, Message, Parked, Reply, RequestOptions, Tool
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -59,7 +58,7 @@ class Router:
         self._made: tuple[LoopThread, Transport] | None = None
         self._closed = False
         self._lock = threading.Lock()
-        self._evidence = _evidence_source(evidence, self._loop_and_transport)
+        self._evidence = _evidence_source(evidence, self._http)
 
     @classmethod
     def load(
@@ -100,7 +99,12 @@ class Router:
     def tool_calling_available(
         self, provider: str, *, model: str | None = None, user: str | None = None, groups: Sequence[str] = ()
     ) -> bool:
-        """Whether a trusted endpoint of this provider would serve a tool-calling request of this user now."""
+        """Whether a request with tools would be served by a trusted endpoint of this provider now; nothing is sent.
+
+        An endpoint is trusted if a flag is on for this user, or it is the model's reference, and fresh evidence says
+        that it works. `model` is the family's own name (default: flags.yaml's default_model). Raises CatalogError for
+        an unknown model.
+        """
         route = self.route(tools=_ANY_TOOL, model=model, user=user, groups=groups)
         return any(
             candidate.trusted and self._catalog.endpoint(candidate.endpoint).provider == provider
@@ -127,13 +131,13 @@ class Router:
 
         pending = _PendingSubmission()
         try:
-            # In a thread, so that reading flags, evidence and schemas does not block the caller's loop.
+            # In a thread, because flags, evidence and schemas are read from files there.
             submitted = await asyncio.to_thread(lambda: pending.attach(self._submit(messages, options)))
             return await asyncio.wrap_future(submitted)
         except asyncio.CancelledError:
             pending.cancel()
             task = asyncio.current_task()
-            if task is None or not task.cancelling():  # this task was not cancelled: the router was closed
+            if task is None or not task.cancelling():  # not cancelled by the caller: the router was closed
                 raise RouterClosed(_CLOSED_DURING) from None
             raise
 
@@ -153,7 +157,7 @@ class Router:
     ) -> None:
         self.close()
 
-    def _loop_and_transport(self) -> tuple[LoopThread, Transport]:
+    def _http(self) -> tuple[LoopThread, Transport]:
         """The event loop and the transport, created with the first request."""
         from .loop import LoopThread
         from .transport import Transport
@@ -170,13 +174,13 @@ class Router:
         needs = RouteRequest(
             model=ask.model or flags.default_model,
             fallback_models=tuple(flags.fallback_models),
-            tools=bool(ask.tools),
+            tools=bool(ask.chat.tools),
             vision=has_image(messages),
-            tool_choice=ask.tool_choice if ask.tools else None,
+            tool_choice=ask.chat.tool_choice if ask.chat.tools else None,
             user=ask.user,
             groups=tuple(ask.groups),
-            prompt_tokens=prompt_tokens_of(messages, ask.tools),
-            max_tokens=ask.max_tokens,
+            prompt_tokens=prompt_tokens_of(messages, ask.chat.tools),
+            max_tokens=ask.chat.max_tokens,
         )
         evidence, parked = self._evidence.current(), self._breaker.parked()
         return choose(needs, RoutingState(self._catalog, flags, evidence, datetime.now(UTC), parked))
@@ -186,12 +190,12 @@ class Router:
         from .schema import ToolSet
 
         ask, turns = Options.of(options), _as_messages(messages)
-        for problem in ToolSet.of(ask.tools).problems:
-            raise problem  # the caller's mistake: raised before money is spent
+        for problem in ToolSet.of(ask.chat.tools).problems:
+            raise problem  # the caller's mistake, raised before money is spent
         route = self._route(turns, ask)
         if not route.candidates:
             raise NoRoute(str(route))
-        loop, transport = self._loop_and_transport()
+        loop, transport = self._http()
         shared = SharedResources(transport, self._catalog, self._breaker)
         fallback = FallbackLoop(shared, ask.request(turns), route, timeout=ask.timeout, max_cost_usd=ask.max_cost_usd)
         return loop.submit(fallback.run())
@@ -201,7 +205,7 @@ _CLOSED_DURING = "the router was closed while this request was under way"
 
 
 class _PendingSubmission:
-    """A request that a thread submits to the event loop: `cancel` works before, during and after the submission."""
+    """A request that is being submitted to the loop; cancelling works before and after its future exists."""
 
     def __init__(self) -> None:
         self._future: Future[Reply] | None = None
@@ -222,11 +226,8 @@ class _PendingSubmission:
 _ANY_TOOL: Sequence[Tool] = ({"type": "function", "function": {"name": "any"}},)
 
 
-def _evidence_source(place: str | Path | None, line: Callable[[], tuple[LoopThread, Transport]]) -> EvidenceSource:
-    """The evidence source for a path or a URL; plain http only to this machine.
-
-    Raises EvidenceError for any other URL.
-    """
+def _evidence_source(place: str | Path | None, http: Callable[[], tuple[LoopThread, Transport]]) -> EvidenceSource:
+    """The source of a path or URL; plain http only to this machine. Raises EvidenceError for any other URL."""
     if "://" not in str(place or ""):
         return EvidenceFile(Path(place) if place else None)
     parts = urlsplit(str(place))
@@ -234,7 +235,7 @@ def _evidence_source(place: str | Path | None, line: Callable[[], tuple[LoopThre
         raise EvidenceError("evidence comes from a path or an https URL", where=str(place))
     from .evidence.url_source import EvidenceUrl
 
-    return EvidenceUrl(str(place), line)
+    return EvidenceUrl(str(place), http)
 
 
 def _as_messages(messages: str | Sequence[Message]) -> Sequence[Message]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 
-from .catalog import Catalog, Endpoint
+from .catalog import Catalog, Endpoint, Requirements
 from .evidence.model import Evidence
 from .flags.source import Flags
 from .tokens import DEFAULT_COMPLETION
@@ -29,7 +29,7 @@ _OUT: frozenset[Status] = frozenset({"broken", "down", "retired", "unsupported"}
 
 @dataclass(frozen=True, slots=True)
 class RouteRequest:
-    """The properties of a request that decide which endpoints may serve it."""
+    """The properties of a request that selection depends on."""
 
     model: str
     fallback_models: tuple[str, ...] = ()
@@ -44,7 +44,7 @@ class RouteRequest:
 
 @dataclass(frozen=True, slots=True)
 class RoutingState:
-    """What is known when the route is selected."""
+    """What selection knows: catalogue, flags, evidence, time and parked endpoints."""
 
     catalog: Catalog
     flags: Flags
@@ -148,11 +148,11 @@ def _placed(
 ) -> tuple[int, Candidate] | LeftOut:
     if unfit := _unfit(endpoint, needs, state.now):
         return LeftOut(endpoint.id, unfit)
-    status, words = _status_and_reason(endpoint, state)
+    status, basis = _status(endpoint, state)
     estimate = estimate_usd(endpoint, needs, state.now)
     if is_reference:
         trusted = status not in _OUT and status != "unknown"
-        why = f"the reference endpoint; {words}"
+        why = f"the reference endpoint; {basis}"
         return (_TRUSTED if trusted else _REFERENCE), Candidate(endpoint.id, why, status, estimate, trusted)
     flag = state.flags.flag_for(endpoint.id)
     if flag is None:
@@ -161,9 +161,9 @@ def _placed(
     if not decision.on:
         return LeftOut(endpoint.id, f"flag {flag.name}: {decision.why}")
     if status in _OUT:
-        return LeftOut(endpoint.id, words)
+        return LeftOut(endpoint.id, basis)
     trusted = status != "unknown" and (status != "needs_rescue" or flag.accept_rescued)
-    why = f"flag {flag.name}: {decision.why}; {words}"
+    why = f"flag {flag.name}: {decision.why}; {basis}"
     if _emulated(endpoint, needs):
         why += "; tools described in the prompt"
     return (_TRUSTED if trusted else _UNPROVEN), Candidate(endpoint.id, why, status, estimate, trusted)
@@ -174,42 +174,34 @@ def _vision_route(needs: RouteRequest, state: RoutingState) -> Route:
     endpoint = state.catalog.endpoint(state.catalog.vision_endpoint)
     if unfit := _unfit(endpoint, needs, state.now):
         return Route(endpoint.model, (), (LeftOut(endpoint.id, unfit),))
-    status, words = _status_and_reason(endpoint, state)
-    why = f"the request holds an image; {words}"
+    status, basis = _status(endpoint, state)
+    why = f"the request holds an image; {basis}"
     estimate = estimate_usd(endpoint, needs, state.now)
     candidates, _ = _without_parked([Candidate(endpoint.id, why, status, estimate)], state.parked)
     return Route(endpoint.model, tuple(candidates))
 
 
 def estimate_usd(endpoint: Endpoint, needs: RouteRequest, now: datetime) -> Decimal | None:
-    """Estimated cost of the request there, for comparison; None if no price is known."""
+    """Estimated cost of the request at this endpoint, for comparison; None if no price is known."""
     price = endpoint.price_at(now.date())
     return price.cost(Usage(needs.prompt_tokens, needs.max_tokens or DEFAULT_COMPLETION)) if price else None
 
 
-def _unfit(endpoint: Endpoint, needs: RouteRequest, now: datetime) -> str | None:
+def _unfit(endpoint: Endpoint, needs: RouteRequest, now: datetime) -> str:
+    """Why the endpoint cannot serve such a request at all; empty if it can."""
     if endpoint.retired_at(now.date()):
         return f"retired on {endpoint.retired_on}"
-    if needs.tools and not endpoint.capabilities & {"tools", "tools:emulated"}:
-        return "no tools"
-    if needs.vision and "vision" not in endpoint.capabilities:
-        return "takes no images"
-    choice = needs.tool_choice
-    form = choice if isinstance(choice, str) else "named" if choice is not None else None
-    if form and form not in endpoint.tool_choices:
-        return f"does not accept tool_choice {form}"
-    return None
+    return endpoint.unmet(
+        Requirements(tools="any" if needs.tools else "", vision=needs.vision, tool_choice=needs.tool_choice)
+    )
 
 
 def _emulated(endpoint: Endpoint, needs: RouteRequest) -> bool:
-    """Whether tools would be described in the endpoint's prompt.
-
-    Endpoints with native tools come first at any price.
-    """
+    """Whether tools would be described in the prompt; such endpoints come after those with native tools."""
     return needs.tools and "tools" not in endpoint.capabilities
 
 
-def _status_and_reason(endpoint: Endpoint, state: RoutingState) -> tuple[Status, str]:
+def _status(endpoint: Endpoint, state: RoutingState) -> tuple[Status, str]:
     evidence, now = state.evidence, state.now
     if evidence.source in {"simulator", "replay"} or (evidence.source == "local" and state.flags.environment != "test"):
         return "unknown", f"the evidence comes from a {evidence.source} run"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from .errors import ExchangeError, RequestRejected
+from .parsing.message_text import texts_of
 from .types import Answer, ChatRequest, Message, Tool, Usage
 
 DEFAULT_COMPLETION = 1000
@@ -101,7 +102,7 @@ def _without_images(message: Message) -> dict[str, Any]:
 def _shown(value: Any) -> str:
     try:
         return str(value)
-    except RecursionError:  # no wire takes it
+    except RecursionError:  # no wire accepts it
         return ""
 
 
@@ -109,12 +110,6 @@ def _parts(content: Any) -> Sequence[Any]:
     return content if isinstance(content, list | tuple) else ()
 
 
-def _strings(message: Message) -> Iterator[str]:
-    content = message.get("content")
-    if isinstance(content, str):
-        yield content
-    for part in _parts(content):
-        if isinstance(part, Mapping) and isinstance(part.get("text"), str):
-            yield part["text"]
-    if message.get("tool_calls"):
-        yield _shown(message["tool_calls"])
+def _strings(message: Message) -> list[str]:
+    calls = message.get("tool_calls")
+    return texts_of(message.get("content")) + ([_shown(calls)] if calls else [])

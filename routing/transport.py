@@ -31,10 +31,10 @@ from .client import PER_CLIENT, Client, Message, Sent
 from .errors import AccountError, ConfigError, ExchangeError, RequestRejected
 from .failures import Progress, forget_frames, timed_out
 from .redaction import LogFilter
+from .types import LOOPBACK
 
 TIMEOUT_S = 600.0
 PROXY_VARIABLE = "KIMIPROBE_PROXY"
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _CREDENTIALS = frozenset({"authorization", "proxy-authorization", "x-api-key", "api-key", "cookie"})
 _HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "Connection": "keep-alive", "User-Agent": "kimiprobe"}
 _log_filter = LogFilter()
@@ -218,7 +218,7 @@ def _checked(request: HttpRequest, http: Any) -> bool:
     url = _url(http, request.url)
     if not url.host or url.scheme not in {"http", "https"} or url.userinfo:
         raise RequestRejected("bad_request", "not a URL that requests can go to", phase="send")
-    local = url.host in _LOOPBACK
+    local = url.host in LOOPBACK
     if keyed and not local and url.scheme != "https":
         raise RequestRejected("bad_request", "a key goes over https only", phase="send")
     if keyed and not local and url.host not in request.hosts:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias, TypedDict
 
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+"""Hosts of this machine: plain HTTP may go to them, and keys of any provider."""
 JsonObject: TypeAlias = dict[str, Any]
 Message: TypeAlias = Mapping[str, Any]
 """An OpenAI chat message: `{"role": ..., "content": ...}`."""
@@ -30,20 +32,9 @@ estimates.
 """
 
 
-class RequestOptions(TypedDict, total=False):
-    """What `Router.complete`, `acomplete` and `route` take beside the messages, in OpenAI's names.
+class ChatOptions(TypedDict, total=False):
+    """How an answer is asked for, in OpenAI's names; the fields of `ChatRequest` beside messages, tools and stream."""
 
-    `user` and `groups` decide which flags let the request in; `timeout` is seconds in all, over every attempt (120);
-    `max_cost_usd` is an upper bound over every attempt; `model` is the family's own name (flags.yaml's default_model).
-    What an endpoint does not know is left out for it, and told in the reply's `notes`.
-    """
-
-    tools: Sequence[Tool]
-    model: str | None
-    user: str | None
-    groups: Sequence[str]
-    timeout: float
-    max_cost_usd: float | Decimal | None
     tool_choice: ToolChoice | None
     parallel_tool_calls: bool | None
     max_tokens: int | None
@@ -53,9 +44,25 @@ class RequestOptions(TypedDict, total=False):
     reasoning_effort: str | None
 
 
+class RequestOptions(ChatOptions, total=False):
+    """What `Router.complete`, `acomplete` and `route` take beside the messages.
+
+    `user` and `groups` decide which flags are on. `timeout` is seconds in all, over every attempt (120). `max_cost_usd`
+    is an upper bound over every attempt. `model` is the family's own name (default: flags.yaml's default_model). An
+    option that an endpoint does not know is left out for it, and named in the reply's `notes`.
+    """
+
+    tools: Sequence[Tool]
+    model: str | None
+    user: str | None
+    groups: Sequence[str]
+    timeout: float
+    max_cost_usd: float | Decimal | None
+
+
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """What a caller asks for, in OpenAI's names, before any provider's wire shapes it."""
+    """A request in OpenAI's names, before a provider's wire shapes it: the one list of what can be asked for."""
 
     messages: Sequence[Message]
     tools: Sequence[Tool] = ()
@@ -67,7 +74,10 @@ class ChatRequest:
     top_p: float | None = None
     stop: str | Sequence[str] | None = None
     reasoning_effort: str | None = None
-    """One of `EFFORTS`; the wire translates it into the provider's own value."""
+    """One of `EFFORTS`; the wire translates it into each provider's own form."""
+
+
+CHAT_OPTIONS = frozenset(ChatOptions.__annotations__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +121,22 @@ class Usage:
 
     @property
     def counted(self) -> bool:
-        """Whether it says anything: no request has a prompt of nothing, but some hosts tell one."""
+        """Whether the host counted: no request has an empty prompt, but some hosts report one."""
         return self.prompt_tokens > 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.reasoning_tokens + other.reasoning_tokens,
+            self.cache_write_tokens + other.cache_write_tokens,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamAttempt:
-    """An upstream that OpenRouter tried for one request, and the HTTP status there (None if not reported)."""
+    """An upstream that OpenRouter tried for one request, and the HTTP status it got there (None if unknown)."""
 
     upstream: str
     status: int | None = None

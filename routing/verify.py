@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from .parsing.message_text import texts_of
 from .parsing.strict_json import StrictJsonError, loads
 from .reasons import REASONS
 from .rescue import Rescue, rescue
 from .schema import ToolSet
-from .types import Answer, ChatRequest, Message, RawToolCall, Tool, ToolCall, ToolChoice
+from .types import Answer, ChatRequest, RawToolCall, Tool, ToolCall, ToolChoice
 
 Outcome = Literal["ok", "rescued", "failed"]
 _BROKEN = frozenset({"unknown_tool", "arguments_not_json", "arguments_not_object", "arguments_break_schema"})
@@ -46,7 +47,7 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class RequestExpectations:
-    """What a request demands of its answer, beside the tools.
+    """The parts of a request that an answer is checked against, beside the tools.
 
     `foreign` are the texts that users and tools wrote in this conversation: a call inside one of them is not the
     model's own. `last_user` is the newest text of the user.
@@ -63,12 +64,19 @@ ANYTHING = RequestExpectations()
 
 
 def expectations_of(request: ChatRequest) -> RequestExpectations:
-    """The expectations of a request.
-
-    Texts of users and tools are kept, because a call inside them is not the model's own.
-    """
-    foreign = [text for message in request.messages if message.get("role") in _FOREIGN for text in _texts(message)]
-    users = [text for message in request.messages if message.get("role") == "user" for text in _texts(message)]
+    """The parts of a request that its answer is checked against."""
+    foreign = [
+        text
+        for message in request.messages
+        if message.get("role") in _FOREIGN
+        for text in texts_of(message.get("content"))
+    ]
+    users = [
+        text
+        for message in request.messages
+        if message.get("role") == "user"
+        for text in texts_of(message.get("content"))
+    ]
     tools = bool(request.tools)
     return RequestExpectations(
         last_user=users[-1] if users else None,
@@ -76,15 +84,6 @@ def expectations_of(request: ChatRequest) -> RequestExpectations:
         tool_choice=request.tool_choice if tools else None,
         parallel_tool_calls=request.parallel_tool_calls if tools else None,
     )
-
-
-def _texts(message: Message) -> list[str]:
-    """All text of a message, also where its content is a list of parts."""
-    content = message.get("content")
-    if isinstance(content, str):
-        return [content]
-    parts = content if isinstance(content, list | tuple) else ()
-    return [part["text"] for part in parts if isinstance(part, Mapping) and isinstance(part.get("text"), str)]
 
 
 def check(answer: Answer, tools: Sequence[Tool], expected: RequestExpectations = ANYTHING) -> Checked:

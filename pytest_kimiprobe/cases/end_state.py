@@ -27,7 +27,7 @@ class EndState:
     effects: Mapping[str, Effect]
 
     def wrong(self, calls: Sequence[ToolCall]) -> str:
-        """Why the calls do not lead to `after`; empty where they do."""
+        """Why the calls do not lead to `after`; empty if they do."""
         world = dict(self.before)
         for call in calls:
             for operation, names in self.effects.get(call.name, {}).items():

@@ -28,7 +28,7 @@ _PROMPT = (
 
 
 def files(folder: Path) -> list[Path]:
-    """All `.jsonl` files below a folder, sorted. Raises CaseError where there are none."""
+    """All `.jsonl` files below a folder, sorted. Raises CaseError if there are none."""
     found = sorted(folder.rglob("*.jsonl")) if folder.is_dir() else []
     if not found:
         raise CaseError("no folder with .jsonl files of schemas", where=str(folder))
@@ -36,7 +36,7 @@ def files(folder: Path) -> list[Path]:
 
 
 def load(path: Path) -> list[Case]:
-    """One case a line. Raises CaseError naming file and line; a schema that the judge cannot use is kept as `unusable`."""
+    """One case a line; a schema that the judge cannot use is kept as `unusable`. Raises CaseError with file and line."""
     try:
         if path.stat().st_size > _MOST:
             raise CaseError(f"is larger than {_MOST} bytes", where=f"{path}:1:1")
@@ -80,7 +80,7 @@ def _case(schema: JsonObject, name: str, path: Path) -> Case:
 
 
 def _too_long(schema: JsonObject) -> str:
-    """What a right answer could not hold within its tokens; empty where it can."""
+    """What a right answer could not hold within its tokens; empty if it can."""
     todo: list[Any] = [schema]
     while todo:
         item = todo.pop()
@@ -93,7 +93,7 @@ def _too_long(schema: JsonObject) -> str:
 
 
 def _parameters(schema: JsonObject) -> JsonObject:
-    """The schema itself where it is an object's; else as the one required member `value`, its definitions beside it."""
+    """The schema itself if it describes an object; else an object with the schema as its required member `value`."""
     if schema.get("type", "object") == "object" and ("properties" in schema or "type" in schema):
         return {"type": "object", **schema}
     around = ("$defs", "definitions", "$schema")

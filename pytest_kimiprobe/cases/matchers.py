@@ -19,7 +19,7 @@ class MatcherError(ValueError):
 
 
 def matches(matcher: Any, value: Any) -> bool:
-    """Whether a value is what a matcher of a case asks for; what is no matcher must be equal as JSON."""
+    """Whether a value is what a matcher of a case asks for; other values must be equal as JSON."""
     if isinstance(matcher, Mapping) and len(matcher) == 1:
         ((kind, operand),) = matcher.items()
         if kind in _KINDS:
@@ -28,7 +28,7 @@ def matches(matcher: Any, value: Any) -> bool:
 
 
 def problem_of(matcher: Any) -> str:
-    """Why a matcher, or one inside it, cannot be used; empty where it can."""
+    """Why a matcher, or one inside it, cannot be used; empty if it can."""
     if isinstance(matcher, Mapping):
         if isinstance(pattern := matcher.get("$matches"), str) and len(matcher) == 1:
             try:
@@ -40,7 +40,7 @@ def problem_of(matcher: Any) -> str:
 
 
 def shown(matcher: Any) -> str:
-    """A matcher in words, short."""
+    """A matcher as a short text."""
     text = repr(matcher) if not isinstance(matcher, Mapping) else " ".join(f"{k} {v!r}" for k, v in matcher.items())
     return text if len(text) <= 120 else f"{text[:119]}…"
 
@@ -110,7 +110,7 @@ def _members(operand: Mapping[str, Any], value: Any) -> bool:
 
 
 def _repeats(operand: int, value: Any) -> bool:
-    """Whether a phrase of three words or more stands so many times on end, as in a model that has begun to loop."""
+    """Whether a phrase of three words or more is repeated so many times in a row, as by a model in a loop."""
     words = value.split()[:_WORDS] if isinstance(value, str) and len(value) <= MOST else []
     return any(_looped(words, period) >= period * (operand - 1) for period in range(3, _PHRASE + 1))
 
@@ -152,7 +152,7 @@ def _regex(pattern: str) -> Callable[[str], bool]:
         )
     except (jsonschema_rs.ValidationError, ValueError):
         beyond = re.search(r"\(\?<?[=!]|\\[1-9]", pattern)
-        why = "uses look-around or a back-reference" if beyond else "is no regular expression"
+        why = "uses look-around or a back-reference" if beyond else "is not a regular expression"
         raise MatcherError(f"$matches: {pattern[:80]!r} {why} (one that runs in linear time is needed)") from None
 
     def occurs(text: str) -> bool:

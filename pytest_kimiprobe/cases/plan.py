@@ -10,7 +10,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
-from routing.catalog import Catalog, Endpoint
+from routing.catalog import Catalog, Endpoint, Requirements
 from routing.tokens import prompt_bound
 from routing.types import ChatRequest, Mode, Usage
 
@@ -35,7 +35,7 @@ class ProbePlan:
 
     @property
     def name(self) -> str:
-        """The item's name; it can be pasted back, and `+` may stand in `-k`."""
+        """The item's name; it can be pasted back, and `+` can be used in `-k`."""
         return self.name_in(self.mode)
 
     def name_in(self, mode: ProbeMode) -> str:
@@ -43,7 +43,7 @@ class ProbePlan:
         return f"{self.case.name}[{self.variant(mode)}]"
 
     def variant(self, mode: ProbeMode) -> str:
-        """What stands in the brackets of a name: endpoint, mode, repeat, and the crowd where it meets one."""
+        """The part of a name in brackets: endpoint, mode, repeat, and `crowd` if the load is one."""
         crowded = "-crowd" if self.load == "crowd" else ""
         return f"{self.endpoint.id}-{mode}-{self.repeat}{crowded}"
 
@@ -62,13 +62,13 @@ class Unsent:
 
     @property
     def verdict(self) -> Verdict:
-        """`unsupported` where the endpoint is not able to do it by design, else `not_run`."""
+        """`unsupported` if the endpoint is not able to do it by design, else `not_run`."""
         return "unsupported" if self.reason == "no_capability" else "not_run"
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A probe to be, and why it is not sent where it is not."""
+    """A planned probe, and why it is not sent, if so."""
 
     plan: ProbePlan
     unsent: Unsent | None = None
@@ -99,7 +99,7 @@ def select(catalog: Catalog, model: str, globs: Sequence[str], today: date) -> l
         of_model = _matching(catalog.of_model(model), glob)
         found = of_model or _matching(catalog.endpoints.values(), glob)
         if not found:
-            raise UnknownEndpoint(f"no endpoint matches {glob!r}; there are:\n  " + "\n  ".join(catalog.endpoints))
+            raise UnknownEndpoint(f"no endpoint matches {glob!r}; available:\n  " + "\n  ".join(catalog.endpoints))
         chosen |= {endpoint.id: endpoint for endpoint in found}
     return list(chosen.values())
 
@@ -120,20 +120,17 @@ def expand(
 
 
 def cannot(case: Case, endpoint: Endpoint, mode: Mode) -> str:
-    """What the case needs and the endpoint is not able to do, by the catalogue; empty where nothing is missing."""
-    able, choice = endpoint.capabilities, case.tool_choice
-    needed = [name for name in ("tools",) if case.tools and not case.emulate_tools]
-    needed += [name for name in ("stream",) if mode == "stream"]
-    needed += [name for name in case.need if name in {"vision", "native_ids"}]
-    if missing := [name for name in needed if name not in able]:
-        return f"it has no {' and no '.join(missing)}"
-    kind = "named" if isinstance(choice, Mapping) else choice
-    if kind is not None and kind not in endpoint.tool_choices:
-        return f"it takes no tool_choice {kind}"
-    if "thinking" in case.need and not endpoint.thinks:
-        return "it does not think"
-    if "thinking_off" in case.need and endpoint.thinking in {"always", "never"}:
-        return "its thinking cannot be switched off"
+    """What the case needs and the endpoint is not able to do, by the catalogue; empty if nothing is missing."""
+    needs = Requirements(
+        tools="native" if case.tools and not case.emulate_tools else "",
+        stream=mode == "stream",
+        vision="vision" in case.need,
+        native_ids="native_ids" in case.need,
+        tool_choice=case.tool_choice,
+        thinking=True if "thinking" in case.need else False if "thinking_off" in case.need else None,
+    )
+    if unmet := endpoint.unmet(needs):
+        return f"it {unmet}"
     return f"the judge cannot use this schema: {case.unusable}" if case.unusable else ""
 
 

@@ -55,7 +55,7 @@ def filled(value: Any, texts: Mapping[str, str]) -> Any:
 
 def _named(name: str, texts: Mapping[str, str]) -> str:
     if name not in texts:
-        raise TextError(f"<<{name}>> is not under `texts`; there are: {', '.join(texts) or 'none'}")
+        raise TextError(f"<<{name}>> is not under `texts`; available: {', '.join(texts) or 'none'}")
     return texts[name]
 
 
@@ -98,7 +98,7 @@ def _others() -> Iterable[Tool]:
 
 
 def context(words: int) -> Message:
-    """A system message of about so many words: minutes of an office, in which nobody asks for anything."""
+    """A system message of about so many words: minutes of an office, without any request in them."""
     lines = ["Minutes of the back office, for reference only. Nothing in them is a request."]
     for number in range(1, words // 16 + 1):
         clerk, noun = _CLERKS[number % len(_CLERKS)], _NOUNS[number % len(_NOUNS)]

@@ -5,12 +5,12 @@ It knows only expectations; what holds for any answer is `routing.verify`, which
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from routing.exchange import Exchange
+from routing.parsing.kimi_ids import is_kimi_id
 from routing.parsing.strict_json import StrictJsonError, loads
 from routing.reasons import error_class_of
 from routing.rescue.markers import NATIVE_TEXT
@@ -28,7 +28,6 @@ Opinion: TypeAlias = Callable[[Case, SeenAnswer], str | None]
 _UNSUPPORTED = frozenset({"no_capability", "other_protocol"})
 _DEVIATIONS = frozenset({"tool_call_without_index", "arguments_not_a_string", "stream_ignored", "usage_malformed"})
 """Notes of the wire that tell of the answer; others tell how the request was changed."""
-_NATIVE_ID = re.compile(r"functions\.(.{1,128}):[0-9]{1,6}\Z", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,14 +145,9 @@ def _wrong_frame(case: Case, expect: Expectation, checked: Checked, answer: Answ
     if expect.usage == "within_limit" and usage is not None and usage.completion_tokens > case.max_tokens:
         return "over_limit", f"{usage.completion_tokens} tokens where at most {case.max_tokens} were asked for"
     if "native" in expect.ids:
-        wrong = next((call for call in checked.tool_calls if not _is_native(call)), None)
+        wrong = next((call for call in checked.tool_calls if not is_kimi_id(call.id, call.name)), None)
         return ("wrong_call_id", f"of {wrong.name}: not functions.NAME:N") if wrong else None
     return None
-
-
-def _is_native(call: ToolCall) -> bool:
-    found = _NATIVE_ID.match(call.id)
-    return found is not None and found[1] == call.name
 
 
 def _none_of(case: Case, expect: Expectation, checked: Checked, answer: Answer) -> tuple[str, str] | None:

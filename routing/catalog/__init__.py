@@ -21,9 +21,9 @@ from urllib.parse import urlsplit
 from ..errors import CatalogError
 from ..parsing.schema_files import load_checked
 from ..types import JsonObject
-from .model import ALL_CHOICES, Catalog, Endpoint, Model, Price, Provider
+from .model import ALL_CHOICES, Catalog, Endpoint, Model, Price, Provider, Requirements
 
-__all__ = ["Catalog", "Endpoint", "Model", "Price", "Provider", "load"]
+__all__ = ["Catalog", "Endpoint", "Model", "Price", "Provider", "Requirements", "load"]
 
 VARIABLE = "KIMIPROBE_CATALOG"
 _PACKAGED = "routing/catalog/catalog.yaml"
@@ -84,7 +84,8 @@ def _laid_over(base: JsonObject, rows: JsonObject) -> JsonObject:
 def _catalog(document: JsonObject, where: str) -> Catalog:
     providers = {name: _provider(name, row, where) for name, row in document["providers"].items()}
     models = {
-        name: Model(name, row["title"], row["family"], row["reference"]) for name, row in document["models"].items()
+        name: Model(name, row["title"], row["family"], row["reference"], row.get("always_thinks", False))
+        for name, row in document["models"].items()
     }
     endpoints = _endpoints(document["endpoints"], providers, models, where)
     for name, target in [(f"models.{m.name}.reference", m.reference) for m in models.values()] + [
@@ -132,11 +133,11 @@ def _endpoints(
             raise CatalogError(f"endpoint {row['id']!r}: no model {row['model']!r}", where=where)
         if row["id"] in endpoints:
             raise CatalogError(f"endpoint {row['id']!r} is listed twice", where=where)
-        endpoints[row["id"]] = _endpoint(row, models[row["model"]].family)
+        endpoints[row["id"]] = _endpoint(row, models[row["model"]])
     return endpoints
 
 
-def _endpoint(row: Mapping[str, Any], family: str) -> Endpoint:
+def _endpoint(row: Mapping[str, Any], model: Model) -> Endpoint:
     provider, _, rest = row["id"].partition("/")
     model_id, _, upstream = rest.partition("+")
     retired_on = row.get("retired_on")
@@ -150,9 +151,10 @@ def _endpoint(row: Mapping[str, Any], family: str) -> Endpoint:
         prices=tuple(_price(price) for price in row.get("prices", ())),
         retired_on=date.fromisoformat(retired_on) if retired_on else None,
         tool_choices=frozenset(row.get("tool_choices", ALL_CHOICES)),
-        family=family,
+        family=model.family,
         thinking=row.get("thinking", "never"),
         quirks=frozenset(row.get("quirks", ())),
+        always_thinks=model.always_thinks,
     )
 
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from types import MappingProxyType
+from typing import Literal
 from urllib.parse import urlsplit
 
 from ..errors import CatalogError, KeyMissing
-from ..types import Usage
+from ..types import LOOPBACK, ToolChoice, Usage
 
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 ALL_CHOICES = ("auto", "none", "required", "named")
 _MILLION = Decimal(1_000_000)
 
@@ -110,21 +110,37 @@ class Provider:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model under the family's own name. `reference` is the endpoint that the others are held against."""
+    """A model under the family's own name. `reference` is the endpoint that the others are compared with."""
 
     name: str
     title: str
     family: str
     reference: str
+    always_thinks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Requirements:
+    """What one request needs an endpoint to be able to do.
+
+    `tools`: of any kind, or native ones only. `thinking`: that it thinks (True) or can stop thinking (False).
+    """
+
+    tools: Literal["", "any", "native"] = ""
+    stream: bool = False
+    vision: bool = False
+    native_ids: bool = False
+    tool_choice: ToolChoice | None = None
+    thinking: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """What a request can be sent to: `<provider>/<provider model id>[+<upstream tag>]`.
 
-    `thinking` names how its thinking is controlled (`never` where it has none, `always` where it cannot be); `quirks`
-    are its own, beside those of its provider; `tool_choices` are the values of `tool_choice` that it accepts, `named`
-    being a certain function.
+    `thinking` names how its thinking is controlled: `never` if it has none, `always` if it cannot be controlled.
+    `always_thinks`: the model thinks, whatever it is asked. `quirks` are its own, beside those of its provider.
+    `tool_choices` are the values of `tool_choice` that it accepts; `named` is a certain function.
     """
 
     id: str
@@ -139,11 +155,32 @@ class Endpoint:
     family: str = ""
     thinking: str = "never"
     quirks: frozenset[str] = frozenset()
+    always_thinks: bool = False
 
     @property
     def thinks(self) -> bool:
-        """Whether it thinks unless told otherwise."""
+        """Whether it thinks by default."""
         return self.thinking != "never"
+
+    def unmet(self, needs: Requirements) -> str:
+        """What the request needs and this endpoint cannot do, as a predicate ("does not stream"); empty if nothing."""
+        able, choice = self.capabilities, needs.tool_choice
+        form = choice if isinstance(choice, str) or choice is None else "named"
+        kinds = {"tools"} if needs.tools == "native" else {"tools", "tools:emulated"}
+        rules = (
+            (needs.tools and not able & kinds, "has no tools"),
+            (needs.stream and "stream" not in able, "does not stream"),
+            (needs.vision and "vision" not in able, "takes no images"),
+            (needs.native_ids and "native_ids" not in able, "has no native ids"),
+            (form is not None and form not in self.tool_choices, f"does not accept tool_choice {str(form)[:20]}"),
+            (needs.thinking and not self.thinks, "does not think"),
+            (needs.thinking is False and not self._can_stop_thinking, "cannot stop thinking"),
+        )
+        return " and ".join(words for is_unmet, words in rules if is_unmet)
+
+    @property
+    def _can_stop_thinking(self) -> bool:
+        return not self.always_thinks and self.thinking not in {"always", "never", "reasoning_effort"}
 
     def price_at(self, day: date) -> Price | None:
         """The price that applies on `day`; None if none is known.

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from ..catalog.model import Endpoint, Provider
 from ..errors import EndpointUnavailable
 from ..types import Answer, JsonObject, Message, RawToolCall
-from .calls import NewId, fresh_id, kimi_id, legal_id, numbered, own_id, paired
+from .calls import NewId, fresh_id, legal_id, native_id, numbered, own_id, paired
 from .reading import REASONING, images_of, read_message, text_of
 
 _NO_NAMES: Mapping[str, str] = MappingProxyType({})
@@ -92,8 +92,8 @@ def _renamed(message: JsonObject, names: Mapping[str, str]) -> JsonObject:
 def _new_id(endpoint: Endpoint, provider: Provider) -> NewId:
     if provider.wire == "anthropic" or endpoint.family != "kimi":
         return legal_id
-    # With `own_call_ids` the host renames all ids itself, before its models see them (Moonshot's API).
-    return own_id if "own_call_ids" in provider.quirks | endpoint.quirks else kimi_id
+    # Moonshot's own API renames all ids of the history before its models see them.
+    return own_id if "own_call_ids" in provider.quirks | endpoint.quirks else native_id
 
 
 def _reasoning(

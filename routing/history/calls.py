@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from ..parsing.kimi_ids import free_kimi_id, kimi_id
 from ..types import JsonObject
 
 NO_RESULT = "No result of this call was recorded."
@@ -131,16 +133,16 @@ def _without_calls(message: JsonObject) -> JsonObject:
     return {key: value for key, value in message.items() if key != "tool_calls"}
 
 
-def kimi_id(_theirs: str, name: str, number: int, _used: set[str]) -> str:
-    """The form of id that Kimi models were trained on: other ids in the history make them leak their markers."""
-    return f"functions.{name}:{number}"
+def native_id(_theirs: str, name: str, number: int, _used: set[str]) -> str:
+    """The model's own form of id (kimi_ids.py)."""
+    return kimi_id(name, number)
 
 
 def own_id(theirs: str, name: str, number: int, used: set[str]) -> str:
     """The caller's id, unless it is missing or already used for another call."""
     if theirs and theirs not in used:
         return theirs
-    return next(made for count in _up_from(number) if (made := f"functions.{name}:{count}") not in used)
+    return free_kimi_id(name, number, used)
 
 
 def legal_id(theirs: str, _name: str, number: int, used: set[str]) -> str:
@@ -150,7 +152,7 @@ def legal_id(theirs: str, _name: str, number: int, used: set[str]) -> str:
     base = re.sub(r"[^A-Za-z0-9_-]", "_", theirs)[:40] or f"call_{number}"
     if base not in used:
         return base
-    return next(made for count in _up_from(2) if (made := f"{base}_{count}") not in used)
+    return next(made for number in itertools.count(2) if (made := f"{base}_{number}") not in used)
 
 
 def fresh_id(given: str, number: int, taken: frozenset[str]) -> str:
@@ -159,10 +161,4 @@ def fresh_id(given: str, number: int, taken: frozenset[str]) -> str:
         return given
     counter = _COUNTER.fullmatch(given)
     stem, start = (counter[1], number) if counter else (f"{given}-", 2)
-    return next(made for count in _up_from(start) if (made := f"{stem}{count}") not in taken)
-
-
-def _up_from(number: int) -> Iterator[int]:
-    while True:
-        yield number
-        number += 1
+    return next(made for number in itertools.count(start) if (made := f"{stem}{number}") not in taken)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ..errors import RequestRejected
 from ..types import JsonObject, Message, Tool, ToolChoice
-from .calls import NO_RESULT, kimi_id, numbered, paired
+from .calls import NO_RESULT, native_id, numbered, paired
 from .reading import read_message, text_of
 
 
@@ -51,7 +51,7 @@ def as_text(messages: Sequence[Message], notes: dict[str, None]) -> list[JsonObj
     Raises RequestRejected for messages that no protocol has.
     """
     turns = paired((read_message(message, notes) for message in messages), notes)
-    return list(_without_calls(numbered(turns, kimi_id, notes).messages))
+    return list(_without_calls(numbered(turns, native_id, notes).messages))
 
 
 def _without_calls(messages: Sequence[JsonObject]) -> Iterator[JsonObject]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import RequestRejected
+from ..parsing.message_text import texts_of
 from ..types import JsonObject, Message
 
 _ROLES = {
@@ -168,10 +169,8 @@ def _text(value: Any) -> str:
 
 
 def text_of(content: str | Sequence[JsonObject]) -> str:
-    """The text of content in normal form, its parts joined by newlines."""
-    if isinstance(content, str):
-        return content
-    return "\n".join(part["text"] for part in content if part["type"] == "text")
+    """The text of a content, its parts joined by newlines."""
+    return "\n".join(texts_of(content))
 
 
 def images_of(content: str | Sequence[JsonObject]) -> list[JsonObject]:

@@ -16,7 +16,7 @@ from ..errors import ProviderFailure
 from ..types import Answer, RawToolCall, Usage
 from . import json_spans
 from .anthropic_request import build
-from .error_bodies import fault, one_line
+from .error_bodies import fault, printable_line
 from .json_fields import MAX_CALLS, count, event_object, is_count, mapping, string, whole_object
 from .sse import Decoder, Event
 
@@ -132,7 +132,7 @@ class _PartialToolUse:
 
 def _place(index: Any) -> int | str:
     """The index of a block: an integer, or short text for anything else that a host sends."""
-    return index if isinstance(index, int) else one_line(index, 40)
+    return index if isinstance(index, int) else printable_line(index, 40)
 
 
 class _AnthropicAssembly:
@@ -155,8 +155,8 @@ class _AnthropicAssembly:
 
     def envelope(self, message: Mapping[str, Any]) -> None:
         """Take the fields of a message other than its content: model, id, usage."""
-        self._model = one_line(message["model"], 200) if string(message.get("model")) else self._model
-        self._id = one_line(message["id"], 200) if string(message.get("id")) else self._id
+        self._model = printable_line(message["model"], 200) if string(message.get("model")) else self._model
+        self._id = printable_line(message["id"], 200) if string(message.get("id")) else self._id
         self.usage(mapping(message.get("usage")))
 
     def usage(self, row: Mapping[str, Any]) -> None:
@@ -193,7 +193,7 @@ class _AnthropicAssembly:
         elif kind == "thinking":
             self._take(self.reasoning, block.get("thinking"))
         elif kind != "redacted_thinking" and len(self._notes) < _MAX_NOTES:
-            self._notes[f"block_left_out: {one_line(kind, 60)}"] = None
+            self._notes[f"block_left_out: {printable_line(kind, 60)}"] = None
 
     def delta(self, index: Any, delta: Mapping[str, Any]) -> None:
         """Add a piece to a block. Citations and signatures are not part of the answer."""

@@ -15,12 +15,15 @@ from ..schema.parts import pointed, union
 from ..types import ChatRequest, JsonObject
 from .anthropic_messages import converted
 from .base import WireRequest
-from .request_checks import FunctionTool, chosen, fitted, function_tools, names_sent
+from .request_checks import FunctionTool, chosen, fitted, function_tools, names_sent, note_unknown
 
 VERSION = "2023-06-01"
 """https://platform.claude.com/docs/en/api/versioning: the version that all public examples and recordings use."""
 DEFAULT_MAX_TOKENS = 8192
 """Sent if the caller sets no limit, because Anthropic requires one. Thinking counts towards it."""
+_KNOWN = frozenset(
+    {"tool_choice", "parallel_tool_calls", "max_tokens", "temperature", "top_p", "stop", "reasoning_effort"}
+)
 _EFFORT = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
 
 
@@ -43,6 +46,7 @@ def build(request: ChatRequest, endpoint: Endpoint, provider: Provider) -> WireR
     body |= _tools(request, offered, names, history, notes)
     body |= _sampling(request, provider.quirks | endpoint.quirks, notes)
     body |= _thinking(request.reasoning_effort, endpoint, notes)
+    note_unknown(request, _KNOWN, notes)
     if request.stream:
         body["stream"] = True
     headers = {"anthropic-version": VERSION}

@@ -94,7 +94,7 @@ def fault(status: int, error: Any, headers: Mapping[str, str] | None = None) -> 
     row = error if isinstance(error, Mapping) else {"message": error}
     metadata = row.get("metadata")
     metadata = metadata if isinstance(metadata, Mapping) else {}
-    message = one_line(row.get("message") or row.get("detail") or "")
+    message = printable_line(row.get("message") or row.get("detail") or "")
     inner = _inner_status(status, row)
     reason = _reason(inner, row, metadata, message)
     in_flight = metadata.get("limit_source") == "openrouter_in_flight_budget"  # a temporary 402
@@ -111,8 +111,8 @@ def fault(status: int, error: Any, headers: Mapping[str, str] | None = None) -> 
     )
 
 
-def one_line(text: Any, limit: int = _DETAIL) -> str:
-    """Foreign text made fit for one line of a log: no control characters, folded spaces, cut."""
+def printable_line(text: Any, limit: int = _DETAIL) -> str:
+    """Text of a host on one line: no control characters, folded spaces, at most `limit` characters."""
     clean = "".join(char if char.isprintable() else " " for char in str(text)[: limit * 4])
     folded = " ".join(clean.split())
     return folded if len(folded) <= limit else folded[: limit - 1] + "…"
@@ -183,7 +183,7 @@ def _reason(status: int, row: Mapping[str, Any], metadata: Mapping[str, Any], me
 def _detail(message: str, metadata: Mapping[str, Any]) -> str:
     parts = [message]
     if name := metadata.get("provider_name"):
-        parts.append(f"upstream {one_line(name, 40)}")
+        parts.append(f"upstream {printable_line(name, 40)}")
     if raw := metadata.get("raw"):
-        parts.append(one_line(raw, 160))
+        parts.append(printable_line(raw, 160))
     return "; ".join(part for part in parts if part)

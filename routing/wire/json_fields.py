@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeGuard
 
@@ -82,13 +82,3 @@ def money(value: Any) -> Decimal | None:
     except InvalidOperation:
         return None
     return amount if amount.is_finite() and 0 <= amount <= _MOST_USD else None
-
-
-def texts(content: Any) -> Iterable[str]:
-    """Text of a content field: a string, or parts of which some are text."""
-    if isinstance(content, str):
-        return (content,) if content else ()
-    if isinstance(content, list):
-        found = (part.get("text") for part in content if isinstance(part, dict))
-        return tuple(text for text in found if isinstance(text, str) and text)
-    return ()

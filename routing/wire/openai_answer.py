@@ -12,9 +12,10 @@ from typing import Any
 
 from ..bounds import Room
 from ..errors import ProviderFailure
+from ..parsing.message_text import texts_of
 from ..types import Answer, RawToolCall, UpstreamAttempt, Usage
-from .error_bodies import fault, one_line
-from .json_fields import MAX_CALLS, count, event_object, is_count, mapping, money, string, texts, whole_object
+from .error_bodies import fault, printable_line
+from .json_fields import MAX_CALLS, count, event_object, is_count, mapping, money, string, whole_object
 from .openai_request import build
 from .sse import Decoder, Event
 
@@ -139,7 +140,7 @@ class _OpenAIAssembly:
             self.finish_reason = _FINISH.get(reason, reason)
         for name, attribute in (("model", "model"), ("provider", "upstream"), ("id", "id")):
             if isinstance(value := data.get(name), str) and value:
-                setattr(self, attribute, one_line(value, 200))
+                setattr(self, attribute, printable_line(value, 200))
         if isinstance(told := data.get("openrouter_metadata"), dict):
             self.tried = _tried(told) or self.tried
         self._usage(data, choice)
@@ -159,10 +160,10 @@ class _OpenAIAssembly:
                 return
 
     def delta(self, delta: Mapping[str, Any], *, whole: bool) -> None:
-        self.text.extend(map(self._room.take, texts(delta.get("content"))))
+        self.text.extend(map(self._room.take, filter(None, texts_of(delta.get("content")))))
         # Moonshot sends reasoning_content, OpenRouter and Groq send reasoning. If both come, they are equal.
         thought = delta.get("reasoning_content") or delta.get("reasoning")
-        self.reasoning.extend(map(self._room.take, texts(thought)))
+        self.reasoning.extend(map(self._room.take, filter(None, texts_of(thought))))
         calls = delta.get("tool_calls")
         if isinstance(calls, list):
             for row in calls:
@@ -229,7 +230,6 @@ class _OpenAIAssembly:
             complete=complete,
             notes=tuple(self.notes),
             tried=self.tried,
-            upstream_cost_usd=self.upstream_cost,
         )
 
 
@@ -267,7 +267,7 @@ def _tried(told: Mapping[str, Any]) -> tuple[UpstreamAttempt, ...]:
     """The upstreams that OpenRouter asked (`X-OpenRouter-Metadata: enabled`), in its order."""
     rows = told.get("attempts")
     return tuple(
-        UpstreamAttempt(one_line(row["provider"], 60), row["status"] if is_count(row.get("status")) else None)
+        UpstreamAttempt(printable_line(row["provider"], 60), row["status"] if is_count(row.get("status")) else None)
         for row in (rows if isinstance(rows, list) else ())
         if isinstance(row, dict) and string(row.get("provider"))
     )

@@ -106,6 +106,7 @@ def _thinking(effort: str | None, endpoint: Endpoint, notes: dict[str, None]) ->
     if endpoint.thinking not in forms:
         notes[f"reasoning_effort left out: {'it does not think' if not endpoint.thinks else 'not known here'}"] = None
         return {}, endpoint.thinks
-    if off and endpoint.thinking == "reasoning_effort":
+    k3 = endpoint.thinking == "reasoning_effort"
+    if off and k3:
         notes["reasoning_effort low instead of none: it always thinks"] = None
-    return forms[endpoint.thinking], endpoint.thinking == "reasoning_effort" or not off
+    return forms[endpoint.thinking], k3 or endpoint.always_thinks or not off

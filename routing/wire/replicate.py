@@ -17,11 +17,12 @@ from ..bounds import Room
 from ..catalog.model import Endpoint, Provider
 from ..errors import EndpointUnavailable, ProviderFailure
 from ..history.reading import images_of, read_message, text_of
+from ..parsing.message_text import texts_of
 from ..types import Answer, ChatRequest, JsonObject, Usage
 from .base import WireRequest
-from .error_bodies import fault, one_line
-from .json_fields import is_count, mapping, string, texts, whole_object
-from .request_checks import fitted
+from .error_bodies import fault, printable_line
+from .json_fields import is_count, mapping, string, whole_object
+from .request_checks import fitted, note_unknown
 from .sse import Decoder, Event
 
 WAIT_S = 5
@@ -36,6 +37,7 @@ https://replicate.com/changelog/2025-10-16-prediction-deadlines
 """
 _ENDED = frozenset({"succeeded", "failed", "canceled", "aborted"})
 _MODEL_ID = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+")
+_KNOWN = frozenset({"tool_choice", "parallel_tool_calls", "max_tokens", "temperature", "top_p"})
 _SPEAKERS = {"user": "User", "assistant": "Assistant"}
 
 
@@ -56,9 +58,7 @@ def build(request: ChatRequest, endpoint: Endpoint, provider: Provider) -> WireR
     if request.max_tokens is not None:
         asked["max_tokens"] = request.max_tokens
     asked |= {name: value for name in ("temperature", "top_p") if (value := getattr(request, name)) is not None}
-    for name in ("stop", "reasoning_effort"):
-        if getattr(request, name):
-            notes[f"{name} left out: not known here"] = None
+    note_unknown(request, _KNOWN, notes)
     if not _MODEL_ID.fullmatch(endpoint.provider_model_id):
         raise EndpointUnavailable("no_capability", "its model id is not owner/name", phase="send")
     body: JsonObject = {"input": asked, **({"stream": True} if request.stream else {})}
@@ -158,15 +158,15 @@ def parse(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
         text="".join(_output(page.get("output"))),
         finish_reason="length" if cut else "stop",
         usage=used,
-        model=one_line(page["model"], 200) if string(page.get("model")) else None,
-        generation_id=one_line(page["id"], 200) if string(page.get("id")) else None,
+        model=printable_line(page["model"], 200) if string(page.get("model")) else None,
+        generation_id=printable_line(page["id"], 200) if string(page.get("id")) else None,
     )
 
 
 def _output(output: Any) -> list[str]:
     if isinstance(output, list):
         return [piece for piece in output if isinstance(piece, str)]
-    return list(texts(output))
+    return texts_of(output)
 
 
 def _usage(metrics: Mapping[str, Any]) -> Usage | None:
@@ -191,7 +191,7 @@ class ReplicateStream:
 
     def _event(self, event: Event) -> None:
         if event.name == "error":
-            raise ProviderFailure("server_error", one_line(event.data), phase="body", retryable=True)
+            raise ProviderFailure("server_error", printable_line(event.data), phase="body", retryable=True)
         if event.name == "output" and not self._done and event.data:
             self._text.append(self._room.take(event.data))
         elif event.name == "done":

@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..catalog.model import Endpoint
+from ..catalog.model import Endpoint, Requirements
 from ..errors import EndpointUnavailable, RequestRejected
 from ..history.prompt_tools import as_text, emulation
 from ..history.tool_names import aliases
-from ..types import EFFORTS, ChatRequest, JsonObject, Message, Tool, ToolChoice
+from ..types import EFFORTS, ChatOptions, ChatRequest, JsonObject, Message, Tool, ToolChoice
 
 
 @dataclass(frozen=True, slots=True)
 class FunctionTool:
-    """One function tool that the caller offers. `parameters` and `strict` are None if the caller gave none."""
+    """One function tool; `parameters` and `strict` are None if the caller gave none."""
 
     name: str
     description: str
@@ -28,30 +28,30 @@ def fitted(request: ChatRequest, endpoint: Endpoint, notes: dict[str, None]) -> 
 
     Raises EndpointUnavailable (`no_capability`) for what the endpoint cannot do by design.
     """
-    if request.stream and "stream" not in endpoint.capabilities:
-        raise EndpointUnavailable("no_capability", "it does not stream", phase="send")
+    needs = Requirements(stream=request.stream)
+    if request.tools:
+        needs = replace(needs, tools="any", tool_choice=request.tool_choice)
+    if unmet := endpoint.unmet(needs):
+        raise EndpointUnavailable("no_capability", f"it {unmet}", phase="send")
     if not request.messages:
         raise RequestRejected("bad_request", "the request has no messages", phase="send")
     if request.reasoning_effort is not None and request.reasoning_effort not in EFFORTS:
         raise RequestRejected("bad_request", f"reasoning_effort must be one of {', '.join(EFFORTS)}", phase="send")
-    if request.tools:
-        _check_choice(request.tool_choice, endpoint)
     if "tools" in endpoint.capabilities:
         return request if request.tools else replace(request, tool_choice=None, parallel_tool_calls=None)
-    if request.tools and "tools:emulated" not in endpoint.capabilities:
-        raise EndpointUnavailable("no_capability", "it has no tools", phase="send")
     return _emulated(request, notes)
 
 
-def _check_choice(choice: ToolChoice | None, endpoint: Endpoint) -> None:
-    form = choice if isinstance(choice, str) else "named" if choice is not None else None
-    if form is not None and form not in endpoint.tool_choices:
-        raise EndpointUnavailable("no_capability", f"it does not accept tool_choice {form[:20]}", phase="send")
+def note_unknown(request: ChatRequest, known: frozenset[str], notes: dict[str, None]) -> None:
+    """Note each option of the request that a wire has no place for, so that none is left out silently."""
+    for name in ChatOptions.__annotations__:
+        if name not in known and getattr(request, name) not in (None, "", (), []):
+            notes[f"{name} left out: not known here"] = None
 
 
 def _emulated(request: ChatRequest, notes: dict[str, None]) -> ChatRequest:
     messages: list[Message] = list(as_text(request.messages, notes))
-    function_tools(request.tools)  # refuses invalid tools, as for endpoints with native tools
+    function_tools(request.tools)  # refuses a tool that cannot be described, as for native tools
     if request.tools and request.tool_choice != "none":
         messages = [emulation(request.tools, request.tool_choice), *messages]
         notes["tools_emulated: described in the prompt"] = None

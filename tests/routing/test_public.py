@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing
 
 import pytest
 
 import routing
+from routing.types import CHAT_OPTIONS, ChatRequest
 
 
 def test_every_public_name_is_there_once() -> None:
@@ -26,3 +28,9 @@ def test_type_checkers_see_the_same_names_as_users() -> None:
     """The imports for type checkers and `__all__` must be equal."""
     tree = typing.get_type_hints(routing.Router.route)
     assert tree["return"] is routing.Route
+
+
+def test_the_options_of_a_request_are_one_list() -> None:
+    """What a caller may set is what `ChatRequest` holds beside messages, tools and stream."""
+    held = {field.name for field in dataclasses.fields(ChatRequest)} - {"messages", "tools", "stream"}
+    assert held == CHAT_OPTIONS

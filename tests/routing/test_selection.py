@@ -247,7 +247,7 @@ def test_an_endpoint_without_any_tools_serves_no_tool_request() -> None:
     bare = replace(CATALOG.endpoint(EMULATED), capabilities=frozenset({"stream"}))
     catalogue = replace(CATALOG, endpoints={**CATALOG.endpoints, EMULATED: bare})
     found = choose(RouteRequest("kimi-k2.5", tools=True), RoutingState(catalogue, replicate_too(), Evidence(), NOW))
-    assert why_not(found, EMULATED) == "no tools"
+    assert why_not(found, EMULATED) == "has no tools"
 
 
 def test_fallback_models_come_after_every_endpoint_of_the_model() -> None:

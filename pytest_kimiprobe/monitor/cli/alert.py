@@ -33,9 +33,10 @@ from .shared import Found, flags_option, read_results, results_folder, results_o
 def alert(  # noqa: PLR0917 - one parameter an option
     flags_path: Path | None, results: Path | None, before: Path | None, repo: str | None, dry_run: bool, as_json: bool
 ) -> None:
-    """Tell what the newest run changed: in a GitHub issue and by the webhook of KIMIPROBE_WEBHOOK_URL.
+    """Report what the newest run changed.
 
-    A channel without its variables is left out. Exits with 2 where a channel did not take an alert, after trying all.
+    Channels are a GitHub issue and the webhook of KIMIPROBE_WEBHOOK_URL. A channel without its variables is left out.
+    Exits with 2 if a channel did not accept an alert, after trying all.
     """
     flags_path = flags_path or find_flags()
     found = read_results(results_folder(results, flags_path))

@@ -23,7 +23,7 @@ from .shared import flags_file, flags_option, read_results, results_folder, resu
 @results_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def decide(flags_path: Path | None, results: Path | None, as_json: bool) -> None:
-    """Say where evidence and flags disagree, and why; nothing is changed."""
+    """Show where evidence and flags disagree; change nothing."""
     path = flags_file(flags_path)
     found = read_results(results_folder(results, path))
     proposals = rule.decide(Flags.load(path), found.evidence, catalog.load(), found.now)

@@ -45,7 +45,7 @@ from .shared import (
 def propose(  # noqa: PLR0917 - one parameter an option
     flags_path: Path | None, results: Path | None, repo: str | None, base: str | None, dry_run: bool, as_json: bool
 ) -> None:
-    """Open, update or close one pull request per flag where evidence and flags disagree.
+    """Open, update or close a pull request for each flag to change.
 
     Reads GITHUB_TOKEN, GITHUB_REPOSITORY and GITHUB_API_URL. The flags file is read from the base branch, not from
     here. Exits with 2 where GitHub refuses; what the evidence says is then printed all the same.

@@ -59,10 +59,10 @@ _ASIDE = ("SOURCE", "RECORD", "RESULTS", "JSON", "COMPARE", "SUITE", "ENDPOINT")
 def replay(
     context: click.Context, recordings: Path, against: Path | None, as_json: bool, arguments: tuple[str, ...]
 ) -> None:
-    """Judge RECORDINGS again, offline, and tell which verdicts are not what they were.
+    """Judge RECORDINGS again, offline, and show changed verdicts.
 
-    RECORDINGS is a folder that --kimiprobe-record wrote, or one file of it; further ARGUMENTS go to pytest. Exit codes: 0
-    no verdict changed, 1 some did, 2 the recordings or FILE cannot be used.
+    RECORDINGS is a folder that --kimiprobe-record wrote, or one file of it; further ARGUMENTS go to pytest. Exit codes:
+    0 no verdict changed, 1 some did, 2 the recordings or FILE cannot be used.
     """
     found = replays.read(recordings)
     before = _before(against, found)

@@ -58,5 +58,5 @@ def test_half_a_character_matches_no_expression() -> None:
 
 def test_problems_are_found_inside_of_matchers() -> None:
     """Wherever an expression stands."""
-    assert "no regular expression" in problem_of({"$all_of": [{"$not": {"$matches": "("}}]})
+    assert "is not a regular expression" in problem_of({"$all_of": [{"$not": {"$matches": "("}}]})
     assert not problem_of({"$matches": "ok"})

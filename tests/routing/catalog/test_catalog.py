@@ -134,3 +134,23 @@ class TestKeys:
     def test_space_around_a_key_is_ignored(self) -> None:
         """Copied keys often end in a newline."""
         assert self.PROVIDER.key({"OPENROUTER_API_KEY": " sk-x\n"}) == "sk-x"
+
+
+class TestUnmet:
+    """One rule says what an endpoint cannot do; the route, the wires and the probes ask it."""
+
+    @pytest.mark.parametrize("model", ["kimi-k2-thinking", "kimi-k2.7-code", "kimi-k3", "kimi-k3.1-pro"])
+    def test_no_endpoint_of_a_model_that_always_thinks_can_stop_thinking(self, model: str) -> None:
+        """OpenRouter takes `effort: none` for it, and the model thinks all the same."""
+        off = catalog.Requirements(thinking=False)
+        for endpoint in catalog.load(environment={}).of_model(model):
+            assert endpoint.unmet(off) == "cannot stop thinking"
+
+    def test_an_endpoint_whose_thinking_can_be_switched_off_meets_it(self) -> None:
+        endpoint = catalog.load(environment={}).endpoint("openrouter/moonshotai/kimi-k2.6")
+        assert endpoint.unmet(catalog.Requirements(thinking=False)) == ""
+
+    def test_everything_that_is_missing_is_named(self) -> None:
+        endpoint = catalog.load(environment={}).endpoint("moonshot/kimi-k2.7-code")
+        needs = catalog.Requirements(tools="native", vision=True, tool_choice="required", stream=True)
+        assert endpoint.unmet(needs) == "takes no images and does not accept tool_choice required"

@@ -77,7 +77,7 @@ def refusal(data: bytes) -> str:
         ("[10, 50, 100]", "[50, 10, 100]", f"f:25:13: flags.{FLAG}.ladder: must rise and end at 100"),
         ("[10, 50, 100]", "[10, 50]", f"f:25:13: flags.{FLAG}.ladder: must rise and end at 100"),
         ("passed: 30}", "passed: 31}", "evidence.passed: 31 passed of 30 judged"),
-        ("2026-11-20T06", "2026-13-20T06", f'f:24:12: flags.{FLAG}.since: "2026-13-20T06:00:00Z" is no date'),
+        ("2026-11-20T06", "2026-13-20T06", f'f:24:12: flags.{FLAG}.since: "2026-13-20T06:00:00Z" is not a date'),
         ("2026-11-20T06:00:00Z", "2026-11-20", f'flags.{FLAG}.since: "2026-11-20" is not a UTC time such as'),
         ("  groq_kimi", "  Groq_kimi", "flags.Groq_kimi_tool_calling: is not a flag name"),
         ("serial: 41", "serial: 41\nrollback_from: 41", "rollback_from: must be more than the serial, 41"),
@@ -101,7 +101,7 @@ def test_a_wrong_file_is_refused_at_its_line(old: str, new: str, message: str) -
 def test_all_problems_are_counted() -> None:
     """The first problem is given in full, the others are counted."""
     data = RICH.replace(b"percent: 50", b"percent: 101").replace(b"enabled: false", b"enabled: off")
-    assert refusal(data).endswith("(and 1 more: `kimiprobe flags lint` tells)")
+    assert refusal(data).endswith("(and 1 more: `kimiprobe flags lint` lists them)")
     assert [problem.line for problem in problems(strict_yaml.loads(data, where="f"))] == [15, 32]
 
 
@@ -305,7 +305,14 @@ def test_the_schema_is_closed_and_describes_every_key() -> None:
 def test_the_runtime_validator_agrees_with_jsonschema() -> None:
     """The runtime validator refuses what the reference implementation refuses; beyond it, only our own rules refuse."""
     oracle = jsonschema.Draft7Validator(schema())
-    ours = ("whole number, without", "rise and end", "is no date", "passed of", "claim the same", "must be more than")
+    ours = (
+        "whole number, without",
+        "rise and end",
+        "is not a date",
+        "passed of",
+        "claim the same",
+        "must be more than",
+    )
     judged = {True: 0, False: 0}
     for mutant in mutants(2000):
         try:

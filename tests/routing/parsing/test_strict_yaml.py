@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routing.errors import CatalogError, ConfigError, FlagsError
-from routing.parsing.strict_yaml import MAX_DEPTH, Document, loads
+from routing.parsing.strict_yaml import Document, loads
+from routing.parsing.yaml_events import MAX_DEPTH
 
 
 def data(text: str | bytes) -> Any:

@@ -137,29 +137,24 @@ class TestEachHost:
             ({"upstream_inference_prompt_cost": 0.1}, None),
             ({"upstream_inference_cost": "much"}, None),
             (3, None),
+            (None, None),
         ],
     )
-    def test_the_upstreams_cost_is_read_from_openrouter(self, details: Any, taken: str | None) -> None:
-        """It does so in plain answers and in a stream's last chunk; the billed amount is still `cost`."""
-        usage = {"prompt_tokens": 1, "completion_tokens": 1, "cost": 0, "cost_details": details}
+    def test_a_bill_to_the_callers_own_key_is_part_of_the_cost(self, details: Any, taken: str | None) -> None:
+        """There `cost` is OpenRouter's share alone. If the upstream's share is not given, the cost is not known."""
+        usage = {"prompt_tokens": 1, "completion_tokens": 1, "cost": 0.1, "is_byok": True, "cost_details": details}
         plain = openai.parse(200, {}, body({"content": "x"}, usage=usage))
         flowed = streamed(delta("stop", content="x"), {"choices": [], "usage": usage}, delta("stop"))
         for answer in (plain, flowed):
-            assert answer.upstream_cost_usd == (None if taken is None else Decimal(taken))
-            assert answer.reported_cost_usd == 0
-            assert answer.notes == ()
+            assert answer.reported_cost_usd == (None if taken is None else Decimal("0.1") + Decimal(taken))
+            assert answer.notes == ("byok: the upstream bills the caller's own key",)
 
-    @pytest.mark.parametrize(
-        ("details", "billed"),
-        [({"upstream_inference_cost": 0.25}, Decimal("0.35")), (None, None)],
-        ids=["told", "not told"],
-    )
-    def test_a_bill_to_the_callers_own_key_is_part_of_the_cost(self, details: Any, billed: Decimal | None) -> None:
-        """Then `cost` is only OpenRouter's share; if the upstream's share is not reported, the cost is unknown."""
-        usage = {"prompt_tokens": 1, "completion_tokens": 1, "cost": 0.1, "is_byok": True, "cost_details": details}
+    def test_what_the_upstream_took_is_not_billed_without_an_own_key(self) -> None:
+        """What was billed is what `cost` says."""
+        usage = {"prompt_tokens": 1, "completion_tokens": 1, "cost": 0, "cost_details": {"upstream_inference_cost": 3}}
         answer = openai.parse(200, {}, body({"content": "x"}, usage=usage))
-        assert answer.reported_cost_usd == billed
-        assert answer.notes == ("byok: the upstream bills the caller's own key",)
+        assert answer.reported_cost_usd == 0
+        assert answer.notes == ()
 
     @pytest.mark.parametrize(
         "wrong",
