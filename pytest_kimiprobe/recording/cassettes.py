@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from routing.bounds import MAX_BODY
 from routing.errors import ConfigError
-from routing.parsing.strict_yaml import MAX_DEPTH, PLAIN, YamlReader, mark_of, shown
+from routing.parsing.strict_yaml import MAX_DEPTH, PLAIN, Mark, YamlReader, mark_of, shown
 
 if TYPE_CHECKING:
     import yaml
