@@ -5,8 +5,10 @@
     with Router.load() as router:
         reply = router.complete("What is the weather in Paris?", tools=tools, user="123")
         reply.text, reply.tool_calls, reply.endpoint, reply.cost_usd, reply.attempts
+        print(router.route(tools=tools, user="123"))                            # explains every candidate
+        router.tool_calling_available("openrouter", user="123")                 # whether it would serve tools now
 
-Everything public is here and comes on first use: importing the package loads no HTTP library.
+All public names are here and are imported on first use: importing the package loads no HTTP library.
 """
 
 from __future__ import annotations

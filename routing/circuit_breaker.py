@@ -1,12 +1,12 @@
-"""Endpoints that are passed over for a while: those that asked for a pause, and those that keep failing.
+"""Circuit breaker: parks endpoints that asked for a pause, and endpoints that keep failing.
 
-Parked is an endpoint until the moment that its host named (`Retry-After`, an hour at most), or for 30 s and more after
-half of its newest requests, five at least, failed by the provider's own doing. When the time is over one request at once
-may ask it; its success ends the parking, its failure prolongs it. Nobody ever sleeps here.
+An endpoint is parked until the time that its host named (`Retry-After`, an hour at most), or for 30 s and more after half
+of its newest requests, at least five, failed by the provider's fault. Then one request at a time may try it: success ends
+the parking, failure prolongs it. Nothing here sleeps.
 
-What counts: failures of error class `provider` and, against them, every answer, a wrong one too. The caller's faults and
-the account's count neither way, nor does a deadline that was too short to say anything of a host. State is this process's
-own (docs/decisions.md).
+Failures of error class `provider` count, and against them every answer, a wrong one too. Faults of the caller and of the
+account do not count, nor does a timeout that was too short to blame the host. State belongs to this process alone
+(docs/decisions.md).
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ NEWEST = 20
 LEAST_FAILURES = 5
 RATE = 0.5
 OPEN_S = 30.0
-"""Times the number of openings in a row: Envoy's outlier detection does the same with the same base."""
+"""Parking time after a failure, times the number of openings in a row, as in Envoy's outlier detection."""
 MOST_OPEN_S = 300.0
 MOST_ASKED_S = 3600.0
-"""A host that asks for a day is asked again after an hour."""
+"""Longest pause that a host may ask for."""
 PROBES = 1
 PATIENCE_S = 5.0
-"""A deadline below it, once connected, is the caller's impatience rather than the host's fault."""
+"""A timeout below it, once connected, does not count against the host."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
-    """Leave to ask an endpoint once; it is given back to `Breaker.settle`. `turn` tells a late outcome from a new one."""
+class Permit:
+    """Permission for one request, to be given back to `Breaker.settle`. `turn` distinguishes late outcomes from new ones."""
 
     endpoint: str
     turn: int
@@ -46,7 +46,7 @@ class Pass:
 
 @dataclass(slots=True)
 class _State:
-    """`until` None: not parked. `turn` grows whenever parking begins or ends."""
+    """State of one endpoint. `until` None: not parked. `turn` grows when parking begins or ends."""
 
     outcomes: deque[tuple[float, bool]] = field(default_factory=lambda: deque(maxlen=NEWEST))
     until: float | None = None
@@ -57,7 +57,7 @@ class _State:
 
 
 class Breaker:
-    """Which endpoints are parked. Safe to use from threads; `clock` gives seconds that never go back."""
+    """Circuit breaker of all endpoints. Thread-safe; `clock` is monotonic, in seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -65,7 +65,7 @@ class Breaker:
         self._states: dict[str, _State] = {}
 
     def parked(self) -> Mapping[str, Parked]:
-        """The endpoints that would not be let through now, by id."""
+        """The endpoints that would be passed over now, by id."""
         with self._lock:
             now = self._clock()
             return {
@@ -74,19 +74,19 @@ class Breaker:
                 if state.until is not None and not _may_probe(state, now)
             }
 
-    def admit(self, endpoint: str, *, anyway: bool = False) -> Pass | Parked:
-        """Leave to ask it now, or why not; `anyway` where nothing else is left. Every Pass must be settled."""
+    def admit(self, endpoint: str, *, anyway: bool = False) -> Permit | Parked:
+        """A permit, or why there is none; `anyway` if no other endpoint is left. Every permit must be settled."""
         with self._lock:
             now, state = self._clock(), self._states.setdefault(endpoint, _State())
             if state.until is None:
-                return Pass(endpoint, state.turn)
+                return Permit(endpoint, state.turn)
             if _may_probe(state, now):
                 state.probes += 1
-                return Pass(endpoint, state.turn, probe=True)
-            return Pass(endpoint, state.turn) if anyway else _parked(endpoint, state, now)
+                return Permit(endpoint, state.turn, probe=True)
+            return Permit(endpoint, state.turn) if anyway else _parked(endpoint, state, now)
 
-    def settle(self, given: Pass, right: bool | None, *, why: str = "", pause_s: float | None = None) -> None:
-        """Tell what came of it: `right` None counts neither way; `pause_s` is what the host asked for."""
+    def settle(self, given: Permit, right: bool | None, *, why: str = "", pause_s: float | None = None) -> None:
+        """Record the outcome of a permit: `right` None does not count; `pause_s` is what the host asked for."""
         with self._lock:
             now, state = self._clock(), self._states.setdefault(given.endpoint, _State())
             current = state.turn == given.turn
@@ -99,8 +99,11 @@ class Breaker:
                 _count(state, now, why, right=right, probe=given.probe)
 
 
-def told_by(error: ExchangeError | None, given_s: float) -> tuple[bool | None, float | None]:
-    """What an exchange that had `given_s` seconds says of its endpoint: right, wrong or nothing, and the pause asked for."""
+def classify(error: ExchangeError | None, given_s: float) -> tuple[bool | None, float | None]:
+    """Classify a finished exchange: success, failure or neither (None), and the pause that the host asked for.
+
+    `given_s` is the timeout that the exchange had.
+    """
     if error is None or error.error_class == "answer":
         return True, None
     if error.error_class not in {"provider", "account"}:
@@ -131,7 +134,7 @@ def _open(state: _State, now: float, why: str) -> None:
 
 
 def _park(state: _State, until: float, why: str) -> None:
-    """The longest pause wins: a shorter one that is told later does not end it."""
+    """Park the endpoint; the longest pause wins, so a shorter one that comes later does not end it."""
     if state.until is None:
         state.turn += 1
         state.probes = 0

@@ -12,7 +12,7 @@ from typing import Literal
 
 from .budgets.per_request import Paid, Spending
 from .catalog import Catalog, Endpoint
-from .circuit_breaker import Breaker, Pass, told_by
+from .circuit_breaker import Breaker, Permit, classify
 from .errors import AllAttemptsFailed, ExchangeError, KeyMissing, RequestRejected
 from .exchange import Exchange, Target, exchange
 from .reasons import error_class_of
@@ -156,12 +156,12 @@ class Delivery:
         self._leaked = checked is not None and checked.leaked
         return self._judged(done, paid, checked, last=last)
 
-    async def _exchanged(self, target: Target, request: ChatRequest, given: Pass, share: float) -> Exchange:
+    async def _exchanged(self, target: Target, request: ChatRequest, given: Permit, share: float) -> Exchange:
         """One exchange; the breaker hears of it also where it is cancelled."""
         right, pause_s, why = None, None, ""
         try:
             done = await exchange(self._means.transport, target, request, timeout_s=share, number=self._sent + 1)
-            right, pause_s = told_by(done.error, share)
+            right, pause_s = classify(done.error, share)
             why = done.error.reason if done.error else ""
         finally:
             self._means.breaker.settle(given, right, why=why, pause_s=pause_s)

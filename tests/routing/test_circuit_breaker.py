@@ -20,7 +20,7 @@ from routing.circuit_breaker import (
     PROBES,
     WINDOW_S,
     Breaker,
-    Pass,
+    Permit,
 )
 from routing.errors import AccountError, BadAnswer, EndpointUnavailable, ExchangeError, ProviderFailure, RequestRejected
 from routing.types import Parked
@@ -48,10 +48,10 @@ def breaker(clock: Clock) -> Breaker:
     return Breaker(clock)
 
 
-def let(breaker: Breaker, **how: Any) -> Pass:
+def let(breaker: Breaker, **how: Any) -> Permit:
     """A pass, which must be given."""
     given = breaker.admit(E, **how)
-    assert isinstance(given, Pass)
+    assert isinstance(given, Permit)
     return given
 
 
@@ -139,7 +139,7 @@ def test_when_the_time_is_over_one_request_asks_it(breaker: Breaker, clock: Cloc
     clock.now += OPEN_S
     with ThreadPoolExecutor(16) as crowd:
         given = list(crowd.map(lambda _: breaker.admit(E), range(64)))
-    (probe,) = (one for one in given if isinstance(one, Pass))
+    (probe,) = (one for one in given if isinstance(one, Permit))
     assert str(breaker.parked()[E]).startswith("parked while another request asks it again")
     breaker.settle(probe, True)
     assert not breaker.parked()
@@ -220,7 +220,7 @@ TOLD: list[tuple[ExchangeError | None, float, tuple[bool | None, float | None]]]
 @pytest.mark.parametrize(("error", "given_s", "told"), TOLD, ids=range(len(TOLD)))
 def test_only_the_providers_doing_counts(error: Any, given_s: float, told: tuple[bool | None, float | None]) -> None:
     """Not the caller's, not the account's, not a wrong answer, not a deadline too short for any host."""
-    assert module.told_by(error, given_s) == told
+    assert module.classify(error, given_s) == told
 
 
 class Machine(RuleBasedStateMachine):
@@ -230,14 +230,14 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.clock = Clock()
         self.breaker = Breaker(self.clock)
-        self.open: list[Pass] = []
+        self.open: list[Permit] = []
 
     @rule(anyway=st.booleans())
     def begin(self, anyway: bool) -> None:
         before = self.breaker.parked()
         given = self.breaker.admit(E, anyway=anyway)
         assert isinstance(given, Parked) == (E in before and not anyway)
-        if isinstance(given, Pass):
+        if isinstance(given, Permit):
             self.open.append(given)
 
     @rule(
