@@ -5,6 +5,8 @@
     with Router.load() as router:
         reply = router.complete("What is the weather in Paris?", tools=tools, user="123")
         reply.text, reply.tool_calls, reply.endpoint, reply.cost_usd, reply.attempts
+        print(router.route(tools=tools, user="123"))                            # explains every candidate
+        router.tool_calling_available("openrouter", user="123")                 # whether it would serve tools now
 
 All public names are importable from here and are loaded on first use: importing the package loads no HTTP library.
 """

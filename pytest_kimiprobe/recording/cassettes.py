@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from routing.bounds import MAX_BODY
 from routing.errors import ConfigError
-from routing.parsing.yaml_events import MAX_DEPTH, PLAIN, Builder, Mark, mark_of, shown
+from routing.parsing.strict_yaml import MAX_DEPTH, PLAIN, Mark, YamlReader, mark_of, shown
 
 if TYPE_CHECKING:
     import yaml
@@ -57,7 +57,7 @@ def load_json(text: str | bytes) -> Any:
 
 def load_yaml(data: bytes, where: str) -> Any:
     """One YAML document as dict, list, str, bytes, int, bool and None. Raises RecordingError with file and line."""
-    cassette = _Cassette(where)
+    cassette = _Cassette(where, RecordingError)
     cassette.build(data)
     return cassette.root[0] if cassette.root else None
 
@@ -159,14 +159,10 @@ def _depth_of(data: Any) -> int:
     return depth
 
 
-class _Cassette(Builder):
+class _Cassette(YamlReader):
     """Builds what vcrpy writes: mappings, lists, text and `!!binary`; of two equal keys the later one is kept."""
 
     documents_error = "a second document; a cassette is one"
-
-    def __init__(self, where: str) -> None:
-        super().__init__()
-        self.where = where
 
     def scalar(self, event: yaml.ScalarEvent) -> Any:
         text: str = event.value
@@ -188,12 +184,15 @@ class _Cassette(Builder):
             self.refuse("a key that is not text", mark_of(event))
         return str(key)
 
-    def collection(self, event: yaml.CollectionStartEvent) -> None:
+    def collection(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> None:
         if event.tag is not None:
             self.refuse(f"the tag {shown(event.tag)} is not read here", mark_of(event))
 
     def alias(self, event: yaml.AliasEvent) -> None:
         self.refuse(f"the alias {shown(event.anchor)} is not read here: repeat the value", mark_of(event))
 
+    def document(self, event: yaml.Event) -> None:
+        """Directives are read."""
+
     def refuse(self, message: str, mark: Mark | None) -> NoReturn:
-        raise RecordingError(message, where=f"{self.where}:{mark[0]}" if mark else self.where)
+        raise RecordingError(message, where=f"{self._source.where}:{mark[0]}" if mark else self._source.where)

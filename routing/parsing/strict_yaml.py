@@ -12,15 +12,15 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeAlias
 
 from ..errors import ConfigError
-from .yaml_events import PLAIN, Builder, Mark, mark_of, shown
 
 if TYPE_CHECKING:
     import yaml
 
 MAX_BYTES = 1 << 20
+MAX_DEPTH = 64
 _MAX_NUMBER = 40
 _END = "..."
 
@@ -37,6 +37,12 @@ _AMBIGUOUS = re.compile(
     r"[-+]?(?:0[0-9_]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?|0[xX][0-9a-fA-F_]+|0[oO][0-7_]+|0[bB][01_]+|\.(?:inf|Inf|INF))"
     r"|\.(?:nan|NaN|NAN)|True|TRUE|False|FALSE|Null|NULL"
 )
+
+
+PLAIN: dict[str, bool | None] = {"true": True, "false": False, "null": None, "~": None, "": None}
+"""Scalars without quotes that are not strings or numbers."""
+Mark: TypeAlias = "tuple[int, int, dict[str, Mark] | list[Mark] | None]"
+"""1-based line and column of a value, with the marks of what it holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +92,10 @@ def loads(
         source.refuse(f"is {len(data)} bytes; at most {max_bytes} are read")
     text = _decoded(data, source)
     end_line = _end_line(text, source) if require_end else None
-    return _Reader(source, end_line).read(text)
+    reader = YamlReader(where, error, end_line)
+    reader.build(text)
+    value, mark = reader.root or (None, (1, 1, None))
+    return Document(value, where, mark)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,19 +136,44 @@ def _end_line(text: str, source: _Source) -> int:
     return last
 
 
-class _Reader(Builder):
-    """Builds a `Document` of the subset described above."""
+class YamlReader:
+    """Builds data and marks from the parser's events, with an explicit stack. Subclasses may read another subset."""
 
-    def __init__(self, source: _Source, end_line: int | None) -> None:
-        super().__init__()
-        self.source = source
-        self.end_line = end_line
-        self.ended: yaml.Event | None = None
+    documents_error: ClassVar[str] = "a second document; one is read"
 
-    def read(self, text: str) -> Document:
-        self.build(text)
-        value, mark = self.root or (None, (1, 1, None))
-        return Document(value, self.source.where, mark)
+    def __init__(self, where: str, error: type[ConfigError], end_line: int | None = None) -> None:
+        self.root: tuple[Any, Mark] | None = None
+        self._source = _Source(where, error)
+        self._end_line = end_line
+        self._ended: yaml.Event | None = None
+        self._stack: list[_Open] = []
+
+    def build(self, source: str | bytes) -> None:
+        """Read one document into `root`, which stays None if there is none. Errors go to `refuse`."""
+        import yaml
+
+        loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
+        try:
+            for event in yaml.parse(source, Loader=loader):
+                if isinstance(event, yaml.ScalarEvent):
+                    self._add(self.scalar(event), event, mark_of(event))
+                elif isinstance(event, yaml.CollectionStartEvent):
+                    self._open(event, {} if isinstance(event, yaml.MappingStartEvent) else [])
+                elif isinstance(event, yaml.CollectionEndEvent):
+                    done = self._stack.pop()
+                    self._add(done.value, event, done.mark)
+                elif isinstance(event, yaml.AliasEvent):
+                    self.alias(event)
+                else:
+                    if isinstance(event, yaml.DocumentStartEvent) and self.root is not None:
+                        self.refuse(self.documents_error, mark_of(event))
+                    self.document(event)
+        except yaml.MarkedYAMLError as problem:
+            context = f" {problem.context}" if problem.context else ""
+            at = problem.problem_mark
+            self.refuse(f"is not YAML: {problem.problem}{context}", (at.line + 1, at.column + 1, None) if at else None)
+        except (yaml.YAMLError, UnicodeError) as problem:
+            self.refuse(f"is not YAML: {type(problem).__name__}", None)
 
     def scalar(self, event: yaml.ScalarEvent) -> str | int | float | bool | None:
         self.collection(event)
@@ -192,14 +226,70 @@ class _Reader(Builder):
         if isinstance(event, yaml.DocumentStartEvent) and (event.version or event.tags):
             self.refuse("directives (%...) are not read here", mark_of(event))
         elif isinstance(event, yaml.DocumentEndEvent):
-            self.ended = event
+            self._ended = event
         elif (
             isinstance(event, yaml.StreamEndEvent)
-            and self.ended
-            and self.end_line not in {None, mark_of(self.ended)[0] - 1}
+            and self._ended
+            and self._end_line not in {None, mark_of(self._ended)[0] - 1}
         ):
-            self.refuse("the document ends before the last line `...`", mark_of(self.ended))
+            self.refuse("the document ends before the last line `...`", mark_of(self._ended))
 
     def refuse(self, message: str, mark: Mark | None) -> NoReturn:
         line, column, _ = mark or (0, 1, None)
-        self.source.refuse(message, line, column)
+        self._source.refuse(message, line, column)
+
+    def _open(self, event: yaml.CollectionStartEvent, value: dict[str, Any] | list[Any]) -> None:
+        mark = mark_of(event)
+        if len(self._stack) >= MAX_DEPTH:
+            self.refuse(f"is nested deeper than {MAX_DEPTH} levels", mark)
+        self.collection(event)
+        if self._stack and self._stack[-1].wants_key:
+            self.key(value, event, self._stack[-1].value)
+        self._stack.append(_Open(value, (mark[0], mark[1], {} if isinstance(value, dict) else [])))
+
+    def _add(self, value: Any, event: yaml.Event, mark: Mark) -> None:
+        if not self._stack:
+            self.root = (value, mark)
+            return
+        top = self._stack[-1]
+        if top.wants_key:
+            top.key = self.key(value, event, top.value)
+        else:
+            top.add(value, mark)
+
+
+class _Open:
+    """A mapping or list whose end has not been read."""
+
+    __slots__ = ("key", "mark", "value")
+
+    def __init__(self, value: dict[str, Any] | list[Any], mark: Mark) -> None:
+        self.value: Any = value
+        self.mark = mark
+        self.key: str | None = None
+
+    @property
+    def wants_key(self) -> bool:
+        return isinstance(self.value, dict) and self.key is None
+
+    def add(self, value: Any, mark: Mark) -> None:
+        marks: Any = self.mark[2]
+        if isinstance(self.value, list):
+            self.value.append(value)
+            marks.append(mark)
+        else:
+            self.value[self.key] = value
+            marks[self.key] = mark
+            self.key = None
+
+
+def mark_of(event: yaml.Event) -> Mark:
+    """Where an event starts."""
+    mark = event.start_mark
+    return (mark.line + 1, mark.column + 1, None) if mark else (1, 1, None)
+
+
+def shown(text: str | None, most: int = 40) -> str:
+    """Text of a file as errors may show it: escaped and short."""
+    text = text or ""
+    return ascii(text if len(text) <= most else text[:most] + "...")

@@ -27,7 +27,7 @@ from routing.flags.model import KEYS
 from routing.flags.source import Flags
 from routing.parsing import strict_yaml
 from routing.parsing.safe_read import read_regular
-from routing.parsing.yaml_events import shown
+from routing.parsing.strict_yaml import shown
 
 from .yaml_text import Value, put, without_comments
 

@@ -15,7 +15,7 @@ from pytest_kimiprobe.judging.judge import judge_any
 from pytest_kimiprobe.recording.cassettes import RecordingError
 from pytest_kimiprobe.recording.recordings import Row, files, read
 from routing.bounds import MAX_BODY
-from routing.parsing.yaml_events import MAX_DEPTH
+from routing.parsing.strict_yaml import MAX_DEPTH
 
 CALL = {"id": "functions.f:0", "type": "function", "function": {"name": "f", "arguments": '{"a": "ü"}'}}
 BODY = json.dumps({"choices": [{"index": 0, "finish_reason": "tool_calls", "message": {"tool_calls": [CALL]}}]})

@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routing.errors import CatalogError, ConfigError, FlagsError
-from routing.parsing.strict_yaml import Document, loads
-from routing.parsing.yaml_events import MAX_DEPTH
+from routing.parsing.strict_yaml import MAX_DEPTH, Document, loads
 
 
 def data(text: str | bytes) -> Any:
