@@ -84,10 +84,7 @@ class Breaker:
             }
 
     def admit(self, endpoint: str, *, force: bool = False) -> Permit | Parked:
-        """A permit to send a request, or why not. `force` admits a parked endpoint too.
-
-        Every permit must be settled.
-        """
+        """A permit for one request, which must be settled, or why not. `force` admits a parked endpoint too."""
         with self._lock:
             now, state = self._clock(), self._states.setdefault(endpoint, _State())
             if state.until is None:

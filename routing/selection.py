@@ -112,10 +112,7 @@ def choose(needs: RouteRequest, state: RoutingState) -> Route:
 
 
 def _without_parked(candidates: list[Candidate], parked: Mapping[str, Parked]) -> tuple[list[Candidate], list[LeftOut]]:
-    """The candidates that are not parked, and the parked ones.
-
-    If all are parked, the one whose parking ends first counts as not parked.
-    """
+    """The candidates that are not parked, and the rest. If all are parked, the first whose parking ends is kept."""
     free = [candidate for candidate in candidates if candidate.endpoint not in parked]
     if not free and candidates:
         least = min(candidates, key=lambda candidate: parked[candidate.endpoint].seconds)

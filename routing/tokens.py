@@ -24,10 +24,7 @@ _MOST_PICTURE = 6000
 
 
 def has_image(messages: Sequence[Message]) -> bool:
-    """Whether any message has an image part, tool results and older turns included.
-
-    A data URL in text does not count.
-    """
+    """Whether any message, tool results and older turns too, has an image part. A data URL in text is not one."""
     return _images(messages) > 0
 
 

@@ -183,10 +183,7 @@ class Endpoint:
         return not self.always_thinks and self.thinking not in {"always", "never", "reasoning_effort"}
 
     def price_at(self, day: date) -> Price | None:
-        """The price that applies on `day`; None if none is known.
-
-        An unknown price is taken as the dearest, never as zero.
-        """
+        """The price that applies on `day`. None: no price is known, which counts as the dearest and never as zero."""
         known = [price for price in self.prices if price.since <= day]
         return max(known, key=lambda price: price.since, default=None)
 
@@ -242,10 +239,7 @@ class Catalog:
         )
 
     def with_base_urls(self, environment: Mapping[str, str]) -> Catalog:
-        """The same catalogue with `KIMIPROBE_BASE_URL_<PROVIDER>` applied.
-
-        Raises CatalogError for a host that is not allowed.
-        """
+        """The same catalogue with `KIMIPROBE_BASE_URL_<PROVIDER>` applied. Raises CatalogError for a forbidden host."""
         changed = dict(self.providers)
         for name, provider in self.providers.items():
             variable = f"KIMIPROBE_BASE_URL_{name.upper().replace('-', '_')}"

@@ -46,10 +46,7 @@ _SOURCES = frozenset({"", "live", "local"})
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Verdicts of one endpoint.
-
-    `judged` = passed + rescued + failed; `errors` counts probes without an answer to judge.
-    """
+    """Verdicts of one endpoint. `judged` = passed + rescued + failed; `errors`: probes without an answer to judge."""
 
     judged: int = 0
     passed: int = 0
@@ -66,10 +63,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class EndpointEvidence:
-    """Evidence of one endpoint.
-
-    `counts` are those of its newest run; `window` covers the last `window_days` days, that run included.
-    """
+    """Evidence of one endpoint: `counts` of its newest run, and `window` over `window_days` days including that run."""
 
     endpoint: str
     status: Status
@@ -104,10 +98,7 @@ class EndpointEvidence:
 
     @property
     def k2vv_compatible(self) -> float | None:
-        """The same share by the K2 Vendor Verifier's formula, but not by its cases.
-
-        It counts answers instead of calls.
-        """
+        """The same share by the K2 Vendor Verifier's formula, but not its cases: of answers instead of calls."""
         return self.k2vv_valid / self.k2vv_calls if self.k2vv_calls else None
 
     def age(self, now: datetime) -> timedelta:

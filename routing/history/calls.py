@@ -17,10 +17,7 @@ _COUNTER = re.compile(r"(.*:)(\d{1,9})")
 
 @dataclass(slots=True, eq=False)
 class PairedMessage:
-    """A message in normal form.
-
-    For an assistant message with tool calls: also the result of each call, in the same order.
-    """
+    """A message in normal form; for an assistant message with tool calls also the result of each call, in order."""
 
     message: JsonObject
     results: list[JsonObject | None] = field(default_factory=list)

@@ -136,7 +136,7 @@ class ToolSet:
     def validator(self, name: str) -> jsonschema_rs.Validator:
         """The compiled validator.
 
-        Raises KeyError if the name was not offered, ToolSchemaError if the schema cannot be used.
+        Raises KeyError for an unknown name, ToolSchemaError for a schema that cannot be used.
         """
         return self._entries[name].compiled()
 

@@ -75,10 +75,7 @@ def both(outer: JsonObject, branch: JsonObject) -> JsonObject:
 
 
 def union(made: JsonObject) -> JsonObject:
-    """One object schema that allows what any branch allows.
-
-    It has all properties, and requires only keys that every branch requires.
-    """
+    """One object schema that allows what any branch allows: all properties; required is what all branches require."""
     outer = {key: value for key, value in made.items() if key != "anyOf"}
     branches = [branch for branch in made["anyOf"] if "$ref" not in branch]
     properties = dict(outer.get("properties") or {})

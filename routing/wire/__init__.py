@@ -20,10 +20,7 @@ __all__ = ["Wire", "WireRequest", "WireStream", "wire_named"]
 
 
 def wire_named(name: str) -> Wire:
-    """The protocol module of that name.
-
-    Raises EndpointUnavailable for a protocol that this release does not support.
-    """
+    """The protocol module of that name. Raises EndpointUnavailable for a protocol that is not supported."""
     if name == "openai":
         from . import openai_answer
 

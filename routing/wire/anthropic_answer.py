@@ -43,7 +43,7 @@ def authorization(key: str) -> Mapping[str, str]:
 def parse(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
     """Parse a whole answer.
 
-    Raises ExchangeError for error statuses, errors inside a 200, and bodies that break the protocol.
+    Raises ExchangeError for errors, also inside a 200, and for bodies that break the protocol.
     """
     data = whole_object(status, headers, body)
     if data.get("error") or data.get("type") == "error" or status >= 300:

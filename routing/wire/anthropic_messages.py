@@ -36,10 +36,7 @@ class _AnthropicTurn:
 
 
 def converted(history: PreparedHistory, notes: dict[str, None]) -> tuple[str, list[JsonObject]]:
-    """The system prompt and the turns.
-
-    Raises RequestRejected and EndpointUnavailable for content that it does not accept.
-    """
+    """The system prompt and the turns. Raises RequestRejected and EndpointUnavailable for unsupported content."""
     messages = list(history.messages)
     leading = next((at for at, message in enumerate(messages) if message["role"] != "system"), len(messages))
     system = "\n\n".join(filter(str.strip, (text_of(message["content"]) for message in messages[:leading])))

@@ -19,10 +19,7 @@ MAX_CALLS = 1024
 
 
 def whole_object(status: int, headers: Mapping[str, str], body: bytes) -> Mapping[str, Any]:
-    """The JSON object in a body.
-
-    Raises ExchangeError; if the status shows a failure, the error follows from the status.
-    """
+    """The JSON object in a body. Raises ExchangeError, which follows from the status if that shows a failure."""
     try:
         data = json.loads(body.decode("utf-8-sig"))
     except UnicodeDecodeError:
@@ -40,10 +37,7 @@ def whole_object(status: int, headers: Mapping[str, str], body: bytes) -> Mappin
 
 
 def event_object(payload: str) -> Mapping[str, Any]:
-    """The JSON object of one stream event.
-
-    Raises ProviderFailure: skipping a bad event could lose part of an argument.
-    """
+    """The JSON object of one stream event. Raises ProviderFailure: a skipped event could be part of an argument."""
     try:
         data = json.loads(payload)
     except (ValueError, RecursionError):

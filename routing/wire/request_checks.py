@@ -86,10 +86,7 @@ def _plain(value: Any) -> Any:
 
 
 def chosen(choice: ToolChoice | None) -> str | None:
-    """The function that `tool_choice` names; None for `auto`, `none` and `required`.
-
-    Raises RequestRejected for other forms.
-    """
+    """The function that `tool_choice` names; None for `auto`, `none`, `required`. Raises RequestRejected otherwise."""
     if choice is None or isinstance(choice, str):
         return None
     function = choice.get("function")

@@ -36,10 +36,7 @@ class Decoder:
         self._name = ""
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
-        """Events that these bytes complete.
-
-        Raises ProviderFailure for bytes that are not UTF-8 and for lines over `MAX_LINE`.
-        """
+        """Events that these bytes complete. Raises ProviderFailure for invalid UTF-8 and lines over `MAX_LINE`."""
         try:
             text = self._text.decode(chunk)
         except UnicodeDecodeError:
