@@ -1,11 +1,11 @@
 """Circuit breaker: parks endpoints that asked for a pause, and endpoints that keep failing.
 
-An endpoint is parked until the time that its host named (`Retry-After`, an hour at most), or for 30 s and more after half
-of its newest requests, at least five, failed by the provider's fault. Then one request at a time may try it: success ends
-the parking, failure prolongs it. Nothing here sleeps.
+An endpoint is parked until the time that its host named (`Retry-After`, an hour at most), or for 30 s and more after
+half of its newest requests, at least five, failed by the provider's fault. Then one request at a time may try it:
+success ends the parking, failure prolongs it. Nothing here sleeps.
 
-Failures of error class `provider` count, and against them every answer, a wrong one too. Faults of the caller and of the
-account do not count, nor does a timeout that was too short to blame the host. State belongs to this process alone
+Failures of error class `provider` count, and against them every answer, a wrong one too. Faults of the caller and of
+the account do not count, nor does a timeout that was too short to blame the host. State belongs to this process alone
 (docs/decisions.md).
 """
 
@@ -37,7 +37,7 @@ PATIENCE_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """Permission for one request, to be given back to `Breaker.settle`. `turn` distinguishes late outcomes from new ones."""
+    """Permission for one request, given back to `Breaker.settle`. `turn` distinguishes late outcomes from new ones."""
 
     endpoint: str
     turn: int

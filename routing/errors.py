@@ -1,15 +1,15 @@
 """Every error this package raises, as one tree.
 
     RoutingError                   everything below
-    ├── ConfigError                a file, key or option is wrong: mend it, then run again
+    ├── ConfigError                a file, key or option is wrong: correct it, then run again
     │   ├── FlagsError             flags.yaml
     │   ├── CatalogError           catalog.yaml
     │   ├── EvidenceError          results/latest.json
     │   └── KeyMissing             a provider's environment variable is not set, or holds what cannot be a key
-    ├── ToolSchemaError            a tool of the caller's has no valid schema (routing/schema/__init__.py)
+    ├── ToolSchemaError            a tool of the caller has no valid schema (routing/schema/__init__.py)
     ├── NoRoute                    no endpoint fits the request (error class `selection`)
     ├── RouterClosed               a router was used after it was closed, or closed under a request
-    ├── AllAttemptsFailed          every candidate failed or the time was used up; `.attempts` tells of each
+    ├── AllAttemptsFailed          every candidate failed, or the time was used up; `.attempts` lists each
     └── ExchangeError              one exchange failed: `.reason` is a code of routing/reasons.py
         ├── RequestRejected        error class `request`:   what was sent is wrong, elsewhere too
         ├── AccountError           error class `account`:   key, credit, quota, policy
@@ -18,8 +18,8 @@
         └── BadAnswer              error class `answer`:    it answered, but wrongly
 
 Each carries `endpoint`, `phase`, `elapsed_ms`, `attempt`, `error_class`, `retryable` and `advice`, the next step for a
-human. The error class says whose doing it was (docs/words.md): only `provider` and `answer` may ever move a flag. Keys
-are taken out of every word before it is kept. Errors can be pickled and copied.
+human. The error class says who caused it (docs/words.md): only `provider` and `answer` may move a flag. Keys are
+removed from every text before it is kept. Errors can be pickled and copied.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from .types import Attempt, ErrorClass, Phase
 class RoutingError(Exception):
     """Base of all errors of this package.
 
-    `endpoint` and `phase` say where it happened, `elapsed_ms` and `attempt` (from 1; 0: nothing was sent) how far things
-    had come, `error_class` whose doing it was, `retryable` whether the same may go well a moment later, `advice` what a
-    human can do. What does not apply is empty.
+    `endpoint`, `phase`, `elapsed_ms` and `attempt` (from 1; 0: nothing was sent) say when and where it happened.
+    `error_class` says who caused it, `retryable` whether a retry may succeed, `advice` what a human can do. A field
+    that does not apply is empty.
     """
 
     error_class: ClassVar[ErrorClass | None] = None
@@ -68,10 +68,10 @@ def _restored(kind: type[E], args: tuple[Any, ...], state: dict[str, Any]) -> E:
 
 
 class ConfigError(RoutingError):
-    """A file or setting of the user's is wrong. `where` names the file (with line where known) or the variable."""
+    """A file or setting of the user is wrong. `where` names the file (with line if known) or the variable."""
 
     error_class: ClassVar[ErrorClass | None] = "request"
-    advice = "mend it, then run again"
+    advice = "correct it, then run again"
 
     def __init__(self, message: str, *, where: str = "") -> None:
         super().__init__(f"{where}: {message}" if where else message)
@@ -122,7 +122,7 @@ class AllAttemptsFailed(RoutingError):
     """No attempt gave an answer that may be delivered. `attempts` holds one entry each, in order.
 
     Its own fields are those of the last attempt; `attempt` counts the requests that were sent, `elapsed_ms` sums all,
-    `retryable` holds where any of them may go well a moment later. The message ends with what to do.
+    `retryable` is true if a retry of any of them may succeed. The message ends with what to do.
     """
 
     def __init__(self, message: str, attempts: tuple[Attempt, ...]) -> None:
@@ -141,15 +141,15 @@ class AllAttemptsFailed(RoutingError):
 
     @property
     def error_class(self) -> ErrorClass | None:  # type: ignore[override]
-        """Whose doing the last failure was; None where nothing was attempted."""
+        """Error class of the last failure; None if nothing was attempted."""
         return self.attempts[-1].error_class if self.attempts else None
 
 
 class ExchangeError(RoutingError):
     """One exchange failed.
 
-    `reason` is a code of `routing.reasons`, whose advice holds unless another is given; `status` is the HTTP status where
-    one came, `retry_after_s` what the provider asked for.
+    `reason` is a code of `routing.reasons`, whose advice is used unless another is given. `status` is the HTTP status,
+    if any, `retry_after_s` the pause that the provider asked for.
     """
 
     error_class: ClassVar[ErrorClass] = "provider"

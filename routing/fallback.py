@@ -1,4 +1,4 @@
-"""One request on its way along a route: attempt, verify, fall back, account, inside one deadline and one budget."""
+"""Fallback loop of one request: attempt, verify, fall back, account, within one timeout and one budget."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .verify import Checked, asked_of, check, check_generation
 
 _MIN_ATTEMPT_S = 0.05
 RETRY_S = 0.5
-"""The longest pause before the one retry, as AWS's SDKs take it for throttling; full jitter below it."""
+"""Longest pause before the one retry, as in AWS's SDKs for throttling; full jitter below it."""
 
 
 def jittered(left_s: float) -> float:
@@ -84,7 +84,7 @@ class Delivery:
         return sum(attempt.sent for attempt in self._attempts)
 
     def _targets(self, endpoints: Sequence[str]) -> list[Target]:
-        """Those that there is a key for; the others are told as attempts that were never sent."""
+        """The candidates that have a key; the others become attempts that were not sent."""
         targets = []
         for endpoint in map(self._means.catalog.endpoint, endpoints):
             provider = self._means.catalog.provider_of(endpoint)
@@ -104,7 +104,7 @@ class Delivery:
     async def _once_more(self, targets: Sequence[Target]) -> Reply | None:
         """Where one endpoint alone could be asked, and failed in passing: a second request, after a moment.
 
-        Not where a pause was asked for, nor where failures have parked it: so retries cannot multiply an outage.
+        Not if the host asked for a pause or failures have parked it, so that retries cannot multiply an outage.
         """
         error = self._last_error
         if self._sent != 1 or error is None or error.error_class != "provider" or not error.retryable:
@@ -157,7 +157,7 @@ class Delivery:
         return self._judged(done, paid, checked, last=last)
 
     async def _exchanged(self, target: Target, request: ChatRequest, given: Permit, share: float) -> Exchange:
-        """One exchange; the breaker hears of it also where it is cancelled."""
+        """One exchange; the circuit breaker gets its outcome even if it is cancelled."""
         right, pause_s, why = None, None, ""
         try:
             done = await exchange(self._means.transport, target, request, timeout_s=share, number=self._sent + 1)
@@ -187,7 +187,7 @@ class Delivery:
         return self._reply(done, answer, checked)
 
     def _checked(self, done: Exchange) -> Checked | None:
-        """The judgement of what came back; None where there is nothing to judge."""
+        """The judgement of what came back; None if there is nothing to judge."""
         if done.answer is not None:
             return check(done.answer, self._request.tools, self._asked)
         if done.error is not None and done.error.failed_generation is not None:

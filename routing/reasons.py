@@ -88,7 +88,7 @@ REASONS: dict[str, Reason] = _table(
     ("malformed_body", "provider", "the answer does not follow the protocol"),
     ("bad_encoding", "provider", "the body's encoding is not what it declares"),
     ("body_too_large", "provider", "the answer is larger than the cap"),
-    ("redirected", "provider", "the provider redirects; keys are not carried elsewhere", "mend the base URL"),
+    ("redirected", "provider", "the provider redirects; keys are not carried elsewhere", "correct the base URL"),
     ("unexpected_status", "provider", "an HTTP status that the protocol does not know"),
     ("parked", "provider", "passed over: it asked for a pause, or kept failing", "wait, or enable another endpoint"),
     # account
@@ -101,10 +101,10 @@ REASONS: dict[str, Reason] = _table(
     ("model_retired", "selection", "the model or upstream is not served any more", "set retired_on in the catalogue"),
     ("no_endpoint", "selection", "no upstream fits these parameters", "ask for fewer parameters"),
     ("no_capability", "selection", "the endpoint cannot do this by design", "route such requests to another endpoint"),
-    ("other_protocol", "selection", "another protocol than the ones spoken here", "mend `wire` in the catalogue"),
+    ("other_protocol", "selection", "another protocol than the ones spoken here", "correct `wire` in the catalogue"),
     # request
     ("bad_request", "request", "the provider refuses what was sent", "compare it with what the endpoint accepts"),
-    ("tool_schema", "request", "the JSON Schema of a tool of the caller's cannot be used", "mend the tool's schema"),
+    ("tool_schema", "request", "the JSON Schema of a tool of the caller cannot be used", "correct the tool's schema"),
     ("context_too_long", "request", "the request is longer than the model's context", "shorten the history"),
     ("image_refused", "request", "the provider refuses the image", "send a smaller PNG or JPEG, as a data URL"),
     # the monitor's own

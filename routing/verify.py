@@ -49,8 +49,8 @@ class Checked:
 class Asked:
     """The parts of a request that an answer is checked against, beside the tools.
 
-    `foreign` are the texts that users and tools wrote in this conversation: a call that stands in one of them is no call
-    of the model's own. `last_user` is the newest of the user's.
+    `foreign` are the texts that users and tools wrote in this conversation; a call that is quoted from one of them was
+    not made by the model. `last_user` is the newest text of the user.
     """
 
     last_user: str | None = None
