@@ -18,7 +18,7 @@
         └── BadAnswer              error class `answer`:    it answered, but wrongly
 
 Each carries `endpoint`, `phase`, `elapsed_ms`, `attempt`, `error_class`, `retryable` and `advice`, the next step for a
-human. The error class says who caused it (docs/words.md): only `provider` and `answer` may move a flag. Keys are
+human. The error class says who caused it (docs/terms.md): only `provider` and `answer` may move a flag. Keys are
 removed from every text before it is kept. Errors can be pickled and copied.
 """
 

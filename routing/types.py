@@ -1,6 +1,6 @@
 """Types that both packages share: frozen, without I/O, importing no other module of ours.
 
-Terms are those of the glossary in docs/words.md. Money is `Decimal` USD. Times are milliseconds
+Terms are those of the glossary in docs/terms.md. Money is `Decimal` USD. Times are milliseconds
 (`_ms`) or seconds (`_s`).
 """
 
