@@ -18,7 +18,7 @@
         └── BadAnswer              error class `answer`:    the provider answered wrongly
 
 Each error has `endpoint`, `phase`, `elapsed_ms`, `attempt`, `error_class`, `retryable` and `advice`, the next step for
-a human. The error class says who caused the error (docs/words.md): only `provider` and `answer` may change a flag. Keys
+a human. The error class says who caused the error (docs/terms.md): only `provider` and `answer` may change a flag. Keys
 are removed from every text of an error. Errors can be pickled and copied.
 """
 

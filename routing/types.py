@@ -1,6 +1,6 @@
 """Types that all of `routing` shares: frozen, without I/O, importing no other module of the package.
 
-The terms are those of docs/words.md. Money is `Decimal` USD; times are milliseconds (`_ms`) or seconds (`_s`).
+The terms are those of docs/terms.md. Money is `Decimal` USD; times are milliseconds (`_ms`) or seconds (`_s`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every request body that can be built, for any endpoint of the catalogue, checked by external types and rules."""
+"""Every request body that can be built, for any endpoint of the catalogue, judged by types and rules that are not ours."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ from hypothesis import strategies as st
 from made_requests import requests
 from sdk_types import check_body
 
-from pytest_kimiprobe.simulator import anthropic_in, openai_in
-from pytest_kimiprobe.simulator.refusals import Refused
-from pytest_kimiprobe.simulator.world import Model
-from pytest_kimiprobe.simulator.world import Price as SimulatedPrice
+from pytest_kimiprobe.simulator.behaviour.refusals import Refusal
+from pytest_kimiprobe.simulator.behaviour.served_models import SimulatedModel, SimulatedPrice
+from pytest_kimiprobe.simulator.protocols import anthropic_in, openai_in
 from routing import catalog
 from routing.catalog import Endpoint, Provider
 from routing.errors import EndpointUnavailable, RequestRejected
@@ -36,7 +35,7 @@ PROPERTY = settings(max_examples=20, suppress_health_check=list(HealthCheck), de
 
 
 def built(endpoint: Endpoint, request: ChatRequest, provider: Provider | None = None) -> JsonObject | None:
-    """The body; None if the endpoint cannot do by design what is asked."""
+    """The body; None where the endpoint cannot do by design what is asked."""
     provider = provider or CATALOG.provider_of(endpoint)
     try:
         body = wire_named(provider.wire).build(request, endpoint, provider).body
@@ -48,7 +47,7 @@ def built(endpoint: Endpoint, request: ChatRequest, provider: Provider | None = 
 
 
 def judge(provider: Provider, body: JsonObject) -> None:
-    """Raises pydantic.ValidationError if the provider's SDK would not write this body."""
+    """Raises pydantic.ValidationError where the provider's SDK would not write it."""
     json.dumps(body, allow_nan=False)
     name = provider.name
     if name not in {"openrouter", "groq", "anthropic", "replicate"}:
@@ -66,9 +65,9 @@ def judge(provider: Provider, body: JsonObject) -> None:
 @PROPERTY
 @given(request=requests(images=False))
 def test_every_body_passes_its_providers_own_types_and_rules(endpoint: Endpoint, request: ChatRequest) -> None:
-    """Unknown keys are refused, and a request that the endpoint cannot serve is refused before its body is built.
+    """With every unknown key refused; what an endpoint cannot do is refused before it is written.
 
-    The simulated provider checks the rules that types cannot express: order, ids, pairs of calls and results, thinking,
+    The simulated provider keeps the rules that types cannot say: order, ids, pairs of calls and results, thinking,
     Moonshot's schemas.
     """
     if (body := built(endpoint, request)) is not None:
@@ -80,7 +79,7 @@ def test_every_body_passes_its_providers_own_types_and_rules(endpoint: Endpoint,
 @PROPERTY
 @given(request=requests(images=True))
 def test_every_body_with_images_passes_its_providers_own_types(endpoint: Endpoint, request: ChatRequest) -> None:
-    """Images may be in any message, tool results and answers too; an endpoint without vision is not asked."""
+    """Images wherever a caller may put them, tool results and answers too; without eyes an endpoint is not asked."""
     try:
         body = built(endpoint, request)
     except RequestRejected as error:
@@ -91,17 +90,17 @@ def test_every_body_with_images_passes_its_providers_own_types(endpoint: Endpoin
         assert "vision" in endpoint.capabilities or "image_url" not in json.dumps(body["messages"])
 
 
-def simulated(endpoint: Endpoint) -> Model:
-    """The model in the form that the simulator's rules need."""
+def simulated(endpoint: Endpoint) -> SimulatedModel:
+    """The model as the simulator's rules need it."""
     thinks: Any = {"never": "never", "thinking_type": "default"}.get(endpoint.thinking, "always")
     free = SimulatedPrice(*[Decimal(1)] * 3)
-    return Model(
+    return SimulatedModel(
         endpoint.provider_model_id, "slug", free, thinks=thinks, accepts_required="required" in endpoint.tool_choices
     )
 
 
 def refused_by_rules(endpoint: Endpoint, body: JsonObject) -> None:
-    """Fails if the simulated provider would answer 400."""
+    """Fails where the simulated provider would answer 400."""
     body = json.loads(json.dumps(body))
     try:
         if endpoint.provider == "anthropic":
@@ -112,7 +111,7 @@ def refused_by_rules(endpoint: Endpoint, body: JsonObject) -> None:
             openai_in.check_groq(body)
         if endpoint.provider.startswith("moonshot"):
             openai_in.check_moonshot(endpoint.provider, simulated(endpoint), body)
-    except Refused as refused:
+    except Refusal as refused:
         pytest.fail(str(refused.body))
 
 
@@ -137,8 +136,8 @@ ROWS = st.fixed_dictionaries(
 
 @PROPERTY
 @given(row=ROWS, field=st.sampled_from(["reasoning_content", "reasoning", ""]), request=requests(images=True))
-def test_every_body_for_a_custom_host_follows_openais_types(row: JsonObject, field: str, request: ChatRequest) -> None:
-    """This holds for any row in the catalogue: only what the row names goes beyond OpenAI's types."""
+def test_every_body_for_a_host_of_ones_own_is_openais(row: JsonObject, field: str, request: ChatRequest) -> None:
+    """Whatever its row in the catalogue says: only what it names goes beyond OpenAI's types."""
     provider = Provider(
         "lab", "Lab", "openai", "https://llm.example.org/v1", frozenset({"llm.example.org"}), "", reasoning_field=field
     )
@@ -152,7 +151,7 @@ FREE = {"parameters", "input_schema", "input", "arguments"}
 
 
 def objects(node: Any, *path: Any) -> Iterator[tuple[Any, ...]]:
-    """All objects in a body, except those that the caller wrote."""
+    """Where objects stand in a body, but for those that are the caller's own."""
     if isinstance(node, dict):
         yield path
         free = FREE if {"tools", "messages"} & {*path} else set()
@@ -176,8 +175,10 @@ def objects(node: Any, *path: Any) -> Iterator[tuple[Any, ...]]:
 )
 @PROPERTY
 @given(request=requests(images=False), data=st.data())
-def test_an_unknown_key_is_refused_at_every_level(endpoint_id: str, request: ChatRequest, data: st.DataObject) -> None:
-    """In any object of any body: a judge that checks only the top level proves little."""
+def test_an_unknown_key_is_refused_wherever_it_stands(
+    endpoint_id: str, request: ChatRequest, data: st.DataObject
+) -> None:
+    """In any object of any body: a judge that looks only at the surface proves little."""
     endpoint = CATALOG.endpoint(endpoint_id)
     if (body := built(endpoint, request)) is None:
         return
@@ -214,8 +215,8 @@ GENERATED: dict[str, Callable[[ChatRequest], bool]] = {
 }
 
 
-def test_the_generator_makes_every_hard_case() -> None:
-    """A property over easy requests proves little: each of these occurs among two thousand generated requests."""
+def test_what_is_hard_is_generated() -> None:
+    """A property over easy requests proves little: each of these turns up among two thousand of them."""
     missing = set(GENERATED)
 
     @settings(
@@ -238,7 +239,7 @@ def test_the_generator_makes_every_hard_case() -> None:
 
 
 class AllSeen(Exception):
-    """Every hard case has occurred."""
+    """Nothing is left to look for."""
 
 
 OK: JsonObject = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
@@ -279,7 +280,7 @@ SEEDED: list[tuple[str, JsonObject]] = [
 
 @pytest.mark.parametrize(("name", "body"), SEEDED)
 def test_the_judges_refuse_what_is_wrong(name: str, body: JsonObject) -> None:
-    """A judge that accepts everything proves nothing."""
+    """A judge that lets everything pass proves nothing."""
     good = {"input": {"prompt": "x"}} if name == "replicate" else {**HEAD, **OK} if name == "anthropic" else OK
     check_body(name, good)
     with pytest.raises(pydantic.ValidationError):
