@@ -1,7 +1,7 @@
 """The reason codes: one word for each way an exchange or an answer ends, with its error class and what to do.
 
 A code is an identifier in results, alerts and attempts; the sentence is for people. Where a failure was first seen
-is told in docs/failures.md.
+is explained in docs/failures.md.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _table(*rows: tuple[str, ErrorClass | None, str] | tuple[str, ErrorClass | N
 
 REASONS: dict[str, Reason] = _table(
     ("ok", None, "right as it came"),
-    # rescued: the answer was deliverable only after mending
+    # rescued: the answer was deliverable only after a repair
     ("rescued_text", None, "the tool call stood in the text and was rescued"),
     ("rescued_reasoning", None, "the tool call stood in the reasoning and was rescued"),
     ("rescued_structure", None, "the structured tool call was malformed and was mended"),
@@ -115,7 +115,7 @@ REASONS: dict[str, Reason] = _table(
 )
 
 LEAKS = frozenset({"rescued_text", "rescued_reasoning", "markers_stripped", "leaked_call"})
-"""Codes of answers whose calls, or the markers of calls, stood in the text or the reasoning."""
+"""Codes of answers whose calls, or the markers of calls, were in the text or the reasoning."""
 
 
 def error_class_of(code: str) -> ErrorClass | None:
@@ -125,6 +125,6 @@ def error_class_of(code: str) -> ErrorClass | None:
 
 
 def meaning_of(code: str) -> str:
-    """The sentence for people; an unknown code stands for itself."""
+    """The sentence for people; an unknown code is returned as it is."""
     reason = REASONS.get(code)
     return reason.meaning if reason else code

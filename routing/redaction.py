@@ -113,7 +113,7 @@ def environment_secrets(environment: Mapping[str, str] | None = None) -> Secrets
 
 
 class LogFilter(logging.Filter):
-    """Takes keys out of the records of a logger that is not ours: the environment's, and those it was told of."""
+    """Removes keys from the records of a foreign logger: those of the environment, and those added to the filter."""
 
     def __init__(self) -> None:
         super().__init__()

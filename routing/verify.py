@@ -1,6 +1,6 @@
 """Is this answer deliverable? What holds for any answer, whatever was asked; probes and production share it.
 
-An answer passes as it came (`ok`), passes after mending (`rescued`), or may not be delivered (`failed`).
+An answer passes as it came (`ok`), passes after a repair (`rescued`), or may not be delivered (`failed`).
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _FOREIGN = frozenset({"user", "tool", "function"})
 class Checked:
     """What may be delivered of an answer, and why.
 
-    `calls` counts the structured calls as received, `valid_calls` those that are right without mending; `k2vv_valid`
+    `calls` counts the structured calls as received, `valid_calls` those that are right without a repair; `k2vv_valid`
     is the K2 Vendor Verifier's judgement of the same answer (its formula: every call names an offered tool, parses
-    and satisfies the schema), None unless the finish reason is `tool_calls`. `leaked`: a call stood in text where its
+    and satisfies the schema), None unless the finish reason is `tool_calls`. `leaked`: a call was in text where its
     host should have parsed it, and could not be rescued, for whatever reason.
     """
 
@@ -191,7 +191,7 @@ def _mended(answer: Answer, rescued: Rescue, flaw: _Flaw | None) -> Checked:
 
 
 def _leaked(answer: Answer, rescued: Rescue, flaw: _Flaw | None) -> bool:
-    """Whether a call that is not delivered stood in the text or the reasoning, not in a structured call."""
+    """Whether a call that is not delivered was in the text or the reasoning, not in a structured call."""
     if answer.finish_reason == "length":
         return False  # cut by max_tokens, as it would be again
     in_text = bool(rescued.dialect) and flaw is None
@@ -219,7 +219,7 @@ class _Flaw:
 
 
 def _sound(call: RawToolCall, toolset: ToolSet) -> ToolCall | _Flaw:
-    """The call if nothing about it needs mending."""
+    """The call if nothing about it needs a repair."""
     if call.name is None or call.name not in toolset.names:
         return _Flaw("unknown_tool")
     if not isinstance(call.arguments, str):

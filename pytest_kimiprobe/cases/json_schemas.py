@@ -36,7 +36,7 @@ def files(folder: Path) -> list[Path]:
 
 
 def load(path: Path) -> list[Case]:
-    """One case a line; a schema that the judge cannot use is kept as `unusable`. Raises CaseError with file and line."""
+    """One case a line; a schema that the judge cannot use is `unusable`. Raises CaseError with file and line."""
     try:
         if path.stat().st_size > _MOST:
             raise CaseError(f"is larger than {_MOST} bytes", where=f"{path}:1:1")

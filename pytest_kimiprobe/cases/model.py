@@ -51,8 +51,8 @@ class Expectation:
 
     `calls` None: calls are not looked at. `never` names tools that must not be called. `ids` holds `fresh` (no id of
     the history recurs) and `native` (`functions.NAME:N`). `well_formed`: nothing of the protocol had to be tolerated.
-    `usage` `within_limit`: no more tokens than `max_tokens`. `end_state`: what the calls change. `refused`: no answer at
-    all, but HTTP 400 or 422 with an error that says why.
+    `usage` `within_limit`: no more tokens than `max_tokens`. `end_state`: what the calls change. `refused`: HTTP 400 or
+    422 with an error that says why, instead of an answer.
     """
 
     calls: tuple[ExpectedCall, ...] | None = None

@@ -40,9 +40,9 @@ class Spending:
         return replace(request, max_tokens=min(wanted, affordable))
 
     def settled(self, done: Exchange, endpoint: Endpoint, request: ChatRequest) -> Paid:
-        """What it cost; where nobody says, an estimate.
+        """The cost of an exchange, an estimate if it is not known.
 
-        From what is left the cost is taken, and where nobody says, the most that it may have been.
+        The cost is subtracted from what is left; if it is not known, the most that it may have been.
         """
         known = done.cost_usd
         if self._left is not None:

@@ -1,6 +1,6 @@
 """Any message history made valid for the next endpoint: ids, reasoning, results, content shapes. Pure.
 
-What hosts refuse, and what makes Kimi models leak their markers, is told in docs/providers.md.
+docs/providers.md says what hosts refuse, and what makes Kimi models leak their markers.
 """
 
 from __future__ import annotations

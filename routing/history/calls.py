@@ -32,7 +32,7 @@ def paired(messages: Iterable[JsonObject], notes: dict[str, None]) -> list[Turn]
     """The conversation with every tool result beside its call.
 
     A result belongs to the newest call of its id that has none yet, so ids that come again in later turns, or twice in
-    one, stay apart. One that belongs to no call becomes text of the user's, where it stood.
+    one, stay apart. A result without a call becomes text of the user at its place.
     """
     turns: list[Turn] = []
     moved = 0
@@ -84,7 +84,7 @@ def _as_text(result: JsonObject) -> JsonObject:
 
 @dataclass(frozen=True, slots=True)
 class Numbered:
-    """Messages whose calls and results have the ids that are sent; `made_up` are the ids of results that were missing."""
+    """Messages whose calls and results have the ids that are sent; `made_up` are the ids of missing results."""
 
     messages: list[JsonObject]
     made_up: frozenset[str]

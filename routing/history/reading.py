@@ -115,7 +115,7 @@ def _finite(number: str) -> float:
 
 
 def as_json(value: Any) -> str:
-    """Compact JSON text. Raises RequestRejected for what is no JSON."""
+    """Compact JSON text. Raises RequestRejected for other values."""
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError, RecursionError):

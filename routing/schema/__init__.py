@@ -104,7 +104,7 @@ class ToolSet:
     def of(cls, tools: Sequence[Tool] | ToolSet) -> ToolSet:
         """The set for these OpenAI tools; the same content gives the same object while it is cached.
 
-        Raises ToolSchemaError only where `tools` is not JSON at all; a tool with a wrong schema is told by `problems`.
+        Raises ToolSchemaError only if `tools` is not JSON at all; `problems` lists tools with a wrong schema.
         """
         if isinstance(tools, ToolSet):
             return tools
@@ -142,7 +142,7 @@ class ToolSet:
     def errors(self, name: str, arguments: Any) -> str | None:
         """The first thing wrong with a call as a short sentence; None where the call may be executed.
 
-        Raises ToolSchemaError where the tool itself cannot be used: nobody can say whether the call is right.
+        Raises ToolSchemaError if the tool itself cannot be used: then a call cannot be judged.
         """
         entry = self._entries.get(name)
         if entry is None:

@@ -28,7 +28,7 @@ from .parts import (
 from .recursion import endings, loosened
 
 _BESIDE = frozenset({"description", "title", "default"})
-"""What may stand beside `anyOf` and `$ref`."""
+"""Keywords that are allowed beside `anyOf` and `$ref`."""
 _ONE = ("additionalProperties", "not", "if", "then", "else", "contains", "propertyNames", "unevaluatedProperties")
 _LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
 _DROPPED = frozenset({"$defs", "definitions", "$schema", "$id", "$comment", "$anchor", "additionalItems", "id"})
@@ -183,7 +183,7 @@ class _Adapter:
         return self._names[pointer]
 
     def _spread(self, schema: JsonObject) -> JsonObject:
-        """`anyOf` alone: what stands beside it moves into each of its branches."""
+        """`anyOf` alone: other keywords move into each of its branches."""
         branches = schema.get("anyOf")
         outer = {key: value for key, value in schema.items() if key not in {"anyOf", *_BESIDE, *_DROPPED}}
         if not isinstance(branches, list) or not branches or not outer:
@@ -218,7 +218,7 @@ class _Adapter:
         return self._enum(self._required(self._speakable(made)))
 
     def _speakable(self, made: JsonObject) -> JsonObject:
-        """Properties of reserved names are told in the description instead."""
+        """Properties of reserved names move into the description."""
         given = made.get("properties")
         given = given if isinstance(given, dict) else {}
         kept = {

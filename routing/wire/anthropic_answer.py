@@ -1,8 +1,7 @@
 """Anthropic's Messages API: answers whole and streamed, in OpenAI's names.
 
 A plain answer holds arguments as an object; it is handed on as the exact text of that object, so that duplicate keys
-and long numbers are seen by whoever judges it. Thinking becomes reasoning; blocks of tools that ran at Anthropic are
-no part of the answer.
+and long numbers are seen when it is judged. Thinking becomes reasoning. Blocks of tools that ran at Anthropic are left out.
 """
 
 from __future__ import annotations
@@ -128,7 +127,7 @@ class _Call:
 
 
 def _place(index: Any) -> int | str:
-    """The index of a block, kept small whatever stood there."""
+    """The index of a block, cut if it is not a number."""
     return index if isinstance(index, int) else printable_line(index, 40)
 
 
@@ -193,7 +192,7 @@ class _Assembly:
             self._notes[f"block_left_out: {printable_line(kind, 60)}"] = None
 
     def delta(self, index: Any, delta: Mapping[str, Any]) -> None:
-        """A piece of a block. Citations and signatures are no part of the answer."""
+        """A piece of a block. Citations and signatures do not belong to the answer."""
         kind = delta.get("type")
         if kind == "text_delta":
             self._take(self.text, delta.get("text"))

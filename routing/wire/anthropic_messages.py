@@ -1,7 +1,7 @@
 """A prepared history as Anthropic's system prompt and turns: user and assistant in turn, tool results first. Pure.
 
 Rules: https://platform.claude.com/docs/en/api/messages and docs/providers.md. Nothing is dropped or put in another
-order: what the protocol has no place for is told as marked text where it stood.
+order: parts that the protocol has no place for become marked text at the same position.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _add(message: JsonObject, sides: list[_Side], history: Prepared, notes: dict
         notes["message_fields_removed: name"] = None
     if message["role"] == "assistant":
         blocks = [*_blocks(message["content"]), *map(_tool_use, message.get("tool_calls", ()))]
-        if blocks:  # a wholly empty turn is no turn
+        if blocks:  # a wholly empty turn is left out
             _side(sides, "assistant").blocks += blocks
         return
     side = _side(sides, "user")
@@ -67,7 +67,7 @@ def _add(message: JsonObject, sides: list[_Side], history: Prepared, notes: dict
 
 
 def _side(sides: list[_Side], role: str) -> _Side:
-    """The turn that goes on, or a new one; results can only follow the calls, so they begin one of their own."""
+    """The turn that continues, or a new one; results can only follow calls, so they begin a new one."""
     if not sides or sides[-1].role != role:
         sides.append(_Side(role))
     return sides[-1]

@@ -176,7 +176,7 @@ def _reason(status: int, row: Mapping[str, Any], metadata: Mapping[str, Any], me
         return "redirected"
     if 400 <= status < 500:
         return "bad_request"
-    return "server_error"  # 5xx, and an error inside a 200 that carries no status of its own
+    return "server_error"  # 5xx, and an error inside a 200 without a status inside
 
 
 def _detail(message: str, metadata: Mapping[str, Any]) -> str:

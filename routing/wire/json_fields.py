@@ -14,7 +14,7 @@ _MOST_USD = 1_000_000
 _MOST_COUNT = 1 << 40
 """Larger figures of one answer are nonsense: they would overflow the sums that they go into."""
 MAX_CALLS = 1024
-"""Tool calls in one answer; more is no answer."""
+"""Most tool calls in one answer; an answer with more is refused."""
 
 
 def whole_object(status: int, headers: Mapping[str, str], body: bytes) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""Where a value stands in a JSON text, so that it can be handed on exactly as it came.
+"""Positions of values in a JSON text, so that a value can be passed on exactly as received.
 
 Parsing and rendering again would hide duplicate keys and round numbers, which a tool's arguments must not have.
 """

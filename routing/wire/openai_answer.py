@@ -143,7 +143,7 @@ class _Assembly:
         self._usage(data, choice)
 
     def _usage(self, data: Mapping[str, Any], choice: Mapping[str, Any]) -> None:
-        # Old Moonshot streams carry it inside the choice, Groq's in a corner of its own as well.
+        # Old Moonshot streams carry it inside the choice, Groq's in `x_groq` as well.
         for row in (data.get("usage"), choice.get("usage"), mapping(data.get("x_groq")).get("usage")):
             if isinstance(row, dict):
                 self.usage = _usage(row) or self.usage
@@ -252,7 +252,7 @@ def _usage(row: Mapping[str, Any]) -> Usage | None:
 
 
 def _upstream_cost(row: Mapping[str, Any]) -> Decimal | None:
-    """OpenRouter's `cost_details`: the whole where it is told, else prompt and answer together."""
+    """OpenRouter's `cost_details`: the whole if it is given, else the sum of prompt and answer."""
     details = mapping(row.get("cost_details"))
     if (whole := money(details.get("upstream_inference_cost"))) is not None:
         return whole

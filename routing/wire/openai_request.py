@@ -40,7 +40,7 @@ def build(request: ChatRequest, endpoint: Endpoint, provider: Provider) -> WireR
             body["stream_options"] = {"include_usage": True}
     headers: dict[str, str] = {}
     if "upstream_pinning" in quirks:
-        headers["X-OpenRouter-Metadata"] = "enabled"  # which upstreams were tried is told in the answer
+        headers["X-OpenRouter-Metadata"] = "enabled"  # the answer then lists the upstreams that were tried
         if endpoint.upstream:
             # `order` alone does not restrict, and a base slug matches by prefix: only the full tag pins.
             body["provider"] = {"only": [endpoint.upstream], "allow_fallbacks": False, "require_parameters": True}
@@ -93,7 +93,7 @@ def _sampling(request: ChatRequest, quirks: frozenset[str], notes: dict[str, Non
 
 
 def _thinking(effort: str | None, endpoint: Endpoint, notes: dict[str, None]) -> tuple[JsonObject, bool]:
-    """How this endpoint is told how much to think, and whether it will."""
+    """The fields that control how much this endpoint thinks, and whether it will think."""
     if effort is None:
         return {}, endpoint.thinks
     off = effort == "none"

@@ -28,7 +28,7 @@ WAIT_S = 5
 """How long creating is held open. Short, so that the prediction's id, which cancelling takes, is known early."""
 POLL_S = 0.5
 CANCEL_AFTER = "5m"
-"""What nobody calls off ends by itself: https://replicate.com/changelog/2025-10-16-prediction-deadlines"""
+"""Time limit of a prediction: https://replicate.com/changelog/2025-10-16-prediction-deadlines"""
 _ENDED = frozenset({"succeeded", "failed", "canceled", "aborted"})
 _MODEL_ID = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+")
 _KNOWN = frozenset({"tool_choice", "parallel_tool_calls", "max_tokens", "temperature", "top_p"})
