@@ -1,7 +1,8 @@
 """`murmur3-cbor-v1`: which users are inside the first N percent of a flag.
 
 The position of a user, 0 .. 2**32-1, is murmur3_32 (seed 0) over the canonical CBOR of the array [flag, user], both
-text. A user is inside `percent` if `position * 100 >> 32 < percent`. flagd's `fractional` (third definition) does the same, so an exported flag decides alike there. The rule never changes under this name: a change would re-draw every
+text. A user is inside `percent` if `position * 100 >> 32 < percent`. flagd's `fractional` (third definition) does the
+same, so an exported flag decides alike there. The rule never changes under this name: a change would re-draw every
 user. tests/vectors/bucketing.json publishes positions for other languages.
 """
 

@@ -1,7 +1,8 @@
 """Anthropic's Messages API: answers whole and streamed, in OpenAI's names.
 
 A plain answer holds arguments as an object; it is handed on as the exact text of that object, so that duplicate keys
-and long numbers are seen when it is judged. Thinking becomes reasoning. Blocks of tools that ran at Anthropic are left out.
+and long numbers are seen when it is judged. Thinking becomes reasoning. Blocks of tools that ran at Anthropic are
+left out.
 """
 
 from __future__ import annotations
