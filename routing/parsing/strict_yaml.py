@@ -1,4 +1,4 @@
-"""Reader of our own YAML files: a small subset of YAML in which each file has one meaning.
+"""Reader of our YAML files: a small subset of YAML in which each file has one meaning.
 
 Values that YAML 1.1 and YAML 1.2 read differently (`True`, `0123`, `0x1f`, `.inf`) are refused; `on`, `no`, dates and
 times are plain strings. Refused as well: anchors, aliases, tags, merge keys, directives, duplicate keys, keys that are

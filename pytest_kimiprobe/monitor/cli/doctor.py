@@ -21,8 +21,8 @@ from .. import doctor as checks
 def doctor(flags: Path | None, results: Path | None, offline: bool, account: bool, as_json: bool) -> None:
     """Check keys, hosts, catalogue, flags and evidence.
 
-    Says as well which `routing` is imported. Exits with 1 if there is a problem. No key is printed. With --account each
-    key is sent to its own provider; without, none is sent.
+    Shows also which `routing` is imported. Exits with 1 if a problem was found. No key is printed. Keys are sent only
+    with --account, each to its provider.
     """
     findings = list(
         checks.examine(flags=flags, results=results, environment=os.environ, reach=not offline, account=account)
