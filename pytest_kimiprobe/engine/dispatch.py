@@ -17,7 +17,7 @@ from typing import Generic
 
 from routing.catalog import Catalog
 from routing.errors import ExchangeError
-from routing.exchange import Exchange, Prepared
+from routing.exchange import Exchange, PreparedExchange
 from routing.transport import Transport
 from routing.transport.event_loop import LoopThread
 from routing.transport.failures import local_failure
@@ -51,7 +51,7 @@ TOGETHER_S = 0.004
 class _SharedRequest:
     """What all probes of one case at one endpoint in one mode share: the request, and the most that one can cost."""
 
-    prepared: Prepared
+    prepared: PreparedExchange
     most: Decimal
 
 
@@ -163,7 +163,7 @@ class Dispatcher(Generic[T]):
 
     def _shared_request(self, job: ProbeJob[T]) -> _SharedRequest:
         most = cost_bound(job.plan, self._catalog, datetime.now(UTC).date())
-        prepared = Prepared(job.target, job.plan.request)
+        prepared = PreparedExchange(job.target, job.plan.request)
         with suppress(ExchangeError):  # each exchange reports it
             _ = prepared.http
         return _SharedRequest(prepared, most)

@@ -172,7 +172,7 @@ def packaged_path(argument: str, schemas: Mapping[str, Path]) -> str:
         return f"{PLUGINS_FILE}{separator}{rest}"
     if not (cases.FOLDER / name).is_file():
         there = ", ".join(f"{PACKAGED}/{file.name}" for file in sorted(cases.FOLDER.glob("*.yaml")))
-        raise pytest.UsageError(f"no packaged case file {head!r}; there are: {there}")
+        raise pytest.UsageError(f"no packaged case file {head!r}; available: {there}")
     if separator:
         _require_case(name, rest.partition("[")[0])
     return f"{cases.FOLDER / name}{separator}{rest}"
@@ -187,7 +187,7 @@ def with_halves(argument: str) -> list[str]:
 def _require_case(file: str, case: str) -> None:
     names = [found.name for found in cases.load(cases.FOLDER / file)]
     if case not in names:
-        raise pytest.UsageError(f"no case {case!r} in {PACKAGED}/{file}; there are: {', '.join(names)}")
+        raise pytest.UsageError(f"no case {case!r} in {PACKAGED}/{file}; available: {', '.join(names)}")
 
 
 def _id(parent: pytest.Collector, name: str) -> str:

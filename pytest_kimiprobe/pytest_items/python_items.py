@@ -31,7 +31,7 @@ def parametrize(metafunc: pytest.Metafunc, scope: Scope) -> None:
     if ARGUMENT not in metafunc.fixturenames:
         raise pytest.Collector.CollectError(f"{where}: a function below @case takes `answer`")
     try:
-        case = declared.case(function.__name__, where)
+        case = declared.case(function.__name__, code.co_filename, code.co_firstlineno)
     except ConfigError as error:
         raise pytest.Collector.CollectError(str(error)) from None
     planned = list(scope.plans(case))

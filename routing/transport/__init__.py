@@ -27,6 +27,7 @@ from weakref import WeakKeyDictionary
 
 from ..errors import AccountError, ConfigError, ExchangeError, RequestRejected
 from ..redaction import LogFilter
+from ..types import LOOPBACK
 from .failures import RequestProgress, forget_frames, timed_out
 from .limits import MAX_BODY, MAX_STREAM, BodyLimit
 from .pool import ConnectionPool, EncodedRequest, StreamedResponse
@@ -34,7 +35,6 @@ from .pool import ConnectionPool, EncodedRequest, StreamedResponse
 TIMEOUT_S = 600.0
 """Total deadline of a request if the caller gives none."""
 PROXY_VARIABLE = "KIMIPROBE_PROXY"
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _CREDENTIALS = frozenset({"authorization", "proxy-authorization", "x-api-key", "api-key", "cookie"})
 _HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "Connection": "keep-alive", "User-Agent": "kimiprobe"}
 _log_filter = LogFilter()
@@ -192,7 +192,7 @@ def _encoded(request: HttpRequest, http: Any, core: Any) -> EncodedRequest:
     url, content, credentials = _url(http, request.url), request.content, request.credentials
     if not url.host or url.scheme not in {"http", "https"} or url.userinfo:
         raise RequestRejected("bad_request", "not a URL that requests can go to", phase="send")
-    local = url.host in _LOOPBACK
+    local = url.host in LOOPBACK
     if credentials and not local:
         _check_host(url, request.hosts)
     headers = {**_HEADERS, "Host": url.netloc.decode("ascii"), **request.headers}

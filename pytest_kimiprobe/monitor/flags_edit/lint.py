@@ -1,6 +1,6 @@
 """What a reviewer should see in a flags file beyond its schema: contradictions, jumps, globs without effect. Pure.
 
-An `error` is a mistake or a step that needs a human's word; a `warning` is worth a look.
+An `error` is a mistake, or a step that a human must decide; a `warning` is worth a look.
 """
 
 from __future__ import annotations
@@ -101,10 +101,10 @@ def _about(flag: Flag, before: Flag | None, base: Flags | None) -> Iterator[_Tol
     at = ("flags", flag.name)
     for kind, targets in (("users", flag.users), ("groups", flag.groups)):
         for name in sorted(targets.allow & targets.deny):
-            yield "error", (*at, kind), f"{name} stands in allow and in deny; deny wins"
+            yield "error", (*at, kind), f"{name} is in allow and in deny; deny wins"
     steps = ", ".join(map(str, flag.ladder))
     if flag.percent and flag.percent not in flag.ladder:
-        yield "warning", (*at, "percent"), f"{flag.percent} is no step of the ladder: 0, {steps}"
+        yield "warning", (*at, "percent"), f"{flag.percent} is not a step of the ladder: 0, {steps}"
     if base is not None and flag.pin is None and share(flag) > _next_step(flag, share(before)):
         now, step = share(before), _next_step(flag, share(before))
         yield "error", (*at, "percent"), f"jumps from {now} to {share(flag)}; the next step is {step}"

@@ -232,7 +232,7 @@ def test_an_error_of_ours_comes_back_as_one(monkeypatch: pytest.MonkeyPatch) -> 
     async def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("pytest_kimiprobe.engine.dispatch.Prepared.exchange", broken)
+    monkeypatch.setattr("pytest_kimiprobe.engine.dispatch.PreparedExchange.exchange", broken)
     outcomes, _ = sent(jobs_for("http://127.0.0.1:9", 2))
     assert reasons(outcomes) == {"local_failure": 2}
 
