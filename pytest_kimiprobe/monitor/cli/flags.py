@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import sys
 import textwrap
@@ -16,7 +15,7 @@ import click
 from routing import catalog as catalogs
 from routing.errors import CatalogError, FlagsError
 from routing.evidence.model import utc_text
-from routing.flags.model import TEXT_KEYS, glob_pattern
+from routing.flags.model import TEXT_KEYS
 from routing.flags.source import VARIABLE, Flag, Flags, find_flags
 from routing.flags.validation import schema
 from routing.parsing.safe_read import read_regular
@@ -127,8 +126,8 @@ def create(name: str, controls: tuple[str, ...], path: Path, **texts: str | None
     Without --description it says which endpoints it controls; without --owner it has the owner of the first flag.
     """
     there = Flags.load(path).flags
-    if name not in there:
-        _require_matches(controls)
+    for problem in flags_lint.unmatched(controls, _catalog().get("endpoints", ())) if name not in there else ():
+        raise click.UsageError(problem)
     row: dict[str, Any] = {
         "controls": list(controls),
         "enabled": False,
@@ -138,17 +137,6 @@ def create(name: str, controls: tuple[str, ...], path: Path, **texts: str | None
         **_cleaned(texts),
     }
     _change(path, name, lambda text: flags_file.created(text, name, row, where=str(path)))
-
-
-def _require_matches(controls: Sequence[str]) -> None:
-    """Raise UsageError for a glob that matches no endpoint of the catalogue; a flag with it would do nothing."""
-    endpoints: list[str] = _catalog().get("endpoints", [])
-    known = [*dict.fromkeys(f"{endpoint.partition('/')[0]}/*" for endpoint in endpoints), *endpoints]
-    for glob in controls:
-        if endpoints and not any(glob_pattern(glob).match(endpoint) for endpoint in endpoints):
-            close = difflib.get_close_matches(glob, known, n=1)
-            hint = f"; did you mean {close[0]}?" if close else "; see `kimiprobe status`"
-            raise click.UsageError(f"{one_line(glob)} matches no endpoint of the catalogue{hint}")
 
 
 @flags.command()
