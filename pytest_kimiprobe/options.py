@@ -135,6 +135,7 @@ def add_options(parser: pytest.Parser) -> None:
         group.addoption(option.flag, **_declaration(option))
         parser.addini(option.dest, option.help, default=None)
     parser.addini("kimiprobe_files", "globs of your own case files", type="args", default=["*.kimiprobe.yaml"])
+    parser.addini("kimiprobe_paths", "folders of your own cases, for runs without a path", type="paths", default=[])
 
 
 def _declaration(option: Option) -> dict[str, Any]:

@@ -17,22 +17,22 @@ import pytest
 
 from . import cases, options, outputs, probe_hooks, python_probes, schema_cases
 from .collect import (
-    PACKAGED,
     PLUGINS,
-    PLUGINS_FILE,
-    RECORDED,
     CaseFile,
+    Cases,
     PairProbe,
     Probe,
     RecordingFile,
     is_late,
-    packaged_path,
+    packaged_files,
+    require_packaged,
     row_probe,
     with_halves,
 )
 from .engine.plan import ProbePlan
 from .probe_facts import planned_by, to_send
 from .progress import Progress
+from .pytest_items.run_paths import PACKAGED, RECORDED, divided, is_ignored
 from .recording.recordings import unreadable
 from .report import Line, terminal
 from .safe_text import one_line
@@ -44,47 +44,83 @@ _TYPICAL_S = {"live": 3.0, "simulator": 0.3, "replay": 0.0}
 
 def prepare(config: pytest.Config) -> ProbeSession:
     """Read the options, see what there is to run, point pytest at it. Raises UsageError."""
+    if config.getoption("stepwise", default=False):
+        raise pytest.UsageError("--stepwise follows the order of collection, answers come in any order: use --lf instead")
     session = ProbeSession(config)
     given = config.args if config.args_source is pytest.Config.ArgsSource.ARGS else []
-    if session.scope.choice.kind == "replay":
-        replays = session.scope.replays
-        by_name = {f"{RECORDED}/{replays.name(file)}": str(file) for file in replays.others}
-        recorded = [*by_name, *_recorded_origins(config, session)]
-        config.args = [packaged_path(_recorded_path(one, by_name), session.scope.schemas) for one in given or recorded]
-        session.everything = not given
-        return session
-    every = [*sorted(cases.FOLDER.glob("*.yaml")), PLUGINS_FILE, *session.scope.schemas.values()]
-    asked = itertools.chain.from_iterable(map(with_halves, given))
-    config.args = [packaged_path(argument, session.scope.schemas) for argument in asked] or list(map(str, every))
+    replayed = session.scope.choice.kind == "replay"
+    session.everything = not given
+    asked = given if replayed else itertools.chain.from_iterable(map(with_halves, given))
+    if not given:
+        asked = _recorded_origins(config, session) if replayed else _packaged_and_own(config, session)
+    session.named, config.args = divided(asked, _named_paths(session), config.invocation_params.dir)
+    for name in session.named.keys() - _named_paths(session).keys():
+        require_packaged(name, session.named[name])
+    config.args_source = pytest.Config.ArgsSource.ARGS
     return session
 
 
+def _packaged_and_own(config: pytest.Config, session: ProbeSession) -> list[str]:
+    """What a run without a path runs: all that is packaged or given by options and plugins, and `kimiprobe_paths`."""
+    packaged = {f"{PACKAGED}/{file.name}": file for file in packaged_files()} | _named_paths(session)
+    names = [name for name, path in packaged.items() if not is_ignored(name, path, config)]
+    return [*names, *map(str, config.getini("kimiprobe_paths"))]
+
+
+def _named_paths(session: ProbeSession) -> dict[str, Path]:
+    """Files by the names that ids have, but for packaged ones."""
+    replays = session.scope.replays
+    recorded = {f"{RECORDED}/{replays.name(file)}": file for file in replays.others}
+    return {PLUGINS: cases.FOLDER / "plugins"} | session.scope.schemas | recorded
+
+
 def _recorded_origins(config: pytest.Config, session: ProbeSession) -> list[str]:
-    """The files in which the cases of recorded probes stand, whole: `keep_recorded` leaves out what else they hold."""
-    origins: dict[str, None] = {}
+    """Other recordings, and the whole files of the recorded probes' cases: `keep_asked_for` leaves out the rest."""
+    known = _named_paths(session)
+    origins = {name: None for name in known if name.startswith(f"{RECORDED}/")}
+    packaged = {f"{PACKAGED}/{file.name}" for file in packaged_files()}
     for probe in session.scope.replays.samples:
         file = probe.partition("::")[0]
-        if file == PLUGINS or file in session.scope.schemas or _is_packaged(file):
+        if file in known or file in packaged:
             origins[file] = None
         elif (config.rootpath / file).is_file():
             origins[str(config.rootpath / file)] = None
     return list(origins)
 
 
-def _is_packaged(file: str) -> bool:
-    folder, _, name = file.partition("/")
-    return folder == PACKAGED and "/" not in name and (cases.FOLDER / name).is_file()
+def keep_asked_for(session: pytest.Session, probes: ProbeSession, items: list[pytest.Item]) -> None:
+    """Without a path, probes alone; of a replay, those that were recorded. Raises UsageError for an id that is not found."""
+    _require_found(session, probes, items)
+    if probes.scope.choice.kind == "replay":
+        _keep_recorded(session, probes, items)
+    elif probes.everything:
+        _leave_out(session, items, lambda item: not isinstance(item, Probe) and planned_by(item) is None)
 
 
-def keep_recorded(session: pytest.Session, probes: ProbeSession, items: list[pytest.Item]) -> None:
-    """Of a replay's items those that were recorded, and one for each recorded probe whose case is not here any more."""
-    if probes.scope.choice.kind != "replay":
-        return
-    other = [item for item in items if not _is_recorded(item, probes)]
-    if other:
-        left_out = set(other)
-        items[:] = [item for item in items if item not in left_out]
-        session.config.hook.pytest_deselected(items=other)
+def _require_found(session: pytest.Session, probes: ProbeSession, items: Sequence[pytest.Item]) -> None:
+    there = {name for item in items for name in (item.nodeid, item.nodeid.partition("[")[0])}
+    asked = (f"{name}::{part}" for name, parts in probes.named.items() for part in sorted(parts) if part)
+    missing = [probe for probe in asked if probe not in there]
+    if missing and not session.testsfailed:
+        raise pytest.UsageError(f"not found: {', '.join(missing)}")
+
+
+def _leave_out(session: pytest.Session, items: list[pytest.Item], other: Callable[[pytest.Item], bool]) -> None:
+    if left_out := [item for item in items if other(item)]:
+        items[:] = [item for item in items if not other(item)]
+        session.config.hook.pytest_deselected(items=left_out)
+
+
+def bring_halves(collected: Sequence[pytest.Item], items: list[pytest.Item]) -> None:
+    """Select the halves of each selected pair as well (`-k`, `--lf`): without them it could not be judged."""
+    halves = {half for item in items if isinstance(item, PairProbe) for half in item.halves}
+    halves -= {item.nodeid for item in items}
+    items[:0] = [item for item in collected if item.nodeid in halves]
+
+
+def _keep_recorded(session: pytest.Session, probes: ProbeSession, items: list[pytest.Item]) -> None:
+    """Those that were recorded, and one for each recorded probe whose case is not here any more."""
+    _leave_out(session, items, lambda item: not _is_recorded(item, probes))
     if not probes.everything:
         return
     there = {item.nodeid for item in items}
@@ -107,50 +143,35 @@ def _is_recorded(item: pytest.Item, probes: ProbeSession) -> bool:
     return item.nodeid in samples
 
 
-def _recorded_path(argument: str, by_name: dict[str, str]) -> str:
-    head, separator, rest = argument.partition("::")
-    return f"{by_name[head]}{separator}{rest}" if head in by_name else argument
+def named_collectors(session: pytest.Session, probes: ProbeSession) -> list[pytest.Collector]:
+    """Collectors of what is asked for by name: packaged cases, those of plugins and schemas, recordings."""
+    paths = _named_paths(probes)
+    return [_named(session, probes, name, paths.get(name)) for name in probes.named]
 
 
-def is_ours(path: Path, session: ProbeSession) -> bool:
-    """Whether a path leads to packaged cases or recordings: never ignored, though it lies in a virtual environment."""
-    targets = [cases.FOLDER, *session.scope.replays.others, *session.scope.schemas.values()]
-    return any(path == target or path in target.parents or target in path.parents for target in targets)
-
-
-def collected(file_path: Path, parent: pytest.Collector, session: ProbeSession) -> pytest.Collector | None:
-    """A collector for case files (packaged, or named as `kimiprobe_files` says) and for recordings."""
-    replays = session.scope.replays
-    if file_path in replays.others:
-        node: RecordingFile = RecordingFile.from_parent(
-            parent, path=file_path, nodeid=f"{RECORDED}/{replays.name(file_path)}"
-        )
-        node.alone, node.problem = file_path == replays.root, replays.problems.get(file_path, "")
-        return node
-    named = {path: name for name, path in session.scope.schemas.items()}
-    if file_path in named:
-        return _file(parent, session, file_path, named[file_path], lambda: schema_cases.load(file_path))
-    if file_path == PLUGINS_FILE:
-        return _file(parent, session, file_path, PLUGINS, lambda: _of_plugins(parent.config))
-    if file_path.parent == cases.FOLDER and file_path.suffix == ".yaml":
-        return _packaged(parent, session, file_path)
-    if any(fnmatch.fnmatch(file_path.name, glob) for glob in parent.config.getini("kimiprobe_files")):
-        return _file(parent, session, file_path, None, lambda: cases.load(file_path))
-    return None
-
-
-def _packaged(parent: pytest.Collector, session: ProbeSession, path: Path) -> CaseFile:
-    node = _file(parent, session, path, f"{PACKAGED}/{path.name}", lambda: cases.load(path))
-    node.plans = partial(session.scope.plans, packaged=True)
+def _named(parent: pytest.Session, probes: ProbeSession, name: str, path: Path | None) -> pytest.Collector:
+    replays = probes.scope.replays
+    if path in replays.others:
+        recording: RecordingFile = RecordingFile.from_parent(parent, path=path, nodeid=name)
+        recording.alone, recording.problem = path == replays.root, replays.problems.get(path, "")
+        recording.parts = probes.named[name]
+        return recording
+    file = path or cases.FOLDER / name.removeprefix(f"{PACKAGED}/")
+    node: Cases = Cases.from_parent(parent, name=file.name, path=file, nodeid=name)
+    node.parts, node.plans = probes.named[name], partial(probes.scope.plans, packaged=path is None)
+    if name == PLUGINS:
+        node.read = partial(_of_plugins, parent.config)
+    else:
+        node.read = partial(cases.load if path is None else schema_cases.load, file)
     return node
 
 
-def _file(
-    parent: pytest.Collector, session: ProbeSession, path: Path, name: str | None, read: Callable[[], list[cases.Case]]
-) -> CaseFile:
-    named: dict[str, Any] = {} if name is None else {"nodeid": name}
-    node: CaseFile = CaseFile.from_parent(parent, path=path, **named)
-    node.plans, node.read = session.scope.plans, read
+def collected(file_path: Path, parent: pytest.Collector, session: ProbeSession) -> pytest.Collector | None:
+    """A collector for a user's case file, named as `kimiprobe_files` says."""
+    if not any(fnmatch.fnmatch(file_path.name, glob) for glob in parent.config.getini("kimiprobe_files")):
+        return None
+    node: CaseFile = CaseFile.from_parent(parent, path=file_path)
+    node.plans, node.read = session.scope.plans, partial(cases.load, file_path)
     return node
 
 
@@ -216,7 +237,10 @@ def _typical_seconds(session: ProbeSession, plans: list[ProbePlan]) -> float:
 
 
 def loop(session: pytest.Session, probes: ProbeSession) -> bool | None:
-    """Run other tests first while the requests are under way, then each probe as its answer comes back."""
+    """Run other tests first, then each probe as its answer comes back.
+
+    No request is under way while a user's test runs: it may replace sockets, clocks and the file system.
+    """
     if _only_looking(session.config):
         return None
     if session.testsfailed and not session.config.option.continue_on_collection_errors:
@@ -224,11 +248,12 @@ def loop(session: pytest.Session, probes: ProbeSession) -> bool | None:
     ours = [item for item in session.items if isinstance(item, Probe) or planned_by(item)]
     if not ours:
         return None
+    to_judge = set(ours)
+    _run_in_order(session, probes, [item for item in session.items if item not in to_judge])
     probes.send(ours)
-    sent = set(ours)
-    _run_in_order(session, probes, [item for item in session.items if item not in sent])
     _serve(session, probes, ours)
-    _run_in_order(session, probes, [item for item in ours if not isinstance(item, Probe) or is_late(item)])
+    late = [item for item in ours if not isinstance(item, Probe) or is_late(item)]
+    _run_in_order(session, probes, sorted(late, key=is_late))
     return True
 
 

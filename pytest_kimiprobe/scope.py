@@ -24,8 +24,8 @@ from routing.exchange import Target
 
 from . import options, schema_cases
 from .cases import Case, in_suite
-from .collect import SCHEMAS
 from .engine.plan import Estimate, Load, Planned, ProbePlan, UnknownEndpoint, Unsent, cannot, estimate, expand, select
+from .pytest_items.run_paths import SCHEMAS
 from .recording import replays
 from .recording.recorder import Recorder
 from .recording.replays import Replays

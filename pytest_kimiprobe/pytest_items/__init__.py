@@ -1,0 +1,1 @@
+"""What knows pytest's items and sessions."""
