@@ -180,8 +180,8 @@ def require_packaged(name: str, parts: Iterable[str]) -> None:
     """Raises UsageError for a packaged file or case that does not exist, listing those that do."""
     file = cases.FOLDER / name.removeprefix(f"{PACKAGED}/")
     if file not in packaged_files():
-        there = ", ".join(f"{PACKAGED}/{file.name}" for file in packaged_files())
-        raise pytest.UsageError(f"no packaged case file {name!r}; there are: {there}")
+        files = ", ".join(f"{PACKAGED}/{file.name}" for file in packaged_files())
+        raise pytest.UsageError(f"no packaged case file {name!r}; there are: {files}")
     asked = {part.partition("[")[0] for part in parts if part}
     there = [case.name for case in cases.load(file)] if asked else []
     for case in sorted(asked - set(there)):

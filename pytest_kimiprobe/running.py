@@ -45,7 +45,9 @@ _TYPICAL_S = {"live": 3.0, "simulator": 0.3, "replay": 0.0}
 def prepare(config: pytest.Config) -> ProbeSession:
     """Read the options, see what there is to run, point pytest at it. Raises UsageError."""
     if config.getoption("stepwise", default=False):
-        raise pytest.UsageError("--stepwise follows the order of collection, answers come in any order: use --lf instead")
+        raise pytest.UsageError(
+            "--stepwise follows the order of collection, answers come in any order: use --lf instead"
+        )
     session = ProbeSession(config)
     given = config.args if config.args_source is pytest.Config.ArgsSource.ARGS else []
     replayed = session.scope.choice.kind == "replay"

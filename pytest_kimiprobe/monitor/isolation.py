@@ -78,7 +78,6 @@ def _ini(text: str) -> Mapping[str, Any] | None:
 
 def _section(text: str, name: str) -> Mapping[str, Any] | None:
     parser = configparser.RawConfigParser(strict=False, allow_no_value=True, default_section="")
-    parser.optionxform = str  # type: ignore[assignment,method-assign] - names keep their case
     parser.read_string(text)
     return dict(parser[name]) if parser.has_section(name) else None
 

@@ -68,7 +68,9 @@ def is_ignored(name: str, path: Path, config: pytest.Config) -> bool:
     named = here / name
     ignored = {here / given for given in config.getoption("ignore") or ()}
     globs = [str(here / given) for given in config.getoption("ignore_glob") or ()]
-    return not ignored.isdisjoint({path, named, named.parent}) or any(fnmatch.fnmatch(str(named), glob) for glob in globs)
+    return not ignored.isdisjoint({path, named, named.parent}) or any(
+        fnmatch.fnmatch(str(named), glob) for glob in globs
+    )
 
 
 def _is_name(argument: str, folder: Path) -> bool:

@@ -21,7 +21,9 @@ def test_it_leaves_alone_what_was_there_before_and_is_let_go_again(pytester: pyt
     """A full collection would stop the loop in the middle of a run; other tests' garbage is theirs afterwards."""
     pytester.makeconftest(CONFTEST)
     probe = "kimiprobe/core.yaml::weather[moonshot/kimi-k2.6-plain-1]"
-    done = pytester.runpytest_subprocess("--kimiprobe", "--kimiprobe-source", "simulator:healthy", "-o", "kimiprobe_paths=.", probe)
+    done = pytester.runpytest_subprocess(
+        "--kimiprobe", "--kimiprobe-source", "simulator:healthy", "-o", "kimiprobe_paths=.", probe
+    )
     done.assert_outcomes(passed=1)
     during, after = json.loads((pytester.path / "seen.json").read_text("utf-8"))
     assert min(during) > 10_000
