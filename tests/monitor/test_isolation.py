@@ -82,7 +82,13 @@ def check(folder: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> sub
     """`kimiprobe check`, below settings that break any other pytest."""
     monkeypatch.setenv("PYTEST_ADDOPTS", "--no-such-option-either")
     monkeypatch.setenv("PYTEST_PLUGINS", "no_such_plugin")
-    command = [Path(sys.executable).parent / "kimiprobe", "check", "--suite=smoke", "--endpoint=moonshot/*", *arguments]
+    command = [
+        str(Path(sys.executable).parent / "kimiprobe"),
+        "check",
+        "--suite=smoke",
+        "--endpoint=moonshot/*",
+        *arguments,
+    ]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
