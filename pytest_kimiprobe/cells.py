@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from routing.evidence import Counts, EndpointEvidence
+from routing.evidence.model import Counts, EndpointEvidence
 from routing.reasons import error_class_of
 from routing.types import Status, Usage
 

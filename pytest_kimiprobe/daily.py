@@ -19,7 +19,7 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any
 
-from routing.evidence import EndpointEvidence
+from routing.evidence.model import EndpointEvidence
 
 from .cells import Cell, evidence_of
 from .results import KEPT_FOR, StoredRun, atomic_write, counted, load_runs

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 
-from routing.evidence import EndpointEvidence
+from routing.evidence.model import EndpointEvidence
 from routing.reasons import meaning_of
 from routing.types import Status
 

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from routing.errors import ConfigError
-from routing.evidence import EndpointEvidence, Evidence, loads, utc_text
+from routing.evidence.model import EndpointEvidence, Evidence, loads, utc_text
 from routing.exchange import Exchange
-from routing.flags import Flags, find_flags
+from routing.flags.source import Flags, find_flags
 from routing.types import Answer, JsonObject
 
-from . import options
 from .compare import Comparison, NotCompared, compare, comparison_row
+from .config import options
 from .daily import refresh_daily
 from .measures import measures_row
 from .ranking import ranking_row, rankings
@@ -29,7 +29,7 @@ from .summary import Summary
 from .verdicts import ProbeResult, Run
 
 if TYPE_CHECKING:
-    from .session import ProbeSession
+    from .pytest_items.session import ProbeSession
 
 VERSION = 1
 _SHOWN = 4000

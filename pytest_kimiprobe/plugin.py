@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .options import add_options
-from .python_cases import ATTRIBUTE
+from .cases.decorator import ATTRIBUTE
+from .config.options import add_options
 
 if TYPE_CHECKING:
-    from .session import ProbeSession
+    from .pytest_items.session import ProbeSession
 
 SESSION: pytest.StashKey[ProbeSession] = pytest.StashKey()
 
@@ -39,12 +39,12 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "kimiprobe: a probe, sent to an endpoint or judged from a recording")
     if config.getoption("kimiprobe"):
-        from .names import complaint, intruder
+        from .import_check import complaint, intruder
 
         if path := intruder():
             raise pytest.UsageError(complaint(path))
-        from .python_probes import AnswerFixture
-        from .running import prepare
+        from .pytest_items.python_items import AnswerFixture
+        from .pytest_items.runner import prepare
 
         config.stash[SESSION] = prepare(config)
         config.pluginmanager.register(AnswerFixture(config.stash[SESSION].kept), "kimiprobe-answer")
@@ -65,7 +65,7 @@ def pytest_make_collect_report(
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     report = yield
     if isinstance(collector, pytest.Session) and SESSION in collector.config.stash and report.passed:
-        from .running import named_collectors
+        from .pytest_items.runner import named_collectors
 
         report.result[:0] = named_collectors(collector, collector.config.stash[SESSION])
     return report
@@ -73,7 +73,7 @@ def pytest_make_collect_report(
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     if SESSION in parent.config.stash:
-        from .running import collected
+        from .pytest_items.runner import collected
 
         return collected(file_path, parent, parent.config.stash[SESSION])
     return None
@@ -83,7 +83,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> Generator[None, Any, Any]:
     made = yield
     if SESSION in collector.config.stash and isinstance(made, list) and hasattr(obj, ATTRIBUTE):
-        from .python_probes import with_pairs
+        from .pytest_items.python_items import with_pairs
 
         return with_pairs(made)
     return made
@@ -91,7 +91,7 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> Gener
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if SESSION in metafunc.config.stash and hasattr(metafunc.function, ATTRIBUTE):
-        from .python_probes import parametrize
+        from .pytest_items.python_items import parametrize
 
         parametrize(metafunc, metafunc.config.stash[SESSION].scope)
 
@@ -107,7 +107,7 @@ def pytest_collection_modifyitems(
                 item.add_marker(pytest.mark.skip(reason="a kimiprobe case: it is sent with --kimiprobe only"))
     if SESSION not in config.stash:
         return (yield)
-    from .running import bring_halves, keep_asked_for
+    from .pytest_items.runner import bring_halves, keep_asked_for
 
     keep_asked_for(session, config.stash[SESSION], items)
     collected = list(items)
@@ -119,14 +119,14 @@ def pytest_collection_modifyitems(
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
     if SESSION in pyfuncitem.config.stash:
-        from .python_probes import refuse_wrong
+        from .pytest_items.python_items import refuse_wrong
 
         refuse_wrong(pyfuncitem, pyfuncitem.config.stash[SESSION].kept)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str] | None:
     if SESSION in config.stash:
-        from .running import header
+        from .pytest_items.runner import header
 
         return header(config.stash[SESSION])
     return None
@@ -134,7 +134,7 @@ def pytest_report_header(config: pytest.Config) -> list[str] | None:
 
 def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> list[str] | None:
     if SESSION in config.stash:
-        from .running import forecast
+        from .pytest_items.runner import forecast
 
         return forecast(config.stash[SESSION], items)
     return None
@@ -143,7 +143,7 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
     if SESSION in session.config.stash:
-        from .running import loop
+        from .pytest_items.runner import loop
 
         return loop(session, session.config.stash[SESSION])
     return None
@@ -155,7 +155,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if SESSION in item.config.stash:
-        from .running import enrich
+        from .pytest_items.runner import enrich
 
         enrich(item, report, call, item.config.stash[SESSION])
     return report
@@ -169,13 +169,13 @@ def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, Any] 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if SESSION in session.config.stash:
-        from .running import finish
+        from .pytest_items.runner import finish
 
         finish(session.config.stash[SESSION], exitstatus, session)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     if SESSION in config.stash:
-        from .running import summarize
+        from .pytest_items.runner import summarize
 
         summarize(terminalreporter, config.stash[SESSION])

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from routing.evidence import EndpointEvidence
+from routing.evidence.model import EndpointEvidence
 
 from .cells import endpoints_of
 from .compare import Comparison

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 BIN=${BIN:-.venv/bin}
-SENDING=(tests/engine tests/engines tests/faults tests/monitor tests/plugin)
+SENDING=(tests/engines tests/faults tests/pytest_kimiprobe)
 
 # `run.sh long` and `run.sh nightly` run the folder of that name only.
 if test $# -gt 0; then

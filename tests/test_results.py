@@ -20,7 +20,7 @@ from pytest_kimiprobe.results import ResultsError, changes, latest, load_runs, r
 from pytest_kimiprobe.run_file import Failure
 from pytest_kimiprobe.verdicts import ProbeResult, Run, Source, Verdict
 from routing.errors import EvidenceError
-from routing.evidence import Counts, Evidence, loads
+from routing.evidence.model import Counts, Evidence, loads
 from routing.types import Usage
 
 NOW = datetime(2026, 11, 23, 5, 17, 40, tzinfo=UTC)

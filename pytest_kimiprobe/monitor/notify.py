@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from routing.errors import ConfigError, ExchangeError
-from routing.evidence import utc_text
+from routing.evidence.model import utc_text
 from routing.loop import run
 from routing.transport import HttpRequest, Transport
 
 from .alert import Alert
-from .github_api import Calls, GitHubProblem
+from .github.api import Calls, GitHubProblem
 from .safe_markdown import code
 
 if TYPE_CHECKING:

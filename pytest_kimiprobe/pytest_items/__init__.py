@@ -1,1 +1,1 @@
-"""What knows pytest's items and sessions."""
+"""Everything that knows pytest items and sessions."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from .. import options
+from ..config import options
 
 PACKAGED = "kimiprobe"
 """First part of packaged cases' ids: `kimiprobe/core.yaml::weather[...]`."""
@@ -20,7 +20,7 @@ RECORDED = "replay"
 """First part of the ids of recordings."""
 SCHEMAS = "schemas"
 """First part of the ids of `--kimiprobe-schemas`."""
-_CASES = Path(__file__).resolve().parents[1] / "cases"
+_CASES = Path(__file__).resolve().parents[1] / "cases" / "packaged"
 
 
 def limit_conftests(config: pytest.Config) -> None:

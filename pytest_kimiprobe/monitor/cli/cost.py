@@ -8,9 +8,10 @@ from decimal import Decimal
 
 import click
 
-from pytest_kimiprobe.monitor import costs
-from pytest_kimiprobe.tables import Column, rendered
 from routing import catalog as catalogs
+
+from ...tables import Column, rendered
+from .. import costs
 
 _COLUMNS = (
     Column("endpoint"),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from pytest_kimiprobe.monitor import doctor as checks
+from .. import doctor as checks
 
 
 @click.command()

@@ -11,18 +11,19 @@ from typing import Any
 
 import click
 
-from pytest_kimiprobe.monitor.cli.places import flags_option, results_folder, results_option, tell_problems
-from pytest_kimiprobe.results import evidence_now, evidence_row
-from pytest_kimiprobe.safe_text import one_line
-from pytest_kimiprobe.summary import labels_of, money, seconds
-from pytest_kimiprobe.tables import Column, rendered
 from routing import catalog as catalogs
 from routing.catalog import Catalog
 from routing.errors import EvidenceError
-from routing.evidence import FRESH_FOR, EndpointEvidence, Evidence, loads, utc_text
-from routing.files import read_regular
-from routing.flags import find_flags
+from routing.evidence.model import FRESH_FOR, EndpointEvidence, Evidence, loads, utc_text
+from routing.flags.source import find_flags
+from routing.parsing.safe_read import read_regular
 from routing.types import Status
+
+from ...results import evidence_now, evidence_row
+from ...safe_text import one_line
+from ...summary import labels_of, money, seconds
+from ...tables import Column, rendered
+from .shared import flags_option, results_folder, results_option, tell_problems
 
 WIDTH = 80
 _SHORTEST_LABEL = 12

@@ -1,0 +1,367 @@
+"""What the hooks of `plugin` do once `--kimiprobe` is given."""
+
+from __future__ import annotations
+
+import fnmatch
+import itertools
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .. import outputs
+from ..cases import json_schemas as schema_cases
+from ..cases import model as cases
+from ..cases.plan import ProbePlan
+from ..config import options
+from ..progress import Progress
+from ..recording.recordings import unreadable
+from ..report import Line, terminal
+from ..safe_text import one_line
+from ..summary import money
+from . import item_hooks as probe_hooks
+from . import python_items as python_probes
+from .items import (
+    PLUGINS,
+    CaseFile,
+    Cases,
+    PairProbe,
+    Probe,
+    RecordingFile,
+    is_late,
+    packaged_files,
+    require_packaged,
+    row_probe,
+    with_halves,
+)
+from .probe_facts import planned_by, to_send
+from .run_paths import PACKAGED, RECORDED, divided, is_ignored
+from .session import ProbeSession
+
+_TYPICAL_S = {"live": 3.0, "simulator": 0.3, "replay": 0.0}
+
+
+def prepare(config: pytest.Config) -> ProbeSession:
+    """Read the options, see what there is to run, point pytest at it. Raises UsageError."""
+    if config.getoption("stepwise", default=False):
+        raise pytest.UsageError(
+            "--stepwise follows the order of collection, answers come in any order: use --lf instead"
+        )
+    session = ProbeSession(config)
+    given = config.args if config.args_source is pytest.Config.ArgsSource.ARGS else []
+    replayed = session.scope.choice.kind == "replay"
+    session.everything = not given
+    asked = given if replayed else itertools.chain.from_iterable(map(with_halves, given))
+    if not given:
+        asked = _recorded_origins(config, session) if replayed else _packaged_and_own(config, session)
+    session.named, config.args = divided(asked, _named_paths(session), config.invocation_params.dir)
+    for name in session.named.keys() - _named_paths(session).keys():
+        require_packaged(name, session.named[name])
+    config.args_source = pytest.Config.ArgsSource.ARGS
+    return session
+
+
+def _packaged_and_own(config: pytest.Config, session: ProbeSession) -> list[str]:
+    """What a run without a path runs: all that is packaged or given by options and plugins, and `kimiprobe_paths`."""
+    packaged = {f"{PACKAGED}/{file.name}": file for file in packaged_files()} | _named_paths(session)
+    names = [name for name, path in packaged.items() if not is_ignored(name, path, config)]
+    return [*names, *map(str, config.getini("kimiprobe_paths"))]
+
+
+def _named_paths(session: ProbeSession) -> dict[str, Path]:
+    """Files by the names that ids have, but for packaged ones."""
+    replays = session.scope.replays
+    recorded = {f"{RECORDED}/{replays.name(file)}": file for file in replays.others}
+    return {PLUGINS: cases.FOLDER / "plugins"} | session.scope.schemas | recorded
+
+
+def _recorded_origins(config: pytest.Config, session: ProbeSession) -> list[str]:
+    """Other recordings, and the whole files of the recorded probes' cases: `keep_asked_for` leaves out the rest."""
+    known = _named_paths(session)
+    origins = {name: None for name in known if name.startswith(f"{RECORDED}/")}
+    packaged = {f"{PACKAGED}/{file.name}" for file in packaged_files()}
+    for probe in session.scope.replays.samples:
+        file = probe.partition("::")[0]
+        if file in known or file in packaged:
+            origins[file] = None
+        elif (config.rootpath / file).is_file():
+            origins[str(config.rootpath / file)] = None
+    return list(origins)
+
+
+def keep_asked_for(session: pytest.Session, probes: ProbeSession, items: list[pytest.Item]) -> None:
+    """Without a path, probes alone; of a replay, those that were recorded. Raises UsageError for an id that is not found."""
+    _require_found(session, probes, items)
+    if probes.scope.choice.kind == "replay":
+        _keep_recorded(session, probes, items)
+    elif probes.everything:
+        _leave_out(session, items, lambda item: not isinstance(item, Probe) and planned_by(item) is None)
+
+
+def _require_found(session: pytest.Session, probes: ProbeSession, items: Sequence[pytest.Item]) -> None:
+    there = {name for item in items for name in (item.nodeid, item.nodeid.partition("[")[0])}
+    asked = (f"{name}::{part}" for name, parts in probes.named.items() for part in sorted(parts) if part)
+    missing = [probe for probe in asked if probe not in there]
+    if missing and not session.testsfailed:
+        raise pytest.UsageError(f"not found: {', '.join(missing)}")
+
+
+def _leave_out(session: pytest.Session, items: list[pytest.Item], other: Callable[[pytest.Item], bool]) -> None:
+    if left_out := [item for item in items if other(item)]:
+        items[:] = [item for item in items if not other(item)]
+        session.config.hook.pytest_deselected(items=left_out)
+
+
+def bring_halves(collected: Sequence[pytest.Item], items: list[pytest.Item]) -> None:
+    """Select the halves of each selected pair as well (`-k`, `--lf`): without them it could not be judged."""
+    halves = {half for item in items if isinstance(item, PairProbe) for half in item.halves}
+    halves -= {item.nodeid for item in items}
+    items[:0] = [item for item in collected if item.nodeid in halves]
+
+
+def _keep_recorded(session: pytest.Session, probes: ProbeSession, items: list[pytest.Item]) -> None:
+    """Those that were recorded, and one for each recorded probe whose case is not here any more."""
+    _leave_out(session, items, lambda item: not _is_recorded(item, probes))
+    if not probes.everything:
+        return
+    there = {item.nodeid for item in items}
+    for probe, sample in probes.scope.replays.samples.items():
+        if probe not in there and probes.scope.is_asked_for(sample.endpoint):
+            why = (
+                "the case or endpoint is not here any more: run where it was recorded, with the same plugins and files"
+            )
+            row = unreadable(sample.case, why, endpoint=sample.endpoint)
+            items.append(row_probe(session, row, probe.rpartition("::")[2], probe))
+
+
+def _is_recorded(item: pytest.Item, probes: ProbeSession) -> bool:
+    """Whether it was recorded itself, not only one of its name; what is no probe runs where it was asked for."""
+    samples = probes.scope.replays.samples
+    if isinstance(item, PairProbe):
+        return any(half in samples for half in item.halves)
+    if planned_by(item) is None:
+        return isinstance(item, Probe) or not probes.everything
+    return item.nodeid in samples
+
+
+def named_collectors(session: pytest.Session, probes: ProbeSession) -> list[pytest.Collector]:
+    """Collectors of what is asked for by name: packaged cases, those of plugins and schemas, recordings."""
+    paths = _named_paths(probes)
+    return [_named(session, probes, name, paths.get(name)) for name in probes.named]
+
+
+def _named(parent: pytest.Session, probes: ProbeSession, name: str, path: Path | None) -> pytest.Collector:
+    replays = probes.scope.replays
+    if path in replays.others:
+        recording: RecordingFile = RecordingFile.from_parent(parent, path=path, nodeid=name)
+        recording.alone, recording.problem = path == replays.root, replays.problems.get(path, "")
+        recording.parts = probes.named[name]
+        return recording
+    file = path or cases.FOLDER / name.removeprefix(f"{PACKAGED}/")
+    node: Cases = Cases.from_parent(parent, name=file.name, path=file, nodeid=name)
+    node.parts, node.plans = probes.named[name], partial(probes.scope.plans, packaged=path is None)
+    if name == PLUGINS:
+        node.read = partial(_of_plugins, parent.config)
+    else:
+        node.read = partial(cases.load if path is None else schema_cases.load, file)
+    return node
+
+
+def collected(file_path: Path, parent: pytest.Collector, session: ProbeSession) -> pytest.Collector | None:
+    """A collector for a user's case file, named as `kimiprobe_files` says."""
+    if not any(fnmatch.fnmatch(file_path.name, glob) for glob in parent.config.getini("kimiprobe_files")):
+        return None
+    node: CaseFile = CaseFile.from_parent(parent, path=file_path)
+    node.plans, node.read = session.scope.plans, partial(cases.load, file_path)
+    return node
+
+
+def _of_plugins(config: pytest.Config) -> list[cases.Case]:
+    """What `pytest_kimiprobe_cases` gives. Raises CaseError for two of one name."""
+    found: dict[str, cases.Case] = {}
+    for case in (case for some in config.hook.pytest_kimiprobe_cases(config=config) for case in some or ()):
+        if case.name in found:
+            raise cases.CaseError(f"two cases are named {case.name!r}", where="pytest_kimiprobe_cases")
+        found[case.name] = case
+    return list(found.values())
+
+
+def header(session: ProbeSession) -> list[str]:
+    """What will answer, and which keys are there."""
+    if session.scope.choice.kind == "replay":
+        samples, others = len(session.scope.replays.samples), len(session.scope.replays.others)
+        told = f"kimiprobe: replay of {samples} recorded probes and {others} other recordings, nothing is sent"
+        return [told, *_put_aside(session.config)]
+    what = "simulated" if session.scope.choice.kind == "simulator" else session.scope.source
+    lines = [f"kimiprobe: {what}, model {session.scope.model}, {len(session.scope.endpoints)} endpoints"]
+    if session.scope.choice.kind == "live":
+        there = session.scope.live_keys()
+        missing = [name for name in session.scope.catalog.providers if name not in there]
+        lines.append(
+            f"kimiprobe: keys found: {', '.join(there)}" + (f"; missing: {', '.join(missing)}" if missing else "")
+        )
+    lines += [f"kimiprobe: {one_line(note)}" for note in session.scope.discovered]
+    return [*lines, *_put_aside(session.config)]
+
+
+def _put_aside(config: pytest.Config) -> list[str]:
+    xdist = getattr(config.option, "kimiprobe_xdist", False)
+    return ["kimiprobe: -n ignored, requests already run at once"] if xdist else []
+
+
+def forecast(session: ProbeSession, items: list[pytest.Item]) -> list[str]:
+    """Cost and time, before anything is spent."""
+    plans = [plan for _, plan in to_send(items)]
+    if not plans or session.scope.choice.kind == "replay" or _only_looking(session.config):
+        return []
+    estimate = session.scope.estimate(plans)
+    endpoints = {plan.endpoint.id for plan in plans}
+    spends = (
+        "simulated money" if session.scope.choice.kind == "simulator" else f"of ${money(session.scope.budget)} allowed"
+    )
+    cost = f"about ${money(estimate.about)}, at most ${money(estimate.most)} {spends}"
+    seconds = _typical_seconds(session, plans)
+    lines = [
+        f"kimiprobe: {len(plans)} requests to {len(endpoints)} endpoints, about {seconds:.0f} s",
+        f"kimiprobe: {cost}",
+    ]
+    if estimate.about > session.scope.budget and session.scope.choice.kind != "simulator":
+        lines.append("kimiprobe: that is more than the budget allows: what does not fit is not run")
+    return lines
+
+
+def _typical_seconds(session: ProbeSession, plans: list[ProbePlan]) -> float:
+    lanes = Counter(plan.endpoint.provider for plan in plans)
+    at_once: int = options.value(session.config, "concurrency")
+    rounds = max(-(-count // at_once) for count in lanes.values())
+    return max(rounds * _TYPICAL_S[session.scope.choice.kind], 1.0)
+
+
+def loop(session: pytest.Session, probes: ProbeSession) -> bool | None:
+    """Run other tests first, then each probe as its answer comes back.
+
+    No request is under way while a user's test runs: it may replace sockets, clocks and the file system.
+    """
+    if _only_looking(session.config):
+        return None
+    if session.testsfailed and not session.config.option.continue_on_collection_errors:
+        return None
+    ours = [item for item in session.items if isinstance(item, Probe) or planned_by(item)]
+    if not ours:
+        return None
+    to_judge = set(ours)
+    _run_in_order(session, probes, [item for item in session.items if item not in to_judge])
+    probes.send(ours)
+    _serve(session, probes, ours)
+    late = [item for item in ours if not isinstance(item, Probe) or is_late(item)]
+    _run_in_order(session, probes, sorted(late, key=is_late))
+    return True
+
+
+def _serve(session: pytest.Session, probes: ProbeSession, ours: Sequence[pytest.Item]) -> None:
+    """Each probe as its answer comes; test functions below `@case` wait until all their answers are in."""
+    progress = Progress.of(session.config.pluginmanager.getplugin("terminalreporter"))
+    hooks = probe_hooks.hooks_of(item for item in ours if isinstance(item, Probe))
+    if progress.output is not None:
+        probes.on_progress = lambda waiting: progress.show(waiting, probes.money().usd)
+    try:
+        with closing(probes.serve(ours)) as served:
+            for probe in served:
+                progress.clear()
+                if probes.verbose:
+                    _show_exchange(probes, probe)
+                if isinstance(probe, Probe):
+                    probe.hooks = hooks[probe.path]
+                    _run_one(session, probe, None)
+    finally:
+        progress.clear()
+
+
+def _run_in_order(session: pytest.Session, probes: ProbeSession, items: Sequence[pytest.Item]) -> None:
+    """Test functions share fixtures of their module: they run as collected, each knowing the next."""
+    for item, following in itertools.zip_longest(items, items[1:]):
+        if isinstance(item, PairProbe):  # both its functions have spoken
+            probes.kept.pair(item)
+        _run_one(session, item, following)
+
+
+def _run_one(session: pytest.Session, item: pytest.Item, following: pytest.Item | None) -> None:
+    # A probe knows no next: they come in the order of their answers, so nothing may stay set up for a certain one.
+    hooks = (item.hooks if isinstance(item, Probe) else None) or item.config.hook
+    hooks.pytest_runtest_protocol(item=item, nextitem=following)
+    if session.shouldfail:
+        raise session.Failed(session.shouldfail)
+    if session.shouldstop:
+        raise session.Interrupted(session.shouldstop)
+
+
+def enrich(item: pytest.Item, report: pytest.TestReport, call: pytest.CallInfo[Any], probes: ProbeSession) -> None:
+    """The duration that `--durations` and JUnit XML show is the provider's, not our waiting."""
+    result = item.result if isinstance(item, Probe) else probes.kept.held.get(item.nodeid)
+    if result is None or report.when == "teardown":
+        return
+    if result.total_ms is not None:
+        ended_here = (report.when == "call") != (report.when == "setup" and not report.passed)
+        report.duration = result.total_ms / 1000 if ended_here else 0.0
+    if not isinstance(item, Probe):
+        python_probes.settle(item, report, call, probes.kept)
+
+
+def finish(probes: ProbeSession, exit_status: int, session: pytest.Session) -> None:
+    """Close everything, then write what was asked for; a failure to write makes the run exit with 3."""
+    with _uninterrupted():
+        probes.finish()
+        if not probes.kept.results:
+            return
+        complete = int(exit_status) in {0, 1} and not probes.cancelled
+        probes.summary, failed = outputs.write(probes, complete=complete)
+        if failed:
+            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """A second Ctrl-C must not cost what was judged; the third party to wait for is only the disk."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    former = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, former)
+
+
+def summarize(reporter: pytest.TerminalReporter, probes: ProbeSession) -> None:
+    """The table and the recommendation."""
+    config = reporter.config
+    if probes.summary is None or config.option.verbose < -1 or getattr(config.option, "no_summary", False):
+        return
+    reporter.write_sep("=", "kimiprobe")
+    for line in terminal(probes.summary):
+        _write(reporter, line)
+
+
+def _write(reporter: pytest.TerminalReporter, line: Line) -> None:
+    color = {"good": "green", "bad": "red", "warn": "yellow"}.get(line.tone)
+    reporter.write_line(line.text, **({color: True} if color else {}))
+
+
+def _show_exchange(probes: ProbeSession, probe: pytest.Item) -> None:
+    reporter: Any = probes.config.pluginmanager.getplugin("terminalreporter")
+    done = probes.kept.exchanges.get(probe.nodeid)
+    if reporter is not None and done is not None:
+        reporter.ensure_newline()
+        for line in outputs.exchange_lines(probe.name, done, probes.scope.environment):
+            reporter.write_line(line)
+
+
+def _only_looking(config: pytest.Config) -> bool:
+    option = config.option
+    return bool(option.collectonly or getattr(option, "setuponly", False) or getattr(option, "setupplan", False))
