@@ -43,6 +43,9 @@ class Probe(pytest.Item):
         """Hooks by path, as every item has them."""
         return self.hooks or super().ihook
 
+    def _initrequest(self) -> None:
+        """pytest-retry calls it before another try; a probe has no fixtures."""
+
     def setup(self) -> None:
         """Skips and errors end here: pytest shows ERROR where there was no answer, FAILED where it was wrong."""
         result = self.result
