@@ -43,8 +43,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
         if path := intruder():
             raise pytest.UsageError(complaint(path))
+        from .pytest_items.collection import prepare
         from .pytest_items.python_items import AnswerFixture
-        from .pytest_items.runner import prepare
 
         config.stash[SESSION] = prepare(config)
         config.pluginmanager.register(AnswerFixture(config.stash[SESSION].kept), "kimiprobe-answer")
@@ -65,7 +65,7 @@ def pytest_make_collect_report(
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     report = yield
     if isinstance(collector, pytest.Session) and SESSION in collector.config.stash and report.passed:
-        from .pytest_items.runner import named_collectors
+        from .pytest_items.collection import named_collectors
 
         report.result[:0] = named_collectors(collector, collector.config.stash[SESSION])
     return report
@@ -73,7 +73,7 @@ def pytest_make_collect_report(
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     if SESSION in parent.config.stash:
-        from .pytest_items.runner import collected
+        from .pytest_items.collection import collected
 
         return collected(file_path, parent, parent.config.stash[SESSION])
     return None
@@ -107,7 +107,7 @@ def pytest_collection_modifyitems(
                 item.add_marker(pytest.mark.skip(reason="a kimiprobe case: it is sent with --kimiprobe only"))
     if SESSION not in config.stash:
         return (yield)
-    from .pytest_items.runner import bring_halves, keep_asked_for
+    from .pytest_items.collection import bring_halves, keep_asked_for
 
     keep_asked_for(session, config.stash[SESSION], items)
     collected = list(items)
