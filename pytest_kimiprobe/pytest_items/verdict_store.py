@@ -36,7 +36,7 @@ class Keeper:
         self._hook = scope.config.hook
         self.results: dict[str, ProbeResult] = {}
         self.held: dict[str, ProbeResult] = {}
-        """Verdicts on answers that a test function has still to judge."""
+        """Verdicts on answers that a test function judges; kept, because a plugin may run it again."""
         self.seen: dict[str, SeenAnswer] = {}
         self.exchanges: dict[str, Exchange] = {}
         self.last: Moment | None = None
@@ -48,7 +48,6 @@ class Keeper:
 
     def record(self, item: pytest.Item, result: ProbeResult) -> None:
         """Keep a verdict for good and tell plugins of it."""
-        self.held.pop(item.nodeid, None)
         self.results[item.nodeid] = result
         self._hook.pytest_kimiprobe_result(result=result)
 

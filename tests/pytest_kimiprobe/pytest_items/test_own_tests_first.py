@@ -76,3 +76,27 @@ def test_the_fixture_is_there_with_the_option_only(pytester: pytest.Pytester) ->
     """Its name is a common one."""
     pytester.makepyfile("def test_mine(answer): pass")
     pytester.runpytest().stdout.fnmatch_lines(["*fixture 'answer' not found*"])
+
+
+AGAIN = """
+import pytest
+from _pytest.runner import runtestprotocol
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item, nextitem):
+    for _ in range(2):
+        item._initrequest()
+        reports = runtestprotocol(item, nextitem=nextitem, log=False)
+    for report in reports:
+        item.ihook.pytest_runtest_logreport(report=report)
+    return True
+"""
+
+
+def test_what_runs_again_has_its_answer_and_its_reason_again(pytester: pytest.Pytester) -> None:
+    """Plugins that rerun failures meet the same verdict, of functions and of packaged cases."""
+    pytester.makeconftest(AGAIN)
+    pytester.makepyfile(test_paired=PAIRED.replace("answer.text", "answer.text == 'x', 'not as I like it'"))
+    found = pytester.runpytest(*HEALTHY, PROBES, "test_paired.py", "-k", "plain", "-rA")
+    found.assert_outcomes(passed=1, failed=1)
+    found.stdout.fnmatch_lines(["E *AssertionError: not as I like it"])
