@@ -28,7 +28,7 @@ from ..cases.plan import Estimate, Load, Planned, ProbePlan, UnknownEndpoint, Un
 from ..config import options
 from ..config.source import SourceChoice, no_keys
 from ..verdicts import Source
-from .items import SCHEMAS
+from .run_paths import SCHEMAS
 
 if TYPE_CHECKING:
     from ..recording.recorder import Recorder

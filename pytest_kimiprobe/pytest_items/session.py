@@ -40,7 +40,9 @@ class ProbeSession:
         self.summary: Summary | None = None
         self.cancelled = 0
         self.everything = False
-        """A replay of all that was recorded, not of certain ids."""
+        """No path or id was given: all packaged cases, or all that was recorded."""
+        self.named: dict[str, set[str]] = {}
+        """What is collected by name instead of by path, each with the parts asked for."""
         self.on_progress: Callable[[Mapping[str, int]], None] = lambda _waiting: None
         self._under_way: Sequence[tuple[pytest.Item, ProbePlan]] = ()
         self._began = Timestamp.now()

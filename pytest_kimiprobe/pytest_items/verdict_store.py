@@ -38,7 +38,7 @@ class VerdictStore:
         self._hook = scope.config.hook
         self.results: dict[str, ProbeResult] = {}
         self.held: dict[str, ProbeResult] = {}
-        """Verdicts that are not final yet, because a test function still has to judge the answer."""
+        """Verdicts that a test function judges; kept after it ran, because a plugin may run it again."""
         self.seen: dict[str, SeenAnswer] = {}
         self.exchanges: dict[str, Exchange] = {}
         self.last: Timestamp | None = None
@@ -50,7 +50,6 @@ class VerdictStore:
 
     def record(self, item: pytest.Item, result: ProbeResult) -> None:
         """Store a final verdict and call the hook for it."""
-        self.held.pop(item.nodeid, None)
         self.results[item.nodeid] = result
         self._hook.pytest_kimiprobe_result(result=result)
 

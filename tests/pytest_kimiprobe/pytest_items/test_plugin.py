@@ -80,7 +80,7 @@ class TestCollection:
         name = "kimiprobe/stream.yaml::plain-and-stream-alike[moonshot/kimi-k2.6-parity-1]"
         pytester.runpytest(*HEALTHY, name, "-v").assert_outcomes(passed=3)
 
-    def test_paths_run_those_paths_with_probes_in_flight_meanwhile(self, pytester: pytest.Pytester) -> None:
+    def test_paths_run_those_paths(self, pytester: pytest.Pytester) -> None:
         """A user's cases and tests side by side."""
         pytester.makepyfile("def test_mine(): pass")
         pytester.makefile(".kimiprobe.yaml", own=OWN)

@@ -248,6 +248,12 @@ CONFTEST = """
 
 
 class TestHooks:
+    @pytest.fixture(autouse=True)
+    def _own_paths(self, pytester: pytest.Pytester) -> None:
+        """Without a path a conftest.py is loaded where `kimiprobe_paths` says so."""
+        with (pytester.path / "tox.ini").open("a", encoding="utf-8") as ini:
+            ini.write("\nkimiprobe_paths = .\n")
+
     def test_own_cases_judges_and_endpoints_take_part(self, pytester: pytest.Pytester) -> None:
         """And every verdict is told."""
         pytester.makeconftest(CONFTEST)
