@@ -117,20 +117,11 @@ def _replace(path: Path, old: bytes, new: bytes) -> None:
         if read_regular(target, error=FlagsError) != old:
             raise FlagsError("was changed by another program meanwhile: try again", where=str(path))
         Path(name).replace(target)
-        _flush_folder(target.parent)
     except OSError as problem:
         raise FlagsError(f"cannot be written: {problem.strerror}", where=str(path)) from None
     finally:
         with contextlib.suppress(FileNotFoundError):
             Path(name).unlink()
-
-
-def _flush_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 # ------------------------------------------------------------------------------------------------------- the edit
