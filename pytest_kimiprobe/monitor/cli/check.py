@@ -10,10 +10,12 @@ import click
 from pytest_kimiprobe.monitor import isolation
 from routing.flags.source import Flags, find_flags
 
+from .shared import flags_option
+
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.option("--results", default="results", show_default=True, help="Folder that the run is recorded in.")
-@click.option("--flags", "flags_path", type=click.Path(path_type=Path), help="flags.yaml (default: found upwards).")
+@flags_option
 @click.option("--source", help="live, simulator[:SCENARIO] or replay:PATH.")
 @click.option("--suite", help="smoke, core or full.")
 @click.option("--endpoint", "endpoints", multiple=True, help="Only endpoints that match this glob (repeatable).")
