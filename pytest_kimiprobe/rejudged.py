@@ -17,7 +17,7 @@ from routing.errors import ConfigError
 from routing.evidence import counted
 
 from .recording.samples import Sample
-from .run_file import MAX_FAILURES, parsed
+from .results.run_file import MAX_FAILURES, parsed
 from .safe_text import one_line
 from .verdicts import PARITY
 

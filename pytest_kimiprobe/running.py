@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from . import cases, options, outputs, probe_hooks, python_probes, schema_cases
+from . import cases, options, probe_hooks, python_probes, schema_cases
 from .collect import (
     PACKAGED,
     PLUGINS,
@@ -32,12 +32,14 @@ from .collect import (
 )
 from .engine.plan import ProbePlan
 from .probe_facts import planned_by, to_send
-from .progress import Progress
+from .pytest_items import outputs
 from .recording.recordings import unreadable
-from .report import Line, terminal
+from .reporting.exchange_text import exchange_lines
+from .reporting.progress import Progress
+from .reporting.summary import money
+from .reporting.terminal import Line, terminal
 from .safe_text import one_line
 from .session import ProbeSession
-from .summary import money
 
 _TYPICAL_S = {"live": 3.0, "simulator": 0.3, "replay": 0.0}
 
@@ -326,7 +328,7 @@ def _show_exchange(probes: ProbeSession, probe: pytest.Item) -> None:
     done = probes.kept.exchanges.get(probe.nodeid)
     if reporter is not None and done is not None:
         reporter.ensure_newline()
-        for line in outputs.exchange_lines(probe.name, done, probes.scope.environment):
+        for line in exchange_lines(probe.name, done, probes.scope.environment):
             reporter.write_line(line)
 
 

@@ -21,8 +21,8 @@ from .engine.throttle import refusal_words
 from .keeper import Keeper
 from .probe_facts import is_skipped, planned_by, to_send
 from .recording.replays import Replayer
+from .reporting.summary import Spent, Summary
 from .scope import Scope
-from .summary import Spent, Summary
 from .verdicts import Run
 
 

@@ -6,6 +6,8 @@ import asyncio
 import math
 from bisect import bisect_left, bisect_right
 
+from ..stats.quantiles import nearest_rank
+
 TICK_S = 0.01
 
 
@@ -37,4 +39,4 @@ class LagWatch:
     def p95_ms(self, since: float = -math.inf, until: float = math.inf) -> float:
         """95th percentile of the lag between two moments, by nearest rank; 0 where the loop never woke up."""
         known = sorted(self._late_ms[bisect_left(self._at, since) : bisect_right(self._at, until)])
-        return known[math.ceil(0.95 * len(known)) - 1] if known else 0.0
+        return nearest_rank(known, 0.95) if known else 0.0

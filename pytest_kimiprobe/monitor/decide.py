@@ -26,7 +26,7 @@ from routing.catalog import Catalog
 from routing.evidence import FRESH_FOR, Counts, EndpointEvidence, Evidence
 from routing.flags import Flag, Flags
 
-from ..results import evidence_row
+from ..results.store import evidence_row
 
 ENABLE_RATE = 0.95
 ENABLE_JUDGED = 60

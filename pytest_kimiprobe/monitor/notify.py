@@ -20,9 +20,9 @@ from routing.evidence import utc_text
 from routing.loop import run
 from routing.transport import HttpRequest, Transport
 
+from ..reporting.markdown import code
 from .alert import Alert
 from .github_api import Calls, GitHubProblem
-from .safe_markdown import code
 
 if TYPE_CHECKING:
     from github.Issue import Issue

@@ -15,11 +15,11 @@ from hashlib import sha256
 from routing.evidence import Counts, EndpointEvidence, utc_text
 from routing.reasons import meaning_of
 
-from ..run_file import Failure
-from ..summary import money, seconds
+from ..reporting.markdown import cell, code, fence, table
+from ..reporting.summary import money, seconds
+from ..results.run_file import Failure
 from .decide import Proposal, percent_text
 from .flags_file import edited
-from .safe_markdown import cell, code, fence, table
 from .yaml_text import Value
 
 REST_DAYS = 14

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
-from ..results import safe_name
-from ..run_file import Failure
+from ..results.run_file import Failure
+from ..results.store import safe_name
 from . import proposal_text as say
 from .decide import Proposal
 from .github_api import Calls, GitHubProblem

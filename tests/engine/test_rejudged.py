@@ -12,7 +12,7 @@ import pytest
 from recorded import ENDPOINT, a_sample
 
 from pytest_kimiprobe.rejudged import AgainstError, Before, Judged, Word, before_in, compare, recorded_before
-from pytest_kimiprobe.run_file import rendered
+from pytest_kimiprobe.results.run_file import rendered
 from pytest_kimiprobe.verdicts import ProbeResult, Run
 
 PASS, WRONG, LEAKED = Word("pass", "ok"), Word("fail", "wrong_tool"), Word("rescued", "rescued_text")

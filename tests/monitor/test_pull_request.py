@@ -15,7 +15,7 @@ from pytest_kimiprobe.monitor import proposal_text
 from pytest_kimiprobe.monitor.decide import decide
 from pytest_kimiprobe.monitor.github_api import Calls, GitHubProblem, repository
 from pytest_kimiprobe.monitor.pull_request import Outcome, PullRequests, branch_of
-from pytest_kimiprobe.run_file import Failure
+from pytest_kimiprobe.results.run_file import Failure
 from routing.errors import KeyMissing
 from routing.evidence import Evidence
 from routing.flags import Flags

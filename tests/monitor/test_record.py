@@ -13,7 +13,7 @@ from building import KIMI, MOONSHOT
 
 from pytest_kimiprobe.monitor.git import RecordProblem, token_for
 from pytest_kimiprobe.monitor.record import Recorded, Recorder, _Place
-from pytest_kimiprobe.results import refresh_latest, write_run
+from pytest_kimiprobe.results.store import refresh_latest, write_run
 from pytest_kimiprobe.verdicts import ProbeResult, Run
 from routing.evidence import loads
 

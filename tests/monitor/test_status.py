@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from pytest_kimiprobe.monitor.cli import main
 from pytest_kimiprobe.monitor.cli.status import age_words
-from pytest_kimiprobe.results import atomic_write, dumps, refresh_latest, write_run
+from pytest_kimiprobe.results.store import atomic_write, dumps, refresh_latest, write_run
 from pytest_kimiprobe.verdicts import ProbeResult, Run
 from routing.evidence import EndpointEvidence
 

@@ -14,10 +14,10 @@ import pytest
 import yaml
 
 from pytest_kimiprobe import cases
-from pytest_kimiprobe.cells import NATIVE
 from pytest_kimiprobe.engine.plan import ProbePlan, cannot, estimate, expand, select
 from pytest_kimiprobe.monitor import decide
 from pytest_kimiprobe.monitor.cli import main
+from pytest_kimiprobe.stats.aggregates import NATIVE
 from routing import catalog
 from routing.evidence import FRESH_FOR
 

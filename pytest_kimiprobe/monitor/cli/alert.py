@@ -21,7 +21,7 @@ from pytest_kimiprobe.monitor.cli.places import (
     tell_problems,
 )
 from pytest_kimiprobe.monitor.github_api import Calls, GitHubProblem, repository
-from pytest_kimiprobe.run_file import run_url
+from pytest_kimiprobe.results.run_file import run_url
 from routing import catalog
 from routing.errors import EvidenceError, KeyMissing
 from routing.evidence import loads, utc_text

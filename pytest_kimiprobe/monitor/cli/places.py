@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 import click
 
-from pytest_kimiprobe.results import StoredRun, evidence_now
-from pytest_kimiprobe.run_file import Failure
+from pytest_kimiprobe.results.run_file import Failure
+from pytest_kimiprobe.results.store import StoredRun, evidence_now
 from routing.errors import ConfigError
 from routing.evidence import Evidence
 from routing.flags import FILE_NAME, find_flags

@@ -27,7 +27,7 @@ from pytest_kimiprobe.monitor.cli.places import (
 from pytest_kimiprobe.monitor.decide import Proposal, decide
 from pytest_kimiprobe.monitor.github_api import Calls, GitHubProblem, repository
 from pytest_kimiprobe.monitor.pull_request import Outcome, PullRequests
-from pytest_kimiprobe.run_file import Failure
+from pytest_kimiprobe.results.run_file import Failure
 from pytest_kimiprobe.safe_text import one_line
 from routing import catalog
 from routing.errors import ConfigError

@@ -12,9 +12,9 @@ from typing import Any
 import click
 
 from pytest_kimiprobe.monitor.cli.places import flags_option, results_folder, results_option, tell_problems
-from pytest_kimiprobe.results import evidence_now, evidence_row
+from pytest_kimiprobe.reporting.summary import labels_of, money, seconds
+from pytest_kimiprobe.results.store import evidence_now, evidence_row
 from pytest_kimiprobe.safe_text import one_line
-from pytest_kimiprobe.summary import labels_of, money, seconds
 from pytest_kimiprobe.tables import Column, rendered
 from routing import catalog as catalogs
 from routing.catalog import Catalog

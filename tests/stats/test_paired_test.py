@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytest_kimiprobe.compare import NotCompared, compare, comparison_row, mcnemar, told
+from pytest_kimiprobe.stats.paired_test import NotCompared, compare, comparison_row, mcnemar, told
 from pytest_kimiprobe.verdicts import ProbeResult, Run, Verdict
 
 A, B = "openrouter/moonshotai/kimi-k2.6", "moonshot/kimi-k2.6"

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from pytest_kimiprobe.daily import read_daily, refresh_daily
-from pytest_kimiprobe.results import ResultsError, load_runs, refresh_latest, write_run
+from pytest_kimiprobe.results.daily import read_daily, refresh_daily
+from pytest_kimiprobe.results.store import ResultsError, load_runs, refresh_latest, write_run
 from pytest_kimiprobe.verdicts import ProbeResult, Run, Verdict
 
 NOW = datetime(2026, 11, 23, 6, tzinfo=UTC)

@@ -21,10 +21,11 @@ from typing import Any
 
 from routing.evidence import EndpointEvidence
 
-from .cells import Cell, evidence_of
-from .results import KEPT_FOR, StoredRun, atomic_write, counted, load_runs
+from ..safe_text import one_line
+from ..stats.aggregates import Cell
+from ..stats.status import evidence_of
 from .run_file import counts_row
-from .safe_text import one_line
+from .store import KEPT_FOR, StoredRun, atomic_write, counted, load_runs
 
 VERSION = 1
 FOLDER = "daily"

@@ -16,9 +16,9 @@ from typing import Any
 from routing.reasons import error_class_of
 from routing.types import Usage
 
-from .cells import EMULATED, NO_TOKENS, Percentiles, is_credible, is_credible_cost
-from .quantiles import TimeInterval, quantile_interval
-from .verdicts import JUDGED, ProbeResult
+from ..verdicts import JUDGED, ProbeResult
+from .aggregates import EMULATED, NO_TOKENS, is_credible, is_credible_cost
+from .quantiles import Percentiles, TimeInterval, quantile_interval
 
 _Z95 = 1.959963984540054
 _CALLED = "tool_calls"

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_kimiprobe.findings import facts
-from pytest_kimiprobe.measures import Rate, wilson
-from pytest_kimiprobe.outputs import document
-from pytest_kimiprobe.ranking import OWN, Place, Ranking, rank
-from pytest_kimiprobe.report import markdown, terminal
-from pytest_kimiprobe.summary import Spent, Summary
+from pytest_kimiprobe.reporting.findings import facts
+from pytest_kimiprobe.reporting.json_report import document
+from pytest_kimiprobe.reporting.summary import Spent, Summary
+from pytest_kimiprobe.reporting.terminal import markdown, terminal
+from pytest_kimiprobe.stats.measures import Rate, wilson
+from pytest_kimiprobe.stats.ranking import OWN, Place, Ranking, rank
 from pytest_kimiprobe.verdicts import ProbeResult, Run
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..verdicts import JUDGED, ProbeResult, Run
 from .measures import Measures, Rate, is_right, measures_of, rate_text
-from .verdicts import JUDGED, ProbeResult, Run
 
 ALPHA = 0.05
 

@@ -27,10 +27,10 @@ from routing.evidence import CLOCK_SKEW, FRESH_FOR, VERSION, Counts, EndpointEvi
 from routing.files import read_regular
 from routing.types import Status
 
-from .cells import endpoints_of, evidence_of, status_of
+from ..safe_text import one_line
+from ..stats.status import endpoints_of, evidence_of, status_of
+from ..verdicts import Run
 from .run_file import StoredRun, counts_row, document, parsed, rendered
-from .safe_text import one_line
-from .verdicts import Run
 
 __all__ = [
     "Change",

@@ -11,7 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_kimiprobe.measures import Interval, Rate, Trigger, measures_of, measures_row, pass_power, rate_text, wilson
+from pytest_kimiprobe.stats.measures import (
+    Interval,
+    Rate,
+    Trigger,
+    measures_of,
+    measures_row,
+    pass_power,
+    rate_text,
+    wilson,
+)
 from pytest_kimiprobe.verdicts import ProbeResult
 from routing.types import Usage
 

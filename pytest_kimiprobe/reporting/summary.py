@@ -9,12 +9,12 @@ from decimal import Decimal
 
 from routing.evidence import EndpointEvidence
 
-from .cells import endpoints_of
-from .compare import Comparison
-from .measures import Measures, measures_of
-from .ranking import Ranking, rank
-from .results import Change
-from .verdicts import Run
+from ..results.store import Change
+from ..stats.measures import Measures, measures_of
+from ..stats.paired_test import Comparison
+from ..stats.ranking import Ranking, rank
+from ..stats.status import endpoints_of
+from ..verdicts import Run
 
 
 @dataclass(frozen=True, slots=True)

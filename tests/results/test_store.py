@@ -14,10 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_kimiprobe import outputs, results
-from pytest_kimiprobe.cells import Cell, cells_of, endpoints_of, status_of
-from pytest_kimiprobe.results import ResultsError, changes, latest, load_runs, refresh_latest, write_run
-from pytest_kimiprobe.run_file import Failure
+from pytest_kimiprobe.results import record_run
+from pytest_kimiprobe.results import store as results
+from pytest_kimiprobe.results.run_file import Failure
+from pytest_kimiprobe.results.store import ResultsError, changes, latest, load_runs, refresh_latest, write_run
+from pytest_kimiprobe.stats.aggregates import Cell, cells_of
+from pytest_kimiprobe.stats.status import endpoints_of, status_of
 from pytest_kimiprobe.verdicts import ProbeResult, Run, Source, Verdict
 from routing.errors import EvidenceError
 from routing.evidence import Counts, Evidence, loads
@@ -562,8 +564,8 @@ def test_a_run_that_another_writes_meanwhile_is_counted(tmp_path: Path, monkeypa
         write_run(folder, replace(run, id="other"))
         return evidence
 
-    monkeypatch.setattr("pytest_kimiprobe.outputs.refresh_latest", overtaken)
-    outputs.record(tmp_path, run)
+    monkeypatch.setattr("pytest_kimiprobe.results.record_run.refresh_latest", overtaken)
+    record_run.record_run(tmp_path, run)
     assert loads((tmp_path / "latest.json").read_text("utf-8")).endpoints[KIMI].window.judged == 2
 
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from routing.types import Status
 
+from ..safe_text import one_line
+from ..stats.measures import rate_text
+from ..tables import Column, rendered
 from .findings import PLAYED, causes, facts
-from .measures import rate_text
-from .safe_text import one_line
 from .summary import Summary, labels_of, money, seconds
-from .tables import Column, rendered
 
 WIDTH = 80
 _COLUMNS = (

@@ -1,9 +1,9 @@
-"""Intervals of a percentile, from the order of what was measured: no distribution is assumed. Pure."""
+"""Percentiles of measured times by nearest rank, and their intervals; no distribution is assumed. Pure."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -11,6 +11,20 @@ _ALPHA = 0.05
 _LEAST = 0.94
 _SPREADS = 9
 """Standard deviations around the mean beyond which a binomial count does not matter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Percentiles:
+    """Milliseconds, by nearest rank: values that were measured, not interpolated."""
+
+    p50: float
+    p95: float
+
+    @classmethod
+    def of(cls, values: Iterable[float | None]) -> Percentiles | None:
+        """Of the values that are there; None without any."""
+        known = sorted(value for value in values if value is not None)
+        return cls(round(nearest_rank(known, 0.50), 1), round(nearest_rank(known, 0.95), 1)) if known else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +85,8 @@ def _cumulated(count: int, share: float) -> dict[int, float]:
         found[number] = min(total, 1.0)
     found[numbers[-1]] = 1.0
     return found
+
+
+def nearest_rank(ordered: Sequence[float], share: float) -> float:
+    """The smallest of the sorted values that at least `share` of them do not exceed."""
+    return ordered[max(math.ceil(share * len(ordered)), 1) - 1]

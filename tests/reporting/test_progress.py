@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pytest_kimiprobe.progress import Progress, words
+from pytest_kimiprobe.reporting.progress import Progress, words
 
 SLOW = "seed: 1\ndefault: {persona: slow, first_token_ms: 700}\nendpoints: {}\n"
 

@@ -16,10 +16,12 @@ import routing
 from routing.evidence import MOST_COST, MOST_COUNTED, Counts, EndpointEvidence, counted, parse_utc, utc_text
 from routing.types import Usage
 
-from .cells import NATIVE, Cell, Figures, Percentiles, cases_of, cells_of, endpoints_of, figures_of, summed
-from .measures import Measures, measures_of, measures_row
-from .safe_text import one_line, safe_line
-from .verdicts import ProbeResult, Run
+from ..safe_text import one_line, safe_line
+from ..stats.aggregates import NATIVE, Cell, Figures, cases_of, cells_of, figures_of, summed
+from ..stats.measures import Measures, measures_of, measures_row
+from ..stats.quantiles import Percentiles
+from ..stats.status import endpoints_of
+from ..verdicts import ProbeResult, Run
 
 VERSION = 1
 MAX_FAILURES = 50

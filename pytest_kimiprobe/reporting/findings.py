@@ -10,11 +10,11 @@ from routing.evidence import EndpointEvidence
 from routing.reasons import meaning_of
 from routing.types import Status
 
-from .compare import told
-from .measures import rate_text
-from .ranking import OWN
+from ..stats.measures import rate_text
+from ..stats.paired_test import told
+from ..stats.ranking import OWN
+from ..verdicts import PARITY, ProbeResult, Run
 from .summary import Summary, labels_of, money, recommendation
-from .verdicts import PARITY, ProbeResult, Run
 
 Fact: TypeAlias = tuple[str, str, str]
 """A heading, empty where it goes on; a text; a tone: `good`, `bad`, `warn` or empty."""
