@@ -32,12 +32,12 @@ from .collect import (
 )
 from .engine.plan import ProbePlan
 from .probe_facts import planned_by, to_send
-from .pytest_items import outputs
+from .pytest_items import outputs, screen_output
 from .recording.recordings import unreadable
+from .reporting.endpoint_table import money
 from .reporting.exchange_text import exchange_lines
 from .reporting.progress import Progress
-from .reporting.summary import money
-from .reporting.terminal import Line, terminal
+from .reporting.terminal import Line, screen
 from .safe_text import one_line
 from .session import ProbeSession
 
@@ -194,19 +194,15 @@ def forecast(session: ProbeSession, items: list[pytest.Item]) -> list[str]:
     plans = [plan for _, plan in to_send(items)]
     if not plans or session.scope.choice.kind == "replay" or _only_looking(session.config):
         return []
+    if session.config.option.verbose < -1:
+        return []
     estimate = session.scope.estimate(plans)
-    endpoints = {plan.endpoint.id for plan in plans}
-    spends = (
-        "simulated money" if session.scope.choice.kind == "simulator" else f"of ${money(session.scope.budget)} allowed"
-    )
-    cost = f"about ${money(estimate.about)}, at most ${money(estimate.most)} {spends}"
-    seconds = _typical_seconds(session, plans)
-    lines = [
-        f"kimiprobe: {len(plans)} requests to {len(endpoints)} endpoints, about {seconds:.0f} s",
-        f"kimiprobe: {cost}",
-    ]
-    if estimate.about > session.scope.budget and session.scope.choice.kind != "simulator":
-        lines.append("kimiprobe: that is more than the budget allows: what does not fit is not run")
+    simulated = " (simulated)" if session.scope.choice.kind == "simulator" else ""
+    cost = f"about ${money(estimate.about)}, at most ${money(estimate.most)}{simulated}"
+    lines = [f"kimiprobe: {len(plans)} requests, about {_typical_seconds(session, plans):.0f} s, {cost}"]
+    if estimate.about > session.scope.budget:
+        allowed = f"the budget of ${money(session.scope.budget)}"
+        lines.append(f"kimiprobe: that is more than {allowed} allows: what does not fit is not run")
     return lines
 
 
@@ -229,8 +225,9 @@ def loop(session: pytest.Session, probes: ProbeSession) -> bool | None:
     probes.send(ours)
     sent = set(ours)
     _run_in_order(session, probes, [item for item in session.items if item not in sent])
-    _serve(session, probes, ours)
-    _run_in_order(session, probes, [item for item in ours if not isinstance(item, Probe) or is_late(item)])
+    with screen_output.no_file_names(session.config):
+        _serve(session, probes, ours)
+        _run_in_order(session, probes, [item for item in ours if not isinstance(item, Probe) or is_late(item)])
     return True
 
 
@@ -238,13 +235,13 @@ def _serve(session: pytest.Session, probes: ProbeSession, ours: Sequence[pytest.
     """Each probe as its answer comes; test functions below `@case` wait until all their answers are in."""
     progress = Progress.of(session.config.pluginmanager.getplugin("terminalreporter"))
     hooks = probe_hooks.hooks_of(item for item in ours if isinstance(item, Probe))
-    if progress.output is not None:
+    if progress.writer is not None:
         probes.on_progress = lambda waiting: progress.show(waiting, probes.money().usd)
     try:
         with closing(probes.serve(ours)) as served:
             for probe in served:
-                progress.clear()
                 if probes.verbose:
+                    progress.clear()
                     _show_exchange(probes, probe)
                 if isinstance(probe, Probe):
                     probe.hooks = hooks[probe.path]
@@ -313,8 +310,10 @@ def summarize(reporter: pytest.TerminalReporter, probes: ProbeSession) -> None:
     config = reporter.config
     if probes.summary is None or config.option.verbose < -1 or getattr(config.option, "no_summary", False):
         return
-    reporter.write_sep("=", "kimiprobe")
-    for line in terminal(probes.summary):
+    further = screen_output.shows_sections(config)
+    reporter.ensure_newline()
+    reporter.write_line("")
+    for line in screen(probes.summary, quiet=config.option.verbose < 0, further=further):
         _write(reporter, line)
 
 

@@ -9,6 +9,7 @@ out; where that would leave nothing, the one whose parking ends first stays. Eve
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -17,10 +18,11 @@ from decimal import Decimal
 from .catalog import Catalog, Endpoint
 from .evidence import Evidence
 from .flags import Flags
-from .tokens import DEFAULT_COMPLETION
+from .tokens import ASSUMED_REQUEST, DEFAULT_COMPLETION, request_text
 from .types import Parked, Status, ToolChoice, Usage
 
 _TRUSTED, _REFERENCE, _UNPROVEN = range(3)
+_WIDTH = 80
 _OUT: frozenset[Status] = frozenset({"broken", "down", "retired", "unsupported"})
 
 
@@ -37,6 +39,11 @@ class Needs:
     groups: tuple[str, ...] = ()
     prompt_tokens: int = 0
     max_tokens: int | None = None
+
+    @property
+    def priced_for(self) -> Usage:
+        """The tokens that endpoints' prices are compared for."""
+        return Usage(self.prompt_tokens, self.max_tokens or DEFAULT_COMPLETION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +84,8 @@ class Route:
     model: str
     candidates: tuple[Candidate, ...]
     left_out: tuple[LeftOut, ...] = ()
+    priced_for: Usage = ASSUMED_REQUEST
+    """The tokens that the candidates' prices are for."""
 
     @property
     def endpoint(self) -> str | None:
@@ -84,14 +93,26 @@ class Route:
         return self.candidates[0].endpoint if self.candidates else None
 
     def __str__(self) -> str:
-        lines = [f"route for {self.model}"]
+        lines = [f"route for {self.model}, prices for {request_text(self.priced_for)}"]
         for place, candidate in enumerate(self.candidates, 1):
             price = "price unknown" if candidate.estimate_usd is None else f"about ${candidate.estimate_usd:.6f}"
-            lines.append(f"  {place}. {candidate.endpoint}  ({candidate.status}, {price}): {candidate.why}")
+            lines += _row(f"{place}.", candidate.endpoint, f"({candidate.status}, {price}): {candidate.why}")
         if not self.candidates:
             lines.append("  no endpoint fits")
-        lines += [f"  -  {left.endpoint}: {left.why}" for left in self.left_out]
+        for left in self.left_out:
+            lines += _row("-", f"{left.endpoint}:", left.why)
         return "\n".join(lines)
+
+
+def _row(mark: str, endpoint: str, why: str) -> list[str]:
+    """One endpoint on one line, or on as many as 80 columns ask for."""
+    text = f"  {mark:<2} {endpoint} {why}"
+    return textwrap.wrap(text, _WIDTH, subsequent_indent=" " * 5, break_long_words=False, break_on_hyphens=False)
+
+
+def price_order(price: Decimal | None, endpoint: str, *, is_reference: bool) -> tuple[Decimal, bool, str]:
+    """Sort key: the cheapest first, an unknown price last; at one price the reference endpoint after the others."""
+    return Decimal("Infinity") if price is None else price, is_reference, endpoint
 
 
 def choose(needs: Needs, facts: Facts) -> Route:
@@ -105,7 +126,7 @@ def choose(needs: Needs, facts: Facts) -> Route:
         candidates += of_model
         left_out += out
     candidates, parked = _spared(candidates, facts.parked)
-    return Route(needs.model, tuple(candidates), (*parked, *left_out))
+    return Route(needs.model, tuple(candidates), (*parked, *left_out), needs.priced_for)
 
 
 def _spared(candidates: list[Candidate], parked: Mapping[str, Parked]) -> tuple[list[Candidate], list[LeftOut]]:
@@ -121,7 +142,7 @@ def _spared(candidates: list[Candidate], parked: Mapping[str, Parked]) -> tuple[
 
 
 def _of_model(model: str, needs: Needs, facts: Facts) -> tuple[list[Candidate], list[LeftOut]]:
-    ranked: list[tuple[tuple[int, bool, Decimal, bool, str], Candidate]] = []
+    ranked: list[tuple[tuple[int, bool, tuple[Decimal, bool, str]], Candidate]] = []
     left_out: list[LeftOut] = []
     reference = facts.catalog.model(model).reference
     for endpoint in facts.catalog.of_model(model):
@@ -130,10 +151,8 @@ def _of_model(model: str, needs: Needs, facts: Facts) -> tuple[list[Candidate], 
             left_out.append(placed)
             continue
         tier, candidate = placed
-        price = Decimal("Infinity") if candidate.estimate_usd is None else candidate.estimate_usd
-        # At the same price the endpoint that a flag was turned on for goes first.
-        emulated = _emulated(endpoint, needs)
-        ranked.append(((tier, emulated, price, endpoint.id == reference, endpoint.id), candidate))
+        by_price = price_order(candidate.estimate_usd, endpoint.id, is_reference=endpoint.id == reference)
+        ranked.append(((tier, _emulated(endpoint, needs), by_price), candidate))
     return [candidate for _, candidate in sorted(ranked, key=lambda pair: pair[0])], left_out
 
 
@@ -165,18 +184,18 @@ def _vision_route(needs: Needs, facts: Facts) -> Route:
     """A request with an image goes to the vision endpoint; it needs no flag."""
     endpoint = facts.catalog.endpoint(facts.catalog.vision_endpoint)
     if unfit := _unfit(endpoint, needs, facts.now):
-        return Route(endpoint.model, (), (LeftOut(endpoint.id, unfit),))
+        return Route(endpoint.model, (), (LeftOut(endpoint.id, unfit),), needs.priced_for)
     status, words = _standing(endpoint, facts)
     why = f"the request holds an image; {words}"
     estimate = estimate_usd(endpoint, needs, facts.now)
     candidates, _ = _spared([Candidate(endpoint.id, why, status, estimate)], facts.parked)
-    return Route(endpoint.model, tuple(candidates))
+    return Route(endpoint.model, tuple(candidates), (), needs.priced_for)
 
 
 def estimate_usd(endpoint: Endpoint, needs: Needs, now: datetime) -> Decimal | None:
     """About what the request costs there, for comparing; None where no price is known."""
     price = endpoint.price_at(now.date())
-    return price.cost(Usage(needs.prompt_tokens, needs.max_tokens or DEFAULT_COMPLETION)) if price else None
+    return price.cost(needs.priced_for) if price else None
 
 
 def _unfit(endpoint: Endpoint, needs: Needs, now: datetime) -> str | None:

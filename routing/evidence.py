@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, get_args
@@ -52,6 +52,11 @@ class Counts:
     rescued: int = 0
     failed: int = 0
     errors: int = 0
+
+    @property
+    def requests(self) -> int:
+        """Requests that should have been answered."""
+        return self.judged + self.errors
 
     def pass_rate(self, *, accept_rescued: bool = False) -> float | None:
         """Share of judged answers that were right, 0..1; None where nothing was judged."""
@@ -100,6 +105,11 @@ class EndpointEvidence:
         """The same by the K2 Vendor Verifier's formula (not by its cases): answers, not calls."""
         return self.k2vv_valid / self.k2vv_calls if self.k2vv_calls else None
 
+    @property
+    def times(self) -> dict[str, Any]:
+        """Percentiles in milliseconds by their names: `p50_ms`, `first_token_p50_ms` and so on."""
+        return {name: getattr(self, name) for name in TIMES}
+
     def age(self, now: datetime) -> timedelta:
         """How old the evidence is; never negative."""
         return max(now - self.probed_at, timedelta(0))
@@ -111,6 +121,10 @@ class EndpointEvidence:
     def is_fresh(self, now: datetime) -> bool:
         """Whether it is to be trusted now."""
         return self.age(now) <= FRESH_FOR and self.probed_at <= now + CLOCK_SKEW
+
+
+TIMES = tuple(row.name for row in fields(EndpointEvidence) if row.name.endswith("_ms"))
+"""Names of the percentiles that evidence holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,10 +205,7 @@ def _endpoint(name: str, row: Mapping[str, Any]) -> EndpointEvidence:
         run=str(row.get("run", "")),
         complete=row.get("complete", True) is True,
         cases=counted(row.get("cases", 0), "cases"),
-        p50_ms=_milliseconds(row, "p50_ms"),
-        p95_ms=_milliseconds(row, "p95_ms"),
-        first_token_p50_ms=_milliseconds(row, "first_token_p50_ms"),
-        first_token_p95_ms=_milliseconds(row, "first_token_p95_ms"),
+        **_times(row),
         latency_unreliable=bool(row.get("latency_unreliable", False)),
         **{name: counted(row.get(name, 0), name) for name in ("calls", "valid_calls", "k2vv_calls", "k2vv_valid")},
     )
@@ -230,6 +241,10 @@ def _cost(value: Any) -> Decimal | None:
     if not cost.is_finite() or not 0 <= cost <= MOST_COST:
         raise ValueError("cost_per_1k_usd is no amount of money")
     return cost
+
+
+def _times(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _milliseconds(row, name) for name in TIMES}
 
 
 def _milliseconds(row: Mapping[str, Any], name: str) -> float | None:

@@ -21,7 +21,7 @@ from .errors import EvidenceError, NoRoute, RouterClosed
 from .evidence_source import EvidenceFile, EvidenceSource, EvidenceStatus
 from .flags import Flags, FlagsSource, FlagsStatus, find_flags
 from .options import Options
-from .tokens import has_image, prompt_tokens_of
+from .tokens import ASSUMED_REQUEST, has_image, prompt_tokens_of
 from .types import Message, Parked, Reply, RequestOptions, Tool
 
 if TYPE_CHECKING:
@@ -93,7 +93,8 @@ class Router:
     def route(self, messages: str | Sequence[Message] = (), **options: Unpack[RequestOptions]) -> Route:
         """Where such a request would go, and why; nothing is sent.
 
-        Takes what `complete` takes. Raises CatalogError for an unknown model.
+        Takes what `complete` takes. Without messages, prices are compared for `ASSUMED_REQUEST`. Raises CatalogError for
+        an unknown model.
         """
         return self._route(_as_messages(messages), Options.of(options))
 
@@ -174,8 +175,8 @@ class Router:
             tool_choice=ask.tool_choice if ask.tools else None,
             user=ask.user,
             groups=tuple(ask.groups),
-            prompt_tokens=prompt_tokens_of(messages, ask.tools),
-            max_tokens=ask.max_tokens,
+            prompt_tokens=prompt_tokens_of(messages, ask.tools) if messages else ASSUMED_REQUEST.prompt_tokens,
+            max_tokens=ask.max_tokens or (None if messages else ASSUMED_REQUEST.completion_tokens),
         )
         evidence, parked = self._evidence.current(), self._breaker.parked()
         return choose(needs, Facts(self._catalog, flags, evidence, datetime.now(UTC), parked))

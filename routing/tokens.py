@@ -12,6 +12,8 @@ from .types import Answer, ChatRequest, Message, Tool, Usage
 
 DEFAULT_COMPLETION = 1000
 """Tokens of an answer of which nothing is known, where the caller sets no smaller `max_tokens`."""
+ASSUMED_REQUEST = Usage(5000, 2000)
+"""The request that prices are compared for when the real one is not known: tokens of its prompt and of its answer."""
 _CHARACTERS = 4
 """Characters a token, about."""
 _PICTURE = 1600
@@ -30,6 +32,11 @@ def prompt_tokens_of(messages: Sequence[Message], tools: Sequence[Tool]) -> int:
     """About how many tokens a prompt has: four characters each, an image 1,600 whatever its base64 weighs."""
     characters = sum(len(text) for message in messages for text in _strings(message)) + len(_shown(list(tools)))
     return characters // _CHARACTERS + 1 + _PICTURE * _images(messages)
+
+
+def request_text(usage: Usage) -> str:
+    """`5,000 input + 2,000 output tokens`."""
+    return f"{usage.prompt_tokens:,} input + {usage.completion_tokens:,} output tokens"
 
 
 def prompt_bound(parts: Sequence[Mapping[str, Any]]) -> int:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from routing.errors import ConfigError
+from routing.tokens import ASSUMED_REQUEST
 
 from .. import options
 from ..reporting.json_report import document, lines_of
 from ..reporting.summary import Summary
 from ..reporting.terminal import markdown
+from ..results import last_run
+from ..results.last_run import Failed, LastRun
 from ..results.record_run import record_run
 from ..results.store import Change, atomic_write
 from ..stats.paired_test import Comparison, NotCompared, compare
@@ -26,8 +32,7 @@ if TYPE_CHECKING:
 def write(probes: ProbeSession, *, complete: bool) -> tuple[Summary, bool]:
     """Write all that was asked for; returns the summary, and whether something could not be written."""
     run = probes.run(complete=complete)
-    notes = [] if complete else ["incomplete: the run was interrupted; what was judged is kept"]
-    notes += probes.refusals()
+    notes = _notes(probes, run)
     changed: list[Change] = []
     told, failed = _recorded(probes)
     notes += told
@@ -55,7 +60,25 @@ def write(probes: ProbeSession, *, complete: bool) -> tuple[Summary, bool]:
         if problem := _problem(written):
             notes.append(f"NOT WRITTEN: {problem}")
             failed = True
+    _keep_failures(probes, measured)
     return summary(), failed
+
+
+def _notes(probes: ProbeSession, run: Run) -> list[str]:
+    """What must be known of the run as a whole. Refusals that ended in errors are among the causes already."""
+    notes = [] if run.complete else ["incomplete: the run was interrupted; what was judged is kept"]
+    refused = any(probe.verdict == "error" and probe.reason == "rate_limited" for probe in run.probes)
+    return notes if refused else [*notes, *probes.refusals()]
+
+
+def _keep_failures(probes: ProbeSession, summary: Summary) -> None:
+    """For `kimiprobe rerun`."""
+    failures = tuple(
+        Failed(probes.scope.argument_of(one.id), one.id, one.endpoint, one.verdict, one.reason, one.detail)
+        for one in summary.failures
+    )
+    folder = Path(probes.config.invocation_params.dir)
+    last_run.keep(LastRun(folder, *probes.scope.rerun(), failures))
 
 
 def _problem(write_one: Callable[[], None]) -> str:
@@ -86,7 +109,25 @@ def _summary(probes: ProbeSession, run: Run) -> Summary:
     """With the comparison that was asked for, or why there is none."""
     comparison, told = _compared(probes, run)
     notes = [told] if told else []
-    return Summary.of(run, probes.money(), rerun=probes.scope.rerun(), notes=notes, comparison=comparison)
+    day = datetime.now(UTC).date()
+    prices = {one.id: price.cost(ASSUMED_REQUEST) for one in probes.scope.endpoints if (price := one.price_at(day))}
+    return replace(
+        Summary.of(run, probes.money()),
+        notes=notes,
+        comparison=comparison,
+        prices=prices,
+        hosts=probes.scope.hosts(),
+        model=probes.scope.model,
+        rerun=f"{command_name()} rerun",
+    )
+
+
+def command_name() -> str:
+    """What a person types for `kimiprobe` here: its name if the shell finds it, else the script beside this Python."""
+    script = Path(sys.executable).with_name("kimiprobe")
+    if shutil.which("kimiprobe") or not script.is_file():
+        return "kimiprobe"
+    return os.path.relpath(script) if script.is_relative_to(Path.cwd()) else str(script)
 
 
 def _compared(probes: ProbeSession, run: Run) -> tuple[Comparison | None, str]:

@@ -10,10 +10,11 @@ from typing import Any
 from routing.evidence import EndpointEvidence, utc_text
 from routing.types import JsonObject
 
+from ..results.run_file import counts_row
 from ..stats.measures import measures_row
 from ..stats.paired_test import comparison_row
 from ..stats.ranking import ranking_row, rankings
-from ..verdicts import ProbeResult, Run
+from ..verdicts import ProbeResult
 from .summary import Summary
 
 VERSION = 1
@@ -36,7 +37,7 @@ def document(summary: Summary) -> JsonObject:
         "lag_p95_ms": run.lag_p95_ms,
         "probes": [_probe(probe) for probe in run.probes],
         "endpoints": [
-            measures_row(summary.measures[name]) | _endpoint(summary.evidence[name], run)
+            measures_row(summary.measures[name]) | _endpoint(summary.evidence[name])
             for name in sorted(summary.evidence)
         ],
         "rankings": {name: ranking_row(ranking) for name, ranking in rankings(summary.measures).items()},
@@ -79,21 +80,13 @@ def _probe(probe: ProbeResult) -> JsonObject:
     }
 
 
-def _endpoint(row: EndpointEvidence, run: Run) -> JsonObject:
-    counts = dict.fromkeys(("pass", "rescued", "fail", "error"), 0)
-    for probe in run.answers:
-        if probe.endpoint == row.endpoint and probe.verdict in counts:
-            counts[probe.verdict] += 1
+def _endpoint(row: EndpointEvidence) -> JsonObject:
     return {
         "endpoint": row.endpoint,
         "status": row.status,
-        "judged": counts["pass"] + counts["rescued"] + counts["fail"],
-        "passed": counts["pass"],
-        "rescued": counts["rescued"],
-        "failed": counts["fail"],
-        "errors": counts["error"],
-        "p50_ms": row.p50_ms,
-        "p95_ms": row.p95_ms,
+        "requests": row.counts.requests,
+        **counts_row(row.counts),
+        **row.times,
         "cost_per_1k": _number(row.cost_per_1k_usd),
         "schema_accuracy": row.schema_accuracy,
         "k2vv_compatible": row.k2vv_compatible,

@@ -1,20 +1,26 @@
-"""What a report is made of, and how it names endpoints, money and time. Pure."""
+"""What a report is made of, and the order of its endpoints. Pure."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from routing.choose import price_order
 from routing.evidence import EndpointEvidence
+from routing.types import Status
 
+from ..results.last_run import failures_of
 from ..results.store import Change
 from ..stats.measures import Measures, measures_of
 from ..stats.paired_test import Comparison
 from ..stats.ranking import Ranking, rank
-from ..stats.status import endpoints_of
-from ..verdicts import Run
+from ..stats.status import LEAST_JUDGED, endpoints_of
+from ..verdicts import ProbeResult, Run
+
+_BEST_FIRST: tuple[Status, ...] = ("works", "needs_rescue", "degraded", "broken", "down")
+USABLE: frozenset[Status] = frozenset({"works", "needs_rescue"})
+"""Statuses of endpoints that can be recommended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,85 +32,59 @@ class Spent:
     span_s: float
     cpu_s: float
     cut_off_usd: Decimal = Decimal(0)
-    """The part of `usd` that nobody has billed: what cut-off requests can have cost at most."""
+    """The part of `usd` that no provider has billed: what cut-off requests can have cost at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What the report is made of."""
+    """What the report is made of. `prices`: USD of the assumed request by endpoint; None if no price is known."""
 
     run: Run
     evidence: Mapping[str, EndpointEvidence]
     spent: Spent
     changes: Sequence[Change] = ()
     notes: Sequence[str] = ()
-    rerun: str = ""
     measures: Mapping[str, Measures] = field(default_factory=dict)
     comparison: Comparison | None = None
+    prices: Mapping[str, Decimal | None] = field(default_factory=dict)
+    hosts: str = ""
+    """What answered, in a few words."""
+    model: str = ""
+    rerun: str = "kimiprobe rerun"
+    """The command that reruns a failure, but for its number."""
 
     @property
     def ranking(self) -> Ranking:
         """Which endpoints differ in what was right at the first try."""
         return rank({name: row.strict for name, row in self.measures.items()})
 
+    @property
+    def order(self) -> list[str]:
+        """Endpoints by recommendation, best first: by status, then by the price of the assumed request."""
+        return sorted(self.evidence, key=self._place)
+
+    @property
+    def best(self) -> EndpointEvidence | None:
+        """The endpoint to use: the cheapest that works, else the cheapest that works with rescue.
+
+        Endpoints with enough judged calls go before the others. None if no endpoint works.
+        """
+        usable = [self.evidence[name] for name in self.order if self.evidence[name].status in USABLE]
+        enough = [row for row in usable if row.counts.judged >= LEAST_JUDGED]
+        return next(iter(enough or usable), None)
+
+    @property
+    def failures(self) -> list[ProbeResult]:
+        """Failures as `kimiprobe rerun` numbers them."""
+        return failures_of(self.run)
+
+    def _place(self, endpoint: str) -> tuple[int, tuple[Decimal, bool, str]]:
+        status = self.evidence[endpoint].status
+        place = _BEST_FIRST.index(status) if status in _BEST_FIRST else len(_BEST_FIRST)
+        is_reference = self.run.references.get(endpoint) == endpoint
+        return place, price_order(self.prices.get(endpoint), endpoint, is_reference=is_reference)
+
     @classmethod
-    def of(
-        cls,
-        run: Run,
-        spent: Spent,
-        *,
-        rerun: str = "",
-        changes: Sequence[Change] = (),
-        notes: Sequence[str] = (),
-        comparison: Comparison | None = None,
-    ) -> Summary:
-        """Derive the evidence; `rerun` is the command without the id of the failure that it is completed with."""
-        failed = next((probe for probe in run.probes if probe.verdict in {"fail", "error"}), None)
-        line = f'{rerun} "{failed.id}"' if failed and rerun else ""
-        measures = measures_of(run.answers, run.references)
-        return cls(run, endpoints_of(run), spent, changes, notes, line, measures, comparison)
-
-
-def labels_of(endpoints: Sequence[str]) -> dict[str, str]:
-    """Short names that fit a table: the model id goes where it says nothing (`openrouter+novita/fp8`)."""
-    short = {name: _short(name) for name in endpoints}
-    taken = Counter(short.values())
-    return {name: label if taken[label] == 1 else name for name, label in short.items()}
-
-
-def recommendation(evidence: Mapping[str, EndpointEvidence]) -> EndpointEvidence | None:
-    """The endpoint to use: the cheapest that works, measured on the same cases; None where none works.
-
-    One that needs rescue comes after those that do not; an unknown cost is the dearest.
-    """
-    usable = [row for row in evidence.values() if row.status in {"works", "needs_rescue"}]
-    dearest = Decimal("Infinity")
-    return min(
-        usable, key=lambda row: (row.status != "works", row.cost_per_1k_usd or dearest, row.endpoint), default=None
-    )
-
-
-def money(amount: Decimal | None) -> str:
-    """USD with as many digits as matter."""
-    if amount is None:
-        return "-"
-    return (
-        f"{amount:.2f}"
-        if amount >= 1 or not amount
-        else f"{amount:.3f}"
-        if amount >= Decimal("0.01")
-        else f"{amount:.5f}"
-    )
-
-
-def seconds(milliseconds: float | None) -> str:
-    """`1.9s`, `350ms`, or `-`."""
-    if milliseconds is None:
-        return "-"
-    return f"{milliseconds / 1000:.1f}s" if milliseconds >= 1000 else f"{milliseconds:.0f}ms"
-
-
-def _short(endpoint: str) -> str:
-    head, _, upstream = endpoint.partition("+")
-    provider = head.partition("/")[0]
-    return f"{provider}+{upstream}" if upstream else provider
+    def of(cls, run: Run, spent: Spent) -> Summary:
+        """A summary with the evidence and the measures of the run."""
+        return cls(run, endpoints_of(run), spent, measures=measures_of(run.answers, run.references))

@@ -1,43 +1,39 @@
-"""How a run is shown to people: one row an endpoint, the causes, what was found. Pure: a summary in, lines out."""
+"""The screen that ends a run, at most 80 columns wide, and the same as Markdown. Pure: a summary in, lines out."""
 
 from __future__ import annotations
 
-import textwrap
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from routing.types import Status
 
 from ..safe_text import one_line
 from ..stats.measures import rate_text
-from ..tables import Column, rendered
-from .findings import PLAYED, causes, facts
-from .summary import Summary, labels_of, money, seconds
+from ..tables import WIDTH, Column, folded, middle_cut, rendered, shown
+from .endpoint_table import COLUMNS, cells, labels_of, money
+from .findings import UNTIMED, Cause, causes, details, facts, pairs_of, requests_of
+from .markdown import cell, code, table
+from .summary import USABLE, Summary
 
-WIDTH = 80
-_COLUMNS = (
-    Column("endpoint"),
-    Column("calls", right=True),
-    Column("rescued", right=True),
-    Column("failed", right=True),
-    Column("p50", right=True),
-    Column("p95", right=True),
-    Column("$/1k", right=True),
-    Column("status"),
-)
+_INDENT = 6
+_DETAIL_INDENT = 10
+_CAUSES = 4
+"""Lines for causes; with more causes the last line counts the others."""
+_SHORTEST = 14
+"""Columns that the names of endpoints take at least."""
 _MEASURED = (
-    Column("endpoint"),
+    Column("endpoint", shorten=True),
     Column("first try, 95 %", right=True),
     Column("rank", right=True),
     Column("pass^2", right=True),
     Column("F1", right=True),
     Column("$/1k ok", right=True),
 )
-_MARKED = {
-    "simulator": "simulated: says nothing of real hosts",
-    "replay": "replayed: recorded answers, judged again",
-    "local": "local: base URLs point at this machine, which says nothing of real hosts",
+_HOSTS = {
+    "simulator": "simulated hosts",
+    "replay": "recorded answers, judged again",
+    "local": "hosts on this machine (local), which say nothing of real hosts",
+    "live": "real hosts",
 }
 
 
@@ -49,85 +45,102 @@ class Line:
     tone: str = ""
 
 
-def terminal(summary: Summary) -> list[Line]:
-    """The block that ends a run, at most 80 columns wide where names allow."""
+def screen(summary: Summary, *, quiet: bool = False, further: bool = False) -> list[Line]:
+    """The lines that end a run. `quiet` leaves out causes and the next step; `further` adds the further tables."""
+    lines = [Line(_hosts(summary), "" if summary.run.source == "live" else "warn"), Line(_what(summary))]
+    if summary.evidence:
+        rows = _rows(summary)
+        tones = ["", *(_tone(summary.evidence[name].status) for name in summary.order)]
+        lines += [Line(""), *(Line(*pair) for pair in zip(rendered(COLUMNS, rows), tones, strict=True)), Line("")]
+    if further and summary.evidence:
+        lines += [*map(Line, rendered(_MEASURED, _measured(summary))), Line("")]
+        lines += [Line(text, tone) for head, said, tone in details(summary) for text in _folded(head, said)]
+    if not quiet:
+        lines += _why(summary, every=further)
+    lines += [Line(text, tone) for head, said, tone in facts(summary) for text in folded(head, said, _INDENT)]
+    if summary.failures and not quiet:
+        line = f"{'next':<{_INDENT}}{summary.rerun} 1"
+        more = f"   the first of {len(summary.failures)} failures, in full"
+        lines.append(Line(line + more if len(line + more) <= WIDTH else line))
+    return lines
+
+
+def _hosts(summary: Summary) -> str:
+    return f"kimiprobe: {summary.hosts or _HOSTS[summary.run.source]}"
+
+
+def _what(summary: Summary) -> str:
+    count, many = requests_of(summary), len(summary.evidence)
+    endpoints = f"{many} endpoint{'' if many == 1 else 's'}"
+    if summary.run.source == "replay":
+        pairs = pairs_of(summary)
+        beside = f" and {pairs} pair{'' if pairs == 1 else 's'}" if pairs else ""
+        return f"{endpoints}, {count} recorded answers{beside} judged in {summary.spent.span_s:.1f} s"
+    model = f"{summary.model}, " if summary.model else ""
+    return f"{summary.run.suite} suite, {model}{endpoints}, {count} requests in {summary.spent.span_s:.1f} s"
+
+
+def _why(summary: Summary, *, every: bool) -> list[Line]:
+    """The causes that explain most of what was not right, each with its count and its endpoints."""
+    found = causes(summary)
+    told = found if every or len(found) <= _CAUSES else found[: _CAUSES - 1]
     labels = labels_of(list(summary.evidence))
-    lines = [Line(_MARKED[summary.run.source], "warn")] if summary.run.source in _MARKED else []
-    rows = [_row(labels[name], name, summary) for name in sorted(summary.evidence)]
-    tones = ["", *(_tone(summary.evidence[name].status) for name in sorted(summary.evidence))]
-    if rows:
-        lines += [Line(text, tone) for text, tone in zip(_fitted(_COLUMNS, rows), tones, strict=True)]
-        lines += [Line(text) for text in _causes(summary, labels)]
-        lines += [Line(text) for text in ("", *_fitted(_MEASURED, _measured(summary, labels)))]
-    lines.append(Line(""))
-    for head, text, tone in facts(summary):
-        lines += [Line(line, tone) for line in _folded(head, text)]
-    return lines
+    texts = [_cause(cause, [labels.get(name, name) for name in cause.endpoints]) for cause in told]
+    if rest := found[len(told) :]:
+        texts.append(f"{sum(cause.count for cause in rest)}x for {len(rest)} more causes; -v lists them")
+    return [Line(f"{'' if place else 'why':<{_INDENT}}{text}") for place, text in enumerate(texts)]
 
 
-def _causes(summary: Summary, labels: Mapping[str, str]) -> list[str]:
-    width = min(max(map(len, labels.values()), default=0), 34)
-    lines = []
-    for name, label in sorted(labels.items()):
-        for place, (reason, count) in enumerate(causes(summary, name)):
-            lines.append(_cut(f"  {label if not place else '':<{width}}  {count}x {reason}"))
-    return lines
+def _cause(cause: Cause, labels: Sequence[str]) -> str:
+    beside = f" +{len(labels) - 1}" if len(labels) > 1 else ""
+    room = WIDTH - _INDENT - len(beside) - 2
+    text = middle_cut(f"{cause.count}x {one_line(cause.text)}", room - _SHORTEST)
+    return f"{text}: {middle_cut(one_line(labels[0]), room - len(text))}{beside}"
 
 
-def _cut(text: str) -> str:
-    """Cut to the width of the report, seen to be cut."""
-    return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"
-
-
-def _fitted(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[str]:
-    """The table, drawn closer together where it would else be too wide."""
-    lines = rendered(columns, rows)
-    return lines if max(map(len, lines)) <= WIDTH else rendered(columns, rows, gap=" ")
+def _rows(summary: Summary) -> list[tuple[str, ...]]:
+    labels = labels_of(list(summary.evidence))
+    timed = summary.run.source not in UNTIMED
+    found = ((name, summary.evidence[name]) for name in summary.order)
+    return [cells(labels[name], row, doubtful=timed and row.latency_unreliable) for name, row in found]
 
 
 def _folded(head: str, text: str) -> list[str]:
-    """`head` and the text beside it, folded at spaces; commands and words too long for a line stay whole."""
-    if head == "rerun one":
-        return [head, f"  {text}"]
-    wrapped = textwrap.wrap(text, WIDTH - 10, break_long_words=False, break_on_hyphens=False) or [""]
-    return [f"{head if not place else '':<9} {line}" for place, line in enumerate(wrapped)]
+    return folded(head, text, _DETAIL_INDENT)
 
 
 def markdown(summary: Summary) -> str:
-    """The same for `$GITHUB_STEP_SUMMARY`; foreign text stands in code spans only."""
-    labels = labels_of(list(summary.evidence))
-    lines = ["## kimiprobe", ""]
-    if summary.run.source in _MARKED:
-        lines += [f"**{_MARKED[summary.run.source]}**", ""]
-    lines += _markdown_table(_COLUMNS, [_row(labels[name], name, summary) for name in sorted(summary.evidence)])
-    lines += ["", *_markdown_table(_MEASURED, _measured(summary, labels))]
-    lines += ["", *(f"- **{head}** {_code(text)}" if head else f"  {_code(text)}" for head, text, _ in facts(summary))]
+    """The same for `$GITHUB_STEP_SUMMARY`; foreign text is in code spans only."""
+    lines = ["## kimiprobe", "", f"**{_hosts(summary).partition(': ')[2]}**", "", _what(summary), ""]
+    lines += [_markdown_table(COLUMNS, _rows(summary)), "", _markdown_table(_MEASURED, _measured(summary)), ""]
+    lines += [
+        f"- {cause.count}x {code(cause.text)}: {code(', '.join(cause.endpoints), 400)}" for cause in causes(summary)
+    ]
+    found = [*facts(summary), *details(summary)]
+    lines += [f"- **{head}** {code(text, 400)}" if head else f"  {code(text, 400)}" for head, text, _ in found]
     return "\n".join(lines) + "\n"
 
 
-def _markdown_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = ["| " + " | ".join(column.title for column in columns) + " |"]
-    lines.append("|" + "|".join("---:" if column.right else "---" for column in columns) + "|")
-    lines.extend(
-        "| " + " | ".join(_code(cell) if place == 0 else cell for place, cell in enumerate(cells)) + " |"
-        for cells in rows
-    )
-    return lines
+def _markdown_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:
+    kept, texts = shown(columns, rows)
+    return table([column.title for column in kept], [[cell(name), *others] for name, *others in texts])
 
 
-def _measured(summary: Summary, labels: Mapping[str, str]) -> list[tuple[str, ...]]:
+def _measured(summary: Summary) -> list[tuple[str, ...]]:
     """Right at the first try with its interval and rank, pass^2, trigger F1 against the reference, cost of 1,000 right."""
     rows: list[tuple[str, ...]] = []
-    ranking = summary.ranking
-    for name in sorted(summary.evidence):
-        measured = summary.measures[name]
+    ranking, labels = summary.ranking, labels_of(list(summary.evidence))
+    for name in summary.order:
+        measured, place = summary.measures[name], ranking.place(name)
         power, f1 = measured.pass_power.get(2), measured.trigger.f1 if measured.trigger else None
         cost = measured.cost_per_success
+        # Few answers that were all right reach the first rank; an endpoint that cannot be used is not shown there.
+        ranked = place is not None and (place.first > 1 or summary.evidence[name].status in USABLE)
         rows.append(
             (
-                _middle_cut(labels[name], 34),
+                one_line(labels[name]),
                 rate_text(measured.strict),
-                str(ranking.place(name) or "-"),
+                str(place) if ranked else "-",
                 "-" if power is None else f"{power * 100:.0f} %",
                 "-" if f1 is None else f"{f1:.2f}",
                 money(None if cost is None else cost * 1000),
@@ -136,33 +149,5 @@ def _measured(summary: Summary, labels: Mapping[str, str]) -> list[tuple[str, ..
     return rows
 
 
-def _row(label: str, name: str, summary: Summary) -> tuple[str, ...]:
-    row = summary.evidence[name]
-    doubtful = "?" if row.latency_unreliable and summary.run.source not in PLAYED else ""
-    counts = Counter(probe.verdict for probe in summary.run.answers if probe.endpoint == name)
-    sent = sum(count for verdict, count in counts.items() if verdict not in {"not_run", "unsupported"})
-    right = counts["pass"] + counts["rescued"]
-    return (
-        _middle_cut(label, 34),
-        f"{right}/{sent}",
-        str(counts["rescued"] or "."),
-        str(counts["fail"] + counts["error"] or "."),
-        seconds(row.p50_ms) + doubtful,
-        seconds(row.p95_ms) + doubtful,
-        money(row.cost_per_1k_usd),
-        row.status.replace("_", " "),
-    )
-
-
-def _middle_cut(text: str, width: int) -> str:
-    """The ends of a name tell it from its neighbours."""
-    text = one_line(text, 200)
-    return text if len(text) <= width else f"{text[: width // 2 - 1]}…{text[-(width - width // 2) :]}"
-
-
 def _tone(status: Status) -> str:
     return {"works": "good", "needs_rescue": "warn", "degraded": "warn", "broken": "bad", "down": "bad"}.get(status, "")
-
-
-def _code(text: str) -> str:
-    return "`" + one_line(text, 200).replace("`", "'").replace("|", "\\|") + "`"

@@ -19,7 +19,7 @@ from routing.types import Usage
 from ..safe_text import one_line, safe_line
 from ..stats.aggregates import NATIVE, Cell, Figures, cases_of, cells_of, figures_of, summed
 from ..stats.measures import Measures, measures_of, measures_row
-from ..stats.quantiles import Percentiles
+from ..stats.quantiles import PERCENTILES
 from ..stats.status import endpoints_of
 from ..verdicts import ProbeResult, Run
 
@@ -136,17 +136,16 @@ def _cell_from(row: Mapping[str, Any]) -> Cell:
         verdicts=_counted(row["verdicts"]),
         reasons=_counted(row.get("reasons", {})),
         error_classes=_counted(row.get("error_classes", {})),
-        total_ms=_median_from(row),
-        first_token_ms=_percentiles_from(row.get("first_token_ms")),
+        p50_ms=_median_from(row),
         tokens=Usage(*(_tokens(tokens.get(name, 0), name) for name in ("prompt", "completion", "cached", "reasoning"))),
         cost_usd=_money(row.get("cost_usd", "0"), "cost_usd"),
         **{name: counted(row.get(name, 0), name) for name in names},
     )
 
 
-def _median_from(row: Mapping[str, Any]) -> Percentiles | None:
-    median = row.get("p50_ms")
-    return _percentiles_from({"p50": median, "p95": median}) if median else _percentiles_from(row.get("total_ms"))
+def _median_from(row: Mapping[str, Any]) -> float | None:
+    """The median; an older release wrote it with the 95th percentile."""
+    return _percentiles_from({"p50": row["p50_ms"]} if row.get("p50_ms") else row.get("total_ms")).get("p50")
 
 
 def _failure_from(row: Mapping[str, Any]) -> Failure:
@@ -182,8 +181,8 @@ def _money(value: Any, name: str) -> Decimal:
     return amount
 
 
-def _percentiles_row(value: Percentiles | None) -> dict[str, float] | None:
-    return {"p50": _short(value.p50), "p95": _short(value.p95)} if value else None
+def _percentiles_row(value: Mapping[str, float]) -> dict[str, float] | None:
+    return {name: _short(milliseconds) for name, milliseconds in value.items()} or None
 
 
 def _short(milliseconds: float) -> float:
@@ -191,8 +190,10 @@ def _short(milliseconds: float) -> float:
     return round(milliseconds) if milliseconds >= 100 else milliseconds
 
 
-def _percentiles_from(row: Mapping[str, Any] | None) -> Percentiles | None:
-    return Percentiles(_finite(float(row["p50"])), _finite(float(row["p95"]))) if row else None
+def _percentiles_from(row: Mapping[str, Any] | None) -> dict[str, float]:
+    """Those that this release knows and the file holds."""
+    names = (f"p{percent}" for percent in PERCENTILES)
+    return {name: _finite(float(row[name])) for name in names if row and name in row}
 
 
 def _finite(number: float) -> float:
@@ -256,7 +257,7 @@ def _cell_row(cell: Cell) -> dict[str, Any]:
         "capability": "" if cell.capability == NATIVE else cell.capability,
         "reasons": dict(cell.reasons),
         "error_classes": dict(cell.error_classes),
-        "p50_ms": _two_digits(cell.total_ms.p50) if cell.total_ms else None,
+        "p50_ms": _two_digits(cell.p50_ms) if cell.p50_ms is not None else None,
         "calls": cell.calls,
         "valid_calls": cell.valid_calls,
         "k2vv_calls": cell.k2vv_calls,

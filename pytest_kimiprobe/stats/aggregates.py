@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from routing.evidence import Counts
 from routing.reasons import error_class_of
 from routing.types import Usage
 
 from ..verdicts import JUDGED, ProbeResult
-from .quantiles import Percentiles
+from .quantiles import percentiles
 
 NATIVE, EMULATED = "tools", "tools:emulated"
 NO_TOKENS = Usage(0, 0)
+_RAN = (*sorted(JUDGED), "error")
 _MICRO = Decimal("0.000001")
 _MOST_USD = 1000
 _MOST_COUNTED = 10**9
@@ -37,8 +38,7 @@ class Cell:
     verdicts: Mapping[str, int] = field(default_factory=dict)
     reasons: Mapping[str, int] = field(default_factory=dict)
     error_classes: Mapping[str, int] = field(default_factory=dict)
-    total_ms: Percentiles | None = None
-    first_token_ms: Percentiles | None = None
+    p50_ms: float | None = None
     tokens: Usage = NO_TOKENS
     cost_usd: Decimal = Decimal(0)
     costed: int = 0
@@ -53,11 +53,15 @@ class Figures:
     """Times and cost of one endpoint over a run's judged probes: percentiles of cells cannot be merged."""
 
     endpoint: str
-    total_ms: Percentiles | None = None
-    first_token_ms: Percentiles | None = None
+    total_ms: Mapping[str, float] = field(default_factory=dict)
+    """`p50` and further percentiles in milliseconds; empty if nothing was measured."""
+    first_token_ms: Mapping[str, float] = field(default_factory=dict)
     cost_per_1k_usd: Decimal | None = None
     latency_unreliable: bool = False
     """Whether more than one in twenty of its times is our own slowness."""
+
+
+C = TypeVar("C", Cell, ProbeResult)
 
 
 def cells_of(probes: Iterable[ProbeResult]) -> tuple[Cell, ...]:
@@ -76,10 +80,18 @@ def basis(cells: Sequence[Cell]) -> list[Cell]:
 
     Where it has none that ran (an endpoint without native tools), those of tools described in the prompt.
     """
-    native = [cell for cell in cells if cell.capability != EMULATED]
-    ran = any(cell.verdicts.get(verdict) for cell in native for verdict in (*JUDGED, "error"))
-    emulated = [cell for cell in cells if cell.capability == EMULATED]
-    return native if ran or not emulated else emulated
+    return _native_first(cells, lambda cell: any(map(cell.verdicts.get, _RAN)))
+
+
+def basis_of(probes: Sequence[ProbeResult]) -> list[ProbeResult]:
+    """The probes of one endpoint that its status rests on: see `basis`."""
+    return _native_first(probes, lambda probe: probe.verdict in _RAN)
+
+
+def _native_first(items: Sequence[C], ran: Callable[[C], object]) -> list[C]:
+    native = [item for item in items if item.capability != EMULATED]
+    emulated = [item for item in items if item.capability == EMULATED]
+    return native if any(map(ran, native)) or not emulated else emulated
 
 
 def cases_of(cells: Iterable[Cell], endpoint: str) -> set[str]:
@@ -141,8 +153,7 @@ def _cell(key: tuple[str, str, str, str], probes: Sequence[ProbeResult]) -> Cell
         verdicts=dict(Counter(probe.verdict for probe in probes)),
         reasons=dict(Counter(probe.reason for probe in wrong)),
         error_classes=dict(Counter(_class(probe) for probe in wrong if probe.verdict == "error")),
-        total_ms=Percentiles.of(probe.total_ms for probe in judged),
-        first_token_ms=Percentiles.of(probe.first_token_ms for probe in judged),
+        p50_ms=percentiles(probe.total_ms for probe in judged).get("p50"),
         tokens=Usage(
             sum(usage.prompt_tokens for usage in usages),
             sum(usage.completion_tokens for usage in usages),
@@ -163,8 +174,8 @@ def _figures(endpoint: str, probes: Sequence[ProbeResult]) -> Figures:
     costs = _costs(judged)
     return Figures(
         endpoint,
-        Percentiles.of(probe.total_ms for probe in judged),
-        Percentiles.of(probe.first_token_ms for probe in judged),
+        percentiles(probe.total_ms for probe in judged),
+        percentiles(probe.first_token_ms for probe in judged),
         (sum(costs, Decimal(0)) * 1000 / len(costs)).quantize(_MICRO) if costs else None,
         sum(probe.unreliable for probe in judged) * 20 > len(judged),
     )

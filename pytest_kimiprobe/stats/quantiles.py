@@ -7,24 +7,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+PERCENTILES = (50, 95)
+"""The percentiles of times that results, evidence and reports hold."""
 _ALPHA = 0.05
 _LEAST = 0.94
 _SPREADS = 9
 """Standard deviations around the mean beyond which a binomial count does not matter."""
 
 
-@dataclass(frozen=True, slots=True)
-class Percentiles:
-    """Milliseconds, by nearest rank: values that were measured, not interpolated."""
-
-    p50: float
-    p95: float
-
-    @classmethod
-    def of(cls, values: Iterable[float | None]) -> Percentiles | None:
-        """Of the values that are there; None without any."""
-        known = sorted(value for value in values if value is not None)
-        return cls(round(nearest_rank(known, 0.50), 1), round(nearest_rank(known, 0.95), 1)) if known else None
+def percentiles(values: Iterable[float | None]) -> dict[str, float]:
+    """`p50`, `p95` of the values that are known, by nearest rank: measured values. Empty if nothing was measured."""
+    known = sorted(value for value in values if value is not None)
+    return {f"p{percent}": round(nearest_rank(known, percent / 100), 1) for percent in PERCENTILES if known}
 
 
 @dataclass(frozen=True, slots=True)

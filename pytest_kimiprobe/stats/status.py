@@ -1,9 +1,10 @@
-"""The status of an endpoint by the cells of one run, its thresholds, and the evidence it becomes. Pure."""
+"""The status of an endpoint by the cells of one run, and its evidence. Every threshold is here. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from routing.evidence import Counts, EndpointEvidence
 from routing.types import Status
@@ -15,6 +16,8 @@ WORKS_AT = 0.95
 """Share of judged answers that were right, from which on an endpoint works."""
 DEGRADED_AT = 0.80
 """From here on it is degraded; below, broken."""
+LEAST_JUDGED = 10
+"""Judged calls below which nothing is recommended and nothing is called bad."""
 ANSWERED_AT = 0.50
 """An endpoint that answers fewer than this share of the probes that reached it is degraded, however right it is."""
 
@@ -44,20 +47,23 @@ def evidence_of(
             probed_at=probed_at,
             counts=counts,
             window=counts,
-            p50_ms=times.total_ms.p50 if times.total_ms else None,
-            p95_ms=times.total_ms.p95 if times.total_ms else None,
             cost_per_1k_usd=times.cost_per_1k_usd,
             latency_unreliable=times.latency_unreliable,
             reasons=added(cell.reasons for cell in basis(group)),
             run=run,
-            first_token_p50_ms=times.first_token_ms.p50 if times.first_token_ms else None,
-            first_token_p95_ms=times.first_token_ms.p95 if times.first_token_ms else None,
+            **_times(times),
             calls=sum(cell.calls for cell in group),
             valid_calls=sum(cell.valid_calls for cell in group),
             k2vv_calls=sum(cell.k2vv_calls for cell in group),
             k2vv_valid=sum(cell.k2vv_valid for cell in group),
         )
     return found
+
+
+def _times(figures: Figures) -> dict[str, Any]:
+    """Percentiles by the names of EndpointEvidence: `p50_ms`, `first_token_p50_ms`."""
+    total = {f"{name}_ms": value for name, value in figures.total_ms.items()}
+    return total | {f"first_token_{name}_ms": value for name, value in figures.first_token_ms.items()}
 
 
 def status_of(cells: Sequence[Cell]) -> Status:

@@ -23,10 +23,12 @@ from ...safe_text import one_line
 _HERE = "pytest_kimiprobe.monitor.cli"
 COMMANDS: dict[str, str] = {
     "check": f"{_HERE}.check:check",
+    "rerun": f"{_HERE}.rerun:rerun",
     "status": f"{_HERE}.status:status",
     "doctor": f"{_HERE}.doctor:doctor",
     "flags": f"{_HERE}.flags:flags",
     "decide": f"{_HERE}.decide:decide",
+    "route": f"{_HERE}.route:route",
     "record": f"{_HERE}.record:record",
     "propose": f"{_HERE}.propose:propose",
     "alert": f"{_HERE}.alert:alert",

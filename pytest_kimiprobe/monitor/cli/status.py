@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from pytest_kimiprobe.monitor.cli.places import flags_option, results_folder, results_option, tell_problems
-from pytest_kimiprobe.reporting.summary import labels_of, money, seconds
+from pytest_kimiprobe.reporting.endpoint_table import COLUMNS, cells, labels_of
 from pytest_kimiprobe.results.store import evidence_now, evidence_row
 from pytest_kimiprobe.safe_text import one_line
 from pytest_kimiprobe.tables import Column, rendered
@@ -24,13 +24,7 @@ from routing.files import read_regular
 from routing.flags import find_flags
 from routing.types import Status
 
-WIDTH = 80
-_SHORTEST_LABEL = 12
-_COLUMNS = (
-    Column("endpoint"),
-    Column("status"),
-    *(Column(title, right=True) for title in ("judged", "pass", "resc", "fail", "err", "p50", "p95", "$/1k", "age")),
-)
+_COLUMNS = (*COLUMNS, Column("age", right=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +45,8 @@ class Row:
 def status(flags_path: Path | None, results: Path | None, everything: bool, as_json: bool) -> None:
     """What results/latest.json says of each endpoint, and how old it is.
 
-    Counts are those of each endpoint's newest run; `resc` needed rescue, `err` gave nothing to judge. What is older
-    than 7 days reads `unknown`. Unreadable files are named and change nothing.
+    Counts are those of each endpoint's newest run, as its report has them. What is older than 7 days reads `unknown`.
+    Unreadable files are named and change nothing.
     """
     now, problems = datetime.now(UTC), list[str]()
     folder = results_folder(results, flags_path or find_flags())
@@ -119,52 +113,19 @@ def lines_of(folder: Path, evidence: Evidence, rows: Sequence[Row], now: datetim
 
 
 def _tables(rows: Sequence[Row], now: datetime) -> Iterator[str]:
-    cells = [_cells(row, now) for row in rows]
-    used = [max(len(column.title), *(len(row[place]) for row in cells), 0) for place, column in enumerate(_COLUMNS)][1:]
-    room = max(WIDTH - sum(used) - len(used), _SHORTEST_LABEL)
     for model in dict.fromkeys(row.model for row in rows):
-        mine = [place for place, row in enumerate(rows) if row.model == model]
-        labels = labels_of([rows[place].endpoint for place in mine])
+        mine = [row for row in rows if row.model == model]
+        labels = labels_of([row.endpoint for row in mine])
         yield ""
         yield model
-        # All tables of one width, so that columns stand under each other.
-        table = [
-            (_cut(labels[rows[place].endpoint], room).ljust(room), *_padded(cells[place][1:], used)) for place in mine
-        ]
-        yield from rendered(_COLUMNS, table, gap=" ")
+        yield from rendered(_COLUMNS, [_cells(labels[row.endpoint], row, now) for row in mine])
 
 
-def _cells(row: Row, now: datetime) -> tuple[str, ...]:
+def _cells(label: str, row: Row, now: datetime) -> tuple[str, ...]:
     known = row.evidence
     if known is None:
-        return (row.endpoint, row.status, *["-"] * (len(_COLUMNS) - 3), "never")
-    counts = known.counts
-    numbers = (counts.judged, counts.passed, counts.rescued, counts.failed, counts.errors)
-    return (
-        row.endpoint,
-        row.status,
-        *(str(number or ".") for number in numbers),
-        seconds(known.p50_ms),
-        seconds(known.p95_ms),
-        money(known.cost_per_1k_usd),
-        _short_age(known.age(now)),
-    )
-
-
-def _padded(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
-    return [
-        cell.rjust(width) if column.right else cell.ljust(width)
-        for cell, width, column in zip(cells, widths, _COLUMNS[1:], strict=True)
-    ]
-
-
-def _cut(label: str, room: int) -> str:
-    """The ends tell endpoints apart; the middle gives way."""
-    label = one_line(label, 200)
-    if len(label) <= room:
-        return label
-    tail = room // 2
-    return f"{label[: room - tail - 1]}…{label[-tail:]}"
+        return (one_line(label), *["-"] * (len(COLUMNS) - 2), row.status, "never")
+    return (*cells(label, replace(known, status=row.status)), _short_age(known.age(now)))
 
 
 def age_words(age: timedelta) -> str:
