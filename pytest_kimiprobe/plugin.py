@@ -163,12 +163,12 @@ def pytest_runtest_makereport(
 def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -> tuple[str, str, Any] | None:
     if SESSION not in config.stash or hasattr(report, "wasxfail"):
         return None
-    from .pytest_items.screen_output import category_of, is_of_probe, lists_items
+    from .pytest_items.screen_output import SUMMING, category_of, is_of_probe, lists_items
 
     if not is_of_probe(report):
         return None
     rescued = report.when == "call" and report.passed and ("kimiprobe_verdict", "rescued") in report.user_properties
-    if not lists_items(config):
+    if not lists_items(config) and not config.stash.get(SUMMING, False):
         return ("rescued" if rescued else category_of(report)), "", ""
     return ("rescued", "R", ("RESCUED", {"yellow": True})) if rescued else None
 

@@ -118,6 +118,8 @@ class Comparison:
     compared: int
     missing: int
     extra: int
+    pairs: int = 0
+    """How many of those compared are verdicts on pairs."""
 
 
 def judged_in(document: Any, where: str) -> list[Judged]:
@@ -189,6 +191,7 @@ def compare(now: Sequence[Judged], before: Before) -> Comparison:
         sum(word is not None for _, word in pairs),
         named + sum(row.left for row in counted.values()),
         sum(word is None for _, word in pairs),
+        sum(word is not None and probe.mode == PARITY for probe, word in pairs),
     )
 
 

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from routing.redaction import escaped
+
 from . import cases, options, probe_hooks, python_probes, schema_cases
 from .collect import (
     PACKAGED,
@@ -170,10 +172,12 @@ def header(session: ProbeSession) -> list[str]:
     """What will answer, and which keys are there."""
     if session.scope.choice.kind == "replay":
         samples, others = len(session.scope.replays.samples), len(session.scope.replays.others)
-        told = f"kimiprobe: replay of {samples} recorded probes and {others} other recordings, nothing is sent"
+        simulated = " of simulated hosts" if session.scope.replays.simulated else ""
+        told = f"kimiprobe: replay of {samples} recorded probes{simulated}, {others} other recordings; nothing is sent"
         return [told, *_put_aside(session.config)]
     what = "simulated" if session.scope.choice.kind == "simulator" else session.scope.source
-    lines = [f"kimiprobe: {what}, model {session.scope.model}, {len(session.scope.endpoints)} endpoints"]
+    many = len(session.scope.endpoints)
+    lines = [f"kimiprobe: {what}, model {session.scope.model}, {many} endpoint{'' if many == 1 else 's'}"]
     if session.scope.choice.kind == "live":
         there = session.scope.live_keys()
         missing = [name for name in session.scope.catalog.providers if name not in there]
@@ -319,7 +323,7 @@ def summarize(reporter: pytest.TerminalReporter, probes: ProbeSession) -> None:
 
 def _write(reporter: pytest.TerminalReporter, line: Line) -> None:
     color = {"good": "green", "bad": "red", "warn": "yellow"}.get(line.tone)
-    reporter.write_line(line.text, **({color: True} if color else {}))
+    reporter.write_line(escaped(line.text), **({color: True} if color else {}))
 
 
 def _show_exchange(probes: ProbeSession, probe: pytest.Item) -> None:

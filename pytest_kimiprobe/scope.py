@@ -117,7 +117,7 @@ class Scope:
             personas = [scenario.persona_of(endpoint.id) or scenario.default for endpoint in self.endpoints]
             broken = any(persona.persona not in _GOOD_PERSONAS for persona in personas)
             return f"simulated hosts{', some of them broken on purpose' if broken else ''}"
-        if self.choice.kind == "replay" and any(one.source == "simulator" for one in self.replays.samples.values()):
+        if self.choice.kind == "replay" and self.replays.simulated:
             return "recorded answers of simulated hosts, judged again"
         return ""
 

@@ -15,6 +15,8 @@ import pytest
 from ..results.last_run import failure_order
 from ..verdicts import ProbeResult
 
+SUMMING: pytest.StashKey[bool] = pytest.StashKey()
+"""Set while pytest writes its sections, which name verdicts that were not printed before."""
 _PROPERTY = "kimiprobe_verdict"
 _ASKING = re.compile(r"--tb(=|$)|-[vqxsl]*r")
 
@@ -65,9 +67,11 @@ def summary_of_others(
     for name, reports in former.items():
         kept = reports if shows_sections(reporter.config) else [one for one in reports if not is_of_probe(one)]
         reporter.stats[name] = sorted(kept, key=lambda report: _number(report, results))
+    reporter.config.stash[SUMMING] = True
     try:
         return (yield)
     finally:
+        reporter.config.stash[SUMMING] = False
         reporter.stats.update({name: reports for name, reports in former.items() if reports})
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from routing.catalog import Catalog, Endpoint
+from routing.errors import ConfigError
 from routing.exchange import Exchange, exchange
 from routing.loop import LoopThread
 from routing.types import CostOrigin, Mode
@@ -21,6 +22,7 @@ from ..engine.loop_lag import LagWatch
 from ..engine.moment import Moment
 from ..engine.plan import Load, Planned, ProbePlan
 from ..engine.throttle import Throttle
+from . import recordings
 from .cassettes import RecordingError, Unreadable
 from .recordings import document_of, files
 from .samples import Sample, asked_print, samples_of
@@ -40,6 +42,22 @@ class Replays:
     """Files that a run of ours did not write, or that cannot be read: each is collected by itself."""
     problems: Mapping[Path, str] = field(default_factory=dict)
     """Why of some of them, cassettes of ours, no sample can be read."""
+
+    @property
+    def simulated(self) -> bool:
+        """Whether any sample was recorded from a simulated host."""
+        return any(sample.source == "simulator" for sample in self.samples.values())
+
+    def unreadable(self) -> dict[Path, str]:
+        """The files of which nothing can be read, and why."""
+        found = dict(self.problems)
+        for path in self.others:
+            if path not in found:
+                try:
+                    recordings.read(path)
+                except ConfigError as problem:
+                    found[path] = str(problem).removeprefix(f"{path}: ")
+        return found
 
     def name(self, path: Path) -> str:
         """What the ids of a file's rows begin with."""

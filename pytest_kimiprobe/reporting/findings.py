@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -107,7 +107,10 @@ def _not_sent(summary: Summary) -> Iterator[Fact]:
 def _alike(summary: Summary) -> Iterator[Fact]:
     """Which endpoints so many probes cannot tell apart, and by what that is said."""
     ranking, labels = summary.ranking, labels_of(list(summary.evidence))
-    alike = [(number, group) for number, group in enumerate(ranking.groups, 1) if len(group) > 1]
+    alike = [
+        (number, _usable(group, summary) if number == 1 else group) for number, group in enumerate(ranking.groups, 1)
+    ]
+    alike = [(number, group) for number, group in alike if len(group) > 1]
     for place, (number, group) in enumerate(alike[:_GROUPS]):
         names = ", ".join(labels.get(name, name) for name in group)
         yield "alike" if not place else "", f"rank {number}: {names}", ""
@@ -116,6 +119,11 @@ def _alike(summary: Summary) -> Iterator[Fact]:
     if alike:
         level = "" if ranking.confidence == OWN else f" ({ranking.confidence:.1%} each, so that all hold together)"
         yield "", f"not distinguishable within a rank: their intervals overlap{level}", ""
+
+
+def _usable(names: Sequence[str], summary: Summary) -> tuple[str, ...]:
+    """Endpoints that may have the first rank: few answers that were all right reach it."""
+    return tuple(name for name in names if name not in summary.evidence or summary.evidence[name].status in USABLE)
 
 
 def _worse_in_a_crowd(summary: Summary) -> list[str]:

@@ -1,4 +1,4 @@
-"""The line for people at a terminal."""
+"""The progress of a run: one line that is redrawn at a terminal, else a line now and then."""
 
 from __future__ import annotations
 
@@ -10,18 +10,45 @@ import sys
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from _pytest._io import TerminalWriter
 
-from pytest_kimiprobe.reporting.progress import Progress, words
+from pytest_kimiprobe.reporting.progress import Progress, bar_of, progress_text
 
 SLOW = "seed: 1\ndefault: {persona: slow, first_token_ms: 700}\nendpoints: {}\n"
 
 
-def test_it_says_whom_we_wait_for_how_long_and_for_how_much() -> None:
-    """The most awaited first."""
-    told = words({"moonshot": 2, "openrouter": 4}, 18.2, Decimal("0.2104"))
-    assert told == "waiting for 6: openrouter 4, moonshot 2 · 18 s · $0.210"
+def reporter(*, tty: bool, verbosity: int = 0, encoding: str = "utf-8") -> Any:
+    file = io.TextIOWrapper(io.BytesIO(), encoding=encoding, newline="")
+    return SimpleNamespace(isatty=tty, verbosity=verbosity, _tw=TerminalWriter(file))
+
+
+def written(progress: Progress) -> str:
+    file = progress.writer._file
+    file.flush()
+    return str(file.buffer.getvalue().decode(file.encoding))
+
+
+def test_it_says_how_far_how_long_and_for_how_much() -> None:
+    """The provider that is most waited for goes first."""
+    told = progress_text(424, {"moonshot": 24, "openrouter": 88}, 2.2, Decimal("0.2412"), bar="###-")
+    assert told == "probing  312/424  ###-  2 s left  $0.241  waiting: openrouter 88, moonshot 24"
+
+
+def test_time_left_is_that_of_the_slowest_provider() -> None:
+    """Each at its own rate; nothing is claimed before each has answered."""
+    progress = Progress()
+    progress._first = {"a": 100, "b": 10}
+    assert progress._left_s({"a": 50, "b": 9}, 10.0) == pytest.approx(90.0)
+    assert progress._left_s({"a": 50, "b": 10}, 10.0) is None
+
+
+@pytest.mark.parametrize(("encoding", "full"), [("utf-8", "█"), ("ascii", "#"), ("latin-1", "#"), ("no-such", "#")])
+def test_the_bar_has_only_characters_that_the_stream_can_show(encoding: str, full: str) -> None:
+    """A terminal of another encoding gets ASCII."""
+    assert bar_of(0.5, encoding)[:9] == full * 8 + bar_of(0.0, encoding)[0]
 
 
 @pytest.mark.parametrize(
@@ -34,32 +61,44 @@ def test_it_says_whom_we_wait_for_how_long_and_for_how_much() -> None:
         ({"TERM": "xterm"}, False),
     ],
 )
-def test_nobody_else_gets_it(environment: dict[str, str], tty: bool) -> None:
-    """CI, NO_COLOR, dumb terminals, pipes."""
-    reporter = SimpleNamespace(isatty=tty, _tw=None)
-    progress = Progress.of(reporter, environment)
-    progress.show({"moonshot": 1}, Decimal(0))
-    progress.clear()
-    assert progress.output is None
+def test_without_a_terminal_there_is_a_line_every_thirty_seconds(environment: dict[str, str], tty: bool) -> None:
+    """In CI, under NO_COLOR, at dumb terminals, in pipes; nothing is redrawn."""
+    now = iter([0.0, 10.0, 31.0, 40.0, 62.0])
+    progress = Progress.of(reporter(tty=tty), environment)
+    progress.clock = lambda: next(now)
+    for count in (4, 3, 2, 2, 1):
+        progress.show({"moonshot": count}, Decimal(0))
+        progress.clear()
+    assert written(progress).splitlines() == [
+        "kimiprobe: probing  2/4  31 s left  $0.00  waiting: moonshot 2",
+        "kimiprobe: probing  3/4  21 s left  $0.00  waiting: moonshot 1",
+    ]
 
 
-@pytest.mark.parametrize(("column", "after"), [(0, "\r\x1b[K"), (12, "\r\x1b[K\x1b[A\x1b[12C")])
-def test_what_pytest_wrote_stays(column: int, after: str) -> None:
-    """Drawn below a line that has begun, and taken away again."""
-    out = io.StringIO()
-    progress = Progress(out, SimpleNamespace(width_of_current_line=column, fullwidth=80))
-    progress.show({"moonshot": 1}, Decimal(0))
-    drawn = out.getvalue()
-    assert drawn.startswith("\nwaiting" if column else "waiting")
+@pytest.mark.parametrize("verbosity", [-1, 1])
+def test_with_items_listed_or_less_output_asked_for_there_is_none(verbosity: int) -> None:
+    """The items are the progress; quiet is quiet."""
+    assert Progress.of(reporter(tty=True, verbosity=verbosity), {"TERM": "xterm"}).writer is None
+    assert Progress.of(None, {}).writer is None
+
+
+def test_the_line_is_redrawn_and_taken_away() -> None:
+    """Not more often than people read."""
+    now = iter([0.0, 0.1, 0.3, 0.4])
+    progress = Progress.of(reporter(tty=True, encoding="ascii"), {"TERM": "xterm"})
+    progress.clock = lambda: next(now)
+    for count in (4, 3, 2, 1):
+        progress.show({"moonshot": count}, Decimal(0))
+    drawn = written(progress)
+    assert drawn == "\r\x1b[Kprobing  2/4  ########--------  0 s left  $0.00  waiting: moonshot 2"
     progress.clear()
-    assert out.getvalue() == drawn + after
     progress.clear()
-    assert out.getvalue() == drawn + after
+    assert written(progress) == drawn + "\r\x1b[K"
 
 
 @pytest.mark.parametrize(("variables", "shown"), [({}, True), ({"CI": "true"}, False)])
 def test_at_a_real_terminal(tmp_path: Path, variables: dict[str, str], shown: bool) -> None:
-    """A pseudo-terminal sees it, unless it is CI's."""
+    """A pseudo-terminal sees it, unless it is CI's; no file names and dots at either."""
     (tmp_path / "slow.yaml").write_text(SLOW)
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--kimiprobe", "-k", "weather"]
     command += ["--kimiprobe-source", "simulator:slow.yaml", "--kimiprobe-endpoint", "moonshot/*"]
@@ -79,5 +118,6 @@ def test_at_a_real_terminal(tmp_path: Path, variables: dict[str, str], shown: bo
             seen += chunk
     os.close(ours)
     assert process.returncode == 0, seen
-    assert (b"waiting for" in seen) is shown
-    assert b"moonshot 2" in seen if shown else b"\x1b[A" not in seen
+    assert (b"probing  0/2" in seen) is shown
+    assert b"core.yaml" not in seen
+    assert b"use   " in seen

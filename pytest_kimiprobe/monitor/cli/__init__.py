@@ -6,6 +6,8 @@ A command is a row of `COMMANDS`. A wrong file or setting of the user's (ConfigE
 from __future__ import annotations
 
 import importlib
+import io
+import sys
 from typing import Any, NoReturn
 
 import click
@@ -93,3 +95,6 @@ def _lacking(name: str, library: str) -> click.Command:
 @click.version_option(__version__, prog_name="kimiprobe")
 def main() -> None:
     """Measure which endpoint serves Kimi tool calls correctly, and keep the decision in flags.yaml."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal of another encoding gets escapes instead of a traceback
+            stream.reconfigure(errors="backslashreplace")

@@ -19,6 +19,7 @@ from pytest_kimiprobe.monitor.cli.places import (
     results_option,
     tell_problems,
 )
+from pytest_kimiprobe.tables import folded
 from routing import catalog
 from routing.evidence import utc_text
 from routing.flags import Flags
@@ -41,13 +42,14 @@ def decide(flags_path: Path | None, results: Path | None, as_json: bool) -> None
 
 
 def lines_of(proposals: Iterable[rule.Proposal]) -> list[str]:
-    """Two lines a flag."""
-    lines = []
+    """Two paragraphs a flag."""
+    lines: list[str] = []
     for proposal in proposals:
         change = (
             f"{_words(proposal.before)} -> {_words(proposal.after)}" if proposal.changes else _words(proposal.before)
         )
-        lines += [f"{proposal.flag}: {proposal.kind.replace('_', ' ')} ({change})", f"  {proposal.verdict}"]
+        lines.append(f"{proposal.flag}: {proposal.kind.replace('_', ' ')} ({change})")
+        lines += folded("", proposal.verdict, 2)
     return lines
 
 

@@ -29,6 +29,7 @@ from pytest_kimiprobe.monitor.github_api import Calls, GitHubProblem, repository
 from pytest_kimiprobe.monitor.pull_request import Outcome, PullRequests
 from pytest_kimiprobe.results.run_file import Failure
 from pytest_kimiprobe.safe_text import one_line
+from pytest_kimiprobe.tables import folded
 from routing import catalog
 from routing.errors import ConfigError
 from routing.flags import Flags
@@ -63,7 +64,8 @@ def propose(  # noqa: PLR0917 - one parameter an option
         click.echo(json.dumps({"version": 1, "outcomes": rows, "problems": problems}, indent=1))
     else:
         for outcome in outcomes:
-            click.echo(f"{outcome.flag}: {outcome.action}{f' {outcome.url}' if outcome.url else ''}\n  {outcome.told}")
+            click.echo(f"{outcome.flag}: {outcome.action}{f' {outcome.url}' if outcome.url else ''}")
+            click.echo("\n".join(folded("", outcome.told, 2)))
     for problem in problems:
         click.echo(f"Error: {problem}", err=True)
     sys.exit(2 if problems else 0)
@@ -97,7 +99,7 @@ def _rehearse(path: Path, found: Found, *, as_json: bool) -> None:
         return
     for proposal in proposals:
         if not proposal.changes:
-            click.echo(f"{proposal.flag}: no pull request: {proposal.verdict}")
+            click.echo("\n".join(folded("", f"{proposal.flag}: no pull request: {proposal.verdict}", 0)))
             continue
         texts = _texts(path, text, found, proposal)
         click.echo(f"{texts['title']}\n\n{texts['diff']}\n{texts['body']}")

@@ -28,18 +28,19 @@ from pytest_kimiprobe.rejudged import (
     judged_in,
     recorded_before,
 )
+from pytest_kimiprobe.results.last_run import SWITCHED_OFF
 from pytest_kimiprobe.safe_text import one_line
 from pytest_kimiprobe.tables import Column, rendered
 from routing.files import read_regular
 
 MAX_BYTES = 256 << 20
 _COLUMNS = (
-    Column("case"),
-    Column("endpoint"),
+    Column("case", shorten=True),
+    Column("endpoint", shorten=True),
     Column("mode"),
     Column("sample", right=True),
-    Column("then"),
-    Column("now"),
+    Column("then", shorten=True),
+    Column("now", shorten=True),
 )
 _ASIDE = ("SOURCE", "RECORD", "RESULTS", "JSON", "COMPARE", "SUITE", "ENDPOINT")
 """Settings for runs of their own; a replay takes all that was recorded and writes nothing of the user's."""
@@ -61,9 +62,12 @@ def replay(
     """Judge RECORDINGS again, offline, and tell which verdicts are not what they were.
 
     RECORDINGS is a folder that --kimiprobe-record wrote, or one file of it; further ARGUMENTS go to pytest. Exit codes: 0
-    no verdict changed, 1 some did, 2 the recordings or FILE cannot be used.
+    no verdict changed, 1 some did, 2 the recordings or FILE cannot be used, or a file of them cannot be read.
     """
     found = replays.read(recordings)
+    if unreadable := found.unreadable():
+        files = "; ".join(f"{path}: cannot be read: {why}" for path, why in unreadable.items())
+        raise Wrong(one_line(f"{files}; record it again, or take it out of {recordings}", 1000))
     before = _before(against, found)
     probes = _judged_now(recordings, arguments)
     told = _of_other_runs(found, before, against)
@@ -72,7 +76,10 @@ def replay(
     if not comparison.compared:
         raise Wrong(f"nothing to compare: {against or recordings} holds no verdict on any of these recordings")
     notes = [*told, *_notes(comparison, against)]
-    lines = [json.dumps(_document(comparison, against, notes), indent=1)] if as_json else _text(comparison, notes)
+    hosts = " (simulated hosts)" if found.simulated else ""
+    lines = (
+        [json.dumps(_document(comparison, against, notes), indent=1)] if as_json else _text(comparison, notes, hosts)
+    )
     click.echo("\n".join(lines))
     context.exit(1 if comparison.changed else 0)
 
@@ -111,6 +118,7 @@ def _judged_now(recordings: Path, arguments: Sequence[str]) -> list[Judged]:
         command += ["--kimiprobe-json", str(target), *arguments]
         aside = {f"KIMIPROBE_{name}" for name in _ASIDE}
         environment = {name: value for name, value in os.environ.items() if name not in aside}
+        environment[SWITCHED_OFF] = "0"
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment, check=False)  # noqa: S603 - our own words
         if done.returncode not in {0, 1} or not target.is_file():
             raise Wrong(f"the replay failed (pytest's exit code {done.returncode}): {_last_words(done)}")
@@ -133,9 +141,10 @@ def _notes(comparison: Comparison, against: Path | None) -> list[str]:
     return notes
 
 
-def _text(comparison: Comparison, notes: Sequence[str]) -> list[str]:
+def _text(comparison: Comparison, notes: Sequence[str], hosts: str) -> list[str]:
     count = len(comparison.changed)
-    head = f"{comparison.compared} verdicts compared, {count or 'none'} changed"
+    beside = f" and {comparison.pairs} on pairs" if comparison.pairs else ""
+    head = f"{comparison.compared - comparison.pairs} verdicts{beside} compared, {count or 'none'} changed{hosts}"
     table = rendered(_COLUMNS, [_line(change) for change in comparison.changed]) if count else []
     return [head, *table, *notes]
 
@@ -156,6 +165,7 @@ def _document(comparison: Comparison, against: Path | None, notes: Sequence[str]
         "version": 1,
         "against": str(against) if against else None,
         "compared": comparison.compared,
+        "pairs": comparison.pairs,
         "missing": comparison.missing,
         "extra": comparison.extra,
         "changed": [_row(change) for change in comparison.changed],

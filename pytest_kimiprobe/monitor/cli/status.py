@@ -15,7 +15,7 @@ from pytest_kimiprobe.monitor.cli.places import flags_option, results_folder, re
 from pytest_kimiprobe.reporting.endpoint_table import COLUMNS, cells, labels_of
 from pytest_kimiprobe.results.store import evidence_now, evidence_row
 from pytest_kimiprobe.safe_text import one_line
-from pytest_kimiprobe.tables import Column, rendered
+from pytest_kimiprobe.tables import Column, folded, rendered
 from routing import catalog as catalogs
 from routing.catalog import Catalog
 from routing.errors import EvidenceError
@@ -103,7 +103,7 @@ def lines_of(folder: Path, evidence: Evidence, rows: Sequence[Row], now: datetim
     newest = min(row.age(now) for row in evidence.endpoints.values())
     marked = "" if evidence.source == "live" else f" ({evidence.source}: says nothing of real hosts)"
     head = f"newest evidence {age_words(newest)} old, of run {one_line(evidence.run, 40)}{marked}"
-    lines = [evidence.origin or str(folder), head, *_tables(rows, now)]
+    lines = [evidence.origin or str(folder), *folded("", head, 0), *_tables(rows, now)]
     lines += ["", "counted: native tool calls; where there are none, tools described in the prompt"]
     stale = [row for row in rows if row.evidence and row.evidence.age(now) > FRESH_FOR]
     if stale:
