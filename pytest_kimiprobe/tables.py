@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 WIDTH = 80
 EMPTY = frozenset({"", "-", "."})
@@ -15,11 +16,14 @@ _BETWEEN = ".."
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A heading. Numbers are set to the right; names that may be shortened give way when a table is too wide."""
+    """A heading. Numbers are set to the right. If a table is too wide, the column named so gives way.
+
+    `shorten`: `middle` for names, whose ends tell them apart, `end` for sentences.
+    """
 
     title: str
     right: bool = False
-    shorten: bool = False
+    shorten: Literal["", "middle", "end"] = ""
 
 
 def shown(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> tuple[list[Column], list[list[str]]]:
@@ -34,14 +38,17 @@ def rendered(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[s
     table = [[column.title for column in kept], *cells]
     widths = [max(len(row[place]) for row in table) for place in range(len(kept))]
     gap = "  " if sum(widths) + 2 * len(widths) - 2 <= WIDTH else " "
-    excess = sum(widths) + len(gap) * (len(widths) - 1) - WIDTH
-    for place in sorted(
-        (place for place, column in enumerate(kept) if column.shorten), key=lambda place: -widths[place]
-    ):
-        if excess > 0:
-            narrower = max(widths[place] - excess, _SHORTEST)
-            excess, widths[place] = excess - widths[place] + narrower, narrower
+    _narrow(widths, kept, sum(widths) + len(gap) * (len(widths) - 1) - WIDTH)
     return [gap.join(map(_cell, row, widths, kept)).rstrip() for row in table]
+
+
+def _narrow(widths: list[int], columns: Sequence[Column], excess: int) -> None:
+    """Take the excess from the columns that may give way, always from the widest."""
+    giving = [place for place, column in enumerate(columns) if column.shorten]
+    for _ in range(excess):
+        widest = max(giving, key=widths.__getitem__, default=None)
+        if widest is not None and widths[widest] > _SHORTEST:
+            widths[widest] -= 1
 
 
 def middle_cut(text: str, width: int) -> str:
@@ -52,6 +59,11 @@ def middle_cut(text: str, width: int) -> str:
     return f"{text[:head]}{_BETWEEN}{text[len(text) - (width - head - len(_BETWEEN)) :]}"
 
 
+def end_cut(text: str, width: int) -> str:
+    """A text of at most `width` characters, whose end gives way."""
+    return text if len(text) <= width else f"{text[: width - len(_BETWEEN)]}{_BETWEEN}"
+
+
 def folded(head: str, text: str, indent: int) -> list[str]:
     """`head` and the text beside it, folded at spaces; words too long for a line stay whole."""
     wrapped = textwrap.wrap(text, WIDTH - indent, break_long_words=False, break_on_hyphens=False) or [""]
@@ -59,5 +71,5 @@ def folded(head: str, text: str, indent: int) -> list[str]:
 
 
 def _cell(cell: str, width: int, column: Column) -> str:
-    text = middle_cut(cell, width) if column.shorten else cell
+    text = middle_cut(cell, width) if column.shorten == "middle" else end_cut(cell, width) if column.shorten else cell
     return text.rjust(width) if column.right else text.ljust(width)

@@ -16,7 +16,7 @@ from ..safe_text import one_line
 from ..tables import Column
 
 COLUMNS = (
-    Column("endpoint", shorten=True),
+    Column("endpoint", shorten="middle"),
     Column("answered", right=True),
     Column("right", right=True),
     Column("rescued", right=True),

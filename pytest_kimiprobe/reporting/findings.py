@@ -122,8 +122,8 @@ def _alike(summary: Summary) -> Iterator[Fact]:
 
 
 def _usable(names: Sequence[str], summary: Summary) -> tuple[str, ...]:
-    """Endpoints that may have the first rank: few answers that were all right reach it."""
-    return tuple(name for name in names if name not in summary.evidence or summary.evidence[name].status in USABLE)
+    """Endpoints that may have the first rank: with few answers a broken one cannot be told from the best."""
+    return tuple(name for name in names if summary.evidence[name].status not in {"broken", "down"})
 
 
 def _worse_in_a_crowd(summary: Summary) -> list[str]:

@@ -22,7 +22,7 @@ _CAUSES = 4
 _SHORTEST = 14
 """Columns that the names of endpoints take at least."""
 _MEASURED = (
-    Column("endpoint", shorten=True),
+    Column("endpoint", shorten="middle"),
     Column("first try, 95 %", right=True),
     Column("rank", right=True),
     Column("pass^2", right=True),

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -248,7 +251,7 @@ class TestReplayCommand:
 
     def test_verdicts_on_pairs_are_counted_apart(self, pytester: pytest.Pytester) -> None:
         """A pair is no recorded answer."""
-        pytester.makefile(".kimiprobe.yaml", own=OWN.replace("    expect:", "    parity: calls\n    expect:", 1))
+        pytester.makefile(".kimiprobe.yaml", own=OWN.replace("expect:", "parity: calls, expect:"))
         pytester.runpytest(*HEALTHY, RECORD, "own.kimiprobe.yaml", "--kimiprobe-json=live.json")
         result = replayed("tapes", "--against", "live.json")
         assert result.stdout == "2 verdicts and 1 on pairs compared, none changed (simulated hosts)\n"

@@ -15,7 +15,7 @@ from routing.tokens import ASSUMED_REQUEST, request_text
 from routing.types import Usage
 
 _COLUMNS = (
-    Column("endpoint", shorten=True),
+    Column("endpoint", shorten="middle"),
     Column("$/req", right=True),
     Column("times", right=True),
     Column("$/mo", right=True),

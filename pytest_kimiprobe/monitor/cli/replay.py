@@ -35,12 +35,12 @@ from routing.files import read_regular
 
 MAX_BYTES = 256 << 20
 _COLUMNS = (
-    Column("case", shorten=True),
-    Column("endpoint", shorten=True),
+    Column("case", shorten="middle"),
+    Column("endpoint", shorten="middle"),
     Column("mode"),
     Column("sample", right=True),
-    Column("then", shorten=True),
-    Column("now", shorten=True),
+    Column("then", shorten="end"),
+    Column("now", shorten="end"),
 )
 _ASIDE = ("SOURCE", "RECORD", "RESULTS", "JSON", "COMPARE", "SUITE", "ENDPOINT")
 """Settings for runs of their own; a replay takes all that was recorded and writes nothing of the user's."""
