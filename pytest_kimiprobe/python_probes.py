@@ -11,7 +11,7 @@ import pytest
 
 from routing.errors import ConfigError
 
-from .collect import pair_of
+from .collect import pair_of, words_of
 from .engine.plan import Planned
 from .judge import Judgement
 from .python_cases import ATTRIBUTE, Declared
@@ -66,9 +66,9 @@ def give(request: pytest.FixtureRequest, kept: Keeper) -> SeenAnswer:
     if result is None or (request.node.nodeid not in kept.seen and result.verdict in {"pass", "rescued"}):
         pytest.fail("no answer: `answer` belongs to functions below @case", pytrace=False)
     if result.verdict in {"unsupported", "not_run"}:
-        pytest.skip(words(result))
+        pytest.skip(words_of(result))
     if result.verdict == "error":
-        pytest.fail(words(result), pytrace=False)
+        pytest.fail(words_of(result), pytrace=False)
     return kept.seen[request.node.nodeid]
 
 
@@ -76,7 +76,7 @@ def refuse_wrong(item: pytest.Item, kept: Keeper) -> None:
     """Fails the call of a function whose answer may not be delivered at all: there is nothing it could judge."""
     result = kept.held.get(item.nodeid)
     if result is not None and result.verdict == "fail":
-        pytest.fail(words(result), pytrace=False)
+        pytest.fail(words_of(result), pytrace=False)
 
 
 def settle(item: pytest.Item, report: pytest.TestReport, call: pytest.CallInfo[Any], kept: Keeper) -> None:
@@ -95,9 +95,3 @@ def settle(item: pytest.Item, report: pytest.TestReport, call: pytest.CallInfo[A
                 result, verdict=word.verdict, reason=word.reason, detail=word.detail, error_class=word.error_class
             )
         kept.record(item, result)
-
-
-def words(result: Any) -> str:
-    """One line for people."""
-    detail = f": {result.detail}" if result.detail else ""
-    return f"{result.endpoint}: {result.reason}{detail}"
