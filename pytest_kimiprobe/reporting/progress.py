@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from ..tables import WIDTH, middle_cut
+from ..tables import WIDTH, end_cut
 from .endpoint_table import money
 
 _REDRAWN_S = 0.2
 _LINE_S = 30.0
 _BAR = 16
+_TOLD = 20
+"""A provider's rate is known once it has answered one in so many."""
 
 
 def progress_text(total: int, waiting: Mapping[str, int], left_s: float | None, usd: Decimal, *, bar: str = "") -> str:
@@ -87,17 +89,17 @@ class Progress:
 
     def _write(self, text: str) -> None:
         if self.redraws:
-            self.writer.write(f"\r\x1b[K{middle_cut(text, self.writer.fullwidth - 1)}", flush=True)
+            self.writer.write(f"\r\x1b[K{end_cut(text, self.writer.fullwidth - 1)}", flush=True)
             self._drawn = True
         else:
-            self.writer.line(f"kimiprobe: {middle_cut(text, WIDTH - 11)}")
+            self.writer.line(f"kimiprobe: {end_cut(text, WIDTH - 11)}")
 
     def _left_s(self, waiting: Mapping[str, int], elapsed_s: float) -> float | None:
-        """Seconds until the slowest provider is done at its rate so far; None before it has answered at all."""
-        rates = {name: (self._first[name] - count) / elapsed_s for name, count in waiting.items() if elapsed_s}
-        if not rates or any(count and not rates[name] for name, count in waiting.items()):
+        """Seconds until the slowest provider is done at its rate so far; None while too few answers tell it."""
+        done = {name: self._first[name] - count for name, count in waiting.items()}
+        if any(done[name] * _TOLD < self._first[name] for name, count in waiting.items() if count):
             return None
-        return max(count / rates[name] for name, count in waiting.items() if count)
+        return max(count * elapsed_s / done[name] for name, count in waiting.items() if count)
 
     def _encoding(self) -> str:
         return getattr(self.writer._file, "encoding", None) or "ascii"  # noqa: SLF001 - as above
