@@ -21,7 +21,7 @@ from latency import CASE, FOREIGN
 from probes import ENDPOINTS, environment
 from steady_server import running
 
-import pytest_kimiprobe.running as running_probes
+import pytest_kimiprobe.pytest_items.runner as running_probes
 
 LAYERS = {
     "HTTP library": ("httpx2", "httpcore2", "httpx", "httpcore", "h11", "anyio", "sniffio"),

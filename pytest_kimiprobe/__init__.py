@@ -8,17 +8,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .answers import SeenAnswer
-    from .cases import Case, Expectation, ExpectedCall
-    from .python_cases import case
+    from .cases.decorator import case
+    from .cases.model import Case, Expectation, ExpectedCall
+    from .judging.answers import SeenAnswer
 
 __all__ = ["Case", "Expectation", "ExpectedCall", "SeenAnswer", "case"]
-_HOMES = {
-    "Case": "cases",
-    "Expectation": "cases",
-    "ExpectedCall": "cases",
-    "SeenAnswer": "answers",
-    "case": "python_cases",
+_MODULES = {
+    "Case": "cases.model",
+    "Expectation": "cases.model",
+    "ExpectedCall": "cases.model",
+    "SeenAnswer": "judging.answers",
+    "case": "cases.decorator",
 }
 
 
@@ -26,6 +26,6 @@ def __getattr__(name: str) -> Any:
     """Import what is asked for, when it is asked for."""
     from importlib import import_module
 
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    return getattr(import_module(f".{_MODULES[name]}", __name__), name)

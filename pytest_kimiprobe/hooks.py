@@ -10,8 +10,8 @@ import pytest
 if TYPE_CHECKING:
     from routing.catalog import Endpoint
 
-    from .answers import SeenAnswer
-    from .cases import Case
+    from .cases.model import Case
+    from .judging.answers import SeenAnswer
     from .verdicts import ProbeResult
 
 

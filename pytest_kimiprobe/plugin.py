@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .options import add_options
-from .python_cases import ATTRIBUTE
+from .cases.decorator import ATTRIBUTE
+from .config.options import add_options
 
 if TYPE_CHECKING:
-    from .answers import SeenAnswer
-    from .session import ProbeSession
+    from .judging.answers import SeenAnswer
+    from .pytest_items.session import ProbeSession
 
 SESSION: pytest.StashKey[ProbeSession] = pytest.StashKey()
 
@@ -31,11 +31,11 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "kimiprobe: a probe, sent to an endpoint or judged from a recording")
     if config.getoption("kimiprobe"):
-        from .names import complaint, intruder
+        from .import_check import complaint, intruder
 
         if path := intruder():
             raise pytest.UsageError(complaint(path))
-        from .running import prepare
+        from .pytest_items.runner import prepare
 
         config.stash[SESSION] = prepare(config)
 
@@ -51,7 +51,7 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, Any, Any]:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     if SESSION in config.stash:
-        from .running import is_ours
+        from .pytest_items.runner import is_ours
 
         return False if is_ours(collection_path, config.stash[SESSION]) else None
     return None
@@ -60,7 +60,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     if SESSION in parent.config.stash:
-        from .running import is_ours
+        from .pytest_items.runner import is_ours
 
         # A plain folder: as a package, pytest would import it anew to set it up.
         return pytest.Dir.from_parent(parent, path=path) if is_ours(path, parent.config.stash[SESSION]) else None
@@ -69,7 +69,7 @@ def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Col
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     if SESSION in parent.config.stash:
-        from .running import collected
+        from .pytest_items.runner import collected
 
         return collected(file_path, parent, parent.config.stash[SESSION])
     return None
@@ -79,7 +79,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> Generator[None, Any, Any]:
     made = yield
     if SESSION in collector.config.stash and isinstance(made, list) and hasattr(obj, ATTRIBUTE):
-        from .python_probes import with_pairs
+        from .pytest_items.python_items import with_pairs
 
         return with_pairs(made)
     return made
@@ -87,7 +87,7 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> Gener
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if SESSION in metafunc.config.stash and hasattr(metafunc.function, ATTRIBUTE):
-        from .python_probes import parametrize
+        from .pytest_items.python_items import parametrize
 
         parametrize(metafunc, metafunc.config.stash[SESSION].scope)
 
@@ -100,7 +100,7 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
             if SESSION not in config.stash:
                 item.add_marker(pytest.mark.skip(reason="a kimiprobe case: it is sent with --kimiprobe only"))
     if SESSION in config.stash:
-        from .running import keep_recorded
+        from .pytest_items.runner import keep_recorded
 
         keep_recorded(session, config.stash[SESSION], items)
 
@@ -110,7 +110,7 @@ def answer(request: pytest.FixtureRequest) -> SeenAnswer:
     """The answer to the request that `@case` declares."""
     if SESSION not in request.config.stash:
         pytest.fail("`answer` belongs to functions below @case, run with --kimiprobe", pytrace=False)
-    from .python_probes import give
+    from .pytest_items.python_items import give
 
     return give(request, request.config.stash[SESSION].kept)
 
@@ -118,14 +118,14 @@ def answer(request: pytest.FixtureRequest) -> SeenAnswer:
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
     if SESSION in pyfuncitem.config.stash:
-        from .python_probes import refuse_wrong
+        from .pytest_items.python_items import refuse_wrong
 
         refuse_wrong(pyfuncitem, pyfuncitem.config.stash[SESSION].kept)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str] | None:
     if SESSION in config.stash:
-        from .running import header
+        from .pytest_items.runner import header
 
         return header(config.stash[SESSION])
     return None
@@ -133,7 +133,7 @@ def pytest_report_header(config: pytest.Config) -> list[str] | None:
 
 def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> list[str] | None:
     if SESSION in config.stash:
-        from .running import forecast
+        from .pytest_items.runner import forecast
 
         return forecast(config.stash[SESSION], items)
     return None
@@ -142,7 +142,7 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
     if SESSION in session.config.stash:
-        from .running import loop
+        from .pytest_items.runner import loop
 
         return loop(session, session.config.stash[SESSION])
     return None
@@ -154,7 +154,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if SESSION in item.config.stash:
-        from .running import enrich
+        from .pytest_items.runner import enrich
 
         enrich(item, report, call, item.config.stash[SESSION])
     return report
@@ -176,7 +176,7 @@ def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if SESSION in session.config.stash:
-        from .running import finish
+        from .pytest_items.runner import finish
 
         finish(session.config.stash[SESSION], exitstatus, session)
 
@@ -187,8 +187,8 @@ def pytest_terminal_summary(
 ) -> Generator[None, object, object]:
     if SESSION not in config.stash:
         return (yield)
+    from .pytest_items.runner import summarize
     from .pytest_items.screen_output import summary_of_others
-    from .running import summarize
 
     result = yield from summary_of_others(terminalreporter, config.stash[SESSION].kept.results)
     summarize(terminalreporter, config.stash[SESSION])

@@ -15,7 +15,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .choose import Candidate, LeftOut, Route
     from .errors import (
         AccountError,
         AllAttemptsFailed,
@@ -33,8 +32,9 @@ if TYPE_CHECKING:
         RouterClosed,
         RoutingError,
     )
-    from .flags import Flags
+    from .flags.source import Flags
     from .router import Router, RouterStatus
+    from .selection import Candidate, LeftOut, Route
     from .types import Attempt, Parked, Reply, RequestOptions, ToolCall, Usage
 
 __version__ = "0.1.0"
@@ -73,13 +73,14 @@ __all__ = [
     "__version__",
 ]
 
-_ROOMS = ("types", "errors", "choose", "flags", "router")  # the lightest first
+_MODULES = ("types", "errors", "selection", "flags.model", "router")
+"""Where public names are defined, in the order in which they are looked up: light modules first."""
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        for room in _ROOMS:
-            module = importlib.import_module(f".{room}", __name__)
+        for name_of_module in _MODULES:
+            module = importlib.import_module(f".{name_of_module}", __name__)
             if hasattr(module, name):
                 return getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

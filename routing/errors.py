@@ -6,7 +6,7 @@
     │   ├── CatalogError           catalog.yaml
     │   ├── EvidenceError          results/latest.json
     │   └── KeyMissing             a provider's environment variable is not set, or holds what cannot be a key
-    ├── ToolSchemaError            a tool of the caller's has no valid schema (routing/schema.py)
+    ├── ToolSchemaError            a tool of the caller's has no valid schema (routing/schema/__init__.py)
     ├── NoRoute                    no endpoint fits the request (error class `selection`)
     ├── RouterClosed               a router was used after it was closed, or closed under a request
     ├── AllAttemptsFailed          every candidate failed or the time was used up; `.attempts` tells of each

@@ -20,7 +20,7 @@ from .redaction import REDACTED, Secrets, known
 from .tokens import estimated
 from .transport import TIMEOUT_S, HttpRequest, HttpResponse, is_event_stream
 from .types import Answer, ChatRequest, CostOrigin, JsonObject, Usage
-from .wire import Stream, Wire, WireRequest, wire_named
+from .wire import Wire, WireRequest, WireStream, wire_named
 
 CALL_OFF_S = 5.0
 
@@ -167,7 +167,7 @@ class _Attempt:
         self.content_type = ""
         self.body = bytearray()
         self.answer: Answer | None = None
-        self.stream: Stream | None = None
+        self.stream: WireStream | None = None
         self.error: ExchangeError | None = None
         self.first_token_ms: float | None = None
         self.progress = Progress()

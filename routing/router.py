@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Self, Unpack
 from urllib.parse import urlsplit
 
 from . import catalog as _catalog
-from .breaker import Breaker
 from .catalog import Catalog
-from .catalog_model import LOOPBACK
-from .choose import Facts, Needs, Route, choose
+from .catalog.model import LOOPBACK
+from .circuit_breaker import Breaker
 from .errors import EvidenceError, NoRoute, RouterClosed
-from .evidence_source import EvidenceFile, EvidenceSource, EvidenceStatus
-from .flags import Flags, FlagsSource, FlagsStatus, find_flags
-from .options import Options
+from .evidence.file_source import EvidenceFile, EvidenceSource, EvidenceStatus
+from .flags.source import Flags, FlagsSource, FlagsStatus, find_flags
+from .request_options import Options
+from .selection import Facts, Needs, Route, choose
 from .tokens import ASSUMED_REQUEST, has_image, prompt_tokens_of
 from .types import Message, Parked, Reply, RequestOptions, Tool
 
@@ -182,7 +182,7 @@ class Router:
         return choose(needs, Facts(self._catalog, flags, evidence, datetime.now(UTC), parked))
 
     def _submit(self, messages: str | Sequence[Message], options: RequestOptions) -> Future[Reply]:
-        from .delivery import Delivery, Means
+        from .fallback import Delivery, Means
         from .schema import ToolSet
 
         ask, turns = Options.of(options), _as_messages(messages)
@@ -229,7 +229,7 @@ def _evidence_source(place: str | Path | None, line: Callable[[], tuple[LoopThre
     parts = urlsplit(str(place))
     if parts.scheme != "https" and (parts.scheme != "http" or parts.hostname not in LOOPBACK):
         raise EvidenceError("evidence comes from a path or an https URL", where=str(place))
-    from .evidence_url import EvidenceUrl
+    from .evidence.url_source import EvidenceUrl
 
     return EvidenceUrl(str(place), line)
 

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from .parsing.strict_json import StrictJsonError, loads
 from .reasons import REASONS
 from .rescue import Rescue, rescue
 from .schema import ToolSet
-from .strict_json import StrictJsonError, loads
 from .types import Answer, ChatRequest, Message, RawToolCall, Tool, ToolCall, ToolChoice
 
 Outcome = Literal["ok", "rescued", "failed"]

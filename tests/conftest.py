@@ -7,7 +7,7 @@ import os
 import hypothesis
 import pytest
 
-import pytest_kimiprobe.running
+import pytest_kimiprobe.pytest_items.runner
 import pytest_kimiprobe.simulator
 
 # How long an example takes says how busy the machine is.
@@ -15,7 +15,7 @@ hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
 # Loaded once: pytester forgets modules after each inner run, and C extensions cannot be loaded twice.
-LOADED = (pytest_kimiprobe.running, pytest_kimiprobe.simulator)
+LOADED = (pytest_kimiprobe.pytest_items.runner, pytest_kimiprobe.simulator)
 _OURS = ("KIMIPROBE_", "OPENROUTER_", "MOONSHOT_", "GROQ_", "TOGETHER_", "REPLICATE_", "ANTHROPIC_", "GITHUB_")
 
 

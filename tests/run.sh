@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 BIN=${BIN:-.venv/bin}
-SENDING=(tests/engine tests/engines tests/faults tests/monitor tests/plugin)
+SENDING=(tests/engines tests/faults tests/pytest_kimiprobe)
 
 half() { "$BIN/coverage" run -m pytest -q --junitxml=".coverage-tests-$1.xml" "${@:2}"; }
 

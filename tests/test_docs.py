@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pytest_kimiprobe import hooks
-from pytest_kimiprobe.options import OPTIONS
+from pytest_kimiprobe.config.options import OPTIONS
 from pytest_kimiprobe.simulator import Persona, load_scenario
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -1,85 +1,98 @@
-"""Arrows point downward: who may import whom, read from the code itself."""
+"""The structure of the packages, read from the source: who may import whom, and how much lies at the top."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from import_graph import PACKAGES, ROOT, cycles, levels, module_graph, sources
 
-ROOT = Path(__file__).resolve().parents[1]
 HTTP = {"httpx", "httpx2", "httpcore", "httpcore2", "h11", "anyio", "aiohttp"}
-UP = {"pytest", "click", "github", "requests", "vcr", "pytest_kimiprobe"}
+MONITOR = {"pytest", "click", "github", "requests", "vcr", "pytest_kimiprobe"}
+IMPURE = {"os", "socket", "time", "random", "threading", "asyncio"}
+IMPURE_TOO = {"subprocess", "secrets", "tempfile", "shutil", "click", "github", "pytest"}
+LIGHT = {"pytest", "click", "github", "requests", "jsonschema", "httpx", "httpx2"}
+FILES = {name: path for package in PACKAGES for name, path in sources(package).items()}
+PURE = [name for name, path in FILES.items() if "Pure" in (ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "")]
 
 
-def sources(package: str) -> list[Path]:
-    return sorted((ROOT / package).rglob("*.py"))
-
-
-def imports(path: Path) -> set[str]:
-    """First parts of absolute imports, also those inside functions; TYPE_CHECKING blocks aside."""
-    tree = ast.parse(path.read_text("utf-8"))
-    skipped = {
-        inner
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
-        for inner in ast.walk(node)
-    }
-    found: set[str] = set()
+def imported_packages(name: str) -> set[str]:
+    """First parts of a module's absolute imports, those inside functions too; TYPE_CHECKING blocks aside."""
+    tree = ast.parse(FILES[name].read_text("utf-8"))
     for node in ast.walk(tree):
-        if node in skipped:
-            continue
-        if isinstance(node, ast.Import):
-            found |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            found.add(node.module.partition(".")[0])
-    return found
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            node.body = []
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import)]
+    froms = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level]
+    return {alias.name.partition(".")[0] for node in imports for alias in node.names} | {
+        str(node.module).partition(".")[0] for node in froms
+    }
 
 
-@pytest.mark.parametrize("path", sources("routing"), ids=lambda path: str(path.relative_to(ROOT)))
-def test_routing_knows_nothing_of_the_monitor(path: Path) -> None:
+def test_no_module_imports_itself_through_others() -> None:
+    """Lazy and TYPE_CHECKING imports count."""
+    assert cycles(module_graph()) == []
+
+
+def test_no_folder_imports_itself_through_others() -> None:
+    """Holds at every level: the modules and sub-folders of one folder form no cycle."""
+    found = {folder: cycles(graph) for folder, graph in levels(module_graph()).items()}
+    assert {folder: groups for folder, groups in found.items() if groups} == {}
+
+
+@pytest.mark.parametrize(
+    ("graph", "groups"),
+    [
+        ({"a": {"b"}, "b": {"c"}, "c": set()}, []),
+        ({"a": {"b"}, "b": {"a"}, "c": {"a"}}, [["a", "b"]]),
+        ({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"e"}, "e": {"d"}}, [["a", "b", "c"], ["d", "e"]]),
+    ],
+    ids=["none", "pair", "two groups"],
+)
+def test_a_cycle_is_found_however_long(graph: dict[str, set[str]], groups: list[list[str]]) -> None:
+    """The check itself can fail."""
+    assert cycles(graph) == groups
+
+
+def test_a_cycle_of_folders_is_found_although_no_module_is_in_one() -> None:
+    """`p.a.one` imports `p.b.two`, and `p.b.three` imports `p.a.four`."""
+    graph = {"p.a.one": {"p.b.two"}, "p.b.three": {"p.a.four"}}
+    assert cycles(graph) == []
+    assert cycles(levels(graph)["p"]) == [["a", "b"]]
+
+
+@pytest.mark.parametrize(("package", "most"), [("routing", 18), ("pytest_kimiprobe", 10)])
+def test_few_modules_lie_at_the_top(package: str, most: int) -> None:
+    """The top holds what is public or shared by all; the rest has a folder."""
+    assert len(list((ROOT / package).glob("*.py"))) <= most
+
+
+@pytest.mark.parametrize("name", sources("routing"))
+def test_routing_knows_nothing_of_the_monitor(name: str) -> None:
     """Production imports it without pytest, click or GitHub; inside, imports are relative."""
-    assert not imports(path) & (UP | {"routing"})
+    assert not imported_packages(name) & (MONITOR | {"routing"})
 
 
-@pytest.mark.parametrize("package", ["routing", "pytest_kimiprobe"])
-def test_only_transport_knows_the_http_library(package: str) -> None:
-    """One seam: swapping the library is one module's work."""
-    knowing = {path.name for path in sources(package) if imports(path) & HTTP}
-    assert not knowing - {"transport.py"}
+def test_only_the_transport_knows_the_http_library() -> None:
+    """Swapping the library is the work of one folder. The simulator is a server and shares nothing with it."""
+    knowing = {name for name in FILES if imported_packages(name) & HTTP}
+    allowed = ("routing.transport", "pytest_kimiprobe.simulator")
+    assert [name for name in knowing if not name.startswith(allowed)] == []
 
 
 def test_the_simulator_is_written_from_the_protocol() -> None:
     """It shares no code with what it tests."""
-    for path in sources("pytest_kimiprobe/simulator"):
-        assert "routing" not in imports(path), path
-
-
-PURE = (
-    "judge.py",
-    "engine/plan.py",
-    "engine/pace.py",
-    "engine/throttle.py",
-    "stats/measures.py",
-    "stats/ranking.py",
-    "stats/paired_test.py",
-    "reporting/terminal.py",
-    "tables.py",
-    "stats/aggregates.py",
-    "stats/status.py",
-    "verdicts.py",
-    "monitor/decide.py",
-    "monitor/costs.py",
-)
+    graph = module_graph()
+    simulator = [name for name in graph if name.startswith("pytest_kimiprobe.simulator")]
+    assert [name for name in simulator if any(target.startswith("routing") for target in graph[name])] == []
 
 
 @pytest.mark.parametrize("name", PURE)
-def test_pure_rooms_do_no_io(name: str) -> None:
-    """They can be read, tested and trusted alone."""
-    doing = {"asyncio", "socket", "subprocess", "threading", "urllib", "click", "github", "pytest"}
-    assert not imports(ROOT / "pytest_kimiprobe" / name) & doing
+def test_a_module_that_says_pure_does_no_io(name: str) -> None:
+    """It can be read, tested and trusted alone."""
+    assert not imported_packages(name) & (IMPURE | IMPURE_TOO)
 
 
 def loaded_after(code: str) -> set[str]:
@@ -87,9 +100,6 @@ def loaded_after(code: str) -> set[str]:
     script = f"import sys\n{code}\nprint(*sys.modules)"
     output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
     return set(output.stdout.splitlines()[-1].split())
-
-
-BANNED = {"pytest", "click", "github", "requests", "jsonschema", "httpx", "httpx2"}
 
 
 @pytest.mark.parametrize(
@@ -103,4 +113,4 @@ BANNED = {"pytest", "click", "github", "requests", "jsonschema", "httpx", "httpx
 )
 def test_loading_and_routing_stay_light(code: str) -> None:
     """No HTTP library before the first request, and never a test framework."""
-    assert not BANNED & loaded_after(code)
+    assert not LIGHT & loaded_after(code)

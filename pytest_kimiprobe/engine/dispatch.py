@@ -26,12 +26,12 @@ from routing.loop import LoopThread
 from routing.transport import Transport
 from routing.types import Mode
 
+from ..cases.plan import Load, ProbePlan, cost_bound
 from ..recording.tape import Take, Tap
 from .lanes import Flight, Lane
 from .loop_lag import LagWatch
 from .moment import Moment
 from .pace import Pace
-from .plan import Load, ProbePlan, cost_bound
 from .throttle import Throttle
 from .turns import Interrupts, Turns
 

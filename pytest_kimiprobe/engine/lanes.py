@@ -11,7 +11,7 @@ from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
-from .plan import Load
+from ..cases.plan import Load
 from .throttle import Throttle
 
 CROWD = 8

@@ -17,8 +17,8 @@ from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
 from routing.catalog import Catalog, Model
-from routing.evidence import FRESH_FOR, EndpointEvidence, Evidence
-from routing.flags import Flags
+from routing.evidence.model import FRESH_FOR, EndpointEvidence, Evidence
+from routing.flags.source import Flags
 from routing.types import Status
 
 from ..results.store import StoredRun, counted

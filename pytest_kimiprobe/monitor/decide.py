@@ -23,8 +23,8 @@ from hashlib import sha256
 from typing import Literal, TypeAlias
 
 from routing.catalog import Catalog
-from routing.evidence import FRESH_FOR, Counts, EndpointEvidence, Evidence
-from routing.flags import Flag, Flags
+from routing.evidence.model import FRESH_FOR, Counts, EndpointEvidence, Evidence
+from routing.flags.source import Flag, Flags
 
 from ..results.store import evidence_row
 from ..stats.status import DEGRADED_AT, LEAST_JUDGED, WORKS_AT

@@ -12,13 +12,14 @@ from typing import Literal
 
 import routing
 from routing import catalog as catalogs
-from routing import evidence as evidences
-from routing.account import account_of
 from routing.catalog import Catalog, Provider
 from routing.errors import ConfigError, ExchangeError, KeyMissing
-from routing.flags import Flags, find_flags
+from routing.evidence import model as evidences
+from routing.flags.source import Flags, find_flags
 from routing.loop import LoopThread
 from routing.transport import HttpRequest, Transport, library
+
+from ..providers.account import account_of
 
 REACH_S = 5.0
 Level = Literal["ok", "note", "problem"]

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from routing.errors import ConfigError, ExchangeError
-from routing.evidence import utc_text
+from routing.evidence.model import utc_text
 from routing.loop import run
 from routing.transport import HttpRequest, Transport
 
 from ..reporting.markdown import code
 from .alert import Alert
-from .github_api import Calls, GitHubProblem
+from .github.api import Calls, GitHubProblem
 
 if TYPE_CHECKING:
     from github.Issue import Issue

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from routing.errors import ConfigError
 from routing.tokens import ASSUMED_REQUEST
 
-from .. import options
+from ..config import options
 from ..reporting.json_report import document, lines_of
 from ..reporting.summary import Summary
 from ..reporting.terminal import markdown
@@ -26,7 +26,7 @@ from ..stats.paired_test import Comparison, NotCompared, compare
 from ..verdicts import Run
 
 if TYPE_CHECKING:
-    from ..session import ProbeSession
+    from .session import ProbeSession
 
 
 def write(probes: ProbeSession, *, complete: bool) -> tuple[Summary, bool]:

@@ -24,8 +24,8 @@ from urllib.parse import quote
 import routing
 from routing.catalog import Catalog, Provider
 
+from ..cases.plan import ProbePlan
 from ..engine.dispatch import Outcome
-from ..engine.plan import ProbePlan
 from ..safe_text import one_line
 from ..verdicts import ProbeResult
 from .account_data import scrubbed

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from routing.errors import ExchangeError, ProviderFailure, error_type
 from routing.exchange import Exchange
-from routing.files import read_regular
+from routing.parsing.safe_read import read_regular
 from routing.types import Answer, JsonObject, Tool
 from routing.verify import Asked
 from routing.wire import wire_named

@@ -16,11 +16,11 @@ from routing.exchange import Exchange, exchange
 from routing.loop import LoopThread
 from routing.types import CostOrigin, Mode
 
-from ..cases import Case
+from ..cases.model import Case
+from ..cases.plan import Load, Planned, ProbePlan
 from ..engine.dispatch import Order, Outcome, T
 from ..engine.loop_lag import LagWatch
 from ..engine.moment import Moment
-from ..engine.plan import Load, Planned, ProbePlan
 from ..engine.throttle import Throttle
 from . import recordings
 from .cassettes import RecordingError, Unreadable

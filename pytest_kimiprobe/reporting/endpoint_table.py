@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from decimal import Decimal
 
-from routing.evidence import Counts, EndpointEvidence
+from routing.evidence.model import Counts, EndpointEvidence
 
 from ..safe_text import one_line
 from ..tables import Column

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from routing.evidence import EndpointEvidence
+from routing.evidence.model import EndpointEvidence
 from routing.reasons import meaning_of
 from routing.tokens import ASSUMED_REQUEST, request_text
 

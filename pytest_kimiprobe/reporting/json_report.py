@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from routing.evidence import EndpointEvidence, utc_text
+from routing.evidence.model import EndpointEvidence, utc_text
 from routing.types import JsonObject
 
 from ..results.run_file import counts_row

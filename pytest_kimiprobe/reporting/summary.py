@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from routing.choose import price_order
-from routing.evidence import EndpointEvidence
+from routing.evidence.model import EndpointEvidence
+from routing.selection import price_order
 from routing.types import Status
 
 from ..results.last_run import failures_of

@@ -19,7 +19,7 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any
 
-from routing.evidence import EndpointEvidence
+from routing.evidence.model import EndpointEvidence
 
 from ..safe_text import one_line
 from ..stats.aggregates import Cell

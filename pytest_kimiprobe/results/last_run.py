@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from routing.errors import ConfigError
-from routing.files import read_regular
+from routing.parsing.safe_read import read_regular
 
 from ..safe_text import one_line
 from ..verdicts import PARITY, ProbeResult, Run

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from routing.errors import ConfigError
-from routing.evidence import Evidence, loads
-from routing.flags import Flags, find_flags
+from routing.evidence.model import Evidence, loads
+from routing.flags.source import Flags, find_flags
 
 from ..verdicts import Run
 from .daily import refresh_daily

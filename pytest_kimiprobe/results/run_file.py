@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 import routing
-from routing.evidence import MOST_COST, MOST_COUNTED, Counts, EndpointEvidence, counted, parse_utc, utc_text
+from routing.evidence.model import MOST_COST, MOST_COUNTED, Counts, EndpointEvidence, counted, parse_utc, utc_text
 from routing.types import Usage
 
 from ..safe_text import one_line, safe_line

@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from routing.errors import ConfigError, EvidenceError
-from routing.evidence import CLOCK_SKEW, FRESH_FOR, VERSION, Counts, EndpointEvidence, Evidence, loads, utc_text
-from routing.files import read_regular
+from routing.evidence.model import CLOCK_SKEW, FRESH_FOR, VERSION, Counts, EndpointEvidence, Evidence, loads, utc_text
+from routing.parsing.safe_read import read_regular
 from routing.types import Status
 
 from ..safe_text import one_line

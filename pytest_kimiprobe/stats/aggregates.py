@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from routing.evidence import Counts
+from routing.evidence.model import Counts
 from routing.reasons import error_class_of
 from routing.types import Usage
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from routing.evidence import Counts, EndpointEvidence
+from routing.evidence.model import Counts, EndpointEvidence
 from routing.types import Status
 
 from ..verdicts import Run

@@ -1,6 +1,6 @@
 """Tool calls that a host failed to parse, found in the answer's text: see `rescue`."""
 
-from .found import Dropped, Rescue
-from .stream import RescueStream, rescue
+from .api import RescueStream, rescue
+from .result import Dropped, Rescue
 
 __all__ = ["Dropped", "Rescue", "RescueStream", "rescue"]

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from ..parsing.strict_json import StrictJsonError, loads
 from ..schema import ToolSchemaError, ToolSet, first_error
-from ..strict_json import StrictJsonError, loads
-from .literal import read_literal
+from .literals import read_literal
 
 if TYPE_CHECKING:
     import jsonschema_rs

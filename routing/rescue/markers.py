@@ -6,8 +6,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from .json_form import FIRST_KEYS
-from .source import LONGEST_MARKER
+from .buffer import LONGEST_MARKER
 
 K2_SECTION_BEGIN = (b"<|tool_calls_section_begin|>", b"<|tool_call_section_begin|>")
 K2_SECTION_END = (b"<|tool_calls_section_end|>", b"<|tool_call_section_end|>")
@@ -32,6 +31,12 @@ THINK_OPEN, THINK_CLOSE = b"<think>", b"</think>"
 COMMENT_OPEN, COMMENT_CLOSE = b"<!--", b"-->"
 _ANGLED = (*NATIVE, *TAGS, THINK_OPEN, THINK_CLOSE, COMMENT_OPEN)
 
+NAME_KEYS = ("name", "tool", "tool_name", "toolName", "function", "function_name", "action", "recipient_name")
+ARGUMENT_KEYS = ("arguments", "parameters", "args", "input", "tool_input", "action_input", "params")
+WRAPPER_KEYS = ("tool_calls", "function_call", "tool_call", "toolCalls", "function_calls")
+ID_KEYS = ("id", "tool_call_id", "toolCallId", "call_id")
+FIRST_KEYS = (*NAME_KEYS, *ARGUMENT_KEYS, *WRAPPER_KEYS, *ID_KEYS, "type", "role", "index")
+"""Keys that a call written as JSON may begin with."""
 _KEYS = "|".join(FIRST_KEYS)
 _SPACE = rb"[ \t\r\n]{0,64}+"
 _JSON_START = rb"(?:\[" + _SPACE + rb")?\{" + _SPACE + rb'"(?:' + _KEYS.encode() + rb')"[ \t\r\n]{0,8}+:'

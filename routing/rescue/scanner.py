@@ -11,23 +11,14 @@ import re
 from functools import lru_cache
 
 from ..schema import ToolSet
-from . import k2, k3
-from .context import Standing, intends, lead, reads_native, within_sentence
-from .flow import MAX_MARKERS
-from .foreign import Foreign
-from .found import MAX_CALLS, Piece
-from .markers import (
-    K3,
-    K3_END,
-    K3_SEP,
-    LINE_LIMIT,
-    NATIVE,
-    NATIVE_MARK,
-    TURN,
-    held_from,
-)
-from .source import LONGEST_MARKER, Hit, Wait, hit, matched, search
-from .written import LINE_STARTS, SPACES, WrittenForms, fence_end
+from .buffer import LONGEST_MARKER, Hit, Wait, hit, matched, search
+from .context.quotations import Foreign
+from .context.sentence import Standing, intends, lead, reads_native, within_sentence
+from .dialects import k2, k3
+from .markers import K3, K3_END, K3_SEP, LINE_LIMIT, NATIVE, NATIVE_MARK, TURN, held_from
+from .result import MAX_CALLS, Piece
+from .scanner_state import MAX_MARKERS
+from .written_calls import LINE_STARTS, SPACES, WrittenForms, fence_end
 
 MAX_FENCES = 2_500
 MAX_TALKS = 64

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from ..errors import EndpointUnavailable
 from ..history import Prepared
-from ..history_reading import text_of
+from ..history.reading import text_of
 from ..types import JsonObject
 from .images import image_block
 

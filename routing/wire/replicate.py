@@ -13,14 +13,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..bounds import Room
-from ..catalog_model import Endpoint, Provider
+from ..catalog.model import Endpoint, Provider
 from ..errors import EndpointUnavailable, ProviderFailure
-from ..history_reading import images_of, read_message, text_of
+from ..history.reading import images_of, read_message, text_of
 from ..types import Answer, ChatRequest, JsonObject, Usage
-from . import WireRequest
-from .fault import fault, one_line
-from .fields import is_count, mapping, string, texts, whole_object
-from .fit import fitted
+from .base import WireRequest
+from .error_bodies import fault, one_line
+from .json_fields import is_count, mapping, string, texts, whole_object
+from .request_checks import fitted
 from .sse import Decoder, Event
 
 WAIT_S = 5

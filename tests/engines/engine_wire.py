@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_kimiprobe.cases import Case
-from pytest_kimiprobe.judge import judge
+from pytest_kimiprobe.cases.model import Case
+from pytest_kimiprobe.judging.judge import judge
 from pytest_kimiprobe.simulator.nouns import Draft
 from routing.errors import ExchangeError, ProviderFailure
 from routing.exchange import Exchange
 from routing.types import Answer, Mode
-from routing.wire import openai
+from routing.wire import openai_answer as openai
 
 MODES: tuple[Mode, ...] = ("plain", "stream")
 Word = tuple[str, str]

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
-from pytest_kimiprobe import cases
-from pytest_kimiprobe.cases import Case
+from pytest_kimiprobe.cases import model as cases
+from pytest_kimiprobe.cases.model import Case
 from pytest_kimiprobe.simulator.model import answer
 from pytest_kimiprobe.simulator.nouns import Call, Draft
 from pytest_kimiprobe.simulator.openai_in import read_prompt, thinks

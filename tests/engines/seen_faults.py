@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from engine_wire import Said
 
-from pytest_kimiprobe.cases import Case
+from pytest_kimiprobe.cases.model import Case
 from pytest_kimiprobe.simulator.model.fill import fill
 from pytest_kimiprobe.simulator.nouns import Call
 from pytest_kimiprobe.simulator.personas import k2_section, k3_section

@@ -15,7 +15,7 @@ from engine_wire import MODES, Said, Word, word
 from model_writings import PACKAGED, WRITINGS, right, row
 from seen_faults import BY_NAME, SEEN
 
-from pytest_kimiprobe.cases import in_suite
+from pytest_kimiprobe.cases.model import in_suite
 from pytest_kimiprobe.simulator.nouns import Call, Draft
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "engines.md"

@@ -79,7 +79,7 @@ def measured(faulty: Faulty, hostile: dict[str, str | Behaviour]) -> dict[str, t
     """Megabytes and outcome of asking each of these servers."""
     servers = [f"{name}={faulty(speak).url}" for name, speak in hostile.items()]
     environment = {**os.environ, "PYTHONPATH": f"{HERE.parents[1]}{os.pathsep}{HERE}"}
-    command = [sys.executable, str(HERE / "memory_child.py"), faulty(reply(chat())).url, *servers]
+    command = [sys.executable, str(HERE.parent / "support" / "memory_child.py"), faulty(reply(chat())).url, *servers]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=170)
     assert done.returncode == 0, done.stderr
     rows: dict[str, tuple[float, str]] = json.loads(done.stdout)

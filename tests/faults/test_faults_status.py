@@ -33,7 +33,8 @@ from faulty_server import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing import AllAttemptsFailed, delivery
+from routing import AllAttemptsFailed
+from routing import fallback as delivery
 from routing.errors import ExchangeError
 from routing.tokens import prompt_tokens_of
 from routing.types import Usage

@@ -50,9 +50,9 @@ def problem(rng: random.Random, text: str, tools: list[dict[str, Any]], *, timed
     """What is wrong with the way rescue reads this text; empty where nothing is."""
     from rescue_fragments import chunks
 
+    from routing.parsing.strict_json import loads
     from routing.rescue import RescueStream, rescue
     from routing.schema import ToolSet
-    from routing.strict_json import loads
 
     finish = rng.choice([None, "stop", "length", "tool_calls"])
     user = rng.choice([None, None, "Show me an example of a tool call.", text[:50]])

@@ -20,7 +20,7 @@ import pytest
 
 from pytest_kimiprobe.simulator import Persona, Scenario, Simulator
 from routing import AllAttemptsFailed, FlagsError, NoRoute, Router, RouterClosed
-from routing.evidence import utc_text
+from routing.evidence.model import utc_text
 from routing.schema import ToolSchemaError
 from routing.types import Answer, ChatRequest, Reply
 from routing.verify import asked_of, check

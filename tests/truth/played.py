@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from pytest_kimiprobe.cases import FOLDER, Case, in_suite, load
-from pytest_kimiprobe.engine.plan import ProbePlan, cannot, expand
-from pytest_kimiprobe.judge import judge
-from pytest_kimiprobe.keeper import result_of
-from pytest_kimiprobe.probe_facts import facts_of
+from pytest_kimiprobe.cases.model import FOLDER, Case, in_suite, load
+from pytest_kimiprobe.cases.plan import ProbePlan, cannot, expand
+from pytest_kimiprobe.judging.judge import judge
+from pytest_kimiprobe.pytest_items.probe_facts import facts_of
+from pytest_kimiprobe.pytest_items.verdict_store import result_of
 from pytest_kimiprobe.simulator import Persona, Scenario
 from pytest_kimiprobe.simulator.app import PREFIXES, App
 from pytest_kimiprobe.simulator.http import Request

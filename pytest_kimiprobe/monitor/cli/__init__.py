@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import click
 
-from pytest_kimiprobe.names import complaint, intruder
+from ...import_check import complaint, intruder
 
 if _path := intruder():  # before anything of ours needs the real one
     raise SystemExit(f"kimiprobe: {complaint(_path)}")

@@ -10,23 +10,17 @@ from pathlib import Path
 
 import click
 
-from pytest_kimiprobe.monitor import notify
-from pytest_kimiprobe.monitor.alert import Alert, alerts, alerts_between
-from pytest_kimiprobe.monitor.cli.places import (
-    Found,
-    flags_option,
-    read_results,
-    results_folder,
-    results_option,
-    tell_problems,
-)
-from pytest_kimiprobe.monitor.github_api import Calls, GitHubProblem, repository
-from pytest_kimiprobe.results.run_file import run_url
 from routing import catalog
 from routing.errors import EvidenceError, KeyMissing
-from routing.evidence import loads, utc_text
-from routing.files import read_regular
-from routing.flags import Flags, find_flags
+from routing.evidence.model import loads, utc_text
+from routing.flags.source import Flags, find_flags
+from routing.parsing.safe_read import read_regular
+
+from ...results.run_file import run_url
+from .. import notify
+from ..alert import Alert, alerts, alerts_between
+from ..github.api import Calls, GitHubProblem, repository
+from .shared import Found, flags_option, read_results, results_folder, results_option, tell_problems
 
 
 @click.command()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from routing.flags import Flags, find_flags
+from routing.flags.source import Flags, find_flags
 
 
 @click.command(context_settings={"ignore_unknown_options": True})

@@ -8,11 +8,12 @@ from decimal import Decimal
 
 import click
 
-from pytest_kimiprobe.monitor import costs
-from pytest_kimiprobe.tables import Column, rendered
 from routing import catalog as catalogs
 from routing.tokens import ASSUMED_REQUEST, request_text
 from routing.types import Usage
+
+from ...tables import Column, rendered
+from .. import costs
 
 _COLUMNS = (
     Column("endpoint", shorten="middle"),

@@ -10,19 +10,13 @@ from typing import Any
 
 import click
 
-from pytest_kimiprobe.monitor import decide as rule
-from pytest_kimiprobe.monitor.cli.places import (
-    flags_file,
-    flags_option,
-    read_results,
-    results_folder,
-    results_option,
-    tell_problems,
-)
-from pytest_kimiprobe.tables import folded
 from routing import catalog
-from routing.evidence import utc_text
-from routing.flags import Flags
+from routing.evidence.model import utc_text
+from routing.flags.source import Flags
+
+from ...tables import folded
+from .. import decide as rule
+from .shared import flags_file, flags_option, read_results, results_folder, results_option, tell_problems
 
 
 @click.command()

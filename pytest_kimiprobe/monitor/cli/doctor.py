@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
-from pytest_kimiprobe.monitor import doctor as checks
-from pytest_kimiprobe.tables import folded
+from ...tables import folded
+from .. import doctor as checks
 
 _INDENT = 19
 

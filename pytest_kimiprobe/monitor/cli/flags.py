@@ -12,15 +12,16 @@ from typing import Any
 
 import click
 
-from pytest_kimiprobe.monitor import flags_file, flags_lint
-from pytest_kimiprobe.safe_text import one_line
-from pytest_kimiprobe.tables import Column, rendered
 from routing import catalog as catalogs
 from routing.errors import CatalogError, FlagsError
-from routing.evidence import utc_text
-from routing.files import read_regular
-from routing.flags import VARIABLE, Flag, Flags, find_flags
+from routing.evidence.model import utc_text
+from routing.flags.source import VARIABLE, Flag, Flags, find_flags
+from routing.parsing.safe_read import read_regular
 
+from ...safe_text import one_line
+from ...tables import Column, rendered
+from ..flags_edit import flags_file
+from ..flags_edit import lint as flags_lint
 from .flags_view import as_json, state, story
 
 _WIDTH = 80

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pytest_kimiprobe.safe_text import one_line
-from routing.evidence import utc_text
-from routing.flags import Flag, Targets
+from routing.evidence.model import utc_text
+from routing.flags.source import Flag, Targets
+
+from ...safe_text import one_line
 
 
 def state(flag: Flag) -> str:

@@ -12,9 +12,19 @@ from pathlib import Path
 
 import click
 
-from pytest_kimiprobe.monitor import proposal_text as say
-from pytest_kimiprobe.monitor.cli.decide import as_row
-from pytest_kimiprobe.monitor.cli.places import (
+from routing import catalog
+from routing.errors import ConfigError
+from routing.flags.source import Flags
+
+from ...results.run_file import Failure
+from ...safe_text import one_line
+from ...tables import folded
+from ..decide import Proposal, decide
+from ..github import proposal_text as say
+from ..github.api import Calls, GitHubProblem, repository
+from ..github.pull_request import Outcome, PullRequests
+from .decide import as_row
+from .shared import (
     Found,
     flags_file,
     flags_option,
@@ -24,15 +34,6 @@ from pytest_kimiprobe.monitor.cli.places import (
     results_option,
     tell_problems,
 )
-from pytest_kimiprobe.monitor.decide import Proposal, decide
-from pytest_kimiprobe.monitor.github_api import Calls, GitHubProblem, repository
-from pytest_kimiprobe.monitor.pull_request import Outcome, PullRequests
-from pytest_kimiprobe.results.run_file import Failure
-from pytest_kimiprobe.safe_text import one_line
-from pytest_kimiprobe.tables import folded
-from routing import catalog
-from routing.errors import ConfigError
-from routing.flags import Flags
 
 
 @click.command()

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
-from pytest_kimiprobe.monitor.cli.places import results_folder, results_option
-from pytest_kimiprobe.monitor.record import Recorder
+from ..github.push_results import Recorder
+from .shared import results_folder, results_option
 
 
 @click.command()

@@ -13,10 +13,10 @@ from typing import Any
 
 import click
 
-from pytest_kimiprobe.monitor.cli import Wrong
-from pytest_kimiprobe.recording import replays
-from pytest_kimiprobe.recording.replays import Replays
-from pytest_kimiprobe.rejudged import (
+from routing.parsing.safe_read import read_regular
+
+from ...recording import replays
+from ...recording.replay_diff import (
     AgainstError,
     Before,
     Changed,
@@ -28,10 +28,11 @@ from pytest_kimiprobe.rejudged import (
     judged_in,
     recorded_before,
 )
-from pytest_kimiprobe.results.last_run import SWITCHED_OFF
-from pytest_kimiprobe.safe_text import one_line
-from pytest_kimiprobe.tables import Column, rendered
-from routing.files import read_regular
+from ...recording.replays import Replays
+from ...results.last_run import SWITCHED_OFF
+from ...safe_text import one_line
+from ...tables import Column, rendered
+from . import Wrong
 
 MAX_BYTES = 256 << 20
 _COLUMNS = (

@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from pytest_kimiprobe.monitor.cli.places import flags_option, results_option
+from pytest_kimiprobe.monitor.cli.shared import flags_option, results_option
 from pytest_kimiprobe.safe_text import one_line
 from routing import Router
-from routing.choose import Route
+from routing.selection import Route
 from routing.types import Tool
 
 _TOOL: Tool = {"type": "function", "function": {"name": "any", "parameters": {"type": "object"}}}

@@ -7,15 +7,7 @@ from typing import Any
 
 import click
 
-from pytest_kimiprobe.simulator import (
-    Scenario,
-    ScenarioError,
-    Simulator,
-    load_scenario,
-    persona_of,
-    scenario_names,
-    serve_forever,
-)
+from ...simulator import Scenario, ScenarioError, Simulator, load_scenario, persona_of, scenario_names, serve_forever
 
 _SHARE = click.FloatRange(0, 1)
 _MS = click.FloatRange(0, 3_600_000)

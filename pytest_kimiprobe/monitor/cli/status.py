@@ -11,18 +11,19 @@ from typing import Any
 
 import click
 
-from pytest_kimiprobe.monitor.cli.places import flags_option, results_folder, results_option, tell_problems
-from pytest_kimiprobe.reporting.endpoint_table import COLUMNS, cells, labels_of
-from pytest_kimiprobe.results.store import evidence_now, evidence_row
-from pytest_kimiprobe.safe_text import one_line
-from pytest_kimiprobe.tables import Column, folded, rendered
 from routing import catalog as catalogs
 from routing.catalog import Catalog
 from routing.errors import EvidenceError
-from routing.evidence import FRESH_FOR, EndpointEvidence, Evidence, loads, utc_text
-from routing.files import read_regular
-from routing.flags import find_flags
+from routing.evidence.model import FRESH_FOR, EndpointEvidence, Evidence, loads, utc_text
+from routing.flags.source import find_flags
+from routing.parsing.safe_read import read_regular
 from routing.types import Status
+
+from ...reporting.endpoint_table import COLUMNS, cells, labels_of
+from ...results.store import evidence_now, evidence_row
+from ...safe_text import one_line
+from ...tables import Column, folded, rendered
+from .shared import flags_option, results_folder, results_option, tell_problems
 
 _COLUMNS = (*COLUMNS, Column("age", right=True))
 

@@ -1,0 +1,102 @@
+"""Schema cases: each line of a `.jsonl` file is a JSON Schema, offered as a tool's parameters.
+
+Made for Moonshot's validator cases (github.com/MoonshotAI/walle, testdata/validator_cases), which stay where they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from routing.parsing.strict_json import StrictJsonError, loads
+from routing.schema import ToolSet
+from routing.types import JsonObject, Tool
+
+from .model import Case, CaseError, Expectation, ExpectedCall
+
+TOOL = "submit_value"
+_LONGEST = 1 << 16
+"""Bytes of one schema."""
+_MOST = 64 << 20
+"""Bytes of one file."""
+_LARGEST = 4096
+_PROMPT = (
+    f"Call the tool {TOOL} exactly once. Choose arguments of your own that satisfy its JSON Schema; do not ask back "
+    "and do not write anything else."
+)
+
+
+def files(folder: Path) -> list[Path]:
+    """All `.jsonl` files below a folder, sorted. Raises CaseError where there are none."""
+    found = sorted(folder.rglob("*.jsonl")) if folder.is_dir() else []
+    if not found:
+        raise CaseError("no folder with .jsonl files of schemas", where=str(folder))
+    return found
+
+
+def load(path: Path) -> list[Case]:
+    """One case a line. Raises CaseError naming file and line; a schema that the judge cannot use is kept as `unusable`."""
+    try:
+        if path.stat().st_size > _MOST:
+            raise CaseError(f"is larger than {_MOST} bytes", where=f"{path}:1:1")
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CaseError(f"cannot be read: {type(error).__name__}", where=str(path)) from None
+    return list(_cases(lines, path))
+
+
+def _cases(lines: list[str], path: Path) -> Iterator[Case]:
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            schema = loads(line) if len(line) <= _LONGEST else None
+        except StrictJsonError as error:
+            raise CaseError(f"not JSON: {error}", where=f"{path}:{number}:1") from None
+        if not isinstance(schema, dict):
+            raise CaseError(f"a line holds one JSON object of at most {_LONGEST} bytes", where=f"{path}:{number}:1")
+        yield _case(schema, f"line-{number}", path)
+
+
+def _case(schema: JsonObject, name: str, path: Path) -> Case:
+    tool: Tool = {
+        "type": "function",
+        "function": {"name": TOOL, "description": "Submit a value.", "parameters": _parameters(schema)},
+    }
+    problems = ToolSet.of([tool]).problems
+    unusable = problems[0].reason if problems else _too_long(schema)
+    return Case(
+        name=name,
+        messages=[{"role": "user", "content": _PROMPT}],
+        expect=Expectation(calls=(ExpectedCall(TOOL),)),
+        tools=[tool],
+        suite="full",
+        tests=f"arguments satisfy the schema of {path.parent.name}, line {name.rpartition('-')[2]}",
+        why="hosts differ most in what they make of a tool's schema",
+        seen="https://github.com/MoonshotAI/walle",
+        unusable=unusable,
+    )
+
+
+def _too_long(schema: JsonObject) -> str:
+    """What a right answer could not hold within its tokens; empty where it can."""
+    todo: list[Any] = [schema]
+    while todo:
+        item = todo.pop()
+        if isinstance(item, dict):
+            for key in ("minLength", "minItems", "minProperties"):
+                if isinstance(item.get(key), int) and item[key] > _LARGEST:
+                    return f"{key} {item[key]} asks for more than an answer may hold"
+        todo += item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
+    return ""
+
+
+def _parameters(schema: JsonObject) -> JsonObject:
+    """The schema itself where it is an object's; else as the one required member `value`, its definitions beside it."""
+    if schema.get("type", "object") == "object" and ("properties" in schema or "type" in schema):
+        return {"type": "object", **schema}
+    around = ("$defs", "definitions", "$schema")
+    inner = {key: value for key, value in schema.items() if key not in around}
+    lifted = {key: schema[key] for key in around if key in schema}
+    return {"type": "object", "properties": {"value": inner}, "required": ["value"], **lifted}

@@ -1,0 +1,267 @@
+"""Cases: one probe described as data. The packaged ones stand in cases/*.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from routing.errors import ConfigError
+from routing.history.prompt_tools import emulation
+from routing.parsing.schema_files import load_checked
+from routing.parsing.strict_yaml import MAX_BYTES, Document
+from routing.schema import ToolSchemaError, ToolSet
+from routing.types import ChatRequest, JsonObject, Message, Mode, Tool, ToolChoice
+
+from .end_state import EndState
+from .matchers import problem_of
+from .texts import TextError, among, context, filled, texts_of
+
+FOLDER = Path(__file__).parent / "packaged"
+SUITES = ("smoke", "core", "full")
+Suite: TypeAlias = Literal["smoke", "core", "full"]
+Parity: TypeAlias = Literal["", "calls", "arguments"]
+DEFAULT_MAX_TOKENS = 2048
+"""Thinking counts too: less cuts models that think before they call."""
+
+
+class CaseError(ConfigError):
+    """A case file is wrong. The message names file, line and column."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedCall:
+    """A call of a right answer; `arguments` maps names to values or matchers.
+
+    `as_in_schema`: the arguments come in the order in which the tool's schema lists them; else the answer is rescued.
+    """
+
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    other_arguments: bool = True
+    as_in_schema: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What a right answer is; all that is said must hold, and one of `any_of` where there are any.
+
+    `calls` None: calls are not looked at. `never` names tools that must not be called. `ids` holds `fresh` (no id of
+    the history recurs) and `native` (`functions.NAME:N`). `well_formed`: nothing of the protocol had to be tolerated.
+    `usage` `within_limit`: no more tokens than `max_tokens`. `end_state`: where the calls lead. `refused`: no answer at
+    all, but HTTP 400 or 422 with an error that says why.
+    """
+
+    calls: tuple[ExpectedCall, ...] | None = None
+    ordered: bool = False
+    other_calls: bool = False
+    never: tuple[str, ...] = ()
+    text: Any = None
+    reasoning: Literal["", "present", "absent"] = ""
+    finish_reason: tuple[str, ...] = ()
+    usage: Literal["", "present", "within_limit"] = ""
+    ids: tuple[str, ...] = ()
+    well_formed: bool = False
+    end_state: EndState | None = None
+    refused: bool = False
+    any_of: tuple[Expectation, ...] = ()
+
+    @property
+    def wants_call(self) -> bool:
+        """Whether every right answer calls a tool."""
+        return bool(self.calls) or bool(self.any_of and all(each.wants_call for each in self.any_of))
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One probe described as data: what is asked, what is offered, what a right answer is.
+
+    `need` names what an endpoint must be able to do beyond tools (`vision`, `thinking_off`); `parity` whether plain
+    and stream must give the same calls, or the same calls with the same arguments; `unusable` why it cannot be judged.
+    """
+
+    name: str
+    messages: Sequence[Message]
+    expect: Expectation = field(default_factory=Expectation)
+    tools: Sequence[Tool] = ()
+    suite: Suite = "core"
+    emulate_tools: bool = False
+    tool_choice: ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    max_tokens: int = DEFAULT_MAX_TOKENS
+    temperature: float | None = None
+    thinking: bool | None = None
+    need: tuple[str, ...] = ()
+    parity: Parity = ""
+    tests: str = ""
+    why: str = ""
+    seen: str = ""
+    unusable: str = ""
+
+    @property
+    def capability(self) -> str:
+        """What an endpoint must be able to do for this case."""
+        return "tools:emulated" if self.emulate_tools else "tools"
+
+    def request(self, mode: Mode) -> ChatRequest:
+        """The request to send; emulated tools are described in a system message and not offered."""
+        messages = [emulation(self.tools), *self.messages] if self.emulate_tools else self.messages
+        return ChatRequest(
+            messages=messages,
+            tools=() if self.emulate_tools else self.tools,
+            tool_choice=self.tool_choice,
+            parallel_tool_calls=self.parallel_tool_calls,
+            max_tokens=self.max_tokens,
+            temperature=self.temperature,
+            stream=mode == "stream",
+            reasoning_effort=None if self.thinking is None else "medium" if self.thinking else "none",
+        )
+
+
+def in_suite(case: Case, suite: str) -> bool:
+    """Whether a suite includes the case: `smoke` is part of `core`, `core` of `full`."""
+    return SUITES.index(case.suite) <= SUITES.index(suite)
+
+
+def load(path: Path) -> list[Case]:
+    """All cases of a file, in its order. Raises CaseError naming file, line and column."""
+    document = load_checked(_read(path), "case.schema.json", where=str(path), error=CaseError, package=__package__)
+    shared = {name: _function(name, body) for name, body in document.data.get("tools", {}).items()}
+    for name, tool in shared.items():
+        _require_usable([tool], document.at(["tools", name]))
+    cases: dict[str, Case] = {}
+    for number, row in enumerate(document.data["cases"]):
+        if row["name"] in cases:
+            raise CaseError(f"two cases are named {row['name']!r}", where=document.at(["cases", number, "name"]))
+        cases[row["name"]] = _Reading(document, ("cases", number), shared).case(row)
+    return list(cases.values())
+
+
+def declared(name: str, fields: Mapping[str, Any], where: str) -> Case:
+    """A case that was declared in Python. Raises CaseError with `where` for what cannot be asked."""
+    prompt, messages = fields["prompt"], list(fields["messages"])
+    if (prompt is None) == (not messages):
+        raise CaseError("give either a prompt or messages", where=where)
+    tools = [tool if "function" in tool else {"type": "function", "function": dict(tool)} for tool in fields["tools"]]
+    _require_usable(tools, where)
+    if fields["suite"] not in SUITES:
+        raise CaseError(f"suite {fields['suite']!r} is none of {', '.join(SUITES)}", where=where)
+    if fields["parity"] not in {"", "calls", "arguments"}:
+        raise CaseError(f"parity {fields['parity']!r} is none of calls, arguments", where=where)
+    plain = {key: value for key, value in fields.items() if key not in {"prompt", "messages", "tools", "need"}}
+    asked = messages or [{"role": "user", "content": prompt}]
+    return Case(name=name, messages=asked, tools=tools, need=tuple(fields["need"]), **plain)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:  # before it is read: it may be larger than the memory
+            raise CaseError(f"is {size} bytes; at most {MAX_BYTES} are read", where=f"{path}:1:1")
+        data = path.read_bytes()
+    except OSError as error:
+        raise CaseError(error.strerror or "unreadable", where=str(path)) from None
+    if not data.strip():
+        raise CaseError("is empty; a case file holds `version: 1` and `cases`", where=f"{path}:1:1")
+    return data
+
+
+def _function(name: str, body: JsonObject) -> Tool:
+    return {"type": "function", "function": {"name": name, **body}}
+
+
+def _require_usable(tools: Sequence[Tool], where: str) -> None:
+    try:
+        problems = ToolSet.of(tools).problems
+    except ToolSchemaError as error:
+        problems = (error,)
+    for problem in problems:
+        raise CaseError(str(problem), where=where)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """One row of a file on its way to a case."""
+
+    document: Document
+    place: tuple[str | int, ...]
+    shared: Mapping[str, Tool]
+
+    def at(self, *path: str | int) -> str:
+        return self.document.at([*self.place, *path])
+
+    def case(self, row: JsonObject) -> Case:
+        try:
+            texts = texts_of(row.get("texts", {}))
+            asked, expected = filled({k: row[k] for k in ("prompt", "messages") if k in row}, texts), row["expect"]
+            expect = self.expectation(filled(expected, texts), ("expect",))
+        except TextError as error:
+            raise CaseError(str(error), where=self.at("name")) from None
+        tools = self.tools(row)
+        self.check(expect, row, tools)
+        messages = asked.get("messages") or [{"role": "user", "content": asked["prompt"]}]
+        fill = row.get("fill", {})
+        plain = ("suite", "emulate_tools", "tool_choice", "parallel_tool_calls", "max_tokens", "temperature")
+        extra = {name: row[name] for name in (*plain, "thinking", "parity", "tests", "why", "seen") if name in row}
+        return Case(
+            name=row["name"],
+            messages=[context(fill["words"]), *messages] if "words" in fill else messages,
+            expect=expect,
+            tools=among(tools, fill["tools"]) if "tools" in fill else tools,
+            need=tuple(row.get("need", ())),
+            **extra,
+        )
+
+    def tools(self, row: JsonObject) -> list[Tool]:
+        """The tools of the row, each usable, names told apart."""
+        found = []
+        for number, tool in enumerate(row.get("tools", ())):
+            if isinstance(tool, str) and tool not in self.shared:
+                there = ", ".join(self.shared) or "none"
+                raise CaseError(f"no tool {tool!r} under `tools`; there are: {there}", where=self.at("tools", number))
+            found.append(self.shared[tool] if isinstance(tool, str) else {"type": "function", "function": dict(tool)})
+            _require_usable(found, self.at("tools", number))
+        if row.get("emulate_tools") and not found:
+            raise CaseError("emulate_tools needs tools", where=self.at("emulate_tools"))
+        return found
+
+    def check(self, expect: Expectation, row: JsonObject, tools: Sequence[Tool]) -> None:
+        """Every tool that is expected, forbidden or chosen is offered; a refusal is expected alone."""
+        if any(one.refused for one in expect.any_of) or (expect.refused and len(row["expect"]) > 1):
+            raise CaseError("`refused` stands alone: a refusal is no answer", where=self.at("expect"))
+        names = {tool["function"]["name"] for tool in tools}
+        choice = row.get("tool_choice")
+        chosen = [choice["function"].get("name")] if isinstance(choice, dict) else []
+        for each in (expect, *expect.any_of):
+            wanted = [call.name for call in each.calls or ()]
+            for name in (*wanted, *chosen):
+                if name not in names and not expect.refused:
+                    raise CaseError(
+                        f"expects a call of {name!r}, which is not among its tools", where=self.at("expect")
+                    )
+
+    def expectation(self, row: JsonObject, place: tuple[str | int, ...]) -> Expectation:
+        if problem := problem_of(row):
+            raise CaseError(problem, where=self.at(*place))
+        calls, finish = row.get("calls"), row.get("finish_reason", ())
+        return Expectation(
+            calls=None if calls is None else tuple(map(_expected_call, calls)),
+            ordered=row.get("order") == "given",
+            other_calls=row.get("other_calls") == "allowed",
+            never=tuple(row.get("never", ())),
+            text=row.get("text"),
+            reasoning=row.get("reasoning", ""),
+            finish_reason=(finish,) if isinstance(finish, str) else tuple(finish),
+            usage=row.get("usage", ""),
+            ids=tuple(row.get("ids", ())),
+            well_formed=row.get("protocol") == "well_formed",
+            end_state=EndState(**row["end_state"]) if "end_state" in row else None,
+            refused=row.get("refused", False),
+            any_of=tuple(self.expectation(one, (*place, "any_of", n)) for n, one in enumerate(row.get("any_of", ()))),
+        )
+
+
+def _expected_call(row: JsonObject) -> ExpectedCall:
+    others = row.get("other_arguments", "allowed") == "allowed"
+    return ExpectedCall(row["name"], row.get("arguments", {}), others, row.get("arguments_order") == "schema")

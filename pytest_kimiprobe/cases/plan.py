@@ -1,0 +1,159 @@
+"""What a run will do: which cases meet which endpoints, how often, and what that may cost. Pure."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Literal, TypeAlias
+
+from routing.catalog import Catalog, Endpoint
+from routing.tokens import prompt_bound
+from routing.types import ChatRequest, Mode, Usage
+
+from ..verdicts import ProbeMode, Verdict
+from .model import Case
+
+Load: TypeAlias = Literal["mixed", "alone", "crowd"]
+"""What else of ours is under way at the endpoint: whatever there is, nothing, or a crowd (see `lanes`)."""
+MODES: tuple[Mode, ...] = ("plain", "stream")
+_TYPICAL_COMPLETION = 150
+
+
+@dataclass(frozen=True, slots=True)
+class ProbePlan:
+    """case x endpoint x mode x repeat, under a load: one pytest item."""
+
+    case: Case
+    endpoint: Endpoint
+    mode: Mode
+    repeat: int
+    load: Load = "mixed"
+
+    @property
+    def name(self) -> str:
+        """The item's name; it can be pasted back, and `+` may stand in `-k`."""
+        return self.name_in(self.mode)
+
+    def name_in(self, mode: ProbeMode) -> str:
+        """The name of the same probe in another mode, or of the pair that both modes make."""
+        return f"{self.case.name}[{self.variant(mode)}]"
+
+    def variant(self, mode: ProbeMode) -> str:
+        """What stands in the brackets of a name: endpoint, mode, repeat, and the crowd where it meets one."""
+        crowded = "-crowd" if self.load == "crowd" else ""
+        return f"{self.endpoint.id}-{mode}-{self.repeat}{crowded}"
+
+    @property
+    def request(self) -> ChatRequest:
+        """What is sent."""
+        return self.case.request(self.mode)
+
+
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """Why a probe is not sent: a reason code and a sentence."""
+
+    reason: str
+    detail: str
+
+    @property
+    def verdict(self) -> Verdict:
+        """`unsupported` where the endpoint is not able to do it by design, else `not_run`."""
+        return "unsupported" if self.reason == "no_capability" else "not_run"
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A probe to be, and why it is not sent where it is not."""
+
+    plan: ProbePlan
+    unsent: Unsent | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """USD of a run: `about` by typical answers, `most` by the longest that are allowed."""
+
+    about: Decimal
+    most: Decimal
+
+
+class UnknownEndpoint(ValueError):
+    """No endpoint matches a glob; the message lists those there are."""
+
+
+def select(catalog: Catalog, model: str, globs: Sequence[str], today: date) -> list[Endpoint]:
+    """Endpoints to probe: those of `model` that match any glob, or all that are not retired.
+
+    A glob that only matches another model's endpoints selects those: naming an endpoint is asking for it. Raises
+    UnknownEndpoint for a glob that matches nothing.
+    """
+    if not globs:
+        return [endpoint for endpoint in catalog.of_model(model) if not endpoint.retired_at(today)]
+    chosen: dict[str, Endpoint] = {}
+    for glob in globs:
+        of_model = _matching(catalog.of_model(model), glob)
+        found = of_model or _matching(catalog.endpoints.values(), glob)
+        if not found:
+            raise UnknownEndpoint(f"no endpoint matches {glob!r}; there are:\n  " + "\n  ".join(catalog.endpoints))
+        chosen |= {endpoint.id: endpoint for endpoint in found}
+    return list(chosen.values())
+
+
+def _matching(endpoints: Iterable[Endpoint], glob: str) -> list[Endpoint]:
+    return [endpoint for endpoint in endpoints if fnmatch.fnmatchcase(endpoint.id, glob)]
+
+
+def expand(
+    case: Case, endpoints: Sequence[Endpoint], repeats: int, loads: Sequence[Load] = ("mixed",)
+) -> Iterator[ProbePlan]:
+    """All probes of one case, endpoint by endpoint."""
+    for endpoint in endpoints:
+        for mode in MODES:
+            for repeat in range(1, repeats + 1):
+                for load in loads:
+                    yield ProbePlan(case, endpoint, mode, repeat, load)
+
+
+def cannot(case: Case, endpoint: Endpoint, mode: Mode) -> str:
+    """What the case needs and the endpoint is not able to do, by the catalogue; empty where nothing is missing."""
+    able, choice = endpoint.capabilities, case.tool_choice
+    needed = [name for name in ("tools",) if case.tools and not case.emulate_tools]
+    needed += [name for name in ("stream",) if mode == "stream"]
+    needed += [name for name in case.need if name in {"vision", "native_ids"}]
+    if missing := [name for name in needed if name not in able]:
+        return f"it has no {' and no '.join(missing)}"
+    kind = "named" if isinstance(choice, Mapping) else choice
+    if kind is not None and kind not in endpoint.tool_choices:
+        return f"it takes no tool_choice {kind}"
+    if "thinking" in case.need and not endpoint.thinks:
+        return "it does not think"
+    if "thinking_off" in case.need and endpoint.thinking in {"always", "never"}:
+        return "its thinking cannot be switched off"
+    return f"the judge cannot use this schema: {case.unusable}" if case.unusable else ""
+
+
+def cost_bound(plan: ProbePlan, catalog: Catalog, day: date) -> Decimal:
+    """USD that the probe can cost at most; an unknown price is the dearest of the catalogue."""
+    price = plan.endpoint.price_at(day) or catalog.dearest_at(day)
+    return price.cost(Usage(prompt_bound([*plan.request.messages, *plan.case.tools]), plan.case.max_tokens))
+
+
+def estimate(plans: Sequence[ProbePlan], catalog: Catalog, day: date) -> Estimate:
+    """What a run costs, before a cent is spent."""
+    dearest = catalog.dearest_at(day)
+    about = most = Decimal(0)
+    for plan in plans:
+        price = plan.endpoint.price_at(day) or dearest
+        about += price.cost(Usage(_prompt_bytes(plan.case) // 4 + 1, _TYPICAL_COMPLETION))
+        most += cost_bound(plan, catalog, day)
+    return Estimate(about, most)
+
+
+def _prompt_bytes(case: Case) -> int:
+    parts: list[Mapping[str, object]] = [*case.request("plain").messages, *case.tools]
+    return len(json.dumps([dict(part) for part in parts], ensure_ascii=False).encode())

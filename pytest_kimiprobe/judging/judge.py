@@ -1,0 +1,271 @@
+"""The judge: an exchange and what its case expects → verdict and reason. Pure.
+
+It knows only expectations; what holds for any answer is `routing.verify`, which production uses as well.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+from routing.exchange import Exchange
+from routing.parsing.strict_json import StrictJsonError, loads
+from routing.reasons import error_class_of
+from routing.rescue.markers import NATIVE_TEXT
+from routing.schema import ToolSet
+from routing.types import Answer, ErrorClass, Tool, ToolCall
+from routing.verify import ANYTHING, Asked, Checked, asked_of, check, check_generation
+
+from ..cases.matchers import matches, paired, shown
+from ..cases.model import Case, Expectation, ExpectedCall
+from ..verdicts import Verdict
+from .answers import SeenAnswer
+
+Opinion: TypeAlias = Callable[[Case, SeenAnswer], str | None]
+"""Why an answer is wrong, "" where it is right, None where there is no opinion."""
+_UNSUPPORTED = frozenset({"no_capability", "other_protocol"})
+_DEVIATIONS = frozenset({"tool_call_without_index", "arguments_not_a_string", "stream_ignored", "usage_malformed"})
+"""Notes of the wire that tell of the answer; others tell how the request was changed."""
+_NATIVE_ID = re.compile(r"functions\.(.{1,128}):[0-9]{1,6}\Z", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Verdict and reason, with the checked answer it rests on (None where there was nothing to judge)."""
+
+    verdict: Verdict
+    reason: str
+    detail: str = ""
+    checked: Checked | None = None
+
+    @property
+    def error_class(self) -> ErrorClass | None:
+        """Whose doing it is; None where all is right."""
+        return None if self.verdict in {"pass", "rescued"} else error_class_of(self.reason)
+
+
+def judge(case: Case, done: Exchange, opinion: Opinion | None = None) -> Judgement:
+    """The word on one probe. `opinion` is asked before the case's own expectation and may take its place."""
+    if case.expect.refused:
+        return _refusal(done)
+    judgement = _cut_as_asked(case, judge_any(done, case.tools, asked_of(case.request("plain"))))
+    checked = judgement.checked
+    if judgement.verdict not in {"pass", "rescued"} or checked is None:
+        return judgement
+    if opinion is not None and (said := opinion(case, SeenAnswer.of(checked, done.answer))) is not None:
+        return Judgement("fail", "wrong_answer", said, checked) if said else judgement
+    answer = done.answer or Answer(text=checked.text)
+    if wrong := _leaked(case, checked) or _mismatch(case, case.expect, checked, answer):
+        return Judgement("fail", wrong[0], wrong[1], checked)
+    if case.emulate_tools and checked.tool_calls and judgement.verdict != "rescued":
+        return Judgement("fail", "not_rescued_form", "a structured call without offered tools", checked)
+    if judgement.verdict == "pass" and (mended := _tolerated(case, checked, answer)):
+        return Judgement("rescued", mended[0], mended[1], checked)
+    return judgement
+
+
+def judge_any(done: Exchange, tools: Sequence[Tool], asked: Asked = ANYTHING) -> Judgement:
+    """The word on an exchange of which only the offered tools are known."""
+    for problem in ToolSet.of(tools).problems:
+        return Judgement("error", "bad_request", str(problem))
+    if done.answer is not None:
+        checked = check(done.answer, tools, asked)
+    elif done.error is not None and done.error.failed_generation is not None:
+        checked = check_generation(done.error.failed_generation, tools, asked)
+        if checked.outcome == "failed":
+            return Judgement("fail", done.error.reason, done.error.detail, checked)
+    else:
+        return _nothing_to_judge(done)
+    verdicts: dict[str, Verdict] = {"ok": "pass", "rescued": "rescued", "failed": "fail"}
+    return Judgement(verdicts[checked.outcome], checked.reason, checked.detail, checked)
+
+
+def _refusal(done: Exchange) -> Judgement:
+    """The word on a request that is wrong on purpose: refused with 400 or 422 and a reason in words, or not.
+
+    What was never answered, and what was refused for another reason, says nothing about it.
+    """
+    error = done.error
+    if done.answer is not None or error is None or error.error_class == "answer":
+        return Judgement("fail", "not_refused", "the request was wrong and was answered")
+    if error.error_class != "request" or done.status not in {400, 422}:
+        return _nothing_to_judge(done)
+    try:
+        body = loads(done.body.decode())
+    except (UnicodeDecodeError, StrictJsonError):
+        return Judgement("fail", "wrong_error_shape", "the refusal is no JSON")
+    told = body.get("error") if isinstance(body, dict) else None
+    words = told.get("message") if isinstance(told, dict) else None
+    if not isinstance(words, str) or not words.strip():
+        return Judgement("fail", "wrong_error_shape", "the refusal does not say why in error.message")
+    return Judgement("pass", "ok")
+
+
+def _cut_as_asked(case: Case, judgement: Judgement) -> Judgement:
+    """Where a case wants an answer that `max_tokens` cuts, one of which only thoughts fitted is right too."""
+    if judgement.reason != "length" or judgement.checked is None or "length" not in case.expect.finish_reason:
+        return judgement
+    return Judgement("pass", "ok", checked=replace(judgement.checked, outcome="ok", reason="ok"))
+
+
+def _nothing_to_judge(done: Exchange) -> Judgement:
+    error = done.error
+    if error is None:
+        return Judgement("error", "malformed_body")
+    if error.error_class == "answer":
+        return Judgement("fail", error.reason, error.detail)
+    return Judgement("unsupported" if error.reason in _UNSUPPORTED else "error", error.reason, error.detail)
+
+
+def _mismatch(case: Case, expect: Expectation, checked: Checked, answer: Answer) -> tuple[str, str] | None:
+    """Reason code and detail of the first thing that is not as expected."""
+    calls = checked.tool_calls
+    if forbidden := next((call.name for call in calls if call.name in expect.never), None):
+        return "forbidden_call", f"called {forbidden}"
+    if expect.calls is not None and (wrong := _wrong_calls(expect, calls)):
+        return wrong
+    if expect.text is not None and not matches(expect.text, checked.text):
+        return "wrong_text", f"expected {shown(expect.text)}"
+    if expect.end_state is not None and (missed := expect.end_state.wrong(calls)):
+        return "wrong_end_state", missed
+    return _wrong_frame(case, expect, checked, answer) or _none_of(case, expect, checked, answer)
+
+
+def _wrong_frame(case: Case, expect: Expectation, checked: Checked, answer: Answer) -> tuple[str, str] | None:
+    """What stands around text and calls: thoughts, finish reason (of what needed no rescue), usage, ids."""
+    if expect.reasoning and bool(answer.reasoning.strip()) != (expect.reasoning == "present"):
+        return "wrong_reasoning", f"reasoning must be {expect.reasoning}"
+    came = checked.outcome == "ok"
+    if came and expect.finish_reason and answer.finish_reason not in expect.finish_reason:
+        return "wrong_finish_reason", f"{answer.finish_reason} instead of {' or '.join(expect.finish_reason)}"
+    usage = answer.usage
+    if expect.usage and (usage is None or min(usage.prompt_tokens, usage.completion_tokens) < 1):
+        return "missing_usage", "no tokens told" if usage is None else "no tokens counted"
+    if expect.usage == "within_limit" and usage is not None and usage.completion_tokens > case.max_tokens:
+        return "over_limit", f"{usage.completion_tokens} tokens where at most {case.max_tokens} were asked for"
+    if "native" in expect.ids:
+        wrong = next((call for call in checked.tool_calls if not _is_native(call)), None)
+        return ("wrong_call_id", f"of {wrong.name}: not functions.NAME:N") if wrong else None
+    return None
+
+
+def _is_native(call: ToolCall) -> bool:
+    found = _NATIVE_ID.match(call.id)
+    return found is not None and found[1] == call.name
+
+
+def _none_of(case: Case, expect: Expectation, checked: Checked, answer: Answer) -> tuple[str, str] | None:
+    wrong = [_mismatch(case, one, checked, answer) for one in expect.any_of]
+    return wrong[0] if wrong and all(wrong) else None
+
+
+def _leaked(case: Case, checked: Checked) -> tuple[str, str] | None:
+    """Protocol tokens inside a call that nobody put into the request: a value was cut or spilled by a parser."""
+    for call in checked.tool_calls:
+        if found := _marker_of_its_own(case, _written(call.arguments)):
+            return "leaked_marker", f"{found} in the arguments of {call.name}"
+    return None
+
+
+def _marker_of_its_own(case: Case, text: str) -> str:
+    """The first protocol token of a text, unless it quotes the request."""
+    found = NATIVE_TEXT.search(text)
+    return found[0] if found and found[0] not in _written(list(case.messages)) else ""
+
+
+def _written(value: Any) -> str:
+    """All texts and keys inside a JSON value, without recursion."""
+    parts, todo = [], [value]
+    while todo:
+        item = todo.pop()
+        if isinstance(item, str):
+            parts.append(item)
+        elif isinstance(item, Mapping):
+            todo += [*item.keys(), *item.values()]
+        elif isinstance(item, list):
+            todo += item
+    return "\n".join(parts)
+
+
+def _tolerated(case: Case, checked: Checked, answer: Answer) -> tuple[str, str] | None:
+    """What a right answer had wrong that is mended without a loss."""
+    if found := _marker_of_its_own(case, answer.reasoning):
+        return "markers_stripped", f"{found} in the reasoning"
+    noted = sorted(_DEVIATIONS & set(answer.notes))
+    if case.expect.well_formed and noted:
+        return "protocol_deviation", ", ".join(noted)
+    if moved := next((want.name for want in case.expect.calls or () if _out_of_order(case, want, checked)), ""):
+        return "reordered_arguments", f"of {moved}"
+    if "fresh" in case.expect.ids and (again := {call.id for call in checked.tool_calls} & _ids(case)):
+        return "reused_call_id", f"{len(again)} of the history's"
+    return None
+
+
+def _out_of_order(case: Case, want: ExpectedCall, checked: Checked) -> bool:
+    """Whether the arguments of a call came in another order than the tool's schema lists them."""
+    if not want.as_in_schema:
+        return False
+    tool = next(tool["function"] for tool in case.tools if tool["function"]["name"] == want.name)
+    listed = list((tool.get("parameters") or {}).get("properties", {}))
+    known = [
+        [name for name in call.arguments if name in listed] for call in checked.tool_calls if call.name == want.name
+    ]
+    return any(names != sorted(names, key=listed.index) for names in known)
+
+
+def _ids(case: Case) -> set[str]:
+    return {call["id"] for message in case.messages for call in message.get("tool_calls") or ()}
+
+
+def _wrong_calls(expect: Expectation, calls: Sequence[ToolCall]) -> tuple[str, str] | None:
+    expected = expect.calls or ()
+    if not expected and calls and not expect.other_calls:
+        return "unexpected_call", f"called {calls[0].name}"
+    taken = _matched(expected, calls, ordered=expect.ordered)
+    for position, want in enumerate(expected):
+        if position not in taken:
+            return _why_missing(want, calls, position)
+    left = [call for place, call in enumerate(calls) if place not in taken.values()]
+    if left and not expect.other_calls:
+        return "extra_call", f"also called {left[0].name}"
+    return None
+
+
+def _matched(expected: Sequence[ExpectedCall], calls: Sequence[ToolCall], *, ordered: bool) -> dict[int, int]:
+    """Which expectation takes which call, as many as can be."""
+    if ordered:
+        return _in_order(expected, calls)
+    return paired(len(expected), len(calls), lambda want, call: _wrong_call(expected[want], calls[call]) is None)
+
+
+def _in_order(expected: Sequence[ExpectedCall], calls: Sequence[ToolCall]) -> dict[int, int]:
+    taken: dict[int, int] = {}
+    for place, call in enumerate(calls):
+        if len(taken) < len(expected) and not _wrong_call(expected[len(taken)], call):
+            taken[len(taken)] = place
+    return taken
+
+
+def _why_missing(want: ExpectedCall, calls: Sequence[ToolCall], position: int) -> tuple[str, str]:
+    same_name = [call for call in calls if call.name == want.name]
+    if same_name:
+        return "wrong_arguments", f"{want.name}: {_wrong_call(want, same_name[0]) or 'out of order'}"
+    if len(calls) > position:
+        return "wrong_tool", f"called {calls[position].name} instead of {want.name}"
+    return "missing_call", f"{want.name} was not called"
+
+
+def _wrong_call(want: ExpectedCall, call: ToolCall) -> str | None:
+    """Why a call is not the one wanted; None where it is."""
+    if call.name != want.name:
+        return f"it is {call.name}"
+    for name, matcher in want.arguments.items():
+        absent = isinstance(matcher, Mapping) and "$absent" in matcher
+        if (name in call.arguments) == absent:
+            return f"argument {name} is {'there' if absent else 'missing'}"
+        if not absent and not matches(matcher, call.arguments[name]):
+            return f"argument {name} is not {shown(matcher)}"
+    extra = next((name for name in call.arguments if name not in want.arguments), None)
+    return f"argument {extra} was not asked for" if extra is not None and not want.other_arguments else None

@@ -1,0 +1,91 @@
+"""Options that several commands share: where flags and results are, and what they say now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from routing.errors import ConfigError
+from routing.evidence.model import Evidence
+from routing.flags.source import FILE_NAME, find_flags
+
+from ...results.run_file import Failure
+from ...results.store import StoredRun, evidence_now
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def flags_option(command: _F) -> _F:
+    """`--flags PATH`, a parameter `flags_path`."""
+    option = click.option(
+        "--flags", "flags_path", type=click.Path(path_type=Path), help="flags.yaml (default: found upwards)."
+    )
+    return option(command)
+
+
+def results_option(command: _F) -> _F:
+    """`--results DIR`, a parameter `results`."""
+    option = click.option(
+        "--results", type=click.Path(path_type=Path), help="Results folder (default: results beside flags.yaml)."
+    )
+    return option(command)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the results folder says now."""
+
+    folder: Path
+    evidence: Evidence
+    runs: tuple[StoredRun, ...]
+    problems: tuple[str, ...]
+    now: datetime
+
+    def examples(self, endpoints: Iterable[str]) -> Mapping[str, Failure]:
+        """One failure a reason code of these endpoints, the newest first."""
+        wanted, found = set(endpoints), dict[str, Failure]()
+        for run in reversed(self.runs):
+            for failure in run.failures:
+                if failure.endpoint in wanted:
+                    found.setdefault(failure.reason, failure)
+        return found
+
+
+def flags_file(given: Path | None) -> Path:
+    """The flags file to read. Raises ConfigError where there is none."""
+    path = given or find_flags()
+    if path is None:
+        raise ConfigError("no such file here or above; name it with --flags", where=FILE_NAME)
+    return path
+
+
+def results_folder(given: Path | None, flags: Path | None = None) -> Path:
+    """The folder given, else `results` beside the flags file, else here."""
+    beside = flags or find_flags()
+    return given or (beside.parent if beside else Path()) / "results"
+
+
+def read_results(folder: Path) -> Found:
+    """Evidence as of now. Raises EvidenceError."""
+    now, problems = datetime.now(UTC), list[str]()
+    evidence, runs = evidence_now(folder, now, problems)
+    return Found(folder, evidence, tuple(runs), tuple(problems), now)
+
+
+def tell_problems(problems: Iterable[str]) -> None:
+    """Files that were skipped, on stderr: they never stop a command, and never pass in silence."""
+    for problem in problems:
+        click.echo(f"warning: {problem}", err=True)
+
+
+def path_in_repository(path: Path) -> str:
+    """The path as the repository names it: from the folder that holds `.git`, else as given."""
+    absolute = path.absolute()
+    root = next((folder for folder in absolute.parents if (folder / ".git").exists()), None)
+    relative = absolute.relative_to(root) if root else Path(path.name) if path.is_absolute() else path
+    return relative.as_posix()

@@ -1,0 +1,207 @@
+"""flags.yaml edited in place: only the characters of the changed values are replaced.
+
+Comments, order, quotes and blank lines of a reviewed file belong to its reviewers. Positions come from the parser's
+nodes; nothing is ever dumped. Each edit is checked: the new text must read as the old data with exactly these changes.
+
+    edited(text, {"openrouter_kimi_tool_calling": {"enabled": True, "percent": 10, "users.allow": ["alice"]}})
+
+A key may go through mappings with dots; None removes it. Any change raises the serial by one; an edit that changes
+nothing returns the very text.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import yaml
+
+from routing.errors import FlagsError
+from routing.flags.source import Flags
+from routing.parsing import strict_yaml
+from routing.parsing.safe_read import read_regular
+
+from .yaml_text import Value, put
+
+Changes: TypeAlias = Mapping[str, Mapping[str, Value]]
+"""Flag name → key (`percent`, `users.allow`, `evidence`) → new value; None removes the key."""
+
+_KEYS = (
+    "description",
+    "owner",
+    "controls",
+    "enabled",
+    "percent",
+    "ladder",
+    "users",
+    "groups",
+    "accept_rescued",
+    "pin",
+    "reason",
+    "since",
+    "evidence",
+)
+"""The order in which a flag's keys stand."""
+_SETS = {"allow", "deny", "controls"}
+
+
+def edited(text: str, changes: Changes, *, where: str = "flags.yaml") -> str:
+    """The text with these values changed and the serial raised; the same text where nothing changes.
+
+    Lists of users, groups and globs are sets: entries that stay keep their place and comment.
+    Raises FlagsError where the text or the result is no valid flags file, or a flag is unknown.
+    """
+    flags = Flags.loads(text.encode(), where)
+    steps = [
+        (("flags", flags.flag(name).name, *key.split(".")), value)
+        for name, row in changes.items()
+        for key, value in row.items()
+    ]
+    return _applied(text, steps, where)
+
+
+def created(text: str, name: str, row: Mapping[str, Value], *, where: str = "flags.yaml") -> str:
+    """The text with one more flag, last in the file, and the serial raised. `row` holds the new flag's keys.
+
+    Raises FlagsError where the flag exists, or the result is no valid flags file.
+    """
+    if name in Flags.loads(text.encode(), where).flags:
+        raise FlagsError(f"flag {name!r} exists already", where=where)
+    row = {key: row[key] for key in _KEYS if row.get(key) is not None}
+    return _applied(text, [(("flags", name), row)], where)
+
+
+def change_file(path: Path, change: Callable[[str], str]) -> bool:
+    """Read the file, change its text, write it atomically; False where the text stays the same.
+
+    Raises FlagsError where the file cannot be read, where somebody else changed it meanwhile, and for a text that the
+    loader would refuse. The old file stays whole in each case.
+    """
+    old = read_regular(path, error=FlagsError)
+    new = change(_decoded(old, path)).encode()
+    Flags.loads(new, str(path))
+    if new == old:
+        return False
+    _replace(path, old, new)
+    return True
+
+
+def _decoded(data: bytes, path: Path) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise FlagsError("is not UTF-8", where=str(path)) from None
+
+
+def _replace(path: Path, old: bytes, new: bytes) -> None:
+    """Write beside the file, flush to disk, rename over it. A link stays a link."""
+    target = Path(os.path.realpath(path))
+    try:
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    except OSError as problem:
+        raise FlagsError(f"cannot be written: {problem.strerror}", where=str(path)) from None
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(new)
+            os.fchmod(file.fileno(), target.stat().st_mode & 0o777)
+            file.flush()
+            os.fsync(file.fileno())
+        if read_regular(target, error=FlagsError) != old:
+            raise FlagsError("was changed by somebody else meanwhile: try again", where=str(path))
+        Path(name).replace(target)
+        _flush_folder(target.parent)
+    except OSError as problem:
+        raise FlagsError(f"cannot be written: {problem.strerror}", where=str(path)) from None
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            Path(name).unlink()
+
+
+def _flush_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+# ------------------------------------------------------------------------------------------------------- the edit
+
+_Step: TypeAlias = "tuple[tuple[str, ...], Value]"
+_UNSET: Any = object()
+
+
+def _applied(text: str, steps: Sequence[_Step], where: str) -> str:
+    old = _data(text, where)
+    steps = [(path, _in_place(path, _get(old, path), value)) for path, value in steps]
+    steps = [(path, value) for path, value in steps if not _same(_get(old, path), value)]
+    if not steps:
+        return text
+    steps += _new_serial(old)
+    wanted = copy.deepcopy(old)
+    for path, value in steps:
+        _set(wanted, path, value)
+    try:
+        new = _put_all(text, steps)
+        done = _data(new, where) == wanted
+    except (FlagsError, ValueError, yaml.YAMLError):
+        done = False
+    if not done:
+        raise FlagsError("cannot be edited in place as it is written: change it by hand", where=where)
+    Flags.loads(new.encode(), where)
+    return new
+
+
+def _put_all(text: str, steps: Sequence[_Step]) -> str:
+    mark = "\ufeff" if text.startswith("\ufeff") else ""
+    text = text.removeprefix(mark)
+    for path, value in steps:
+        text = put(text, path, value, order=_KEYS)
+    return mark + text
+
+
+def _data(text: str, where: str) -> Any:
+    return strict_yaml.loads(text.encode(), where=where, error=FlagsError, require_end=True).data
+
+
+def _new_serial(data: Mapping[str, Any]) -> list[_Step]:
+    """One more than any router may have seen; what allowed going back has served."""
+    leave: list[_Step] = [(("rollback_from",), None)] if "rollback_from" in data else []
+    return [*leave, (("serial",), max(data["serial"], data.get("rollback_from", 0)) + 1)]
+
+
+def _get(data: Any, path: Sequence[str]) -> Any:
+    for step in path:
+        if not isinstance(data, Mapping) or step not in data:
+            return _UNSET
+        data = data[step]
+    return data
+
+
+def _in_place(path: Sequence[str], now: Any, value: Value) -> Value:
+    """A set of names in the order in which they stand, new ones last."""
+    if not isinstance(now, list) or not isinstance(value, Sequence) or path[-1] not in _SETS:
+        return value
+    return [*(name for name in now if name in value), *(name for name in value if name not in now)]
+
+
+def _same(now: Any, value: Value) -> bool:
+    """Whether setting the value changes no meaning: a missing key already is null, false or empty."""
+    return not value if now is _UNSET else bool(now == value)
+
+
+def _set(data: dict[str, Any], path: Sequence[str], value: Value) -> None:
+    for step in path[:-1]:
+        inner = data.setdefault(step, {})
+        if not isinstance(inner, dict):
+            raise FlagsError(f"{step} holds no keys")
+        data = inner
+    if value is None:
+        del data[path[-1]]
+    else:
+        data[path[-1]] = value

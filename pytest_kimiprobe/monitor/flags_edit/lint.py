@@ -1,0 +1,165 @@
+"""What a reviewer should see in a flags file beyond its schema: contradictions, jumps, globs without effect. Pure.
+
+An `error` is a mistake or a step that needs a human's word; a `warning` is worth a look.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Literal, TypeAlias
+
+from routing.errors import FlagsError
+from routing.flags.model import glob_pattern
+from routing.flags.source import Flag, Flags
+from routing.flags.validation import problems
+from routing.parsing import strict_yaml
+
+Level: TypeAlias = Literal["error", "warning"]
+_Told: TypeAlias = "tuple[Level, tuple[str | int, ...], str]"
+_SCHEMA_COMMENT = re.compile(r"# yaml-language-server: \$schema=\S*flags\.schema\.json\s*")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Finding:
+    """One remark at 1-based line and column of the file; `path` is `flags.NAME.key`."""
+
+    line: int
+    column: int
+    level: Level
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.line}:{self.column}: {self.level}: {self.path + ': ' if self.path else ''}{self.message}"
+
+
+def lint(
+    data: bytes,
+    *,
+    where: str = "flags.yaml",
+    base: Flags | None = None,
+    endpoints: Collection[str] = (),
+    reference: Collection[str] = (),
+) -> list[Finding]:
+    """All findings in the order of the file.
+
+    `base` is the accepted version that this one would replace; without it, steps and serial are not judged.
+    `endpoints` are the catalogue's ids, `reference` those that need no flag; without them, globs are not judged.
+    """
+    try:
+        document = strict_yaml.loads(data, where=where, error=FlagsError, require_end=True)
+    except FlagsError as problem:
+        return [_unreadable(problem, where)]
+    wrong = problems(document)
+    if wrong:
+        return [Finding(one.line, one.column, "error", one.path, one.message) for one in wrong]
+    flags = Flags.loads(data, where)
+    told = chain(
+        _first_line(data),
+        chain.from_iterable(
+            _about(flag, base.flags.get(flag.name) if base else None, base) for flag in flags.flags.values()
+        ),
+        _against(flags, base) if base else (),
+        _globs(flags, endpoints, frozenset(reference)) if endpoints else (),
+    )
+    return sorted(_placed(document, one) for one in told)
+
+
+def _unreadable(problem: FlagsError, where: str) -> Finding:
+    """A syntax error as a finding: the place is read back from `file:line:column`."""
+    place = problem.where.removeprefix(where).split(":")
+    line, column = (int(place[1]), int(place[2])) if len(place) == 3 else (1, 1)
+    return Finding(line, column, "error", "", str(problem).removeprefix(f"{problem.where}: "))
+
+
+def _placed(document: strict_yaml.Document, told: _Told) -> Finding:
+    level, path, message = told
+    line, column = document.position(path)
+    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
+    return Finding(line if path else 1, column if path else 1, level, text, message)
+
+
+def _first_line(data: bytes) -> Iterator[_Told]:
+    first = data.decode("utf-8-sig").partition("\n")[0]
+    if not _SCHEMA_COMMENT.fullmatch(first):
+        comment = "# yaml-language-server: $schema=./routing/flags.schema.json"
+        yield "warning", (), f"the first line should be `{comment}`, so that editors check and complete"
+
+
+# -------------------------------------------------------------------------------------------------------- one flag
+
+
+def share(flag: Flag | None) -> int:
+    """Percent of users that a flag is on for by percent; 0 while it is off or missing."""
+    return flag.percent if flag is not None and flag.enabled else 0
+
+
+def _about(flag: Flag, before: Flag | None, base: Flags | None) -> Iterator[_Told]:
+    at = ("flags", flag.name)
+    for kind, targets in (("users", flag.users), ("groups", flag.groups)):
+        for name in sorted(targets.allow & targets.deny):
+            yield "error", (*at, kind), f"{name} stands in allow and in deny; deny wins"
+    steps = ", ".join(map(str, flag.ladder))
+    if flag.percent and flag.percent not in flag.ladder:
+        yield "warning", (*at, "percent"), f"{flag.percent} is no step of the ladder: 0, {steps}"
+    if base is not None and flag.pin is None and share(flag) > _next_step(flag, share(before)):
+        now, step = share(before), _next_step(flag, share(before))
+        yield "error", (*at, "percent"), f"jumps from {now} to {share(flag)}; the next step is {step}"
+    if flag.enabled and not flag.percent and not flag.users.allow and not flag.groups.allow and flag.pin is None:
+        yield "warning", (*at, "enabled"), "enabled, but on for nobody: percent is 0 and nobody is allowed"
+    if not flag.enabled and flag.percent and flag.pin is None:
+        yield (
+            "warning",
+            (*at, "percent"),
+            f"off; when it is enabled again it starts at {flag.percent}, not at the first step",
+        )
+
+
+def _next_step(flag: Flag, now: int) -> int:
+    return next((step for step in flag.ladder if step > now), 100)
+
+
+# ------------------------------------------------------------------------------------------------------- with base
+
+
+def _against(flags: Flags, base: Flags) -> Iterator[_Told]:
+    changed = replace(flags, serial=0, rollback_from=None) != replace(base, serial=0, rollback_from=None)
+    if flags.serial < base.serial and (flags.rollback_from or 0) < base.serial:
+        yield "error", ("serial",), f"goes back from {base.serial}: raise it to {base.serial + 1}"
+    elif changed and flags.serial == base.serial:
+        yield "error", ("serial",), f"was not raised: {base.serial} is what the base has; make it {base.serial + 1}"
+    for name in base.flags:
+        if name not in flags.flags:
+            yield "warning", ("flags",), f"{name} is gone: programs that ask for it by name get an error"
+
+
+# ----------------------------------------------------------------------------------------------------------- globs
+
+
+def _globs(flags: Flags, endpoints: Collection[str], reference: frozenset[str]) -> Iterator[_Told]:
+    for flag in flags.flags.values():
+        at = ("flags", flag.name, "controls")
+        for number, glob in enumerate(flag.controls):
+            matched = [endpoint for endpoint in endpoints if glob_pattern(glob).match(endpoint)]
+            if not matched:
+                level: Level = "warning" if len(flag.controls) > 1 else "error"
+                yield level, (*at, number), f"{glob} matches no endpoint of the catalogue"
+            for endpoint in sorted(reference.intersection(matched)):
+                yield "warning", (*at, number), f"{glob} matches the reference endpoint {endpoint}, which needs no flag"
+        yield from _outdone(flags, flag, endpoints)
+
+
+def _outdone(flags: Flags, flag: Flag, endpoints: Collection[str]) -> Iterator[_Told]:
+    """Endpoints that a less specific glob of this flag matches in vain."""
+    for number, glob in enumerate(flag.controls):
+        examples: dict[str, str] = {}
+        for endpoint in sorted(endpoints):
+            winner = flags.flag_for(endpoint) if glob_pattern(glob).match(endpoint) else None
+            if winner is not None and winner.name != flag.name:
+                examples.setdefault(winner.name, endpoint)
+        for name, endpoint in sorted(examples.items()):
+            told = f"{glob} matches {endpoint}, but {name} decides: its glob is more specific"
+            yield "warning", ("flags", flag.name, "controls", number), told

@@ -1,0 +1,1 @@
+"""Git and GitHub: push results, open and update pull requests."""

@@ -1,0 +1,86 @@
+"""git as a subprocess: no prompts, no hooks, no translated messages, and the token in no argument."""
+
+from __future__ import annotations
+
+import base64
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from routing.errors import ConfigError
+
+from ...safe_text import one_line, redact
+
+TIMEOUT_S = 120
+
+
+class RecordProblem(ConfigError):
+    """The results could not be pushed; they are still where they were."""
+
+
+class Git:
+    """Runs git in one folder, with more environment where given."""
+
+    def __init__(self, root: Path, environment: Mapping[str, str] | None = None) -> None:
+        self.root = root
+        plain = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_TRACE", "GIT_CURL"))}
+        self._environment = {**plain, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", **(environment or {})}
+
+    def with_environment(self, environment: Mapping[str, str]) -> Git:
+        """The same with more environment."""
+        other = Git(self.root)
+        other._environment = {**self._environment, **environment}
+        return other
+
+    def run(self, *arguments: str, check: bool = True, text: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run one command. Raises RecordProblem where it fails, unless `check` is false."""
+        command = ["git", "-c", "core.hooksPath=/dev/null", "-c", "core.quotePath=false", *arguments]
+        try:
+            done = subprocess.run(  # noqa: S603 - a list, no shell
+                command,
+                cwd=self.root,
+                env=self._environment,
+                input=text,
+                capture_output=True,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+                timeout=TIMEOUT_S,
+                check=False,
+            )
+        except FileNotFoundError:
+            raise RecordProblem("git is not installed", where="git") from None
+        except subprocess.TimeoutExpired:
+            done = subprocess.CompletedProcess(command, 124, "", f"no answer within {TIMEOUT_S} s")
+        if check and done.returncode:
+            raise RecordProblem(f"git {arguments[0]}: {words(done.stderr)}", where=str(self.root))
+        return done
+
+    def out(self, *arguments: str, text: str | None = None) -> str:
+        """The output of a command that must succeed, stripped."""
+        return self.run(*arguments, text=text).stdout.strip()
+
+    def is_ancestor(self, one: str, other: str) -> bool:
+        """Whether `other` contains `one`."""
+        return self.run("merge-base", "--is-ancestor", one, other, check=False).returncode == 0
+
+
+def token_for(url: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """Settings by which git sends GITHUB_TOKEN to GitHub, and to nobody else; none where there is no token."""
+    token = environment.get("GITHUB_TOKEN", "").strip()
+    server = environment.get("GITHUB_SERVER_URL", "").rstrip("/") or "https://github.com"
+    if not token or not server.startswith("https://") or not url.startswith(f"{server}/"):
+        return {}
+    secret = base64.b64encode(f"x-access-token:{token}".encode()).decode()
+    return {
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"http.{server}/.extraheader",
+        "GIT_CONFIG_VALUE_0": f"AUTHORIZATION: basic {secret}",
+    }
+
+
+def words(text: str) -> str:
+    """What git said, on one line, without its hints."""
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("hint:")]
+    return one_line(redact("; ".join(lines)), 400) or "no reason given"

@@ -1,0 +1,217 @@
+"""One pull request per flag, opened, updated in place or closed, so that each asks exactly what the evidence says now.
+
+A branch is one commit on the base, made anew when the base's flags or the evidence move. Hands off where a human
+committed to it. A pull request that a human closed unmerged is a no for 14 days; one overtaken by facts is closed with
+a sentence. Every step can be cut short and repeated: what exists is found before anything is created.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
+
+from ...results.run_file import Failure
+from ...results.store import safe_name
+from ..decide import Proposal
+from . import proposal_text as say
+from .api import Calls, GitHubProblem
+
+if TYPE_CHECKING:
+    from github.PullRequest import PullRequest
+    from github.Repository import Repository
+
+Action: TypeAlias = Literal["opened", "updated", "unchanged", "closed", "left", "none"]
+_LABEL_WAITS_S = (1.0, 2.0, 4.0)
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was done about one flag. `left`: a human's word stands in the way."""
+
+    flag: str
+    action: Action
+    told: str
+    url: str = ""
+
+
+class PullRequests:
+    """The bot's pull requests in one repository. `path` is the flags file there; `base` the branch to merge into."""
+
+    def __init__(self, repo: Repository, calls: Calls, *, path: str, now: datetime, base: str | None = None) -> None:
+        self._repo, self._do, self._path, self._now = repo, calls, path, now
+        self.base = base or repo.default_branch
+        self._base_sha = self._head(self.base)
+        if self._base_sha is None:
+            told = f"{repo.full_name} has no branch {self.base!r} (is it empty?); name one with --base"
+            raise GitHubProblem(told)
+        text = self._text_at(self._base_sha)
+        if text is None:
+            raise GitHubProblem(f"{path} is not on branch {self.base!r} of {repo.full_name}; name it with --flags")
+        self.text: str = text
+        """The flags file as it stands on the base: what is decided on and edited."""
+
+    def sync(self, proposal: Proposal, examples: Mapping[str, Failure], *, source: str = "live") -> Outcome:
+        """Bring this flag's pull request in line with the proposal. Raises GitHubProblem."""
+        # PyGithub fetches what an answer left out when the attribute is read: hence a call around the calls.
+        return self._do(f"propose {proposal.flag}", lambda: self._sync(proposal, examples, source))
+
+    def _sync(self, proposal: Proposal, examples: Mapping[str, Failure], source: str) -> Outcome:
+        branch = branch_of(proposal.flag)
+        mine = [pull for pull in self._pulls("open", branch) if pull.head.ref == branch]
+        pull = mine[0] if mine else None
+        if not proposal.changes:
+            return self._settle(proposal, pull)
+        head = self._head(branch)
+        if head is not None and not self._is_own(head, proposal.flag):
+            told = f"somebody else committed to {branch}: hands off until it is deleted"
+            return Outcome(proposal.flag, "left", told, pull.html_url if pull else "")
+        if pull is None and (rest := self._rejected(proposal, branch)):
+            return Outcome(proposal.flag, "left", rest)
+        pushed = self._push(proposal, branch, head)
+        body = say.body(proposal, examples, source=source)
+        return self._publish(proposal, pull, branch, body, pushed=pushed)
+
+    # ------------------------------------------------------------------------------------------ the branch
+
+    def _push(self, proposal: Proposal, branch: str, head: str | None) -> bool:
+        """Make the branch one commit on the base; False where it says the same already."""
+        from github import InputGitTreeElement
+
+        text = say.changed(self.text, proposal, where=self._path)
+        if head is not None and self._text_at(head) == text:
+            return False
+        repo, base = self._repo, str(self._base_sha)
+        blob = InputGitTreeElement(self._path, "100644", "blob", content=text)
+        parent = self._do("read the base commit", lambda: repo.get_git_commit(base))
+        tree = self._do("write the change", lambda: repo.create_git_tree([blob], base_tree=parent.tree))
+        message = say.commit_message(proposal, text)
+        commit = self._do("write the commit", lambda: repo.create_git_commit(message, tree, [parent]))
+        if head is None:
+            self._do(f"create branch {branch}", lambda: repo.create_git_ref(f"refs/heads/{branch}", commit.sha))
+        else:
+            ref = self._do(f"read branch {branch}", lambda: repo.get_git_ref(f"heads/{branch}"))
+            self._do(f"update branch {branch}", lambda: ref.edit(commit.sha, force=True))
+        return True
+
+    def _is_own(self, head: str, flag: str) -> bool:
+        message = self._do("read the branch", lambda: self._repo.get_git_commit(head)).message
+        return say.is_own_commit(message, self._text_at(head) or "", flag)
+
+    def _head(self, branch: str) -> str | None:
+        """The branch's commit; None where there is no such branch."""
+        return self._or_none(
+            f"read branch {branch}", lambda: self._repo.get_git_ref(f"heads/{branch}").object.sha, {404, 409}
+        )
+
+    def _text_at(self, ref: str) -> str | None:
+        found = self._or_none(f"read {self._path}", lambda: self._repo.get_contents(self._path, ref=ref), {404})
+        if found is None or isinstance(found, list):
+            return None
+        try:
+            return found.decoded_content.decode()
+        except UnicodeDecodeError:
+            raise GitHubProblem(f"{self._path} on GitHub is not UTF-8") from None
+
+    def _or_none(self, doing: str, call: Callable[[], _T], absent: set[int]) -> _T | None:
+        try:
+            return self._do(doing, call)
+        except GitHubProblem as problem:
+            if problem.status in absent:
+                return None
+            raise
+
+    # ------------------------------------------------------------------------------------ the pull request
+
+    def _pulls(self, state: str, branch: str) -> list[PullRequest]:
+        head = f"{self._repo.owner.login}:{branch}"
+        found = self._do(
+            "list pull requests", lambda: list(self._repo.get_pulls(state=state, head=head, base=self.base))
+        )
+        return [pull for pull in found if pull.head.ref == branch]
+
+    def _publish(
+        self, proposal: Proposal, pull: PullRequest | None, branch: str, body: str, *, pushed: bool
+    ) -> Outcome:
+        title = say.title(proposal)
+        action: Action = "updated" if pushed else "unchanged"
+        if pull is None:
+            pull, created = self._create(branch, title, body)
+            action = "opened" if created else "updated"
+        if pull.title != title or _lines(pull.body) != _lines(body):
+            kept = pull
+            self._do("update the pull request", lambda: kept.edit(title=title, body=body))
+            action = "updated"
+        self._label(pull)
+        return Outcome(proposal.flag, action, proposal.verdict, pull.html_url)
+
+    def _create(self, branch: str, title: str, body: str) -> tuple[PullRequest, bool]:
+        """Open it; one that another run opened first, or whose answer was lost, is found instead."""
+        try:
+            opened = self._do(
+                "open the pull request", lambda: self._repo.create_pull(self.base, branch, title=title, body=body)
+            )
+            return opened, True
+        except GitHubProblem as problem:
+            unclear = problem.status is None or problem.status >= 500
+            if not unclear and "already exists" not in str(problem):
+                raise
+            found = self._pulls("open", branch)
+            if not found:
+                raise
+            return found[0], unclear
+
+    def _label(self, pull: PullRequest) -> None:
+        """Add our label; right after creation GitHub may not know the pull request yet."""
+        if any(label.name == say.LABEL for label in pull.labels):
+            return
+        url = f"{pull.issue_url}/labels"
+        for wait in (*_LABEL_WAITS_S, None):
+            try:
+                # The documented form is an object; PyGithub's add_to_labels sends a bare list.
+                self._do(
+                    "label the pull request",
+                    lambda: self._repo.requester.requestJsonAndCheck("POST", url, input={"labels": [say.LABEL]}),
+                )
+                return
+            except GitHubProblem as problem:
+                if wait is None or problem.status not in {404, 422}:
+                    raise
+                self._do.sleep(wait)
+
+    def _rejected(self, proposal: Proposal, branch: str) -> str:
+        """When a human closed the same proposal unmerged not long ago; empty where nobody did."""
+        closed = [pull for pull in self._pulls("closed", branch) if pull.closed_at]
+        if not closed:
+            return ""
+        newest = max(closed, key=lambda pull: pull.closed_at or datetime.min.replace(tzinfo=UTC))
+        marker = say.marker_of(newest.body)
+        if newest.merged_at or marker is None or marker.overtaken or newest.closed_at is None:
+            return ""
+        until = newest.closed_at + timedelta(days=say.REST_DAYS)
+        if marker.turns_on != (proposal.after.share > 0) or self._now >= until:
+            return ""
+        return f"#{newest.number} asked the same and was closed unmerged; it comes back on {until:%Y-%m-%d} at the earliest"
+
+    def _settle(self, proposal: Proposal, pull: PullRequest | None) -> Outcome:
+        """Flag and evidence agree, or nothing can be said: an open pull request that facts overtook is closed."""
+        if pull is None or proposal.kind == "no_evidence":
+            return Outcome(proposal.flag, "none", proposal.verdict, pull.html_url if pull else "")
+        if not self._is_own(self._head(pull.head.ref) or pull.head.sha, proposal.flag):
+            told = f"somebody else committed to {pull.head.ref}: hands off; {proposal.verdict}"
+            return Outcome(proposal.flag, "left", told, pull.html_url)
+        text = say.overtaken(pull.body or "", proposal.verdict)
+        self._do("close the pull request", lambda: pull.edit(body=text, state="closed"))
+        return Outcome(proposal.flag, "closed", proposal.verdict, pull.html_url)
+
+
+def _lines(body: str | None) -> list[str]:
+    """A body without what a form may change: line ends and the space around it."""
+    return (body or "").strip().splitlines()
+
+
+def branch_of(flag: str) -> str:
+    """`kimiprobe/flags/<slug>`; a name that git would refuse carries a hash instead of its dots."""
+    return f"kimiprobe/flags/{safe_name(flag)}"

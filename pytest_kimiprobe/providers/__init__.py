@@ -1,0 +1,1 @@
+"""What providers say of accounts and upstreams. Used by the monitor only."""

@@ -1,0 +1,237 @@
+"""pytest's nodes: case files and recordings are collected, each probe is an ordinary item."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from routing.errors import ConfigError
+
+from ..cases import model as cases
+from ..cases.plan import MODES, Planned, ProbePlan
+from ..recording.recordings import RecordingError, Row, read, unreadable
+from ..safe_text import one_line, redact
+from ..verdicts import PARITY, ProbeMode, ProbeResult
+from .item_hooks import ProbeHooks
+
+PACKAGED = "kimiprobe"
+"""First part of packaged cases' node ids: `kimiprobe/core.yaml::weather[...]`."""
+RECORDED = "replay"
+SCHEMAS = "schemas"
+ARGUMENT = "answer"
+"""The fixture that gives a test function below `@case` its answer."""
+PLUGINS = f"{PACKAGED}/plugins"
+PLUGINS_FILE = cases.FOLDER / "plugins.txt"
+"""Stands for the cases of plugins: pytest collects what has a path."""
+_PAIR = re.compile(rf"(?P<head>.+::.+\[.+)-{PARITY}-(?P<tail>[1-9][0-9]{{0,4}}(?:-crowd)?\])")
+
+
+_SHOWN: pytest.StashKey[dict[Path, str]] = pytest.StashKey()
+"""Paths as reports show them."""
+
+
+class Probe(pytest.Item):
+    """A probe of any source. `result` is set before the item runs; without one (`--setup-plan`) it does nothing."""
+
+    result: ProbeResult | None = None
+    hooks: ProbeHooks | None = None
+    """What it runs under, set before it does."""
+
+    @property
+    def ihook(self) -> Any:
+        """Hooks by path, as every item has them."""
+        return self.hooks or super().ihook
+
+    def setup(self) -> None:
+        """Skips and errors end here: pytest shows ERROR where there was no answer, FAILED where it was wrong."""
+        result = self.result
+        if result is None:
+            return
+        if result.verdict in {"unsupported", "not_run"}:
+            pytest.skip(words_of(result))
+        if result.verdict == "error":
+            pytest.fail(words_of(result), pytrace=False)
+
+    def runtest(self) -> None:
+        """Fails for a wrong answer."""
+        if self.result is not None and self.result.verdict == "fail":
+            pytest.fail(words_of(self.result), pytrace=False)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str:  # noqa: ARG002 - pytest's signature
+        """One line; a traceback with locals could show what must not be shown."""
+        return one_line(redact(str(excinfo.value)), 400)
+
+    @functools.cached_property
+    def location(self) -> tuple[str, int | None, str]:
+        """As pytest works it out, which takes its time: once a file."""
+        shown = self.config.stash.setdefault(_SHOWN, {})
+        if self.path not in shown:
+            shown[self.path] = super().location[0]
+        return shown[self.path], 0, self.name
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        """Path and name, as reports show them."""
+        return self.path, 0, self.name  # pytest wants a line of what a mark skips
+
+
+class CaseProbe(Probe):
+    """A case sent to an endpoint."""
+
+    planned: Planned
+
+
+class PairProbe(Probe):
+    """Parity of one case at one endpoint: judged when the answers of both modes are."""
+
+    plan: ProbePlan
+    """Of either half."""
+    halves: tuple[str, ...]
+    """Ids of the plain and of the streamed probe."""
+    late: bool = False
+    """Its halves are test functions, which speak when all answers are in."""
+
+
+class RowProbe(Probe):
+    """A recorded exchange, judged again."""
+
+    row: Row
+
+
+class CaseFile(pytest.File):
+    """Cases of one origin: a YAML file, packaged or a user's, a file of schemas, or plugins."""
+
+    plans: Callable[[cases.Case], Iterator[Planned]]
+    read: Callable[[], list[cases.Case]]
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """Every case of the suite with every endpoint, and the pairs of those that must be alike."""
+        for case in _read_or_fail(self.read):
+            for planned in self.plans(case):
+                item: CaseProbe = CaseProbe.from_parent(
+                    self, name=planned.plan.name, nodeid=_id(self, planned.plan.name)
+                )
+                item.planned = planned
+                yield _marked(item)
+                if case.parity and planned.plan.mode == "stream":
+                    yield pair_of(item, planned.plan)
+
+
+def pair_of(half: pytest.Item, plan: ProbePlan) -> PairProbe:
+    """The item that holds both modes of one probe against each other, made from either half's item."""
+
+    def named(mode: ProbeMode) -> str:
+        return half.name.replace(plan.variant(plan.mode), plan.variant(mode))
+
+    parent = half.parent
+    assert parent is not None  # noqa: S101 - for the type checker; only the session has none
+    item: PairProbe = PairProbe.from_parent(parent, name=named(PARITY), nodeid=_id(parent, named(PARITY)))
+    item.plan, item.halves = plan, tuple(_id(parent, named(mode)) for mode in MODES)
+    item.late = not isinstance(half, Probe)
+    _marked(item)
+    return item
+
+
+def is_late(item: pytest.Item) -> bool:
+    """Whether it is a pair of test functions."""
+    return isinstance(item, PairProbe) and item.late
+
+
+class RecordingFile(pytest.File):
+    """A recording; each row is an item."""
+
+    alone: bool = True
+    """Nothing else was named: a file that cannot be read ends the run. Among others it is an item that says so."""
+    problem: str = ""
+    """Why a cassette of ours cannot be read: its bare interactions would be judged by less than their case."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """Every row."""
+        for row in _read_or_fail(self._rows):
+            yield row_probe(self, row, row.id, _id(self, row.id))
+
+    def _rows(self) -> list[Row]:
+        try:
+            if self.problem:
+                raise RecordingError(self.problem, where=str(self.path))
+            return read(self.path)
+        except ConfigError as error:
+            if self.alone:
+                raise
+            return [unreadable(self.path.stem, self.path.name + str(error).removeprefix(str(self.path)))]
+
+
+def row_probe(parent: pytest.Collector, row: Row, name: str, nodeid: str) -> RowProbe:
+    """An item for a recorded row."""
+    item: RowProbe = RowProbe.from_parent(parent, name=name, nodeid=nodeid)
+    item.row = row
+    item.add_marker("kimiprobe")
+    return item
+
+
+def packaged_path(argument: str, schemas: Mapping[str, Path]) -> str:
+    """`kimiprobe/core.yaml::weather[...]` as the path of the packaged file; anything else as it is.
+
+    `schemas` are the files of schemas by the names that ids have. Raises UsageError for a packaged file or case that
+    does not exist, listing those that do.
+    """
+    head, separator, rest = argument.partition("::")
+    folder, _, name = head.partition("/")
+    if head in schemas:
+        return f"{schemas[head]}{separator}{rest}"
+    if folder != PACKAGED or not name or Path(head).exists():
+        return argument
+    if head == PLUGINS:
+        return f"{PLUGINS_FILE}{separator}{rest}"
+    if not (cases.FOLDER / name).is_file():
+        there = ", ".join(f"{PACKAGED}/{file.name}" for file in sorted(cases.FOLDER.glob("*.yaml")))
+        raise pytest.UsageError(f"no packaged case file {head!r}; there are: {there}")
+    if separator:
+        _require_case(name, rest.partition("[")[0])
+    return f"{cases.FOLDER / name}{separator}{rest}"
+
+
+def with_halves(argument: str) -> list[str]:
+    """The id of a pair with those of both its halves, without which it cannot be judged; anything else alone."""
+    found = _PAIR.fullmatch(argument)
+    return [argument] if found is None else [f"{found['head']}-{mode}-{found['tail']}" for mode in (*MODES, PARITY)]
+
+
+def _require_case(file: str, case: str) -> None:
+    names = [found.name for found in cases.load(cases.FOLDER / file)]
+    if case not in names:
+        raise pytest.UsageError(f"no case {case!r} in {PACKAGED}/{file}; there are: {', '.join(names)}")
+
+
+def _id(parent: pytest.Collector, name: str) -> str:
+    # As text: pytest 9.2 would else keep the brackets in the name, and --lf, which reads ids from text, find none.
+    return f"{parent.nodeid}::{name}"
+
+
+def _marked(item: pytest.Item) -> pytest.Item:
+    item.add_marker("kimiprobe")
+    return item
+
+
+def _read_or_fail(read_file: Any) -> Any:
+    try:
+        return read_file()
+    except ConfigError as error:
+        raise pytest.Collector.CollectError(str(error)) from None
+
+
+def words_of(result: ProbeResult) -> str:
+    """One line that says what a probe ended with and why."""
+    detail = f": {result.detail}" if result.detail else ""
+    return one_line(f"{result.endpoint}: {result.reason}{detail}", 400)
+
+
+def planned_of(item: pytest.Item) -> Planned | None:
+    """The probe behind a test function, where there is one."""
+    call = getattr(item, "callspec", None)
+    found = call.params.get(ARGUMENT) if call else None
+    return found if isinstance(found, Planned) else None

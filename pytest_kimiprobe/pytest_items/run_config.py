@@ -1,0 +1,245 @@
+"""What an invocation was asked to do: which endpoints meet which cases, how often and under which load."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from glob import escape
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from routing import catalog as catalogs
+from routing.catalog import Catalog, Endpoint
+from routing.errors import ConfigError, KeyMissing
+from routing.exchange import Target
+
+from ..cases import json_schemas as schema_cases
+from ..cases.model import Case, in_suite
+from ..cases.plan import Estimate, Load, Planned, ProbePlan, UnknownEndpoint, Unsent, cannot, estimate, expand, select
+from ..config import options
+from ..config.source import SourceChoice, no_keys
+from ..recording import replays
+from ..recording.recorder import Recorder
+from ..recording.replays import Replays
+from ..results.last_run import PYTEST_VARIABLES
+from ..verdicts import Source
+from .items import PACKAGED, RECORDED, SCHEMAS
+
+PATIENCE_S = 90.0
+_BUDGET = Decimal("0.50")
+"""USD, unless the option says otherwise; simulated money has no limit of its own."""
+_OF_ONE_RUN = frozenset({"endpoint", "repeat", "load", "json", "results", "record", "compare", "verbose"})
+"""Options that an id replaces, and those that write files or print."""
+_GOOD_PERSONAS = frozenset({"healthy", "slow"})
+_PROBE_ID = re.compile(
+    r"\[(?P<endpoint>[^\[\]]+)-(?:plain|stream|parity)-(?P<repeat>[1-9][0-9]{0,4})(?P<crowd>-crowd)?\]$"
+)
+
+
+class Scope:
+    """The options, read once, and what they come to. Raises UsageError for what cannot be run."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.choice = SourceChoice.read(options.value(config, "source"))
+        self.environment: Mapping[str, str] = self.choice.environment()
+        self.suite: str = options.value(config, "suite")
+        self.repeats: int = options.value(config, "repeat")
+        self.loads: tuple[Load, ...] = options.value(config, "load")
+        self.budget: Decimal = options.value(config, "budget") or self._default_budget()
+        self.concurrency: int = options.value(config, "concurrency")
+        self.timeout_s: float = options.value(config, "timeout")
+        self.compared: tuple[str, ...] = options.value(config, "compare")
+        self.started_at = datetime.now(UTC)
+        self.run_id = uuid.uuid4().hex[:12]
+        self.discovered: Sequence[str] = ()
+        try:
+            path = options.value(config, "catalog")
+            self.catalog: Catalog = catalogs.load(Path(path) if path else None, environment=self.environment)
+            self._add_endpoints()
+            self.model: str = options.value(config, "model") or self.catalog.default_model
+            self._discover(given=options.value(config, "discover"))
+            self.replays = replays.read(self.choice.path) if self.choice.kind == "replay" else Replays()
+            self.endpoints: list[Endpoint] = self._replayed() or self._endpoints()
+            self.schemas = self._schemas()
+        except (ConfigError, UnknownEndpoint) as error:
+            raise pytest.UsageError(str(error)) from None
+        if self.choice.kind == "live" and not self.live_keys():
+            raise pytest.UsageError(no_keys(self.catalog))
+        if self.choice.kind == "simulator":
+            self.scenario()
+
+    @property
+    def source(self) -> Source:
+        """The stamp on everything this run writes."""
+        return self.choice.stamp(self.catalog, self.endpoints)
+
+    def _default_budget(self) -> Decimal:
+        return Decimal("Infinity") if self.choice.kind == "simulator" else _BUDGET
+
+    @property
+    def patience_s(self) -> float:
+        """Seconds; simulated refusals are played for their own sake and not waited for, unless one says so."""
+        given: float | None = options.value(self.config, "patience")
+        if given is not None:
+            return given
+        return 0.0 if self.choice.kind == "simulator" else PATIENCE_S
+
+    @property
+    def references(self) -> dict[str, str]:
+        """Endpoint → the reference endpoint of its model."""
+        return {endpoint.id: self.catalog.models[endpoint.model].reference for endpoint in self.endpoints}
+
+    def rerun(self) -> tuple[tuple[str, ...], dict[str, str]]:
+        """The options and variables with which pytest runs a probe of this run again, but for its id."""
+        ours = options.given(self.config, leave_out=_OF_ONE_RUN)
+        variables = {name: os.environ[name] for name in PYTEST_VARIABLES if name in os.environ}
+        return (*options.of_pytest(self.config), *ours), variables
+
+    def argument_of(self, probe: str) -> str:
+        """The id of a probe as pytest takes it from any folder: files of the user's by their whole path."""
+        file, separator, rest = probe.partition("::")
+        ours = file in self.schemas or file.partition("/")[0] in {PACKAGED, RECORDED}
+        path = self.config.rootpath / file
+        return f"{path}{separator}{rest}" if path.is_file() and not ours else probe
+
+    def hosts(self) -> str:
+        """What answers in this run, for the first line of its report; empty if the source says it all."""
+        if self.choice.kind == "simulator":
+            scenario = self.scenario()
+            personas = [scenario.persona_of(endpoint.id) or scenario.default for endpoint in self.endpoints]
+            broken = any(persona.persona not in _GOOD_PERSONAS for persona in personas)
+            return f"simulated hosts{', some of them broken on purpose' if broken else ''}"
+        if self.choice.kind == "replay" and self.replays.simulated:
+            return "recorded answers of simulated hosts, judged again"
+        return ""
+
+    def live_keys(self) -> list[str]:
+        """Providers whose key is there."""
+        return [name for name in self.catalog.providers if not self._key_problem(name)]
+
+    def plans(self, case: Case, *, packaged: bool = False) -> Iterator[Planned]:
+        """All probes of a case of the suite, each with why it is not sent where it is not."""
+        if self.choice.kind == "replay":
+            yield from self.replays.plans(case, {endpoint.id: endpoint for endpoint in self.endpoints})
+        elif in_suite(case, self.suite):
+            for plan in expand(case, self.endpoints, self.repeats, self._loads(case, packaged=packaged)):
+                yield Planned(plan, self._unsent(plan))
+
+    def estimate(self, plans: Sequence[ProbePlan]) -> Estimate:
+        """What these probes cost, before they are sent."""
+        return estimate(plans, self.catalog, datetime.now(UTC).date())
+
+    def target(self, endpoint: Endpoint) -> Target:
+        """Where an endpoint's requests go. Raises KeyMissing."""
+        provider = self.catalog.provider_of(endpoint)
+        return Target(endpoint, provider, "" if self.choice.kind == "replay" else provider.key(self.environment))
+
+    def is_asked_for(self, endpoint: str) -> bool:
+        """Whether `--kimiprobe-endpoint` lets an endpoint's name through."""
+        globs: list[str] = options.value(self.config, "endpoint")
+        return not globs or any(fnmatch.fnmatchcase(endpoint, glob) for glob in globs)
+
+    def recorder(self) -> Recorder | None:
+        """What takes the run down, where that was asked for. Raises UsageError."""
+        folder = options.value(self.config, "record")
+        if not folder:
+            return None
+        if self.choice.kind == "replay":
+            raise pytest.UsageError("--kimiprobe-record: a replay sends nothing that could be recorded")
+        path, attempt = options.value(self.config, "catalog"), int(self.environment.get("GITHUB_RUN_ATTEMPT", "1") or 1)
+        try:
+            public = catalogs.load(Path(path) if path else None, environment={})
+            return Recorder(Path(folder), public, (self.run_id, attempt, self.source))
+        except ConfigError as error:
+            raise pytest.UsageError(f"--kimiprobe-record: {error}") from None
+
+    def scenario(self) -> Any:
+        """The simulator's. Raises UsageError where it cannot be read."""
+        from ..simulator import ScenarioError, load_scenario
+
+        try:
+            return load_scenario(self.choice.detail)
+        except ScenarioError as error:
+            raise pytest.UsageError(str(error)) from None
+
+    def meet(self, environment: Mapping[str, str]) -> None:
+        """Take on the keys and base URLs of a simulator that has started."""
+        self.environment = environment
+        self.catalog = self.catalog.with_base_urls(environment)
+
+    def _add_endpoints(self) -> None:
+        """Lay the endpoints of plugins over the catalogue's."""
+        given = self.config.hook.pytest_kimiprobe_endpoints(config=self.config)
+        added = {endpoint.id: endpoint for some in reversed(given) for endpoint in some or ()}
+        for endpoint in added.values():
+            if endpoint.provider not in self.catalog.providers:
+                raise ConfigError(f"a plugin's endpoint {endpoint.id!r}: unknown provider {endpoint.provider!r}")
+        if added:
+            self.catalog = replace(self.catalog, endpoints={**self.catalog.endpoints, **added})
+
+    def _discover(self, *, given: bool) -> None:
+        """Add what gateways list today; only real ones are asked."""
+        if given and self.choice.kind == "live":
+            from ..providers.discovery import discover
+
+            found = discover(self.catalog, self.model, self.environment, self.started_at.date())
+            self.catalog, self.discovered = found.catalog, found.notes
+
+    def _endpoints(self) -> list[Endpoint]:
+        globs: list[str] = options.value(self.config, "endpoint") or [escape(name) for name in self.compared]
+        named = [match for argument in self.config.args if (match := _PROBE_ID.search(argument))]
+        if named and not globs and len(named) == len(self.config.args):
+            # An id says which endpoint, repeat and load it means, whatever the defaults are.
+            self.repeats = max(self.repeats, *(int(match["repeat"]) for match in named))
+            self.loads = self.loads or (("alone", "crowd") if any(match["crowd"] for match in named) else ())
+            globs = [match["endpoint"] for match in named]
+        chosen = select(self.catalog, self.model, globs, self.started_at.date())
+        left_out = set(self.compared) - {endpoint.id for endpoint in chosen}
+        if left_out and self.choice.kind != "replay":
+            raise UnknownEndpoint(f"--kimiprobe-compare: not among the endpoints of this run: {', '.join(left_out)}")
+        return chosen
+
+    def _replayed(self) -> list[Endpoint]:
+        """The endpoints that were recorded, as far as they were asked for and are known."""
+        found: dict[str, Endpoint | None] = {}
+        for sample in self.replays.samples.values():
+            if self.is_asked_for(sample.endpoint):
+                found[sample.endpoint] = replays.endpoint_of(self.catalog, sample)
+        return [endpoint for _, endpoint in sorted(found.items()) if endpoint is not None]
+
+    def _schemas(self) -> dict[str, Path]:
+        """Files of schemas by the names that ids have."""
+        folder = options.value(self.config, "schemas")
+        if not folder:
+            return {}
+        root = Path(os.path.abspath(folder))  # noqa: PTH100 - resolve() would follow links, and pytest does not
+        return {f"{SCHEMAS}/{file.relative_to(root).as_posix()}": file for file in schema_cases.files(root)}
+
+    def _loads(self, case: Case, *, packaged: bool) -> Sequence[Load]:
+        """The packaged core cases meet real hosts alone and in a crowd, unless the option says otherwise."""
+        if self.loads:
+            return self.loads
+        thorough = packaged and self.suite != "smoke" and in_suite(case, "core") and self.source == "live"
+        return ("alone", "crowd") if thorough else ("mixed",)
+
+    def _unsent(self, plan: ProbePlan) -> Unsent | None:
+        if lacking := cannot(plan.case, plan.endpoint, plan.mode):
+            return Unsent("no_capability", lacking)
+        missing = self._key_problem(plan.endpoint.provider) if self.choice.kind == "live" else ""
+        return Unsent("no_key", missing) if missing else None
+
+    def _key_problem(self, provider: str) -> str:
+        try:
+            self.catalog.providers[provider].key(self.environment)
+        except KeyMissing as error:
+            return str(error)
+        return ""

@@ -1,0 +1,152 @@
+"""Judges what comes back and keeps the verdicts of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from routing.exchange import Exchange
+from routing.reasons import LEAKS
+from routing.types import Tool
+from routing.verify import ANYTHING
+
+from ..cases.plan import Unsent
+from ..engine.dispatch import Outcome
+from ..engine.moment import Moment
+from ..judging.answers import SeenAnswer
+from ..judging.judge import Judgement, judge, judge_any
+from ..judging.parity import Half, compare
+from ..recording.recorder import Recorder
+from ..safe_text import one_line, redact
+from ..verdicts import ProbeResult
+from .items import PairProbe, Probe, RowProbe
+from .probe_facts import of_pair, of_plan, of_row, planned_by, properties
+from .run_config import Scope
+
+
+class Keeper:
+    """All verdicts of a run by the ids of its items, and what they were given on."""
+
+    def __init__(self, scope: Scope, recorder: Recorder | None = None) -> None:
+        self._scope = scope
+        self._recorder = recorder
+        self._hook = scope.config.hook
+        self.results: dict[str, ProbeResult] = {}
+        self.held: dict[str, ProbeResult] = {}
+        """Verdicts on answers that a test function has still to judge."""
+        self.seen: dict[str, SeenAnswer] = {}
+        self.exchanges: dict[str, Exchange] = {}
+        self.last: Moment | None = None
+        """When the last verdict was given."""
+
+    def knows(self, item: pytest.Item) -> bool:
+        """Whether there is a verdict on the item, if only one that is held."""
+        return item.nodeid in self.results or item.nodeid in self.held
+
+    def record(self, item: pytest.Item, result: ProbeResult) -> None:
+        """Keep a verdict for good and tell plugins of it."""
+        self.held.pop(item.nodeid, None)
+        self.results[item.nodeid] = result
+        self._hook.pytest_kimiprobe_result(result=result)
+
+    def not_sent(self, item: pytest.Item, unsent: Unsent) -> None:
+        """Keep why nothing was sent."""
+        self._keep(item, None, Judgement(unsent.verdict, unsent.reason, unsent.detail), of_plan(item))
+
+    def take(self, outcome: Outcome[pytest.Item]) -> pytest.Item:
+        """Judge what came back; returns whose it is."""
+        item = outcome.ticket
+        if outcome.exchange is None:
+            self.not_sent(item, Unsent(outcome.not_run, f"--kimiprobe-budget ${self._scope.budget} is used up"))
+        else:
+            told = {"at_once": outcome.at_once, "refusals": outcome.refusals, "late_ms": outcome.late_ms}
+            self._judged(item, outcome.exchange, of_plan(item) | told)
+            self._record_exchange(item, outcome)
+        return item
+
+    def _record_exchange(self, item: pytest.Item, outcome: Outcome[pytest.Item]) -> None:
+        planned = planned_by(item)
+        if self._recorder is not None and planned is not None:
+            provider = self._scope.catalog.provider_of(planned.plan.endpoint)
+            self._recorder.keep(item.nodeid, planned.plan, outcome, provider)
+
+    def replay(self, probe: RowProbe) -> RowProbe:
+        """Judge a recorded exchange again."""
+        self._judged(probe, probe.row.exchange(), of_row(probe), probe.row.tools)
+        return probe
+
+    def pair(self, pair: PairProbe) -> PairProbe:
+        """Hold both halves of a pair against each other."""
+        plain, stream = (self._half(half) for half in pair.halves)
+        self._keep(pair, None, compare(pair.plan.case, plain, stream), of_pair(pair))
+        return pair
+
+    def _half(self, probe: str) -> Half:
+        seen, result = self.seen.get(probe), self.results.get(probe)
+        return Half(result.verdict, seen.tool_calls if seen else ()) if result else Half()
+
+    def _judged(self, item: pytest.Item, done: Exchange, facts: Mapping[str, Any], tools: Sequence[Tool] = ()) -> None:
+        self.exchanges[item.nodeid] = done
+        try:
+            judgement = self._word(item, done, tools)
+        except Exception as error:  # noqa: BLE001 - one answer that the judge cannot bear must not cost the others
+            judgement = Judgement("error", "malformed_body", f"the judge failed: {type(error).__name__}")
+        self._keep(item, done, judgement, facts)
+
+    def _word(self, item: pytest.Item, done: Exchange, tools: Sequence[Tool]) -> Judgement:
+        planned = planned_by(item)
+        if planned is None:
+            return judge_any(done, tools, item.row.asked if isinstance(item, RowProbe) else ANYTHING)
+        hook = self._hook.pytest_kimiprobe_judge
+        judgement = judge(planned.plan.case, done, lambda case, answer: hook(case=case, answer=answer))
+        if judgement.checked is not None:
+            self.seen[item.nodeid] = SeenAnswer.of(judgement.checked, done.answer)
+        return judgement
+
+    def _keep(self, item: pytest.Item, done: Exchange | None, judgement: Judgement, facts: Mapping[str, Any]) -> None:
+        result = result_of(item.nodeid, done, judgement, facts, environment=self._scope.environment)
+        if isinstance(item, RowProbe):
+            result = replace(result, total_ms=None)
+        item.user_properties = properties(result)
+        if isinstance(item, Probe):
+            item.result = result
+            self.record(item, result)
+        else:
+            self.held[item.nodeid] = result
+        self.last = Moment.now()
+
+
+def result_of(
+    probe: str,
+    done: Exchange | None,
+    judgement: Judgement,
+    facts: Mapping[str, Any],
+    *,
+    environment: Mapping[str, str],
+) -> ProbeResult:
+    """All that is kept of a probe; keys of the `environment` are taken out. Pure."""
+    answer, checked = (done.answer if done else None), judgement.checked
+    return ProbeResult(
+        id=probe,
+        verdict=judgement.verdict,
+        reason=judgement.reason,
+        detail=one_line(redact(judgement.detail, environment), 300),
+        error_class=judgement.error_class,
+        finish_reason=answer.finish_reason if answer else None,
+        tool_calls=answer.tool_calls if answer else (),
+        text=answer.text if answer else "",
+        first_token_ms=done.first_token_ms if done else None,
+        total_ms=done.total_ms if done else None,
+        usage=answer.usage if answer else None,
+        cost_usd=done.cost_usd if done else None,
+        cost_origin=done.cost_origin if done else "unknown",
+        calls=checked.calls if checked else 0,
+        valid_calls=checked.valid_calls if checked else 0,
+        k2vv_valid=checked.k2vv_valid if checked else None,
+        upstream=answer.upstream if answer else None,
+        leaked=checked is not None and checked.reason in LEAKS,
+        **facts,
+    )

@@ -1,0 +1,61 @@
+"""The money of one request: what an attempt may cost at most, what it cost, and what is left for the next. No I/O."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TypeAlias
+
+from ..catalog import Catalog, Endpoint, Price
+from ..exchange import Exchange
+from ..tokens import prompt_bound
+from ..types import ChatRequest, CostOrigin, Usage
+
+_LEAST_TOKENS = 256
+"""An answer that may not even have these is not worth asking for."""
+_DEFAULT_TOKENS = 4096
+"""Set as max_tokens where a budget is given and the caller set none: without it no upper bound exists."""
+Paid: TypeAlias = tuple[Decimal, CostOrigin]
+"""USD, and where the figure comes from."""
+
+
+class Spending:
+    """`max_cost_usd` bounds all attempts together; None: no bound."""
+
+    def __init__(self, catalog: Catalog, max_cost_usd: float | Decimal | None) -> None:
+        self._catalog = catalog
+        self._left = None if max_cost_usd is None else Decimal(str(max_cost_usd))
+
+    def affordable(self, endpoint: Endpoint, request: ChatRequest) -> ChatRequest | None:
+        """The request with `max_tokens` such that it cannot cost more than what is left; None where none fits."""
+        if self._left is None:
+            return request
+        wanted = request.max_tokens or _DEFAULT_TOKENS
+        per_token = self._price(endpoint).cost(Usage(0, 1))
+        left = self._left - self._bound(endpoint, replace(request, max_tokens=0))
+        affordable = int(left / per_token) if per_token else wanted
+        if left < 0 or affordable < min(wanted, _LEAST_TOKENS):
+            return None
+        return replace(request, max_tokens=min(wanted, affordable))
+
+    def settled(self, done: Exchange, endpoint: Endpoint, request: ChatRequest) -> Paid:
+        """What it cost; where nobody says, an estimate.
+
+        From what is left the cost is taken, and where nobody says, the most that it may have been.
+        """
+        known = done.cost_usd
+        if self._left is not None:
+            self._left -= self._bound(endpoint, request) if known is None else known
+        if known is not None:
+            return known, done.cost_origin
+        return self._price(endpoint).cost(done.estimate or Usage(0, 0)), "estimated"
+
+    def _bound(self, endpoint: Endpoint, request: ChatRequest) -> Decimal:
+        tokens = prompt_bound([*request.messages, *request.tools])
+        return self._price(endpoint).cost(Usage(tokens, request.max_tokens or 0))
+
+    def _price(self, endpoint: Endpoint) -> Price:
+        """An unknown price is the dearest, never zero."""
+        today = datetime.now(UTC).date()
+        return endpoint.price_at(today) or self._catalog.dearest_at(today)

@@ -1,0 +1,168 @@
+"""Providers, models and endpoints, read from catalog.yaml: ids and prices are data, never code.
+
+A file that says `extends: packaged` is laid over the packaged catalogue: its rows are added, or replace those of the
+same name or id. `KIMIPROBE_CATALOG` names such a file (or a whole catalogue). A base URL may be overridden by the
+variable `KIMIPROBE_BASE_URL_<PROVIDER>`; keys go only to hosts the catalogue names for that provider, or to this machine.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterable, Mapping
+from datetime import date
+from decimal import Decimal
+from importlib import resources
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..errors import CatalogError
+from ..parsing.schema_files import load_checked
+from ..types import JsonObject
+from .model import ALL_CHOICES, Catalog, Endpoint, Model, Price, Provider
+
+__all__ = ["Catalog", "Endpoint", "Model", "Price", "Provider", "load"]
+
+VARIABLE = "KIMIPROBE_CATALOG"
+_PACKAGED = "routing/catalog/catalog.yaml"
+
+
+def load(path: Path | None = None, *, environment: Mapping[str, str] | None = None) -> Catalog:
+    """Read the catalogue at `path`, at `KIMIPROBE_CATALOG`, or the packaged one; apply base URLs of the environment.
+
+    Raises CatalogError naming file, line and field.
+    """
+    environment = os.environ if environment is None else environment
+    if path is None and (named := environment.get(VARIABLE, "").strip()):
+        path = Path(named)
+    return (_packaged() if path is None else _read(path)).with_base_urls(environment)
+
+
+@functools.cache
+def _packaged() -> Catalog:
+    return _catalog(_packaged_document(), _PACKAGED)
+
+
+@functools.cache
+def _packaged_document() -> JsonObject:
+    return _document((resources.files(__package__) / "catalog.yaml").read_bytes(), _PACKAGED)
+
+
+def _read(path: Path) -> Catalog:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CatalogError(error.strerror or "unreadable", where=str(path)) from None
+    document = _document(data, str(path))
+    if "extends" in document:
+        return _catalog(_laid_over(_packaged_document(), document), str(path))
+    return _catalog(document, str(path))
+
+
+def _document(data: bytes, where: str) -> JsonObject:
+    document: JsonObject = load_checked(
+        data, "catalog.schema.json", where=where, error=CatalogError, package=__package__
+    ).data
+    return document
+
+
+def _laid_over(base: JsonObject, rows: JsonObject) -> JsonObject:
+    """`base` with the rows of an extending file: new ones added, those of the same name or id replaced whole."""
+    mine = rows.get("endpoints", [])
+    replaced = {row["id"] for row in mine}
+    return {
+        "default_model": rows.get("default_model", base["default_model"]),
+        "vision_endpoint": rows.get("vision_endpoint", base["vision_endpoint"]),
+        "providers": {**base["providers"], **rows.get("providers", {})},
+        "models": {**base["models"], **rows.get("models", {})},
+        "endpoints": [row for row in base["endpoints"] if row["id"] not in replaced] + mine,
+    }
+
+
+def _catalog(document: JsonObject, where: str) -> Catalog:
+    providers = {name: _provider(name, row, where) for name, row in document["providers"].items()}
+    models = {
+        name: Model(name, row["title"], row["family"], row["reference"]) for name, row in document["models"].items()
+    }
+    endpoints = _endpoints(document["endpoints"], providers, models, where)
+    for name, target in [(f"models.{m.name}.reference", m.reference) for m in models.values()] + [
+        ("vision_endpoint", document["vision_endpoint"])
+    ]:
+        if target not in endpoints:
+            raise CatalogError(f"{name} names {target!r}, which is not among the endpoints", where=where)
+    if document["default_model"] not in models:
+        raise CatalogError(f"default_model {document['default_model']!r} is not among the models", where=where)
+    return Catalog(
+        default_model=document["default_model"],
+        vision_endpoint=document["vision_endpoint"],
+        providers=MappingProxyType(providers),
+        models=MappingProxyType(models),
+        endpoints=MappingProxyType(endpoints),
+        origin=where,
+    )
+
+
+def _provider(name: str, row: Mapping[str, Any], where: str) -> Provider:
+    provider = Provider(
+        name=name,
+        title=row["title"],
+        wire=row["wire"],
+        base_url="",
+        hosts=frozenset(row.get("hosts") or [urlsplit(row["base_url"]).hostname or ""]),
+        key_env=row.get("key_env", ""),
+        key_page=row.get("key_page", ""),
+        quirks=frozenset(row.get("quirks", ())),
+        reasoning_field=row.get("reasoning_field", ""),
+        account=row.get("account", ""),
+    )
+    return provider.at(row["base_url"], where=f"{where}: providers.{name}.base_url")
+
+
+def _endpoints(
+    rows: Iterable[Mapping[str, Any]], providers: Mapping[str, Provider], models: Mapping[str, Model], where: str
+) -> dict[str, Endpoint]:
+    endpoints: dict[str, Endpoint] = {}
+    for row in rows:
+        provider = row["id"].partition("/")[0]
+        if provider not in providers:
+            raise CatalogError(f"endpoint {row['id']!r}: no provider {provider!r}", where=where)
+        if row["model"] not in models:
+            raise CatalogError(f"endpoint {row['id']!r}: no model {row['model']!r}", where=where)
+        if row["id"] in endpoints:
+            raise CatalogError(f"endpoint {row['id']!r} stands there twice", where=where)
+        endpoints[row["id"]] = _endpoint(row, models[row["model"]].family)
+    return endpoints
+
+
+def _endpoint(row: Mapping[str, Any], family: str) -> Endpoint:
+    provider, _, rest = row["id"].partition("/")
+    model_id, _, upstream = rest.partition("+")
+    retired_on = row.get("retired_on")
+    return Endpoint(
+        id=row["id"],
+        provider=provider,
+        provider_model_id=model_id,
+        upstream=upstream or None,
+        model=row["model"],
+        capabilities=frozenset(row.get("capabilities", ("tools", "stream"))),
+        prices=tuple(_price(price) for price in row.get("prices", ())),
+        retired_on=date.fromisoformat(retired_on) if retired_on else None,
+        tool_choices=frozenset(row.get("tool_choices", ALL_CHOICES)),
+        family=family,
+        thinking=row.get("thinking", "never"),
+        quirks=frozenset(row.get("quirks", ())),
+    )
+
+
+def _price(row: Mapping[str, str]) -> Price:
+    return Price(
+        since=date.fromisoformat(row["from"]),
+        input=Decimal(row["input"]),
+        cached_input=Decimal(row["cached_input"]),
+        output=Decimal(row["output"]),
+        origin=row["origin"],
+        checked=date.fromisoformat(row["checked"]),
+        cache_write=Decimal(row["cache_write"]) if "cache_write" in row else None,
+    )

@@ -1,0 +1,211 @@
+"""What a catalogue holds: providers, models, endpoints and their dated prices. Frozen, without I/O."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from decimal import Decimal
+from types import MappingProxyType
+from urllib.parse import urlsplit
+
+from ..errors import CatalogError, KeyMissing
+from ..types import Usage
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+ALL_CHOICES = ("auto", "none", "required", "named")
+_MILLION = Decimal(1_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """USD per million tokens from a day on, with where the figures come from.
+
+    `cache_write` is the price of prompt tokens that are written to a cache; where nobody names one it is `input`.
+    """
+
+    since: date
+    input: Decimal
+    cached_input: Decimal
+    output: Decimal
+    origin: str
+    checked: date
+    cache_write: Decimal | None = None
+
+    def cost(self, usage: Usage) -> Decimal:
+        """USD for these tokens; cached prompt tokens and those written to a cache at their own prices."""
+        write = self.input if self.cache_write is None else self.cache_write
+        fresh = usage.prompt_tokens - usage.cached_tokens - usage.cache_write_tokens
+        total = (
+            fresh * self.input
+            + usage.cached_tokens * self.cached_input
+            + usage.cache_write_tokens * write
+            + usage.completion_tokens * self.output
+        )
+        return total / _MILLION
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """An account behind one API. Without `key_env` it needs no key.
+
+    `quirks` are deviations from its protocol that the wire heeds (docs/providers.md); `reasoning_field` is the message
+    field in which it takes the reasoning of earlier turns, empty where it takes none.
+    """
+
+    name: str
+    title: str
+    wire: str
+    base_url: str
+    hosts: frozenset[str]
+    key_env: str
+    key_page: str = ""
+    quirks: frozenset[str] = frozenset()
+    reasoning_field: str = ""
+    account: str = ""
+    """Which pages tell what is left on the account; empty where there are none."""
+
+    @property
+    def local(self) -> bool:
+        """Whether the base URL points at this machine."""
+        return (urlsplit(self.base_url).hostname or "") in LOOPBACK
+
+    def key(self, environment: Mapping[str, str] | None = None) -> str:
+        """The key from the environment. Raises KeyMissing naming the variable, never showing a value."""
+        if not self.key_env:
+            return ""
+        value = (os.environ if environment is None else environment).get(self.key_env, "").strip()
+        if not value:
+            where = f"; get a key for {self.title} at {self.key_page}" if self.key_page else f" for {self.title}"
+            raise KeyMissing(f"not set{where}", where=self.key_env)
+        if not value.isascii() or not value.isprintable() or any(mark in value for mark in " \"'\\"):
+            del value, environment  # a traceback may be printed with locals
+            raise KeyMissing("holds a quote, space or character that no key has", where=self.key_env)
+        return value
+
+    def at(self, base_url: str, *, where: str) -> Provider:
+        """The same provider at another base URL. Raises CatalogError where its key may not go there."""
+        moved = replace(self, base_url=base_url.rstrip("/"))
+        try:
+            parts = urlsplit(moved.base_url)
+            host, _ = parts.hostname or "", parts.port
+        except ValueError:
+            raise CatalogError("not a URL", where=where) from None
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise CatalogError("a base URL holds neither user, password, query nor fragment", where=where)
+        if not all("!" <= char <= "~" and char not in '\\"<>' for char in moved.base_url) or "%" in moved.base_url:
+            raise CatalogError("a base URL holds plain ASCII letters only", where=where)
+        if parts.scheme not in {"http", "https"} or not host:
+            raise CatalogError("a base URL begins with https:// or http:// and a host", where=where)
+        if host in LOOPBACK or not self.key_env:
+            return moved
+        if parts.scheme != "https":
+            raise CatalogError("https is needed: a key would travel in clear text", where=where)
+        if host not in self.hosts:
+            allowed = ", ".join(sorted(self.hosts))
+            raise CatalogError(f"{self.title}'s key may go to {allowed} or this machine, not to {host!r}", where=where)
+        return moved
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model under the family's own name. `reference` is the endpoint that the others are held against."""
+
+    name: str
+    title: str
+    family: str
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """What a request can be sent to: `<provider>/<provider model id>[+<upstream tag>]`.
+
+    `thinking` names how its thinking is controlled (`never` where it has none, `always` where it cannot be); `quirks`
+    are its own, beside those of its provider; `tool_choices` are the values of `tool_choice` that it accepts, `named`
+    being a certain function.
+    """
+
+    id: str
+    provider: str
+    provider_model_id: str
+    upstream: str | None
+    model: str
+    capabilities: frozenset[str]
+    prices: tuple[Price, ...] = ()
+    retired_on: date | None = None
+    tool_choices: frozenset[str] = frozenset(ALL_CHOICES)
+    family: str = ""
+    thinking: str = "never"
+    quirks: frozenset[str] = frozenset()
+
+    @property
+    def thinks(self) -> bool:
+        """Whether it thinks unless told otherwise."""
+        return self.thinking != "never"
+
+    def price_at(self, day: date) -> Price | None:
+        """The price that holds on `day`; None where none is known (an unknown price is the dearest, never zero)."""
+        known = [price for price in self.prices if price.since <= day]
+        return max(known, key=lambda price: price.since, default=None)
+
+    def retired_at(self, day: date) -> bool:
+        """Whether the catalogue says that it is not served any more."""
+        return self.retired_on is not None and self.retired_on <= day
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """All rows, by name. `origin` is the file they were read from."""
+
+    default_model: str
+    vision_endpoint: str
+    providers: Mapping[str, Provider]
+    models: Mapping[str, Model]
+    endpoints: Mapping[str, Endpoint]
+    origin: str = field(default="")
+
+    def endpoint(self, endpoint_id: str) -> Endpoint:
+        """One endpoint. Raises CatalogError listing those there are."""
+        if endpoint_id not in self.endpoints:
+            raise CatalogError(f"unknown endpoint {endpoint_id!r}; there are: {', '.join(self.endpoints)}")
+        return self.endpoints[endpoint_id]
+
+    def model(self, name: str) -> Model:
+        """One model. Raises CatalogError listing those there are."""
+        if name not in self.models:
+            raise CatalogError(f"unknown model {name!r}; there are: {', '.join(self.models)}")
+        return self.models[name]
+
+    def provider_of(self, endpoint: Endpoint) -> Provider:
+        """The provider that serves this endpoint."""
+        return self.providers[endpoint.provider]
+
+    def of_model(self, name: str) -> tuple[Endpoint, ...]:
+        """All endpoints of a model, retired ones too, in the order of the file."""
+        self.model(name)
+        return tuple(endpoint for endpoint in self.endpoints.values() if endpoint.model == name)
+
+    def dearest_at(self, day: date) -> Price:
+        """A price made of the highest figures known on `day`: what an unknown price is taken for."""
+        known = [price for endpoint in self.endpoints.values() if (price := endpoint.price_at(day))]
+        zero = Decimal(0)
+        return Price(
+            since=day,
+            input=max((price.input for price in known), default=zero),
+            cached_input=max((price.cached_input for price in known), default=zero),
+            output=max((price.output for price in known), default=zero),
+            origin="dearest",
+            checked=day,
+            cache_write=max((price.cache_write or price.input for price in known), default=zero),
+        )
+
+    def with_base_urls(self, environment: Mapping[str, str]) -> Catalog:
+        """The same catalogue with `KIMIPROBE_BASE_URL_<PROVIDER>` applied. Raises CatalogError for a foreign host."""
+        changed = dict(self.providers)
+        for name, provider in self.providers.items():
+            variable = f"KIMIPROBE_BASE_URL_{name.upper().replace('-', '_')}"
+            if url := environment.get(variable, "").strip():
+                changed[name] = provider.at(url, where=variable)
+        return replace(self, providers=MappingProxyType(changed))

@@ -1,0 +1,256 @@
+"""What the committed results say of each endpoint, and how old it is.
+
+`results/latest.json` is the one file the router reads; the monitor derives it from the run files (pytest_kimiprobe.results):
+
+    {"version": 1, "generated_at": "2026-11-23T05:17:40Z", "run": "<run id>-<attempt>", "source": "live",
+     "endpoints": {"<endpoint>": {"status": "works", "probed_at": "...Z", "run": "<run id>-<attempt>",
+        "judged": 30, "passed": 29, "rescued": 0, "failed": 1, "errors": 0,           # the newest run
+        "window": {"days": 7, "judged": 210, "passed": 207, "rescued": 0, "failed": 3, "errors": 1},
+        "p50_ms": 1900.0, "p95_ms": 4100.0, "first_token_p50_ms": 300.0, "first_token_p95_ms": 700.0,
+        "latency_unreliable": false,                                                  # whether those times are ours
+        "cost_per_1k_usd": "0.61", "reasons": {"wrong_tool": 1}, "complete": true, "cases": 9,
+        "calls": 40, "valid_calls": 40, "schema_accuracy": 1.0,                       # strict, of the newest run
+        "k2vv_calls": 20, "k2vv_valid": 20, "k2vv_compatible": 1.0, "age_s": 12}}}    # age when generated
+
+Counts are those of native tool calls; of tools described in the prompt where the endpoint has no others, and there a
+rescued call is the right answer and counts as passed. `run` of the whole is the newest run; an endpoint that it did
+not probe keeps the newest run that did. `source` is `live`, or `local` where there are no live runs.
+
+Evidence older than `FRESH_FOR` is not trusted: the endpoint's status reads `unknown`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, get_args
+
+from ..errors import EvidenceError
+from ..types import Status
+
+VERSION = 1
+FRESH_FOR = timedelta(days=7)
+CLOCK_SKEW = timedelta(days=1)
+"""Evidence dated further ahead is not trusted: it would stay fresh for ever."""
+MOST_COUNTED = 10**9
+MOST_COST = Decimal(10**6)
+"""USD per 1000 calls, and counts: beyond these nobody measured anything."""
+_MOST_MS, _MOST_DAYS = 10**9, 31
+_STATUSES = frozenset(get_args(Status))
+_SOURCES = frozenset({"", "live", "local"})
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Verdicts of one endpoint. `judged` = passed + rescued + failed; `errors` had nothing to judge."""
+
+    judged: int = 0
+    passed: int = 0
+    rescued: int = 0
+    failed: int = 0
+    errors: int = 0
+
+    @property
+    def requests(self) -> int:
+        """Requests that should have been answered."""
+        return self.judged + self.errors
+
+    def pass_rate(self, *, accept_rescued: bool = False) -> float | None:
+        """Share of judged answers that were right, 0..1; None where nothing was judged."""
+        if not self.judged:
+            return None
+        return (self.passed + (self.rescued if accept_rescued else 0)) / self.judged
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointEvidence:
+    """The newest run of one endpoint, and the window of the last `window_days` days with it."""
+
+    endpoint: str
+    status: Status
+    probed_at: datetime
+    counts: Counts = Counts()
+    window: Counts = Counts()
+    window_days: int = 7
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    cost_per_1k_usd: Decimal | None = None
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    run: str = ""
+    first_token_p50_ms: float | None = None
+    first_token_p95_ms: float | None = None
+    calls: int = 0
+    """Structured tool calls of finished answers; `valid_calls` of them name an offered tool and satisfy its schema."""
+    valid_calls: int = 0
+    k2vv_calls: int = 0
+    """Answers that the K2 Vendor Verifier's formula counts, and `k2vv_valid` those of them it calls valid."""
+    k2vv_valid: int = 0
+    latency_unreliable: bool = False
+    """Whether the times are those of the probing machine, which was too busy to tell."""
+    complete: bool = True
+    """Whether that run came to its end; what an interrupted one says is a part."""
+    cases: int = 0
+    """Different cases among the window's judged calls; 0 where nobody counted them."""
+
+    @property
+    def schema_accuracy(self) -> float | None:
+        """Share of finished tool calls whose arguments are valid, 0..1; None where there were none."""
+        return self.valid_calls / self.calls if self.calls else None
+
+    @property
+    def k2vv_compatible(self) -> float | None:
+        """The same by the K2 Vendor Verifier's formula (not by its cases): answers, not calls."""
+        return self.k2vv_valid / self.k2vv_calls if self.k2vv_calls else None
+
+    @property
+    def times(self) -> dict[str, Any]:
+        """Percentiles in milliseconds by their names: `p50_ms`, `first_token_p50_ms` and so on."""
+        return {name: getattr(self, name) for name in TIMES}
+
+    def age(self, now: datetime) -> timedelta:
+        """How old the evidence is; never negative."""
+        return max(now - self.probed_at, timedelta(0))
+
+    def status_at(self, now: datetime) -> Status:
+        """The status, or `unknown` where the evidence is too old to be trusted, or dated more than a day ahead."""
+        return self.status if self.is_fresh(now) else "unknown"
+
+    def is_fresh(self, now: datetime) -> bool:
+        """Whether it is to be trusted now."""
+        return self.age(now) <= FRESH_FOR and self.probed_at <= now + CLOCK_SKEW
+
+
+TIMES = tuple(row.name for row in fields(EndpointEvidence) if row.name.endswith("_ms"))
+"""Names of the percentiles that evidence holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All endpoints' evidence, with where it came from."""
+
+    generated_at: datetime | None = None
+    run: str = ""
+    source: str = ""
+    endpoints: Mapping[str, EndpointEvidence] = field(default_factory=dict)
+    origin: str = ""
+    """The path or URL it was read from; empty where there was none."""
+
+    def status_at(self, endpoint: str, now: datetime) -> Status:
+        """Status of one endpoint now; `unknown` where it was never probed."""
+        known = self.endpoints.get(endpoint)
+        return known.status_at(now) if known else "unknown"
+
+
+def utc_text(moment: datetime) -> str:
+    """`2026-11-23T05:17:40Z`: how every stored time looks."""
+    return moment.astimezone(UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z")
+
+
+def parse_utc(text: str) -> datetime:
+    """Read `utc_text`; a time without zone is refused with ValueError."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"time without zone: {text!r}")
+    return moment.astimezone(UTC)
+
+
+def loads(text: str, *, origin: str = "") -> Evidence:
+    """Parse latest.json. Raises EvidenceError naming file and field; a newer version is refused, not guessed at."""
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise EvidenceError(f"not JSON: {error}", where=origin) from None
+    if not isinstance(data, dict):
+        raise EvidenceError("must be a JSON object", where=origin)
+    if data.get("version") != VERSION:
+        raise EvidenceError(
+            f"version {data.get('version')!r}; this release reads version {VERSION}: upgrade pytest-kimiprobe",
+            where=origin,
+        )
+    try:
+        return Evidence(
+            generated_at=parse_utc(data["generated_at"]),
+            run=str(data.get("run", "")),
+            source=_source(data.get("source", "")),
+            endpoints={name: _endpoint(name, row) for name, row in data["endpoints"].items()},
+            origin=origin,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise EvidenceError(f"unreadable: {type(error).__name__}: {error}", where=origin) from None
+
+
+def _source(value: Any) -> str:
+    if value not in _SOURCES:
+        raise ValueError(f"source {str(value)[:20]!r} is no evidence: live and local are")
+    return str(value)
+
+
+def _endpoint(name: str, row: Mapping[str, Any]) -> EndpointEvidence:
+    status = row["status"]
+    if status not in _STATUSES:
+        raise ValueError(f"endpoints.{name}.status is {status!r}")
+    window = row.get("window") or {}
+    return EndpointEvidence(
+        endpoint=name,
+        status=status,
+        probed_at=parse_utc(row["probed_at"]),
+        counts=counts_from(row),
+        window=counts_from(window),
+        window_days=_days(window.get("days", FRESH_FOR.days)),
+        cost_per_1k_usd=_cost(row.get("cost_per_1k_usd")),
+        reasons={str(code): counted(count, f"reasons.{code}") for code, count in (row.get("reasons") or {}).items()},
+        run=str(row.get("run", "")),
+        complete=row.get("complete", True) is True,
+        cases=counted(row.get("cases", 0), "cases"),
+        **_times(row),
+        latency_unreliable=bool(row.get("latency_unreliable", False)),
+        **{name: counted(row.get(name, 0), name) for name in ("calls", "valid_calls", "k2vv_calls", "k2vv_valid")},
+    )
+
+
+def counts_from(row: Mapping[str, Any]) -> Counts:
+    """Counts out of a JSON row; a missing one is 0. Raises ValueError where they are none or do not add up."""
+    names = ("judged", "passed", "rescued", "failed", "errors")
+    counts = Counts(*(counted(row.get(name, 0), name) for name in names))
+    if counts.passed + counts.rescued + counts.failed != counts.judged:
+        raise ValueError(f"judged is {counts.judged}, but passed, rescued and failed add up to another number")
+    return counts
+
+
+def counted(value: Any, name: str) -> int:
+    """A count out of JSON. Raises ValueError for what is none."""
+    if type(value) is not int or not 0 <= value <= MOST_COUNTED:
+        raise ValueError(f"{name[:40]} is no count")
+    return value
+
+
+def _days(value: Any) -> int:
+    if type(value) is not int or not 1 <= value <= _MOST_DAYS:
+        raise ValueError(f"window.days is not within 1 and {_MOST_DAYS}")
+    return value
+
+
+def _cost(value: Any) -> Decimal | None:
+    if value is None:
+        return None
+    text = str(value)
+    cost = Decimal(text if type(value) in {str, int, float} and len(text) <= 40 else "NaN")
+    if not cost.is_finite() or not 0 <= cost <= MOST_COST:
+        raise ValueError("cost_per_1k_usd is no amount of money")
+    return cost
+
+
+def _times(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _milliseconds(row, name) for name in TIMES}
+
+
+def _milliseconds(row: Mapping[str, Any], name: str) -> float | None:
+    value = row.get(name)
+    if value is None:
+        return None
+    if type(value) not in {int, float} or not 0 <= value <= _MOST_MS:
+        raise ValueError(f"{name} is no time in milliseconds")
+    return float(value)

@@ -1,0 +1,234 @@
+"""What a flags file says: flags, whom they are on for, and which endpoints they control.
+
+Order of decision, first word wins:
+
+    1. pin "off"         off for everybody: a human's word
+    2. deny              off for this user or group
+    3. pin "on"          on for everybody else, enabled or not: a human's word
+    4. enabled: false    off: the kill switch
+    5. allow             on for this user or group
+    6. percent           on for the first N percent of users (routing.bucketing); without a user only at 100
+
+Deny stands before pin "on" because it is about a user's rights (say data residency), not about the endpoint's health.
+The public face is routing.flags.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias
+
+from ..errors import FlagsError
+from ..evidence.model import parse_utc
+from ..parsing import strict_yaml
+from ..parsing.safe_read import read_regular
+from . import bucketing
+from .validation import problems, specificity
+
+VERSION = 1
+LADDER = (10, 50, 100)
+_Claim: TypeAlias = "tuple[re.Pattern[str], Flag]"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether a flag is on for somebody, and why. `why` names no user."""
+
+    on: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """Users or groups by name."""
+
+    allow: frozenset[str] = frozenset()
+    deny: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class FlagEvidence:
+    """What the last change of a flag was based on: `passed` of `judged` answers, told in `result`."""
+
+    result: str
+    judged: int
+    passed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """One flag. `percent` and `ladder` are whole percent; `controls` are endpoint globs, `*` matching anything."""
+
+    name: str
+    description: str
+    owner: str
+    controls: tuple[str, ...]
+    enabled: bool = False
+    percent: int = 0
+    users: Targets = Targets()
+    groups: Targets = Targets()
+    accept_rescued: bool = False
+    pin: Literal["on", "off"] | None = None
+    reason: str = ""
+    since: datetime | None = None
+    ladder: tuple[int, ...] = LADDER
+    evidence: FlagEvidence | None = None
+
+    def evaluate(self, user: str | None = None, groups: Iterable[str] | None = ()) -> Decision:
+        """The decision for one request. An empty user is no user."""
+        user = str(user) if user is not None else ""  # an id that came as a number must still meet its deny entry
+        groups = (groups,) if isinstance(groups, str) else tuple(groups or ())
+        if self.pin == "off":
+            return Decision(on=False, why='pin "off"')
+        if user in self.users.deny or not self.groups.deny.isdisjoint(groups):
+            return Decision(on=False, why=_named("denied", user in self.users.deny, self.groups.deny, groups))
+        if self.pin == "on":
+            return Decision(on=True, why='pin "on"')
+        if not self.enabled:
+            return Decision(on=False, why="enabled: false")
+        if user in self.users.allow or not self.groups.allow.isdisjoint(groups):
+            return Decision(on=True, why=_named("allowed", user in self.users.allow, self.groups.allow, groups))
+        return self._by_percent(user)
+
+    def _by_percent(self, user: str) -> Decision:
+        if self.percent in {0, 100}:
+            return Decision(on=self.percent == 100, why=f"percent: {self.percent}")
+        if not user:
+            return Decision(on=False, why=f"percent: {self.percent}, and no user is given")
+        inside = bucketing.inside(self.name, user, self.percent)
+        return Decision(on=inside, why=f"{'inside' if inside else 'outside'} percent: {self.percent}")
+
+
+def _named(word: str, by_user: bool, listed: frozenset[str], groups: tuple[str, ...]) -> str:
+    return f"user {word}" if by_user else f"group {next(group for group in groups if group in listed)} {word}"
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """All flags of one file. `where` is the file; two equal files elsewhere compare equal.
+
+    `stand_in` flags (the packaged ones) stand for a file that is not there: a name they do not hold is off instead of
+    an error, for the missing file may well hold it.
+    """
+
+    serial: int
+    environment: Literal["production", "test"]
+    default_model: str
+    flags: Mapping[str, Flag]
+    fallback_models: tuple[str, ...] = ()
+    rollback_from: int | None = None
+    version: int = VERSION
+    bucketing: str = bucketing.NAME
+    where: str = field(default="", compare=False)
+    stand_in: bool = False
+    _claims: tuple[_Claim, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "flags", MappingProxyType(dict(self.flags)))
+        claims = sorted(
+            ((glob, flag) for flag in self.flags.values() for glob in flag.controls),
+            key=lambda claim: specificity(claim[0]),
+            reverse=True,
+        )
+        object.__setattr__(self, "_claims", tuple((glob_pattern(glob), flag) for glob, flag in claims))
+
+    @classmethod
+    def loads(cls, data: bytes, where: str = "flags.yaml") -> Flags:
+        """Parse a flags file. Raises FlagsError with `file:line:column: flags.NAME.key: what is wrong`."""
+        document = strict_yaml.loads(data, where=where, error=FlagsError, require_end=True)
+        check(document)
+        return _flags(document.data, where)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Flags:
+        """Read a flags file; at most 1 MiB of a regular file. Raises FlagsError, also for what is not a file."""
+        return cls.loads(read_regular(path, error=FlagsError), str(path))
+
+    @classmethod
+    def bootstrap(cls) -> Flags:
+        """The packaged flags: everything off, so that only the reference and the vision endpoint serve."""
+        return _bootstrap()
+
+    def flag(self, name: str) -> Flag:
+        """The flag of that name. Raises FlagsError that lists the names."""
+        try:
+            return self.flags[name]
+        except KeyError:
+            raise FlagsError(f"no flag {name!r}; there are: {', '.join(self.flags)}", where=self.where) from None
+
+    def evaluate(self, name: str, user: str | None = None, groups: Iterable[str] | None = ()) -> Decision:
+        """Whether the flag is on for this user and these groups, and why. Raises FlagsError for an unknown name."""
+        if self.stand_in and name not in self.flags:
+            return Decision(on=False, why="no flags file is in use")
+        return self.flag(name).evaluate(user, groups)
+
+    def enabled(self, name: str, user: str | None = None, groups: Iterable[str] | None = ()) -> bool:
+        """Whether the flag is on for this user and these groups. Raises FlagsError for an unknown name."""
+        return self.evaluate(name, user, groups).on
+
+    def flag_for(self, endpoint: str) -> Flag | None:
+        """The flag whose most specific glob matches the endpoint id; None where no flag controls it."""
+        return next((flag for pattern, flag in self._claims if pattern.match(endpoint)), None)
+
+
+@cache
+def glob_pattern(glob: str) -> re.Pattern[str]:
+    """A compiled endpoint glob, matching whole ids and case. Many `*` cost no backtracking (fnmatch sees to it)."""
+    return re.compile(fnmatch.translate(glob))
+
+
+def check(document: strict_yaml.Document) -> None:
+    """Raise FlagsError with the first problem of a parsed flags file, and how many more there are."""
+    version = document.data.get("version") if isinstance(document.data, dict) else None
+    if type(version) is int and version > VERSION:
+        told = f"version {version} is newer than {VERSION}, which this release reads: upgrade pytest-kimiprobe"
+        raise FlagsError(told, where=document.at(["version"]))
+    found = problems(document)
+    if found:
+        more = f" (and {len(found) - 1} more: `kimiprobe flags lint` tells)" if len(found) > 1 else ""
+        raise FlagsError(f"{found[0]}{more}", where=f"{document.where}:{found[0].line}:{found[0].column}")
+
+
+@cache
+def _bootstrap() -> Flags:
+    name = "bootstrap_flags.yaml"
+    flags = Flags.loads((resources.files(__package__) / name).read_bytes(), f"packaged {name}")
+    return replace(flags, stand_in=True)
+
+
+def _flags(data: Mapping[str, Any], where: str) -> Flags:
+    return Flags(
+        serial=data["serial"],
+        environment=data["environment"],
+        default_model=data["default_model"],
+        flags={name: _flag(name, row) for name, row in data["flags"].items()},
+        fallback_models=tuple(data.get("fallback_models", ())),
+        rollback_from=data.get("rollback_from"),
+        where=where,
+    )
+
+
+def _flag(name: str, row: Mapping[str, Any]) -> Flag:
+    plain = ("description", "owner", "enabled", "percent", "accept_rescued", "pin", "reason")
+    return Flag(
+        name=name,
+        controls=tuple(row["controls"]),
+        users=_targets(row.get("users", {})),
+        groups=_targets(row.get("groups", {})),
+        since=parse_utc(row["since"]) if "since" in row else None,
+        ladder=tuple(row.get("ladder", LADDER)),
+        evidence=FlagEvidence(**row["evidence"]) if "evidence" in row else None,
+        **{key: row[key] for key in plain if key in row},
+    )
+
+
+def _targets(row: Mapping[str, list[str]]) -> Targets:
+    return Targets(frozenset(row.get("allow", ())), frozenset(row.get("deny", ())))

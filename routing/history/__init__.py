@@ -1,0 +1,168 @@
+"""Any message history made valid for the next endpoint: ids, reasoning, results, content shapes. Pure.
+
+What hosts refuse, and what makes Kimi models leak their markers, is told in docs/providers.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+from ..catalog.model import Endpoint, Provider
+from ..errors import EndpointUnavailable
+from ..types import Answer, JsonObject, Message, RawToolCall
+from .calls import NewId, fresh_id, kimi_id, legal_id, numbered, own_id, paired
+from .reading import REASONING, images_of, read_message, text_of
+
+_NO_NAMES: Mapping[str, str] = MappingProxyType({})
+PLACEHOLDER = " "
+"""Reasoning of an earlier call that is not known, for hosts that refuse a call without: LiteLLM sends the same."""
+_DETAILS = frozenset({"reasoning.text", "reasoning.summary", "reasoning.encrypted"})
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A history as the endpoint takes it.
+
+    `notes` tell what was changed; `made_up` are ids of tool results that were not in the history; `restore` gives the
+    answer to it names and ids that fit the caller's own history.
+    """
+
+    messages: tuple[JsonObject, ...]
+    notes: tuple[str, ...] = ()
+    made_up: frozenset[str] = frozenset()
+    taken: frozenset[str] = frozenset()
+    calls: int = 0
+    names: Mapping[str, str] = field(default_factory=lambda: _NO_NAMES)
+    """Tool names as they are sent -> as the caller knows them."""
+
+    def restore(self, answer: Answer) -> Answer:
+        """Tool names as the caller knows them; call ids that no earlier call of the conversation has.
+
+        Kimi K3 counts from 0 in every turn, so an id may come again with other arguments.
+        """
+        calls = tuple(self._restored(call) for call in answer.tool_calls)
+        return answer if calls == answer.tool_calls else replace(answer, tool_calls=calls)
+
+    def _restored(self, call: RawToolCall) -> RawToolCall:
+        name = call.name if call.name is None else self.names.get(call.name, call.name)
+        call_id = call.id and fresh_id(call.id, self.calls, self.taken)
+        return RawToolCall(call_id, name, call.arguments)
+
+
+def prepare(
+    messages: Sequence[Message],
+    endpoint: Endpoint,
+    provider: Provider,
+    *,
+    thinks: bool | None = None,
+    names: Mapping[str, str] = _NO_NAMES,
+) -> Prepared:
+    """The history made valid for `endpoint`.
+
+    `thinks`: whether it will think in this request (its own default where None); `names`: tool names as the caller
+    knows them -> as they are sent. Raises RequestRejected for messages that no protocol has, EndpointUnavailable for
+    content that this endpoint does not take.
+    """
+    notes: dict[str, None] = {}
+    quirks = provider.quirks | endpoint.quirks
+    read = [_renamed(read_message(message, notes), names) for message in messages]
+    done = numbered(paired(read, notes), _new_id(endpoint, provider), notes)
+    thinks = endpoint.thinks if thinks is None else thinks
+    shaped = [_reasoning(message, endpoint, provider, notes, thinks=thinks) for message in done.messages]
+    shaped = list(_pictures_moved(shaped, notes, provider.wire))
+    for message in shaped:
+        _check_images(message, endpoint, quirks)
+        if "text_content" in quirks and isinstance(message["content"], list) and not images_of(message["content"]):
+            message["content"] = text_of(message["content"])
+    sent = {alias: name for name, alias in names.items()}
+    return Prepared(tuple(shaped), tuple(notes), done.made_up, done.taken, done.calls, sent)
+
+
+def _renamed(message: JsonObject, names: Mapping[str, str]) -> JsonObject:
+    for call in message.get("tool_calls", ()):
+        function = call["function"]
+        function["name"] = names.get(function["name"], function["name"])
+    if message["role"] == "tool" and "name" in message:
+        message["name"] = names.get(message["name"], message["name"])
+    return message
+
+
+def _new_id(endpoint: Endpoint, provider: Provider) -> NewId:
+    if provider.wire == "anthropic" or endpoint.family != "kimi":
+        return legal_id
+    # Moonshot's own API renames all ids of the history before its models see them.
+    return own_id if "own_call_ids" in provider.quirks | endpoint.quirks else kimi_id
+
+
+def _reasoning(
+    message: JsonObject, endpoint: Endpoint, provider: Provider, notes: dict[str, None], *, thinks: bool
+) -> JsonObject:
+    """The message with its reasoning where this endpoint takes it."""
+    if message["role"] != "assistant":
+        return message
+    thought = _thought(message)
+    bare = {key: value for key, value in message.items() if key not in REASONING}
+    place = provider.reasoning_field if endpoint.thinks else ""
+    if not place:
+        if thought:
+            notes["reasoning_removed: not taken here"] = None
+        return bare
+    if not thought:
+        if not (thinks and message.get("tool_calls") and "reasoning_required" in provider.quirks | endpoint.quirks):
+            return bare
+        notes["reasoning_filled: a tool call without is refused"] = None
+    bare[place] = thought or PLACEHOLDER
+    if place == "reasoning" and "upstream_pinning" in provider.quirks and (details := _details(message)):
+        bare["reasoning_details"] = details
+    return bare
+
+
+def _thought(message: JsonObject) -> str:
+    for name in ("reasoning_content", "reasoning"):
+        if isinstance(message.get(name), str):
+            return str(message[name])
+    texts = [row.get("text") or row.get("summary") for row in _details(message)]
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def _details(message: JsonObject) -> list[JsonObject]:
+    rows = message.get("reasoning_details")
+    rows = rows if isinstance(rows, list) else []
+    return [dict(row) for row in rows if isinstance(row, Mapping) and row.get("type") in _DETAILS]
+
+
+def _pictures_moved(messages: Iterable[JsonObject], notes: dict[str, None], wire: str) -> Iterator[JsonObject]:
+    """Images and files only where the protocol takes them: those of other messages follow in one of the user's."""
+    taking = {"user", "tool"} if wire == "anthropic" else {"user"}
+    waiting: list[JsonObject] = []
+    for message in messages:
+        role, content = message["role"], message["content"]
+        if role != "tool" and waiting:
+            yield {"role": "user", "content": waiting}
+            waiting = []
+        if role in taking:
+            yield message
+            continue
+        if others := images_of(content):
+            notes[f"images_of_{role}_messages: moved into a user message"] = None
+            waiting += [{"type": "text", "text": _said_where(message)}, *others]
+        yield {**message, "content": text_of(content) or ("[images follow]" if others else "")}
+    if waiting:
+        yield {"role": "user", "content": waiting}
+
+
+def _said_where(message: JsonObject) -> str:
+    of = f"tool result {message['tool_call_id']}" if message["role"] == "tool" else f"the {message['role']} message"
+    return f"[Images of {of}]"
+
+
+def _check_images(message: JsonObject, endpoint: Endpoint, quirks: frozenset[str]) -> None:
+    for part in images_of(message["content"]):
+        if part["type"] != "image_url":
+            continue
+        if "vision" not in endpoint.capabilities:
+            raise EndpointUnavailable("no_capability", "it takes no images", phase="send")
+        if "inline_images" in quirks and not part["image_url"]["url"].lower().startswith(("data:", "ms://")):
+            raise EndpointUnavailable("no_capability", "it takes images as data URLs only", phase="send")

@@ -1,0 +1,80 @@
+"""Tool calls for models that are offered none: tools described in the prompt, calls and results told as text.
+
+What comes back is text, and rescue finds the call in it. Pure.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+
+from ..errors import RequestRejected
+from ..types import JsonObject, Message, Tool, ToolChoice
+from .calls import NO_RESULT, kimi_id, numbered, paired
+from .reading import read_message, text_of
+
+
+def emulation(tools: Sequence[Tool], tool_choice: ToolChoice | None = None) -> Message:
+    """The system message that describes tools to a model which is offered none. Raises RequestRejected for no JSON."""
+    described = _json([tool["function"] for tool in tools])
+    text = (
+        f"You can use these tools, described as JSON: {described}\n"
+        'To use one, reply with nothing but a JSON object {"name": <tool name>, "arguments": {<arguments>}} '
+        "and no other text."
+    )
+    return {"role": "system", "content": text + _insistence(tool_choice)}
+
+
+def _json(value: object) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, default=dict, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        raise RequestRejected("bad_request", "the tools are not JSON", phase="send") from None
+
+
+def _insistence(tool_choice: ToolChoice | None) -> str:
+    if tool_choice == "required":
+        return "\nYou must use one of them now."
+    if isinstance(tool_choice, Mapping):
+        return f"\nYou must use the tool {_named(tool_choice)} now."
+    return ""
+
+
+def _named(tool_choice: Mapping[str, object]) -> str:
+    function = tool_choice.get("function")
+    return str(function.get("name")) if isinstance(function, Mapping) else ""
+
+
+def as_text(messages: Sequence[Message], notes: dict[str, None]) -> list[JsonObject]:
+    """The messages without tool calls: calls as the JSON objects that the prompt asks for, results as the user's text.
+
+    Raises RequestRejected for messages that no protocol has.
+    """
+    turns = paired((read_message(message, notes) for message in messages), notes)
+    return list(_told(numbered(turns, kimi_id, notes).messages))
+
+
+def _told(messages: Sequence[JsonObject]) -> Iterator[JsonObject]:
+    names: dict[str, str] = {}
+    for message in messages:
+        calls = message.get("tool_calls", ())
+        names |= {call["id"]: call["function"]["name"] for call in calls}
+        if message["role"] == "tool":
+            yield {"role": "user", "content": _result(names[message["tool_call_id"]], message["content"])}
+        elif calls:
+            bare = {key: value for key, value in message.items() if key != "tool_calls"}
+            yield {**bare, "content": "\n".join(filter(None, [text_of(message["content"]), *map(_call, calls)]))}
+        else:
+            yield message
+
+
+def _call(call: JsonObject) -> str:
+    function = call["function"]
+    return f'{{"name": {json.dumps(function["name"], ensure_ascii=False)}, "arguments": {function["arguments"]}}}'
+
+
+def _result(name: str, content: str | list[JsonObject]) -> str | list[JsonObject]:
+    told = f"Result of tool {name}:"
+    if isinstance(content, str):
+        return f"{told}\n{content or NO_RESULT}"
+    return [{"type": "text", "text": told}, *content]

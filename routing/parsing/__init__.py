@@ -1,0 +1,1 @@
+"""Strict JSON and YAML, files checked against a JSON Schema, and safe file reading."""

@@ -1,0 +1,80 @@
+"""Reading a file that somebody else may be writing, or that may not be a file at all."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import NamedTuple
+
+from ..errors import ConfigError
+
+MAX_BYTES = 1 << 20
+_TRIES = 5
+
+
+class Signature(NamedTuple):
+    """What changes when a file's content may have: cheap to compare, one stat."""
+
+    mtime_ns: int
+    ctime_ns: int
+    size: int
+    inode: int
+    device: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Signature:
+        """Of one stat. It holds ctime because a writer can set mtime back, but not ctime."""
+        return cls(status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino, status.st_dev)
+
+
+def read_regular(path: str | Path, *, error: type[ConfigError] = ConfigError, max_bytes: int = MAX_BYTES) -> bytes:
+    """Content of a regular file. Raises `error` for anything else: missing, directory, FIFO, device, too large.
+
+    Never blocks on a FIFO or device; a file that changes while it is read is read again.
+    """
+    where = str(path)
+    for _ in range(_TRIES):
+        try:
+            _require_regular(os.stat(path), where, error)  # noqa: PTH116 - before open: opening a device can act on it
+            handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except (OSError, ValueError) as problem:
+            raise error(_why(problem), where=where) from None
+        try:
+            before = os.fstat(handle)
+            _require_regular(before, where, error)
+            data = _read(handle, max_bytes + 1)
+            unchanged = Signature.of(os.fstat(handle)) == Signature.of(before)
+        except OSError as problem:
+            raise error(_why(problem), where=where) from None
+        finally:
+            os.close(handle)
+        if len(data) > max_bytes:
+            raise error(f"is larger than {max_bytes} bytes", where=where)
+        if unchanged:
+            return data
+    raise error("keeps changing while it is read", where=where)
+
+
+def _read(handle: int, limit: int) -> bytes:
+    parts: list[bytes] = []
+    left = limit
+    while left and (part := os.read(handle, left)):
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
+
+
+def _require_regular(status: os.stat_result, where: str, error: type[ConfigError]) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise error("is a directory, not a file", where=where)
+    if not stat.S_ISREG(status.st_mode):
+        raise error("is not a regular file", where=where)
+
+
+def _why(problem: OSError | ValueError) -> str:
+    if isinstance(problem, FileNotFoundError):
+        return "no such file"
+    if isinstance(problem, PermissionError):
+        return "permission denied"
+    return str(getattr(problem, "strerror", None) or problem)

@@ -1,0 +1,296 @@
+"""Tool arguments against the tool's own JSON Schema: compiled once per tool set, offline, in linear time.
+
+A tool whose schema cannot be used (not a schema, a `$ref` to elsewhere, a pattern with look-around) is the caller's
+mistake: error class `request`. It is kept as that tool's `ToolSchemaError` and never makes the other tools of the
+set unusable: `problems` lists them all, so that a request can be refused before it is sent.
+
+`format` is a comment, not a check, in every draft; no provider enforces it and libraries disagree about it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ..errors import RoutingError
+from ..parsing.strict_json import MAX_DEPTH, deeper_than
+from ..reasons import REASONS
+from ..types import ErrorClass, JsonObject, Tool
+from .parts import at_pointer
+from .size import survey
+
+if TYPE_CHECKING:
+    import jsonschema_rs
+
+CACHED_SETS = 256
+MAX_PATTERN_BYTES = 1 << 21
+"""Bytes that a compiled pattern takes; the time of one match grows with them."""
+MAX_SENTENCE = 240
+
+_DEFAULT_DRAFT = "Draft202012Validator"
+_DRAFTS = {
+    "json-schema.org/draft-04/schema": "Draft4Validator",
+    "json-schema.org/draft-06/schema": "Draft6Validator",
+    "json-schema.org/draft-07/schema": "Draft7Validator",
+    "json-schema.org/draft/2019-09/schema": "Draft201909Validator",
+    "json-schema.org/draft/2020-12/schema": "Draft202012Validator",
+    "json-schema.org/schema": _DEFAULT_DRAFT,
+}
+_IDENTIFIER = re.compile(r"[^\s#]*#?\Z")
+"""A root `$id` of another form (Moonshot takes `#user` and `any of these`) names nothing here and is left out."""
+_BEYOND_LINEAR = re.compile(r"\(\?<?[=!]|(?<!\\)(?:\\\\)*\\(?:[1-9]|k<)")
+
+
+class ToolSchemaError(RoutingError):
+    """The caller's own tool cannot be used: `tool` names it."""
+
+    error_class: ClassVar[ErrorClass] = "request"
+    advice = REASONS["tool_schema"].advice
+
+    def __init__(self, tool: str, reason: str) -> None:
+        super().__init__(f"tool {printable(tool, 80)}: {reason}")
+        self.tool = tool
+        self.reason = reason
+
+
+def printable(text: str, limit: int = MAX_SENTENCE) -> str:
+    """`text` on one line, at most `limit` characters, what is not printable written as an escape."""
+    shown = "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text[: limit + 1])
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+@dataclass(slots=True)
+class _Entry:
+    """One tool. Its validator is compiled when first asked for."""
+
+    name: str
+    schema: Any
+    problem: str = ""
+    validator: jsonschema_rs.Validator | None = None
+    explainable: bool = True
+    """False for recursive schemas: there the library's error messages (not its verdict) take exponential time."""
+
+    def compiled(self) -> jsonschema_rs.Validator:
+        if self.validator is not None and not self.problem:
+            return self.validator
+        if self.problem:
+            raise ToolSchemaError(self.name, self.problem)
+        surveyed = survey(self.schema)
+        if surveyed.problem:
+            self.problem = surveyed.problem
+            raise ToolSchemaError(self.name, self.problem)
+        try:
+            self.explainable = not surveyed.recursive
+            self.validator = _compile(self.name, self.schema)
+        except ToolSchemaError as error:
+            self.problem = error.reason
+            raise
+        return self.validator
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ToolSet:
+    """The tools offered in one request, with their validators. Safe to share between threads."""
+
+    _entries: Mapping[str, _Entry]
+    _unnamed: tuple[ToolSchemaError, ...] = field(default=())
+
+    @classmethod
+    def of(cls, tools: Sequence[Tool] | ToolSet) -> ToolSet:
+        """The set for these OpenAI tools; the same content gives the same object while it is cached.
+
+        Raises ToolSchemaError only where `tools` is not JSON at all; a tool with a wrong schema is told by `problems`.
+        """
+        if isinstance(tools, ToolSet):
+            return tools
+        return _cached(_as_text(tools))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the offered functions, in order."""
+        return tuple(self._entries)
+
+    @property
+    def problems(self) -> tuple[ToolSchemaError, ...]:
+        """Every tool that cannot be used, with the reason; empty where all can."""
+        found = list(self._unnamed)
+        for name in self._entries:
+            try:
+                self.validator(name)
+            except ToolSchemaError as error:
+                found.append(error)
+        return tuple(found)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def validator(self, name: str) -> jsonschema_rs.Validator:
+        """The compiled validator. Raises KeyError for a name not offered, ToolSchemaError for a schema of no use."""
+        return self._entries[name].compiled()
+
+    def explainable(self, name: str) -> bool:
+        """Whether the validator may be asked for error objects, not only for its verdict."""
+        entry = self._entries[name]
+        entry.compiled()
+        return entry.explainable
+
+    def errors(self, name: str, arguments: Any) -> str | None:
+        """The first thing wrong with a call as a short sentence; None where the call may be executed.
+
+        Raises ToolSchemaError where the tool itself cannot be used: nobody can say whether the call is right.
+        """
+        entry = self._entries.get(name)
+        if entry is None:
+            return f"no tool {printable(name, 80)} was offered"
+        validator = entry.compiled()
+        if not isinstance(arguments, dict):
+            return "the arguments must be an object"
+        if deeper_than(arguments, MAX_DEPTH):  # deeper ones crash the validator's recursion
+            return f"the arguments are nested deeper than {MAX_DEPTH} levels"
+        try:
+            if validator.is_valid(arguments):
+                return None
+            first = first_error(validator, arguments) if entry.explainable else None
+            return _sentence(first) if first else "the arguments break the tool's schema"
+        except ValueError as error:  # lone surrogates cannot cross into the validator
+            return f"the arguments cannot be checked: {type(error).__name__}"
+
+    def required(self, name: str) -> tuple[str, ...]:
+        """The required keys at the top level."""
+        keys = self._root(name).get("required")
+        return tuple(key for key in keys if isinstance(key, str)) if isinstance(keys, list) else ()
+
+    def properties(self, name: str) -> Mapping[str, Any]:
+        """The schemas of the keys at the top level."""
+        keys = self._root(name).get("properties")
+        return keys if isinstance(keys, dict) else {}
+
+    def zero_argument_ok(self, name: str) -> bool:
+        """Whether a call without any argument is valid: `""` and null may then be read as `{}`."""
+        try:
+            return not self.required(name) and self.errors(name, {}) is None
+        except ToolSchemaError:
+            return False
+
+    def _root(self, name: str) -> JsonObject:
+        root = schema = self._entries[name].schema
+        for _ in range(8):  # generators write recursive models as a root `$ref`
+            if not isinstance(schema, dict) or "properties" in schema or not isinstance(schema.get("$ref"), str):
+                break
+            schema = at_pointer(root, schema["$ref"])
+        return schema if isinstance(schema, dict) else {}
+
+
+_cache: OrderedDict[str, ToolSet] = OrderedDict()
+_cache_lock = Lock()
+
+
+def _as_text(tools: Sequence[Tool]) -> str:
+    try:
+        return json.dumps(list(tools), default=dict)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ToolSchemaError("list", f"the tools are not JSON ({type(error).__name__})") from None
+
+
+def _cached(text: str) -> ToolSet:
+    with _cache_lock:
+        if text in _cache:
+            _cache.move_to_end(text)
+            return _cache[text]
+    made = _build(json.loads(text))  # a copy: what the caller does to its objects later changes nothing here
+    with _cache_lock:
+        _cache[text] = made
+        if len(_cache) > CACHED_SETS:
+            _cache.popitem(last=False)
+    return made
+
+
+def _build(tools: Iterable[Any]) -> ToolSet:
+    entries: dict[str, _Entry] = {}
+    unnamed = []
+    for index, tool in enumerate(tools):
+        function = tool.get("function") if isinstance(tool, dict) else None
+        if isinstance(tool, dict) and function is None and tool.get("type", "function") != "function":
+            continue  # a tool that runs at the provider; it never comes back as a call of ours
+        name = function.get("name") if isinstance(function, dict) else None
+        if not isinstance(function, dict) or not isinstance(name, str) or not name:
+            unnamed.append(ToolSchemaError(f"#{index}", "it has no function.name"))
+        elif name in entries:
+            entries[name].problem = "two tools of one request share this name"
+        else:
+            schema = function.get("parameters")
+            entries[name] = _Entry(name, {"type": "object", "properties": {}} if schema is None else schema)
+    return ToolSet(entries, tuple(unnamed))
+
+
+def _compile(name: str, schema: Any) -> jsonschema_rs.Validator:
+    import jsonschema_rs
+
+    draft = getattr(jsonschema_rs, _draft(name, schema))
+    identifier = schema.get("$id", "")
+    if not (isinstance(identifier, str) and _IDENTIFIER.match(identifier)):
+        schema = {key: value for key, value in schema.items() if key != "$id"}
+    try:
+        validator: jsonschema_rs.Validator = draft(
+            schema,
+            validate_formats=False,
+            pattern_options=jsonschema_rs.RegexOptions(MAX_PATTERN_BYTES, MAX_PATTERN_BYTES),  # no look-around: linear
+            offline=True,
+            mask="it",
+        )
+    except jsonschema_rs.ValidationError as error:
+        raise ToolSchemaError(name, _why_no_schema(error)) from None
+    except jsonschema_rs.ReferencingError as error:
+        raise ToolSchemaError(name, printable(f"a $ref cannot be resolved offline: {error}")) from None
+    except ValueError as error:
+        raise ToolSchemaError(name, printable(f"the schema cannot be read: {error}")) from None
+    return validator
+
+
+def _draft(name: str, schema: Any) -> str:
+    if not isinstance(schema, dict):
+        raise ToolSchemaError(name, "parameters must be a JSON Schema object")
+    declared = schema.get("$schema")
+    if declared is None:
+        return _DEFAULT_DRAFT
+    draft = _DRAFTS.get(re.sub(r"^https?://|#$", "", declared)) if isinstance(declared, str) else None
+    if draft is None:
+        raise ToolSchemaError(name, f"$schema {printable(str(declared), 80)} is no draft from 4 to 2020-12")
+    return draft
+
+
+def _why_no_schema(error: jsonschema_rs.ValidationError) -> str:
+    kind = error.kind.name
+    where = "/".join(str(part) for part in error.instance_path)
+    if "not present in a registry" in error.message or "does not exist" in error.message:
+        return printable(f"a $ref cannot be resolved offline: {error.message.splitlines()[0]}")
+    if kind != "format":
+        return printable(f"not a JSON Schema: at {where or 'its root'}, {error.message}")
+    pattern = error.instance if isinstance(error.instance, str) else ""
+    if _BEYOND_LINEAR.search(pattern):
+        return printable(
+            f"the pattern at {where} uses look-around or a back-reference, which cannot run in linear time"
+        )
+    return printable(f"the pattern at {where} is not a regular expression that runs in linear time")
+
+
+def first_error(validator: jsonschema_rs.Validator, value: Any) -> jsonschema_rs.ValidationError | None:
+    """The first thing wrong with a value, without the cost of all others: `iter_errors` makes every one beforehand."""
+    import jsonschema_rs
+
+    try:
+        validator.validate(value)
+    except jsonschema_rs.ValidationError as error:
+        return error
+    return None
+
+
+def _sentence(error: jsonschema_rs.ValidationError) -> str:
+    where = ".".join(str(part) for part in error.instance_path)
+    message = error.message.replace('"', "'")
+    return printable(f"{printable(where, 80)}: {message}" if where else message)

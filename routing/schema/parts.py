@@ -1,0 +1,135 @@
+"""Pieces of JSON Schemas: what applies to which type, what two say together, what a reference points to. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from ..types import JsonObject
+
+LITERAL = frozenset({"enum", "const", "default", "examples"})
+MAPS = ("properties", "patternProperties", "dependentSchemas")
+OF_TYPE: Mapping[str, frozenset[str]] = {
+    "object": frozenset({"properties", "required", "additionalProperties", "patternProperties", "dependentSchemas"}),
+    "array": frozenset({"items", "prefixItems", "minItems", "maxItems", "uniqueItems", "contains"}),
+    "string": frozenset({"minLength", "maxLength", "pattern", "format"}),
+    "number": frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"}),
+}
+TYPES: Mapping[str, Callable[[Any], bool]] = {
+    "object": lambda value: isinstance(value, dict),
+    "array": lambda value: isinstance(value, list),
+    "string": lambda value: isinstance(value, str),
+    "boolean": lambda value: isinstance(value, bool),
+    "null": lambda value: value is None,
+    "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
+    "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
+}
+
+
+def branches_of(types: Iterable[str], own: JsonObject) -> list[JsonObject]:
+    """One branch a type, with the keywords that apply to it."""
+    foreign = frozenset().union(*OF_TYPE.values())
+    branches = []
+    for kind in types:
+        mine = OF_TYPE.get("number" if kind == "integer" else kind, frozenset())
+        branch = {key: value for key, value in own.items() if key in mine or key not in foreign}
+        if isinstance(branch.get("enum"), list):
+            branch["enum"] = [value for value in branch["enum"] if TYPES[kind](value)]
+            if not branch["enum"]:
+                continue  # no value of this type is allowed
+        branches.append({"type": kind, **branch})
+    return branches or [{"type": kind} for kind in types]
+
+
+def inferred_type(made: JsonObject) -> str | None:
+    """The type that a schema without one plainly means."""
+    for kind, keywords in OF_TYPE.items():
+        if keywords & made.keys():
+            return kind
+    values = [made["const"]] if "const" in made else made.get("enum")
+    if isinstance(values, list) and values:
+        for kind in ("string", "boolean", "integer", "number"):
+            if all(map(TYPES[kind], values)):
+                return kind
+    return None
+
+
+def types_of_enum(made: JsonObject) -> list[str]:
+    """The types of an enum's values where nothing else tells them."""
+    values = made.get("enum")
+    if not isinstance(values, list) or inferred_type(made):
+        return []
+    scalar = [value for value in values if not isinstance(value, dict | list)]
+    kinds = [kind for kind in ("string", "boolean", "null", "integer") if any(map(TYPES[kind], scalar))]
+    return kinds + (["number"] if any(isinstance(value, float) for value in scalar) else [])
+
+
+def both(outer: JsonObject, branch: JsonObject) -> JsonObject:
+    """A schema for what satisfies both, as far as one level can say it."""
+    merged = {**outer, **branch}
+    if isinstance(outer.get("properties"), dict) and isinstance(branch.get("properties"), dict):
+        merged["properties"] = {**outer["properties"], **branch["properties"]}
+    if isinstance(outer.get("required"), list) and isinstance(branch.get("required"), list):
+        merged["required"] = list(dict.fromkeys([*outer["required"], *branch["required"]]))
+    return merged
+
+
+def union(made: JsonObject) -> JsonObject:
+    """One object that allows what any branch allows: all properties, and only what every branch requires."""
+    outer = {key: value for key, value in made.items() if key != "anyOf"}
+    branches = [branch for branch in made["anyOf"] if "$ref" not in branch]
+    properties = dict(outer.get("properties") or {})
+    for branch in branches:
+        properties |= {
+            name: child for name, child in (branch.get("properties") or {}).items() if name not in properties
+        }
+    lists = [branch.get("required") if isinstance(branch.get("required"), list) else [] for branch in branches]
+    always = set.intersection(*map(set, lists)) if len(branches) == len(made["anyOf"]) else set()
+    required = [*(outer.get("required") or []), *sorted(always)]
+    union = {**outer, "type": "object", "properties": properties, "required": list(dict.fromkeys(required))}
+    if any("$ref" in branch for branch in made["anyOf"]) or properties.keys() != (outer.get("properties") or {}).keys():
+        union.pop("additionalProperties", None)
+    return union
+
+
+def definition_name(node: JsonObject) -> str:
+    return str(node.get("$ref", "")).removeprefix("#/$defs/")
+
+
+def references(node: Any) -> Iterator[str]:
+    """Names of the definitions that an adapted schema refers to."""
+    if isinstance(node, list):
+        for child in node:
+            yield from references(child)
+    elif isinstance(node, dict):
+        if isinstance(node.get("$ref"), str) and node["$ref"] != "#":
+            yield definition_name(node)
+        for key, child in node.items():
+            if key in MAPS and isinstance(child, dict):
+                yield from references(list(child.values()))
+            elif key not in LITERAL:
+                yield from references(child)
+
+
+def pointed(whole: JsonObject, pointer: Any) -> Any:
+    """The schema that a `$ref` within the schema points to; None where it points elsewhere or nowhere."""
+    node = at_pointer(whole, pointer) if isinstance(pointer, str) else None
+    return node if isinstance(node, dict | bool) else None
+
+
+def at_pointer(root: Any, reference: str) -> Any:
+    """What a `#/...` pointer names inside `root`; None for other references and for those that name nothing."""
+    if reference == "#":
+        return root
+    if not reference.startswith("#/"):
+        return None
+    node = root
+    for part in reference[2:].split("/"):
+        key = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(node, list) and key.isascii() and key.isdigit() and len(key) < 6 and int(key) < len(node):
+            node = node[int(key)]
+        elif isinstance(node, dict) and key in node:
+            node = node[key]
+        else:
+            return None
+    return node

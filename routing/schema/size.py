@@ -1,0 +1,84 @@
+"""What a tool's schema would cost to check: its size once every `$ref` is followed, recursion, pattern lengths. Pure.
+
+A schema that doubles at each of 30 references visits 2**30 subschemas for an empty object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from .parts import LITERAL, at_pointer
+
+MAX_EXPANSION = 100_000
+"""Subschemas visited once every `$ref` is followed. Beyond it one small value could take minutes to check."""
+MAX_PATTERN = 4_000
+"""Characters of one pattern of a caller's."""
+_NAMED_SCHEMAS = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
+
+
+@dataclass(frozen=True, slots=True)
+class Surveyed:
+    """`problem` says why the schema cannot be used, empty where it can; `recursive` whether it refers to itself."""
+
+    problem: str = ""
+    recursive: bool = False
+
+
+def survey(schema: Any) -> Surveyed:
+    """Weigh a schema before it is compiled."""
+    found = _Survey(schema)
+    try:
+        expansion = found.weigh(schema)
+    except RecursionError:
+        return Surveyed("the schema is nested too deeply")
+    if found.longest_pattern > MAX_PATTERN:
+        return Surveyed(f"a pattern has more than {MAX_PATTERN} characters")
+    if expansion > MAX_EXPANSION:
+        return Surveyed(f"its references multiply to more than {MAX_EXPANSION} subschemas")
+    return Surveyed(recursive=found.recursive)
+
+
+class _Survey:
+    def __init__(self, root: Any) -> None:
+        self.root = root
+        self.recursive = False
+        self.longest_pattern = 0
+        self._weights: dict[int, int | None] = {}
+
+    def weigh(self, node: Any) -> int:
+        """Nodes below, every reference followed; what refers back to itself counts once."""
+        if not isinstance(node, (dict, list)):
+            return 0
+        if id(node) in self._weights:
+            known = self._weights[id(node)]
+            self.recursive = self.recursive or known is None
+            return known or 1
+        self._weights[id(node)] = None
+        weight = 1 + sum(map(self.weigh, self._children(node)))
+        self._weights[id(node)] = weight
+        return weight
+
+    def _measure(self, node: dict[str, Any]) -> None:
+        keyed = node.get("patternProperties")
+        patterns = [node.get("pattern"), *(keyed if isinstance(keyed, dict) else ())]
+        lengths = (len(pattern) for pattern in patterns if isinstance(pattern, str))
+        self.longest_pattern = max(self.longest_pattern, *lengths, 0)
+
+    def _children(self, node: dict[str, Any] | list[Any]) -> Iterable[Any]:
+        if isinstance(node, list):
+            return node
+        self._measure(node)
+        children: list[Any] = []
+        for key, child in node.items():
+            if key in _NAMED_SCHEMAS and isinstance(child, dict):
+                children.extend(child.values())
+            elif key not in LITERAL:
+                children.append(child)
+        for key in ("$ref", "$dynamicRef", "$recursiveRef"):
+            if isinstance(node.get(key), str):
+                target = at_pointer(self.root, node[key])
+                self.recursive = self.recursive or target is None  # by anchor or id: not followed here
+                children.append(target)
+        return children

@@ -1,0 +1,142 @@
+"""The body of a Messages request, from a request in OpenAI's names. Pure.
+
+What Anthropic has no place for is left out and told in the notes; what would change the meaning is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..catalog.model import Endpoint, Provider
+from ..history import Prepared, prepare
+from ..schema.parts import pointed, union
+from ..types import ChatRequest, JsonObject
+from .anthropic_messages import converted
+from .base import WireRequest
+from .request_checks import Offer, chosen, fitted, names_sent, offers
+
+VERSION = "2023-06-01"
+"""https://platform.claude.com/docs/en/api/versioning: the version that all public examples and recordings speak."""
+DEFAULT_MAX_TOKENS = 8192
+"""Anthropic demands a limit; thinking counts too."""
+_EFFORT = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
+
+
+def build(request: ChatRequest, endpoint: Endpoint, provider: Provider) -> WireRequest:
+    """The request. Raises RequestRejected and EndpointUnavailable for what cannot be asked here."""
+    notes: dict[str, None] = {}
+    request = fitted(request, endpoint, notes)
+    offered = offers(request.tools)
+    names = names_sent(request, offered, "plain")
+    history = prepare(request.messages, endpoint, provider, names=names)
+    notes |= dict.fromkeys(history.notes)
+    system, messages = converted(history, notes)
+    body: JsonObject = {
+        "model": endpoint.provider_model_id,
+        "max_tokens": request.max_tokens or DEFAULT_MAX_TOKENS,
+        "messages": messages,
+    }
+    if system:
+        body["system"] = system
+    body |= _tools(request, offered, names, history, notes)
+    body |= _sampling(request, provider.quirks | endpoint.quirks, notes)
+    body |= _thinking(request.reasoning_effort, endpoint, notes)
+    if request.stream:
+        body["stream"] = True
+    headers = {"anthropic-version": VERSION}
+    return WireRequest("/messages", body, headers, notes=tuple(notes), restore=history.restore)
+
+
+def _tools(
+    request: ChatRequest, offered: list[Offer], names: Mapping[str, str], history: Prepared, notes: dict[str, None]
+) -> JsonObject:
+    if offered:
+        choice = _choice(request, names)
+        return {
+            "tools": [_tool(offer, names, notes) for offer in offered],
+            **({"tool_choice": choice} if choice else {}),
+        }
+    used = dict.fromkeys(
+        call["function"]["name"] for message in history.messages for call in message.get("tool_calls", ())
+    )
+    if not used:
+        return {}
+    # A history with tool calls is refused without tools: they are named again, and may not be called.
+    notes["tools_of_the_history: named, not offered"] = None
+    tools = [{"name": name, "input_schema": {"type": "object"}} for name in used]
+    return {"tools": tools, "tool_choice": {"type": "none"}}
+
+
+def _tool(offer: Offer, names: Mapping[str, str], notes: dict[str, None]) -> JsonObject:
+    schema = _input_schema(offer.parameters or {"type": "object", "properties": {}}, offer.name, notes)
+    tool: JsonObject = {"name": names.get(offer.name, offer.name), "input_schema": schema}
+    return tool | ({"description": offer.description} if offer.description else {})
+
+
+def _input_schema(schema: JsonObject, name: str, notes: dict[str, None]) -> JsonObject:
+    """The schema with an object at its root: there Anthropic takes neither `$ref` nor combinations."""
+    made = {key: value for key, value in schema.items() if key != "$schema"}
+    for _ in range(8):
+        target = pointed(schema, made.get("$ref"))
+        if not isinstance(target, dict) or target is schema:
+            break
+        notes[f"schema of {name}: $ref at the root followed"] = None
+        made = {**target, **{key: value for key, value in made.items() if key != "$ref"}}
+    for keyword in ("anyOf", "oneOf", "allOf"):
+        branches = made.pop(keyword, None)
+        if isinstance(branches, list):
+            notes[f"schema of {name}: {keyword} at the root merged into one object"] = None
+            resolved = [
+                pointed(schema, branch.get("$ref")) or branch for branch in branches if isinstance(branch, dict)
+            ]
+            made = union({**made, "anyOf": [branch for branch in resolved if isinstance(branch, dict)] or [{}]})
+    made.pop("$ref", None)
+    if made.get("type") != "object":
+        notes |= {f"schema of {name}: type object set at the root": None} if "type" in made else {}
+        made = {**made, "type": "object"}
+    return made
+
+
+def _choice(request: ChatRequest, names: Mapping[str, str]) -> JsonObject | None:
+    name = chosen(request.tool_choice)
+    words = {None: None, "auto": {"type": "auto"}, "none": {"type": "none"}, "required": {"type": "any"}}
+    choice: dict[str, Any] | None
+    if name:
+        choice = {"type": "tool", "name": names.get(name, name)}
+    else:
+        choice = words[request.tool_choice if isinstance(request.tool_choice, str) else None]
+    if request.parallel_tool_calls is False and (choice or {}).get("type") != "none":
+        choice = {**(choice or {"type": "auto"}), "disable_parallel_tool_use": True}
+    return choice
+
+
+def _sampling(request: ChatRequest, quirks: frozenset[str], notes: dict[str, None]) -> JsonObject:
+    body: JsonObject = {}
+    stops = [request.stop] if isinstance(request.stop, str) else list(request.stop or ())
+    if kept := [stop for stop in stops if stop.strip()]:
+        body["stop_sequences"] = kept
+    if len(kept) < len(stops):
+        notes["stop left out: a sequence of only whitespace is not taken"] = None
+    for name in ("temperature", "top_p"):
+        value = getattr(request, name)
+        if value is None:
+            continue
+        if "fixed_sampling" in quirks:
+            notes[f"{name} left out: fixed by the model"] = None
+        else:
+            body[name] = min(value, 1.0)  # OpenAI's temperature goes up to 2
+            notes |= {f"{name} lowered to 1": None} if value > 1 else {}
+    return body
+
+
+def _thinking(effort: str | None, endpoint: Endpoint, notes: dict[str, None]) -> JsonObject:
+    if effort is None:
+        return {}
+    off = {"adaptive": "disabled", "between_tools": "between_tools"}.get(endpoint.thinking)
+    if off is None:
+        notes["reasoning_effort left out: not known here"] = None
+        return {}
+    if effort == "none":
+        return {"thinking": {"type": off}}
+    return {"output_config": {"effort": _EFFORT[effort]}}

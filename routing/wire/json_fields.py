@@ -1,0 +1,87 @@
+"""Reading foreign JSON: every field may hold anything at all; its objects are dicts. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any, TypeGuard
+
+from ..errors import ProviderFailure
+from .error_bodies import fault
+
+_MOST_USD = 1_000_000
+_MOST_COUNT = 1 << 40
+"""Larger figures of one answer are nonsense: they would overflow the sums that they go into."""
+MAX_CALLS = 1024
+"""Tool calls in one answer; more is no answer."""
+
+
+def whole_object(status: int, headers: Mapping[str, str], body: bytes) -> Mapping[str, Any]:
+    """The JSON object that a body is. Raises ExchangeError: by its status where that tells a failure."""
+    try:
+        data = json.loads(body.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        if status < 400:
+            raise ProviderFailure("bad_encoding", "the body is not UTF-8", status=status, phase="parse") from None
+        data = None
+    except (ValueError, RecursionError):
+        data = None
+    if isinstance(data, dict):
+        return data
+    if status >= 300:
+        raise fault(status, {"message": body[:400].decode("utf-8", "replace")}, headers)
+    what = "an empty body" if not body.strip() else "the body is not a JSON object"
+    raise ProviderFailure("malformed_body", what, status=status, phase="parse", retryable=True)
+
+
+def event_object(payload: str) -> Mapping[str, Any]:
+    """The JSON object of one stream event. Raises ProviderFailure: skipping it could lose a piece of an argument."""
+    try:
+        data = json.loads(payload)
+    except (ValueError, RecursionError):
+        raise ProviderFailure("malformed_body", "a stream event is not JSON", phase="body") from None
+    if not isinstance(data, dict):
+        raise ProviderFailure("malformed_body", "a stream event is not an object", phase="body")
+    return data
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """The value if it is an object, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def string(value: Any) -> str | None:
+    """The value if it is text with something in it."""
+    return value if isinstance(value, str) and value else None
+
+
+def is_count(value: Any) -> TypeGuard[int]:
+    """Whether the value is a whole number from 0 on that something can have."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_COUNT
+
+
+def count(value: Any) -> int:
+    """The value if it is a whole number from 0 on, else 0."""
+    return value if is_count(value) else 0
+
+
+def money(value: Any) -> Decimal | None:
+    """An amount of USD; None for nonsense."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        amount = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    return amount if amount.is_finite() and 0 <= amount <= _MOST_USD else None
+
+
+def texts(content: Any) -> Iterable[str]:
+    """Text of a content field: a string, or parts of which some are text."""
+    if isinstance(content, str):
+        return (content,) if content else ()
+    if isinstance(content, list):
+        found = (part.get("text") for part in content if isinstance(part, dict))
+        return tuple(text for text in found if isinstance(text, str) and text)
+    return ()

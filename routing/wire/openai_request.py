@@ -1,0 +1,111 @@
+"""The body of a chat-completions request, as each host of the family takes it (docs/providers.md). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..catalog.model import Endpoint, Provider
+from ..history import prepare
+from ..schema.moonshot import adapted
+from ..types import ChatRequest, JsonObject
+from .base import WireRequest
+from .request_checks import Offer, chosen, fitted, names_sent, offers
+
+_K3 = {"none": "low", "minimal": "low", "low": "low", "medium": "high", "high": "high", "xhigh": "max", "max": "max"}
+"""OpenAI's efforts in Kimi K3's words: it always thinks."""
+
+
+def build(request: ChatRequest, endpoint: Endpoint, provider: Provider) -> WireRequest:
+    """The request; only what was asked for is sent, since OpenRouter filters upstreams on every parameter.
+
+    Raises RequestRejected and EndpointUnavailable for what cannot be asked here.
+    """
+    notes: dict[str, None] = {}
+    request = fitted(request, endpoint, notes)
+    quirks = provider.quirks | endpoint.quirks
+    offered = offers(request.tools)
+    names = names_sent(request, offered, "letter first" if "moonshot_schema" in quirks else "any")
+    thinking, thinks = _thinking(request.reasoning_effort, endpoint, notes)
+    history = prepare(request.messages, endpoint, provider, thinks=thinks, names=names)
+    body: JsonObject = {"model": endpoint.provider_model_id, "messages": list(history.messages)}
+    if offered:
+        body["tools"] = [_tool(offer, names, quirks, notes) for offer in offered]
+    body |= _choice(request, names, quirks, notes)
+    body |= _sampling(request, quirks, notes)
+    body |= thinking
+    if request.stream:
+        body["stream"] = True
+        if "no_stream_options" not in quirks:
+            body["stream_options"] = {"include_usage": True}
+    headers: dict[str, str] = {}
+    if "upstream_pinning" in quirks:
+        headers["X-OpenRouter-Metadata"] = "enabled"  # which upstreams were tried is told in the answer
+        if endpoint.upstream:
+            # `order` alone does not restrict, and a base slug matches by prefix: only the full tag pins.
+            body["provider"] = {"only": [endpoint.upstream], "allow_fallbacks": False, "require_parameters": True}
+    told = tuple(dict.fromkeys([*notes, *history.notes]))
+    return WireRequest("/chat/completions", body, headers, notes=told, restore=history.restore)
+
+
+def _tool(offer: Offer, names: Mapping[str, str], quirks: frozenset[str], notes: dict[str, None]) -> JsonObject:
+    function: JsonObject = {"name": names.get(offer.name, offer.name)}
+    if offer.description:
+        function["description"] = offer.description
+    if offer.strict is not None:
+        function["strict"] = offer.strict
+    if offer.parameters is not None:
+        function["parameters"] = offer.parameters
+    if "moonshot_schema" in quirks and offer.parameters is not None:
+        function["parameters"], changes = adapted(offer.parameters)
+        notes |= {f"schema of {offer.name}: {change}": None for change in changes}
+    return {"type": "function", "function": function}
+
+
+def _choice(
+    request: ChatRequest, names: Mapping[str, str], quirks: frozenset[str], notes: dict[str, None]
+) -> JsonObject:
+    body: JsonObject = {}
+    if name := chosen(request.tool_choice):
+        body["tool_choice"] = {"type": "function", "function": {"name": names.get(name, name)}}
+    elif request.tool_choice is not None:
+        body["tool_choice"] = request.tool_choice
+    if request.parallel_tool_calls is not None and "no_parallel_tool_calls" in quirks:
+        notes["parallel_tool_calls left out: not known here"] = None
+    elif request.parallel_tool_calls is not None:
+        body["parallel_tool_calls"] = request.parallel_tool_calls
+    return body
+
+
+def _sampling(request: ChatRequest, quirks: frozenset[str], notes: dict[str, None]) -> JsonObject:
+    body: JsonObject = {}
+    if request.max_tokens is not None:
+        body["max_tokens"] = request.max_tokens
+    if request.stop:
+        body["stop"] = request.stop if isinstance(request.stop, str) else list(request.stop)
+    for name in ("temperature", "top_p"):
+        value = getattr(request, name)
+        if value is not None and "fixed_sampling" in quirks:
+            notes[f"{name} left out: fixed by the model"] = None
+        elif value is not None:
+            body[name] = value
+    return body
+
+
+def _thinking(effort: str | None, endpoint: Endpoint, notes: dict[str, None]) -> tuple[JsonObject, bool]:
+    """How this endpoint is told how much to think, and whether it will."""
+    if effort is None:
+        return {}, endpoint.thinks
+    off = effort == "none"
+    forms: dict[str, dict[str, Any]] = {
+        "thinking_type": {"thinking": {"type": "disabled" if off else "enabled"}},
+        "reasoning_effort": {"reasoning_effort": _K3[effort]},
+        "reasoning": {"reasoning": {"effort": effort}},
+        "chat_template": {"chat_template_kwargs": {"thinking": not off}},
+    }
+    if endpoint.thinking not in forms:
+        notes[f"reasoning_effort left out: {'it does not think' if not endpoint.thinks else 'not known here'}"] = None
+        return {}, endpoint.thinks
+    if off and endpoint.thinking == "reasoning_effort":
+        notes["reasoning_effort low instead of none: it always thinks"] = None
+    return forms[endpoint.thinking], endpoint.thinking == "reasoning_effort" or not off

@@ -1,0 +1,159 @@
+"""Upstreams, prices and credit as the providers' pages tell them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import date
+from decimal import Decimal
+from typing import Any, TypeVar
+
+import pytest
+from click.testing import CliRunner
+
+from pytest_kimiprobe.monitor.cli.doctor import doctor
+from pytest_kimiprobe.providers.account import (
+    Account,
+    account_of,
+    parse_moonshot_balance,
+    parse_openrouter_credits,
+    parse_openrouter_key,
+)
+from pytest_kimiprobe.providers.upstreams import Upstream, list_upstreams, parse_upstreams
+from pytest_kimiprobe.simulator import Simulator, load_scenario
+from routing import catalog
+from routing.errors import AccountError, ProviderFailure
+from routing.transport import Transport
+
+T = TypeVar("T")
+ENDPOINT = {
+    "name": "Novita | moonshotai/kimi-k2.6",
+    "tag": "novita/fp8",
+    "provider_name": "Novita",
+    "quantization": "fp8",
+    "context_length": 262144,
+    "status": 0,
+    "pricing": {"prompt": "0.0000008", "completion": "0.0000034", "input_cache_read": "0.00000016"},
+    "supported_parameters": ["tools", "tool_choice"],
+    "supports_tool_choice": {"auto": True, "none": True, "required": False, "function": True},
+    "uptime_last_30m": 99.5,
+}
+
+
+def page(data: Any) -> bytes:
+    return json.dumps({"data": data}).encode()
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[Simulator]:
+    with Simulator(load_scenario("healthy")) as running:
+        yield running
+
+
+def asked(work: Callable[[Transport], Awaitable[T]]) -> T:
+    async def run() -> T:
+        transport = Transport()
+        try:
+            return await work(transport)
+        finally:
+            await transport.aclose()
+
+    return asyncio.run(run())
+
+
+def test_an_upstream_has_tag_prices_and_what_it_can() -> None:
+    """Prices come per token and are kept per million, `function` is our `named`."""
+    (upstream,) = parse_upstreams(200, {}, page({"endpoints": [ENDPOINT]}))
+    assert upstream == Upstream(
+        tag="novita/fp8",
+        title="Novita",
+        quantization="fp8",
+        context_tokens=262144,
+        input=Decimal("0.8000000"),
+        cached_input=Decimal("0.16000000"),
+        output=Decimal("3.4000000"),
+        tool_choices=frozenset({"auto", "none", "named"}),
+        parameters=frozenset({"tools", "tool_choice"}),
+        uptime=99.5,
+        status=0,
+    )
+    price = upstream.price(date(2026, 11, 23))
+    assert price is not None
+    assert (price.input, price.cached_input, price.output) == (Decimal("0.8"), Decimal("0.16"), Decimal("3.4"))
+
+
+def test_what_an_upstream_does_not_say_is_unknown() -> None:
+    """Never zero: a price of zero would make it the cheapest."""
+    (upstream,) = parse_upstreams(200, {}, page({"endpoints": [{"tag": "x", "pricing": {"prompt": "free"}}, {}, 3]}))
+    assert (upstream.input, upstream.output, upstream.uptime) == (None, None, None)
+    assert upstream.price(date(2026, 11, 23)) is None
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", page({}), page({"endpoints": 3}), page([1])])
+def test_a_page_that_is_none_is_a_failure_of_the_provider(body: bytes) -> None:
+    """With a reason, not a traceback."""
+    with pytest.raises(ProviderFailure, match="malformed_body"):
+        parse_upstreams(200, {}, body)
+
+
+def test_a_refused_key_is_the_accounts(simulator: Simulator) -> None:
+    """The same classes as for any exchange."""
+    body = b'{"error": {"code": 401, "message": "No auth credentials found"}}'
+    with pytest.raises(AccountError, match="unauthorized"):
+        parse_upstreams(401, {}, body)
+
+
+def test_credit_is_what_was_bought_less_what_was_used() -> None:
+    """It can be below zero; a key without limit has none."""
+    assert parse_openrouter_credits(200, {}, page({"total_credits": 5, "total_usage": 6.25})) == Account(
+        Decimal("-1.25")
+    )
+    assert parse_openrouter_key(200, {}, page({"limit": None, "limit_remaining": None, "usage": 3})) == Account(None)
+    balance = page({"available_balance": 49.5, "voucher_balance": 0, "cash_balance": 49.5})
+    assert parse_moonshot_balance(200, {}, balance, currency="CNY") == Account(Decimal("49.5"), None, "CNY")
+
+
+def test_upstreams_are_asked_for_over_http(simulator: Simulator) -> None:
+    """As the simulated OpenRouter lists them: every pinned endpoint of the catalogue is among them or gone."""
+    found = catalog.load(environment=simulator.environment())
+    provider = found.providers["openrouter"]
+    upstreams = asked(lambda http: list_upstreams(http, provider, "sk-or-simulated", "moonshotai/kimi-k2.6"))
+    assert {"novita/fp8", "moonshotai/int4", "wandb/fp8"} <= {upstream.tag for upstream in upstreams}
+    assert all(upstream.price(date(2026, 11, 23)) for upstream in upstreams)
+
+
+@pytest.mark.parametrize(
+    ("name", "left", "currency"),
+    [("openrouter", "90", "USD"), ("moonshot", "49.5", "USD"), ("moonshot-cn", "49.5", "CNY")],
+)
+def test_what_is_left_is_asked_for_over_http(simulator: Simulator, name: str, left: str, currency: str) -> None:
+    """At OpenRouter the smaller of the key's limit and the account's credit."""
+    provider = catalog.load(environment=simulator.environment()).providers[name]
+    found = asked(lambda http: account_of(http, provider, "sk-simulated-key"))
+    assert found is not None
+    assert (found.left, found.currency) == (Decimal(left), currency)
+
+
+def test_providers_that_do_not_tell_are_not_asked() -> None:
+    """No request goes out."""
+    provider = catalog.load(environment={"KIMIPROBE_BASE_URL_GROQ": "http://127.0.0.1:9/v1"}).providers["groq"]
+    assert asked(lambda http: account_of(http, provider, "gsk_simulated")) is None
+
+
+def test_doctor_tells_what_is_left_and_no_key(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only with --account is a key sent, and only to its own provider."""
+    for name, value in simulator.environment().items():
+        monkeypatch.setenv(name, value)
+    before = len(simulator.requests)
+    plain = CliRunner().invoke(doctor, ["--offline", "--json"])
+    assert len(simulator.requests) == before
+    with_accounts = CliRunner().invoke(doctor, ["--offline", "--account", "--json"])
+    rows = [row["text"] for row in json.loads(with_accounts.output)["findings"] if row["topic"] == "account"]
+    assert rows == [
+        "OpenRouter: 90.00 USD of the key's limit of 100.00 left",
+        "Moonshot: 49.50 USD left",
+        "Moonshot (China): 49.50 CNY left",
+    ]
+    for key in (value for name, value in simulator.environment().items() if name.endswith(("_KEY", "_TOKEN"))):
+        assert key not in plain.output + with_accounts.output

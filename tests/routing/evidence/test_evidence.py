@@ -1,0 +1,83 @@
+"""What the router believes of latest.json: what a run can have measured, and for how long."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from routing.errors import EvidenceError
+from routing.evidence.model import EndpointEvidence, loads, utc_text
+
+NOW = datetime(2026, 11, 23, 5, 30, tzinfo=UTC)
+ENDPOINT = "openrouter/moonshotai/kimi-k2.6"
+
+
+def text(**more: Any) -> str:
+    row = {"status": "works", "probed_at": utc_text(NOW), "judged": 60, "passed": 59, "failed": 1, **more}
+    head = {"version": 1, "generated_at": utc_text(NOW), "run": "r-1", "source": "live"}
+    return json.dumps({**head, "endpoints": {ENDPOINT: row}})
+
+
+def read(**more: Any) -> EndpointEvidence:
+    return loads(text(**more), origin="latest.json").endpoints[ENDPOINT]
+
+
+def test_a_row_is_read() -> None:
+    """Missing fields are nothing measured; a number is an amount as well."""
+    row = read(cost_per_1k_usd=0.61, p50_ms=1900)
+    assert (row.counts.judged, str(row.cost_per_1k_usd), row.p50_ms, row.window_days) == (60, "0.61", 1900.0, 7)
+
+
+@pytest.mark.parametrize(
+    ("ahead", "expected"),
+    [(timedelta(hours=23), "works"), (timedelta(days=2), "unknown"), (timedelta(days=40_000), "unknown")],
+)
+def test_evidence_from_the_future_is_not_trusted(ahead: timedelta, expected: str) -> None:
+    """A clock may be off by a day; evidence of the year 2136 must not be fresh until then."""
+    assert read(probed_at=utc_text(NOW + ahead)).status_at(NOW) == expected
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"passed": 1000},
+        {"passed": 60},
+        {"judged": "60"},
+        {"judged": True},
+        {"judged": 60.0},
+        {"failed": -1, "passed": 61},
+        {"errors": 10**10},
+        {"window": {"days": 7, "judged": 60, "passed": 10**6}},
+        {"window": {"days": 99_999}},
+        {"window": {"days": 0}},
+        {"window": {"days": "7"}},
+        {"p50_ms": "evil"},
+        {"p95_ms": -1},
+        {"p50_ms": float("nan")},
+        {"first_token_p50_ms": float("inf")},
+        {"cost_per_1k_usd": "1e9999999"},
+        {"cost_per_1k_usd": "NaN"},
+        {"cost_per_1k_usd": "-1"},
+        {"cost_per_1k_usd": "1000001"},
+        {"cost_per_1k_usd": [1]},
+        {"cost_per_1k_usd": "0." + "0" * 99},
+        {"reasons": {"wrong_tool": "3"}},
+        {"calls": -1},
+        {"probed_at": "2026-11-23T05:30:00"},
+    ],
+)
+def test_what_nobody_can_have_measured_is_refused(more: dict[str, Any]) -> None:
+    """Counts are non-negative and add up, a window is 1 to 31 days, times and costs are bounded numbers."""
+    with pytest.raises(EvidenceError, match=r"^latest\.json: unreadable"):
+        read(**more)
+
+
+@pytest.mark.parametrize("source", ["simulator", "replay", "banana", 7, ["live"]])
+def test_a_source_that_is_no_evidence_is_refused(source: Any) -> None:
+    """Simulated and replayed answers never steer a router."""
+    data = json.loads(text()) | {"source": source}
+    with pytest.raises(EvidenceError, match="unreadable"):
+        loads(json.dumps(data), origin="latest.json")
