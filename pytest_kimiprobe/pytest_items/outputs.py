@@ -78,7 +78,8 @@ def _keep_failures(probes: ProbeSession, summary: Summary) -> None:
         for one in summary.failures
     )
     folder = Path(probes.config.invocation_params.dir)
-    last_run.keep(LastRun(folder, *probes.scope.rerun(), failures))
+    python = ("-P",) if sys.flags.safe_path else ()
+    last_run.keep(LastRun(folder, python, *probes.scope.rerun(), failures))
 
 
 def _problem(write_one: Callable[[], None]) -> str:

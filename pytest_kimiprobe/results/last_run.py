@@ -44,9 +44,10 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class LastRun:
-    """`options` are pytest's arguments, `environment` the variables of pytest that the run was started with."""
+    """`python` and `options` are arguments of Python and of pytest, `environment` the variables of pytest that were set."""
 
     folder: Path
+    python: tuple[str, ...]
     options: tuple[str, ...]
     environment: Mapping[str, str]
     failures: tuple[Failed, ...]
@@ -69,6 +70,7 @@ def keep(run: LastRun) -> None:
         return
     document = {
         "version": _VERSION,
+        "python": list(run.python),
         "options": list(run.options),
         "environment": dict(run.environment),
         "failures": [asdict(failure) for failure in run.failures],
@@ -93,10 +95,11 @@ def _read(folder: Path, path: Path) -> LastRun:
         if data["version"] != _VERSION:
             raise ConfigError(f"version {data['version']!r} is not version {_VERSION}; run again", where=str(path))
         failures = tuple(Failed(**{name: str(value) for name, value in row.items()}) for row in data["failures"])
-        options, environment = _texts(data["options"]), {str(k): str(v) for k, v in data["environment"].items()}
+        python, options = _texts(data["python"]), _texts(data["options"])
+        environment = {str(name): str(value) for name, value in data["environment"].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
         raise ConfigError(f"cannot be read ({one_line(str(problem))}); run again", where=str(path)) from None
-    return LastRun(folder, options, environment, failures)
+    return LastRun(folder, python, options, environment, failures)
 
 
 def _texts(values: Sequence[object]) -> tuple[str, ...]:

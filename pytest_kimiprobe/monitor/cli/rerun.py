@@ -36,7 +36,8 @@ def rerun(number: int | None) -> None:
     failure = found.failures[number - 1]
     click.echo("\n".join(_lines(number, failure)))
     sys.stdout.flush()
-    command = [sys.executable, "-m", "pytest", "--kimiprobe", *found.options, *_PRINTING, failure.argument]
+    python = [sys.executable, *found.python, "-m", "pytest"]
+    command = [*python, "--kimiprobe", *found.options, *_PRINTING, failure.argument]
     done = subprocess.run(command, cwd=found.folder, env=_environment(found), check=False)  # noqa: S603 - no shell
     click.echo("it failed again" if done.returncode == 1 else "it is right now" if done.returncode == 0 else "")
     sys.exit(done.returncode)

@@ -8,11 +8,14 @@ import signal
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from shared_data import DATA, needs_data
+
+from pytest_kimiprobe.plugin import SESSION
 
 PROBE = "kimiprobe/core.yaml::weather[moonshot/kimi-k2.6-plain-1]"
 HEALTHY = ("--kimiprobe", "--kimiprobe-source", "simulator:healthy")
@@ -282,6 +285,12 @@ class TestBudget:
         assert verdicts.count("not_run") > 0
         assert float(document["spent_usd"]) <= 0.02
         result.stdout.fnmatch_lines(["*not run*budget*"])
+
+    def test_simulated_money_has_no_limit_unless_one_is_given(self, pytester: pytest.Pytester) -> None:
+        """A run of many repeats against true rates is not stopped by the default of live runs."""
+        given = pytester.parseconfigure(*HEALTHY, "--kimiprobe-budget=0.02")
+        assert given.stash[SESSION].scope.budget == Decimal("0.02")
+        assert not pytester.parseconfigure(*HEALTHY).stash[SESSION].scope.budget.is_finite()
 
     def test_a_budget_below_any_probe_runs_nothing(self, pytester: pytest.Pytester) -> None:
         """And spends nothing."""
