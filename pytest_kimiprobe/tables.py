@@ -65,7 +65,7 @@ def end_cut(text: str, width: int) -> str:
 
 
 def folded(head: str, text: str, indent: int) -> list[str]:
-    """`head` and the text beside it, folded at spaces; words too long for a line stay whole."""
+    """`head` and the text beside it, folded at spaces; names too long for a line stay whole."""
     wrapped = textwrap.wrap(text, WIDTH - indent, break_long_words=False, break_on_hyphens=False) or [""]
     return [f"{head if not place else '':<{indent}}{line}".rstrip() for place, line in enumerate(wrapped)]
 

@@ -94,7 +94,7 @@ def _problem(write_one: Callable[[], None]) -> str:
 
 
 def _recorded(probes: ProbeSession) -> tuple[list[str], bool]:
-    """Write the cassettes that were asked for; what is told of it, and whether it failed."""
+    """Write the cassettes that were asked for; a note about it, and whether it failed."""
     recorder, scope = probes.recorder, probes.scope
     if recorder is None:
         return [], False

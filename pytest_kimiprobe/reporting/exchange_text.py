@@ -15,7 +15,7 @@ _STREAM_SHOWN = 400
 
 
 def exchange_lines(name: str, done: Exchange, environment: Mapping[str, str]) -> Iterator[str]:
-    """One exchange in words, keys taken out and made inert, as `--kimiprobe-verbose` prints it."""
+    """One exchange as lines of text without keys, as `--kimiprobe-verbose` prints it."""
     request = json.dumps(done.request, ensure_ascii=False)
     body = done.body.decode("utf-8", "replace")
     first = f", first token {done.first_token_ms:.0f} ms" if done.first_token_ms is not None else ""

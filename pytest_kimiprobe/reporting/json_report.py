@@ -21,7 +21,7 @@ VERSION = 1
 
 
 def document(summary: Summary) -> JsonObject:
-    """What `--kimiprobe-json` writes. Model output stands in it as it came: treat it as hostile."""
+    """What `--kimiprobe-json` writes. Model output is in it unchanged: treat it as untrusted."""
     run = summary.run
     return {
         "version": VERSION,

@@ -48,7 +48,7 @@ class Summary:
     comparison: Comparison | None = None
     prices: Mapping[str, Decimal | None] = field(default_factory=dict)
     hosts: str = ""
-    """What answered, in a few words."""
+    """What answered, for the first line; empty if the source says it."""
     model: str = ""
     rerun: str = "kimiprobe rerun"
     """The command that reruns a failure, but for its number."""

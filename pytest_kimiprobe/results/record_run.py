@@ -18,12 +18,12 @@ _WRITERS = 20
 
 
 def record_run(folder: Path, run: Run) -> tuple[list[Change], str]:
-    """Write the run into `folder`; returns what changed, or a note why the run is no evidence.
+    """Write the run into `folder`; returns what changed, or a note why the run is not evidence.
 
     Raises ResultsError where the folder cannot be written.
     """
     if run.source not in RECORDED:
-        return [], f"not recorded in {folder}: a {run.source} run is no evidence"
+        return [], f"not recorded in {folder}: a {run.source} run is not evidence"
     if run.source == "local" and not _test_environment(folder):
         return [], (
             f"not recorded in {folder}: base URLs point at this machine; "
@@ -32,7 +32,7 @@ def record_run(folder: Path, run: Run) -> tuple[list[Change], str]:
     before = _known(folder / "latest.json")
     write_run(folder, run)
     after, problems, known = Evidence(), list[str](), set[Path]()
-    # Whoever writes last must have seen all: a run that another process wrote meanwhile is counted in once more.
+    # The last writer must have seen all runs: one that another process wrote meanwhile is counted in another turn.
     for _ in range(_WRITERS):
         if (seen := run_paths(folder, now := datetime.now(UTC))) == known:
             break

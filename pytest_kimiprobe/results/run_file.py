@@ -30,7 +30,7 @@ MAX_FAILURES = 50
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One wrong or missing answer, as the file tells it. The text is a stranger's: show it inert."""
+    """One wrong or missing answer, as the file has it. The text is untrusted."""
 
     endpoint: str
     case: str
@@ -170,14 +170,14 @@ def _counted(row: Mapping[str, Any]) -> dict[str, int]:
 def _tokens(value: Any, name: str) -> int:
     """Tokens of a whole cell: many probes' sum."""
     if type(value) is not int or not 0 <= value <= MOST_COUNTED * 1000:
-        raise ValueError(f"tokens.{name} is no count")
+        raise ValueError(f"tokens.{name} is not a count")
     return value
 
 
 def _money(value: Any, name: str) -> Decimal:
     amount = Decimal(value) if isinstance(value, str) and len(value) <= 40 else Decimal("NaN")
     if not amount.is_finite() or not 0 <= amount <= MOST_COST:
-        raise ValueError(f"{name} is no amount of money")
+        raise ValueError(f"{name} is not an amount of money")
     return amount
 
 
@@ -198,7 +198,7 @@ def _percentiles_from(row: Mapping[str, Any] | None) -> dict[str, float]:
 
 def _finite(number: float) -> float:
     if not math.isfinite(number):
-        raise ValueError(f"{number} is no measured value")
+        raise ValueError(f"{number} is not a measured value")
     return number
 
 
@@ -249,7 +249,7 @@ def _failure_row(probe: ProbeResult, environment: Mapping[str, str]) -> dict[str
 def _cell_row(cell: Cell) -> dict[str, Any]:
     """What is nothing is left out, and the median has two digits: years of runs stay in the repository.
 
-    Of a handful of probes more would be noise; exact times, tokens and cost stand with the endpoint.
+    More digits of a few probes would be noise; exact times, tokens and cost are in the endpoint's row.
     """
     row = {
         "case": cell.case,

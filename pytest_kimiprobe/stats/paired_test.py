@@ -54,7 +54,7 @@ class Comparison:
 
     @property
     def overlap(self) -> bool:
-        """Whether the two Wilson intervals overlap (also where there is no pair at all)."""
+        """Whether the two Wilson intervals overlap (also if there are no pairs)."""
         one, other = (rate.interval for rate in self.rates)
         return one is None or other is None or one.overlaps(other)
 
@@ -106,9 +106,9 @@ def told(found: Comparison) -> list[tuple[str, str]]:
         lines.append(("", f"{found.unpaired} probes were judged at one of the two only and are left out"))
     one, other = (rate_text(rate) for rate in found.rates)
     lines += [("", f"A {one}; B {other}"), ("", f"McNemar's exact p {found.p_value:.3g}")]
-    word = f"better: {found.better}" if found.better else "not distinguishable"
+    result = f"better: {found.better}" if found.better else "not distinguishable"
     why = "the intervals overlap" if found.overlap else "the split may be chance" if not found.better else ""
-    lines.append(("", f"{word}{f': {why}' if why else ''}"))
+    lines.append(("", f"{result}{f': {why}' if why else ''}"))
     ratios = [("a successful call costs", "much", found.cost_ratio), ("an answer takes", "long", found.latency_ratio)]
     lines += [
         ("", f"{what} {ratio:.2f} times as {how} at A as at B") for what, how, ratio in ratios if ratio is not None

@@ -111,7 +111,7 @@ def _of_other_runs(found: Replays, before: Before, against: Path | None) -> list
 
 
 def _judged_now(recordings: Path, arguments: Sequence[str]) -> list[Judged]:
-    """Today's verdicts, of a pytest of its own: it brings plugins, case files and test functions as a run does."""
+    """Today's verdicts, from a separate pytest: it loads plugins, case files and test functions as a run does."""
     with tempfile.TemporaryDirectory(prefix="kimiprobe-") as folder:
         target = Path(folder) / "replayed.json"
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "kimiprobe_record="]

@@ -30,7 +30,7 @@ _COLUMNS = (*COLUMNS, Column("age", right=True))
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One endpoint as it stands now; `evidence` None: never probed."""
+    """One endpoint now; `evidence` None: never probed."""
 
     endpoint: str
     model: str
@@ -62,7 +62,7 @@ def status(flags_path: Path | None, results: Path | None, everything: bool, as_j
 
 
 def read(folder: Path, now: datetime, problems: list[str]) -> Evidence:
-    """latest.json; where it cannot be read, what the run files give. Each trouble is told in `problems`."""
+    """latest.json; if it cannot be read, what the run files give. Each problem is added to `problems`."""
     path = folder / "latest.json"
     derived, runs = Evidence(), 0
     try:
@@ -98,7 +98,7 @@ def _row(name: str, evidence: Evidence, catalog: Catalog, now: datetime) -> Row:
 
 
 def lines_of(folder: Path, evidence: Evidence, rows: Sequence[Row], now: datetime) -> list[str]:
-    """The age in words, one table a model, and what to do where the evidence is old or missing."""
+    """The age, one table a model, and what to do if the evidence is old or missing."""
     if evidence.generated_at is None or not evidence.endpoints:
         return [f"no results in {folder} yet: `kimiprobe check` makes some", *_tables(rows, now)]
     newest = min(row.age(now) for row in evidence.endpoints.values())

@@ -521,7 +521,7 @@ class TestOutput:
         """And says so."""
         result = pytester.runpytest(*HEALTHY, *DIRECT, THREE, "--kimiprobe-results", "results")
         assert not (pytester.path / "results").exists()
-        result.stdout.fnmatch_lines(["*not recorded in results: a simulator run is no evidence*"])
+        result.stdout.fnmatch_lines(["*not recorded in results: a simulator run is not evidence*"])
 
     def test_quiet_shows_no_table_only_with_qq(self, pytester: pytest.Pytester) -> None:
         """-q keeps table, recommendation and cost, -qq nothing but pytest's own."""

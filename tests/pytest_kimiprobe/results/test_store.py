@@ -1,4 +1,4 @@
-"""Runs become files, files become evidence; nothing that was there is lost, nothing that is no evidence gets in."""
+"""Runs become files, files become evidence; nothing that was there is lost, nothing that is not evidence gets in."""
 
 import errno
 import json
@@ -194,7 +194,7 @@ def test_two_hostile_run_ids_never_share_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("source", ["simulator", "replay"])
 def test_what_no_provider_answered_is_refused(tmp_path: Path, source: Source) -> None:
     """Simulated and replayed runs never enter results."""
-    with pytest.raises(ResultsError, match=f"source '{source}' is no evidence"):
+    with pytest.raises(ResultsError, match=f"source '{source}' is not evidence"):
         write_run(tmp_path, a_run(*passed(1), source=source))
     assert not list(tmp_path.iterdir())
 
@@ -389,7 +389,7 @@ def test_a_simulated_run_that_got_in_anyway_is_no_evidence(tmp_path: Path) -> No
     path.write_text(path.read_text().replace('"source": "live"', '"source": "simulator"'))
     problems: list[str] = []
     assert refresh_latest(tmp_path, NOW, problems).endpoints == {}
-    assert "'simulator' is no evidence" in problems[0]
+    assert "'simulator' is not evidence" in problems[0]
 
 
 def test_old_files_are_not_even_opened(tmp_path: Path) -> None:
