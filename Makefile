@@ -41,6 +41,7 @@ lock:  ## renew requirements/*.txt (needs uv)
 	uv pip compile pyproject.toml --group probe --universal --generate-hashes --no-header --no-emit-index-url -q -o requirements/probe.txt
 	uv pip compile pyproject.toml --extra all --group test --group probe --universal --generate-hashes --no-header --no-emit-index-url -q -o requirements/test.txt
 	uv pip compile pyproject.toml --extra github --group probe --universal --generate-hashes --no-header --no-emit-index-url -q -c requirements/test.txt -o requirements/monitor.txt
+	uv pip compile --group runtime --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -q -c requirements/test.txt -o requirements/runtime.txt
 	for set in current early; do uv pip compile tests/engines/$$set.in --no-deps --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -q -o tests/engines/$$set.txt; done
 
 clean:

@@ -13,6 +13,7 @@ HTTP = {"httpx", "httpx2", "httpcore", "httpcore2", "h11", "anyio", "aiohttp"}
 MONITOR = {"pytest", "click", "github", "requests", "vcr", "pytest_kimiprobe"}
 IMPURE = {"os", "socket", "time", "random", "threading", "asyncio"}
 IMPURE_TOO = {"subprocess", "secrets", "tempfile", "shutil", "click", "github", "pytest"}
+SERVER = "pytest_kimiprobe.simulator.server.http"
 LIGHT = {"pytest", "click", "github", "requests", "jsonschema", "httpx", "httpx2"}
 FILES = {name: path for package in PACKAGES for name, path in sources(package).items()}
 PURE = [name for name, path in FILES.items() if "Pure" in (ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "")]
@@ -76,10 +77,10 @@ def test_routing_knows_nothing_of_the_monitor(name: str) -> None:
 
 
 def test_only_the_transport_knows_the_http_library() -> None:
-    """Swapping the library is the work of one folder. The simulator is a server and shares nothing with it."""
+    """Swapping the library is the work of one folder. The simulator is a server and frames HTTP with h11 alone."""
     knowing = {name for name in FILES if imported_packages(name) & HTTP}
-    allowed = ("routing.transport", "pytest_kimiprobe.simulator")
-    assert [name for name in knowing if not name.startswith(allowed)] == []
+    assert [name for name in knowing if not name.startswith(("routing.transport", SERVER))] == []
+    assert imported_packages(SERVER) & HTTP == {"h11"}
 
 
 def test_the_simulator_is_written_from_the_protocol() -> None:

@@ -1,4 +1,4 @@
-"""Cases: one probe described as data. The packaged ones stand in cases/*.yaml."""
+"""Cases: one probe described as data. Packaged cases are in cases/packaged/*.yaml."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SUITES = ("smoke", "core", "full")
 Suite: TypeAlias = Literal["smoke", "core", "full"]
 Parity: TypeAlias = Literal["", "calls", "arguments"]
 DEFAULT_MAX_TOKENS = 2048
-"""Thinking counts too: less cuts models that think before they call."""
+"""Tokens of an answer, reasoning included; a lower limit truncates models that reason before they call."""
 
 
 class CaseError(ConfigError):
@@ -34,7 +34,7 @@ class CaseError(ConfigError):
 class ExpectedCall:
     """A call of a right answer; `arguments` maps names to values or matchers.
 
-    `as_in_schema`: the arguments come in the order in which the tool's schema lists them; else the answer is rescued.
+    `as_in_schema`: the arguments must be in the order of the tool's schema; otherwise the answer counts as rescued.
     """
 
     name: str
@@ -45,12 +45,12 @@ class ExpectedCall:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What a right answer is; all that is said must hold, and one of `any_of` where there are any.
+    """What a right answer is. All conditions must hold, and one of `any_of` if it is not empty.
 
-    `calls` None: calls are not looked at. `never` names tools that must not be called. `ids` holds `fresh` (no id of
-    the history recurs) and `native` (`functions.NAME:N`). `well_formed`: nothing of the protocol had to be tolerated.
-    `usage` `within_limit`: no more tokens than `max_tokens`. `end_state`: where the calls lead. `refused`: no answer at
-    all, but HTTP 400 or 422 with an error that says why.
+    `calls` None: calls are not checked. `never` names tools that must not be called. `ids` holds `fresh` (no id of
+    the history recurs) and `native` (`functions.NAME:N`). `well_formed`: no deviation from the protocol. `usage`
+    `within_limit`: no more tokens than `max_tokens`. `end_state`: the state that the calls must lead to. `refused`:
+    HTTP 400 or 422 with an error message instead of an answer.
     """
 
     calls: tuple[ExpectedCall, ...] | None = None
@@ -75,10 +75,10 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One probe described as data: what is asked, what is offered, what a right answer is.
+    """One probe described as data: messages, tools, and what a right answer is.
 
-    `need` names what an endpoint must be able to do beyond tools (`vision`, `thinking_off`); `parity` whether plain
-    and stream must give the same calls, or the same calls with the same arguments; `unusable` why it cannot be judged.
+    `need` names capabilities beyond tools (`vision`, `thinking_off`). `parity`: whether plain and stream must give the
+    same calls, or the same calls with the same arguments. `unusable` says why the case cannot be judged.
     """
 
     name: str
@@ -101,7 +101,7 @@ class Case:
 
     @property
     def capability(self) -> str:
-        """What an endpoint must be able to do for this case."""
+        """The capability that this case needs of an endpoint."""
         return "tools:emulated" if self.emulate_tools else "tools"
 
     def request(self, mode: Mode) -> ChatRequest:
@@ -125,7 +125,7 @@ def in_suite(case: Case, suite: str) -> bool:
 
 
 def load(path: Path) -> list[Case]:
-    """All cases of a file, in its order. Raises CaseError naming file, line and column."""
+    """All cases of a file, in file order. Raises CaseError naming file, line and column."""
     document = load_checked(_read(path), "case.schema.json", where=str(path), error=CaseError, package=__package__)
     shared = {name: _function(name, body) for name, body in document.data.get("tools", {}).items()}
     for name, tool in shared.items():
@@ -139,7 +139,7 @@ def load(path: Path) -> list[Case]:
 
 
 def declared(name: str, fields: Mapping[str, Any], where: str) -> Case:
-    """A case that was declared in Python. Raises CaseError with `where` for what cannot be asked."""
+    """Build a case that was declared in Python. Raises CaseError with `where` if the fields are not valid."""
     prompt, messages = fields["prompt"], list(fields["messages"])
     if (prompt is None) == (not messages):
         raise CaseError("give either a prompt or messages", where=where)
@@ -157,7 +157,7 @@ def declared(name: str, fields: Mapping[str, Any], where: str) -> Case:
 def _read(path: Path) -> bytes:
     try:
         size = path.stat().st_size
-        if size > MAX_BYTES:  # before it is read: it may be larger than the memory
+        if size > MAX_BYTES:  # checked before reading: the file may be larger than the memory
             raise CaseError(f"is {size} bytes; at most {MAX_BYTES} are read", where=f"{path}:1:1")
         data = path.read_bytes()
     except OSError as error:
@@ -182,7 +182,7 @@ def _require_usable(tools: Sequence[Tool], where: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """One row of a file on its way to a case."""
+    """Builds a case from one row of a file."""
 
     document: Document
     place: tuple[str | int, ...]
@@ -214,7 +214,7 @@ class _Reading:
         )
 
     def tools(self, row: JsonObject) -> list[Tool]:
-        """The tools of the row, each usable, names told apart."""
+        """The tools of the row. Raises CaseError for an unusable tool or a repeated name."""
         found = []
         for number, tool in enumerate(row.get("tools", ())):
             if isinstance(tool, str) and tool not in self.shared:
@@ -227,7 +227,7 @@ class _Reading:
         return found
 
     def check(self, expect: Expectation, row: JsonObject, tools: Sequence[Tool]) -> None:
-        """Every tool that is expected, forbidden or chosen is offered; a refusal is expected alone."""
+        """Raise CaseError if a wanted or chosen tool is not offered, or if `refused` is not the only condition."""
         if any(one.refused for one in expect.any_of) or (expect.refused and len(row["expect"]) > 1):
             raise CaseError("`refused` stands alone: a refusal is no answer", where=self.at("expect"))
         names = {tool["function"]["name"] for tool in tools}

@@ -1,4 +1,4 @@
-"""What a run will do: which cases meet which endpoints, how often, and what that may cost. Pure."""
+"""Plans a run: the probes of each case and endpoint, and an estimate of their cost. Pure."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from ..verdicts import ProbeMode, Verdict
 from .model import Case
 
 Load: TypeAlias = Literal["mixed", "alone", "crowd"]
-"""What else of ours is under way at the endpoint: whatever there is, nothing, or a crowd (see `lanes`)."""
+"""Other probes in flight at the endpoint: any number (`mixed`), none (`alone`), or a fixed crowd (`crowd`)."""
 MODES: tuple[Mode, ...] = ("plain", "stream")
 _TYPICAL_COMPLETION = 150
+"""Completion tokens assumed for the cost estimate."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProbePlan:
-    """case x endpoint x mode x repeat, under a load: one pytest item."""
+    """One probe: case x endpoint x mode x repeat, under a load. Becomes one pytest item."""
 
     case: Case
     endpoint: Endpoint
@@ -35,21 +36,21 @@ class ProbePlan:
 
     @property
     def name(self) -> str:
-        """The item's name; it can be pasted back, and `+` may stand in `-k`."""
+        """The item's name. It can be pasted into a command line, and into `-k`, which accepts `+`."""
         return self.name_in(self.mode)
 
     def name_in(self, mode: ProbeMode) -> str:
-        """The name of the same probe in another mode, or of the pair that both modes make."""
+        """The item's name for another mode, or for the pair of both modes."""
         return f"{self.case.name}[{self.variant(mode)}]"
 
     def variant(self, mode: ProbeMode) -> str:
-        """What stands in the brackets of a name: endpoint, mode, repeat, and the crowd where it meets one."""
+        """The part of the name in brackets: endpoint, mode, repeat, and `crowd` for that load."""
         crowded = "-crowd" if self.load == "crowd" else ""
         return f"{self.endpoint.id}-{mode}-{self.repeat}{crowded}"
 
     @property
     def request(self) -> ChatRequest:
-        """What is sent."""
+        """The request to send."""
         return self.case.request(self.mode)
 
 
@@ -62,13 +63,13 @@ class Unsent:
 
     @property
     def verdict(self) -> Verdict:
-        """`unsupported` where the endpoint is not able to do it by design, else `not_run`."""
+        """`unsupported` if the endpoint lacks the capability, otherwise `not_run`."""
         return "unsupported" if self.reason == "no_capability" else "not_run"
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A probe to be, and why it is not sent where it is not."""
+    """A planned probe; `unsent` says why it is not sent, if so."""
 
     plan: ProbePlan
     unsent: Unsent | None = None
@@ -76,21 +77,21 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """USD of a run: `about` by typical answers, `most` by the longest that are allowed."""
+    """Cost of a run in USD: `about` assumes typical answers, `most` the longest allowed answers."""
 
     about: Decimal
     most: Decimal
 
 
 class UnknownEndpoint(ValueError):
-    """No endpoint matches a glob; the message lists those there are."""
+    """No endpoint matches a glob; the message lists the known endpoints."""
 
 
 def select(catalog: Catalog, model: str, globs: Sequence[str], today: date) -> list[Endpoint]:
     """Endpoints to probe: those of `model` that match any glob, or all that are not retired.
 
-    A glob that only matches another model's endpoints selects those: naming an endpoint is asking for it. Raises
-    UnknownEndpoint for a glob that matches nothing.
+    A glob that matches only endpoints of other models selects those. Raises UnknownEndpoint for a glob that matches
+    nothing.
     """
     if not globs:
         return [endpoint for endpoint in catalog.of_model(model) if not endpoint.retired_at(today)]
@@ -120,7 +121,7 @@ def expand(
 
 
 def cannot(case: Case, endpoint: Endpoint, mode: Mode) -> str:
-    """What the case needs and the endpoint is not able to do, by the catalogue; empty where nothing is missing."""
+    """What the case needs and the endpoint is not able to do, by the catalogue; empty if nothing is missing."""
     able, choice = endpoint.capabilities, case.tool_choice
     needed = [name for name in ("tools",) if case.tools and not case.emulate_tools]
     needed += [name for name in ("stream",) if mode == "stream"]
@@ -138,13 +139,13 @@ def cannot(case: Case, endpoint: Endpoint, mode: Mode) -> str:
 
 
 def cost_bound(plan: ProbePlan, catalog: Catalog, day: date) -> Decimal:
-    """USD that the probe can cost at most; an unknown price is the dearest of the catalogue."""
+    """Upper bound of the probe's cost in USD; an unknown price counts as the dearest of the catalogue."""
     price = plan.endpoint.price_at(day) or catalog.dearest_at(day)
     return price.cost(Usage(prompt_bound([*plan.request.messages, *plan.case.tools]), plan.case.max_tokens))
 
 
 def estimate(plans: Sequence[ProbePlan], catalog: Catalog, day: date) -> Estimate:
-    """What a run costs, before a cent is spent."""
+    """Estimate the cost of a run before anything is sent."""
     dearest = catalog.dearest_at(day)
     about = most = Decimal(0)
     for plan in plans:

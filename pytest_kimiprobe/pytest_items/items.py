@@ -14,7 +14,7 @@ from routing.errors import ConfigError
 
 from ..cases import model as cases
 from ..cases.plan import MODES, Planned, ProbePlan
-from ..recording.recordings import RecordingError, Row, read, unreadable
+from ..recording.recordings import RecordedRow, RecordingError, read, unreadable
 from ..safe_text import one_line, redact
 from ..verdicts import PARITY, ProbeMode, ProbeResult
 from .item_hooks import ProbeHooks
@@ -99,7 +99,7 @@ class PairProbe(Probe):
 class RowProbe(Probe):
     """A recorded exchange, judged again."""
 
-    row: Row
+    row: RecordedRow
 
 
 class CaseFile(pytest.File):
@@ -154,7 +154,7 @@ class RecordingFile(pytest.File):
         for row in _read_or_fail(self._rows):
             yield row_probe(self, row, row.id, _id(self, row.id))
 
-    def _rows(self) -> list[Row]:
+    def _rows(self) -> list[RecordedRow]:
         try:
             if self.problem:
                 raise RecordingError(self.problem, where=str(self.path))
@@ -165,7 +165,7 @@ class RecordingFile(pytest.File):
             return [unreadable(self.path.stem, self.path.name + str(error).removeprefix(str(self.path)))]
 
 
-def row_probe(parent: pytest.Collector, row: Row, name: str, nodeid: str) -> RowProbe:
+def row_probe(parent: pytest.Collector, row: RecordedRow, name: str, nodeid: str) -> RowProbe:
     """An item for a recorded row."""
     item: RowProbe = RowProbe.from_parent(parent, name=name, nodeid=nodeid)
     item.row = row

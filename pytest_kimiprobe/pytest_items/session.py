@@ -23,7 +23,7 @@ from ..verdicts import Run
 from .items import PairProbe, RowProbe
 from .probe_facts import is_skipped, planned_by, to_send
 from .run_config import Scope
-from .verdict_store import Keeper
+from .verdict_store import VerdictStore
 
 
 class ProbeSession:
@@ -33,7 +33,7 @@ class ProbeSession:
         self.config = config
         self.scope = Scope(config)
         self.recorder = self.scope.recorder()
-        self.kept = Keeper(self.scope, self.recorder)
+        self.kept = VerdictStore(self.scope, self.recorder)
         self.verbose: bool = options.value(config, "verbose")
         self.summary: Summary | None = None
         self.cancelled = 0

@@ -1,4 +1,4 @@
-"""What a recorded request asked for, in OpenAI's names, read out of any protocol's body. Pure; the body is a stranger's."""
+"""Reads what a recorded request asked for, in OpenAI's terms, from any protocol's body. Pure; bodies are untrusted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from routing.verify import Asked, asked_of
 
 
 def asked_in(body: Mapping[str, Any], tools: Sequence[Tool]) -> Asked:
-    """What the answer is held against beside the tools: the conversation, `tool_choice`, one call or several."""
+    """What the answer is checked against besides the tools: conversation, `tool_choice`, one or several calls."""
     messages = body.get("messages")
     choice = body.get("tool_choice")
     parallel = body.get("parallel_tool_calls")
@@ -28,7 +28,7 @@ def asked_in(body: Mapping[str, Any], tools: Sequence[Tool]) -> Asked:
 
 
 def _choice(choice: Any) -> ToolChoice | None:
-    """OpenAI's words are kept, Anthropic's `{"type": "any"}` and `{"type": "tool", "name": ...}` translated."""
+    """`tool_choice` in OpenAI's form, translated from Anthropic's `{"type": "any"}` or `{"type": "tool", ...}`."""
     if isinstance(choice, str):
         return choice if choice in {"auto", "none", "required"} else None
     if not isinstance(choice, Mapping):

@@ -1,4 +1,4 @@
-"""Recorded probes, judged again: which there are, and a dispatcher that answers from them instead of sending."""
+"""Finds recorded probes, and answers orders from them instead of sending requests, so that they are judged again."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from ..engine.throttle import Throttle
 from . import recordings
 from .cassettes import RecordingError, Unreadable
 from .recordings import document_of, files
-from .samples import Sample, asked_print, samples_of
+from .samples import Sample, request_fingerprint, samples_of
 from .tape import Playback, not_recorded
 
 _LONG_S = 3600.0
-"""Nothing is waited for, so this never ends an exchange."""
+"""Timeout of a replayed exchange; a replay never waits, so it never applies."""
 
 
 @dataclass(frozen=True, slots=True)
 class Replays:
-    """What a folder or file of recordings holds: samples by the ids of their probes, and files of other origin."""
+    """Content of a folder or file of recordings: samples by probe id, and files that kimiprobe did not write."""
 
     root: Path = Path()
     samples: Mapping[str, Sample] = field(default_factory=dict)
     others: tuple[Path, ...] = ()
-    """Files that a run of ours did not write, or that cannot be read: each is collected by itself."""
+    """Files that kimiprobe did not write, or that cannot be read; each is collected separately."""
     problems: Mapping[Path, str] = field(default_factory=dict)
-    """Why of some of them, cassettes of ours, no sample can be read."""
+    """For cassettes that kimiprobe wrote but that cannot be read: the reason."""
 
     @property
     def simulated(self) -> bool:
@@ -60,12 +60,12 @@ class Replays:
         return found
 
     def name(self, path: Path) -> str:
-        """What the ids of a file's rows begin with."""
+        """Prefix of the ids of a file's rows."""
         return path.relative_to(self.root).as_posix() if path != self.root else path.name
 
     def plans(self, case: Case, endpoints: Mapping[str, Endpoint]) -> Iterator[Planned]:
-        """The probes of a case that were recorded, and of others of its name: ids tell them apart once they are made."""
-        # Once each: a function that has parameters of its own meets every probe with all of them.
+        """The recorded probes of all cases with this name; their ids distinguish them later."""
+        # Without duplicates: pytest combines each probe with every parameter of a test function.
         alike = {
             (sample.endpoint, sample.mode, sample.repeat, sample.load)
             for sample in self.samples.values()
@@ -77,7 +77,7 @@ class Replays:
 
 
 def read(path: Path) -> Replays:
-    """The recordings at `path`. Raises RecordingError where there are none, or one probe was recorded twice."""
+    """Read the recordings at `path`. Raises RecordingError if there are none, or if a probe was recorded twice."""
     samples: dict[str, Sample] = {}
     origins: dict[str, Path] = {}
     others, problems = [], {}
@@ -90,16 +90,16 @@ def read(path: Path) -> Replays:
             others.append(file)
         for sample in ours or ():
             if sample.id in samples:
-                told = f"{sample.id} is recorded here and in {origins[sample.id]}: replay one of the two folders"
-                raise RecordingError(told, where=str(file))
+                message = f"{sample.id} is recorded here and in {origins[sample.id]}: replay one of the two folders"
+                raise RecordingError(message, where=str(file))
             samples[sample.id], origins[sample.id] = sample, file
-    return Replays(Path(os.path.abspath(path)), samples, tuple(others), problems)  # noqa: PTH100 - as `files` does it
+    return Replays(Path(os.path.abspath(path)), samples, tuple(others), problems)  # noqa: PTH100 - as in `files`
 
 
 def _samples(file: Path) -> list[Sample] | None:
-    """The samples of a cassette of ours; None for any other file, also for one that is none: it will tell.
+    """The samples of a cassette that kimiprobe wrote; None for any other file, which is collected separately.
 
-    Raises Unreadable for one of ours that is damaged or of a newer release.
+    Raises Unreadable if the cassette is damaged or was written by a newer release.
     """
     if file.suffix == ".jsonl":
         return None
@@ -111,7 +111,7 @@ def _samples(file: Path) -> list[Sample] | None:
 
 
 def endpoint_of(catalog: Catalog, sample: Sample) -> Endpoint | None:
-    """The catalogue's endpoint; an upstream that was discovered then is one of its gateway's."""
+    """The catalogue's endpoint of a sample. An upstream that was discovered then is derived from its gateway."""
     if sample.endpoint in catalog.endpoints:
         return catalog.endpoints[sample.endpoint]
     base, _, upstream = sample.endpoint.partition("+")
@@ -120,7 +120,7 @@ def endpoint_of(catalog: Catalog, sample: Sample) -> Endpoint | None:
 
 
 class Replayer:
-    """Looks like a Dispatcher; every order is answered from its sample, in the order of asking."""
+    """Replacement for a Dispatcher: answers every order from its sample, in the order of submission."""
 
     def __init__(self, samples: Mapping[str, Sample]) -> None:
         self._samples = samples
@@ -130,20 +130,20 @@ class Replayer:
         self.throttles: dict[Hashable, Throttle] = {}
         self.lag = LagWatch()
         self.began: Moment | None = None
-        """When the first order was taken."""
+        """When the first order was submitted."""
 
     def submit(self, orders: Iterable[Order[Any]]) -> None:
-        """Take orders."""
+        """Add orders to the queue."""
         self.began = self.began or Moment.now()
         self._orders.extend(orders)
 
-    def outcomes(self, *, quick: bool) -> Generator[Outcome[Any] | None, None, None]:  # noqa: ARG002 - a Dispatcher's
-        """One after the other, until none is left."""
+    def outcomes(self, *, quick: bool) -> Generator[Outcome[Any] | None, None, None]:  # noqa: ARG002 - as a Dispatcher has it
+        """Outcomes of the submitted orders, one after the other, until none is left."""
         while self._orders:
             yield self._played(self._orders.popleft())
 
     def drain(self) -> Sequence[Outcome[Any]]:
-        """What was not asked for is not judged."""
+        """Outcomes still pending: always none."""
         return ()
 
     def close(self) -> None:
@@ -166,9 +166,9 @@ class Replayer:
 
 
 def _stale(plan: ProbePlan, sample: Sample) -> str:
-    """Why the sample tells nothing of the probe as it would be sent today; empty where it does."""
+    """Why the sample does not answer the probe as it would be sent today; empty if it does."""
     if not sample.take.whole:
         return "the answer was larger than a cassette keeps"
-    if sample.asked != asked_print(plan.request):
+    if sample.asked != request_fingerprint(plan.request):
         return f"the case asks something else than when kimiprobe {sample.kimiprobe} recorded it"
     return ""

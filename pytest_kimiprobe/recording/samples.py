@@ -1,8 +1,8 @@
-"""A recorded probe as a cassette of vcrpy's holds it: its exchange as interactions, what a judge must know as metadata.
+"""Recorded probes in vcrpy cassettes: exchanges as interactions, and the facts that judging needs as metadata.
 
     metadata: {kimiprobe: {version, case, endpoint, samples: [{id, mode, repeat, load, interactions, total_ms, ...}]}}
 
-A sample takes the next `interactions` of the list: none where nothing came back, several where one answer was polled for.
+A sample owns the next `interactions` of the list: none if no answer came back, several if an answer was polled.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _LONGEST = 2000
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One probe, as it was recorded.
+    """One recorded probe.
 
-    `asked` is the print of its request (see `asked_print`), `kimiprobe` the release that recorded it; `verdict` and
-    `reason` are what the judge of that release said. Times are milliseconds, as in an Exchange and an Outcome.
+    `asked` is the fingerprint of its request (`request_fingerprint`), `kimiprobe` the release that recorded it.
+    `verdict` and `reason` are those of that release. Times are in milliseconds, as in an Exchange and an Outcome.
     """
 
     id: str
@@ -61,7 +61,7 @@ class Sample:
 
     @property
     def order(self) -> tuple[str, str, str, int]:
-        """Where it stands in its cassette."""
+        """Sort key for the order of samples in a cassette."""
         return self.id.partition("::")[0], self.mode, self.load, self.repeat
 
 
@@ -69,14 +69,14 @@ _OWN = ("id", "mode", "repeat", "load", "asked", "run", "attempt", "source", "ki
 _MEASURED = ("first_token_ms", "total_ms", "late_ms", "at_once", "refusals", "cost_origin")
 
 
-def asked_print(request: ChatRequest) -> str:
-    """A short print of what is asked, by which a replay knows that the case still asks it."""
-    said = {name: value for name, value in asdict(request).items() if value not in (None, (), [], False)}
-    return sha256(json.dumps(said, sort_keys=True, default=str).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+def request_fingerprint(request: ChatRequest) -> str:
+    """Short fingerprint of a request. A replay uses it to check that the case still sends the same request."""
+    fields = {name: value for name, value in asdict(request).items() if value not in (None, (), [], False)}
+    return sha256(json.dumps(fields, sort_keys=True, default=str).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def cassette(samples: Sequence[Sample]) -> str:
-    """The text of a cassette of one case and endpoint, as vcrpy writes it: samples in order, keys sorted."""
+    """Text of the cassette of one case and endpoint, in vcrpy's format: samples in order, keys sorted."""
     from vcr.request import Request  # type: ignore[import-untyped]
     from vcr.serialize import serialize  # type: ignore[import-untyped]
     from vcr.serializers import yamlserializer  # type: ignore[import-untyped]
@@ -93,14 +93,14 @@ def cassette(samples: Sequence[Sample]) -> str:
 
 
 def samples_of(document: Any) -> list[Sample] | None:
-    """The samples of a cassette that was read; None where it is none of ours. Raises Unreadable."""
+    """The samples of a parsed cassette; None if kimiprobe did not write it. Raises Unreadable."""
     metadata = document.get("metadata") if isinstance(document, dict) else None
     about = metadata.get("kimiprobe") if isinstance(metadata, dict) else None
     if not isinstance(about, dict):
         return None
     if about.get("version") != VERSION:
-        told = f"version {str(about.get('version'))[:20]!r}; this release reads version {VERSION}"
-        raise Unreadable(f"metadata.kimiprobe: {told}: upgrade pytest-kimiprobe")
+        versions = f"version {str(about.get('version'))[:20]!r}; this release reads version {VERSION}"
+        raise Unreadable(f"metadata.kimiprobe: {versions}: upgrade pytest-kimiprobe")
     rows, interactions = _list(about, "samples"), _list(document, "interactions")
     case, endpoint = (_plain(as_text(about.get(name), name), name) for name in ("case", "endpoint"))
     found, used = [], 0
@@ -108,11 +108,11 @@ def samples_of(document: Any) -> list[Sample] | None:
         row = as_mapping(each, "a sample")
         count = _whole(row, "interactions")
         if used + count > len(interactions):
-            raise Unreadable("metadata.kimiprobe: tells of more interactions than there are")
+            raise Unreadable("metadata.kimiprobe: lists more interactions than there are")
         found.append(_sample(row, case, endpoint, interactions[used : used + count]))
         used += count
     if used != len(interactions):
-        raise Unreadable("metadata.kimiprobe: tells of fewer interactions than there are")
+        raise Unreadable("metadata.kimiprobe: lists fewer interactions than there are")
     return found
 
 
@@ -126,7 +126,7 @@ def _response(step: Step) -> JsonObject:
 
 
 def _writable(name: str) -> str:
-    """A name as UTF-8 can hold it: of a surrogate pair's half it cannot."""
+    """The name with lone surrogates escaped, which UTF-8 cannot encode."""
     return name.encode("utf-8", "backslashreplace").decode()
 
 
@@ -145,9 +145,9 @@ def _row(sample: Sample) -> JsonObject:
 
 def _sample(row: Mapping[str, Any], case: str, endpoint: str, interactions: Sequence[Any]) -> Sample:
     steps = tuple(_step(as_mapping(each, "an interaction")) for each in interactions)
-    words = ("id", "asked", "run", "source", "kimiprobe", "verdict", "reason")
-    told: dict[str, Any] = {name: _short(row, name) for name in words}
-    told |= {name: _whole(row, name) for name in ("repeat", "attempt", "at_once", "refusals")}
+    texts = ("id", "asked", "run", "source", "kimiprobe", "verdict", "reason")
+    fields: dict[str, Any] = {name: _short(row, name) for name in texts}
+    fields |= {name: _whole(row, name) for name in ("repeat", "attempt", "at_once", "refusals")}
     return Sample(
         case=case,
         endpoint=endpoint,
@@ -155,7 +155,7 @@ def _sample(row: Mapping[str, Any], case: str, endpoint: str, interactions: Sequ
         mode=_one_of(row, "mode", _MODES),
         load=_one_of(row, "load", _LOADS),
         cost_origin=_one_of(row, "cost_origin", _ORIGINS),
-        **told,
+        **fields,
         total_ms=_number(row, "total_ms") or 0.0,
         late_ms=_number(row, "late_ms") or 0.0,
         first_token_ms=_number(row, "first_token_ms"),
@@ -205,12 +205,12 @@ def _list(row: Mapping[str, Any], field: str) -> list[Any]:
 def _one_of(row: Mapping[str, Any], field: str, allowed: Sequence[str]) -> Any:
     value = row.get(field)
     if value not in allowed:
-        raise Unreadable(f"{field} is none of {', '.join(allowed)}")
+        raise Unreadable(f"{field} must be one of {', '.join(allowed)}")
     return value
 
 
 def _short(row: Mapping[str, Any], field: str) -> str:
-    """Text; a word of digits alone is read as a number where nothing quotes it."""
+    """A short text. Unquoted digits in YAML arrive as a number, and are accepted."""
     value = row.get(field)
     if isinstance(value, bool) or not isinstance(value, str | int) or len(str(value)) > _LONGEST:
         raise Unreadable(f"{field} must be a short text")
@@ -232,7 +232,7 @@ def _whole(row: Mapping[str, Any], field: str) -> int:
 
 
 def _number(row: Mapping[str, Any], field: str) -> float | None:
-    """A measured number; the reader of cassettes leaves what has a point as text."""
+    """A measured number. The cassette reader returns numbers with a decimal point as text."""
     value = row.get(field)
     if value is None:
         return None

@@ -109,7 +109,7 @@ def test_crd_07_a_key_in_pieces_stops_the_recording(
     told = run("echo_stream")
     assert told.ret == pytest.ExitCode.INTERNAL_ERROR
     said = words(told)
-    assert "NOT RECORDED: no cassette was written: what looks like a key stands in" in said
+    assert "NOT RECORDED: no cassette was written: found what looks like a key in" in said
     assert "own.kimiprobe.yaml::steady[openrouter/moonshotai/kimi-k2.6-plain-1]: response body" in said
     assert tapes(pytester) == []
     assert len(probes(pytester)) == 2

@@ -13,7 +13,7 @@ from played import Asked
 from shared_data import DATA
 
 from pytest_kimiprobe.simulator import Persona
-from pytest_kimiprobe.simulator.rates import behaviour, first_token_ms, lots
+from pytest_kimiprobe.simulator.behaviour.rates import first_token_ms, plain_persona_name, uniforms
 from pytest_kimiprobe.stats.measures import Measures, measures_of
 from pytest_kimiprobe.stats.quantiles import quantile_interval
 from pytest_kimiprobe.stats.ranking import Ranking, rankings
@@ -162,8 +162,8 @@ def _probed(host: Host, asked: Sequence[Asked], seed: int, repeats: int) -> tupl
     results, times = [], []
     for one in asked:
         for count in range(repeats):
-            drawn = lots(seed, host.place, one.content, count)
-            name = behaviour(host.persona, drawn)
+            drawn = uniforms(seed, host.place, one.content, count)
+            name = plain_persona_name(host.persona, drawn)
             results.append(one.result(name))
             if name != "down":
                 times.append(first_token_ms(host.persona, drawn))

@@ -285,7 +285,7 @@ class TestReplayCommand:
             ("{", "is not JSON"),
             ("{}", "is neither a run file of results/ nor written by --kimiprobe-json"),
             ('{"version": 1, "probes": 5}', "not written by --kimiprobe-json"),
-            ('{"version": 1, "cells": []}', "is no run file"),
+            ('{"version": 1, "cells": []}', "is not a run file"),
             (
                 '{"version": 1, "run": "other", "source": "live", "probes": []}',
                 "is of run other, the recordings are of",

@@ -1,8 +1,9 @@
-"""The simulator as a server: in a thread of its own beside a test run, or as a process of its own."""
+"""Run the simulator in a background thread or, with `serve_forever`, in the foreground."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -11,22 +12,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from ..behaviour.draws import Draws
+from ..scenario import Scenario, load_scenario
 from .app import PREFIXES, App, Received
-from .http import MAX_HEAD, serve_connection
-from .scenario import Scenario, load_scenario
-from .stage import Draws
+from .http import HttpConnection
 
-_KEYS = {
-    "openrouter": "OPENROUTER_API_KEY",
-    "moonshot": "MOONSHOT_API_KEY",
-    "moonshot-cn": "MOONSHOT_CN_API_KEY",
-    "groq": "GROQ_API_KEY",
-    "together": "TOGETHER_API_KEY",
-    "replicate": "REPLICATE_API_TOKEN",
-    "anthropic": "ANTHROPIC_API_KEY",
-}
 HOST = "127.0.0.1"
-_PATIENCE_S = 10.0
+_START_S = 10.0
+"""Seconds that the thread may take to start, and to end."""
 
 
 class Simulator:
@@ -43,7 +36,6 @@ class Simulator:
         self._app = App(Draws(scenario or load_scenario("mixed")))
         self._wanted_port = port
         self._port = 0
-        self._host = HOST
         self._connections: set[asyncio.Task[None]] = set()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -51,14 +43,14 @@ class Simulator:
 
     @property
     def url(self) -> str:
-        """Where it listens. Raises RuntimeError before it does."""
+        """Base URL of the server. Raises RuntimeError if it is not running."""
         if not self._port:
             raise RuntimeError("the simulator is not running: use `with Simulator(...) as simulator`")
-        return f"http://{self._host}:{self._port}"
+        return f"http://{HOST}:{self._port}"
 
     @property
     def scenario(self) -> Scenario:
-        """The scenario being played."""
+        """The scenario in use."""
         return self._app.draws.scenario
 
     @property
@@ -66,26 +58,22 @@ class Simulator:
         """The newest 1000 requests: method, path, JSON body; no headers, so no keys."""
         return self._app.requests
 
-    @property
-    def in_flight_peak(self) -> int:
-        """The most requests that were being handled at one time."""
-        return self._app.in_flight_peak
-
     def set_scenario(self, scenario: Scenario) -> None:
-        """Play another scenario from the next request on."""
-        self._app.set_scenario(scenario)
+        """Use another scenario from the next request on; its draws start again."""
+        self._app.draws = Draws(scenario)
 
     def environment(self) -> dict[str, str]:
-        """Environment variables that point every provider here, with dummy keys."""
-        bases = {
-            f"KIMIPROBE_BASE_URL_{name.upper().replace('-', '_')}": f"{self.url}{PREFIXES[name]}" for name in _KEYS
-        }
-        return bases | {variable: f"simulated-{name}-key" for name, variable in _KEYS.items()}
+        """Environment variables that point every provider to this server, with dummy keys."""
+        variables = {name: name.upper().replace("-", "_") for name in PREFIXES}
+        bases = {f"KIMIPROBE_BASE_URL_{variables[name]}": f"{self.url}{path}" for name, path in PREFIXES.items()}
+        keys = {f"{variable}_API_KEY": f"simulated-{name}-key" for name, variable in variables.items()}
+        keys["REPLICATE_API_TOKEN"] = keys.pop("REPLICATE_API_KEY")
+        return bases | keys
 
-    async def serve(self, host: str = HOST, port: int = 0, on_ready: Callable[[], None] | None = None) -> None:
-        """Listen until cancelled. `on_ready` is called once requests are taken."""
-        server = await asyncio.start_server(self._connected, host, port, limit=MAX_HEAD, backlog=512)
-        self._host, self._port = host, server.sockets[0].getsockname()[1]
+    async def serve(self, port: int = 0, on_ready: Callable[[], None] | None = None) -> None:
+        """Listen until cancelled. `on_ready` is called when requests are accepted."""
+        server = await asyncio.start_server(self._connected, HOST, port, backlog=512)
+        self._port = server.sockets[0].getsockname()[1]
         if on_ready:
             on_ready()
         try:
@@ -99,8 +87,8 @@ class Simulator:
         assert task is not None  # noqa: S101 - asyncio calls this in a task
         self._connections.add(task)
         try:
-            await serve_connection(reader, writer, self._app.handle, self._app.busy)
-        except asyncio.CancelledError:  # the server stops: this connection is done, not in error
+            await HttpConnection(reader, writer, self._app.handle).serve()
+        except asyncio.CancelledError:  # the server stops; this is the normal end of a connection
             writer.transport.abort()
         finally:
             self._connections.discard(task)
@@ -118,19 +106,19 @@ class Simulator:
         await _some_rounds()
 
     def __enter__(self) -> Self:
-        """Start in a thread of its own; returns once requests are taken."""
+        """Start the server in a background thread. Returns when requests are accepted."""
         ready = threading.Event()
         failed: list[BaseException] = []
         self._thread = threading.Thread(target=self._run, args=(ready, failed), name="kimiprobe-simulator", daemon=True)
         self._thread.start()
-        if not ready.wait(_PATIENCE_S) or failed:
+        if not ready.wait(_START_S) or failed:
             raise RuntimeError("the simulator did not start") from (failed[0] if failed else None)
         return self
 
     def _run(self, ready: threading.Event, failed: list[BaseException]) -> None:
         async def main() -> None:
             self._loop = asyncio.get_running_loop()
-            self._serving = asyncio.create_task(self.serve(HOST, self._wanted_port, ready.set))
+            self._serving = asyncio.create_task(self.serve(self._wanted_port, ready.set))
             with suppress(asyncio.CancelledError):
                 await self._serving
 
@@ -143,13 +131,13 @@ class Simulator:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop the server, close its connections, end the thread."""
+        """Stop the server, close its connections and end the thread."""
         thread, loop, serving = self._thread, self._loop, self._serving
         if thread is None or loop is None or serving is None:
             return
         with suppress(RuntimeError):  # the loop is closed already
             loop.call_soon_threadsafe(serving.cancel)
-        thread.join(_PATIENCE_S)
+        thread.join(_START_S)
         self._thread = self._loop = self._serving = None
         if thread.is_alive():
             raise RuntimeError("the simulator's thread did not end")
@@ -164,8 +152,18 @@ async def _some_rounds() -> None:
 def serve_forever(
     scenario: Scenario | str | Path = "mixed", port: int = 0, on_ready: Callable[[Simulator], None] | None = None
 ) -> None:
-    """Run a simulator in this thread until Ctrl-C. `on_ready` gets the running simulator. Raises OSError on a taken port."""
-    played = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
-    simulator = Simulator(played)
+    """Run a simulator in this thread until Ctrl-C. `on_ready` is called with the running simulator.
+
+    Raises OSError or OverflowError if the port cannot be used; `listen_problem` makes a sentence of it.
+    """
+    simulator = Simulator(scenario if isinstance(scenario, Scenario) else load_scenario(scenario))
     with suppress(KeyboardInterrupt):
-        asyncio.run(simulator.serve(HOST, port, (lambda: on_ready(simulator)) if on_ready else None))
+        asyncio.run(simulator.serve(port, (lambda: on_ready(simulator)) if on_ready else None))
+
+
+def listen_problem(port: int, error: OSError | OverflowError) -> str:
+    """Why the server cannot listen on a port, as one sentence."""
+    if isinstance(error, OverflowError):
+        return f"cannot listen on port {port}: a port is a number from 0 (any free port) to 65535"
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    return f"cannot listen on port {port}: {reason}"

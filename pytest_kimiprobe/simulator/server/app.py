@@ -1,23 +1,20 @@
-"""Paths to handlers: one prefix for each provider, as the provider's own host has them."""
+"""Paths to handlers: each provider below a prefix, with the paths of the provider's own host."""
 
 from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import openrouter
-from .chat import chat, find_model
-from .http import Request, Response, json_response
-from .messages import messages
-from .refusals import Refused, refusal
-from .replicate import Predictions
-from .scenario import Scenario
-from .stage import Draws
-from .world import Model, world
+from ..behaviour.draws import Draws
+from ..behaviour.refusals import Refusal, refusal
+from ..behaviour.served_models import SimulatedModel, find_model, served_models
+from ..http_types import Request, Response, json_response
+from ..protocols import openrouter
+from ..protocols.chat import chat
+from ..protocols.messages import messages
+from ..protocols.predictions import Predictions
 
 PREFIXES = {
     "openrouter": "/openrouter/api/v1",
@@ -34,7 +31,7 @@ _REMEMBERED = 1000
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One request as it came, without headers: keys are not kept."""
+    """One received request, without headers: keys are not kept."""
 
     method: str
     path: str
@@ -43,48 +40,31 @@ class Received:
 
 @dataclass(slots=True)
 class App:
-    """The simulated providers. `requests` keeps the newest 1000; `in_flight_peak` is the most at one time."""
+    """The simulated providers. `requests` keeps the newest 1000."""
 
     draws: Draws
     requests: deque[Received] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
     predictions: Predictions = field(default_factory=Predictions)
-    in_flight: int = 0
-    in_flight_peak: int = 0
-
-    def set_scenario(self, scenario: Scenario) -> None:
-        """Go on with another scenario; its draws begin anew."""
-        self.draws = Draws(scenario)
-
-    @contextmanager
-    def busy(self) -> Iterator[None]:
-        """Count a request from its arrival until its answer is sent."""
-        self.in_flight += 1
-        self.in_flight_peak = max(self.in_flight_peak, self.in_flight)
-        try:
-            yield
-        finally:
-            self.in_flight -= 1
 
     async def handle(self, request: Request) -> Response:
         """Answer one request."""
         self.requests.append(Received(request.method, request.path, _json(request.body)))
         try:
             return await self._answer(request)
-        except Refused as refused:
+        except Refusal as refused:
             return json_response(refused.body, refused.status, refused.headers)
 
     async def _answer(self, request: Request) -> Response:
         provider = next((name for name, prefix in PREFIXES.items() if request.path.startswith(f"{prefix}/")), None)
         if provider is None:
-            return json_response(
-                {"error": {"message": f"no provider here; there are {', '.join(PREFIXES.values())}"}}, 404
-            )
+            message = f"no provider has this path; available: {', '.join(PREFIXES.values())}"
+            return json_response({"error": {"message": message}}, 404)
         if not _key(provider, request):
             raise refusal(provider, "unauthorized")
         path = request.path.removeprefix(PREFIXES[provider])
         if request.method == "POST" and path == "/chat/completions" and provider not in ("anthropic", "replicate"):
-            told = request.headers.get("x-openrouter-metadata") == "enabled"
-            return await chat(provider, request.body, self.draws, tell_route=told)
+            metadata = request.headers.get("x-openrouter-metadata") == "enabled"
+            return await chat(provider, request.body, self.draws, add_metadata=metadata)
         if request.method == "POST" and provider == "anthropic" and path == "/messages":
             return await messages(request.body, request.headers.get("anthropic-version", ""), self.draws)
         if provider == "replicate" and (answered := await self.predictions.answer(request, path, self.draws)):
@@ -103,7 +83,7 @@ def _json(body: bytes) -> Any:
 
 
 def _key(provider: str, request: Request) -> str:
-    """The key, as the provider wants it sent; empty where there is none."""
+    """The key from the header that the provider reads; empty if there is none."""
     if provider == "anthropic" and "x-api-key" in request.headers:
         return request.headers["x-api-key"].strip()
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
@@ -111,7 +91,7 @@ def _key(provider: str, request: Request) -> str:
 
 
 def _page(provider: str, path: str) -> Any:
-    models = [model for model in world()[provider.removesuffix("-cn")].values() if not model.retired]
+    models = [model for model in served_models()[provider.removesuffix("-cn")].values() if not model.retired]
     if provider == "openrouter":
         return _openrouter_page(path, models)
     if provider == "replicate":
@@ -127,37 +107,27 @@ def _page(provider: str, path: str) -> Any:
     return None
 
 
-def _openrouter_page(path: str, models: list[Model]) -> Any:
+def _openrouter_page(path: str, models: list[SimulatedModel]) -> Any:
     if path.startswith("/models/") and path.endswith("/endpoints"):
         return openrouter.endpoints_page(find_model("openrouter", path[len("/models/") : -len("/endpoints")]))
-    pages = {
-        "/models": openrouter.models_page(models),
-        "/key": openrouter.KEY_PAGE,
-        "/credits": openrouter.CREDITS_PAGE,
-    }
-    return pages.get(path)
+    pages = {"/key": openrouter.KEY_PAGE, "/credits": openrouter.CREDITS_PAGE}
+    return openrouter.models_page(models) if path == "/models" else pages.get(path)
 
 
 def _replicate_page(path: str) -> Any:
     if path == "/account":
         return {"type": "user", "username": "simulated", "name": "Simulated", "github_url": ""}
     owner, _, name = path.removeprefix("/models/").partition("/")
-    model = find_model("replicate", f"{owner}/{name}") if path.startswith("/models/") and name else None
-    return (
-        {"owner": owner, "name": name, "visibility": "public", "url": f"https://replicate.com/{model.id}"}
-        if model
-        else None
-    )
+    if not path.startswith("/models/") or not name:
+        return None
+    model = find_model("replicate", f"{owner}/{name}")
+    return {"owner": owner, "name": name, "visibility": "public", "url": f"https://replicate.com/{model.id}"}
 
 
-def _listed(provider: str, model: Model) -> dict[str, Any]:
+def _listed(provider: str, model: SimulatedModel) -> dict[str, Any]:
     owner = {"groq": "Moonshot AI", "together": "Moonshot"}.get(provider, "moonshot")
     row: dict[str, Any] = {"id": model.id, "object": "model", "created": 1_780_000_000, "owned_by": owner}
-    row["context_length" if provider != "groq" else "context_window"] = model.context
-    return row | (
-        {"type": "chat", "display_name": model.id}
-        if provider == "together"
-        else {"active": True}
-        if provider == "groq"
-        else {}
-    )
+    if provider == "groq":
+        return row | {"context_window": model.context, "active": True}
+    row["context_length"] = model.context
+    return row | ({"type": "chat", "display_name": model.id} if provider == "together" else {})

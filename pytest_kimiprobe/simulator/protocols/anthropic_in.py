@@ -1,4 +1,4 @@
-"""Reading a Messages request: Anthropic's rules for order, ids and content, and the prompt for the model."""
+"""Read a Messages request: Anthropic's rules for order, ids and content, and the prompt for the model."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from .nouns import Call, JsonObject, Prompt, Turn
-from .refusals import refusal
-from .validity import offer
+from ..behaviour.refusals import refusal
+from ..conversation import Call, JsonObject, Prompt, PromptTurn
+from ..validity import offer
 
 _ID = re.compile(r"[a-zA-Z0-9_-]+")
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
@@ -17,7 +17,7 @@ _MEDIA = ("image/jpeg", "image/png", "image/gif", "image/webp")
 
 
 def check(body: JsonObject, version: str) -> None:
-    """Refuse what Anthropic refuses, with its sentence."""
+    """Raise Anthropic's refusal, with its sentence, for the first fault of a request."""
     for sentence in _faults(body, version):
         raise refusal("anthropic", "bad_request", detail=sentence)
 
@@ -45,7 +45,10 @@ def _sampling_faults(body: JsonObject) -> Iterator[str]:
 
 
 def _thinking_faults(body: JsonObject) -> Iterator[str]:
-    """What the newest model refuses: https://platform.claude.com/docs/en/models/sonnet-5-5/whats-new-sonnet-5-5."""
+    """Options that the newest model refuses.
+
+    https://platform.claude.com/docs/en/models/sonnet-5-5/whats-new-sonnet-5-5
+    """
     if not str(body.get("model", "")).startswith("claude-sonnet-5-5"):
         return
     if (body.get("thinking") or {}).get("type") == "disabled":
@@ -106,7 +109,7 @@ def _image_faults(where: str, source: JsonObject) -> Iterator[str]:
 
 
 def _order_faults(messages: list[JsonObject], *, tools: bool) -> Iterator[str]:
-    """Every use is answered in the next message, results first; the conversation ends with the user."""
+    """Every tool use has a result in the next message, results first; the conversation ends with the user."""
     waiting: set[str] = set()
     for spot, message in enumerate(messages):
         blocks = _blocks(message)
@@ -114,15 +117,16 @@ def _order_faults(messages: list[JsonObject], *, tools: bool) -> Iterator[str]:
         results = {str(block.get("tool_use_id")) for block in blocks if block["type"] == "tool_result"}
         if results - waiting:
             yield (
-                f"messages.{spot}.content.0: unexpected `tool_use_id` found in `tool_result` blocks: {min(results - waiting)}."
-                " Each `tool_result` block must have a corresponding `tool_use` block in the previous message."
+                f"messages.{spot}.content.0: unexpected `tool_use_id` found in `tool_result` blocks:"
+                f" {min(results - waiting)}. Each `tool_result` block must have a corresponding `tool_use` block in the previous message."
             )
         if waiting - results or (
             results and kinds[: kinds.count("tool_result")] != ["tool_result"] * kinds.count("tool_result")
         ):
             yield (
                 f"messages.{spot - 1}: `tool_use` ids were found without `tool_result` blocks immediately after:"
-                f" {', '.join(sorted(waiting))}. Each `tool_use` block must have a corresponding `tool_result` block in the next message."
+                f" {', '.join(sorted(waiting))}. Each `tool_use` block must have a corresponding `tool_result` block"
+                " in the next message."
             )
         waiting = {str(block["id"]) for block in blocks if block["type"] == "tool_use"}
         if (results or waiting) and not tools:
@@ -139,16 +143,16 @@ def _blocks(message: JsonObject) -> list[Any]:
 def read_prompt(body: JsonObject, *, thinking: bool) -> Prompt:
     """The prompt for the simulated model."""
     choice = body.get("tool_choice") or {"type": "auto"}
-    words = {"auto": "auto", "none": "none", "any": "required"}
+    names = {"auto": "auto", "none": "none", "any": "required"}
     system = body.get("system")
-    told = system if isinstance(system, str) else "\n".join(str(block.get("text", "")) for block in system or ())
+    system_text, _ = _text_and_images(system)
     turns = [turn for message in body["messages"] for turn in _turns(message)]
     return Prompt(
-        turns=(Turn("system", told), *turns) if told else tuple(turns),
+        turns=(PromptTurn("system", system_text), *turns) if system_text else tuple(turns),
         tools=tuple(
             offer(tool["name"], tool.get("description"), tool["input_schema"]) for tool in body.get("tools") or ()
         ),
-        choice=words.get(choice["type"], str(choice.get("name"))),
+        choice=names.get(choice["type"], str(choice.get("name"))),
         named=choice["type"] == "tool",
         parallel=not choice.get("disable_parallel_tool_use"),
         max_tokens=body["max_tokens"],
@@ -156,24 +160,25 @@ def read_prompt(body: JsonObject, *, thinking: bool) -> Prompt:
     )
 
 
-def _turns(message: JsonObject) -> Iterator[Turn]:
-    """One message as turns: each tool result is one of its own, then the words and pictures."""
+def _turns(message: JsonObject) -> Iterator[PromptTurn]:
+    """One message as turns: one for each tool result, then one for text, images and calls."""
     blocks = _blocks(message)
     for block in blocks:
         if block["type"] == "tool_result":
-            text, images = _told(block.get("content"))
-            yield Turn("tool", text, call_id=str(block.get("tool_use_id")), images=images)
-    text, images = _told([block for block in blocks if block["type"] in ("text", "image")])
+            text, images = _text_and_images(block.get("content"))
+            yield PromptTurn("tool", text, call_id=str(block.get("tool_use_id")), images=images)
+    text, images = _text_and_images([block for block in blocks if block["type"] in ("text", "image")])
     calls = tuple(
         Call(str(block["id"]), str(block.get("name")), json.dumps(block["input"], ensure_ascii=False))
         for block in blocks
         if block["type"] == "tool_use"
     )
     if text or images or calls:
-        yield Turn(message["role"], text, calls, images=images)
+        yield PromptTurn(message["role"], text, calls, images=images)
 
 
-def _told(content: Any) -> tuple[str, tuple[str, ...]]:
+def _text_and_images(content: Any) -> tuple[str, tuple[str, ...]]:
+    """Text and image links of a content that may be a string, a list of blocks or absent."""
     if not isinstance(content, list):
         return content if isinstance(content, str) else "", ()
     text = "\n".join(str(block.get("text", "")) for block in content if block.get("type") == "text")

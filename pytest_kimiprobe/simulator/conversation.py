@@ -1,4 +1,4 @@
-"""What passes between the wires, the simulated model and the personas: no wire format, no I/O."""
+"""Prompts and answers in a form that no protocol owns: between protocols, simulated model and personas."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class OfferedTool:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A tool call of an answer. `arguments` is JSON text, as it goes over the wire."""
+    """A tool call of an answer. `arguments` is JSON text, as it is sent."""
 
     id: str
     name: str
@@ -30,7 +30,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class PromptTurn:
     """One message. `calls` belong to an assistant turn, `call_id` to a tool turn, `images` holds data URLs or links."""
 
     role: Role
@@ -42,12 +42,12 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What the simulated model reads, whatever wire it came over.
+    """Input of the simulated model, independent of the protocol.
 
-    `choice` is `auto`, `none`, `required` or the name of the one tool that must be called.
+    `choice` is `auto`, `none` or `required`; if `named`, it is the name of the tool that must be called.
     """
 
-    turns: tuple[Turn, ...]
+    turns: tuple[PromptTurn, ...]
     tools: tuple[OfferedTool, ...] = ()
     choice: str = "auto"
     named: bool = False
@@ -58,7 +58,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An answer before it is rendered. `finish` is OpenAI's word: stop, tool_calls, length."""
+    """An answer before it is rendered. `finish` has OpenAI's values: stop, tool_calls, length."""
 
     text: str = ""
     reasoning: str = ""
@@ -70,14 +70,14 @@ _PIECE = re.compile(r"\s*(?:[^\W_]{1,6}|<\||\|>|[^\s])", re.UNICODE)
 
 
 def pieces(text: str) -> list[str]:
-    """Cut a text into token-like pieces that join to the text again."""
+    """Split a text into token-like pieces that join to the same text."""
     found = _PIECE.findall(text)
     rest = text[sum(map(len, found)) :]
     return [*found, rest] if rest else found
 
 
 def token_count(text: str) -> int:
-    """How many tokens the simulated providers bill for a text."""
+    """Number of tokens that the simulated providers bill for a text."""
     return len(pieces(text))
 
 
@@ -88,7 +88,7 @@ def completion_tokens(draft: Draft) -> int:
 
 
 def shorten(draft: Draft, max_tokens: int | None) -> Draft:
-    """Stop the answer at `max_tokens`: reasoning uses the allowance first, then text; calls that do not fit are lost."""
+    """The answer cut at `max_tokens`: first reasoning, then text; calls are dropped if the whole does not fit."""
     if max_tokens is None or completion_tokens(draft) <= max_tokens:
         return draft
     reasoning = pieces(draft.reasoning)[:max_tokens]

@@ -1,4 +1,4 @@
-"""The first look at a request: is it JSON, and of the wire's shape? Everything behind may rely on the types."""
+"""Check that a request is JSON and satisfies its protocol's JSON Schema, so that later code can rely on the types."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from .nouns import JsonObject
-from .refusals import refusal
+from ..behaviour.refusals import refusal
+from ..conversation import JsonObject
 
 _SHOWN = 120
 
 
 def parse_body(provider: str, raw: bytes) -> JsonObject:
-    """The JSON object of a request, of the shape that the provider's wire has; else the provider's 400."""
+    """The JSON object of a request. Raises the provider's refusal of a body that does not satisfy shapes.yaml."""
     try:
         body = json.loads(raw)
     except (ValueError, RecursionError):
@@ -28,12 +28,12 @@ def parse_body(provider: str, raw: bytes) -> JsonObject:
 
 
 @cache
-def _validator(wire: str) -> Any:
+def _validator(protocol: str) -> Any:
     import jsonschema_rs
     import yaml
 
     shapes = yaml.safe_load(resources.files(__package__).joinpath("shapes.yaml").read_text("utf-8"))
-    return jsonschema_rs.validator_for(shapes[wire])
+    return jsonschema_rs.validator_for(shapes[protocol])
 
 
 def _short(text: str) -> str:
