@@ -4,15 +4,27 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: probe test engines check lock clean
+RUN := $(VENV)/probe.json
 
+.PHONY: probe test test-long nightly engines check lock clean
+
+# 0 and 1 are data: the simulated hosts are broken on purpose. A pytest that dies while it is configured may exit with 1
+# too: only a complete run counts.
 probe: $(VENV)/.probe  ## run the suite against the embedded simulator: no key, no network
-	@$(BIN)/python -m pytest --kimiprobe --kimiprobe-source simulator; code=$$?; \
-	  test $$code -le 1 || exit $$code   # 0 and 1 are data: the simulated hosts are broken on purpose
+	@rm -f $(RUN)
+	@$(BIN)/python -m pytest --kimiprobe --kimiprobe-source simulator --kimiprobe-json $(RUN); code=$$?; \
+	  test $$code -le 1 || exit $$code; \
+	  grep -qF '"complete": true' $(RUN) || { echo "make probe: the run is not complete" >&2; exit 2; }
 
 # Nothing may be skipped in CI, the published parsers of tests/engines neither.
 test: $(VENV)/.test $(if $(CI),.venv-engines/.ready)  ## style, types, tests with branch coverage, the built wheel in an empty environment
 	@BIN=$(BIN) ./tests/run.sh
+
+test-long: $(VENV)/.test  ## what takes long by nature, after `make test` in CI
+	@BIN=$(BIN) ./tests/run.sh long
+
+nightly: $(VENV)/.test  ## what has no bound on its time
+	@BIN=$(BIN) ./tests/run.sh nightly
 
 engines: .venv-engines/.ready  ## published engines, for tests/engines: their parsers only, in an environment of their own
 

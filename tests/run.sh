@@ -6,6 +6,12 @@ cd "$(dirname "$0")/.."
 BIN=${BIN:-.venv/bin}
 SENDING=(tests/engines tests/faults tests/pytest_kimiprobe)
 
+# `run.sh long` and `run.sh nightly` run the folder of that name only.
+if test $# -gt 0; then
+  test -d "tests/$1" || { echo "there is no folder tests/$1: nothing to run"; exit 0; }
+  exec "$BIN/python" -m pytest -q --junitxml=".coverage-tests-$1.xml" "tests/$1"
+fi
+
 half() { "$BIN/coverage" run -m pytest -q --junitxml=".coverage-tests-$1.xml" "${@:2}"; }
 
 "$BIN/ruff" format --check .

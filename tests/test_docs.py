@@ -73,7 +73,7 @@ def test_the_examples_of_hooks_work_as_pasted(pytester: pytest.Pytester) -> None
     """All in one conftest.py: the case of one is asked of the endpoint of another, judged and told."""
     page = (ROOT / "docs" / "hooks.md").read_text("utf-8")
     pytester.makeconftest("\n".join(re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)))
-    asked = ("kimiprobe/plugins::hello", "--kimiprobe-endpoint=*+wandb/fp8")
+    asked = ("kimiprobe/plugins::hello", "--kimiprobe-endpoint=*+wandb/fp8", "-o", "kimiprobe_paths=.")
     done = pytester.runpytest_subprocess("--kimiprobe", "--kimiprobe-source=simulator:healthy", *asked, "-s")
     done.assert_outcomes(passed=2)
     assert done.stdout.str().count("openrouter/moonshotai/kimi-k2.6+wandb/fp8: pass, ok") == 2

@@ -70,6 +70,17 @@ def test_few_modules_lie_at_the_top(package: str, most: int) -> None:
     assert len(list((ROOT / package).glob("*.py"))) <= most
 
 
+def test_class_names_are_unique() -> None:
+    """A name means one thing in both packages. Folders that are moved only keep theirs until they are redesigned."""
+    defined: dict[str, list[str]] = {}
+    for module, path in FILES.items():
+        if not module.startswith(("routing.rescue", "pytest_kimiprobe.simulator.model")):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.ClassDef):
+                    defined.setdefault(node.name, []).append(module)
+    assert {name: modules for name, modules in defined.items() if len(modules) > 1} == {}
+
+
 @pytest.mark.parametrize("name", sources("routing"))
 def test_routing_knows_nothing_of_the_monitor(name: str) -> None:
     """Production imports it without pytest, click or GitHub; inside, imports are relative."""

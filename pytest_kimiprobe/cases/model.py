@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from routing.errors import ConfigError
 from routing.history.prompt_tools import emulation
-from routing.parsing.schema_files import load_checked
+from routing.parsing.schema_files import load_checked, violations
 from routing.parsing.strict_yaml import MAX_BYTES, Document
 from routing.schema import ToolSchemaError, ToolSet
-from routing.types import ChatRequest, JsonObject, Message, Mode, Tool, ToolChoice
+from routing.types import CHAT_OPTIONS, ChatRequest, JsonObject, Message, Mode, Tool, ToolChoice
 
 from .end_state import EndState
 from .matchers import problem_of
@@ -79,6 +81,7 @@ class Case:
 
     `need` names capabilities beyond tools (`vision`, `thinking_off`). `parity`: whether plain and stream must give the
     same calls, or the same calls with the same arguments. `unusable` says why the case cannot be judged.
+    `options` are further options of the request, by the names of `ChatRequest`.
     """
 
     name: str
@@ -98,6 +101,7 @@ class Case:
     why: str = ""
     seen: str = ""
     unusable: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def capability(self) -> str:
@@ -107,16 +111,16 @@ class Case:
     def request(self, mode: Mode) -> ChatRequest:
         """The request to send; emulated tools are described in a system message and not offered."""
         messages = [emulation(self.tools), *self.messages] if self.emulate_tools else self.messages
-        return ChatRequest(
-            messages=messages,
-            tools=() if self.emulate_tools else self.tools,
-            tool_choice=self.tool_choice,
-            parallel_tool_calls=self.parallel_tool_calls,
-            max_tokens=self.max_tokens,
-            temperature=self.temperature,
-            stream=mode == "stream",
-            reasoning_effort=None if self.thinking is None else "medium" if self.thinking else "none",
-        )
+        asked = {name: getattr(self, name) for name in _OWN_OPTIONS} | dict(self.options)
+        if self.thinking is not None:
+            asked.setdefault("reasoning_effort", "medium" if self.thinking else "none")
+        return ChatRequest(messages, () if self.emulate_tools else self.tools, stream=mode == "stream", **asked)
+
+
+_FIELDS = frozenset(field.name for field in fields(Case))
+_OWN_OPTIONS = CHAT_OPTIONS & _FIELDS
+_READ = frozenset({"name", "messages", "expect", "tools", "need"})
+"""Fields that are not taken from a file as they are."""
 
 
 def in_suite(case: Case, suite: str) -> bool:
@@ -138,20 +142,36 @@ def load(path: Path) -> list[Case]:
     return list(cases.values())
 
 
-def declared(name: str, fields: Mapping[str, Any], where: str) -> Case:
-    """Build a case that was declared in Python. Raises CaseError with `where` if the fields are not valid."""
-    prompt, messages = fields["prompt"], list(fields["messages"])
-    if (prompt is None) == (not messages):
-        raise CaseError("give either a prompt or messages", where=where)
-    tools = [tool if "function" in tool else {"type": "function", "function": dict(tool)} for tool in fields["tools"]]
-    _require_usable(tools, where)
-    if fields["suite"] not in SUITES:
-        raise CaseError(f"suite {fields['suite']!r} is none of {', '.join(SUITES)}", where=where)
-    if fields["parity"] not in {"", "calls", "arguments"}:
-        raise CaseError(f"parity {fields['parity']!r} is none of calls, arguments", where=where)
-    plain = {key: value for key, value in fields.items() if key not in {"prompt", "messages", "tools", "need"}}
-    asked = messages or [{"role": "user", "content": prompt}]
-    return Case(name=name, messages=asked, tools=tools, need=tuple(fields["need"]), **plain)
+def declared(name: str, row: Mapping[str, Any], file: str, line: int) -> Case:
+    """A case that was declared in Python, checked like a row of a case file. Raises CaseError with file and line."""
+    where = f"{file}:{line}:1"
+    if own := sorted({"name", "expect"} & row.keys()):
+        raise CaseError(f"{own[0]}: the test function says this", where=where)
+    if ("prompt" in row) == ("messages" in row):
+        raise CaseError('give a prompt or messages, as in @case("What is the weather?")', where=where)
+    try:
+        plain = json.loads(json.dumps(row, default=_as_json, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise CaseError(f"is not JSON: {error}", where=where) from None
+    tools = plain.get("tools")
+    if isinstance(tools, list):
+        plain["tools"] = [tool.get("function", tool) if isinstance(tool, dict) else tool for tool in tools]
+    asked = {"name": "python", "expect": {"order": "any"}, **plain}
+    data = {"version": 1, "cases": [asked]}
+    document = Document(data, file, (line, 1, None))
+    for path, message in violations(data, "case.schema.json", __package__):
+        raise CaseError(f"{'.'.join(map(str, path[2:])) or 'the case'}: {message}", where=where)
+    case = _Reading(document, ("cases", 0), {}).case(asked)
+    return replace(case, name=name)
+
+
+def _as_json(value: Any) -> Any:
+    """Mappings and sequences of any kind, as JSON has them. Raises TypeError for other values."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Sequence | AbstractSet):
+        return list(value)
+    raise TypeError(f"a value of type {type(value).__name__}")
 
 
 def _read(path: Path) -> bytes:
@@ -202,15 +222,15 @@ class _Reading:
         self.check(expect, row, tools)
         messages = asked.get("messages") or [{"role": "user", "content": asked["prompt"]}]
         fill = row.get("fill", {})
-        plain = ("suite", "emulate_tools", "tool_choice", "parallel_tool_calls", "max_tokens", "temperature")
-        extra = {name: row[name] for name in (*plain, "thinking", "parity", "tests", "why", "seen") if name in row}
+        plain = {key: value for key, value in row.items() if key in _FIELDS - _READ}
         return Case(
             name=row["name"],
             messages=[context(fill["words"]), *messages] if "words" in fill else messages,
             expect=expect,
             tools=among(tools, fill["tools"]) if "tools" in fill else tools,
             need=tuple(row.get("need", ())),
-            **extra,
+            options={key: value for key, value in row.items() if key in CHAT_OPTIONS - _FIELDS},
+            **plain,
         )
 
     def tools(self, row: JsonObject) -> list[Tool]:
@@ -219,7 +239,7 @@ class _Reading:
         for number, tool in enumerate(row.get("tools", ())):
             if isinstance(tool, str) and tool not in self.shared:
                 there = ", ".join(self.shared) or "none"
-                raise CaseError(f"no tool {tool!r} under `tools`; there are: {there}", where=self.at("tools", number))
+                raise CaseError(f"no tool {tool!r} under `tools`; available: {there}", where=self.at("tools", number))
             found.append(self.shared[tool] if isinstance(tool, str) else {"type": "function", "function": dict(tool)})
             _require_usable(found, self.at("tools", number))
         if row.get("emulate_tools") and not found:

@@ -10,7 +10,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
-from routing.catalog import Catalog, Endpoint
+from routing.catalog import Catalog, Endpoint, Requirements
 from routing.tokens import prompt_bound
 from routing.types import ChatRequest, Mode, Usage
 
@@ -100,7 +100,7 @@ def select(catalog: Catalog, model: str, globs: Sequence[str], today: date) -> l
         of_model = _matching(catalog.of_model(model), glob)
         found = of_model or _matching(catalog.endpoints.values(), glob)
         if not found:
-            raise UnknownEndpoint(f"no endpoint matches {glob!r}; there are:\n  " + "\n  ".join(catalog.endpoints))
+            raise UnknownEndpoint(f"no endpoint matches {glob!r}; available:\n  " + "\n  ".join(catalog.endpoints))
         chosen |= {endpoint.id: endpoint for endpoint in found}
     return list(chosen.values())
 
@@ -122,19 +122,16 @@ def expand(
 
 def cannot(case: Case, endpoint: Endpoint, mode: Mode) -> str:
     """What the case needs and the endpoint is not able to do, by the catalogue; empty if nothing is missing."""
-    able, choice = endpoint.capabilities, case.tool_choice
-    needed = [name for name in ("tools",) if case.tools and not case.emulate_tools]
-    needed += [name for name in ("stream",) if mode == "stream"]
-    needed += [name for name in case.need if name in {"vision", "native_ids"}]
-    if missing := [name for name in needed if name not in able]:
-        return f"it has no {' and no '.join(missing)}"
-    kind = "named" if isinstance(choice, Mapping) else choice
-    if kind is not None and kind not in endpoint.tool_choices:
-        return f"it takes no tool_choice {kind}"
-    if "thinking" in case.need and not endpoint.thinks:
-        return "it does not think"
-    if "thinking_off" in case.need and endpoint.thinking in {"always", "never"}:
-        return "its thinking cannot be switched off"
+    needs = Requirements(
+        tools="native" if case.tools and not case.emulate_tools else "",
+        stream=mode == "stream",
+        vision="vision" in case.need,
+        native_ids="native_ids" in case.need,
+        tool_choice=case.tool_choice,
+        thinking=True if "thinking" in case.need else False if "thinking_off" in case.need else None,
+    )
+    if unmet := endpoint.unmet(needs):
+        return f"it {unmet}"
     return f"the judge cannot use this schema: {case.unusable}" if case.unusable else ""
 
 

@@ -55,7 +55,7 @@ def filled(value: Any, texts: Mapping[str, str]) -> Any:
 
 def _named(name: str, texts: Mapping[str, str]) -> str:
     if name not in texts:
-        raise TextError(f"<<{name}>> is not under `texts`; there are: {', '.join(texts) or 'none'}")
+        raise TextError(f"<<{name}>> is not under `texts`; available: {', '.join(texts) or 'none'}")
     return texts[name]
 
 

@@ -34,7 +34,7 @@ class SourceChoice:
             return cls("simulator", detail or "mixed")
         if kind == "replay" and detail:
             return cls("replay", detail)
-        raise pytest.UsageError(f"unknown source {text!r}; there are: live, simulator, simulator:SCENARIO, replay:PATH")
+        raise pytest.UsageError(f"unknown source {text!r}; available: live, simulator, simulator:SCENARIO, replay:PATH")
 
     @property
     def path(self) -> Path:

@@ -5,18 +5,18 @@ This module checks what a case expects. Checks for any answer are in `routing.ve
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from routing.exchange import Exchange
+from routing.parsing.kimi_ids import is_kimi_id
 from routing.parsing.strict_json import StrictJsonError, loads
 from routing.reasons import error_class_of
 from routing.rescue.markers import NATIVE_TEXT
 from routing.schema import ToolSet
 from routing.types import Answer, ErrorClass, Tool, ToolCall
-from routing.verify import ANYTHING, Asked, Checked, asked_of, check, check_generation
+from routing.verify import ANYTHING, Checked, RequestExpectations, check, check_generation, expectations_of
 
 from ..cases.matchers import matches, paired, shown
 from ..cases.model import Case, Expectation, ExpectedCall
@@ -28,7 +28,6 @@ Opinion: TypeAlias = Callable[[Case, SeenAnswer], str | None]
 _UNSUPPORTED = frozenset({"no_capability", "other_protocol"})
 _DEVIATIONS = frozenset({"tool_call_without_index", "arguments_not_a_string", "stream_ignored", "usage_malformed"})
 """Notes of a wire about the answer; other notes describe changes of the request."""
-_NATIVE_ID = re.compile(r"functions\.(.{1,128}):[0-9]{1,6}\Z", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,7 @@ def judge(case: Case, done: Exchange, opinion: Opinion | None = None) -> Judgeme
     """Judge one probe. `opinion` is asked before the case's expectation, and replaces it unless it returns None."""
     if case.expect.refused:
         return _refusal(done)
-    judgement = _accept_expected_truncation(case, judge_any(done, case.tools, asked_of(case.request("plain"))))
+    judgement = _accept_expected_truncation(case, judge_any(done, case.tools, expectations_of(case.request("plain"))))
     checked = judgement.checked
     if judgement.verdict not in {"pass", "rescued"} or checked is None:
         return judgement
@@ -66,7 +65,7 @@ def judge(case: Case, done: Exchange, opinion: Opinion | None = None) -> Judgeme
     return judgement
 
 
-def judge_any(done: Exchange, tools: Sequence[Tool], asked: Asked = ANYTHING) -> Judgement:
+def judge_any(done: Exchange, tools: Sequence[Tool], asked: RequestExpectations = ANYTHING) -> Judgement:
     """Judge an exchange without a case: only the offered tools, and what was asked, are known."""
     for problem in ToolSet.of(tools).problems:
         return Judgement("error", "bad_request", str(problem))
@@ -146,14 +145,9 @@ def _wrong_metadata(case: Case, expect: Expectation, checked: Checked, answer: A
     if expect.usage == "within_limit" and usage is not None and usage.completion_tokens > case.max_tokens:
         return "over_limit", f"{usage.completion_tokens} tokens where at most {case.max_tokens} were asked for"
     if "native" in expect.ids:
-        wrong = next((call for call in checked.tool_calls if not _is_native(call)), None)
+        wrong = next((call for call in checked.tool_calls if not is_kimi_id(call.id, call.name)), None)
         return ("wrong_call_id", f"of {wrong.name}: not functions.NAME:N") if wrong else None
     return None
-
-
-def _is_native(call: ToolCall) -> bool:
-    found = _NATIVE_ID.match(call.id)
-    return found is not None and found[1] == call.name
 
 
 def _none_of(case: Case, expect: Expectation, checked: Checked, answer: Answer) -> tuple[str, str] | None:

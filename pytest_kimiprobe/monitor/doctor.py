@@ -16,8 +16,8 @@ from routing.catalog import Catalog, Provider
 from routing.errors import ConfigError, ExchangeError, KeyMissing
 from routing.evidence import model as evidences
 from routing.flags.source import Flags, find_flags
-from routing.loop import LoopThread
 from routing.transport import HttpRequest, Transport, library
+from routing.transport.event_loop import LoopThread
 
 from ..providers.account import account_of
 

@@ -17,8 +17,9 @@ from urllib.parse import urlsplit
 
 from routing.errors import ConfigError, ExchangeError
 from routing.evidence.model import utc_text
-from routing.loop import run
 from routing.transport import HttpRequest, Transport
+from routing.transport.event_loop import run
+from routing.types import LOOPBACK
 
 from ..reporting.markdown import code
 from .alert import Alert
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 LABEL = "kimiprobe-alert"
 WEBHOOK_VARIABLE = "KIMIPROBE_WEBHOOK_URL"
 WEBHOOK_S = 10.0
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _ENTRY = re.compile(
     r"<!-- kimiprobe:alert=(?P<key>\S+) state=(?P<state>\w+) run=(?P<run>\S+) webhook=(?P<webhook>\w+) v=1 -->"
 )
@@ -69,7 +69,7 @@ class Webhook:
         if not url:
             return None
         parts = urlsplit(url)
-        if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK):
+        if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK):
             return cls(url)
         raise NotDelivered("must be an https URL (http only to this machine)", where=WEBHOOK_VARIABLE)
 

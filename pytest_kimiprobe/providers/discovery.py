@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -11,6 +10,7 @@ from types import MappingProxyType
 from routing.catalog import Catalog, Endpoint, Provider
 from routing.errors import ExchangeError, KeyMissing
 from routing.transport import Transport
+from routing.transport.event_loop import run
 
 from .upstreams import Upstream, list_upstreams
 
@@ -38,15 +38,15 @@ def discover(catalog: Catalog, model: str, environment: Mapping[str, str], today
         if base.upstream is not None or GATEWAY not in provider.quirks:
             continue
         try:
-            listed = asyncio.run(_listed(provider, provider.key(environment), base.provider_model_id))
+            listed = run(_listed(provider, provider.key(environment), base.provider_model_id))
         except (ExchangeError, KeyMissing) as problem:
             notes.append(f"upstreams of {base.id} are not known: {problem}")
             continue
         fresh = [one for one in added(base, listed, today) if one.id not in endpoints]
         gone = [one.upstream or "" for one in catalog.of_model(model) if _is_gone(one, base, listed)]
         endpoints |= {one.id: one for one in fresh}
-        note = f"{base.id}: {len(listed)} upstreams, {len(fresh)} of them new"
-        notes.append(note + (f"; not listed any more: {', '.join(sorted(gone))}" if gone else ""))
+        found = f"{base.id}: {len(listed)} upstreams, {len(fresh)} of them new"
+        notes.append(found + (f"; not listed any more: {', '.join(sorted(gone))}" if gone else ""))
     return Discovered(replace(catalog, endpoints=MappingProxyType(endpoints)), tuple(notes))
 
 

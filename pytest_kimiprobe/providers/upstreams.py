@@ -14,8 +14,8 @@ from typing import Any
 from routing.catalog.model import Price, Provider
 from routing.errors import ProviderFailure
 from routing.transport import Transport
-from routing.wire.error_bodies import one_line
-from routing.wire.json_fields import is_count, mapping, money, string
+from routing.wire.error_bodies import printable_line
+from routing.wire.json_fields import mapping, money, string
 
 from .account import get, page_data
 
@@ -34,7 +34,6 @@ class Upstream:
     tag: str
     title: str
     quantization: str = ""
-    context_tokens: int | None = None
     input: Decimal | None = None
     cached_input: Decimal | None = None
     cache_write: Decimal | None = None
@@ -71,18 +70,17 @@ def parse_upstreams(status: int, headers: Mapping[str, str], body: bytes) -> tup
 def _upstream(row: Mapping[str, Any]) -> Upstream:
     pricing, choices = mapping(row.get("pricing")), mapping(row.get("supports_tool_choice"))
     parameters = row.get("supported_parameters")
-    context, state, uptime = row.get("context_length"), row.get("status"), row.get("uptime_last_30m")
+    state, uptime = row.get("status"), row.get("uptime_last_30m")
     return Upstream(
-        tag=one_line(row["tag"], 80),
-        title=one_line(row.get("provider_name") or "", 80),
-        quantization=one_line(row.get("quantization") or "", 20),
-        context_tokens=context if is_count(context) else None,
+        tag=printable_line(row["tag"], 80),
+        title=printable_line(row.get("provider_name") or "", 80),
+        quantization=printable_line(row.get("quantization") or "", 20),
         input=_per_million(pricing.get("prompt")),
         cached_input=_per_million(pricing.get("input_cache_read")),
         cache_write=_per_million(pricing.get("input_cache_write")),
         output=_per_million(pricing.get("completion")),
         tool_choices=frozenset(ours for theirs, ours in _CHOICES.items() if choices.get(theirs) is True),
-        parameters=frozenset(one_line(name, 60) for name in parameters)
+        parameters=frozenset(printable_line(name, 60) for name in parameters)
         if isinstance(parameters, list)
         else frozenset(),
         uptime=float(uptime) if isinstance(uptime, int | float) and not isinstance(uptime, bool) else None,

@@ -31,7 +31,7 @@ def parametrize(metafunc: pytest.Metafunc, scope: Scope) -> None:
     if ARGUMENT not in metafunc.fixturenames:
         raise pytest.Collector.CollectError(f"{where}: a function below @case takes `answer`")
     try:
-        case = declared.case(function.__name__, where)
+        case = declared.case(function.__name__, code.co_filename, code.co_firstlineno)
     except ConfigError as error:
         raise pytest.Collector.CollectError(str(error)) from None
     planned = list(scope.plans(case))
@@ -50,16 +50,24 @@ def with_pairs(made: Sequence[pytest.Item | pytest.Collector]) -> list[pytest.It
     return found
 
 
-def give(request: pytest.FixtureRequest, kept: VerdictStore) -> SeenAnswer:
-    """Value of the fixture `answer`. If there was no answer, the test is skipped or shown as ERROR."""
-    result = kept.held.get(request.node.nodeid)
-    if result is None or (request.node.nodeid not in kept.seen and result.verdict in {"pass", "rescued"}):
-        pytest.fail("no answer: `answer` belongs to functions below @case", pytrace=False)
-    if result.verdict in {"unsupported", "not_run"}:
-        pytest.skip(words_of(result))
-    if result.verdict == "error":
-        pytest.fail(words_of(result), pytrace=False)
-    return kept.seen[request.node.nodeid]
+class AnswerFixture:
+    """Plugin with the fixture `answer`, registered with `--kimiprobe` only: the name is a common one."""
+
+    def __init__(self, kept: VerdictStore) -> None:
+        self._kept = kept
+
+    @pytest.fixture
+    def answer(self, request: pytest.FixtureRequest) -> SeenAnswer:
+        """The answer to the request that `@case` declares. Without one the test is skipped or shown as ERROR."""
+        kept, probe = self._kept, request.node.nodeid
+        result = kept.held.get(probe)
+        if result is None or (probe not in kept.seen and result.verdict in {"pass", "rescued"}):
+            pytest.fail("no answer: `answer` belongs to functions below @case", pytrace=False)
+        if result.verdict in {"unsupported", "not_run"}:
+            pytest.skip(words_of(result))
+        if result.verdict == "error":
+            pytest.fail(words_of(result), pytrace=False)
+        return kept.seen[probe]
 
 
 def refuse_wrong(item: pytest.Item, kept: VerdictStore) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,17 +14,19 @@ from routing.types import Tool
 from routing.verify import ANYTHING
 
 from ..cases.plan import Unsent
-from ..engine.dispatch import Outcome
-from ..engine.moment import Moment
+from ..engine.clock import Timestamp
+from ..engine.types import ProbeOutcome
 from ..judging.answers import SeenAnswer
 from ..judging.judge import Judgement, judge, judge_any
 from ..judging.parity import PairAnswer, compare
-from ..recording.recorder import Recorder
 from ..safe_text import one_line, redact
 from ..verdicts import ProbeResult
 from .items import PairProbe, Probe, RowProbe
 from .probe_facts import of_pair, of_plan, of_row, planned_by, properties
 from .run_config import Scope
+
+if TYPE_CHECKING:
+    from ..recording.recorder import Recorder
 
 
 class VerdictStore:
@@ -36,10 +38,10 @@ class VerdictStore:
         self._hook = scope.config.hook
         self.results: dict[str, ProbeResult] = {}
         self.held: dict[str, ProbeResult] = {}
-        """Verdicts that are not final yet, because a test function still has to judge the answer."""
+        """Verdicts that a test function judges; kept after it ran, because a plugin may run it again."""
         self.seen: dict[str, SeenAnswer] = {}
         self.exchanges: dict[str, Exchange] = {}
-        self.last: Moment | None = None
+        self.last: Timestamp | None = None
         """Time of the last verdict."""
 
     def knows(self, item: pytest.Item) -> bool:
@@ -48,7 +50,6 @@ class VerdictStore:
 
     def record(self, item: pytest.Item, result: ProbeResult) -> None:
         """Store a final verdict and call the hook for it."""
-        self.held.pop(item.nodeid, None)
         self.results[item.nodeid] = result
         self._hook.pytest_kimiprobe_result(result=result)
 
@@ -56,9 +57,9 @@ class VerdictStore:
         """Store the reason why nothing was sent."""
         self._keep(item, None, Judgement(unsent.verdict, unsent.reason, unsent.detail), of_plan(item))
 
-    def take(self, outcome: Outcome[pytest.Item]) -> pytest.Item:
+    def take(self, outcome: ProbeOutcome[pytest.Item]) -> pytest.Item:
         """Judge an outcome and return its item."""
-        item = outcome.ticket
+        item = outcome.item
         if outcome.exchange is None:
             self.not_sent(item, Unsent(outcome.not_run, f"--kimiprobe-budget ${self._scope.budget} is used up"))
         else:
@@ -67,7 +68,7 @@ class VerdictStore:
             self._record_exchange(item, outcome)
         return item
 
-    def _record_exchange(self, item: pytest.Item, outcome: Outcome[pytest.Item]) -> None:
+    def _record_exchange(self, item: pytest.Item, outcome: ProbeOutcome[pytest.Item]) -> None:
         planned = planned_by(item)
         if self._recorder is not None and planned is not None:
             provider = self._scope.catalog.provider_of(planned.plan.endpoint)
@@ -116,7 +117,7 @@ class VerdictStore:
             self.record(item, result)
         else:
             self.held[item.nodeid] = result
-        self.last = Moment.now()
+        self.last = Timestamp.now()
 
 
 def result_of(

@@ -16,7 +16,7 @@ from dataclasses import replace
 from routing.redaction import REDACTED
 from routing.wire.json_spans import first, items, members
 
-from .tape import Step, Take
+from ..engine.capture import CapturedExchange, CapturedRequest
 
 ASKED = frozenset({"accept", "anthropic-version", "cancel-after", "content-type", "prefer", "x-openrouter-metadata"})
 ANSWERED = frozenset({"content-type", "retry-after", "retry-after-ms", "x-should-retry"})
@@ -55,12 +55,13 @@ _LINES = re.compile(rb"[^\r\n]*(?:\r\n|\n|\r|\Z)")
 _SHORTEST_URL = len("http://a")
 
 
-def scrubbed(take: Take, base_url: str, public_url: str) -> Take:
+def scrubbed(captured: CapturedExchange, base_url: str, public_url: str) -> CapturedExchange:
     """The recorded exchange without account data; `base_url` is replaced by `public_url`."""
-    return replace(take, steps=tuple(_step(step, base_url, public_url) for step in take.steps))
+    steps = tuple(_step(step, base_url, public_url) for step in captured.steps)
+    return replace(captured, steps=steps)
 
 
-def _step(step: Step, base_url: str, public_url: str) -> Step:
+def _step(step: CapturedRequest, base_url: str, public_url: str) -> CapturedRequest:
     headers = {name: _public(value, base_url, public_url) for name, value in _kept(step.answer_headers, ANSWERED)}
     body = _public_bytes(step.body, base_url, public_url)
     return replace(

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from routing.types import ChatRequest, Tool, ToolChoice
-from routing.verify import Asked, asked_of
+from routing.verify import RequestExpectations, expectations_of
 
 
-def asked_in(body: Mapping[str, Any], tools: Sequence[Tool]) -> Asked:
+def asked_in(body: Mapping[str, Any], tools: Sequence[Tool]) -> RequestExpectations:
     """What the answer is checked against besides the tools: conversation, `tool_choice`, one or several calls."""
     messages = body.get("messages")
     choice = body.get("tool_choice")
@@ -17,7 +17,7 @@ def asked_in(body: Mapping[str, Any], tools: Sequence[Tool]) -> Asked:
     if isinstance(choice, Mapping) and choice.get("disable_parallel_tool_use") is True:
         parallel = False
     read = [message for message in messages if isinstance(message, Mapping)] if isinstance(messages, list) else []
-    return asked_of(
+    return expectations_of(
         ChatRequest(
             messages=read,
             tools=tools,

@@ -25,7 +25,8 @@ import routing
 from routing.catalog import Catalog, Provider
 
 from ..cases.plan import ProbePlan
-from ..engine.dispatch import Outcome
+from ..engine.capture import CapturedExchange
+from ..engine.types import ProbeOutcome
 from ..safe_text import one_line
 from ..verdicts import ProbeResult
 from .account_data import scrubbed
@@ -33,7 +34,6 @@ from .cassettes import RecordingError, load_yaml
 from .key_scan import places
 from .recordings import MAX_CASSETTE
 from .samples import Sample, cassette, request_fingerprint
-from .tape import Take
 
 MAX_KEPT = MAX_CASSETTE // 5
 """Bytes of requests and answers in one cassette. YAML may write one byte as four characters."""
@@ -61,10 +61,10 @@ class Recorder:
             raise RecordingError("needs the library vcrpy: pip install 'pytest-kimiprobe[record]'")
         _require_writable(folder)
 
-    def keep(self, probe: str, plan: ProbePlan, outcome: Outcome[Any], provider: Provider) -> None:
+    def keep(self, probe: str, plan: ProbePlan, outcome: ProbeOutcome[Any], provider: Provider) -> None:
         """Keep one exchange without account data. `provider` is the one that the request was sent to."""
-        done, take = outcome.exchange, outcome.take
-        if done is None or take is None:
+        done, captured = outcome.exchange, outcome.captured
+        if done is None or captured is None:
             return
         run, attempt, source = self._run
         self._samples[probe] = Sample(
@@ -79,7 +79,7 @@ class Recorder:
             attempt=attempt,
             source=source,
             kimiprobe=routing.__version__,
-            take=self._cleaned(take, provider),
+            captured=self._cleaned(captured, provider),
             first_token_ms=done.first_token_ms,
             total_ms=done.total_ms,
             late_ms=outcome.late_ms,
@@ -89,11 +89,11 @@ class Recorder:
             cost_origin=done.cost_origin,
         )
 
-    def _cleaned(self, take: Take, provider: Provider) -> Take:
+    def _cleaned(self, captured: CapturedExchange, provider: Provider) -> CapturedExchange:
         try:
-            return scrubbed(take, provider.base_url, self._public.providers[provider.name].base_url)
-        except Exception:  # noqa: BLE001 - an exchange that cannot be cleaned is not kept; the run goes on
-            return Take(whole=False)
+            return scrubbed(captured, provider.base_url, self._public.providers[provider.name].base_url)
+        except Exception:  # noqa: BLE001 - what cannot be cleaned is not kept, and must not cost the run
+            return CapturedExchange(whole=False)
 
     def write(self, results: Mapping[str, ProbeResult], environment: Mapping[str, str]) -> int:
         """Write all cassettes and return their number. Raises KeyFound, and RecordingError naming the file."""
@@ -131,8 +131,10 @@ def _fitted(samples: Sequence[Sample]) -> list[Sample]:
     """The samples. Those that would make the cassette too large to be read lose their bytes."""
     bytes_left, fitted = MAX_KEPT, []
     for sample in sorted(samples, key=lambda sample: sample.order):
-        bytes_left -= sum(len(step.content) + len(step.body) for step in sample.take.steps)
-        fitted.append(sample if bytes_left >= 0 else replace(sample, take=replace(sample.take, steps=(), whole=False)))
+        bytes_left -= sum(len(step.content) + len(step.body) for step in sample.captured.steps)
+        fitted.append(
+            sample if bytes_left >= 0 else replace(sample, captured=replace(sample.captured, steps=(), whole=False))
+        )
     return fitted
 
 

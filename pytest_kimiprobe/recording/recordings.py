@@ -19,7 +19,7 @@ from routing.errors import ExchangeError, ProviderFailure, error_type
 from routing.exchange import Exchange
 from routing.parsing.safe_read import read_regular
 from routing.types import Answer, JsonObject, Tool
-from routing.verify import Asked
+from routing.verify import RequestExpectations
 from routing.wire import wire_named
 
 from ..safe_text import one_line
@@ -92,7 +92,7 @@ class RecordedRow:
         return f"{self.provider}/{self.model}"
 
     @property
-    def asked(self) -> Asked:
+    def asked(self) -> RequestExpectations:
         """The parts of the request that the answer is checked against, as in a live run."""
         return asked_in(self.request, self.tools)
 

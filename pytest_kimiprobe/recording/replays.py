@@ -4,32 +4,37 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Generator, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
 
 from routing.catalog import Catalog, Endpoint
-from routing.errors import ConfigError
+from routing.errors import ConfigError, ExchangeError, error_type
 from routing.exchange import Exchange, exchange
-from routing.loop import LoopThread
+from routing.transport import TIMEOUT_S, HttpRequest, HttpResponse
+from routing.transport.event_loop import LoopThread
+from routing.transport.failures import RequestProgress
 from routing.types import CostOrigin, Mode
 
 from ..cases.model import Case
 from ..cases.plan import Load, Planned, ProbePlan
-from ..engine.dispatch import Order, Outcome, T
-from ..engine.loop_lag import LagWatch
-from ..engine.moment import Moment
+from ..engine.capture import CapturedExchange
+from ..engine.clock import Timestamp
+from ..engine.pacing import LoopLag
 from ..engine.throttle import Throttle
+from ..engine.types import ProbeJob, ProbeOutcome, T
 from . import recordings
 from .cassettes import RecordingError, Unreadable
 from .recordings import document_of, files
 from .samples import Sample, request_fingerprint, samples_of
-from .tape import Playback, not_recorded
 
 _LONG_S = 3600.0
-"""Timeout of a replayed exchange; a replay never waits, so it never applies."""
+"""Deadline of a replayed exchange, which waits for nothing."""
+_CHUNK = 1 << 16
+"""Bytes of a replayed body that are given together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,25 +129,24 @@ class Replayer:
 
     def __init__(self, samples: Mapping[str, Sample]) -> None:
         self._samples = samples
-        self._orders: deque[Order[Any]] = deque()
+        self._jobs: deque[ProbeJob[Any]] = deque()
         self._loop = LoopThread("kimiprobe-replay")
         self.spent_usd = (Decimal(0), Decimal(0))
         self.throttles: dict[Hashable, Throttle] = {}
-        self.lag = LagWatch()
-        self.began: Moment | None = None
+        self.lag = LoopLag()
+        self.began: Timestamp | None = None
         """When the first order was submitted."""
 
-    def submit(self, orders: Iterable[Order[Any]]) -> None:
+    def submit(self, jobs: Iterable[ProbeJob[Any]]) -> None:
         """Add orders to the queue."""
-        self.began = self.began or Moment.now()
-        self._orders.extend(orders)
+        self.began = self.began or Timestamp.now()
+        self._jobs.extend(jobs)
 
-    def outcomes(self, *, quick: bool) -> Generator[Outcome[Any] | None, None, None]:  # noqa: ARG002 - as a Dispatcher has it
+    def outcome(self) -> ProbeOutcome[Any] | None:
         """Outcomes of the submitted orders, one after the other, until none is left."""
-        while self._orders:
-            yield self._played(self._orders.popleft())
+        return self._replayed(self._jobs.popleft()) if self._jobs else None
 
-    def drain(self) -> Sequence[Outcome[Any]]:
+    def drain(self) -> Sequence[ProbeOutcome[Any]]:
         """Outcomes still pending: always none."""
         return ()
 
@@ -150,11 +154,11 @@ class Replayer:
         """Stop the loop."""
         self._loop.close()
 
-    def _played(self, order: Order[T]) -> Outcome[T]:
-        plan, sample = order.plan, self._samples[order.ticket.nodeid]  # type: ignore[attr-defined]
+    def _replayed(self, job: ProbeJob[T]) -> ProbeOutcome[T]:
+        plan, sample = job.plan, self._samples[job.item.nodeid]  # type: ignore[attr-defined]
         if problem := _stale(plan, sample):
-            return Outcome(order.ticket, Exchange(plan.endpoint.id, {}, error=not_recorded(problem)))
-        sending = exchange(Playback(sample.take), order.target, plan.request, timeout_s=_LONG_S)
+            return ProbeOutcome(job.item, Exchange(plan.endpoint.id, {}, error=not_recorded(problem)))
+        sending = exchange(ReplayTransport(sample.captured), job.target, plan.request, timeout_s=_LONG_S)
         done = replace(
             self._loop.submit(sending).result(),
             first_token_ms=sample.first_token_ms,
@@ -162,12 +166,52 @@ class Replayer:
             cost_usd=sample.cost_usd,
             cost_origin=cast(CostOrigin, sample.cost_origin),
         )
-        return Outcome(order.ticket, done, at_once=sample.at_once, refusals=sample.refusals, late_ms=sample.late_ms)
+        return ProbeOutcome(job.item, done, at_once=sample.at_once, refusals=sample.refusals, late_ms=sample.late_ms)
+
+
+class ReplayTransport:
+    """Transport that gives the recorded answers of one exchange, in their order, without waiting."""
+
+    def __init__(self, captured: CapturedExchange) -> None:
+        self._captured = captured
+        self._next = 0
+
+    async def pause(self, seconds: float) -> None:
+        """Do nothing."""
+
+    @asynccontextmanager
+    async def send(
+        self,
+        request: HttpRequest,  # noqa: ARG002 - the signature of a transport
+        *,
+        shard: str,  # noqa: ARG002
+        timeout_s: float | None = TIMEOUT_S,  # noqa: ARG002
+        progress: RequestProgress | None = None,  # noqa: ARG002
+    ) -> AsyncIterator[HttpResponse]:
+        """The next recorded answer. Raises the recorded failure, or `not_recorded` if no answer is left."""
+        if self._next >= len(self._captured.steps):
+            broken = self._captured.broken
+            raise broken.error() if broken else not_recorded("the recording ends before the exchange does")
+        step, self._next = self._captured.steps[self._next], self._next + 1
+        async with aclosing(self._body(step.body)) as body:
+            yield HttpResponse(step.status, step.answer_headers, body)
+
+    async def _body(self, body: bytes) -> AsyncGenerator[bytes, None]:
+        for at in range(0, len(body), _CHUNK):
+            yield body[at : at + _CHUNK]
+        broken = self._captured.broken
+        if broken is not None and broken.side == "answer" and self._next == len(self._captured.steps):
+            raise broken.error()
+
+
+def not_recorded(detail: str) -> ExchangeError:
+    """The error for a recording that does not hold what the judge needs."""
+    return error_type("not_recorded")("not_recorded", detail)
 
 
 def _stale(plan: ProbePlan, sample: Sample) -> str:
     """Why the sample does not answer the probe as it would be sent today; empty if it does."""
-    if not sample.take.whole:
+    if not sample.captured.whole:
         return "the answer was larger than a cassette keeps"
     if sample.asked != request_fingerprint(plan.request):
         return f"the case asks something else than when kimiprobe {sample.kimiprobe} recorded it"

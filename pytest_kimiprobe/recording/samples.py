@@ -19,8 +19,8 @@ from typing import Any
 from routing.redaction import escaped
 from routing.types import ChatRequest, JsonObject
 
+from ..engine.capture import CapturedExchange, CapturedFailure, CapturedRequest
 from .cassettes import Unreadable, as_bytes, as_mapping, as_status, as_text, decoded, first_value
-from .tape import Break, Step, Take
 
 VERSION = 1
 _MODES, _LOADS, _SIDES = ("plain", "stream"), ("mixed", "alone", "crowd"), ("request", "answer")
@@ -48,7 +48,7 @@ class Sample:
     attempt: int
     source: str
     kimiprobe: str
-    take: Take
+    captured: CapturedExchange
     verdict: str = ""
     reason: str = ""
     first_token_ms: float | None = None
@@ -82,7 +82,7 @@ def cassette(samples: Sequence[Sample]) -> str:
     from vcr.serializers import yamlserializer  # type: ignore[import-untyped]
 
     ordered = sorted(samples, key=lambda sample: sample.order)
-    steps = [step for sample in ordered for step in sample.take.steps]
+    steps = [step for sample in ordered for step in sample.captured.steps]
     about = {"version": VERSION, "case": _writable(ordered[0].case), "endpoint": _writable(ordered[0].endpoint)}
     data = {
         "requests": [Request(step.method, step.url, step.content, dict(step.headers)) for step in steps],
@@ -116,7 +116,7 @@ def samples_of(document: Any) -> list[Sample] | None:
     return found
 
 
-def _response(step: Step) -> JsonObject:
+def _response(step: CapturedRequest) -> JsonObject:
     known = {status.value: status.phrase for status in HTTPStatus}
     return {
         "status": {"code": step.status, "message": known.get(step.status, "")},
@@ -134,11 +134,11 @@ def _row(sample: Sample) -> JsonObject:
     row: JsonObject = {name: getattr(sample, name) for name in (*_OWN, *_MEASURED)}
     row["id"] = _writable(sample.id)
     row |= {name: round(row[name], 6) for name in ("first_token_ms", "total_ms", "late_ms") if row[name] is not None}
-    row["interactions"] = len(sample.take.steps)
+    row["interactions"] = len(sample.captured.steps)
     row["cost_usd"] = None if sample.cost_usd is None else str(sample.cost_usd)
-    if sample.take.broken is not None:
-        row["broken"] = asdict(sample.take.broken)
-    if not sample.take.whole:
+    if sample.captured.broken is not None:
+        row["broken"] = asdict(sample.captured.broken)
+    if not sample.captured.whole:
         row["whole"] = False
     return row
 
@@ -151,7 +151,7 @@ def _sample(row: Mapping[str, Any], case: str, endpoint: str, interactions: Sequ
     return Sample(
         case=case,
         endpoint=endpoint,
-        take=Take(steps, _broken(row.get("broken")), row.get("whole") is not False),
+        captured=CapturedExchange(steps, _broken(row.get("broken")), row.get("whole") is not False),
         mode=_one_of(row, "mode", _MODES),
         load=_one_of(row, "load", _LOADS),
         cost_origin=_one_of(row, "cost_origin", _ORIGINS),
@@ -163,11 +163,11 @@ def _sample(row: Mapping[str, Any], case: str, endpoint: str, interactions: Sequ
     )
 
 
-def _step(row: Mapping[str, Any]) -> Step:
+def _step(row: Mapping[str, Any]) -> CapturedRequest:
     request, response = as_mapping(row.get("request"), "request"), as_mapping(row.get("response"), "response")
     headers = _headers(response, "response.headers")
     body = as_bytes(response.get("body"), "response.body")
-    return Step(
+    return CapturedRequest(
         method=as_text(request.get("method"), "request.method"),
         url=as_text(request.get("uri"), "request.uri"),
         headers=_headers(request, "request.headers"),
@@ -182,11 +182,11 @@ def _headers(row: Mapping[str, Any], field: str) -> dict[str, str]:
     return {name.lower(): first_value(value) for name, value in as_mapping(row.get("headers") or {}, field).items()}
 
 
-def _broken(row: Any) -> Break | None:
+def _broken(row: Any) -> CapturedFailure | None:
     if row is None:
         return None
     row = as_mapping(row, "broken")
-    return Break(
+    return CapturedFailure(
         _short(row, "reason"),
         _short(row, "detail"),
         _one_of(row, "phase", _PHASES),

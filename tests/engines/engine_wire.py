@@ -94,7 +94,7 @@ def _call(call: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _streamed(said: Said) -> Answer:
-    stream = openai.Stream()
+    stream = openai.stream()
     for event in stream_events(said):
         stream.feed(event)
     return stream.finish()

@@ -95,8 +95,8 @@ def test_crd_07_an_echoed_key_is_in_no_cassette(
     assert leaking_files(pytester.path, KEY) == []
     assert not leaks(told.stdout.str().encode() + told.stderr.str().encode(), KEY)
     (sample, *_) = read(pytester.path / "tapes").samples.values()
-    assert sample.take.steps[0].answer_headers.keys() <= {"content-type"}
-    assert sample.take.steps[0].url == "https://openrouter.ai/api/v1/chat/completions"
+    assert sample.captured.steps[0].answer_headers.keys() <= {"content-type"}
+    assert sample.captured.steps[0].url == "https://openrouter.ai/api/v1/chat/completions"
     source = ("--kimiprobe", "--kimiprobe-source=replay:tapes", "--kimiprobe-json=again.json")
     assert pytester.runpytest("-p", "no:cacheprovider", *source).ret == 1
     assert sorted(probes(pytester, "again.json")) == sorted(probes(pytester))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 
 from played import Asked
+from ranking_order import told_apart
 from shared_data import DATA
 
 from pytest_kimiprobe.simulator import Persona
@@ -197,7 +198,7 @@ def _pair(
     better = one.truth[name] - other.truth[name]
     shown = (rates[0].share or 0.0) - (rates[1].share or 0.0)
     wrong = better * shown <= 0
-    told, apart, order = ranking.told_apart(one.place, other.place), not here.overlaps(there), found.order[name]
+    told, apart, order = told_apart(ranking, one.place, other.place), not here.overlaps(there), found.order[name]
     order.pairs += 1
     order.told, order.wrong = order.told + told, order.wrong + (told and wrong)
     order.apart, order.apart_wrong = order.apart + apart, order.apart_wrong + (apart and wrong)

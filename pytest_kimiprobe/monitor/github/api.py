@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from routing.errors import KeyMissing, RoutingError
+from routing.types import LOOPBACK
 
 from ...safe_text import one_line, redact
 
@@ -26,7 +27,6 @@ API = "https://api.github.com"
 LONGEST_WAIT_S = 120.0
 WAITS = 2
 TIMEOUT_S = 20
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _T = TypeVar("_T")
 
 
@@ -84,7 +84,7 @@ def repository(name: str, environment: Mapping[str, str], calls: Calls, *, backo
     if not token:
         raise KeyMissing("not set; a workflow passes `github.token` or a GitHub App's", where="GITHUB_TOKEN")
     parts = urlsplit(url)
-    local = parts.hostname in _LOOPBACK
+    local = parts.hostname in LOOPBACK
     if not (parts.scheme == "https" or (local and parts.scheme == "http")) or parts.username or parts.password:
         raise GitHubProblem("GITHUB_API_URL: https is needed: the token would travel in clear text")
     retry = Retry(

@@ -182,7 +182,7 @@ class TestWhatOthersGetWrong:
 
     def test_a_stream_that_ends_early_is_not_complete(self) -> None:
         """K2VV records it as `stop`, and KVV uses that as default; here there is nothing to judge."""
-        stream = openai.Stream()
+        stream = openai.stream()
         stream.feed(b'data: {"choices": [{"index": 0, "delta": {"content": "It is"}}]}\n\n')
         assert not stream.finish().complete
         done = Exchange("e", {}, 200, error=ProviderFailure("stream_cut", phase="body"))
@@ -190,7 +190,7 @@ class TestWhatOthersGetWrong:
 
     def test_deltas_without_index_stay_two_calls(self) -> None:
         """K2VV's parser merges them into one: `{}{}`."""
-        stream = openai.Stream()
+        stream = openai.stream()
         for number, city in enumerate(("Paris", "Rome")):
             function = {"name": "get_weather", "arguments": json.dumps({"city": city})}
             delta = {"tool_calls": [{"id": f"call_{number}", "type": "function", "function": function}]}
@@ -245,7 +245,7 @@ class TestWhatOthersGetWrong:
 
     def test_usage_in_the_last_chunk_is_read(self) -> None:
         """K2VV ignores chunks without choices, which carry the usage in OpenAI's protocol."""
-        stream = openai.Stream()
+        stream = openai.stream()
         stream.feed(b'data: {"choices": [{"index": 0, "delta": {"content": "4"}, "finish_reason": "stop"}]}\n\n')
         stream.feed(b'data: {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 4}}\n\ndata: [DONE]\n\n')
         done = Exchange("e", {}, 200, answer=stream.finish())

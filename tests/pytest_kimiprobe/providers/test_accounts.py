@@ -69,7 +69,6 @@ def test_an_upstream_has_tag_prices_and_capabilities() -> None:
         tag="novita/fp8",
         title="Novita",
         quantization="fp8",
-        context_tokens=262144,
         input=Decimal("0.8000000"),
         cached_input=Decimal("0.16000000"),
         output=Decimal("3.4000000"),

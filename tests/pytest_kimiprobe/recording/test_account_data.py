@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_kimiprobe.engine.capture import CapturedExchange, CapturedRequest
 from pytest_kimiprobe.recording.account_data import clean_body, scrubbed
-from pytest_kimiprobe.recording.tape import Step, Take
 from routing.redaction import REDACTED
 
 HOME = "https://api.moonshot.ai/v1"
@@ -75,7 +75,7 @@ def test_what_was_json_stays_json(value: object) -> None:
 def test_only_listed_headers_stay_and_the_address_is_the_providers_own() -> None:
     """Set-Cookie, request ids and unknown headers are removed; a gateway's private address appears nowhere."""
     here = "http://10.0.0.7:8080/v1"
-    step = Step(
+    step = CapturedRequest(
         "POST",
         f"{here}/chat/completions",
         {"authorization": "Bearer x", "content-type": "application/json", "cookie": "a=b"},
@@ -90,7 +90,7 @@ def test_only_listed_headers_stay_and_the_address_is_the_providers_own() -> None
         },
         f'{{"urls":{{"get":"{here}/p/1"}}}}'.encode(),
     )
-    (clean,) = scrubbed(Take((step,)), here, HOME).steps
+    (clean,) = scrubbed(CapturedExchange((step,)), here, HOME).steps
     assert clean.url == f"{HOME}/chat/completions"
     assert clean.headers == {"content-type": "application/json"}
     assert clean.answer_headers == {"content-type": "application/json", "retry-after": "1"}

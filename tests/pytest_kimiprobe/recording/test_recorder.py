@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from recorded import ENDPOINT, a_sample, a_step
 
+from pytest_kimiprobe.engine.capture import CapturedExchange
 from pytest_kimiprobe.recording import recorder as module
 from pytest_kimiprobe.recording.cassettes import RecordingError
 from pytest_kimiprobe.recording.recorder import MAX_KEPT, KeyFound, Recorder, cassette_path
 from pytest_kimiprobe.recording.replays import read
 from pytest_kimiprobe.recording.samples import Sample
-from pytest_kimiprobe.recording.tape import Take
 from pytest_kimiprobe.verdicts import ProbeResult
 from routing import catalog
 
@@ -78,7 +78,7 @@ def test_cases_of_one_name_in_two_files_have_two_cassettes() -> None:
 )
 def test_crd_11_what_looks_like_a_key_stops_the_recording(tmp_path: Path, body: bytes, field: str) -> None:
     """No cassette is written at all; the message names file, probe and field, but not the key."""
-    bad = a_sample(mode="stream", take=Take((a_step(), a_step(body))))
+    bad = a_sample(mode="stream", captured=CapturedExchange((a_step(), a_step(body))))
     with pytest.raises(KeyFound) as raised:
         a_recorder(tmp_path, a_sample("first"), a_sample(), bad).write({}, {})
     told = str(raised.value)
@@ -92,10 +92,10 @@ def test_a_key_in_a_header_or_an_address_is_named_by_its_field(tmp_path: Path) -
     step = a_step()
     ours = "canary-4711-Kq8Zr2Lm9Xv3"
     steps = (
-        Take((replace(step, answer_headers={"retry-after": ours}),)),
-        Take((replace(step, url=f"https://api.moonshot.ai/{ours}"),)),
+        CapturedExchange((replace(step, answer_headers={"retry-after": ours}),)),
+        CapturedExchange((replace(step, url=f"https://api.moonshot.ai/{ours}"),)),
     )
-    samples = [a_sample(repeat=n, take=take) for n, take in enumerate((*steps, *steps, *steps), 1)]
+    samples = [a_sample(repeat=n, captured=captured) for n, captured in enumerate((*steps, *steps, *steps), 1)]
     with pytest.raises(KeyFound, match="and in 1 other places") as raised:
         a_recorder(tmp_path, *samples).write({}, {"MOONSHOT_API_KEY": ours})
     assert "response headers retry-after 0" in str(raised.value)
@@ -150,9 +150,11 @@ def test_a_folder_that_cannot_hold_cassettes_is_reported_first(tmp_path: Path, m
 def test_a_cassette_is_never_larger_than_can_be_read(tmp_path: Path) -> None:
     """Samples that do not fit are kept without their bytes instead of being cut."""
     body = b"\x01" * (MAX_KEPT // 3)
-    a_recorder(tmp_path, *(a_sample(repeat=n, take=Take((a_step(body),))) for n in range(1, 6))).write({}, {})
+    a_recorder(tmp_path, *(a_sample(repeat=n, captured=CapturedExchange((a_step(body),))) for n in range(1, 6))).write(
+        {}, {}
+    )
     found = sorted(read(tmp_path).samples.values(), key=lambda sample: sample.repeat)
-    assert [sample.take.whole for sample in found] == [True, True, False, False, False]
+    assert [sample.captured.whole for sample in found] == [True, True, False, False, False]
 
 
 def test_one_probe_recorded_twice_is_refused(tmp_path: Path) -> None:

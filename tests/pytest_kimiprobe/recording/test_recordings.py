@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from pytest_kimiprobe.judging.judge import judge_any
-from pytest_kimiprobe.recording.cassettes import MAX_DEPTH, RecordingError
+from pytest_kimiprobe.recording.cassettes import RecordingError
 from pytest_kimiprobe.recording.recordings import RecordedRow, files, read
-from routing.bounds import MAX_BODY
+from routing.parsing.strict_yaml import MAX_DEPTH
+from routing.transport.limits import MAX_BODY
 
 CALL = {"id": "functions.f:0", "type": "function", "function": {"name": "f", "arguments": '{"a": "ü"}'}}
 BODY = json.dumps({"choices": [{"index": 0, "finish_reason": "tool_calls", "message": {"tool_calls": [CALL]}}]})
@@ -79,7 +80,7 @@ def tape(folder: Path, text: str, name: str = "tape.yaml") -> Path:
         (a_row(response={"status": 200}), "response.body must be text or JSON"),
         (a_row(response={"status": 200, "body": 3_000_000_000}), "response.body must be text or JSON"),
         (a_row(response={"status": "x", "body": ""}), "response.status must be an HTTP status"),
-        (a_row(response={"status": float("inf"), "body": ""}), "Infinity is no number"),
+        (a_row(response={"status": float("inf"), "body": ""}), "Infinity is not a number"),
         (a_row(response={"body": ""}), "response.status is missing"),
         (a_row(response=[]), "response must be an object"),
         (a_row(request="x"), "request must be an object"),
@@ -205,7 +206,7 @@ def test_a_request_of_another_kind_is_unsupported(tmp_path: Path) -> None:
         ("interactions:\n- !!python/object:os.system x\n", "tape.yaml:2: the tag 'tag:yaml.org,2002:python/object"),
         ("interactions:\n- !!set {a}\n", "the tag"),
         ("interactions:\n- !!binary '*'\n", "!!binary is not base64"),
-        ("? [a]\n: b\n", "a key that is no text"),
+        ("? [a]\n: b\n", "a key that is not text"),
         ("interactions: [\n", "is not YAML"),
         ("interactions: []\n---\na: 1\n", "a second document"),
         ("\x01", "is not YAML"),

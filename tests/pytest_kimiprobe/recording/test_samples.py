@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recorded import URL, a_sample, a_step
 
+from pytest_kimiprobe.engine.capture import CapturedExchange, CapturedFailure
 from pytest_kimiprobe.recording.cassettes import Unreadable, load_yaml
 from pytest_kimiprobe.recording.samples import Sample, cassette, request_fingerprint, samples_of
-from pytest_kimiprobe.recording.tape import Break, Take
 from routing.types import ChatRequest
 
 STREAM = b'data: {"a":"\xc3\xbc"}\r\n\r\n: ping\n\ndata: [DONE]\n\n'
@@ -35,9 +35,9 @@ def test_stock_vcrpy_answers_httpx_and_requests_from_it(tmp_path: Path) -> None:
     first, second = a_step(b'{"n":1}'), a_step(b'{"n":2}', status=429)
     stream = replace(a_step(STREAM, asked=b'{"stream":true}'), answer_headers={"content-type": "text/event-stream"})
     taken = [
-        a_sample(repeat=2, take=Take((second,))),
-        a_sample(mode="stream", take=Take((stream,))),
-        a_sample(take=Take((first,))),
+        a_sample(repeat=2, captured=CapturedExchange((second,))),
+        a_sample(mode="stream", captured=CapturedExchange((stream,))),
+        a_sample(captured=CapturedExchange((first,))),
     ]
     (tmp_path / "tape.yaml").write_text(cassette(taken), "utf-8")
     for post in (_with_httpx, requests.post):
@@ -67,15 +67,15 @@ def test_samples_are_sorted_whatever_finished_first() -> None:
 @given(st.binary(), st.binary(), st.integers(100, 599))
 def test_bodies_come_back_byte_for_byte(asked: bytes, body: bytes, status: int) -> None:
     """Text stays readable in the cassette, other bytes are written as `!!binary`."""
-    (sample,) = read_back(a_sample(take=Take((a_step(body, asked=asked, status=status),))))
-    assert sample.take.steps[0] == a_step(body, asked=asked, status=status)
+    (sample,) = read_back(a_sample(captured=CapturedExchange((a_step(body, asked=asked, status=status),))))
+    assert sample.captured.steps[0] == a_step(body, asked=asked, status=status)
 
 
 def test_everything_a_judge_needs_comes_back() -> None:
     """All requests of an answer, the error that ended it, times, cost and verdict are restored."""
-    broken = Break("connection_cut", "before the answer was complete", "body", retryable=True, side="answer")
+    broken = CapturedFailure("connection_cut", "before the answer was complete", "body", retryable=True, side="answer")
     whole = a_sample(
-        take=Take((a_step(), a_step(b""), a_step(b"par")), broken),
+        captured=CapturedExchange((a_step(), a_step(b""), a_step(b"par")), broken),
         verdict="error",
         reason="connection_cut",
         first_token_ms=12.5,
@@ -86,8 +86,8 @@ def test_everything_a_judge_needs_comes_back() -> None:
         cost_usd=Decimal("0.0000123"),
         cost_origin="reported",
     )
-    nothing = a_sample(repeat=2, take=Take((), replace(broken, side="request")), run="123456789012")
-    large = a_sample(repeat=3, take=Take((), whole=False))
+    nothing = a_sample(repeat=2, captured=CapturedExchange((), replace(broken, side="request")), run="123456789012")
+    large = a_sample(repeat=3, captured=CapturedExchange((), whole=False))
     assert read_back(whole, nothing, large) == [whole, nothing, large]
 
 

@@ -217,7 +217,7 @@ def test_going_back_ends_with_the_next_change() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"nobody": {"percent": 1}}, "no flag 'nobody'; there are: kimi, groq_kimi, inline"),
+        ({"nobody": {"percent": 1}}, "no flag 'nobody'; available: kimi, groq_kimi, inline"),
         ({KIMI: {"percent": 101}}, "flags.kimi.percent: 101 is more than the maximum of 100"),
         ({KIMI: {"percnt": 10}}, "unknown key; did you mean percent?"),
         ({KIMI: {"enabled": None}}, '"enabled" is a required property'),

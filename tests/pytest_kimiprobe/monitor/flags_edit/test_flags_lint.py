@@ -71,16 +71,16 @@ def test_the_projects_own_file_has_no_findings() -> None:
     [
         (
             [("deny: [bob]", "deny: [bob, alice]")],
-            "14:12: error: flags.kimi.users: alice stands in allow and in deny; deny wins",
+            "14:12: error: flags.kimi.users: alice is in allow and in deny; deny wins",
         ),
         (
             [flag(10, more="    groups: {allow: [x], deny: [x]}\n")],
-            "14:13: error: flags.kimi.groups: x stands in allow and in deny; deny wins",
+            "14:13: error: flags.kimi.groups: x is in allow and in deny; deny wins",
         ),
-        ([flag(11)], "13:14: warning: flags.kimi.percent: 11 is no step of the ladder: 0, 10, 50, 100"),
+        ([flag(11)], "13:14: warning: flags.kimi.percent: 11 is not a step of the ladder: 0, 10, 50, 100"),
         (
             [flag(10, more="    ladder: [5, 25, 100]\n")],
-            "13:14: warning: flags.kimi.percent: 10 is no step of the ladder: 0, 5, 25, 100",
+            "13:14: warning: flags.kimi.percent: 10 is not a step of the ladder: 0, 5, 25, 100",
         ),
         (
             [flag(0), ("allow: [alice]", "allow: []")],
