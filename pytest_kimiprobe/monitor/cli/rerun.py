@@ -22,10 +22,10 @@ _PRINTING = ("-qqqqq", "-rN", "--tb=short", "--no-header", "--kimiprobe-verbose"
 @click.command()
 @click.argument("number", required=False, type=click.IntRange(min=1))
 def rerun(number: int | None) -> None:
-    """Run failure NUMBER of the last run again and print its exchange; without NUMBER, list the failures.
+    """Run failure NUMBER of the last run again, with its exchange.
 
-    It takes the options of that run: suite, source, catalogue, schemas and so on. Exit codes are pytest's: 0 if it is
-    right now, 1 if it failed again.
+    Without NUMBER it lists the failures. It takes the options of that run: suite, source, catalogue, schemas and so on.
+    Exit codes are pytest's: 0 if it is right now, 1 if it failed again.
     """
     found = last_run.find(Path.cwd())
     if number is None:

@@ -70,6 +70,16 @@ def test_a_failure_of_any_suite_is_rerun_with_its_exchange(
     assert (pytester.path / FOLDER / "last_run.json").read_text() == kept
 
 
+def test_a_failure_of_an_isolated_check_is_rerun_isolated(pytester: pytest.Pytester) -> None:
+    """Nothing of the repository's test environment reaches it, as in the check."""
+    pytester.makeconftest("raise RuntimeError('of the tests')")
+    check = ("--source=simulator:wrong.yaml", "--suite=smoke", "--endpoint=moonshot/*")
+    assert kimiprobe("check", *check, folder=pytester.path).returncode == 1
+    done = kimiprobe("rerun", "1", folder=pytester.path)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "< HTTP 200: " in done.stdout
+
+
 def test_it_runs_from_a_folder_below(pytester: pytest.Pytester) -> None:
     """The nearest run above is the last one."""
     pytester.runpytest(*RUN, "kimiprobe/core.yaml")
