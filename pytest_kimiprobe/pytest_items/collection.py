@@ -78,7 +78,7 @@ def _recorded_origins(config: pytest.Config, session: ProbeSession) -> list[str]
 
 
 def keep_asked_for(session: pytest.Session, probes: ProbeSession, items: list[pytest.Item]) -> None:
-    """Keep only probes if no path was named, and only recorded ones in a replay. Raises UsageError for an unknown id."""
+    """Keep only probes if no path was named, and only recorded ones in a replay. Unknown ids raise UsageError."""
     _require_found(session, probes, items)
     if probes.scope.choice.kind == "replay":
         _keep_recorded(session, probes, items)
