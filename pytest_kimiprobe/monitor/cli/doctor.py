@@ -9,8 +9,11 @@ from pathlib import Path
 
 import click
 
+from ...tables import folded
 from .. import doctor as checks
 from .shared import flags_option, json_option, print_json, results_option
+
+_INDENT = 19
 
 
 @click.command()
@@ -34,5 +37,7 @@ def doctor(flags_path: Path | None, results: Path | None, offline: bool, account
         marks = {"ok": ("ok", "green"), "note": ("note", "yellow"), "problem": ("PROBLEM", "red")}
         for finding in findings:
             word, color = marks[finding.level]
-            click.echo(f"{click.style(f'{word:<8}', fg=color)}{finding.topic:<10} {finding.text}")
+            first, *further = folded("", finding.text, _INDENT)
+            click.echo(f"{click.style(f'{word:<8}', fg=color)}{finding.topic:<11}{first[_INDENT:]}")
+            click.echo("".join(f"{line}\n" for line in further), nl=False)
     sys.exit(any(finding.level == "problem" for finding in findings))
