@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -82,12 +83,7 @@ def _deliver(changes: list[Alert], repo: str | None, environment: Mapping[str, s
     except GitHubProblem as problem:
         problems.append(str(problem))
     deliveries = [notify.deliver(one, issues, webhook, run_url=url) for one in changes]
-    if not problems:
-        return deliveries
-    return [
-        notify.AlertDelivery(one.alert, one.issue, one.webhook, one.repeated, (*one.problems, *problems))
-        for one in deliveries
-    ]
+    return [replace(one, problems=(*one.problems, *problems)) for one in deliveries]
 
 
 def _text(delivery: notify.AlertDelivery) -> str:
