@@ -62,6 +62,8 @@ class ResultsPusher:
         """Commit and push the run files that the remote lacks. Raises RecordProblem; the files are kept."""
         git = self._git()
         branch = self.branch or _current_branch(git)
+        if not branch:
+            raise RecordProblem("HEAD is detached; name the branch with --branch", where=str(self.folder))
         problem_text = ""
         for attempt in range(1, self.tries + 1):
             try:
@@ -105,10 +107,8 @@ class ResultsPusher:
 
 
 def _current_branch(git: Git) -> str:
-    name = git.run("symbolic-ref", "--quiet", "--short", "HEAD", check=False).stdout.strip()
-    if not name:
-        raise RecordProblem("HEAD is detached; name the branch with --branch", where=str(git.folder))
-    return name
+    """The branch that is checked out; empty if HEAD is detached."""
+    return git.run("symbolic-ref", "--quiet", "--short", "HEAD", check=False).stdout.strip()
 
 
 def _build_commit(here: Git, base: str, now: datetime) -> tuple[str, list[str]]:
@@ -176,8 +176,7 @@ def _advance(git: Git, branch: str, commit: str, files: Sequence[str]) -> str:
     note = f"the checkout was left as it is; `git pull` brings {branch} here"
     if git.out("rev-parse", "HEAD") == commit:
         return ""
-    head = git.run("symbolic-ref", "--quiet", "--short", "HEAD", check=False).stdout.strip()
-    if head not in {branch, ""} or not git.is_ancestor("HEAD", commit):
+    if _current_branch(git) not in {branch, ""} or not git.is_ancestor("HEAD", commit):
         return note
     derived = git.run("ls-tree", "-r", "-z", "--name-only", commit, "--", "latest.json", DAILY).stdout.split("\0")
     mine = [name for name in (*derived, *files) if (git.folder / name).is_file()]
