@@ -1,28 +1,56 @@
 #!/usr/bin/env bash
-# What `make test` runs: style, types, tests with branch coverage, then the built wheel in an empty environment.
-# The tests are run as two halves at once, of about the same length: one core each.
+# What `make test`, `make test-long` and `make nightly` run (docs/testing.md):
+#   run.sh           style, types, the quick tests, and the built wheel in an empty environment
+#   run.sh long      quick and long tests with more generated examples, under branch coverage
+#   run.sh nightly   tests without a bound on their time, and generated tests with the most examples
+# Two lanes run concurrently, one a core. Work that starts no process is the first lane's, with style, types and wheel.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 BIN=${BIN:-.venv/bin}
-SENDING=(tests/engines tests/faults tests/pytest_kimiprobe)
+MODE=${1:-quick}
+RUN=("$BIN/python")
+SECOND=(tests/engines tests/faults tests/pytest_kimiprobe)
+case $MODE in
+  quick) MARKS="not long and not nightly" ;;
+  long) MARKS="not nightly" RUN=("$BIN/coverage" run) ;;
+  nightly) MARKS="nightly or hypothesis or generated" ;;
+  *) echo "usage: tests/run.sh [long | nightly]" >&2 && exit 2 ;;
+esac
 
-half() { "$BIN/coverage" run -m pytest -q --junitxml=".coverage-tests-$1.xml" "${@:2}"; }
+tests() {
+  "${RUN[@]}" -m pytest -q -m "$MARKS" --hypothesis-profile="$MODE" --durations=15 --junitxml=".coverage-tests-$1.xml" "${@:2}"
+}
 
-"$BIN/ruff" format --check .
-"$BIN/ruff" check .
-"$BIN/mypy"
-for conftest in tests/*/conftest.py; do "$BIN/mypy" "$conftest"; done
+checks() {
+  "$BIN/ruff" format --check .
+  "$BIN/ruff" check .
+  "$BIN/mypy"
+  for conftest in tests/*/conftest.py; do "$BIN/mypy" "$conftest"; done
+  ./tests/wheel.sh
+}
 
-"$BIN/coverage" erase
-half other tests "${SENDING[@]/#/--ignore=}" >.coverage-other.log 2>&1 &
-other=$!
+first() {
+  local code=0
+  if test "$MODE" = quick; then checks || return; fi
+  tests first tests "${SECOND[@]/#/--ignore=}" || code=$?
+  return "$code"
+}
+
+rm -f .coverage .coverage.* .coverage-tests-*.xml
+set -m   # a background job without job control would ignore Ctrl-C, and so would all tests in it
+first >.coverage-first.log 2>&1 &
+lane=$!
+set +m
+trap 'kill -- -"$lane" 2>/dev/null' EXIT
 code=0
-half sending "${SENDING[@]}" || code=$?
-wait "$other" || code=$?
-cat .coverage-other.log
+tests second "${SECOND[@]}" || code=$?
+wait "$lane" || code=$?
+trap - EXIT
+cat .coverage-first.log
 test "$code" -eq 0 || exit "$code"
 
-"$BIN/coverage" combine -q
-"$BIN/coverage" report --format=total | sed 's/^/branch coverage in %: /'
 "$BIN/python" tests/check_skips.py .coverage-tests-*.xml
-./tests/wheel.sh
+if test "$MODE" = long; then
+  "$BIN/coverage" combine -q
+  "$BIN/coverage" report --format=total | sed 's/^/branch coverage in %: /'
+fi

@@ -16,6 +16,7 @@ from faulty_server import Behaviour, FaultyServer, call, chat, delta, event, hea
 from routing.bounds import MAX_BODY, MAX_EVENT, MAX_TEXT
 
 Faulty = Callable[..., FaultyServer]
+pytestmark = pytest.mark.long
 HERE = Path(__file__).resolve().parent
 MOST_MB = 64
 EMOJI = "\U0001f600"

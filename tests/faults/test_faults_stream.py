@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from asking import CATALOG, FIRST, TOOL, Asker, routed
+from examples import examples
 from faulty_server import USAGE, FaultyServer, call, chat, delta, event, head, reply, stream
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -83,7 +84,7 @@ def test_str_06_deltas_of_calls_in_disorder(faulty: Faulty, asker: Asker) -> Non
 
     server = faulty(speak)
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=examples(20), suppress_health_check=[HealthCheck.too_slow])
     @given(disordered())
     def same(rows: list[dict[str, Any]]) -> None:
         chunks = [*(delta(tool_calls=[row]) for row in rows), delta("tool_calls"), b"[DONE]"]
