@@ -4,15 +4,21 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: probe test engines check lock clean
+.PHONY: probe test test-long nightly engines check lock clean
 
 probe: $(VENV)/.probe  ## run the suite against the embedded simulator: no key, no network
 	@$(BIN)/python -m pytest --kimiprobe --kimiprobe-source simulator; code=$$?; \
 	  test $$code -le 1 || exit $$code   # 0 and 1 are data: the simulated hosts are broken on purpose
 
-# Nothing may be skipped in CI, the published parsers of tests/engines neither.
-test: $(VENV)/.test $(if $(CI),.venv-engines/.ready)  ## style, types, tests with branch coverage, the built wheel in an empty environment
+test: $(VENV)/.test  ## style, types, the quick tests, the built wheel in an empty environment
 	@BIN=$(BIN) ./tests/run.sh
+
+# Nothing may be skipped in CI, the published parsers of tests/engines neither.
+test-long: $(VENV)/.test $(if $(CI),.venv-engines/.ready)  ## quick and long tests with branch coverage
+	@BIN=$(BIN) ./tests/run.sh long
+
+nightly: $(VENV)/.test  ## tests without a bound on their time
+	@BIN=$(BIN) ./tests/run.sh nightly
 
 engines: .venv-engines/.ready  ## published engines, for tests/engines: their parsers only, in an environment of their own
 

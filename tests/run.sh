@@ -3,7 +3,7 @@
 #   run.sh           style, types, the quick tests, and the built wheel in an empty environment
 #   run.sh long      quick and long tests with more generated examples, under branch coverage
 #   run.sh nightly   tests without a bound on their time, and generated tests with the most examples
-# Two lanes run concurrently, one a core. Work that starts no process is the first lane's, with style, types and wheel.
+# Two halves run concurrently, one a core; types and the wheel belong to the first. They are balanced by measured CPU time.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 BIN=${BIN:-.venv/bin}
@@ -21,30 +21,28 @@ tests() {
   "${RUN[@]}" -m pytest -q -m "$MARKS" --hypothesis-profile="$MODE" --durations=15 --junitxml=".coverage-tests-$1.xml" "${@:2}"
 }
 
-checks() {
+first() {
+  if test "$MODE" = quick; then
+    "$BIN/mypy"
+    for conftest in tests/*/conftest.py; do "$BIN/mypy" "$conftest"; done
+    ./tests/wheel.sh
+  fi
+  tests first tests "${SECOND[@]/#/--ignore=}"
+}
+
+if test "$MODE" = quick; then
   "$BIN/ruff" format --check .
   "$BIN/ruff" check .
-  "$BIN/mypy"
-  for conftest in tests/*/conftest.py; do "$BIN/mypy" "$conftest"; done
-  ./tests/wheel.sh
-}
-
-first() {
-  local code=0
-  if test "$MODE" = quick; then checks || return; fi
-  tests first tests "${SECOND[@]/#/--ignore=}" || code=$?
-  return "$code"
-}
-
+fi
 rm -f .coverage .coverage.* .coverage-tests-*.xml
-set -m   # a background job without job control would ignore Ctrl-C, and so would all tests in it
+set -m # with job control the background half has Ctrl-C as usual: some tests send it
 first >.coverage-first.log 2>&1 &
-lane=$!
+half=$!
 set +m
-trap 'kill -- -"$lane" 2>/dev/null' EXIT
+trap 'kill -- -"$half" 2>/dev/null' EXIT
 code=0
 tests second "${SECOND[@]}" || code=$?
-wait "$lane" || code=$?
+wait "$half" || code=$?
 trap - EXIT
 cat .coverage-first.log
 test "$code" -eq 0 || exit "$code"
