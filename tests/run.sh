@@ -3,7 +3,7 @@
 #   run.sh           style, types, the quick tests, and the built wheel in an empty environment
 #   run.sh long      quick and long tests with more generated examples, under branch coverage
 #   run.sh nightly   tests without a bound on their time, and generated tests with the most examples
-# Two halves run concurrently, one a core; types and the wheel belong to the first. They are balanced by measured CPU time.
+# Two halves run concurrently, one on each core. They are balanced by measured CPU time; types and wheel are in the first.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 BIN=${BIN:-.venv/bin}
