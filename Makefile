@@ -4,11 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
+RUN := $(VENV)/probe.json
+
 .PHONY: probe test test-long nightly engines check lock clean
 
+# 0 and 1 are data: the simulated hosts are broken on purpose. A pytest that dies while it is configured may exit with 1
+# too: only a complete run counts.
 probe: $(VENV)/.probe  ## run the suite against the embedded simulator: no key, no network
-	@$(BIN)/python -m pytest --kimiprobe --kimiprobe-source simulator; code=$$?; \
-	  test $$code -le 1 || exit $$code   # 0 and 1 are data: the simulated hosts are broken on purpose
+	@rm -f $(RUN)
+	@$(BIN)/python -m pytest --kimiprobe --kimiprobe-source simulator --kimiprobe-json $(RUN); code=$$?; \
+	  test $$code -le 1 || exit $$code; \
+	  grep -qF '"complete": true' $(RUN) || { echo "make probe: the run is not complete" >&2; exit 2; }
 
 test: $(VENV)/.test  ## style, types, the quick tests, the built wheel in an empty environment
 	@BIN=$(BIN) ./tests/run.sh
@@ -47,6 +53,7 @@ lock:  ## renew requirements/*.txt (needs uv)
 	uv pip compile pyproject.toml --group probe --universal --generate-hashes --no-header --no-emit-index-url -q -o requirements/probe.txt
 	uv pip compile pyproject.toml --extra all --group test --group probe --universal --generate-hashes --no-header --no-emit-index-url -q -o requirements/test.txt
 	uv pip compile pyproject.toml --extra github --group probe --universal --generate-hashes --no-header --no-emit-index-url -q -c requirements/test.txt -o requirements/monitor.txt
+	uv pip compile --group runtime --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -q -c requirements/test.txt -o requirements/runtime.txt
 	for set in current early; do uv pip compile tests/engines/$$set.in --no-deps --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -q -o tests/engines/$$set.txt; done
 
 clean:

@@ -1,4 +1,4 @@
-"""A peer for latency.py: 1,000 requests, 100 at once, over bare clients of httpx; nothing is parsed, judged or recorded.
+"""A peer for latency.py: 1,000 requests, 100 concurrently, over bare clients of httpx; nothing is parsed, judged or recorded.
 
 python bench/bare.py URL LIBRARY CLIENTS        prints seconds and CPU seconds from the first request to the last answer
 """

@@ -3,14 +3,14 @@
     python bench/latency.py [ROUNDS] [PEER ...]
 
 1. 200 probes in flight over 4 providers, answers after 1 to 11 s (log-normal): measured minus true latency. The server is
-   a process of its own and tells the true time, from the request's last byte to the answer's first, in each answer.
-2. 1,000 probes of 200 ms at one provider, 100 at once. The span is from the first request sent to the last answer
+   a separate process that writes the true time, from the request's last byte to the answer's first, into each answer.
+2. 1,000 probes of 200 ms at one provider, 100 concurrently. The span is from the first request sent to the last answer
    judged; CPU is what this process spends in it, with sending, wire, rescue, judging, recording and pytest's own running
    and reporting of 1,000 items. What comes before (start, imports, collection) and after (files, summary) stands apart.
    Beside it, in turn: the same requests over bare clients of httpx, nothing parsed or judged, and any PEER: a command
-   with {url} in it that sends 1,000 requests, 100 at once, and is measured as a whole process.
+   with {url} in it that sends 1,000 requests, 100 concurrently, and is measured as a whole process.
 
-The load of the machine stands beside: with other work on its cores, spans and latencies tell of that as well, and CPU
+The load of the machine is printed too: other work on its cores makes spans and latencies longer, and CPU
 seconds grow too (shared caches, shared cores); the least of the rounds is then nearest to the truth.
 """
 
@@ -166,7 +166,7 @@ def thousand(rounds: int, commands: list[str]) -> None:
                 beside.setdefault(f"bare {library}, 5 clients x 20", []).append(bare(url, library, 5))
             for command in commands:
                 beside.setdefault(label(command), []).append(whole(command, url))
-    print(f"1,000 probes of 200 ms at one provider, 100 at once, {rounds} rounds; ideal 2.00 s")
+    print(f"1,000 probes of 200 ms at one provider, 100 concurrently, {rounds} rounds; ideal 2.00 s")
     print(f"  span / ideal                    {spread([row.span_s / 2 for row in rows])}")
     print(f"  CPU a request, ms               {spread([row.cpu_s for row in rows])}")
     print(f"  of it pytest's own, ms          {spread([row.pytest_s for row in rows])}")

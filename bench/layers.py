@@ -21,7 +21,8 @@ from latency import CASE, FOREIGN
 from probes import ENDPOINTS, environment
 from steady_server import running
 
-import pytest_kimiprobe.pytest_items.runner as running_probes
+from pytest_kimiprobe.pytest_items import runner
+from routing.transport.event_loop import LoopThread
 
 LAYERS = {
     "HTTP library": ("httpx2", "httpcore2", "httpx", "httpcore", "h11", "anyio", "sniffio"),
@@ -50,16 +51,15 @@ def by_layer(profile: cProfile.Profile) -> Counter[str]:
     return found
 
 
-def profiled(profile: cProfile.Profile) -> None:
-    """Has the serving of probes, with the loop's turns in it, run under a profiler."""
-    name = "_serve"
-    served = getattr(running_probes, name)
-    setattr(running_probes, name, lambda *arguments: profile.runcall(served, *arguments))
+def profiled(owner: object, name: str) -> cProfile.Profile:
+    """Has a function of `owner` run under a profiler; each thread needs one."""
+    profile, function = cProfile.Profile(time.thread_time), getattr(owner, name)
+    setattr(owner, name, lambda *arguments: profile.runcall(function, *arguments))
+    return profile
 
 
 def main() -> None:
-    profile = cProfile.Profile(time.thread_time)
-    profiled(profile)
+    profiles = [profiled(runner, "_serve"), profiled(LoopThread, "_run")]
     with tempfile.TemporaryDirectory() as folder, running("0.2") as url:
         os.chdir(folder)
         os.environ.update(environment(url))
@@ -69,7 +69,7 @@ def main() -> None:
         options += ["--kimiprobe-budget=100", f"--kimiprobe-endpoint={ENDPOINTS['MOONSHOT']}"]
         assert pytest.main(options) == 0
         os.chdir("/")
-    shares = by_layer(profile)
+    shares = sum(map(by_layer, profiles), Counter[str]())
     print("\n% of all CPU")
     for name in (*LAYERS, "other"):
         print(f"{name:<14}{100 * shares[name] / shares.total():>5.0f}")

@@ -1,4 +1,4 @@
-"""What a request costs at 1, 20 and 100 at once: our transport beside one bare client of httpx and of httpx2.
+"""CPU of a request at 1, 20 and 100 concurrently: this transport beside one bare client of httpx and of httpx2.
 
     python bench/transport.py [ROUNDS]
 
@@ -21,8 +21,8 @@ from contextlib import asynccontextmanager
 
 from steady_server import running
 
-from routing.loop import run
 from routing.transport import HttpRequest, Transport
+from routing.transport.event_loop import run
 
 DELAY_S = 0.05
 AT_ONCE = (1, 20, 100)
@@ -90,7 +90,7 @@ def spread(values: list[float]) -> str:
 
 def main(rounds: int) -> None:
     print(f"true latency {DELAY_S * 1000:.0f} ms, {rounds} rounds; median (least-most), ms")
-    print(f"{'':<22}{'at once':>8}{'CPU a request':>26}{'late p50':>26}{'late p95':>26}")
+    print(f"{'':<22}{'requests':>8}{'CPU a request':>26}{'late p50':>26}{'late p95':>26}")
     with running(DELAY_S) as url:
         for at_once in AT_ONCE:
             for name, open_client, library in (

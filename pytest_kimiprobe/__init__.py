@@ -11,12 +11,14 @@ if TYPE_CHECKING:
     from .cases.decorator import case
     from .cases.model import Case, Expectation, ExpectedCall
     from .judging.answers import SeenAnswer
+    from .verdicts import ProbeResult
 
-__all__ = ["Case", "Expectation", "ExpectedCall", "SeenAnswer", "case"]
+__all__ = ["Case", "Expectation", "ExpectedCall", "ProbeResult", "SeenAnswer", "case"]
 _MODULES = {
     "Case": "cases.model",
     "Expectation": "cases.model",
     "ExpectedCall": "cases.model",
+    "ProbeResult": "verdicts",
     "SeenAnswer": "judging.answers",
     "case": "cases.decorator",
 }

@@ -236,12 +236,7 @@ def _cell(key: tuple[str, str, str, str], probes: Sequence[ProbeResult]) -> Cell
         error_classes=dict(Counter(_class(probe) for probe in wrong if probe.verdict == "error")),
         total_ms=Percentiles.of(probe.total_ms for probe in judged),
         first_token_ms=Percentiles.of(probe.first_token_ms for probe in judged),
-        tokens=Usage(
-            sum(usage.prompt_tokens for usage in usages),
-            sum(usage.completion_tokens for usage in usages),
-            sum(usage.cached_tokens for usage in usages),
-            sum(usage.reasoning_tokens for usage in usages),
-        ),
+        tokens=sum(usages, Usage(0, 0)),
         cost_usd=sum(costs, Decimal(0)),
         costed=len(costs),
         calls=sum(probe.calls for probe in probes),

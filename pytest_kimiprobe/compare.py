@@ -127,7 +127,7 @@ def compare(run: Run, a: str, b: str) -> Comparison:
     measures = measures_of(run.answers, run.references)
     for name in (a, b):
         if name not in measures:
-            raise NotCompared(f"{name!r} was not probed in this run; there are: {', '.join(measures) or 'none'}")
+            raise NotCompared(f"{name!r} was not probed in this run; available: {', '.join(measures) or 'none'}")
     here, there = _keyed(run.answers, a), _keyed(run.answers, b)
     shared = here.keys() & there.keys()
     counts = Counter((is_right(here[key], lenient=True), is_right(there[key], lenient=True)) for key in shared)

@@ -1,4 +1,4 @@
-"""Hooks for plugins and conftest.py files: own cases, judges and endpoints (docs/hooks.md)."""
+"""Hooks for plugins and conftest.py files: additional cases, judges and endpoints (docs/hooks.md)."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 
 @pytest.hookspec
 def pytest_kimiprobe_cases(config: pytest.Config) -> Iterable[Case] | None:
-    """Cases beside the packaged ones; they run as `kimiprobe/plugins::NAME` where no path is given."""
+    """Cases in addition to the packaged ones; they run as `kimiprobe/plugins::NAME` if no path is given."""
 
 
 @pytest.hookspec(firstresult=True)
 def pytest_kimiprobe_judge(case: Case, answer: SeenAnswer) -> str | None:
-    """The word on a deliverable answer: why it is wrong, or "" where it is right; None leaves it to the next judge.
+    """Judge a deliverable answer: return why it is wrong, "" if it is right, or None to leave it to the next judge.
 
-    The case's own expectation is asked last. Nobody is asked of an answer that may not be delivered at all.
+    The case's expectation is checked last. The hook is not called for an answer that may not be delivered.
     """
 
 
 @pytest.hookspec
 def pytest_kimiprobe_endpoints(config: pytest.Config) -> Iterable[Endpoint] | None:
-    """Endpoints beside the catalogue's, of providers that the catalogue knows; one of the same id takes its place."""
+    """Endpoints to add to the catalogue, of providers that it knows. An endpoint replaces one of the same id."""
 
 
 @pytest.hookspec
 def pytest_kimiprobe_result(result: ProbeResult) -> None:
-    """Called with each verdict as soon as it is there."""
+    """Called with each result as soon as it is final."""

@@ -1,4 +1,4 @@
-"""The import name `routing` is common: whether the one that Python finds is ours."""
+"""Checks that `import routing` finds the package of this distribution; other packages use the same name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ DISTRIBUTION = "pytest-kimiprobe"
 
 
 def intruder() -> str:
-    """Path of another `routing` that stands before ours on `sys.path`; empty where ours is found."""
+    """Path of another `routing` that comes before ours on `sys.path`; empty if ours is found."""
     try:
         found = importlib.import_module("routing")
     except ImportError as error:
@@ -19,7 +19,7 @@ def intruder() -> str:
 
 
 def complaint(path: str) -> str:
-    """What a user is told."""
+    """Message for the user about another `routing`."""
     return (
         f"another package or file named `routing` is in the way: {path}. kimiprobe needs that import name: rename it, "
         "uninstall it, or run from another folder"

@@ -321,13 +321,7 @@ def _powers(judged: Sequence[ProbeResult]) -> dict[int, float]:
 
 
 def _tokens(probes: Iterable[ProbeResult]) -> Usage:
-    known = [probe.usage for probe in probes if probe.usage and is_credible(probe.usage)]
-    return Usage(
-        sum(usage.prompt_tokens for usage in known),
-        sum(usage.completion_tokens for usage in known),
-        sum(usage.cached_tokens for usage in known),
-        sum(usage.reasoning_tokens for usage in known),
-    )
+    return sum((probe.usage for probe in probes if probe.usage and is_credible(probe.usage)), Usage(0, 0))
 
 
 def _calling(probes: Iterable[ProbeResult]) -> dict[tuple[str, ...], bool]:

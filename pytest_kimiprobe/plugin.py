@@ -12,7 +12,6 @@ from .cases.decorator import ATTRIBUTE
 from .config.options import add_options
 
 if TYPE_CHECKING:
-    from .judging.answers import SeenAnswer
     from .pytest_items.session import ProbeSession
 
 SESSION: pytest.StashKey[ProbeSession] = pytest.StashKey()
@@ -28,6 +27,15 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     pluginmanager.add_hookspecs(hooks)
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None]:
+    if early_config.known_args_namespace.kimiprobe:
+        from .pytest_items.run_paths import limit_conftests
+
+        limit_conftests(early_config)
+    return (yield)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "kimiprobe: a probe, sent to an endpoint or judged from a recording")
     if config.getoption("kimiprobe"):
@@ -35,9 +43,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
         if path := intruder():
             raise pytest.UsageError(complaint(path))
-        from .pytest_items.runner import prepare
+        from .pytest_items.collection import prepare
+        from .pytest_items.python_items import AnswerFixture
 
         config.stash[SESSION] = prepare(config)
+        config.pluginmanager.register(AnswerFixture(config.stash[SESSION].kept), "kimiprobe-answer")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -49,27 +59,21 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, Any, Any]:
     return (yield)
 
 
-def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    if SESSION in config.stash:
-        from .pytest_items.runner import is_ours
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    if isinstance(collector, pytest.Session) and SESSION in collector.config.stash and report.passed:
+        from .pytest_items.collection import named_collectors
 
-        return False if is_ours(collection_path, config.stash[SESSION]) else None
-    return None
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    if SESSION in parent.config.stash:
-        from .pytest_items.runner import is_ours
-
-        # A plain folder: as a package, pytest would import it anew to set it up.
-        return pytest.Dir.from_parent(parent, path=path) if is_ours(path, parent.config.stash[SESSION]) else None
-    return None
+        report.result[:0] = named_collectors(collector, collector.config.stash[SESSION])
+    return report
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     if SESSION in parent.config.stash:
-        from .pytest_items.runner import collected
+        from .pytest_items.collection import collected
 
         return collected(file_path, parent, parent.config.stash[SESSION])
     return None
@@ -92,27 +96,24 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         parametrize(metafunc, metafunc.config.stash[SESSION].scope)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(
+    session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
+) -> Generator[None]:
     for item in items:
         if hasattr(getattr(item, "function", None), ATTRIBUTE):
             item.add_marker("kimiprobe")
             if SESSION not in config.stash:
                 item.add_marker(pytest.mark.skip(reason="a kimiprobe case: it is sent with --kimiprobe only"))
-    if SESSION in config.stash:
-        from .pytest_items.runner import keep_recorded
+    if SESSION not in config.stash:
+        return (yield)
+    from .pytest_items.collection import bring_halves, keep_asked_for
 
-        keep_recorded(session, config.stash[SESSION], items)
-
-
-@pytest.fixture
-def answer(request: pytest.FixtureRequest) -> SeenAnswer:
-    """The answer to the request that `@case` declares."""
-    if SESSION not in request.config.stash:
-        pytest.fail("`answer` belongs to functions below @case, run with --kimiprobe", pytrace=False)
-    from .pytest_items.python_items import give
-
-    return give(request, request.config.stash[SESSION].kept)
+    keep_asked_for(session, config.stash[SESSION], items)
+    collected = list(items)
+    result = yield
+    bring_halves(collected, items)
+    return result
 
 
 @pytest.hookimpl(tryfirst=True)

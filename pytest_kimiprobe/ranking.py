@@ -47,11 +47,6 @@ class Ranking:
         found = [number for number, group in enumerate(self.groups, 1) if endpoint in group]
         return Place(found[0], found[-1]) if found else None
 
-    def told_apart(self, one: str, other: str) -> bool:
-        """Whether the order of the two is claimed."""
-        here, there = self.place(one), self.place(other)
-        return bool(here and there and (here.last < there.first or there.last < here.first))
-
 
 def rank(rates: Mapping[str, Rate], *, less_is_better: bool = False) -> Ranking:
     """The ranking of endpoints by a rate."""

@@ -1,4 +1,4 @@
-"""Text from outside (model answers, error bodies) made fit for one line of ours: no control characters, no keys."""
+"""Makes untrusted text (model answers, error bodies) safe to print on one line: no control characters, no keys."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from routing.redaction import REDACTED, redact
 
 __all__ = ["REDACTED", "one_line", "redact", "safe_line"]
 
-# GitHub's runner takes a line that begins with `::name` for a command, and `##[name]` anywhere in it.
+# GitHub's runner reads `::name` at the start of a line, and `##[name]` anywhere in it, as a command.
 _COMMAND = re.compile(r"(?<!\S)::(?=[A-Za-z])|##(?=\[)")
 
 
 def one_line(text: str, limit: int = 200) -> str:
-    """Printable text on one line of at most `limit` characters; control, bidi and zero-width characters are gone.
+    """Printable text on one line of at most `limit` characters, without control, bidi and zero-width characters.
 
-    Keys are taken out of what is left: an invisible character inside would hide one from a search before. Workflow
-    commands are broken.
+    Keys are removed after that, because an invisible character inside a key would hide it from an earlier search.
+    Workflow commands are made ineffective.
     """
     cleaned = "".join(" " if char.isspace() else char for char in text[: limit * 8] if _visible(char))
     cleaned = _COMMAND.sub(_broken, redact(" ".join(cleaned.split())))
@@ -26,7 +26,7 @@ def one_line(text: str, limit: int = 200) -> str:
 
 
 def safe_line(text: str, limit: int = 200, environment: Mapping[str, str] | None = None) -> str:
-    """`one_line` of a stranger's text: keys are taken out before and after it is cleaned."""
+    """`one_line` of an untrusted text; keys are removed before and after cleaning."""
     return one_line(redact(text, environment), limit)
 
 

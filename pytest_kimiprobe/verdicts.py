@@ -1,4 +1,4 @@
-"""What a run produces: one `ProbeResult` a probe, all of them in a `Run`. Pure nouns."""
+"""Types of a run's results: a `ProbeResult` for each probe, and the `Run` that holds them. Pure."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from routing.types import CostOrigin, ErrorClass, Mode, RawToolCall, Usage
 Verdict: TypeAlias = Literal["pass", "rescued", "fail", "error", "unsupported", "not_run"]
 Source: TypeAlias = Literal["live", "local", "simulator", "replay"]
 HONEST_MS = 20.0
-"""Above this lag of our own loop (95th percentile) a latency is marked as unreliable."""
+"""Lag of our event loop in milliseconds (95th percentile) above which a latency is marked as unreliable."""
 ProbeMode: TypeAlias = Mode | Literal["parity"]
 PARITY: Literal["parity"] = "parity"
-"""The mode of a verdict on a pair, plain and streamed. It is no answer: it makes no cell and counts for no status."""
+"""Mode of a verdict on a pair of plain and streamed answers. It is not counted in any cell or status."""
 JUDGED: frozenset[Verdict] = frozenset({"pass", "rescued", "fail"})
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """The judge's word on one probe, with what it was based on.
+    """Verdict on one probe, and the facts that it is based on.
 
-    `verdict` `error` means there was nothing to judge; `reason` is a code of `routing.reasons`; `tool_calls` are as
-    received. `calls` and `valid_calls` count the structured tool calls of a finished answer and those of them whose
-    name was offered and whose arguments are strict JSON that satisfies the schema; `k2vv_valid` is the judgement by
-    the K2 Vendor Verifier's formula, None where its finish reason is not `tool_calls`.
+    `verdict` `error` means that there was nothing to judge. `reason` is a code of `routing.reasons`. `tool_calls` are
+    as received. `calls` counts the structured tool calls of a finished answer. `valid_calls` counts those whose name
+    was offered and whose arguments are strict JSON that satisfies the schema. `k2vv_valid` is the result of the K2
+    Vendor Verifier's formula, None if the finish reason is not `tool_calls`.
     """
 
     id: str
@@ -39,7 +39,7 @@ class ProbeResult:
     reason: str
     detail: str = ""
     capability: str = "tools"
-    """`tools`, or `tools:emulated` where the case describes its tools in the prompt and expects a rescue."""
+    """`tools`, or `tools:emulated` if the case describes its tools in the prompt and expects a rescue."""
     error_class: ErrorClass | None = None
     finish_reason: str | None = None
     tool_calls: tuple[RawToolCall, ...] = ()
@@ -54,21 +54,21 @@ class ProbeResult:
     k2vv_valid: bool | None = None
     upstream: str | None = None
     load: str = ""
-    """What else was under way at the endpoint: `mixed`, `alone` or `crowd`; empty for a replay."""
+    """Load during the probe: `mixed`, `alone` or `crowd`; empty for a replay."""
     at_once: int = 0
-    """The most probes under way at the endpoint meanwhile, this one included; 0 where nothing was sent."""
+    """Highest number of probes in flight at the endpoint meanwhile, this one included; 0 if nothing was sent."""
     refusals: int = 0
-    """HTTP 429s that were waited out before this answer."""
+    """Number of HTTP 429 answers before this answer; the probe waited after each."""
     late_ms: float = 0.0
-    """How late our own loop was meanwhile (95th percentile)."""
+    """Lag of our event loop meanwhile, in milliseconds (95th percentile)."""
     wants_call: bool = False
     """Whether a right answer calls a tool."""
     leaked: bool = False
-    """Whether a call, or its markers, stood in the text or the reasoning."""
+    """Whether the text or the reasoning contained a call or its markers."""
 
     @property
     def unreliable(self) -> bool:
-        """Whether its times are ours rather than the provider's."""
+        """Whether lag of our event loop makes the measured times unreliable."""
         return self.late_ms > HONEST_MS
 
 
@@ -87,9 +87,9 @@ class Run:
     references: Mapping[str, str] = field(default_factory=dict)
     """Endpoint → the reference endpoint of its model."""
     lag_p95_ms: float = 0.0
-    """How late the engine's loop was over the whole run."""
+    """Lag of the engine's event loop over the whole run, in milliseconds (95th percentile)."""
 
     @property
     def answers(self) -> tuple[ProbeResult, ...]:
-        """The probes that were one request each: all but verdicts on pairs."""
+        """The probes that sent one request each: all except verdicts on pairs."""
         return tuple(probe for probe in self.probes if probe.mode != PARITY)

@@ -5,8 +5,10 @@
     with Router.load() as router:
         reply = router.complete("What is the weather in Paris?", tools=tools, user="123")
         reply.text, reply.tool_calls, reply.endpoint, reply.cost_usd, reply.attempts
+        print(router.route(tools=tools, user="123"))                            # explains every candidate
+        router.tool_calling_available("openrouter", user="123")                 # whether it would serve tools now
 
-Everything public is here and comes on first use: importing the package loads no HTTP library.
+All public names are importable from here and are loaded on first use: importing the package loads no HTTP library.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .catalog.model import Endpoint
     from .errors import (
         AccountError,
         AllAttemptsFailed,
@@ -39,7 +42,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 DISTRIBUTION = "pytest-kimiprobe"
-"""Tells this package from another one of the same import name (see `kimiprobe doctor`)."""
+"""Distinguishes this package from another one with the same import name (see `kimiprobe doctor`)."""
 
 __all__ = [
     "DISTRIBUTION",
@@ -50,6 +53,7 @@ __all__ = [
     "Candidate",
     "CatalogError",
     "ConfigError",
+    "Endpoint",
     "EndpointUnavailable",
     "EvidenceError",
     "ExchangeError",
@@ -73,8 +77,8 @@ __all__ = [
     "__version__",
 ]
 
-_MODULES = ("types", "errors", "selection", "flags.model", "router")
-"""Where public names are defined, in the order in which they are looked up: light modules first."""
+_MODULES = ("types", "errors", "catalog.model", "selection", "flags.model", "router")
+"""Modules that define the public names, in the order in which they are searched: cheap imports first."""
 
 
 def __getattr__(name: str) -> Any:

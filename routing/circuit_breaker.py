@@ -1,12 +1,12 @@
-"""Endpoints that are passed over for a while: those that asked for a pause, and those that keep failing.
+"""Circuit breaker: parks endpoints that asked for a pause, and endpoints that keep failing.
 
-Parked is an endpoint until the moment that its host named (`Retry-After`, an hour at most), or for 30 s and more after
-half of its newest requests, five at least, failed by the provider's own doing. When the time is over one request at once
-may ask it; its success ends the parking, its failure prolongs it. Nobody ever sleeps here.
+An endpoint is parked until the time that its host named (`Retry-After`, at most an hour). It is also parked for 30 s
+or more if at least five of its newest requests, and at least half of them, failed by the provider's fault. After that
+time one request may try it: success ends the parking, failure prolongs it. The breaker itself never waits.
 
-What counts: failures of error class `provider` and, against them, every answer, a wrong one too. The caller's faults and
-the account's count neither way, nor does a deadline that was too short to say anything of a host. State is this process's
-own (docs/decisions.md).
+Failures of error class `provider` count against an endpoint; every answer, even a wrong one, counts for it. Errors that
+the caller or the account caused do not count, and neither do timeouts too short to say anything about the host. The
+state belongs to one process (docs/decisions.md).
 """
 
 from __future__ import annotations
@@ -21,43 +21,52 @@ from .errors import ExchangeError
 from .types import Parked
 
 WINDOW_S = 60.0
-"""Older outcomes do not count."""
+"""Seconds. Older outcomes do not count."""
 NEWEST = 20
+"""The most outcomes that are kept of one endpoint."""
 LEAST_FAILURES = 5
+"""Fewer failures never park an endpoint."""
 RATE = 0.5
+"""The share of failures among the kept outcomes that parks an endpoint."""
 OPEN_S = 30.0
-"""Times the number of openings in a row: Envoy's outlier detection does the same with the same base."""
-MOST_OPEN_S = 300.0
-MOST_ASKED_S = 3600.0
-"""A host that asks for a day is asked again after an hour."""
-PROBES = 1
+"""Seconds, times the number of openings in a row. Envoy's outlier detection does the same with the same base."""
+MAX_OPEN_S = 300.0
+"""The longest parking in seconds after failures."""
+MAX_RETRY_AFTER_S = 3600.0
+"""The longest pause in seconds that a host can ask for: a host that asks for a day is tried again after an hour."""
+MAX_TRIALS = 1
+"""Requests that may try a parked endpoint concurrently after its parking time."""
 PATIENCE_S = 5.0
-"""A deadline below it, once connected, is the caller's impatience rather than the host's fault."""
+"""Seconds. A timeout shorter than this, after connecting, counts as the caller's impatience, not as the host's fault.
+"""
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
-    """Leave to ask an endpoint once; it is given back to `Breaker.settle`. `turn` tells a late outcome from a new one."""
+class Permit:
+    """Permission to send one request to an endpoint. Give it back to `Breaker.settle`.
+
+    `generation` distinguishes a late outcome from a current one; `trial`: the endpoint is being tried after parking.
+    """
 
     endpoint: str
-    turn: int
-    probe: bool = False
+    generation: int
+    trial: bool = False
 
 
 @dataclass(slots=True)
 class _State:
-    """`until` None: not parked. `turn` grows whenever parking begins or ends."""
+    """State of one endpoint. `until` None: not parked. `generation` grows whenever parking begins or ends."""
 
     outcomes: deque[tuple[float, bool]] = field(default_factory=lambda: deque(maxlen=NEWEST))
     until: float | None = None
     why: str = ""
     openings: int = 0
-    probes: int = 0
-    turn: int = 0
+    trials: int = 0
+    generation: int = 0
 
 
 class Breaker:
-    """Which endpoints are parked. Safe to use from threads; `clock` gives seconds that never go back."""
+    """Tracks which endpoints are parked. Thread-safe; `clock` returns monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -65,42 +74,45 @@ class Breaker:
         self._states: dict[str, _State] = {}
 
     def parked(self) -> Mapping[str, Parked]:
-        """The endpoints that would not be let through now, by id."""
+        """The endpoints that `admit` would refuse now, by id."""
         with self._lock:
             now = self._clock()
             return {
                 endpoint: _parked(endpoint, state, now)
                 for endpoint, state in self._states.items()
-                if state.until is not None and not _may_probe(state, now)
+                if state.until is not None and not _may_try(state, now)
             }
 
-    def admit(self, endpoint: str, *, anyway: bool = False) -> Pass | Parked:
-        """Leave to ask it now, or why not; `anyway` where nothing else is left. Every Pass must be settled."""
+    def admit(self, endpoint: str, *, force: bool = False) -> Permit | Parked:
+        """A permit for one request, which must be settled, or why not. `force` admits a parked endpoint too."""
         with self._lock:
             now, state = self._clock(), self._states.setdefault(endpoint, _State())
             if state.until is None:
-                return Pass(endpoint, state.turn)
-            if _may_probe(state, now):
-                state.probes += 1
-                return Pass(endpoint, state.turn, probe=True)
-            return Pass(endpoint, state.turn) if anyway else _parked(endpoint, state, now)
+                return Permit(endpoint, state.generation)
+            if _may_try(state, now):
+                state.trials += 1
+                return Permit(endpoint, state.generation, trial=True)
+            return Permit(endpoint, state.generation) if force else _parked(endpoint, state, now)
 
-    def settle(self, given: Pass, right: bool | None, *, why: str = "", pause_s: float | None = None) -> None:
-        """Tell what came of it: `right` None counts neither way; `pause_s` is what the host asked for."""
+    def settle(self, permit: Permit, right: bool | None, *, why: str = "", pause_s: float | None = None) -> None:
+        """Record the outcome: `right` None counts neither way; `pause_s` is the pause that the host asked for."""
         with self._lock:
-            now, state = self._clock(), self._states.setdefault(given.endpoint, _State())
-            current = state.turn == given.turn
-            if current and given.probe:
-                state.probes -= 1
+            now, state = self._clock(), self._states.setdefault(permit.endpoint, _State())
+            current = state.generation == permit.generation
+            if current and permit.trial:
+                state.trials -= 1
             if pause_s is not None and pause_s > 0:
-                pause_s = min(pause_s, MOST_ASKED_S)
+                pause_s = min(pause_s, MAX_RETRY_AFTER_S)
                 _park(state, now + pause_s, f"it asked for a pause of {pause_s:.0f} s ({why})")
             elif current and right is not None:
-                _count(state, now, why, right=right, probe=given.probe)
+                _count(state, now, why, right=right, trial=permit.trial)
 
 
-def told_by(error: ExchangeError | None, given_s: float) -> tuple[bool | None, float | None]:
-    """What an exchange that had `given_s` seconds says of its endpoint: right, wrong or nothing, and the pause asked for."""
+def classify(error: ExchangeError | None, given_s: float) -> tuple[bool | None, float | None]:
+    """Classify a finished exchange that had `given_s` seconds.
+
+    Returns success (True), failure (False) or neither (None), and the pause that the host asked for.
+    """
     if error is None or error.error_class == "answer":
         return True, None
     if error.error_class not in {"provider", "account"}:
@@ -110,11 +122,11 @@ def told_by(error: ExchangeError | None, given_s: float) -> tuple[bool | None, f
     return (None if ours else False), error.retry_after_s
 
 
-def _count(state: _State, now: float, why: str, *, right: bool, probe: bool) -> None:
+def _count(state: _State, now: float, why: str, *, right: bool, trial: bool) -> None:
     if state.until is not None:
         if right:
             _end(state)
-        elif probe:
+        elif trial:
             _open(state, now, f"it failed when asked again ({why})")
         return
     state.outcomes.append((now, right))
@@ -127,26 +139,26 @@ def _count(state: _State, now: float, why: str, *, right: bool, probe: bool) -> 
 
 def _open(state: _State, now: float, why: str) -> None:
     state.openings += 1
-    _park(state, now + min(OPEN_S * state.openings, MOST_OPEN_S), why)
+    _park(state, now + min(OPEN_S * state.openings, MAX_OPEN_S), why)
 
 
 def _park(state: _State, until: float, why: str) -> None:
-    """The longest pause wins: a shorter one that is told later does not end it."""
+    """Park until `until`. The longest pause wins: a shorter one that is requested later does not end it."""
     if state.until is None:
-        state.turn += 1
-        state.probes = 0
+        state.generation += 1
+        state.trials = 0
         state.outcomes.clear()
     if state.until is None or until > state.until:
         state.until, state.why = until, why
 
 
 def _end(state: _State) -> None:
-    state.until, state.why, state.openings, state.probes = None, "", 0, 0
-    state.turn += 1
+    state.until, state.why, state.openings, state.trials = None, "", 0, 0
+    state.generation += 1
 
 
-def _may_probe(state: _State, now: float) -> bool:
-    return state.until is not None and now >= state.until and state.probes < PROBES
+def _may_try(state: _State, now: float) -> bool:
+    return state.until is not None and now >= state.until and state.trials < MAX_TRIALS
 
 
 def _parked(endpoint: str, state: _State, now: float) -> Parked:

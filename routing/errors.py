@@ -1,25 +1,25 @@
-"""Every error this package raises, as one tree.
+"""Every error that this package raises, as one tree.
 
     RoutingError                   everything below
-    ├── ConfigError                a file, key or option is wrong: mend it, then run again
+    ├── ConfigError                a file, key or option is wrong: fix it, then run again
     │   ├── FlagsError             flags.yaml
     │   ├── CatalogError           catalog.yaml
     │   ├── EvidenceError          results/latest.json
-    │   └── KeyMissing             a provider's environment variable is not set, or holds what cannot be a key
-    ├── ToolSchemaError            a tool of the caller's has no valid schema (routing/schema/__init__.py)
+    │   └── KeyMissing             a provider's environment variable is not set, or its value cannot be a key
+    ├── ToolSchemaError            a tool of the caller has no valid schema (routing/schema/__init__.py)
     ├── NoRoute                    no endpoint fits the request (error class `selection`)
-    ├── RouterClosed               a router was used after it was closed, or closed under a request
-    ├── AllAttemptsFailed          every candidate failed or the time was used up; `.attempts` tells of each
+    ├── RouterClosed               a router was used after it was closed, or was closed during a request
+    ├── AllAttemptsFailed          every candidate failed or the time ran out; `.attempts` lists each attempt
     └── ExchangeError              one exchange failed: `.reason` is a code of routing/reasons.py
-        ├── RequestRejected        error class `request`:   what was sent is wrong, elsewhere too
+        ├── RequestRejected        error class `request`:   what was sent is wrong, or this machine failed
         ├── AccountError           error class `account`:   key, credit, quota, policy
         ├── EndpointUnavailable    error class `selection`: this model or upstream is not served here (any more)
-        ├── ProviderFailure        error class `provider`:  down, overloaded, slow, cut, not speaking the protocol
-        └── BadAnswer              error class `answer`:    it answered, but wrongly
+        ├── ProviderFailure        error class `provider`:  down, overloaded, slow, cut off, or breaks the protocol
+        └── BadAnswer              error class `answer`:    the provider answered wrongly
 
-Each carries `endpoint`, `phase`, `elapsed_ms`, `attempt`, `error_class`, `retryable` and `advice`, the next step for a
-human. The error class says whose doing it was (docs/words.md): only `provider` and `answer` may ever move a flag. Keys
-are taken out of every word before it is kept. Errors can be pickled and copied.
+Each error has `endpoint`, `phase`, `elapsed_ms`, `attempt`, `error_class`, `retryable` and `advice`, the next step for
+a human. The error class says who caused the error (docs/terms.md): only `provider` and `answer` may change a flag. Keys
+are removed from every text of an error. Errors can be pickled and copied.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from .types import Attempt, ErrorClass, Phase
 
 
 class RoutingError(Exception):
-    """Base of all errors of this package.
+    """Base class of all errors of this package.
 
-    `endpoint` and `phase` say where it happened, `elapsed_ms` and `attempt` (from 1; 0: nothing was sent) how far things
-    had come, `error_class` whose doing it was, `retryable` whether the same may go well a moment later, `advice` what a
-    human can do. What does not apply is empty.
+    `endpoint` and `phase` say where it happened. `elapsed_ms` is the time since the start; `attempt` counts from 1, and
+    0 means that nothing was sent. `error_class` says who caused it, `retryable` whether a retry may succeed, and
+    `advice` what a human can do. Fields that do not apply are empty.
     """
 
     error_class: ClassVar[ErrorClass | None] = None
@@ -52,7 +52,7 @@ class RoutingError(Exception):
         super().__init__(*(redact(arg) if isinstance(arg, str) else arg for arg in args))
 
     def __reduce__(self) -> tuple[Callable[..., RoutingError], tuple[Any, ...]]:
-        # Exception's own way calls the class with `args`, which are not what our constructors take.
+        # The default calls the class with `args`, which do not match the parameters of these constructors.
         return _restored, (type(self), self.args, dict(self.__dict__))
 
 
@@ -60,7 +60,7 @@ E = TypeVar("E", bound=RoutingError)
 
 
 def _restored(kind: type[E], args: tuple[Any, ...], state: dict[str, Any]) -> E:
-    """An unpickled or copied error."""
+    """Rebuild an error when it is unpickled or copied."""
     error = kind.__new__(kind, *args)
     error.args = args
     error.__dict__.update(state)
@@ -68,10 +68,10 @@ def _restored(kind: type[E], args: tuple[Any, ...], state: dict[str, Any]) -> E:
 
 
 class ConfigError(RoutingError):
-    """A file or setting of the user's is wrong. `where` names the file (with line where known) or the variable."""
+    """A file or setting of the user is wrong. `where` names the variable, or the file with its line if known."""
 
     error_class: ClassVar[ErrorClass | None] = "request"
-    advice = "mend it, then run again"
+    advice = "fix it, then run again"
 
     def __init__(self, message: str, *, where: str = "") -> None:
         super().__init__(f"{where}: {message}" if where else message)
@@ -79,7 +79,7 @@ class ConfigError(RoutingError):
 
 
 class FlagsError(ConfigError):
-    """flags.yaml is missing, half-written or wrong."""
+    """flags.yaml is missing, incomplete or wrong."""
 
 
 class CatalogError(ConfigError):
@@ -91,14 +91,14 @@ class EvidenceError(ConfigError):
 
 
 class KeyMissing(ConfigError):
-    """A provider's key is not set or cannot be one. The value is never shown."""
+    """A provider's key is not set, or its value cannot be a key. The value is never shown."""
 
     error_class = "account"
     advice = "set the variable to the provider's key"
 
 
 class NoRoute(RoutingError):
-    """No endpoint fits the request. The message says why each was left out, and what to do."""
+    """No endpoint fits the request. The message gives the reason for each endpoint, and what to do."""
 
     error_class = "selection"
     advice = "enable a flag for one of the endpoints that were left out, or ask for less"
@@ -119,10 +119,11 @@ def _with_advice(error: RoutingError) -> str:
 
 
 class AllAttemptsFailed(RoutingError):
-    """No attempt gave an answer that may be delivered. `attempts` holds one entry each, in order.
+    """No attempt gave an answer that can be delivered. `attempts` holds all attempts in order.
 
-    Its own fields are those of the last attempt; `attempt` counts the requests that were sent, `elapsed_ms` sums all,
-    `retryable` holds where any of them may go well a moment later. The message ends with what to do.
+    `endpoint`, `phase` and `error_class` are those of the last attempt. `attempt` counts the requests that were sent,
+    `elapsed_ms` sums all attempts, and `retryable` is true if any attempt may succeed on a retry. The message ends with
+    what to do.
     """
 
     def __init__(self, message: str, attempts: tuple[Attempt, ...]) -> None:
@@ -141,15 +142,15 @@ class AllAttemptsFailed(RoutingError):
 
     @property
     def error_class(self) -> ErrorClass | None:  # type: ignore[override]
-        """Whose doing the last failure was; None where nothing was attempted."""
+        """The error class of the last attempt; None if nothing was attempted."""
         return self.attempts[-1].error_class if self.attempts else None
 
 
 class ExchangeError(RoutingError):
     """One exchange failed.
 
-    `reason` is a code of `routing.reasons`, whose advice holds unless another is given; `status` is the HTTP status where
-    one came, `retry_after_s` what the provider asked for.
+    `reason` is a code of `routing.reasons`; its advice is used unless another is given. `status` is the HTTP status if
+    one was received, `retry_after_s` the wait that the provider asked for.
     """
 
     error_class: ClassVar[ErrorClass] = "provider"
@@ -186,19 +187,19 @@ class ExchangeError(RoutingError):
     def __str__(self) -> str:
         status = f" (HTTP {self.status})" if self.status is not None else ""
         parts = [f"{self.endpoint}: " if self.endpoint else "", self.reason, status]
-        advice = "" if self.advice == ELSEWHERE else self.advice  # what holds for most goes without saying
+        advice = "" if self.advice == ELSEWHERE else self.advice  # the general advice is not repeated
         tail = [part for part in (self.detail, advice) if part]
         return "".join(parts) + (": " + "; ".join(tail) if tail else "")
 
 
 class RequestRejected(ExchangeError):
-    """What was sent is wrong; another endpoint would refuse it too."""
+    """What was sent is wrong and another endpoint would refuse it too, or this machine failed (`local_failure`)."""
 
     error_class = "request"
 
 
 class AccountError(ExchangeError):
-    """Key, credit, quota or policy of the account."""
+    """The account's key, credit, quota or policy prevents the request."""
 
     error_class = "account"
 
@@ -210,13 +211,13 @@ class EndpointUnavailable(ExchangeError):
 
 
 class ProviderFailure(ExchangeError):
-    """The provider is down, overloaded, slow, cut the answer, or does not speak its protocol."""
+    """The provider is down, overloaded or slow, cut the answer off, or breaks its protocol."""
 
     error_class = "provider"
 
 
 class BadAnswer(ExchangeError):
-    """The provider answered, but the answer may not be delivered."""
+    """The provider answered, but the answer cannot be delivered."""
 
     error_class = "answer"
 
@@ -231,12 +232,12 @@ ERROR_TYPES: dict[ErrorClass, type[ExchangeError]] = {
 
 
 def error_type(reason: str) -> type[ExchangeError]:
-    """The class of the error that a reason code is raised as; an unknown code is the provider's."""
+    """The error class in Python for a reason code; an unknown code gives ProviderFailure."""
     row = REASONS.get(reason)
     return ERROR_TYPES[(row.error_class if row else None) or "provider"]
 
 
 def advice_for(reason: str) -> str:
-    """What a human can do about a reason code; empty for an unknown one."""
+    """What a human can do about a reason code; empty for an unknown code."""
     row = REASONS.get(reason)
     return row.advice if row else ""

@@ -1,4 +1,4 @@
-"""One request to one endpoint and its answer, with times and cost: what probes and production both do."""
+"""One request to one endpoint and its answer, with times and cost; used by probes and by production."""
 
 from __future__ import annotations
 
@@ -12,24 +12,30 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Protocol
 
-from .bounds import MAX_BODY
 from .catalog import Endpoint, Provider
 from .errors import ExchangeError, ProviderFailure, RequestRejected
-from .failures import Progress, timed_out
 from .redaction import REDACTED, Secrets, known
 from .tokens import estimated
 from .transport import TIMEOUT_S, HttpRequest, HttpResponse, is_event_stream
+from .transport.failures import RequestProgress, local_failure, timed_out
+from .transport.limits import MAX_BODY
 from .types import Answer, ChatRequest, CostOrigin, JsonObject, Usage
 from .wire import Wire, WireRequest, WireStream, wire_named
 
-CALL_OFF_S = 5.0
+CANCEL_TIMEOUT_S = 5.0
+"""The timeout in seconds of a request that cancels an abandoned exchange."""
 
 
 class Sender(Protocol):
-    """What an exchange needs of a transport (routing/transport.py); recordings are taken and played at this seam."""
+    """What an exchange needs of a transport (routing/transport); recordings capture and replay it here."""
 
     def send(
-        self, request: HttpRequest, *, shard: str, timeout_s: float | None = TIMEOUT_S, progress: Progress | None = None
+        self,
+        request: HttpRequest,
+        *,
+        shard: str,
+        timeout_s: float | None = TIMEOUT_S,
+        progress: RequestProgress | None = None,
     ) -> AbstractAsyncContextManager[HttpResponse]: ...
 
     async def pause(self, seconds: float) -> None: ...
@@ -37,7 +43,7 @@ class Sender(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where to: an endpoint, its provider and the key."""
+    """The destination of a request: an endpoint, its provider and the key."""
 
     endpoint: Endpoint
     provider: Provider
@@ -49,11 +55,11 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One HTTP request and its answer, the key taken out of both.
+    """One HTTP request and its answer, with the key removed from both.
 
-    Either `answer` or `error` is set. `body` holds the response's bytes as far as they came, at most `MAX_BODY` of them;
-    times are milliseconds from the moment of sending, `first_token_ms` only for streams. What was never sent costs 0;
-    where nobody told the cost, `estimate` says about which tokens there were.
+    Either `answer` or `error` is set. `body` holds the bytes of the response as far as they came, at most `MAX_BODY`.
+    Times are milliseconds from the moment of sending; `first_token_ms` is set only for streams. A request that was
+    never sent costs 0. If the cost is unknown, `estimate` holds estimated token counts.
     """
 
     endpoint: str
@@ -73,15 +79,15 @@ class Exchange:
 async def exchange(
     transport: Sender, target: Target, request: ChatRequest, *, timeout_s: float, number: int = 1
 ) -> Exchange:
-    """Send `request` to `target` within `timeout_s` seconds in all. Failures come back as `.error`, never raised.
+    """Send `request` to `target` within `timeout_s` seconds in all. Failures are returned as `.error`, never raised.
 
-    `number` says which attempt of its request it is, for the error.
+    `number` is the number of the attempt, for the error.
     """
-    return await _exchange(transport, Prepared(target, request), timeout_s, number)
+    return await _exchange(transport, PreparedExchange(target, request), timeout_s, number)
 
 
-class Prepared:
-    """A request to one endpoint, built once for any number of exchanges; each of them tells what is wrong with it."""
+class PreparedExchange:
+    """A request to one endpoint, built once for any number of exchanges. An invalid request fails each of them."""
 
     def __init__(self, target: Target, request: ChatRequest) -> None:
         self.target = target
@@ -89,12 +95,12 @@ class Prepared:
 
     @functools.cached_property
     def wire(self) -> Wire:
-        """Of the provider. Raises EndpointUnavailable for a protocol that is not spoken here."""
+        """The provider's protocol module. Raises EndpointUnavailable for a protocol that is not supported."""
         return wire_named(self.target.provider.wire)
 
     @functools.cached_property
     def built(self) -> WireRequest:
-        """What is sent first, without the key. Raises ExchangeError for what the endpoint cannot be asked."""
+        """The first request, without the key. Raises ExchangeError if the endpoint cannot serve it."""
         try:
             return self.wire.build(self.request, self.target.endpoint, self.target.provider)
         except RecursionError:
@@ -106,11 +112,11 @@ class Prepared:
         return _http(self.wire, self.target, self.built)
 
     async def exchange(self, transport: Sender, *, timeout_s: float) -> Exchange:
-        """As the function of this name, the first attempt."""
+        """Send the request once, as attempt 1 (see the function `exchange`)."""
         return await _exchange(transport, self, timeout_s, 1)
 
 
-async def _exchange(transport: Sender, prepared: Prepared, timeout_s: float, number: int) -> Exchange:
+async def _exchange(transport: Sender, prepared: PreparedExchange, timeout_s: float, number: int) -> Exchange:
     started = time.perf_counter()
     target, attempt = prepared.target, _Attempt(prepared, number)
     try:
@@ -122,32 +128,39 @@ async def _exchange(transport: Sender, prepared: Prepared, timeout_s: float, num
     except ExchangeError as error:
         attempt.error = error
     except Exception as error:  # noqa: BLE001 - hostile bytes must not end a service; its text may hold anything
-        attempt.error = ProviderFailure("malformed_body", f"unexpected {type(error).__name__}", phase="parse")
+        attempt.error = _unexpected(error, attempt)
     finally:
         if attempt.cancel is not None:
-            _send_behind(transport, _http(prepared.wire, target, attempt.cancel), target.provider.name)
+            _send_in_background(transport, _http(prepared.wire, target, attempt.cancel), target.provider.name)
     return attempt.result((time.perf_counter() - started) * 1000)
 
 
-_behind: set[asyncio.Task[None]] = set()
+def _unexpected(error: Exception, attempt: _Attempt) -> ExchangeError:
+    """The host is to blame only if bytes of its answer could not be read."""
+    if attempt.status is None or isinstance(error, OSError | MemoryError):
+        return local_failure(error, attempt.progress.phase)
+    return ProviderFailure("malformed_body", f"unexpected {type(error).__name__}", phase="parse")
 
 
-def _send_behind(transport: Sender, request: HttpRequest, shard: str) -> None:
-    """Send without waiting for it: what the provider still does for an exchange that was given up is called off."""
-    task = asyncio.get_running_loop().create_task(_call_off(transport, request, shard))
-    _behind.add(task)
-    task.add_done_callback(_behind.discard)
+_background: set[asyncio.Task[None]] = set()
 
 
-async def _call_off(transport: Sender, request: HttpRequest, shard: str) -> None:
+def _send_in_background(transport: Sender, request: HttpRequest, shard: str) -> None:
+    """Send a cancel request without waiting for it, so that the provider stops work on an abandoned exchange."""
+    task = asyncio.get_running_loop().create_task(_send_cancel(transport, request, shard))
+    _background.add(task)
+    task.add_done_callback(_background.discard)
+
+
+async def _send_cancel(transport: Sender, request: HttpRequest, shard: str) -> None:
     with suppress(ExchangeError):
-        async with transport.send(request, shard=shard, timeout_s=CALL_OFF_S) as response:
+        async with transport.send(request, shard=shard, timeout_s=CANCEL_TIMEOUT_S) as response:
             async for _ in response.chunks:
                 pass
 
 
 def cost_of(answer: Answer, endpoint: Endpoint, day: datetime | None = None) -> tuple[Decimal | None, CostOrigin]:
-    """USD and where the figure comes from: the provider's own report first, then the catalogue's price."""
+    """USD and the origin of the figure: the provider's own report if there is one, else the catalogue's price."""
     if answer.reported_cost_usd is not None:
         return answer.reported_cost_usd, "reported"
     price = endpoint.price_at((day or datetime.now(UTC)).date())
@@ -157,9 +170,9 @@ def cost_of(answer: Answer, endpoint: Endpoint, day: datetime | None = None) -> 
 
 
 class _Attempt:
-    """What is known so far, so that a timeout loses nothing."""
+    """State of an exchange in progress, kept outside `run` so that a timeout loses nothing."""
 
-    def __init__(self, prepared: Prepared, number: int) -> None:
+    def __init__(self, prepared: PreparedExchange, number: int) -> None:
         self.prepared, self.number = prepared, number
         self.target = prepared.target
         self.request: JsonObject = {}
@@ -170,9 +183,9 @@ class _Attempt:
         self.stream: WireStream | None = None
         self.error: ExchangeError | None = None
         self.first_token_ms: float | None = None
-        self.progress = Progress()
+        self.progress = RequestProgress()
         self.cancel: WireRequest | None = None
-        """What is to be sent where the exchange is given up now."""
+        """The request to send if the exchange is abandoned now."""
 
     async def run(self, transport: Sender, started: float) -> None:
         """Send the request, and those that must follow it, until there is an answer."""
@@ -192,7 +205,7 @@ class _Attempt:
         self.answer = built.restore(answer)
 
     async def _step(self, transport: Sender, step: WireRequest, started: float) -> WireRequest | None:
-        """One request and its answer; gives the request that must follow."""
+        """Send one request and read its answer; return the request that must follow."""
         prepared, wire, shard = self.prepared, self.prepared.wire, self.target.provider.name
         request = prepared.http if step is prepared.built else _http(wire, self.target, step)
         self.body.clear()
@@ -208,7 +221,7 @@ class _Attempt:
             body = bytes(self.body)
             if step.follow is not None and (following := step.follow(response.status, body)) is not None:
                 return following
-            if response.status < 300:  # else what was asked for may still be going on
+            if response.status < 300:  # after an error the provider may still be working on it
                 self.cancel = None
             self.answer = wire.parse(response.status, response.headers, body)
             if self.request.get("stream"):
@@ -234,7 +247,7 @@ class _Attempt:
             self.error.attempt = self.number
             if self.status is None and "connect" in {self.error.phase, self.progress.phase}:
                 cost, origin = Decimal(0), "catalog"
-                if self.error.phase == "send":  # refused here, before anything was connected
+                if self.error.phase == "send":  # refused by this program, before it connected
                     self.error.attempt = 0
         came = self.answer or (self.stream.finish() if self.stream else None)
         return Exchange(
@@ -242,7 +255,7 @@ class _Attempt:
             request=self.request,
             status=self.status,
             content_type=self.content_type,
-            # A key that had to be taken out of the assembled answer lies in the bytes in pieces: none of them is kept.
+            # If the assembled answer held a key, the bytes hold it in pieces: the body is not kept.
             body=secrets.data(bytes(self.body)) if answer is None or answer == self.answer else REDACTED.encode(),
             answer=answer,
             error=self.error,
@@ -255,7 +268,7 @@ class _Attempt:
 
 
 def _http(wire: Wire, target: Target, step: WireRequest) -> HttpRequest:
-    """The request with base URL and key. Raises RequestRejected for a body that is not JSON."""
+    """The HTTP request with base URL and key. Raises RequestRejected if the body cannot be written as JSON."""
     provider = target.provider
     headers = {**step.headers, **wire.authorization(target.key)}
     content = b""
@@ -271,13 +284,13 @@ def _json(body: JsonObject) -> bytes:
         text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         try:
             return text.encode()
-        except UnicodeEncodeError:  # half of a surrogate pair: it has no UTF-8, but it has an escape
+        except UnicodeEncodeError:  # half of a surrogate pair: not possible in UTF-8, but as an escape
             return json.dumps(body, separators=(",", ":")).encode()
     except (TypeError, ValueError, RecursionError):
-        raise RequestRejected("bad_request", "the request holds what is not JSON", phase="send") from None
+        raise RequestRejected("bad_request", "the request holds a value that is not JSON", phase="send") from None
 
 
-# The transport has taken the key out of the bytes already; these see it again where a host cut it into pieces.
+# The transport has already removed the key from the bytes. These functions find a key that the host cut into pieces.
 
 
 def _scrub(error: ExchangeError, secrets: Secrets) -> None:
@@ -285,11 +298,11 @@ def _scrub(error: ExchangeError, secrets: Secrets) -> None:
     error.args = (error.reason, error.detail)
     if error.failed_generation:
         error.failed_generation = secrets.text(error.failed_generation)
-    error.__traceback__ = error.__context__ = None  # frames of a request that is over
+    error.__traceback__ = error.__context__ = None  # they would keep the frames of a finished request alive
 
 
 def _scrubbed(answer: Answer, secrets: Secrets) -> Answer:
-    words = _words(answer)
+    words = _all_text(answer)
     if words is not None and secrets.text(words) is words:
         return answer
 
@@ -313,8 +326,11 @@ def _scrubbed(answer: Answer, secrets: Secrets) -> Answer:
     )
 
 
-def _words(answer: Answer) -> str | None:
-    """Every text of an answer, to be looked through at once; None where arguments are values, each a text of its own."""
+def _all_text(answer: Answer) -> str | None:
+    """All text of an answer, joined so that it can be searched in one pass.
+
+    None if arguments are JSON values: each of those is searched alone.
+    """
     told = [answer.text, answer.reasoning, answer.finish_reason, answer.model, answer.upstream, answer.generation_id]
     for call in answer.tool_calls:
         if call.arguments is not None and not isinstance(call.arguments, str):
@@ -329,6 +345,6 @@ def _without(arguments: Any, secrets: Secrets) -> Any:
     try:
         text = json.dumps(arguments, ensure_ascii=False)
     except RecursionError:
-        return REDACTED  # too deep for anybody to call
+        return REDACTED  # nested too deeply for any tool
     found = secrets.text(text)
     return arguments if found == text else json.loads(found)

@@ -1,4 +1,7 @@
-"""One request on its way along a route: attempt, verify, fall back, account, inside one deadline and one budget."""
+"""The attempt loop of one request: try the endpoints of its route in order, verify each answer, account for its cost.
+
+All attempts share one deadline and one budget.
+"""
 
 from __future__ import annotations
 
@@ -10,126 +13,129 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-from .budgets.per_request import Paid, Spending
+from .budgets.per_request import Paid, RequestBudget
 from .catalog import Catalog, Endpoint
-from .circuit_breaker import Breaker, Pass, told_by
+from .circuit_breaker import Breaker, Permit, classify
 from .errors import AllAttemptsFailed, ExchangeError, KeyMissing, RequestRejected
 from .exchange import Exchange, Target, exchange
 from .reasons import error_class_of
 from .selection import Route
 from .transport import Transport
 from .types import Answer, Attempt, ChatRequest, Parked, Reply
-from .verify import Checked, asked_of, check, check_generation
+from .verify import Checked, check, check_generation, expectations_of
 
 _MIN_ATTEMPT_S = 0.05
+"""An attempt is not sent with less than these seconds left."""
 RETRY_S = 0.5
-"""The longest pause before the one retry, as AWS's SDKs take it for throttling; full jitter below it."""
+"""The longest pause in seconds before the one retry, as in AWS's SDKs for throttling; a random part of it is waited.
+"""
 
 
 def jittered(left_s: float) -> float:
-    """Seconds to wait before a retry: any up to `RETRY_S`, and no more than a quarter of what is left."""
+    """Seconds to wait before a retry: random, at most `RETRY_S` and at most a quarter of the time left."""
     return random.uniform(0.0, max(min(RETRY_S, left_s / 4), 0.0))  # noqa: S311 - no secret
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
-    """What all requests of a router share."""
+class SharedResources:
+    """Objects that all requests of a router share."""
 
     transport: Transport
     catalog: Catalog
     breaker: Breaker
 
 
-class Delivery:
-    """Run once; holds the attempts made so far."""
+class FallbackLoop:
+    """The attempts of one request; can be run once."""
 
     def __init__(
         self,
-        means: Means,
+        shared: SharedResources,
         request: ChatRequest,
         route: Route,
         *,
         timeout: float,
         max_cost_usd: float | Decimal | None = None,
     ) -> None:
-        self._means = means
+        self._shared = shared
         self._request = request
         self._route = route
         self._deadline = time.monotonic() + timeout
-        self._spending = Spending(means.catalog, max_cost_usd)
+        self._budget = RequestBudget(shared.catalog, max_cost_usd)
         self._attempts: list[Attempt] = []
         self._last_error: ExchangeError | None = None
         self._leaked = False
-        """The last answer held a leaked call: a bare retry has cured most of these (docs/failures.md)."""
-        self._asked = asked_of(self._request)
+        """Whether the last answer held a leaked call. Repeating the request cures most of these (docs/failures.md)."""
+        self._expected = expectations_of(self._request)
 
     async def run(self) -> Reply:
         """The first deliverable answer. Raises AllAttemptsFailed."""
-        spared = self._targets([left.endpoint for left in self._route.left_out if left.parked])
-        for target in spared:
-            self._spare(target)
+        parked = self._targets([left.endpoint for left in self._route.left_out if left.parked])
+        for target in parked:
+            self._skip_parked(target)
         targets = self._targets([candidate.endpoint for candidate in self._route.candidates])
         for position, target in enumerate(targets):
-            reply = await self._turn(target, last=position == len(targets) - 1)
+            reply = await self._attempt_at(target, last=position == len(targets) - 1)
             if reply is not None:
                 return reply
-        reply = await self._once_more(targets) or await self._last_resort([*targets, *spared])
+        reply = await self._retry(targets) or await self._last_resort([*targets, *parked])
         if reply is not None:
             return reply
-        raise AllAttemptsFailed(self._story(), tuple(self._attempts)) from self._last_error
+        raise AllAttemptsFailed(self._summary(), tuple(self._attempts)) from self._last_error
 
     @property
     def _sent(self) -> int:
-        """How many requests went out."""
+        """The number of requests that were sent."""
         return sum(attempt.sent for attempt in self._attempts)
 
     def _targets(self, endpoints: Sequence[str]) -> list[Target]:
-        """Those that there is a key for; the others are told as attempts that were never sent."""
+        """The endpoints for which there is a key. The others are recorded as attempts that were not sent."""
         targets = []
-        for endpoint in map(self._means.catalog.endpoint, endpoints):
-            provider = self._means.catalog.provider_of(endpoint)
+        for endpoint in map(self._shared.catalog.endpoint, endpoints):
+            provider = self._shared.catalog.provider_of(endpoint)
             try:
                 targets.append(Target(endpoint, provider, provider.key()))
             except KeyMissing as error:
                 self._skip(endpoint, "no_key", str(error))
         return targets
 
-    async def _turn(self, target: Target, *, last: bool) -> Reply | None:
-        """All that is tried at one endpoint."""
+    async def _attempt_at(self, target: Target, *, last: bool) -> Reply | None:
+        """Try one endpoint; try it a second time if its answer held a leaked call."""
         reply = await self._try(target, last=last)
         if reply is None and self._leaked:
             reply = await self._try(target, last=last)
         return reply
 
-    async def _once_more(self, targets: Sequence[Target]) -> Reply | None:
-        """Where one endpoint alone could be asked, and failed in passing: a second request, after a moment.
+    async def _retry(self, targets: Sequence[Target]) -> Reply | None:
+        """Retry after a short pause if only one endpoint could be asked and it failed temporarily.
 
-        Not where a pause was asked for, nor where failures have parked it: so retries cannot multiply an outage.
+        No retry if the host asked for a pause or failures have parked the endpoint, so that retries cannot worsen an
+        outage.
         """
         error = self._last_error
         if self._sent != 1 or error is None or error.error_class != "provider" or not error.retryable:
             return None
         left = self._deadline - time.monotonic()
-        # What takes as long again must still fit.
-        if error.endpoint in self._means.breaker.parked() or left < max(error.elapsed_ms / 1000, 4 * _MIN_ATTEMPT_S):
+        # A second request may take as long as the first and must fit.
+        if error.endpoint in self._shared.breaker.parked() or left < max(error.elapsed_ms / 1000, 4 * _MIN_ATTEMPT_S):
             return None
         await asyncio.sleep(jittered(left))
         return await self._try(next(one for one in targets if one.endpoint.id == error.endpoint), last=True)
 
     async def _last_resort(self, targets: Sequence[Target]) -> Reply | None:
-        """The parked endpoint whose parking ends first, rather than failing without an attempt."""
+        """If no request was sent, try the parked endpoint whose parking ends first."""
         if self._sent:
             return None
-        parked = self._means.breaker.parked()
+        parked = self._shared.breaker.parked()
         passed_over = {attempt.endpoint for attempt in self._attempts if attempt.reason == "parked"}
         left = [target for target in targets if target.endpoint.id in passed_over]
         if not left:
             return None
         least = min(left, key=lambda one: parked[one.endpoint.id].seconds if one.endpoint.id in parked else 0.0)
         self._attempts = [attempt for attempt in self._attempts if attempt.endpoint != least.endpoint.id]
-        return await self._try(least, last=True, anyway=True)
+        return await self._try(least, last=True, force=True)
 
-    async def _try(self, target: Target, *, last: bool, anyway: bool = False) -> Reply | None:
+    async def _try(self, target: Target, *, last: bool, force: bool = False) -> Reply | None:
         endpoint, left = target.endpoint, self._deadline - time.monotonic()
         self._leaked = False
         # While another endpoint is left, half of the remaining time is kept for it.
@@ -138,37 +144,37 @@ class Delivery:
             self._skip(endpoint, "timeout", f"less than {_MIN_ATTEMPT_S:g} s were left of the timeout")
             return None
         try:
-            request = self._spending.affordable(endpoint, self._request)
+            request = self._budget.affordable(endpoint, self._request)
         except RequestRejected as error:
             self._skip(endpoint, error.reason, error.detail)
             return None
         if request is None:
             self._skip(endpoint, "budget", "it could cost more than what is left of max_cost_usd")
             return None
-        given = self._means.breaker.admit(endpoint.id, anyway=anyway)
-        if isinstance(given, Parked):
-            self._skip(endpoint, "parked", str(given))
+        permit = self._shared.breaker.admit(endpoint.id, force=force)
+        if isinstance(permit, Parked):
+            self._skip(endpoint, "parked", str(permit))
             return None
-        done = await self._exchanged(target, request, given, share)
-        paid = self._spending.settled(done, endpoint, request)
-        # Beside the event loop: other requests must not wait while a long hostile text is read.
+        done = await self._exchanged(target, request, permit, share)
+        paid = self._budget.settled(done, endpoint, request)
+        # In a thread, so that other requests do not wait while a long hostile text is read.
         checked = await asyncio.to_thread(self._checked, done)
         self._leaked = checked is not None and checked.leaked
         return self._judged(done, paid, checked, last=last)
 
-    async def _exchanged(self, target: Target, request: ChatRequest, given: Pass, share: float) -> Exchange:
-        """One exchange; the breaker hears of it also where it is cancelled."""
+    async def _exchanged(self, target: Target, request: ChatRequest, permit: Permit, share: float) -> Exchange:
+        """One exchange. The breaker learns its result, also if it is cancelled."""
         right, pause_s, why = None, None, ""
         try:
-            done = await exchange(self._means.transport, target, request, timeout_s=share, number=self._sent + 1)
-            right, pause_s = told_by(done.error, share)
+            done = await exchange(self._shared.transport, target, request, timeout_s=share, number=self._sent + 1)
+            right, pause_s = classify(done.error, share)
             why = done.error.reason if done.error else ""
         finally:
-            self._means.breaker.settle(given, right, why=why, pause_s=pause_s)
+            self._shared.breaker.settle(permit, right, why=why, pause_s=pause_s)
         self._last_error = done.error
         return done
 
-    def _spare(self, target: Target) -> None:
+    def _skip_parked(self, target: Target) -> None:
         why = next(left.why for left in self._route.left_out if left.endpoint == target.endpoint.id)
         self._skip(target.endpoint, "parked", why)
 
@@ -178,7 +184,7 @@ class Delivery:
             error = done.error
             self._record(done, paid, "failed", error.reason if error else "", error.detail if error else "")
             return None
-        # A message that lost one of its calls is worth another endpoint, while there is one.
+        # An answer that lost one of its calls is delivered only if no other endpoint is left.
         partial = last and checked.reason == "dropped_call" and bool(checked.tool_calls)
         if checked.outcome == "failed" and not partial:
             self._record(done, paid, "failed", checked.reason, checked.detail)
@@ -187,11 +193,11 @@ class Delivery:
         return self._reply(done, answer, checked)
 
     def _checked(self, done: Exchange) -> Checked | None:
-        """The judgement of what came back; None where there is nothing to judge."""
+        """The verified answer; None if there is nothing to verify."""
         if done.answer is not None:
-            return check(done.answer, self._request.tools, self._asked)
+            return check(done.answer, self._request.tools, self._expected)
         if done.error is not None and done.error.failed_generation is not None:
-            return check_generation(done.error.failed_generation, self._request.tools, self._asked)
+            return check_generation(done.error.failed_generation, self._request.tools, self._expected)
         return None
 
     def _reply(self, done: Exchange, answer: Answer, checked: Checked) -> Reply:
@@ -238,7 +244,7 @@ class Delivery:
             )
         )
 
-    def _story(self) -> str:
-        lines = [f"no endpoint of {len(self._route.candidates)} gave an answer that may be delivered"]
+    def _summary(self) -> str:
+        lines = [f"no candidate gave an answer that can be delivered (candidates: {len(self._route.candidates)})"]
         lines += [f"  {a.endpoint}: {a.reason}{f' ({a.detail})' if a.detail else ''}" for a in self._attempts]
         return "\n".join(lines)

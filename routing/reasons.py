@@ -1,7 +1,7 @@
-"""The reason codes: one word for each way an exchange or an answer ends, with its error class and what to do.
+"""The reason codes: how an exchange or an answer can end, with error class, meaning and advice.
 
-A code is an identifier in results, alerts and attempts; the sentence is for people. Where a failure was first seen
-is told in docs/failures.md.
+A code is an identifier in results, alerts and attempts; the meaning is for people. docs/failures.md says where each
+failure was first seen.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from .types import ErrorClass
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """`error_class` None: nothing went wrong. Otherwise `advice` says what to do."""
+    """One reason code. `error_class` None: nothing went wrong. Otherwise `advice` says what to do."""
 
     code: str
     error_class: ErrorClass | None
@@ -22,7 +22,7 @@ class Reason:
 
 
 ELSEWHERE = "try again in a minute, or enable a flag for another endpoint"
-"""What to do where a reason has no better advice."""
+"""The advice for reasons that have no better one."""
 
 
 def _table(*rows: tuple[str, ErrorClass | None, str] | tuple[str, ErrorClass | None, str, str]) -> dict[str, Reason]:
@@ -31,11 +31,11 @@ def _table(*rows: tuple[str, ErrorClass | None, str] | tuple[str, ErrorClass | N
 
 
 REASONS: dict[str, Reason] = _table(
-    ("ok", None, "right as it came"),
-    # rescued: the answer was deliverable only after mending
-    ("rescued_text", None, "the tool call stood in the text and was rescued"),
-    ("rescued_reasoning", None, "the tool call stood in the reasoning and was rescued"),
-    ("rescued_structure", None, "the structured tool call was malformed and was mended"),
+    ("ok", None, "right as received"),
+    # rescued: the answer could be delivered only after a repair
+    ("rescued_text", None, "the tool call was in the text and was rescued"),
+    ("rescued_reasoning", None, "the tool call was in the reasoning and was rescued"),
+    ("rescued_structure", None, "the structured tool call was malformed and was repaired"),
     ("finish_reason_mismatch", None, "tool calls with a finish reason other than tool_calls; derived from the calls"),
     ("markers_stripped", None, "stray protocol markers were stripped from the text"),
     ("protocol_deviation", None, "the answer left the protocol in a way that was tolerated"),
@@ -58,19 +58,19 @@ REASONS: dict[str, Reason] = _table(
     ("wrong_tool", "answer", "another tool was called than the one asked for"),
     ("wrong_arguments", "answer", "the right tool with wrong arguments"),
     ("missing_call", "answer", "a call that was asked for is missing"),
-    ("extra_call", "answer", "a call that nobody asked for"),
-    ("unexpected_call", "answer", "called a tool where none was needed"),
+    ("extra_call", "answer", "a call that was not asked for"),
+    ("unexpected_call", "answer", "called a tool when none was needed"),
     ("forbidden_call", "answer", "called a tool that must not be called"),
     ("leaked_marker", "answer", "protocol markers inside the arguments of a call"),
-    ("wrong_call_id", "answer", "a call id that is not of the model's own form"),
+    ("wrong_call_id", "answer", "a call id that does not have the model's form"),
     ("wrong_finish_reason", "answer", "another finish reason than the one that is right"),
-    ("wrong_reasoning", "answer", "thoughts where none were wanted, or none where they were"),
-    ("missing_usage", "answer", "tokens are not told"),
+    ("wrong_reasoning", "answer", "reasoning when none was wanted, or none when it was"),
+    ("missing_usage", "answer", "token counts are missing"),
     ("over_limit", "answer", "more tokens than max_tokens allows"),
     ("wrong_end_state", "answer", "the calls lead to another state than the one asked for"),
     ("not_refused", "answer", "a wrong request was answered instead of refused"),
     ("wrong_error_shape", "answer", "a refusal that does not say why in the protocol's form"),
-    ("wrong_answer", "answer", "the test or plugin that judges it says so"),
+    ("wrong_answer", "answer", "the test or plugin that judges it calls it wrong"),
     ("not_alike", "answer", "plain and stream gave different calls"),
     ("wrong_text", "answer", "the text does not say what it must"),
     ("not_rescued_form", "answer", "the call did not come in the form that the case asks for"),
@@ -88,7 +88,7 @@ REASONS: dict[str, Reason] = _table(
     ("malformed_body", "provider", "the answer does not follow the protocol"),
     ("bad_encoding", "provider", "the body's encoding is not what it declares"),
     ("body_too_large", "provider", "the answer is larger than the cap"),
-    ("redirected", "provider", "the provider redirects; keys are not carried elsewhere", "mend the base URL"),
+    ("redirected", "provider", "the provider redirects; keys are not carried elsewhere", "fix the base URL"),
     ("unexpected_status", "provider", "an HTTP status that the protocol does not know"),
     ("parked", "provider", "passed over: it asked for a pause, or kept failing", "wait, or enable another endpoint"),
     # account
@@ -101,30 +101,36 @@ REASONS: dict[str, Reason] = _table(
     ("model_retired", "selection", "the model or upstream is not served any more", "set retired_on in the catalogue"),
     ("no_endpoint", "selection", "no upstream fits these parameters", "ask for fewer parameters"),
     ("no_capability", "selection", "the endpoint cannot do this by design", "route such requests to another endpoint"),
-    ("other_protocol", "selection", "another protocol than the ones spoken here", "mend `wire` in the catalogue"),
+    ("other_protocol", "selection", "another protocol than the ones spoken here", "fix `wire` in the catalogue"),
     # request
     ("bad_request", "request", "the provider refuses what was sent", "compare it with what the endpoint accepts"),
-    ("tool_schema", "request", "the JSON Schema of a tool of the caller's cannot be used", "mend the tool's schema"),
+    ("tool_schema", "request", "the JSON Schema of one of the caller's tools cannot be used", "fix the tool's schema"),
     ("context_too_long", "request", "the request is longer than the model's context", "shorten the history"),
     ("image_refused", "request", "the provider refuses the image", "send a smaller PNG or JPEG, as a data URL"),
-    # the monitor's own
+    (
+        "local_failure",
+        "request",
+        "this machine failed before the provider could answer",
+        "check this machine's network, name server, open files and memory",
+    ),
+    # reasons that only the monitor uses
     ("budget", None, "the budget is used up"),
     ("interrupted", None, "the run was interrupted first"),
     ("no_pair", None, "there is nothing to compare: one of both modes was not judged"),
-    ("not_recorded", None, "the recording holds no such exchange"),
+    ("not_recorded", None, "the recording does not hold such an exchange"),
 )
 
 LEAKS = frozenset({"rescued_text", "rescued_reasoning", "markers_stripped", "leaked_call"})
-"""Codes of answers whose calls, or the markers of calls, stood in the text or the reasoning."""
+"""Codes of answers in which calls, or the markers of calls, were in the text or the reasoning."""
 
 
 def error_class_of(code: str) -> ErrorClass | None:
-    """Error class of a reason code; an unknown code (a newer file's) is None."""
+    """Error class of a reason code; None for an unknown code (from a newer file)."""
     reason = REASONS.get(code)
     return reason.error_class if reason else None
 
 
 def meaning_of(code: str) -> str:
-    """The sentence for people; an unknown code stands for itself."""
+    """The meaning of a reason code, for people; an unknown code is returned as it is."""
     reason = REASONS.get(code)
     return reason.meaning if reason else code

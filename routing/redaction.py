@@ -1,7 +1,7 @@
-"""Keys taken out of whatever comes from outside or goes into a log, an error or a file.
+"""Removes keys from everything that comes from outside, or that goes into a log, an error or a file.
 
-Two ways, for two kinds of text. `Secrets` takes out known keys, in any form in which a host may echo them, and nothing
-else: it is safe for answers. `redact` also takes out whatever looks like a key: for errors, logs and reports.
+There are two functions for two kinds of text. `Secrets` removes known keys, in any form in which a host may echo them,
+and nothing else: it is safe for answers. `redact` also removes whatever looks like a key: for errors, logs and reports.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from urllib.parse import quote, quote_plus
 REDACTED = "[redacted]"
 _REDACTED = REDACTED.encode()
 _SHORTEST = 8
-"""A shorter value is a placeholder (`EMPTY`, `test`), and taking it out would damage answers."""
-# Prefixes of the providers' and GitHub's keys, and whatever follows a credential word in an echoed header or body.
+"""The shortest value that is removed. Shorter ones are placeholders (`EMPTY`, `test`); removing them would damage
+answers.
+"""
+# Prefixes of the providers' and GitHub's keys; below, the value after a word such as "token" in a header or body.
 _KEYS = re.compile(
     r"\b(?:sk|gsk|r8|tgp|ghp|gho|ghu|ghs|ghr|xox[abp])[-_][A-Za-z0-9_-]{8,}"
     r"|\bgithub_pat_\w{8,}"
@@ -34,7 +36,10 @@ _SECRET_NAME = re.compile(r"(?:_KEY|_TOKEN|_SECRET|_PASSWORD|_WEBHOOK_URL)$")
 
 
 class Secrets:
-    """Known keys: raw, base64 at any alignment, percent-encoded, JSON- and HTML-escaped, hexadecimal, UTF-16."""
+    """Known keys in every form in which a host may echo them.
+
+    Forms: plain, base64 at any alignment, percent-encoded, JSON- and HTML-escaped, hexadecimal, UTF-16.
+    """
 
     __slots__ = ("_forms", "_letters")
 
@@ -60,11 +65,11 @@ class Secrets:
         return text if clean is raw else clean.decode("utf-8", "surrogatepass")
 
     def stream(self) -> SecretStream:
-        """For bytes that come in pieces: a key cut in two is found as well."""
+        """A redactor for bytes that come in pieces; it also finds a key that is cut in two."""
         return SecretStream(self)
 
     def begun(self, data: bytes) -> int:
-        """How many bytes at the end of `data` may be the beginning of a key."""
+        """The number of bytes at the end of `data` that may be the beginning of a key."""
         start = len(data.rstrip(self._letters))
         longest = 0
         for form in self._forms if start < len(data) else ():
@@ -77,7 +82,7 @@ class Secrets:
 
 
 class SecretStream:
-    """Holds back only what may be the beginning of a key."""
+    """Redacts a stream. It holds back only bytes that may be the beginning of a key."""
 
     __slots__ = ("_held", "_secrets")
 
@@ -86,14 +91,14 @@ class SecretStream:
         self._held = b""
 
     def feed(self, chunk: bytes) -> bytes:
-        """What is safe to pass on now."""
+        """The bytes that are safe to pass on now."""
         clean = self._secrets.data(self._held + chunk)
         held = self._secrets.begun(clean)
         self._held = clean[len(clean) - held :]
         return clean[: len(clean) - held]
 
     def finish(self) -> bytes:
-        """What was held back, when no more comes."""
+        """The bytes that were held back, at the end of the stream."""
         held, self._held = self._held, b""
         return held
 
@@ -107,13 +112,13 @@ def redact(text: str, environment: Mapping[str, str] | None = None) -> str:
 
 
 def environment_secrets(environment: Mapping[str, str] | None = None) -> Secrets:
-    """The values of all variables whose name says that they are secret."""
+    """The values of all variables whose name marks them as secret."""
     environment = os.environ if environment is None else environment
     return known(frozenset(environment.get(name, "").strip() for name in environment if _SECRET_NAME.search(name)))
 
 
 class LogFilter(logging.Filter):
-    """Takes keys out of the records of a logger that is not ours: the environment's, and those it was told of."""
+    """Removes keys from the records of another library's logger: the environment's keys, and those given to `learn`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -121,20 +126,20 @@ class LogFilter(logging.Filter):
         self._secrets = Secrets(())
 
     def learn(self, values: frozenset[str]) -> None:
-        """Take these out as well."""
+        """Remove these values as well."""
         if not values <= self._values:
             self._values |= values
             self._secrets = Secrets(self._values)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Every record stays, without keys."""
+        """Keep every record, without keys."""
         record.msg, record.args = redact(self._secrets.text(record.getMessage())), None
         return True
 
 
 @functools.lru_cache(maxsize=64)
 def known(values: frozenset[str]) -> Secrets:
-    """`Secrets(values)`, made once."""
+    """`Secrets(values)`, cached."""
     return Secrets(values)
 
 
@@ -149,7 +154,7 @@ def _forms(value: str) -> Iterator[bytes]:
 
 
 def _base64(raw: bytes) -> Iterator[bytes]:
-    """The part of base64 text that the value alone decides, wherever in the encoded bytes it begins."""
+    """The part of the base64 text that depends on the value alone, for each alignment in the encoded bytes."""
     for before in range(3):
         text = base64.b64encode(b"\0" * before + raw)
         core = text[(0, 2, 3)[before] : (before + len(raw)) * 8 // 6]
@@ -158,7 +163,7 @@ def _base64(raw: bytes) -> Iterator[bytes]:
 
 
 def _escaped(value: str) -> Iterator[str]:
-    """Escaped where it must be: in URLs, HTML, JSON."""
+    """The value escaped as in URLs, HTML and JSON: only characters that need it."""
     for percent in (quote(value, safe=""), quote(value), quote_plus(value)):
         yield percent
         yield re.sub("%..", lambda pair: pair[0].lower(), percent)
@@ -169,7 +174,7 @@ def _escaped(value: str) -> Iterator[str]:
 
 
 def _spelled(raw: bytes) -> Iterator[str]:
-    """Every character escaped."""
+    """The value with every character escaped."""
     for pairs in (f"{raw.hex()}", f"{raw.hex().upper()}"):
         each = [pairs[at : at + 2] for at in range(0, len(pairs), 2)]
         yield pairs

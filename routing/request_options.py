@@ -1,13 +1,14 @@
-"""What a caller of the router may ask for, checked before anything is sent: a slip must not be silently ignored."""
+"""Options of a request to the router, checked before anything is sent: a typing error must not be ignored."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import Any
 
-from .types import EFFORTS, ChatRequest, Message, RequestOptions, Tool, ToolChoice
+from .types import CHAT_OPTIONS, EFFORTS, ChatRequest, Message, RequestOptions
 
 DEFAULT_TIMEOUT_S = 120.0
 _NUMBERS: dict[str, tuple[float, float]] = {
@@ -22,58 +23,45 @@ _NUMBERS: dict[str, tuple[float, float]] = {
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`RequestOptions` with their defaults."""
+    """`RequestOptions` with their defaults. `chat` is the request, its messages still empty."""
 
-    tools: Sequence[Tool] = ()
+    chat: ChatRequest
     model: str | None = None
     user: str | None = None
     groups: Sequence[str] = ()
     timeout: float = DEFAULT_TIMEOUT_S
     max_cost_usd: float | Decimal | None = None
-    tool_choice: ToolChoice | None = None
-    parallel_tool_calls: bool | None = None
-    max_tokens: int | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    stop: str | Sequence[str] | None = None
-    reasoning_effort: str | None = None
 
     @classmethod
     def of(cls, options: RequestOptions) -> Options:
         """Checked options. Raises TypeError for an unknown or mistyped one, ValueError for one out of range."""
-        known = cls.__dataclass_fields__
+        known = RequestOptions.__annotations__
         if unknown := [name for name in options if name not in known]:
-            raise TypeError(f"unknown option {unknown[0]!r}; there are: {', '.join(known)}")
-        given = cls(**options)
-        if not isinstance(given.tools, list | tuple):
-            raise TypeError("tools: a list of OpenAI tools is needed; leave it out where there are none")
-        for name, (above, most) in _NUMBERS.items():
-            value = getattr(given, name)
-            if value is not None or name == "timeout":
-                _require_number(name, value, above=above, most=most)
-        if isinstance(given.groups, str) or not isinstance(given.groups, Sequence):
+            raise TypeError(f"unknown option {unknown[0]!r}; available: {', '.join(known)}")
+        for name, value in options.items():
+            if name in _NUMBERS and (value is not None or name == "timeout"):
+                _require_number(name, value)
+        tools, groups, effort = options.get("tools", ()), options.get("groups", ()), options.get("reasoning_effort")
+        if not isinstance(tools, list | tuple):
+            raise TypeError("tools: a list of OpenAI tools is needed; leave it out if there are none")
+        if isinstance(groups, str) or not isinstance(groups, Sequence):
             raise TypeError("groups: a list of names is needed")
-        _require_stop(given.stop)
-        if given.reasoning_effort is not None and given.reasoning_effort not in EFFORTS:
+        _require_stop(options.get("stop"))
+        if effort is not None and effort not in EFFORTS:
             raise ValueError(f"reasoning_effort: one of {', '.join(EFFORTS)} is needed")
-        return given
+        asked: dict[str, Any] = {name: value for name, value in options.items() if name in CHAT_OPTIONS}
+        rest: dict[str, Any] = {
+            name: value for name, value in options.items() if name not in CHAT_OPTIONS and name != "tools"
+        }
+        return cls(ChatRequest((), tuple(tools), **asked), **rest)
 
     def request(self, messages: Sequence[Message]) -> ChatRequest:
-        """What goes to the wires."""
-        return ChatRequest(
-            messages,
-            tuple(self.tools),
-            self.tool_choice,
-            self.parallel_tool_calls,
-            self.max_tokens,
-            self.temperature,
-            top_p=self.top_p,
-            stop=self.stop,
-            reasoning_effort=self.reasoning_effort,
-        )
+        """The request that goes to the wires."""
+        return replace(self.chat, messages=messages)
 
 
-def _require_number(name: str, value: object, *, above: float, most: float) -> None:
+def _require_number(name: str, value: object) -> None:
+    above, most = _NUMBERS[name]
     kinds = int | float | Decimal if name == "max_cost_usd" else int | float
     if isinstance(value, bool) or not isinstance(value, kinds):
         raise TypeError(f"{name}: a number is needed, not {type(value).__name__}")
@@ -98,4 +86,4 @@ def _require_stop(stop: object) -> None:
     if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
         raise TypeError("stop: a text or a list of texts is needed")
     if not all(words):
-        raise ValueError("stop: an empty text would end every answer at once")
+        raise ValueError("stop: an empty text would end every answer immediately")

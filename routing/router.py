@@ -1,4 +1,4 @@
-"""The loop: choose, attempt, verify, rescue, fall back, account."""
+"""The public router: selects a route for each request and runs the attempt loop (fallback.py) on its own event loop."""
 
 from __future__ import annotations
 
@@ -14,28 +14,27 @@ from urllib.parse import urlsplit
 
 from . import catalog as _catalog
 from .catalog import Catalog
-from .catalog.model import LOOPBACK
 from .circuit_breaker import Breaker
 from .errors import EvidenceError, NoRoute, RouterClosed
 from .evidence.file_source import EvidenceFile, EvidenceSource, EvidenceStatus
 from .flags.source import Flags, FlagsSource, FlagsStatus, find_flags
 from .request_options import Options
-from .selection import Facts, Needs, Route, choose
+from .selection import Route, RouteRequest, RoutingState, choose
 from .tokens import has_image, prompt_tokens_of
-from .types import Message, Parked, Reply, RequestOptions, Tool
+from .types import LOOPBACK, Message, Parked, Reply, RequestOptions, Tool
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from .loop import LoopThread
     from .transport import Transport
+    from .transport.event_loop import LoopThread
 
-# What only a request needs (event loop, transport, rescue, schemas) is imported with the first one.
+# Modules that only a request needs (event loop, transport, rescue, schemas) are imported with the first request.
 
 
 @dataclass(frozen=True, slots=True)
 class RouterStatus:
-    """What a running router stands on, and which endpoints it passes over for now."""
+    """Flags, evidence and catalogue that a router uses, and the endpoints that it passes over for now."""
 
     flags: FlagsStatus
     evidence: EvidenceStatus
@@ -44,9 +43,9 @@ class RouterStatus:
 
 
 class Router:
-    """Sends each request to the cheapest endpoint that works, and falls back when reality disagrees.
+    """Sends each request to the cheapest endpoint that works, and falls back to the next one if it fails.
 
-    Make one with `Router.load()` and share it: it is safe to use from threads and from any event loop. Close it, or
+    Create it with `Router.load()` and share it: it is safe to use from threads and from any event loop. Close it, or
     use it as a context manager.
     """
 
@@ -59,7 +58,7 @@ class Router:
         self._made: tuple[LoopThread, Transport] | None = None
         self._closed = False
         self._lock = threading.Lock()
-        self._evidence = _evidence_source(evidence, self._line)
+        self._evidence = _evidence_source(evidence, self._http)
 
     @classmethod
     def load(
@@ -68,8 +67,8 @@ class Router:
         """Load flags (argument, `KIMIPROBE_FLAGS`, found upwards, packaged bootstrap), evidence and catalogue.
 
         `evidence`: path or https URL; else `KIMIPROBE_EVIDENCE`; else `results/latest.json` beside the flags file.
-        Raises FlagsError where a flags path that was named cannot be read, CatalogError for a wrong catalogue. Flags
-        with wrong content do not raise: routing starts on the packaged ones, and `status()` says why.
+        Raises FlagsError if a named flags path cannot be read, and CatalogError for a wrong catalogue. Flags with wrong
+        content do not raise: routing starts with the packaged flags, and `status()` gives the reason.
         """
         path = Path(flags) if flags is not None else find_flags()
         source = FlagsSource(path)
@@ -80,18 +79,18 @@ class Router:
 
     @property
     def flags(self) -> Flags:
-        """The flags as they are now; a broken file on disk never changes them."""
+        """The flags in use now; a broken file on disk never changes them."""
         return self._flags.current()
 
     def status(self) -> RouterStatus:
-        """Which flags and evidence are in force, what is wrong with newer ones, and which endpoints are parked."""
+        """Which flags and evidence are in use, why newer ones are not, and which endpoints are parked."""
         self._flags.current()
         self._evidence.current()
         parked = tuple(self._breaker.parked().values())
         return RouterStatus(self._flags.status(), self._evidence.status(), self._catalog.origin, parked)
 
     def route(self, messages: str | Sequence[Message] = (), **options: Unpack[RequestOptions]) -> Route:
-        """Where such a request would go, and why; nothing is sent.
+        """The route of such a request, with reasons; nothing is sent.
 
         Takes what `complete` takes. Raises CatalogError for an unknown model.
         """
@@ -100,7 +99,12 @@ class Router:
     def tool_calling_available(
         self, provider: str, *, model: str | None = None, user: str | None = None, groups: Sequence[str] = ()
     ) -> bool:
-        """Whether a trusted endpoint of this provider would serve a tool-calling request of this user now."""
+        """Whether a request with tools would be served by a trusted endpoint of this provider now; nothing is sent.
+
+        An endpoint is trusted if a flag is on for this user, or it is the model's reference, and fresh evidence says
+        that it works. `model` is the family's own name (default: flags.yaml's default_model). Raises CatalogError for
+        an unknown model.
+        """
         route = self.route(tools=_ANY_TOOL, model=model, user=user, groups=groups)
         return any(
             candidate.trusted and self._catalog.endpoint(candidate.endpoint).provider == provider
@@ -108,36 +112,37 @@ class Router:
         )
 
     def complete(self, messages: str | Sequence[Message], **options: Unpack[RequestOptions]) -> Reply:
-        """Send a request and return the first answer that may be delivered.
+        """Send a request and return the first answer that can be delivered.
 
-        `messages`: OpenAI messages, or a user's text; `options`: see `RequestOptions`. Raises NoRoute where no endpoint
-        fits, AllAttemptsFailed (with `.attempts`) where none delivered, ToolSchemaError for a tool without valid schema.
+        `messages`: OpenAI messages, or the text of a user message; `options`: see `RequestOptions`. Raises NoRoute if
+        no endpoint fits, AllAttemptsFailed (with `.attempts`) if none delivered, ToolSchemaError for a tool without
+        valid schema.
         """
         from concurrent.futures import CancelledError
 
         try:
             return self._submit(messages, options).result()
         except CancelledError:
-            raise RouterClosed(_CLOSED_UNDER) from None
+            raise RouterClosed(_CLOSED_DURING) from None
 
     async def acomplete(self, messages: str | Sequence[Message], **options: Unpack[RequestOptions]) -> Reply:
         """`complete` for async code. Cancelling it cancels the request."""
         import asyncio
 
-        handover = _Handover()
+        pending = _PendingSubmission()
         try:
-            # In a thread: flags, evidence and schemas are read there, and the caller's loop goes on.
-            submitted = await asyncio.to_thread(lambda: handover.give(self._submit(messages, options)))
+            # In a thread, because flags, evidence and schemas are read from files there.
+            submitted = await asyncio.to_thread(lambda: pending.attach(self._submit(messages, options)))
             return await asyncio.wrap_future(submitted)
         except asyncio.CancelledError:
-            handover.call_off()
+            pending.cancel()
             task = asyncio.current_task()
-            if task is None or not task.cancelling():  # nobody cancelled this: the router was closed
-                raise RouterClosed(_CLOSED_UNDER) from None
+            if task is None or not task.cancelling():  # not cancelled by the caller: the router was closed
+                raise RouterClosed(_CLOSED_DURING) from None
             raise
 
     def close(self) -> None:
-        """End open requests and connections. Calling it again does nothing."""
+        """End open requests and connections. Further calls do nothing."""
         with self._lock:
             made, self._made, self._closed = self._made, None, True
         if made is not None:
@@ -152,10 +157,10 @@ class Router:
     ) -> None:
         self.close()
 
-    def _line(self) -> tuple[LoopThread, Transport]:
-        """The event loop and its clients, made with the first request."""
-        from .loop import LoopThread
+    def _http(self) -> tuple[LoopThread, Transport]:
+        """The event loop and the transport, created with the first request."""
         from .transport import Transport
+        from .transport.event_loop import LoopThread
 
         with self._lock:
             if self._closed:
@@ -166,54 +171,54 @@ class Router:
 
     def _route(self, messages: Sequence[Message], ask: Options) -> Route:
         flags = self.flags
-        needs = Needs(
+        needs = RouteRequest(
             model=ask.model or flags.default_model,
             fallback_models=tuple(flags.fallback_models),
-            tools=bool(ask.tools),
+            tools=bool(ask.chat.tools),
             vision=has_image(messages),
-            tool_choice=ask.tool_choice if ask.tools else None,
+            tool_choice=ask.chat.tool_choice if ask.chat.tools else None,
             user=ask.user,
             groups=tuple(ask.groups),
-            prompt_tokens=prompt_tokens_of(messages, ask.tools),
-            max_tokens=ask.max_tokens,
+            prompt_tokens=prompt_tokens_of(messages, ask.chat.tools),
+            max_tokens=ask.chat.max_tokens,
         )
         evidence, parked = self._evidence.current(), self._breaker.parked()
-        return choose(needs, Facts(self._catalog, flags, evidence, datetime.now(UTC), parked))
+        return choose(needs, RoutingState(self._catalog, flags, evidence, datetime.now(UTC), parked))
 
     def _submit(self, messages: str | Sequence[Message], options: RequestOptions) -> Future[Reply]:
-        from .fallback import Delivery, Means
+        from .fallback import FallbackLoop, SharedResources
         from .schema import ToolSet
 
         ask, turns = Options.of(options), _as_messages(messages)
-        for problem in ToolSet.of(ask.tools).problems:
-            raise problem  # the caller's mistake, told before money is spent
+        for problem in ToolSet.of(ask.chat.tools).problems:
+            raise problem  # the caller's mistake, raised before money is spent
         route = self._route(turns, ask)
         if not route.candidates:
             raise NoRoute(str(route))
-        loop, transport = self._line()
-        means = Means(transport, self._catalog, self._breaker)
-        delivery = Delivery(means, ask.request(turns), route, timeout=ask.timeout, max_cost_usd=ask.max_cost_usd)
-        return loop.submit(delivery.run())
+        loop, transport = self._http()
+        shared = SharedResources(transport, self._catalog, self._breaker)
+        fallback = FallbackLoop(shared, ask.request(turns), route, timeout=ask.timeout, max_cost_usd=ask.max_cost_usd)
+        return loop.submit(fallback.run())
 
 
-_CLOSED_UNDER = "the router was closed while this request was under way"
+_CLOSED_DURING = "the router was closed while this request was under way"
 
 
-class _Handover:
-    """A request on its way to the loop: called off, it is cancelled also where it is only just being handed over."""
+class _PendingSubmission:
+    """A request that is being submitted to the loop; cancelling works before and after its future exists."""
 
     def __init__(self) -> None:
         self._future: Future[Reply] | None = None
-        self._called_off = False
+        self._cancelled = False
 
-    def give(self, future: Future[Reply]) -> Future[Reply]:
+    def attach(self, future: Future[Reply]) -> Future[Reply]:
         self._future = future
-        if self._called_off:
+        if self._cancelled:
             future.cancel()
         return future
 
-    def call_off(self) -> None:
-        self._called_off = True
+    def cancel(self) -> None:
+        self._cancelled = True
         if self._future is not None:
             self._future.cancel()
 
@@ -221,8 +226,8 @@ class _Handover:
 _ANY_TOOL: Sequence[Tool] = ({"type": "function", "function": {"name": "any"}},)
 
 
-def _evidence_source(place: str | Path | None, line: Callable[[], tuple[LoopThread, Transport]]) -> EvidenceSource:
-    """A path, or a URL: plain http only to this machine. Raises EvidenceError for any other URL."""
+def _evidence_source(place: str | Path | None, http: Callable[[], tuple[LoopThread, Transport]]) -> EvidenceSource:
+    """The source of a path or URL; plain http only to this machine. Raises EvidenceError for any other URL."""
     if "://" not in str(place or ""):
         return EvidenceFile(Path(place) if place else None)
     parts = urlsplit(str(place))
@@ -230,12 +235,12 @@ def _evidence_source(place: str | Path | None, line: Callable[[], tuple[LoopThre
         raise EvidenceError("evidence comes from a path or an https URL", where=str(place))
     from .evidence.url_source import EvidenceUrl
 
-    return EvidenceUrl(str(place), line)
+    return EvidenceUrl(str(place), http)
 
 
 def _as_messages(messages: str | Sequence[Message]) -> Sequence[Message]:
     if isinstance(messages, str):
         return [{"role": "user", "content": messages}]
     if isinstance(messages, Mapping) or not all(isinstance(message, Mapping) for message in messages):
-        raise TypeError("messages: a text, or a list of OpenAI messages, is needed")
+        raise TypeError("messages must be a text or a list of OpenAI messages")
     return list(messages)

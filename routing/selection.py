@@ -1,10 +1,13 @@
-"""Which endpoints may serve a request, in which order, and why: pure, no I/O.
+"""Selects the endpoints that may serve a request, in order, with the reason for each. Pure.
 
-Order: endpoints that are trusted (a flag lets this user in, fresh evidence says they work) by price; then the model's
-reference endpoint; then endpoints whose flag lets the user in but which nothing fresh vouches for, by price. Within each
-of these, endpoints that have no tools of their own (`tools:emulated`) come last where tools are offered. An
-endpoint that no flag controls is off, except the reference and the vision endpoint. What is parked (breaker.py) is left
-out; where that would leave nothing, the one whose parking ends first stays. Everything left out is told.
+The order is by these groups, and by price within each group:
+1. trusted endpoints: a flag is on for this user, and fresh evidence says that they work (the reference needs no flag)
+2. the model's reference endpoint, if it is not trusted
+3. endpoints whose flag is on for this user, but without fresh evidence
+
+If tools are offered, endpoints without native tools (`tools:emulated`) come last in their group. An endpoint that no
+flag controls is off, except the reference and the vision endpoint. Parked endpoints (circuit_breaker.py) are left out;
+if all candidates are parked, the one whose parking ends first stays. The route lists everything that was left out.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 
-from .catalog import Catalog, Endpoint
+from .catalog import Catalog, Endpoint, Requirements
 from .evidence.model import Evidence
 from .flags.source import Flags
 from .tokens import DEFAULT_COMPLETION
@@ -25,8 +28,8 @@ _OUT: frozenset[Status] = frozenset({"broken", "down", "retired", "unsupported"}
 
 
 @dataclass(frozen=True, slots=True)
-class Needs:
-    """What of a request decides where it may go."""
+class RouteRequest:
+    """The properties of a request that selection depends on."""
 
     model: str
     fallback_models: tuple[str, ...] = ()
@@ -40,8 +43,8 @@ class Needs:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """What is known at the moment of choosing."""
+class RoutingState:
+    """What selection knows: catalogue, flags, evidence, time and parked endpoints."""
 
     catalog: Catalog
     flags: Flags
@@ -52,7 +55,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An endpoint that will be tried, and why it stands where it does. `estimate_usd` None: price unknown."""
+    """An endpoint that will be tried, and the reason for its place. `estimate_usd` None: price unknown."""
 
     endpoint: str
     why: str
@@ -63,7 +66,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """An endpoint that will not be tried, and why. `parked`: it would stand in the route but for that."""
+    """An endpoint that will not be tried, and why. `parked`: parking is the only reason."""
 
     endpoint: str
     why: str
@@ -72,7 +75,7 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The ordered candidates for one request; `str()` explains each of them and each that was left out."""
+    """The ordered candidates for one request. `str()` explains each of them, and each endpoint that was left out."""
 
     model: str
     candidates: tuple[Candidate, ...]
@@ -80,7 +83,7 @@ class Route:
 
     @property
     def endpoint(self) -> str | None:
-        """The first candidate's endpoint; None where nothing fits."""
+        """The first candidate's endpoint; None if nothing fits."""
         return self.candidates[0].endpoint if self.candidates else None
 
     def __str__(self) -> str:
@@ -94,22 +97,22 @@ class Route:
         return "\n".join(lines)
 
 
-def choose(needs: Needs, facts: Facts) -> Route:
+def choose(needs: RouteRequest, state: RoutingState) -> Route:
     """The route of one request. Raises CatalogError for an unknown model."""
     if needs.vision:
-        return _vision_route(needs, facts)
+        return _vision_route(needs, state)
     candidates: list[Candidate] = []
     left_out: list[LeftOut] = []
     for model in dict.fromkeys((needs.model, *needs.fallback_models)):
-        of_model, out = _of_model(model, needs, facts)
+        of_model, out = _of_model(model, needs, state)
         candidates += of_model
         left_out += out
-    candidates, parked = _spared(candidates, facts.parked)
+    candidates, parked = _without_parked(candidates, state.parked)
     return Route(needs.model, tuple(candidates), (*parked, *left_out))
 
 
-def _spared(candidates: list[Candidate], parked: Mapping[str, Parked]) -> tuple[list[Candidate], list[LeftOut]]:
-    """Those that are not parked, and the others; where all are, the least bad is tried rather than nothing."""
+def _without_parked(candidates: list[Candidate], parked: Mapping[str, Parked]) -> tuple[list[Candidate], list[LeftOut]]:
+    """The candidates that are not parked, and the rest. If all are parked, the first whose parking ends is kept."""
     free = [candidate for candidate in candidates if candidate.endpoint not in parked]
     if not free and candidates:
         least = min(candidates, key=lambda candidate: parked[candidate.endpoint].seconds)
@@ -120,87 +123,84 @@ def _spared(candidates: list[Candidate], parked: Mapping[str, Parked]) -> tuple[
     return free, [LeftOut(endpoint, str(parked[endpoint]), parked=True) for endpoint in out]
 
 
-def _of_model(model: str, needs: Needs, facts: Facts) -> tuple[list[Candidate], list[LeftOut]]:
+def _of_model(model: str, needs: RouteRequest, state: RoutingState) -> tuple[list[Candidate], list[LeftOut]]:
     ranked: list[tuple[tuple[int, bool, Decimal, bool, str], Candidate]] = []
     left_out: list[LeftOut] = []
-    reference = facts.catalog.model(model).reference
-    for endpoint in facts.catalog.of_model(model):
-        placed = _placed(endpoint, needs, facts, is_reference=endpoint.id == reference)
+    reference = state.catalog.model(model).reference
+    for endpoint in state.catalog.of_model(model):
+        placed = _placed(endpoint, needs, state, is_reference=endpoint.id == reference)
         if isinstance(placed, LeftOut):
             left_out.append(placed)
             continue
         tier, candidate = placed
         price = Decimal("Infinity") if candidate.estimate_usd is None else candidate.estimate_usd
-        # At the same price the endpoint that a flag was turned on for goes first.
+        # At the same price the reference endpoint comes last: a flag was turned on for the others.
         emulated = _emulated(endpoint, needs)
         ranked.append(((tier, emulated, price, endpoint.id == reference, endpoint.id), candidate))
     return [candidate for _, candidate in sorted(ranked, key=lambda pair: pair[0])], left_out
 
 
-def _placed(endpoint: Endpoint, needs: Needs, facts: Facts, *, is_reference: bool) -> tuple[int, Candidate] | LeftOut:
-    if unfit := _unfit(endpoint, needs, facts.now):
+def _placed(
+    endpoint: Endpoint, needs: RouteRequest, state: RoutingState, *, is_reference: bool
+) -> tuple[int, Candidate] | LeftOut:
+    if unfit := _unfit(endpoint, needs, state.now):
         return LeftOut(endpoint.id, unfit)
-    status, words = _standing(endpoint, facts)
-    estimate = estimate_usd(endpoint, needs, facts.now)
+    status, basis = _status(endpoint, state)
+    estimate = estimate_usd(endpoint, needs, state.now)
     if is_reference:
         trusted = status not in _OUT and status != "unknown"
-        why = f"the reference endpoint; {words}"
+        why = f"the reference endpoint; {basis}"
         return (_TRUSTED if trusted else _REFERENCE), Candidate(endpoint.id, why, status, estimate, trusted)
-    flag = facts.flags.flag_for(endpoint.id)
+    flag = state.flags.flag_for(endpoint.id)
     if flag is None:
         return LeftOut(endpoint.id, "no flag controls it")
-    decision = facts.flags.evaluate(flag.name, needs.user, needs.groups)
+    decision = state.flags.evaluate(flag.name, needs.user, needs.groups)
     if not decision.on:
         return LeftOut(endpoint.id, f"flag {flag.name}: {decision.why}")
     if status in _OUT:
-        return LeftOut(endpoint.id, words)
+        return LeftOut(endpoint.id, basis)
     trusted = status != "unknown" and (status != "needs_rescue" or flag.accept_rescued)
-    why = f"flag {flag.name}: {decision.why}; {words}"
+    why = f"flag {flag.name}: {decision.why}; {basis}"
     if _emulated(endpoint, needs):
         why += "; tools described in the prompt"
     return (_TRUSTED if trusted else _UNPROVEN), Candidate(endpoint.id, why, status, estimate, trusted)
 
 
-def _vision_route(needs: Needs, facts: Facts) -> Route:
-    """A request with an image goes to the vision endpoint; it needs no flag."""
-    endpoint = facts.catalog.endpoint(facts.catalog.vision_endpoint)
-    if unfit := _unfit(endpoint, needs, facts.now):
+def _vision_route(needs: RouteRequest, state: RoutingState) -> Route:
+    """The route of a request with an image: the vision endpoint, which needs no flag."""
+    endpoint = state.catalog.endpoint(state.catalog.vision_endpoint)
+    if unfit := _unfit(endpoint, needs, state.now):
         return Route(endpoint.model, (), (LeftOut(endpoint.id, unfit),))
-    status, words = _standing(endpoint, facts)
-    why = f"the request holds an image; {words}"
-    estimate = estimate_usd(endpoint, needs, facts.now)
-    candidates, _ = _spared([Candidate(endpoint.id, why, status, estimate)], facts.parked)
+    status, basis = _status(endpoint, state)
+    why = f"the request holds an image; {basis}"
+    estimate = estimate_usd(endpoint, needs, state.now)
+    candidates, _ = _without_parked([Candidate(endpoint.id, why, status, estimate)], state.parked)
     return Route(endpoint.model, tuple(candidates))
 
 
-def estimate_usd(endpoint: Endpoint, needs: Needs, now: datetime) -> Decimal | None:
-    """About what the request costs there, for comparing; None where no price is known."""
+def estimate_usd(endpoint: Endpoint, needs: RouteRequest, now: datetime) -> Decimal | None:
+    """Estimated cost of the request at this endpoint, for comparison; None if no price is known."""
     price = endpoint.price_at(now.date())
     return price.cost(Usage(needs.prompt_tokens, needs.max_tokens or DEFAULT_COMPLETION)) if price else None
 
 
-def _unfit(endpoint: Endpoint, needs: Needs, now: datetime) -> str | None:
+def _unfit(endpoint: Endpoint, needs: RouteRequest, now: datetime) -> str:
+    """Why the endpoint cannot serve such a request at all; empty if it can."""
     if endpoint.retired_at(now.date()):
         return f"retired on {endpoint.retired_on}"
-    if needs.tools and not endpoint.capabilities & {"tools", "tools:emulated"}:
-        return "no tools"
-    if needs.vision and "vision" not in endpoint.capabilities:
-        return "takes no images"
-    choice = needs.tool_choice
-    form = choice if isinstance(choice, str) else "named" if choice is not None else None
-    if form and form not in endpoint.tool_choices:
-        return f"does not accept tool_choice {form}"
-    return None
+    return endpoint.unmet(
+        Requirements(tools="any" if needs.tools else "", vision=needs.vision, tool_choice=needs.tool_choice)
+    )
 
 
-def _emulated(endpoint: Endpoint, needs: Needs) -> bool:
-    """Whether tools would be described in its prompt: after native ones of the same standing, whatever the price."""
+def _emulated(endpoint: Endpoint, needs: RouteRequest) -> bool:
+    """Whether tools would be described in the prompt; such endpoints come after those with native tools."""
     return needs.tools and "tools" not in endpoint.capabilities
 
 
-def _standing(endpoint: Endpoint, facts: Facts) -> tuple[Status, str]:
-    evidence, now = facts.evidence, facts.now
-    if evidence.source in {"simulator", "replay"} or (evidence.source == "local" and facts.flags.environment != "test"):
+def _status(endpoint: Endpoint, state: RoutingState) -> tuple[Status, str]:
+    evidence, now = state.evidence, state.now
+    if evidence.source in {"simulator", "replay"} or (evidence.source == "local" and state.flags.environment != "test"):
         return "unknown", f"the evidence comes from a {evidence.source} run"
     known = evidence.endpoints.get(endpoint.id)
     if known is None:

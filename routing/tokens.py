@@ -1,41 +1,43 @@
-"""How many tokens a request and its answer have: about, for estimates; and at most, for a budget. Pure."""
+"""Token counts of a request and its answer: estimates for prices, and upper bounds for budgets. Pure."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from .errors import ExchangeError, RequestRejected
+from .parsing.message_text import texts_of
 from .types import Answer, ChatRequest, Message, Tool, Usage
 
 DEFAULT_COMPLETION = 1000
-"""Tokens of an answer of which nothing is known, where the caller sets no smaller `max_tokens`."""
+"""Assumed tokens of an unknown answer, unless the caller sets a smaller `max_tokens`."""
 _CHARACTERS = 4
-"""Characters a token, about."""
+"""Average characters per token."""
 _PICTURE = 1600
+"""Estimated tokens of an image of any size."""
 _PER_PART = 16
-"""Tokens that a chat template adds to a message or tool, at most."""
+"""The most tokens that a chat template adds to a message or tool."""
 _MOST_PICTURE = 6000
-"""More than any host counts for one picture."""
+"""More tokens than any host counts for one image."""
 
 
 def has_image(messages: Sequence[Message]) -> bool:
-    """Whether any message, a tool result or older turn too, holds an image part; text that shows a data URL does not."""
+    """Whether any message, tool results and older turns too, has an image part. A data URL in text is not one."""
     return _images(messages) > 0
 
 
 def prompt_tokens_of(messages: Sequence[Message], tools: Sequence[Tool]) -> int:
-    """About how many tokens a prompt has: four characters each, an image 1,600 whatever its base64 weighs."""
+    """Estimated tokens of a prompt: one for every four characters, and 1,600 for each image of any size."""
     characters = sum(len(text) for message in messages for text in _strings(message)) + len(_shown(list(tools)))
     return characters // _CHARACTERS + 1 + _PICTURE * _images(messages)
 
 
 def prompt_bound(parts: Sequence[Mapping[str, Any]]) -> int:
-    """More tokens than messages and tools can be: no tokenizer makes more than one of a byte.
+    """Upper bound on the tokens of messages and tools: one for each byte, since no tokenizer makes more.
 
-    Raises RequestRejected for what is not JSON.
+    Raises RequestRejected if they cannot be written as JSON.
     """
     try:
         texts = sum(
@@ -48,10 +50,10 @@ def prompt_bound(parts: Sequence[Mapping[str, Any]]) -> int:
 
 
 def estimated(request: ChatRequest, came: Answer | None, error: ExchangeError | None) -> Usage:
-    """About the tokens of an exchange of which nobody told the cost; `came` is its answer as far as it came.
+    """Estimated tokens of an exchange whose cost was not reported. `came` is its answer as far as it came.
 
-    What is refused (4xx) was not worked on: nothing. An answer that was to come in one piece and did not may have been
-    written all the same: `DEFAULT_COMPLETION`.
+    A refused request (4xx) counts as no tokens. A plain answer that did not arrive may have been generated all the
+    same: it counts as `DEFAULT_COMPLETION` tokens.
     """
     usage = came.usage if came is not None and came.usage is not None and came.usage.counted else None
     if usage is not None and error is None:
@@ -72,7 +74,7 @@ def estimated(request: ChatRequest, came: Answer | None, error: ExchangeError | 
 
 
 def _written(came: Answer | None, error: ExchangeError | None) -> int:
-    """Tokens of what was seen of the answer, also of a call that its host refused; rounded up."""
+    """Tokens of the received part of the answer, including a call that its host refused; rounded up."""
     pieces = [error.failed_generation or ""] if error else []
     if came is not None:
         pieces += [came.text, came.reasoning, *(f"{call.name}{call.arguments}" for call in came.tool_calls)]
@@ -88,7 +90,7 @@ def _images(messages: Sequence[Message]) -> int:
 
 
 def _without_images(message: Message) -> dict[str, Any]:
-    """The message without its pictures: their base64 is not read as text."""
+    """The message without its images, so that their base64 does not count as text."""
     if not _images([message]):
         return dict(message)
     return {**message, "content": [part for part in _parts(message.get("content")) if not _is_image(part)]}
@@ -97,7 +99,7 @@ def _without_images(message: Message) -> dict[str, Any]:
 def _shown(value: Any) -> str:
     try:
         return str(value)
-    except RecursionError:  # no wire takes it
+    except RecursionError:  # no wire accepts it
         return ""
 
 
@@ -105,12 +107,6 @@ def _parts(content: Any) -> Sequence[Any]:
     return content if isinstance(content, list | tuple) else ()
 
 
-def _strings(message: Message) -> Iterator[str]:
-    content = message.get("content")
-    if isinstance(content, str):
-        yield content
-    for part in _parts(content):
-        if isinstance(part, Mapping) and isinstance(part.get("text"), str):
-            yield part["text"]
-    if message.get("tool_calls"):
-        yield _shown(message["tool_calls"])
+def _strings(message: Message) -> list[str]:
+    calls = message.get("tool_calls")
+    return texts_of(message.get("content")) + ([_shown(calls)] if calls else [])

@@ -1,6 +1,6 @@
-"""The nouns that every room shares: frozen, without I/O, without a line of ours imported.
+"""Types that all of `routing` shares: frozen, without I/O, importing no other module of the package.
 
-Words are those of the glossary in docs/words.md. Money is `Decimal` USD; times are milliseconds (`_ms`) or seconds (`_s`).
+The terms are those of docs/terms.md. Money is `Decimal` USD; times are milliseconds (`_ms`) or seconds (`_s`).
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias, TypedDict
 
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+"""Hosts of this machine: plain HTTP may go to them, and keys of any provider."""
 JsonObject: TypeAlias = dict[str, Any]
 Message: TypeAlias = Mapping[str, Any]
 """An OpenAI chat message: `{"role": ..., "content": ...}`."""
@@ -19,29 +21,20 @@ ToolChoice: TypeAlias = str | Mapping[str, Any]
 
 Mode: TypeAlias = Literal["plain", "stream"]
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
-"""Values of `reasoning_effort`, in OpenAI's words and Kimi's `max`."""
+"""Values of `reasoning_effort`: OpenAI's, and Kimi's `max`."""
 ErrorClass: TypeAlias = Literal["request", "account", "selection", "provider", "answer"]
 Status: TypeAlias = Literal["works", "needs_rescue", "degraded", "broken", "down", "retired", "unsupported", "unknown"]
 Phase: TypeAlias = Literal["connect", "send", "headers", "body", "parse", "verify"]
-"""How far an exchange had come."""
+"""How far an exchange had come when it ended."""
 CostOrigin: TypeAlias = Literal["reported", "catalog", "estimated", "unknown"]
-"""`reported` by the host; `catalog`: its tokens at the catalogue's price; `estimated`: tokens or price are guessed."""
+"""`reported`: by the host. `catalog`: its token counts at the catalogue's price. `estimated`: tokens or price are
+estimates.
+"""
 
 
-class RequestOptions(TypedDict, total=False):
-    """What `Router.complete`, `acomplete` and `route` take beside the messages, in OpenAI's names.
+class ChatOptions(TypedDict, total=False):
+    """How an answer is asked for, in OpenAI's names; the fields of `ChatRequest` beside messages, tools and stream."""
 
-    `user` and `groups` decide which flags let the request in; `timeout` is seconds in all, over every attempt (120);
-    `max_cost_usd` is an upper bound over every attempt; `model` is the family's own name (flags.yaml's default_model).
-    What an endpoint does not know is left out for it, and told in the reply's `notes`.
-    """
-
-    tools: Sequence[Tool]
-    model: str | None
-    user: str | None
-    groups: Sequence[str]
-    timeout: float
-    max_cost_usd: float | Decimal | None
     tool_choice: ToolChoice | None
     parallel_tool_calls: bool | None
     max_tokens: int | None
@@ -51,9 +44,25 @@ class RequestOptions(TypedDict, total=False):
     reasoning_effort: str | None
 
 
+class RequestOptions(ChatOptions, total=False):
+    """What `Router.complete`, `acomplete` and `route` take beside the messages.
+
+    `user` and `groups` decide which flags are on. `timeout` is seconds in all, over every attempt (120). `max_cost_usd`
+    is an upper bound over every attempt. `model` is the family's own name (default: flags.yaml's default_model). An
+    option that an endpoint does not know is left out for it, and named in the reply's `notes`.
+    """
+
+    tools: Sequence[Tool]
+    model: str | None
+    user: str | None
+    groups: Sequence[str]
+    timeout: float
+    max_cost_usd: float | Decimal | None
+
+
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """What a caller asks for, in OpenAI's names, before any provider's wire shapes it."""
+    """A request in OpenAI's names, before a provider's wire shapes it: the one list of what can be asked for."""
 
     messages: Sequence[Message]
     tools: Sequence[Tool] = ()
@@ -65,14 +74,17 @@ class ChatRequest:
     top_p: float | None = None
     stop: str | Sequence[str] | None = None
     reasoning_effort: str | None = None
-    """One of `EFFORTS`; each provider's own words for it are written by the wire."""
+    """One of `EFFORTS`; the wire translates it into each provider's own form."""
+
+
+CHAT_OPTIONS = frozenset(ChatOptions.__annotations__)
 
 
 @dataclass(frozen=True, slots=True)
 class RawToolCall:
-    """A tool call as the provider sent it, unjudged.
+    """A tool call as the provider sent it, not yet verified.
 
-    `arguments` is the exact string received where the protocol has a string, else the JSON value that stood there.
+    `arguments` is the exact string if the protocol has a string there, else the JSON value that was sent.
     """
 
     id: str | None
@@ -82,9 +94,9 @@ class RawToolCall:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A tool call that may be executed: its name was offered and `arguments` satisfy that tool's schema.
+    """A tool call that may be executed: its name was offered, and `arguments` satisfy that tool's schema.
 
-    `raw` is the text the arguments were parsed from.
+    `raw` is the text that the arguments were parsed from.
     """
 
     id: str
@@ -109,13 +121,22 @@ class Usage:
 
     @property
     def counted(self) -> bool:
-        """Whether it says anything: no request has a prompt of nothing, but some hosts tell one."""
+        """Whether the host counted: no request has an empty prompt, but some hosts report one."""
         return self.prompt_tokens > 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.reasoning_tokens + other.reasoning_tokens,
+            self.cache_write_tokens + other.cache_write_tokens,
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
-    """An upstream that OpenRouter tried for one request, and the HTTP status it got there (None where untold)."""
+class UpstreamAttempt:
+    """An upstream that OpenRouter tried for one request, and the HTTP status it got there (None if unknown)."""
 
     upstream: str
     status: int | None = None
@@ -123,12 +144,12 @@ class Tried:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The normalised result of one exchange, before anyone judges it.
+    """The normalised result of one exchange, before verification.
 
-    `complete` is false when a stream ended without a finish reason: truncation is never a success.
-    `notes` name deviations from the protocol that were tolerated (for example `tool_call_without_index`), and what of
-    the request had to be changed for this endpoint. `tried` lists the upstreams that a gateway asked, in order.
-    `upstream_cost_usd` is what a gateway says that the upstream took (OpenRouter's cost details).
+    `complete` is false if a stream ended without a finish reason: truncation is never a success.
+    `notes` list tolerated deviations from the protocol (for example `tool_call_without_index`), and changes made to the
+    request for this endpoint. `tried` lists the upstreams that a gateway asked, in order. `upstream_cost_usd` is the
+    upstream's cost as the gateway reports it (OpenRouter's cost details).
     """
 
     text: str = ""
@@ -142,13 +163,16 @@ class Answer:
     generation_id: str | None = None
     complete: bool = True
     notes: tuple[str, ...] = ()
-    tried: tuple[Tried, ...] = ()
+    tried: tuple[UpstreamAttempt, ...] = ()
     upstream_cost_usd: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """An endpoint that is passed over for now. `seconds` are left; 0: one request is just asking it again."""
+    """An endpoint that the circuit breaker passes over for now.
+
+    `seconds` are the seconds left. 0 means that another request is trying the endpoint.
+    """
 
     endpoint: str
     why: str
@@ -163,9 +187,9 @@ class Parked:
 class Attempt:
     """One try on one endpoint. `outcome` is `ok`, `rescued` or `failed`; `reason` is a code of `routing.reasons`.
 
-    `sent` is false where the endpoint was passed over: no request went out. What failed says in which `phase`, with
-    which HTTP `status`, whether the same may go well a moment later, and which pause the host asked for. `cost_usd` is
-    never left out: where nobody told it, `cost_origin` is `estimated`.
+    `sent` is false if the endpoint was passed over and no request was sent. A failed attempt has its `phase` and HTTP
+    `status`, whether a retry may succeed, and the wait that the host asked for. `cost_usd` is always set: if the cost
+    is unknown, it is an estimate, and `cost_origin` is `estimated`.
     """
 
     endpoint: str
@@ -186,7 +210,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the caller of `Router.complete` gets. `cost_usd` sums all attempts, failed ones and estimates too."""
+    """What `Router.complete` returns. `cost_usd` sums all attempts, including failed ones and estimates."""
 
     text: str
     tool_calls: tuple[ToolCall, ...]
@@ -202,5 +226,5 @@ class Reply:
 
     @property
     def cost_estimated(self) -> bool:
-        """Whether a part of `cost_usd` is an estimate; where it is not, the figure is exact."""
+        """Whether a part of `cost_usd` is an estimate; if not, the figure is exact."""
         return any(attempt.cost_origin == "estimated" for attempt in self.attempts)

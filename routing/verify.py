@@ -1,6 +1,6 @@
-"""Is this answer deliverable? What holds for any answer, whatever was asked; probes and production share it.
+"""Verifies whether an answer can be delivered. Probes and production share these rules, which apply to any request.
 
-An answer passes as it came (`ok`), passes after mending (`rescued`), or may not be delivered (`failed`).
+An answer is deliverable unchanged (`ok`), deliverable after a repair (`rescued`), or not deliverable (`failed`).
 """
 
 from __future__ import annotations
@@ -10,26 +10,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from .parsing.message_text import texts_of
 from .parsing.strict_json import StrictJsonError, loads
 from .reasons import REASONS
 from .rescue import Rescue, rescue
 from .schema import ToolSet
-from .types import Answer, ChatRequest, Message, RawToolCall, Tool, ToolCall, ToolChoice
+from .types import Answer, ChatRequest, RawToolCall, Tool, ToolCall, ToolChoice
 
 Outcome = Literal["ok", "rescued", "failed"]
 _BROKEN = frozenset({"unknown_tool", "arguments_not_json", "arguments_not_object", "arguments_break_schema"})
-"""What else than `leaked_call` may be said of a call that leaked: cut, of another tool, or wrong in itself."""
+"""Reasons beside `leaked_call` that a leaked call may have: incomplete, of another tool, or wrong in itself."""
 _FOREIGN = frozenset({"user", "tool", "function"})
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What may be delivered of an answer, and why.
+    """The part of an answer that can be delivered, and the reason.
 
-    `calls` counts the structured calls as received, `valid_calls` those that are right without mending; `k2vv_valid`
-    is the K2 Vendor Verifier's judgement of the same answer (its formula: every call names an offered tool, parses
-    and satisfies the schema), None unless the finish reason is `tool_calls`. `leaked`: a call stood in text where its
-    host should have parsed it, and could not be rescued, for whatever reason.
+    `calls` counts the structured calls as received, `valid_calls` those that are right without a repair. `k2vv_valid`
+    is the K2 Vendor Verifier's judgement of the same answer: every call names an offered tool, parses and satisfies the
+    schema. It is None unless the finish reason is `tool_calls`. `leaked`: a call was in text where the host should have
+    parsed it, and could not be rescued.
     """
 
     outcome: Outcome
@@ -45,11 +46,11 @@ class Checked:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What of the request an answer is held against, beside the tools.
+class RequestExpectations:
+    """The parts of a request that an answer is checked against, beside the tools.
 
-    `foreign` are the texts that users and tools wrote in this conversation: a call that stands in one of them is no call
-    of the model's own. `last_user` is the newest of the user's.
+    `foreign` are the texts that users and tools wrote in this conversation: a call inside one of them is not the
+    model's own. `last_user` is the newest text of the user.
     """
 
     last_user: str | None = None
@@ -58,16 +59,26 @@ class Asked:
     parallel_tool_calls: bool | None = None
 
 
-ANYTHING = Asked()
-"""Nothing is known of the request but its tools."""
+ANYTHING = RequestExpectations()
+"""Expectations if only the tools of the request are known."""
 
 
-def asked_of(request: ChatRequest) -> Asked:
-    """What of a request its answer is held against: a call that stands in a user's or tool's text is not the model's."""
-    foreign = [text for message in request.messages if message.get("role") in _FOREIGN for text in _texts(message)]
-    users = [text for message in request.messages if message.get("role") == "user" for text in _texts(message)]
+def expectations_of(request: ChatRequest) -> RequestExpectations:
+    """The parts of a request that its answer is checked against."""
+    foreign = [
+        text
+        for message in request.messages
+        if message.get("role") in _FOREIGN
+        for text in texts_of(message.get("content"))
+    ]
+    users = [
+        text
+        for message in request.messages
+        if message.get("role") == "user"
+        for text in texts_of(message.get("content"))
+    ]
     tools = bool(request.tools)
-    return Asked(
+    return RequestExpectations(
         last_user=users[-1] if users else None,
         foreign=foreign,
         tool_choice=request.tool_choice if tools else None,
@@ -75,33 +86,24 @@ def asked_of(request: ChatRequest) -> Asked:
     )
 
 
-def _texts(message: Message) -> list[str]:
-    """All text of a message, also where its content is a list of parts."""
-    content = message.get("content")
-    if isinstance(content, str):
-        return [content]
-    parts = content if isinstance(content, list | tuple) else ()
-    return [part["text"] for part in parts if isinstance(part, Mapping) and isinstance(part.get("text"), str)]
-
-
-def check(answer: Answer, tools: Sequence[Tool], asked: Asked = ANYTHING) -> Checked:
+def check(answer: Answer, tools: Sequence[Tool], expected: RequestExpectations = ANYTHING) -> Checked:
     """Judge one complete answer against the tools that were offered.
 
-    Raises ToolSchemaError where a tool of the caller's has no valid schema.
+    Raises ToolSchemaError if a tool of the caller has no valid schema.
     """
     toolset = ToolSet.of(tools)
-    sound = [_sound(call, toolset) for call in answer.tool_calls]
-    calls = tuple(call for call in sound if isinstance(call, ToolCall))
-    # Where nothing may be called, nothing is looked for in the text but stray markers.
-    callable_tools = () if asked.tool_choice == "none" and not answer.tool_calls else tools
-    checked = _as_asked(_decide(answer, callable_tools, sound, calls, asked), asked)
+    strict = [_strictly_valid(call, toolset) for call in answer.tool_calls]
+    calls = tuple(call for call in strict if isinstance(call, ToolCall))
+    # If no call is allowed, rescue only looks for stray markers in the text.
+    callable_tools = () if expected.tool_choice == "none" and not answer.tool_calls else tools
+    checked = _against_request(_decide(answer, callable_tools, strict, calls, expected), expected)
     return _counted(checked, answer, toolset, len(calls))
 
 
-def _as_asked(checked: Checked, asked: Asked) -> Checked:
-    """Fails what is right in itself but was not asked for: a call against `tool_choice`, several against one."""
-    choice, calls = asked.tool_choice, checked.tool_calls
-    if checked.outcome == "failed" and not calls:  # what is left beside a dropped call may still be delivered
+def _against_request(checked: Checked, expected: RequestExpectations) -> Checked:
+    """Fail an answer that breaks the request's `tool_choice` or `parallel_tool_calls`, though it is right in itself."""
+    choice, calls = expected.tool_choice, checked.tool_calls
+    if checked.outcome == "failed" and not calls:  # the calls left beside a dropped one may still be delivered
         return checked
     if choice == "none" and calls:
         return _refused("unexpected_call", checked, "tool_choice was none")
@@ -111,7 +113,7 @@ def _as_asked(checked: Checked, asked: Asked) -> Checked:
         wanted = (choice.get("function") or {}).get("name")
         if not calls or any(call.name != wanted for call in calls):
             return _refused("wrong_tool" if calls else "missing_call", checked, "tool_choice named another call")
-    if asked.parallel_tool_calls is False and len(calls) > 1:
+    if expected.parallel_tool_calls is False and len(calls) > 1:
         return _refused("extra_call", checked, "parallel_tool_calls was false")
     return checked
 
@@ -120,40 +122,40 @@ def _refused(reason: str, checked: Checked, detail: str) -> Checked:
     return Checked("failed", reason, checked.text, (), detail)
 
 
-def check_generation(generation: str, tools: Sequence[Tool], asked: Asked = ANYTHING) -> Checked:
-    """Judge the text that a provider refused as its model's tool call (Groq's `failed_generation`)."""
-    rescued = rescue(generation, tools, last_user=asked.last_user, foreign=asked.foreign)
+def check_generation(generation: str, tools: Sequence[Tool], expected: RequestExpectations = ANYTHING) -> Checked:
+    """Judge the text of a tool call that the provider refused (Groq's `failed_generation`)."""
+    rescued = rescue(generation, tools, last_user=expected.last_user, foreign=expected.foreign)
     if rescued.outcome == "rescued" and not rescued.dropped:
         found = Checked("rescued", "rescued_text", rescued.text, rescued.tool_calls, "from failed_generation")
-        return _as_asked(found, asked)
+        return _against_request(found, expected)
     return Checked("failed", "tool_use_failed", "")
 
 
 def _decide(
     answer: Answer,
     tools: Sequence[Tool],
-    sound: Sequence[ToolCall | _Flaw],
+    strict: Sequence[ToolCall | _CallDefect],
     calls: tuple[ToolCall, ...],
-    asked: Asked,
+    expected: RequestExpectations,
 ) -> Checked:
     if answer.finish_reason == "content_filter":
         return _failed("content_filter", answer)
-    flaw = next((flaw for flaw in sound if isinstance(flaw, _Flaw)), None) or _same_ids(calls)
-    if flaw is None and not _suspicious(answer, tools):
-        return _as_it_came(answer, calls)
+    defect = next((defect for defect in strict if isinstance(defect, _CallDefect)), None) or _same_ids(calls)
+    if defect is None and not _suspicious(answer, tools):
+        return _unchanged(answer, calls)
     rescued = rescue(
         answer.text,
         tools,
         reasoning=answer.reasoning or None,
         raw_tool_calls=answer.tool_calls or None,
         finish_reason=answer.finish_reason,
-        last_user=asked.last_user,
-        foreign=asked.foreign,
+        last_user=expected.last_user,
+        foreign=expected.foreign,
     )
-    return _mended(answer, rescued, flaw)
+    return _after_rescue(answer, rescued, defect)
 
 
-def _as_it_came(answer: Answer, calls: tuple[ToolCall, ...]) -> Checked:
+def _unchanged(answer: Answer, calls: tuple[ToolCall, ...]) -> Checked:
     if not calls and not answer.text.strip():
         if answer.finish_reason == "length":
             return _failed("length", answer)
@@ -161,21 +163,21 @@ def _as_it_came(answer: Answer, calls: tuple[ToolCall, ...]) -> Checked:
     if not calls and answer.finish_reason == "tool_calls":
         return _failed("finish_without_calls", answer)
     if answer.finish_reason == "length" and any(not call.arguments for call in calls):
-        return _failed("length", answer)  # `{}` may be what was left of more
+        return _failed("length", answer)  # `{}` may be the rest of longer arguments
     if calls and answer.finish_reason not in {"tool_calls", None}:
         return Checked("rescued", "finish_reason_mismatch", answer.text, calls, f"finish reason {answer.finish_reason}")
     return Checked("ok", "ok", answer.text, calls)
 
 
-def _mended(answer: Answer, rescued: Rescue, flaw: _Flaw | None) -> Checked:
+def _after_rescue(answer: Answer, rescued: Rescue, defect: _CallDefect | None) -> Checked:
     dropped = tuple(f"{drop.name}: {drop.reason}" for drop in rescued.dropped)
-    leaked = _leaked(answer, rescued, flaw)
+    leaked = _leaked(answer, rescued, defect)
     if rescued.outcome == "suspect":
         first = rescued.dropped[0] if rescued.dropped else None
-        reason = first.reason if first else flaw.reason if flaw else _bare_reason(answer)
-        detail = first.detail if first else flaw.detail if flaw else ""
+        reason = first.reason if first else defect.reason if defect else _bare_reason(answer)
+        detail = first.detail if first else defect.detail if defect else ""
         if reason == "empty_answer" and answer.finish_reason == "length":
-            reason = "length"  # thoughts took all the tokens that there were
+            reason = "length"  # reasoning used up all tokens
         return Checked("failed", reason, rescued.text, (), detail, dropped, leaked=leaked)
     if rescued.outcome == "clean_text":
         if rescued.text.strip() == answer.text.strip():
@@ -183,22 +185,22 @@ def _mended(answer: Answer, rescued: Rescue, flaw: _Flaw | None) -> Checked:
         return Checked("rescued", "markers_stripped", rescued.text)
     if dropped:
         return Checked("failed", "dropped_call", rescued.text, rescued.tool_calls, dropped[0], dropped, leaked=leaked)
-    if flaw is not None:
-        return Checked("rescued", "rescued_structure", rescued.text, rescued.tool_calls, flaw.detail or flaw.reason)
+    if defect is not None:
+        return Checked("rescued", "rescued_structure", rescued.text, rescued.tool_calls, defect.detail or defect.reason)
     return Checked("rescued", _rescue_reason(answer, rescued), rescued.text, rescued.tool_calls, rescued.dialect or "")
 
 
-def _leaked(answer: Answer, rescued: Rescue, flaw: _Flaw | None) -> bool:
-    """Whether a call that is not delivered stood in the text or the reasoning, not in a structured call."""
+def _leaked(answer: Answer, rescued: Rescue, defect: _CallDefect | None) -> bool:
+    """Whether a call that is not delivered was in the text or the reasoning instead of a structured call."""
     if answer.finish_reason == "length":
-        return False  # cut by max_tokens, as it would be again
-    in_text = bool(rescued.dialect) and flaw is None
+        return False  # cut by max_tokens; a retry would be cut too
+    in_text = bool(rescued.dialect) and defect is None
     return any(drop.reason == "leaked_call" or (in_text and drop.reason in _BROKEN) for drop in rescued.dropped)
 
 
 def _rescue_reason(answer: Answer, rescued: Rescue) -> str:
     if answer.tool_calls and len(rescued.tool_calls) == len(answer.tool_calls):
-        return "markers_stripped"  # the structured calls were sound; only their echo in the text went
+        return "markers_stripped"  # the structured calls were right; only their copy in the text was removed
     return "rescued_text" if answer.text.strip() != rescued.text.strip() else "rescued_reasoning"
 
 
@@ -209,40 +211,42 @@ def _bare_reason(answer: Answer) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Flaw:
-    """Why a structured call is not right as it came."""
+class _CallDefect:
+    """Why a structured call is not valid as received."""
 
     reason: str
     detail: str = ""
 
 
-def _sound(call: RawToolCall, toolset: ToolSet) -> ToolCall | _Flaw:
-    """The call if nothing about it needs mending."""
+def _strictly_valid(call: RawToolCall, toolset: ToolSet) -> ToolCall | _CallDefect:
+    """The call if it needs no repair, else its defect."""
     if call.name is None or call.name not in toolset.names:
-        return _Flaw("unknown_tool")
+        return _CallDefect("unknown_tool")
     if not isinstance(call.arguments, str):
-        return _Flaw("arguments_not_object", "arguments as a JSON value instead of a string")
+        return _CallDefect("arguments_not_object", "arguments as a JSON value instead of a string")
     try:
         arguments = loads(call.arguments)
     except StrictJsonError as error:
-        return _Flaw("arguments_not_json", str(error))
+        return _CallDefect("arguments_not_json", str(error))
     if not isinstance(arguments, dict):
-        return _Flaw("arguments_not_object", "arguments are not an object")
+        return _CallDefect("arguments_not_object", "arguments are not an object")
     if error_text := toolset.errors(call.name, arguments):
-        return _Flaw("arguments_break_schema", error_text)
+        return _CallDefect("arguments_break_schema", error_text)
     if not call.id:
-        return _Flaw("missing_call_id", "call without an id")
+        return _CallDefect("missing_call_id", "call without an id")
     return ToolCall(call.id, call.name, arguments, call.arguments)
 
 
-def _same_ids(calls: tuple[ToolCall, ...]) -> _Flaw | None:
+def _same_ids(calls: tuple[ToolCall, ...]) -> _CallDefect | None:
     return (
-        _Flaw("duplicate_call_id", "two calls share an id") if len({call.id for call in calls}) < len(calls) else None
+        _CallDefect("duplicate_call_id", "two calls share an id")
+        if len({call.id for call in calls}) < len(calls)
+        else None
     )
 
 
 def _suspicious(answer: Answer, tools: Sequence[Tool]) -> bool:
-    """Whether rescue must look at the text: it is the only judge of what a text hides, this only saves time."""
+    """Whether rescue must look at the text. A quick test that saves time; only rescue decides what a text holds."""
     if any(mark in answer.text for mark in ("<|", "|>")):
         return True
     if not tools or answer.tool_calls:
@@ -260,7 +264,7 @@ def _counted(checked: Checked, answer: Answer, toolset: ToolSet, valid: int) -> 
     k2vv = None
     if answer.finish_reason == "tool_calls":
         calls = answer.tool_calls
-        strictly = valid == len(calls)  # K2VV's rule takes whatever ours takes
+        strictly = valid == len(calls)  # K2VV's rule accepts every call that is strictly valid
         k2vv = bool(calls) and (strictly or all(_k2vv_valid(call, toolset) for call in calls))
     return Checked(
         checked.outcome,
@@ -277,7 +281,7 @@ def _counted(checked: Checked, answer: Answer, toolset: ToolSet, valid: int) -> 
 
 
 def _k2vv_valid(call: RawToolCall, toolset: ToolSet) -> bool:
-    """The K2 Vendor Verifier's rule: offered name, arguments that `json.loads` takes, schema. Lenient where it is."""
+    """The K2 Vendor Verifier's rule: offered name, arguments that `json.loads` accepts (lenient on purpose), schema."""
     if call.name is None or call.name not in toolset.names:
         return False
     try:

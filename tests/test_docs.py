@@ -1,4 +1,4 @@
-"""Docs that cannot go stale: options, samples and the tutorial of the README."""
+"""Docs that cannot go stale: options, samples, examples and links."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from pytest_kimiprobe.simulator import Persona, load_scenario
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
+PROBING, COSTS, TUTORIAL = (ROOT / "docs" / f"{name}.md" for name in ("probing", "costs", "tutorial"))
 
 
 def options_table() -> str:
-    """The option table as the README must have it."""
+    """The option table of docs/probing.md."""
     rows = ["| option | default | meaning |", "|---|---|---|"]
     rows += [
         f"| `{option.flag}{' ' + option.metavar if option.metavar else ''}` | {option.default or ''} | {option.help} |"
@@ -30,23 +31,26 @@ def options_table() -> str:
     return "\n".join(rows)
 
 
-def between(start: str, end: str) -> str:
-    text = README.read_text("utf-8")
+def between(start: str, end: str, page: Path = README) -> str:
+    """The text between two marks of a page."""
+    text = page.read_text("utf-8")
     found = re.search(rf"<!-- {re.escape(start)}[^>]*-->\n(.*?)\n?<!-- {re.escape(end)} -->", text, re.DOTALL)
-    assert found, f"README has no block {start!r}"
+    assert found, f"{page.name} has no block {start!r}"
     return found[1]
 
 
-def test_the_readme_lists_every_option() -> None:
+def test_every_option_is_documented() -> None:
     """`python tests/test_docs.py` renews it."""
-    assert between("options", "end of options").strip() == options_table()
+    assert between("options", "end of options", PROBING).strip() == options_table()
 
 
 def test_the_cost_sample_is_what_the_command_prints_today(tmp_path: Path) -> None:
-    """Prices change; then the README must."""
+    """Prices change; then the page must."""
     command = [sys.executable, "-c", "from pytest_kimiprobe.monitor.cli import main; main(['cost'])"]
     printed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-    assert between("sample: kimiprobe cost", "end of sample").strip("`\n").removeprefix("text\n") == printed.strip()
+    assert (
+        between("sample: kimiprobe cost", "end of sample", COSTS).strip("`\n").removeprefix("text\n") == printed.strip()
+    )
 
 
 HOOKS = [value for name, value in vars(hooks).items() if name.startswith("pytest_kimiprobe_")]
@@ -69,7 +73,7 @@ def test_the_examples_of_hooks_work_as_pasted(pytester: pytest.Pytester) -> None
     """All in one conftest.py: the case of one is asked of the endpoint of another, judged and told."""
     page = (ROOT / "docs" / "hooks.md").read_text("utf-8")
     pytester.makeconftest("\n".join(re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)))
-    asked = ("kimiprobe/plugins::hello", "--kimiprobe-endpoint=*+wandb/fp8")
+    asked = ("kimiprobe/plugins::hello", "--kimiprobe-endpoint=*+wandb/fp8", "-o", "kimiprobe_paths=.")
     done = pytester.runpytest_subprocess("--kimiprobe", "--kimiprobe-source=simulator:healthy", *asked, "-s")
     done.assert_outcomes(passed=2)
     assert done.stdout.str().count("openrouter/moonshotai/kimi-k2.6+wandb/fp8: pass, ok") == 2
@@ -129,22 +133,21 @@ def test_a_cost_of_less_than_nothing_is_a_usage_error(option: str) -> None:
 
 
 def renew() -> None:
-    """Write the option table and the samples into the README."""
+    """Write the option table and the samples into their pages."""
     command = [sys.executable, "-c", "from pytest_kimiprobe.monitor.cli import main; main(['cost'])"]
     cost = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     probe = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--kimiprobe", "--kimiprobe-source", "simulator"]
     shown = subprocess.run([*probe, "-q"], capture_output=True, text=True, check=False).stdout
     table = shown[shown.index("simulated: says") : shown.index("rerun one")].strip()
-    text = README.read_text("utf-8")
-    for start, end, block in (
-        ("options", "end of options", options_table()),
-        ("sample: kimiprobe cost", "end of sample", f"```text\n{cost}\n```"),
-        ("sample: make probe", "end of sample", f"```text\n{table}\n```"),
+    for page, start, end, block in (
+        (PROBING, "options", "end of options", options_table()),
+        (COSTS, "sample: kimiprobe cost", "end of sample", f"```text\n{cost}\n```"),
+        (README, "sample: make probe", "end of sample", f"```text\n{table}\n```"),
     ):
-        head, _, rest = text.partition(f"<!-- {start}")
+        head, _, rest = page.read_text("utf-8").partition(f"<!-- {start}")
         mark, _, rest = rest.partition("-->\n")
-        text = f"{head}<!-- {start}{mark}-->\n{block}\n<!-- {end} -->{rest.partition(f'<!-- {end} -->')[2]}"
-    README.write_text(text, "utf-8")
+        tail = rest.partition(f"<!-- {end} -->")[2]
+        page.write_text(f"{head}<!-- {start}{mark}-->\n{block}\n<!-- {end} -->{tail}", "utf-8")
 
 
 if __name__ == "__main__":

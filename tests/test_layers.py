@@ -13,6 +13,7 @@ HTTP = {"httpx", "httpx2", "httpcore", "httpcore2", "h11", "anyio", "aiohttp"}
 MONITOR = {"pytest", "click", "github", "requests", "vcr", "pytest_kimiprobe"}
 IMPURE = {"os", "socket", "time", "random", "threading", "asyncio"}
 IMPURE_TOO = {"subprocess", "secrets", "tempfile", "shutil", "click", "github", "pytest"}
+SERVER = "pytest_kimiprobe.simulator.server.http"
 LIGHT = {"pytest", "click", "github", "requests", "jsonschema", "httpx", "httpx2"}
 FILES = {name: path for package in PACKAGES for name, path in sources(package).items()}
 PURE = [name for name, path in FILES.items() if "Pure" in (ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "")]
@@ -69,6 +70,17 @@ def test_few_modules_lie_at_the_top(package: str, most: int) -> None:
     assert len(list((ROOT / package).glob("*.py"))) <= most
 
 
+def test_class_names_are_unique() -> None:
+    """A name means one thing in both packages. Folders that are moved only keep theirs until they are redesigned."""
+    defined: dict[str, list[str]] = {}
+    for module, path in FILES.items():
+        if not module.startswith(("routing.rescue", "pytest_kimiprobe.simulator.model")):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.ClassDef):
+                    defined.setdefault(node.name, []).append(module)
+    assert {name: modules for name, modules in defined.items() if len(modules) > 1} == {}
+
+
 @pytest.mark.parametrize("name", sources("routing"))
 def test_routing_knows_nothing_of_the_monitor(name: str) -> None:
     """Production imports it without pytest, click or GitHub; inside, imports are relative."""
@@ -76,10 +88,10 @@ def test_routing_knows_nothing_of_the_monitor(name: str) -> None:
 
 
 def test_only_the_transport_knows_the_http_library() -> None:
-    """Swapping the library is the work of one folder. The simulator is a server and shares nothing with it."""
+    """Swapping the library is the work of one folder. The simulator is a server and frames HTTP with h11 alone."""
     knowing = {name for name in FILES if imported_packages(name) & HTTP}
-    allowed = ("routing.transport", "pytest_kimiprobe.simulator")
-    assert [name for name in knowing if not name.startswith(allowed)] == []
+    assert [name for name in knowing if not name.startswith(("routing.transport", SERVER))] == []
+    assert imported_packages(SERVER) & HTTP == {"h11"}
 
 
 def test_the_simulator_is_written_from_the_protocol() -> None:

@@ -4,10 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast
 
 if TYPE_CHECKING:
+    from routing.types import ChatOptions
+
     from .model import Case, Parity, Suite
+
+    class CaseOptions(ChatOptions, total=False):
+        """What `case` takes beside the prompt: the fields of a row of a case file."""
+
+        messages: Sequence[Mapping[str, Any]]
+        tools: Sequence[Mapping[str, Any]]
+        suite: Suite
+        thinking: bool | None
+        need: Sequence[str]
+        emulate_tools: bool
+        parity: Parity
+
 
 ATTRIBUTE = "kimiprobe_case"
 F = TypeVar("F", bound=Callable[..., Any])
@@ -17,53 +31,30 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Declared:
     """What a decorator was given; checked when the tests are collected."""
 
-    fields: Mapping[str, Any]
+    row: Mapping[str, Any]
 
-    def case(self, name: str, where: str) -> Case:
-        """The case. Raises CaseError with `where` for what cannot be asked."""
+    def case(self, name: str, file: str, line: int) -> Case:
+        """The case. Raises CaseError with file and line for what a case file could not say either."""
         from .model import declared
 
-        return declared(name, self.fields, where)
+        return declared(name, self.row, file, line)
 
 
-def case(
-    prompt: str | None = None,
-    *,
-    messages: Sequence[Mapping[str, Any]] = (),
-    tools: Sequence[Mapping[str, Any]] = (),
-    suite: Suite = "core",
-    tool_choice: str | Mapping[str, Any] | None = None,
-    parallel_tool_calls: bool | None = None,
-    max_tokens: int = 2048,
-    temperature: float | None = None,
-    thinking: bool | None = None,
-    need: Sequence[str] = (),
-    emulate_tools: bool = False,
-    parity: Parity = "",
-) -> Callable[[F], F]:
+def case(prompt: str | None = None, **options: Unpack[CaseOptions]) -> Callable[[F], F]:
     """Declare the request of a test function that takes `answer` (docs/cases.md, "Cases in Python").
 
-    Give `prompt` or `messages`. A tool is OpenAI's `{"type": "function", "function": {...}}`, or what stands in its
-    `function`. With `--kimiprobe` the function runs once for each endpoint, mode and repeat; without, it is skipped. With
-    `parity` (`calls` or `arguments`) the plain and the streamed answer are held against each other besides.
+    Give `prompt` or `messages`. A tool is OpenAI's `{"type": "function", "function": {...}}`, or the object in its
+    `function`. With `--kimiprobe` the function runs once for each endpoint, mode and repeat; without, it is skipped.
+    With `parity` (`calls` or `arguments`) the plain and the streamed answer are compared as well.
     """
-    fields = {
-        "prompt": prompt,
-        "messages": messages,
-        "tools": tools,
-        "suite": suite,
-        "tool_choice": tool_choice,
-        "parallel_tool_calls": parallel_tool_calls,
-        "max_tokens": max_tokens,
-        "temperature": temperature,
-        "thinking": thinking,
-        "need": need,
-        "emulate_tools": emulate_tools,
-        "parity": parity,
-    }
+    row = {key: value for key, value in {"prompt": prompt, **options}.items() if value not in (None, "")}
 
     def declare(function: F) -> F:
-        setattr(function, ATTRIBUTE, Declared(fields))
+        setattr(function, ATTRIBUTE, Declared(row))
         return function
 
-    return declare
+    bare = cast("Any", prompt)
+    if isinstance(bare, str | None):
+        return declare
+    row = {}  # `@case` without arguments: the error comes with file and line, when the tests are collected
+    return cast("Callable[[F], F]", declare(bare))

@@ -1,6 +1,6 @@
 """Schema cases: each line of a `.jsonl` file is a JSON Schema, offered as a tool's parameters.
 
-Made for Moonshot's validator cases (github.com/MoonshotAI/walle, testdata/validator_cases), which stay where they are.
+Intended for Moonshot's validator cases (github.com/MoonshotAI/walle, testdata/validator_cases), which are not copied.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ _LONGEST = 1 << 16
 _MOST = 64 << 20
 """Bytes of one file."""
 _LARGEST = 4096
+"""Largest `minLength`, `minItems` or `minProperties` that an answer can satisfy within its tokens."""
 _PROMPT = (
     f"Call the tool {TOOL} exactly once. Choose arguments of your own that satisfy its JSON Schema; do not ask back "
     "and do not write anything else."
@@ -28,7 +29,7 @@ _PROMPT = (
 
 
 def files(folder: Path) -> list[Path]:
-    """All `.jsonl` files below a folder, sorted. Raises CaseError where there are none."""
+    """All `.jsonl` files below a folder, sorted. Raises CaseError if there are none."""
     found = sorted(folder.rglob("*.jsonl")) if folder.is_dir() else []
     if not found:
         raise CaseError("no folder with .jsonl files of schemas", where=str(folder))
@@ -36,7 +37,7 @@ def files(folder: Path) -> list[Path]:
 
 
 def load(path: Path) -> list[Case]:
-    """One case a line. Raises CaseError naming file and line; a schema that the judge cannot use is kept as `unusable`."""
+    """One case for each line. Raises CaseError naming file and line; unusable schemas make cases marked `unusable`."""
     try:
         if path.stat().st_size > _MOST:
             raise CaseError(f"is larger than {_MOST} bytes", where=f"{path}:1:1")
@@ -80,7 +81,7 @@ def _case(schema: JsonObject, name: str, path: Path) -> Case:
 
 
 def _too_long(schema: JsonObject) -> str:
-    """What a right answer could not hold within its tokens; empty where it can."""
+    """Which limit of the schema an answer cannot reach within its tokens; empty if it can reach all."""
     todo: list[Any] = [schema]
     while todo:
         item = todo.pop()
@@ -93,7 +94,7 @@ def _too_long(schema: JsonObject) -> str:
 
 
 def _parameters(schema: JsonObject) -> JsonObject:
-    """The schema itself where it is an object's; else as the one required member `value`, its definitions beside it."""
+    """The schema itself if it describes an object. Otherwise an object schema with the required member `value`."""
     if schema.get("type", "object") == "object" and ("properties" in schema or "type" in schema):
         return {"type": "object", **schema}
     around = ("$defs", "definitions", "$schema")

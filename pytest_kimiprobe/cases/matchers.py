@@ -1,4 +1,4 @@
-"""Matchers: what a case may ask of one value (docs/cases.md). Pure, and in linear time whatever a model says."""
+"""Matchers: conditions that a case sets on one value (docs/cases.md). Pure; linear time for any model output."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from functools import lru_cache
 from typing import Any
 
 MOST = 1 << 20
-"""Characters of a text that are looked at; a longer one matches nothing."""
+"""Longest text in characters that is searched; a longer text matches nothing."""
 _WORDS = 4000
-"""Words that are searched for loops, in phrases of at most `_PHRASE` words."""
+"""Words of a text that are searched for repeated phrases."""
 _PHRASE = 40
+"""Longest repeated phrase in words."""
 
 
 class MatcherError(ValueError):
-    """A matcher that cannot be used; the sentence says why."""
+    """A matcher that cannot be used; the message says why."""
 
 
 def matches(matcher: Any, value: Any) -> bool:
-    """Whether a value is what a matcher of a case asks for; what is no matcher must be equal as JSON."""
+    """Whether a value satisfies a matcher; anything that is not a matcher must be equal to the value as JSON."""
     if isinstance(matcher, Mapping) and len(matcher) == 1:
         ((kind, operand),) = matcher.items()
         if kind in _KINDS:
@@ -28,7 +29,7 @@ def matches(matcher: Any, value: Any) -> bool:
 
 
 def problem_of(matcher: Any) -> str:
-    """Why a matcher, or one inside it, cannot be used; empty where it can."""
+    """Why a matcher, or one inside it, cannot be used; empty if it can."""
     if isinstance(matcher, Mapping):
         if isinstance(pattern := matcher.get("$matches"), str) and len(matcher) == 1:
             try:
@@ -40,13 +41,13 @@ def problem_of(matcher: Any) -> str:
 
 
 def shown(matcher: Any) -> str:
-    """A matcher in words, short."""
+    """Short text for a matcher, for messages."""
     text = repr(matcher) if not isinstance(matcher, Mapping) else " ".join(f"{k} {v!r}" for k, v in matcher.items())
     return text if len(text) <= 120 else f"{text[:119]}…"
 
 
 def equal(expected: Any, value: Any) -> bool:
-    """JSON equality: `1` and `1.0` are one number, `true` is not `1`, the text "-1" is not "1"."""
+    """JSON equality: `1` equals `1.0`, `true` does not equal `1`, and the text "-1" does not equal "1"."""
     if isinstance(expected, bool) or isinstance(value, bool):
         return expected is value
     if isinstance(expected, int | float) and isinstance(value, int | float):
@@ -59,21 +60,21 @@ def equal(expected: Any, value: Any) -> bool:
 
 
 def paired(count: int, others: int, fit: Callable[[int, int], bool]) -> dict[int, int]:
-    """Which of `count` wishes takes which of `others`, as many as can be: a matching by augmenting paths."""
+    """Largest matching of `count` wanted items with `others`, by augmenting paths: index of wanted → index of other."""
     owner: dict[int, int] = {}
 
-    def place(want: int, tried: set[int]) -> bool:
+    def assign(want: int, tried: set[int]) -> bool:
         for other in range(others):
             if other in tried or not fit(want, other):
                 continue
             tried.add(other)
-            if other not in owner or place(owner[other], tried):
+            if other not in owner or assign(owner[other], tried):
                 owner[other] = want
                 return True
         return False
 
     for want in range(count):
-        place(want, set())
+        assign(want, set())
     return {want: other for other, want in owner.items()}
 
 
@@ -110,13 +111,13 @@ def _members(operand: Mapping[str, Any], value: Any) -> bool:
 
 
 def _repeats(operand: int, value: Any) -> bool:
-    """Whether a phrase of three words or more stands so many times on end, as in a model that has begun to loop."""
+    """Whether a phrase of three or more words occurs `operand` times in a row, as when a model loops."""
     words = value.split()[:_WORDS] if isinstance(value, str) and len(value) <= MOST else []
     return any(_looped(words, period) >= period * (operand - 1) for period in range(3, _PHRASE + 1))
 
 
 def _looped(words: Sequence[str], period: int) -> int:
-    """The longest run of words each of which is the one `period` places before it."""
+    """Length of the longest run of words that each equal the word `period` positions before."""
     longest = run = 0
     for now, before in zip(words[period:], words, strict=False):
         run = run + 1 if now == before else 0
@@ -143,7 +144,7 @@ _KINDS: Mapping[str, Callable[[Any, Any], bool]] = {
 
 @lru_cache(maxsize=512)
 def _regex(pattern: str) -> Callable[[str], bool]:
-    """A test whether the pattern occurs, letter case aside, by the engine that needs linear time for any text."""
+    """Compile a pattern to a search function that ignores case and runs in linear time for any text."""
     import jsonschema_rs
 
     try:
@@ -152,13 +153,13 @@ def _regex(pattern: str) -> Callable[[str], bool]:
         )
     except (jsonschema_rs.ValidationError, ValueError):
         beyond = re.search(r"\(\?<?[=!]|\\[1-9]", pattern)
-        why = "uses look-around or a back-reference" if beyond else "is no regular expression"
+        why = "uses look-around or a back-reference" if beyond else "is not a regular expression"
         raise MatcherError(f"$matches: {pattern[:80]!r} {why} (one that runs in linear time is needed)") from None
 
     def occurs(text: str) -> bool:
         try:
             return compiled.is_valid(text)
-        except ValueError:  # a lone surrogate cannot cross into the engine
+        except ValueError:  # the engine does not accept lone surrogates
             return False
 
     return occurs

@@ -1,18 +1,20 @@
-"""Cases: one probe described as data. The packaged ones stand in cases/*.yaml."""
+"""Cases: one probe described as data. Packaged cases are in cases/packaged/*.yaml."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from routing.errors import ConfigError
 from routing.history.prompt_tools import emulation
-from routing.parsing.schema_files import load_checked
+from routing.parsing.schema_files import load_checked, violations
 from routing.parsing.strict_yaml import MAX_BYTES, Document
 from routing.schema import ToolSchemaError, ToolSet
-from routing.types import ChatRequest, JsonObject, Message, Mode, Tool, ToolChoice
+from routing.types import CHAT_OPTIONS, ChatRequest, JsonObject, Message, Mode, Tool, ToolChoice
 
 from .end_state import EndState
 from .matchers import problem_of
@@ -23,7 +25,7 @@ SUITES = ("smoke", "core", "full")
 Suite: TypeAlias = Literal["smoke", "core", "full"]
 Parity: TypeAlias = Literal["", "calls", "arguments"]
 DEFAULT_MAX_TOKENS = 2048
-"""Thinking counts too: less cuts models that think before they call."""
+"""Tokens of an answer, reasoning included; a lower limit truncates models that reason before they call."""
 
 
 class CaseError(ConfigError):
@@ -34,7 +36,7 @@ class CaseError(ConfigError):
 class ExpectedCall:
     """A call of a right answer; `arguments` maps names to values or matchers.
 
-    `as_in_schema`: the arguments come in the order in which the tool's schema lists them; else the answer is rescued.
+    `as_in_schema`: the arguments must be in the order of the tool's schema; otherwise the answer counts as rescued.
     """
 
     name: str
@@ -45,12 +47,12 @@ class ExpectedCall:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What a right answer is; all that is said must hold, and one of `any_of` where there are any.
+    """What a right answer is. All conditions must hold, and one of `any_of` if it is not empty.
 
-    `calls` None: calls are not looked at. `never` names tools that must not be called. `ids` holds `fresh` (no id of
-    the history recurs) and `native` (`functions.NAME:N`). `well_formed`: nothing of the protocol had to be tolerated.
-    `usage` `within_limit`: no more tokens than `max_tokens`. `end_state`: where the calls lead. `refused`: no answer at
-    all, but HTTP 400 or 422 with an error that says why.
+    `calls` None: calls are not checked. `never` names tools that must not be called. `ids` holds `fresh` (no id of
+    the history recurs) and `native` (`functions.NAME:N`). `well_formed`: no deviation from the protocol. `usage`
+    `within_limit`: no more tokens than `max_tokens`. `end_state`: the state that the calls must lead to. `refused`:
+    HTTP 400 or 422 with an error message instead of an answer.
     """
 
     calls: tuple[ExpectedCall, ...] | None = None
@@ -75,10 +77,11 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One probe described as data: what is asked, what is offered, what a right answer is.
+    """One probe described as data: messages, tools, and what a right answer is.
 
-    `need` names what an endpoint must be able to do beyond tools (`vision`, `thinking_off`); `parity` whether plain
-    and stream must give the same calls, or the same calls with the same arguments; `unusable` why it cannot be judged.
+    `need` names capabilities beyond tools (`vision`, `thinking_off`). `parity`: whether plain and stream must give the
+    same calls, or the same calls with the same arguments. `unusable` says why the case cannot be judged.
+    `options` are further options of the request, by the names of `ChatRequest`.
     """
 
     name: str
@@ -98,25 +101,26 @@ class Case:
     why: str = ""
     seen: str = ""
     unusable: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def capability(self) -> str:
-        """What an endpoint must be able to do for this case."""
+        """The capability that this case needs of an endpoint."""
         return "tools:emulated" if self.emulate_tools else "tools"
 
     def request(self, mode: Mode) -> ChatRequest:
         """The request to send; emulated tools are described in a system message and not offered."""
         messages = [emulation(self.tools), *self.messages] if self.emulate_tools else self.messages
-        return ChatRequest(
-            messages=messages,
-            tools=() if self.emulate_tools else self.tools,
-            tool_choice=self.tool_choice,
-            parallel_tool_calls=self.parallel_tool_calls,
-            max_tokens=self.max_tokens,
-            temperature=self.temperature,
-            stream=mode == "stream",
-            reasoning_effort=None if self.thinking is None else "medium" if self.thinking else "none",
-        )
+        asked = {name: getattr(self, name) for name in _OWN_OPTIONS} | dict(self.options)
+        if self.thinking is not None:
+            asked.setdefault("reasoning_effort", "medium" if self.thinking else "none")
+        return ChatRequest(messages, () if self.emulate_tools else self.tools, stream=mode == "stream", **asked)
+
+
+_FIELDS = frozenset(field.name for field in fields(Case))
+_OWN_OPTIONS = CHAT_OPTIONS & _FIELDS
+_READ = frozenset({"name", "messages", "expect", "tools", "need"})
+"""Fields that are not taken from a file as they are."""
 
 
 def in_suite(case: Case, suite: str) -> bool:
@@ -125,7 +129,7 @@ def in_suite(case: Case, suite: str) -> bool:
 
 
 def load(path: Path) -> list[Case]:
-    """All cases of a file, in its order. Raises CaseError naming file, line and column."""
+    """All cases of a file, in file order. Raises CaseError naming file, line and column."""
     document = load_checked(_read(path), "case.schema.json", where=str(path), error=CaseError, package=__package__)
     shared = {name: _function(name, body) for name, body in document.data.get("tools", {}).items()}
     for name, tool in shared.items():
@@ -138,26 +142,42 @@ def load(path: Path) -> list[Case]:
     return list(cases.values())
 
 
-def declared(name: str, fields: Mapping[str, Any], where: str) -> Case:
-    """A case that was declared in Python. Raises CaseError with `where` for what cannot be asked."""
-    prompt, messages = fields["prompt"], list(fields["messages"])
-    if (prompt is None) == (not messages):
-        raise CaseError("give either a prompt or messages", where=where)
-    tools = [tool if "function" in tool else {"type": "function", "function": dict(tool)} for tool in fields["tools"]]
-    _require_usable(tools, where)
-    if fields["suite"] not in SUITES:
-        raise CaseError(f"suite {fields['suite']!r} is none of {', '.join(SUITES)}", where=where)
-    if fields["parity"] not in {"", "calls", "arguments"}:
-        raise CaseError(f"parity {fields['parity']!r} is none of calls, arguments", where=where)
-    plain = {key: value for key, value in fields.items() if key not in {"prompt", "messages", "tools", "need"}}
-    asked = messages or [{"role": "user", "content": prompt}]
-    return Case(name=name, messages=asked, tools=tools, need=tuple(fields["need"]), **plain)
+def declared(name: str, row: Mapping[str, Any], file: str, line: int) -> Case:
+    """A case that was declared in Python, checked like a row of a case file. Raises CaseError with file and line."""
+    where = f"{file}:{line}:1"
+    if own := sorted({"name", "expect"} & row.keys()):
+        raise CaseError(f"{own[0]}: the test function says this", where=where)
+    if ("prompt" in row) == ("messages" in row):
+        raise CaseError('give a prompt or messages, as in @case("What is the weather?")', where=where)
+    try:
+        plain = json.loads(json.dumps(row, default=_as_json, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise CaseError(f"is not JSON: {error}", where=where) from None
+    tools = plain.get("tools")
+    if isinstance(tools, list):
+        plain["tools"] = [tool.get("function", tool) if isinstance(tool, dict) else tool for tool in tools]
+    asked = {"name": "python", "expect": {"order": "any"}, **plain}
+    data = {"version": 1, "cases": [asked]}
+    document = Document(data, file, (line, 1, None))
+    for path, message in violations(data, "case.schema.json", __package__):
+        raise CaseError(f"{'.'.join(map(str, path[2:])) or 'the case'}: {message}", where=where)
+    case = _Reading(document, ("cases", 0), {}).case(asked)
+    return replace(case, name=name)
+
+
+def _as_json(value: Any) -> Any:
+    """Mappings and sequences of any kind, as JSON has them. Raises TypeError for other values."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Sequence | AbstractSet):
+        return list(value)
+    raise TypeError(f"a value of type {type(value).__name__}")
 
 
 def _read(path: Path) -> bytes:
     try:
         size = path.stat().st_size
-        if size > MAX_BYTES:  # before it is read: it may be larger than the memory
+        if size > MAX_BYTES:  # checked before reading: the file may be larger than the memory
             raise CaseError(f"is {size} bytes; at most {MAX_BYTES} are read", where=f"{path}:1:1")
         data = path.read_bytes()
     except OSError as error:
@@ -182,7 +202,7 @@ def _require_usable(tools: Sequence[Tool], where: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """One row of a file on its way to a case."""
+    """Builds a case from one row of a file."""
 
     document: Document
     place: tuple[str | int, ...]
@@ -202,24 +222,24 @@ class _Reading:
         self.check(expect, row, tools)
         messages = asked.get("messages") or [{"role": "user", "content": asked["prompt"]}]
         fill = row.get("fill", {})
-        plain = ("suite", "emulate_tools", "tool_choice", "parallel_tool_calls", "max_tokens", "temperature")
-        extra = {name: row[name] for name in (*plain, "thinking", "parity", "tests", "why", "seen") if name in row}
+        plain = {key: value for key, value in row.items() if key in _FIELDS - _READ}
         return Case(
             name=row["name"],
             messages=[context(fill["words"]), *messages] if "words" in fill else messages,
             expect=expect,
             tools=among(tools, fill["tools"]) if "tools" in fill else tools,
             need=tuple(row.get("need", ())),
-            **extra,
+            options={key: value for key, value in row.items() if key in CHAT_OPTIONS - _FIELDS},
+            **plain,
         )
 
     def tools(self, row: JsonObject) -> list[Tool]:
-        """The tools of the row, each usable, names told apart."""
+        """The tools of the row. Raises CaseError for an unusable tool or a repeated name."""
         found = []
         for number, tool in enumerate(row.get("tools", ())):
             if isinstance(tool, str) and tool not in self.shared:
                 there = ", ".join(self.shared) or "none"
-                raise CaseError(f"no tool {tool!r} under `tools`; there are: {there}", where=self.at("tools", number))
+                raise CaseError(f"no tool {tool!r} under `tools`; available: {there}", where=self.at("tools", number))
             found.append(self.shared[tool] if isinstance(tool, str) else {"type": "function", "function": dict(tool)})
             _require_usable(found, self.at("tools", number))
         if row.get("emulate_tools") and not found:
@@ -227,7 +247,7 @@ class _Reading:
         return found
 
     def check(self, expect: Expectation, row: JsonObject, tools: Sequence[Tool]) -> None:
-        """Every tool that is expected, forbidden or chosen is offered; a refusal is expected alone."""
+        """Raise CaseError if a wanted or chosen tool is not offered, or if `refused` is not the only condition."""
         if any(one.refused for one in expect.any_of) or (expect.refused and len(row["expect"]) > 1):
             raise CaseError("`refused` stands alone: a refusal is no answer", where=self.at("expect"))
         names = {tool["function"]["name"] for tool in tools}

@@ -1,4 +1,4 @@
-"""What a run will do: which cases meet which endpoints, how often, and what that may cost. Pure."""
+"""Plans a run: the probes of each case and endpoint, and an estimate of their cost. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
-from routing.catalog import Catalog, Endpoint
+from routing.catalog import Catalog, Endpoint, Requirements
 from routing.tokens import prompt_bound
 from routing.types import ChatRequest, Mode, Usage
 
@@ -18,14 +18,15 @@ from ..verdicts import ProbeMode, Verdict
 from .model import Case
 
 Load: TypeAlias = Literal["mixed", "alone", "crowd"]
-"""What else of ours is under way at the endpoint: whatever there is, nothing, or a crowd (see `lanes`)."""
+"""Other probes in flight at the endpoint: any number (`mixed`), none (`alone`), or a fixed crowd (`crowd`)."""
 MODES: tuple[Mode, ...] = ("plain", "stream")
 _TYPICAL_COMPLETION = 150
+"""Completion tokens assumed for the cost estimate."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProbePlan:
-    """case x endpoint x mode x repeat, under a load: one pytest item."""
+    """One probe: case x endpoint x mode x repeat, under a load. Becomes one pytest item."""
 
     case: Case
     endpoint: Endpoint
@@ -35,21 +36,21 @@ class ProbePlan:
 
     @property
     def name(self) -> str:
-        """The item's name; it can be pasted back, and `+` may stand in `-k`."""
+        """The item's name. It can be pasted into a command line, and into `-k`, which accepts `+`."""
         return self.name_in(self.mode)
 
     def name_in(self, mode: ProbeMode) -> str:
-        """The name of the same probe in another mode, or of the pair that both modes make."""
+        """The item's name for another mode, or for the pair of both modes."""
         return f"{self.case.name}[{self.variant(mode)}]"
 
     def variant(self, mode: ProbeMode) -> str:
-        """What stands in the brackets of a name: endpoint, mode, repeat, and the crowd where it meets one."""
+        """The part of the name in brackets: endpoint, mode, repeat, and `crowd` for that load."""
         crowded = "-crowd" if self.load == "crowd" else ""
         return f"{self.endpoint.id}-{mode}-{self.repeat}{crowded}"
 
     @property
     def request(self) -> ChatRequest:
-        """What is sent."""
+        """The request to send."""
         return self.case.request(self.mode)
 
 
@@ -62,13 +63,13 @@ class Unsent:
 
     @property
     def verdict(self) -> Verdict:
-        """`unsupported` where the endpoint is not able to do it by design, else `not_run`."""
+        """`unsupported` if the endpoint lacks the capability, otherwise `not_run`."""
         return "unsupported" if self.reason == "no_capability" else "not_run"
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A probe to be, and why it is not sent where it is not."""
+    """A planned probe; `unsent` says why it is not sent, if so."""
 
     plan: ProbePlan
     unsent: Unsent | None = None
@@ -76,21 +77,21 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """USD of a run: `about` by typical answers, `most` by the longest that are allowed."""
+    """Cost of a run in USD: `about` assumes typical answers, `most` the longest allowed answers."""
 
     about: Decimal
     most: Decimal
 
 
 class UnknownEndpoint(ValueError):
-    """No endpoint matches a glob; the message lists those there are."""
+    """No endpoint matches a glob; the message lists the known endpoints."""
 
 
 def select(catalog: Catalog, model: str, globs: Sequence[str], today: date) -> list[Endpoint]:
     """Endpoints to probe: those of `model` that match any glob, or all that are not retired.
 
-    A glob that only matches another model's endpoints selects those: naming an endpoint is asking for it. Raises
-    UnknownEndpoint for a glob that matches nothing.
+    A glob that matches only endpoints of other models selects those. Raises UnknownEndpoint for a glob that matches
+    nothing.
     """
     if not globs:
         return [endpoint for endpoint in catalog.of_model(model) if not endpoint.retired_at(today)]
@@ -99,7 +100,7 @@ def select(catalog: Catalog, model: str, globs: Sequence[str], today: date) -> l
         of_model = _matching(catalog.of_model(model), glob)
         found = of_model or _matching(catalog.endpoints.values(), glob)
         if not found:
-            raise UnknownEndpoint(f"no endpoint matches {glob!r}; there are:\n  " + "\n  ".join(catalog.endpoints))
+            raise UnknownEndpoint(f"no endpoint matches {glob!r}; available:\n  " + "\n  ".join(catalog.endpoints))
         chosen |= {endpoint.id: endpoint for endpoint in found}
     return list(chosen.values())
 
@@ -120,31 +121,28 @@ def expand(
 
 
 def cannot(case: Case, endpoint: Endpoint, mode: Mode) -> str:
-    """What the case needs and the endpoint is not able to do, by the catalogue; empty where nothing is missing."""
-    able, choice = endpoint.capabilities, case.tool_choice
-    needed = [name for name in ("tools",) if case.tools and not case.emulate_tools]
-    needed += [name for name in ("stream",) if mode == "stream"]
-    needed += [name for name in case.need if name in {"vision", "native_ids"}]
-    if missing := [name for name in needed if name not in able]:
-        return f"it has no {' and no '.join(missing)}"
-    kind = "named" if isinstance(choice, Mapping) else choice
-    if kind is not None and kind not in endpoint.tool_choices:
-        return f"it takes no tool_choice {kind}"
-    if "thinking" in case.need and not endpoint.thinks:
-        return "it does not think"
-    if "thinking_off" in case.need and endpoint.thinking in {"always", "never"}:
-        return "its thinking cannot be switched off"
+    """What the case needs and the endpoint is not able to do, by the catalogue; empty if nothing is missing."""
+    needs = Requirements(
+        tools="native" if case.tools and not case.emulate_tools else "",
+        stream=mode == "stream",
+        vision="vision" in case.need,
+        native_ids="native_ids" in case.need,
+        tool_choice=case.tool_choice,
+        thinking=True if "thinking" in case.need else False if "thinking_off" in case.need else None,
+    )
+    if unmet := endpoint.unmet(needs):
+        return f"it {unmet}"
     return f"the judge cannot use this schema: {case.unusable}" if case.unusable else ""
 
 
 def cost_bound(plan: ProbePlan, catalog: Catalog, day: date) -> Decimal:
-    """USD that the probe can cost at most; an unknown price is the dearest of the catalogue."""
+    """Upper bound of the probe's cost in USD; an unknown price counts as the dearest of the catalogue."""
     price = plan.endpoint.price_at(day) or catalog.dearest_at(day)
     return price.cost(Usage(prompt_bound([*plan.request.messages, *plan.case.tools]), plan.case.max_tokens))
 
 
 def estimate(plans: Sequence[ProbePlan], catalog: Catalog, day: date) -> Estimate:
-    """What a run costs, before a cent is spent."""
+    """Estimate the cost of a run before anything is sent."""
     dearest = catalog.dearest_at(day)
     about = most = Decimal(0)
     for plan in plans:

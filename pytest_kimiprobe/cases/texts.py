@@ -1,6 +1,6 @@
-"""The short vocabulary that makes long requests: repeated texts, plain pictures, many tools, long contexts. Pure.
+"""Generates long requests from short descriptions: repeated texts, plain pictures, many tools, long contexts. Pure.
 
-Everything is made the same way each time, so that a case asks the same today and tomorrow.
+Generation is deterministic, so that a case always sends the same request.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from routing.types import JsonObject, Message, Tool
 
 LONGEST = 1 << 20
-"""Characters that all texts of a case may come to."""
+"""Largest number of characters of one generated text."""
 _PLACE = re.compile(r"<<([a-z0-9_-]{1,40})>>")
 _VERBS = ("archive", "export", "tag", "approve", "merge", "lock", "audit", "rank", "clone", "publish", "pin")
 _NOUNS = (
@@ -26,11 +26,11 @@ _CLERKS = ("Anders", "Beatriz", "Chen", "Dalia", "Emeka", "Farah", "Goran")
 
 
 class TextError(ValueError):
-    """A text that cannot be made; the sentence says why."""
+    """A text that cannot be generated; the message says why."""
 
 
 def texts_of(rows: Mapping[str, Any]) -> dict[str, str]:
-    """The texts of a case by name: as given, repeated, or a picture as data URL. Raises TextError for too much."""
+    """Texts of a case by name: as given, repeated, or a picture as data URL. Raises TextError if one is too long."""
     made: dict[str, str] = {}
     for name, row in rows.items():
         if isinstance(row, str):
@@ -45,7 +45,7 @@ def texts_of(rows: Mapping[str, Any]) -> dict[str, str]:
 
 
 def filled(value: Any, texts: Mapping[str, str]) -> Any:
-    """`value` with each `<<name>>` in its strings replaced. Raises TextError for a name that is not there."""
+    """`value` with each `<<name>>` in its strings replaced. Raises TextError for an unknown name."""
     if isinstance(value, str):
         return _PLACE.sub(lambda found: _named(found[1], texts), value)
     if isinstance(value, Mapping):
@@ -55,12 +55,12 @@ def filled(value: Any, texts: Mapping[str, str]) -> Any:
 
 def _named(name: str, texts: Mapping[str, str]) -> str:
     if name not in texts:
-        raise TextError(f"<<{name}>> is not under `texts`; there are: {', '.join(texts) or 'none'}")
+        raise TextError(f"<<{name}>> is not under `texts`; available: {', '.join(texts) or 'none'}")
     return texts[name]
 
 
 def picture(colour: tuple[int, ...], size: int) -> str:
-    """A square of one colour (red, green, blue), as the data URL of a PNG."""
+    """Data URL of a square PNG in one colour (red, green, blue)."""
     row = b"\0" + bytes(colour) * size
     head = struct.pack(">IIBBBBB", size, size, 8, 2, 0, 0, 0)
     parts = (("IHDR", head), ("IDAT", zlib.compress(row * size, 9)), ("IEND", b""))
@@ -73,7 +73,7 @@ def _chunk(name: bytes, body: bytes) -> bytes:
 
 
 def among(own: Iterable[Tool], count: int) -> list[Tool]:
-    """The case's own tools in the middle of others, `count` in all; no other one fits what a case would ask."""
+    """`count` tools with the case's tools in the middle; no generated tool fits what a case asks."""
     mine = list(own)
     taken = {tool["function"]["name"] for tool in mine}
     made = (tool for tool in _others() if tool["function"]["name"] not in taken)
@@ -98,7 +98,7 @@ def _others() -> Iterable[Tool]:
 
 
 def context(words: int) -> Message:
-    """A system message of about so many words: minutes of an office, in which nobody asks for anything."""
+    """A system message of about `words` words: minutes of an office that contain no request."""
     lines = ["Minutes of the back office, for reference only. Nothing in them is a request."]
     for number in range(1, words // 16 + 1):
         clerk, noun = _CLERKS[number % len(_CLERKS)], _NOUNS[number % len(_NOUNS)]

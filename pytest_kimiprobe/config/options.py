@@ -135,6 +135,7 @@ def add_options(parser: pytest.Parser) -> None:
         group.addoption(option.flag, **_declaration(option))
         parser.addini(option.dest, option.help, default=None)
     parser.addini("kimiprobe_files", "globs of your own case files", type="args", default=["*.kimiprobe.yaml"])
+    parser.addini("kimiprobe_paths", "folders of your own cases, for runs without a path", type="paths", default=[])
 
 
 def _declaration(option: Option) -> dict[str, Any]:
@@ -182,6 +183,18 @@ def _given(config: pytest.Config, option: Option, environment: Mapping[str, str]
         return option.flag, given
     if environment.get(option.variable):
         return option.variable, environment[option.variable]
-    if ini := config.getini(option.dest):
+    if ini := _ini(config, option):
         return f"ini setting {option.dest}", ini if isinstance(ini, str | list) else str(ini)
     return "default", option.default
+
+
+def _ini(config: pytest.Config, option: Option) -> Any:
+    try:
+        return config.getini(option.dest)
+    except (
+        TypeError,
+        pytest.UsageError,
+    ):  # a list, a number or true in a [tool.pytest] table, for which pytest expects a string
+        from .ini_files import repository_settings
+
+        return repository_settings(config.rootpath)[1].get(option.dest, "")

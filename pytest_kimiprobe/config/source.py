@@ -1,4 +1,4 @@
-"""Where the answers of a run come from, read from `--kimiprobe-source`."""
+"""Source of a run's answers (live, simulator or replay), read from `--kimiprobe-source`."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Kind = Literal["live", "simulator", "replay"]
 
 @dataclass(frozen=True, slots=True)
 class SourceChoice:
-    """`live`, `simulator[:SCENARIO]` or `replay:PATH`."""
+    """A parsed source: `live`, `simulator[:SCENARIO]` or `replay:PATH`."""
 
     kind: Kind
     detail: str = ""
 
     @classmethod
     def read(cls, text: str) -> SourceChoice:
-        """Parse the option's value. Raises UsageError listing what there is."""
+        """Parse the option's value. Raises UsageError listing the valid forms."""
         kind, _, detail = text.partition(":")
         if kind == "live" and not detail:
             return cls("live")
@@ -34,26 +34,26 @@ class SourceChoice:
             return cls("simulator", detail or "mixed")
         if kind == "replay" and detail:
             return cls("replay", detail)
-        raise pytest.UsageError(f"unknown source {text!r}; there are: live, simulator, simulator:SCENARIO, replay:PATH")
+        raise pytest.UsageError(f"unknown source {text!r}; available: live, simulator, simulator:SCENARIO, replay:PATH")
 
     @property
     def path(self) -> Path:
-        """The recording of a replay."""
+        """Path of the recordings of a replay."""
         return Path(self.detail)
 
     def environment(self) -> Mapping[str, str]:
-        """The variables that keys and base URLs are read from; a simulated run sees none of the user's."""
+        """Environment that keys and base URLs are read from; empty unless the run is live."""
         return os.environ if self.kind == "live" else {}
 
     def stamp(self, catalog: Catalog, endpoints: list[Endpoint]) -> Source:
-        """What results are marked with: `local` where any probed provider's base URL points at this machine."""
+        """Source that results are marked with: `local` if a probed provider's base URL points to this machine."""
         if self.kind != "live":
             return self.kind
         return "local" if any(catalog.provider_of(endpoint).local for endpoint in endpoints) else "live"
 
 
 def no_keys(catalog: Catalog) -> str:
-    """What a run without any key is told: one line a provider, and the way that needs none."""
+    """Message for a run without any key: one line for each provider, and the option that needs no key."""
     keyed = [provider for provider in catalog.providers.values() if provider.key_env]
     regions = {p.name: p for p in keyed if any(p.name.startswith(f"{other.name}-") for other in keyed)}
     width = max(len(provider.key_env) for provider in keyed)

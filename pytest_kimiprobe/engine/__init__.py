@@ -1,1 +1,1 @@
-"""How probes are sent: what is planned, how many at once, how fast, against which budget, and how late we were."""
+"""Sends the probes: planning, queues, pacing, budget, and how late the event loop was."""

@@ -1,9 +1,8 @@
-"""How fast one account may be asked, learned from its HTTP 429s. Pure: times are given in seconds, nothing sleeps.
+"""Rate limit of one account, learned from its HTTP 429s. Pure: times are given in seconds, nothing sleeps.
 
-A refusal halves the number of requests at once; one that comes although only one was under way spreads the starts: the
-time until the next one is allowed, shared by those that were answered in it. Answers let both grow again, slowly. A
-refused request is sent again after the wait, until nothing but refusals came for `patience_s` seconds; after that each
-is sent once.
+A 429 halves the number of concurrent requests. If only one was in flight, the starts are spread instead: the time
+until the next request is allowed is divided by the number of answers in it. Answers raise both limits again, slowly. A
+refused request is sent again after the wait. When only 429s came for `patience_s` seconds, each request is sent once.
 """
 
 from __future__ import annotations
@@ -11,18 +10,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 _FIRST_WAIT_S = 0.5
+"""Wait after a 429 without Retry-After; it doubles with each further one."""
 _LONGEST_WAIT_S = 60.0
+"""The longest such wait, and the longest time between two starts."""
 _SLACK = 1.05
+"""Factor on the measured time between two starts, because clocks and windows differ."""
 _ANSWERS_TO_GROW = 20
-"""Answers in a row after which one more at once is tried, or starts move a tenth closer together."""
+"""Answers in a row after which one more concurrent request is allowed, or starts move a tenth closer together."""
 
 
 @dataclass(slots=True)
 class Throttle:
-    """What is known of one account (or of one upstream behind a gateway).
+    """Limits of one account, or of one upstream behind a gateway.
 
-    `limit` requests may be under way at once, their starts `spacing_s` apart; `refused` counts the 429s, `waited_s`
-    is the time that they asked for in all, `most` the limit that was wished for.
+    `limit` requests may be in flight, their starts `spacing_s` apart. `most` is the configured limit, `refused` counts
+    the 429s, `waited_s` sums the waits that they asked for.
     """
 
     most: int
@@ -31,38 +33,38 @@ class Throttle:
     spacing_s: float = 0.0
     refused: int = 0
     waited_s: float = 0.0
-    under_way: int = 0
+    in_flight: int = 0
     _not_before: float = 0.0
     _lowered_at: float = float("-inf")
     _refused_since: float | None = None
     _wait_s: float = _FIRST_WAIT_S
     _answers: int = 0
     _window: list[float] = field(default_factory=list)
-    """When those were sent that were answered since the last refusal."""
+    """When the requests were sent that were answered since the last 429."""
 
     def __post_init__(self) -> None:
         self.limit = self.limit or self.most
 
     @property
     def slowed(self) -> bool:
-        """Whether fewer requests are sent than was wished for."""
+        """Whether fewer requests are sent than configured."""
         return self.limit < self.most or self.spacing_s > 0
 
     def ready_in(self, now: float) -> float | None:
-        """Seconds until the next start is allowed; None where one under way must end first."""
-        return None if self.under_way >= self.limit else max(self._not_before - now, 0.0)
+        """Seconds until the next start is allowed; None if a request in flight must end first."""
+        return None if self.in_flight >= self.limit else max(self._not_before - now, 0.0)
 
     def started(self, now: float) -> None:
-        """One request goes out."""
-        self.under_way += 1
+        """Count a request that is sent."""
+        self.in_flight += 1
         self._not_before = max(self._not_before, now + self.spacing_s)
 
     def ended(self) -> None:
-        """One request came to its end, whatever it was."""
-        self.under_way -= 1
+        """Count a request that has ended, with any result."""
+        self.in_flight -= 1
 
     def answered(self, sent_at: float) -> None:
-        """The request sent at `sent_at` was not refused."""
+        """Record that the request sent at `sent_at` was not refused."""
         self._window.append(sent_at)
         self._refused_since = None
         self._wait_s = _FIRST_WAIT_S
@@ -74,7 +76,7 @@ class Throttle:
                 self.limit += 1
 
     def refused_at(self, now: float, sent_at: float, retry_after_s: float | None) -> bool:
-        """A 429 for a request sent at `sent_at`; whether it is to be sent again."""
+        """Record a 429 for a request sent at `sent_at`; whether to send it again."""
         self.refused += 1
         self._answers = 0
         since = now if self._refused_since is None else self._refused_since
@@ -83,7 +85,7 @@ class Throttle:
             self.spacing_s, self._not_before = 0.0, now
             return False
         self._refused_since = since
-        if sent_at >= self._lowered_at:  # others of the same burst say the same thing
+        if sent_at >= self._lowered_at:  # later 429s of the same burst change nothing
             self._lower(now, wait_s)
         until = max(self._not_before, now + wait_s)
         self.waited_s += until - max(self._not_before, now)
@@ -103,12 +105,12 @@ class Throttle:
 
 
 def refusal_words(scope: str, throttle: Throttle) -> str:
-    """What a report says of a provider or upstream that answered 429."""
+    """Sentence for the report about a provider or upstream that answered 429."""
     times = "once" if throttle.refused == 1 else f"{throttle.refused} times"
-    told = f"{scope} refused {times} (HTTP 429)"
+    text = f"{scope} refused {times} (HTTP 429)"
     if throttle.waited_s:
-        told += f"; waited {throttle.waited_s:.0f} s"
+        text += f"; waited {throttle.waited_s:.0f} s"
     if not throttle.slowed:
-        return told
+        return text
     spaced = f", {throttle.spacing_s:.0f} s apart" if throttle.spacing_s >= 1 else ""
-    return f"{told}, slowed to {throttle.limit} at once{spaced}"
+    return f"{text}, slowed to {throttle.limit} concurrent{spaced}"

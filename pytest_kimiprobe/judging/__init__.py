@@ -1,1 +1,1 @@
-"""From an answer to a verdict: what a case expects, and pairs of plain and streamed answers."""
+"""Judging: gives a verdict on an answer by what its case expects, and compares plain with streamed answers."""

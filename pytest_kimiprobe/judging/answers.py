@@ -1,4 +1,4 @@
-"""An answer as tests and plugins see it: what may be delivered of it, and what it came with."""
+"""The answer that test functions and plugins see: its deliverable text and calls, reasoning and usage."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from routing.verify import Checked
 
 @dataclass(frozen=True, slots=True)
 class SeenAnswer:
-    """A deliverable answer. `rescued`: text or calls had to be mended first; `reason` is the code that says how."""
+    """A deliverable answer. `rescued`: text or calls had to be repaired; `reason` is the code that says how."""
 
     text: str
     tool_calls: tuple[ToolCall, ...]
@@ -22,7 +22,7 @@ class SeenAnswer:
 
     @classmethod
     def of(cls, checked: Checked, answer: Answer | None) -> SeenAnswer:
-        """From what the judge checked; `answer` is None where a provider refused its own model's call."""
+        """Build from the checked answer. `answer` is None if a provider rejected the call that its model generated."""
         came = answer or Answer()
         return cls(
             text=checked.text,

@@ -1,22 +1,22 @@
 """The judge: an exchange and what its case expects → verdict and reason. Pure.
 
-It knows only expectations; what holds for any answer is `routing.verify`, which production uses as well.
+This module checks what a case expects. Checks for any answer are in `routing.verify`, which production uses as well.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from routing.exchange import Exchange
+from routing.parsing.kimi_ids import is_kimi_id
 from routing.parsing.strict_json import StrictJsonError, loads
 from routing.reasons import error_class_of
 from routing.rescue.markers import NATIVE_TEXT
 from routing.schema import ToolSet
 from routing.types import Answer, ErrorClass, Tool, ToolCall
-from routing.verify import ANYTHING, Asked, Checked, asked_of, check, check_generation
+from routing.verify import ANYTHING, Checked, RequestExpectations, check, check_generation, expectations_of
 
 from ..cases.matchers import matches, paired, shown
 from ..cases.model import Case, Expectation, ExpectedCall
@@ -24,16 +24,15 @@ from ..verdicts import Verdict
 from .answers import SeenAnswer
 
 Opinion: TypeAlias = Callable[[Case, SeenAnswer], str | None]
-"""Why an answer is wrong, "" where it is right, None where there is no opinion."""
+"""Returns why an answer is wrong, "" if it is right, or None for no opinion."""
 _UNSUPPORTED = frozenset({"no_capability", "other_protocol"})
 _DEVIATIONS = frozenset({"tool_call_without_index", "arguments_not_a_string", "stream_ignored", "usage_malformed"})
-"""Notes of the wire that tell of the answer; others tell how the request was changed."""
-_NATIVE_ID = re.compile(r"functions\.(.{1,128}):[0-9]{1,6}\Z", re.DOTALL)
+"""Notes of a wire about the answer; other notes describe changes of the request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Verdict and reason, with the checked answer it rests on (None where there was nothing to judge)."""
+    """Verdict and reason, with the checked answer that they rest on (None if there was nothing to judge)."""
 
     verdict: Verdict
     reason: str
@@ -42,32 +41,32 @@ class Judgement:
 
     @property
     def error_class(self) -> ErrorClass | None:
-        """Whose doing it is; None where all is right."""
+        """Error class of the reason; None if the answer is right."""
         return None if self.verdict in {"pass", "rescued"} else error_class_of(self.reason)
 
 
 def judge(case: Case, done: Exchange, opinion: Opinion | None = None) -> Judgement:
-    """The word on one probe. `opinion` is asked before the case's own expectation and may take its place."""
+    """Judge one probe. `opinion` is asked before the case's expectation, and replaces it unless it returns None."""
     if case.expect.refused:
         return _refusal(done)
-    judgement = _cut_as_asked(case, judge_any(done, case.tools, asked_of(case.request("plain"))))
+    judgement = _accept_expected_truncation(case, judge_any(done, case.tools, expectations_of(case.request("plain"))))
     checked = judgement.checked
     if judgement.verdict not in {"pass", "rescued"} or checked is None:
         return judgement
-    if opinion is not None and (said := opinion(case, SeenAnswer.of(checked, done.answer))) is not None:
-        return Judgement("fail", "wrong_answer", said, checked) if said else judgement
+    if opinion is not None and (objection := opinion(case, SeenAnswer.of(checked, done.answer))) is not None:
+        return Judgement("fail", "wrong_answer", objection, checked) if objection else judgement
     answer = done.answer or Answer(text=checked.text)
     if wrong := _leaked(case, checked) or _mismatch(case, case.expect, checked, answer):
         return Judgement("fail", wrong[0], wrong[1], checked)
     if case.emulate_tools and checked.tool_calls and judgement.verdict != "rescued":
         return Judgement("fail", "not_rescued_form", "a structured call without offered tools", checked)
-    if judgement.verdict == "pass" and (mended := _tolerated(case, checked, answer)):
-        return Judgement("rescued", mended[0], mended[1], checked)
+    if judgement.verdict == "pass" and (deviation := _tolerated(case, checked, answer)):
+        return Judgement("rescued", deviation[0], deviation[1], checked)
     return judgement
 
 
-def judge_any(done: Exchange, tools: Sequence[Tool], asked: Asked = ANYTHING) -> Judgement:
-    """The word on an exchange of which only the offered tools are known."""
+def judge_any(done: Exchange, tools: Sequence[Tool], asked: RequestExpectations = ANYTHING) -> Judgement:
+    """Judge an exchange without a case: only the offered tools, and what was asked, are known."""
     for problem in ToolSet.of(tools).problems:
         return Judgement("error", "bad_request", str(problem))
     if done.answer is not None:
@@ -83,9 +82,9 @@ def judge_any(done: Exchange, tools: Sequence[Tool], asked: Asked = ANYTHING) ->
 
 
 def _refusal(done: Exchange) -> Judgement:
-    """The word on a request that is wrong on purpose: refused with 400 or 422 and a reason in words, or not.
+    """Judge the answer to an intentionally wrong request: it must be refused with 400 or 422 and a message.
 
-    What was never answered, and what was refused for another reason, says nothing about it.
+    There is nothing to judge if no answer came, or if the request was refused for another reason.
     """
     error = done.error
     if done.answer is not None or error is None or error.error_class == "answer":
@@ -95,16 +94,16 @@ def _refusal(done: Exchange) -> Judgement:
     try:
         body = loads(done.body.decode())
     except (UnicodeDecodeError, StrictJsonError):
-        return Judgement("fail", "wrong_error_shape", "the refusal is no JSON")
-    told = body.get("error") if isinstance(body, dict) else None
-    words = told.get("message") if isinstance(told, dict) else None
-    if not isinstance(words, str) or not words.strip():
+        return Judgement("fail", "wrong_error_shape", "the refusal is not JSON")
+    error_object = body.get("error") if isinstance(body, dict) else None
+    message = error_object.get("message") if isinstance(error_object, dict) else None
+    if not isinstance(message, str) or not message.strip():
         return Judgement("fail", "wrong_error_shape", "the refusal does not say why in error.message")
     return Judgement("pass", "ok")
 
 
-def _cut_as_asked(case: Case, judgement: Judgement) -> Judgement:
-    """Where a case wants an answer that `max_tokens` cuts, one of which only thoughts fitted is right too."""
+def _accept_expected_truncation(case: Case, judgement: Judgement) -> Judgement:
+    """If the case expects truncation, an answer truncated during reasoning also passes."""
     if judgement.reason != "length" or judgement.checked is None or "length" not in case.expect.finish_reason:
         return judgement
     return Judgement("pass", "ok", checked=replace(judgement.checked, outcome="ok", reason="ok"))
@@ -130,30 +129,25 @@ def _mismatch(case: Case, expect: Expectation, checked: Checked, answer: Answer)
         return "wrong_text", f"expected {shown(expect.text)}"
     if expect.end_state is not None and (missed := expect.end_state.wrong(calls)):
         return "wrong_end_state", missed
-    return _wrong_frame(case, expect, checked, answer) or _none_of(case, expect, checked, answer)
+    return _wrong_metadata(case, expect, checked, answer) or _none_of(case, expect, checked, answer)
 
 
-def _wrong_frame(case: Case, expect: Expectation, checked: Checked, answer: Answer) -> tuple[str, str] | None:
-    """What stands around text and calls: thoughts, finish reason (of what needed no rescue), usage, ids."""
+def _wrong_metadata(case: Case, expect: Expectation, checked: Checked, answer: Answer) -> tuple[str, str] | None:
+    """Check what surrounds text and calls: reasoning, finish reason (unless rescued), usage and ids."""
     if expect.reasoning and bool(answer.reasoning.strip()) != (expect.reasoning == "present"):
         return "wrong_reasoning", f"reasoning must be {expect.reasoning}"
-    came = checked.outcome == "ok"
-    if came and expect.finish_reason and answer.finish_reason not in expect.finish_reason:
+    unchanged = checked.outcome == "ok"
+    if unchanged and expect.finish_reason and answer.finish_reason not in expect.finish_reason:
         return "wrong_finish_reason", f"{answer.finish_reason} instead of {' or '.join(expect.finish_reason)}"
     usage = answer.usage
     if expect.usage and (usage is None or min(usage.prompt_tokens, usage.completion_tokens) < 1):
-        return "missing_usage", "no tokens told" if usage is None else "no tokens counted"
+        return "missing_usage", "no tokens reported" if usage is None else "no tokens counted"
     if expect.usage == "within_limit" and usage is not None and usage.completion_tokens > case.max_tokens:
         return "over_limit", f"{usage.completion_tokens} tokens where at most {case.max_tokens} were asked for"
     if "native" in expect.ids:
-        wrong = next((call for call in checked.tool_calls if not _is_native(call)), None)
+        wrong = next((call for call in checked.tool_calls if not is_kimi_id(call.id, call.name)), None)
         return ("wrong_call_id", f"of {wrong.name}: not functions.NAME:N") if wrong else None
     return None
-
-
-def _is_native(call: ToolCall) -> bool:
-    found = _NATIVE_ID.match(call.id)
-    return found is not None and found[1] == call.name
 
 
 def _none_of(case: Case, expect: Expectation, checked: Checked, answer: Answer) -> tuple[str, str] | None:
@@ -162,20 +156,20 @@ def _none_of(case: Case, expect: Expectation, checked: Checked, answer: Answer) 
 
 
 def _leaked(case: Case, checked: Checked) -> tuple[str, str] | None:
-    """Protocol tokens inside a call that nobody put into the request: a value was cut or spilled by a parser."""
+    """Protocol tokens in a call's arguments that the request did not contain: a parser cut or mixed up a value."""
     for call in checked.tool_calls:
-        if found := _marker_of_its_own(case, _written(call.arguments)):
+        if found := _new_marker(case, _all_texts(call.arguments)):
             return "leaked_marker", f"{found} in the arguments of {call.name}"
     return None
 
 
-def _marker_of_its_own(case: Case, text: str) -> str:
-    """The first protocol token of a text, unless it quotes the request."""
+def _new_marker(case: Case, text: str) -> str:
+    """The first protocol token of a text, unless the request contains it too."""
     found = NATIVE_TEXT.search(text)
-    return found[0] if found and found[0] not in _written(list(case.messages)) else ""
+    return found[0] if found and found[0] not in _all_texts(list(case.messages)) else ""
 
 
-def _written(value: Any) -> str:
+def _all_texts(value: Any) -> str:
     """All texts and keys inside a JSON value, without recursion."""
     parts, todo = [], [value]
     while todo:
@@ -190,8 +184,8 @@ def _written(value: Any) -> str:
 
 
 def _tolerated(case: Case, checked: Checked, answer: Answer) -> tuple[str, str] | None:
-    """What a right answer had wrong that is mended without a loss."""
-    if found := _marker_of_its_own(case, answer.reasoning):
+    """A deviation of a right answer that was repaired without loss."""
+    if found := _new_marker(case, answer.reasoning):
         return "markers_stripped", f"{found} in the reasoning"
     noted = sorted(_DEVIATIONS & set(answer.notes))
     if case.expect.well_formed and noted:
@@ -204,7 +198,7 @@ def _tolerated(case: Case, checked: Checked, answer: Answer) -> tuple[str, str] 
 
 
 def _out_of_order(case: Case, want: ExpectedCall, checked: Checked) -> bool:
-    """Whether the arguments of a call came in another order than the tool's schema lists them."""
+    """Whether the arguments of a call are in another order than in the tool's schema."""
     if not want.as_in_schema:
         return False
     tool = next(tool["function"] for tool in case.tools if tool["function"]["name"] == want.name)
@@ -234,7 +228,7 @@ def _wrong_calls(expect: Expectation, calls: Sequence[ToolCall]) -> tuple[str, s
 
 
 def _matched(expected: Sequence[ExpectedCall], calls: Sequence[ToolCall], *, ordered: bool) -> dict[int, int]:
-    """Which expectation takes which call, as many as can be."""
+    """Index of each expectation → index of the call that satisfies it; as many pairs as possible."""
     if ordered:
         return _in_order(expected, calls)
     return paired(len(expected), len(calls), lambda want, call: _wrong_call(expected[want], calls[call]) is None)
@@ -258,7 +252,7 @@ def _why_missing(want: ExpectedCall, calls: Sequence[ToolCall], position: int) -
 
 
 def _wrong_call(want: ExpectedCall, call: ToolCall) -> str | None:
-    """Why a call is not the one wanted; None where it is."""
+    """Why a call does not satisfy the expectation; None if it does."""
     if call.name != want.name:
         return f"it is {call.name}"
     for name, matcher in want.arguments.items():

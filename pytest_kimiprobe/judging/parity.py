@@ -1,6 +1,6 @@
-"""Parity: one case at one endpoint, plain and streamed, must give the same calls. Pure.
+"""Parity: one case at one endpoint must give the same calls, plain and streamed. Pure.
 
-A verdict on a pair is no answer of its own: it is shown and recorded as a failure, and counts for no status.
+A pair is not an answer: its failure is shown and recorded, but does not count for any status.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from .judge import Judgement
 
 
 @dataclass(frozen=True, slots=True)
-class Half:
-    """One of both: its verdict, and the calls that may be delivered."""
+class PairAnswer:
+    """One answer of a pair: its verdict and its deliverable calls."""
 
     verdict: Verdict = "not_run"
     calls: Sequence[ToolCall] = ()
 
 
-def compare(case: Case, plain: Half, stream: Half) -> Judgement:
-    """The word on a pair: alike where both deliver the same calls, as they came or rescued, or both failed."""
+def compare(case: Case, plain: PairAnswer, stream: PairAnswer) -> Judgement:
+    """Judge a pair. It passes if both deliver the same calls, rescued or not, or if both failed."""
     if not {plain.verdict, stream.verdict} <= JUDGED:
         return Judgement("not_run", "no_pair", f"plain {plain.verdict}, stream {stream.verdict}")
     if (plain.verdict == "fail") != (stream.verdict == "fail"):
@@ -36,7 +36,7 @@ def compare(case: Case, plain: Half, stream: Half) -> Judgement:
 
 
 def _same(ones: Sequence[ToolCall], others: Sequence[ToolCall], *, whole: bool) -> bool:
-    """Whether each call has its like, in any order."""
+    """Whether the calls are the same in any order; `whole` compares arguments too."""
     if len(ones) != len(others):
         return False
 
@@ -47,5 +47,5 @@ def _same(ones: Sequence[ToolCall], others: Sequence[ToolCall], *, whole: bool) 
     return len(paired(len(ones), len(others), alike)) == len(ones)
 
 
-def _names(half: Half) -> str:
-    return ", ".join(call.name for call in half.calls) or "nothing"
+def _names(answer: PairAnswer) -> str:
+    return ", ".join(call.name for call in answer.calls) or "nothing"

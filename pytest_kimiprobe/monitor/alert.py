@@ -1,10 +1,11 @@
-"""Which status changes people are told of, and in which words. Pure; pytest_kimiprobe.monitor.notify delivers.
+"""Selects the status changes to alert on, and writes their texts. Pure; pytest_kimiprobe.monitor.notify delivers.
 
-The subject of an alert is a provider with a model (`openrouter/kimi-k2.6`): it works while any of its endpoints works,
-and has stopped when all that were probed lately are broken, down or gone. In between (degraded, needing rescue) nobody
-is told: the last definite word stands. A first word is told only when it is good. Where most endpoints of a run are
-down, that is told once, as our own trouble, and moves none of the others. Endpoints that no request may be sent to are
-nobody's news.
+The subject of an alert is a provider with a model (`openrouter/kimi-k2.6`). It is working while any of its endpoints
+works. It has stopped when all that were probed lately are broken, down or retired. Intermediate statuses (degraded,
+needing rescue) do not alert; the last definite state is kept. A first alert is sent only for "working".
+
+If most endpoints of a run are down, one alert about the monitor itself is sent, and no other subject changes.
+Endpoints that no flag controls are ignored, except references and the vision endpoint.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ from ..results import StoredRun, counted
 from .decide import outage_of, percent_text
 
 MONITOR = "monitor"
-"""The key of alerts about ourselves."""
+"""Key of alerts about the monitor itself."""
 MOST_A_DAY = 4
-"""Changes of one subject within 24 hours after which it counts as flapping, and is told of no more."""
+"""Alerts on one subject within 24 hours; after that it counts as flapping, and further alerts wait."""
 _STOPPED: frozenset[Status] = frozenset({"broken", "down", "retired"})
 _DAY = timedelta(days=1)
 
@@ -37,7 +38,7 @@ State: TypeAlias = Literal["working", "stopped"]
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One change to tell. `key` is the subject, `since` the time of the last run that said otherwise."""
+    """One change to report. `key` is the subject, `since` the time of its last definite state before this one."""
 
     key: str
     state: State
@@ -48,61 +49,61 @@ class Alert:
 
 
 def alerts(runs: Iterable[StoredRun], catalog: Catalog, now: datetime, *, flags: Flags | None = None) -> list[Alert]:
-    """What the newest of these runs changed, by the runs before it; of `flags`, only what requests may be sent to."""
-    story = _Story(catalog, flags)
-    told: list[Alert] = []
+    """Changes of the newest run against the runs before it. With `flags`: only endpoints that requests may go to."""
+    states = _SubjectStates(catalog, flags)
+    newest: list[Alert] = []
     for run in counted(runs, now):
         rows = evidence_of(run.totals, run.figures, run.finished_at, run.name)
-        told = story.take(rows, run.name, run.finished_at)
-    return told
+        newest = states.add_run(rows, run.name, run.finished_at)
+    return newest
 
 
 def alerts_between(
     before: Evidence, after: Evidence, catalog: Catalog, now: datetime, *, flags: Flags | None = None
 ) -> list[Alert]:
-    """What changed between two files of evidence."""
-    story = _Story(catalog, flags)
-    story.take(before.endpoints, before.run, before.generated_at or now)
-    return story.take(after.endpoints, after.run, after.generated_at or now)
+    """Changes between two files of evidence."""
+    states = _SubjectStates(catalog, flags)
+    states.add_run(before.endpoints, before.run, before.generated_at or now)
+    return states.add_run(after.endpoints, after.run, after.generated_at or now)
 
 
 @dataclass(slots=True)
-class _Story:
-    """Run after run: what each subject's last definite word is, and what people were told of it."""
+class _SubjectStates:
+    """Last definite state of each subject, and the alerts sent so far, updated run by run."""
 
     catalog: Catalog
     flags: Flags | None = None
     rows: dict[str, EndpointEvidence] = field(default_factory=dict)
-    words: dict[str, tuple[State, datetime]] = field(default_factory=dict)
-    told: dict[str, State] = field(default_factory=dict)
-    moments: dict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))
+    latest: dict[str, tuple[State, datetime]] = field(default_factory=dict)
+    alerted: dict[str, State] = field(default_factory=dict)
+    alert_times: dict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))
 
-    def take(self, rows: Mapping[str, EndpointEvidence], run: str, at: datetime) -> list[Alert]:
-        """Take one run in, and return what is to be told of it."""
+    def add_run(self, rows: Mapping[str, EndpointEvidence], run: str, at: datetime) -> list[Alert]:
+        """Add one run, and return the alerts that it causes."""
         outage = outage_of(row for row in rows.values() if row.run == run)
         self.rows |= {name: row for name, row in rows.items() if not (outage and row.status == "down")}
         states = _states(self._fresh(at), self.catalog)
         if rows:
             states[MONITOR] = "stopped" if outage else "working"
-        found = [self._word(key, state, run, at, outage) for key, state in sorted(states.items())]
+        found = [self._alert(key, state, run, at, outage) for key, state in sorted(states.items())]
         return [alert for alert in found if alert]
 
-    def _word(self, key: str, state: State, run: str, at: datetime, outage: str) -> Alert | None:
-        former = self.words.get(key)
-        self.words[key] = (state, at)
-        if key not in self.told and not _worth_a_first_word(key, state, self.catalog):
-            self.told[key] = state
-        if self.told.get(key) == state:
+    def _alert(self, key: str, state: State, run: str, at: datetime, outage: str) -> Alert | None:
+        former = self.latest.get(key)
+        self.latest[key] = (state, at)
+        if key not in self.alerted and not _is_worth_a_first_alert(key, state, self.catalog):
+            self.alerted[key] = state
+        if self.alerted.get(key) == state:
             return None
-        recent = [moment for moment in self.moments[key] if at - moment < _DAY]
+        recent = [time for time in self.alert_times[key] if at - time < _DAY]
         if len(recent) >= MOST_A_DAY:
-            return None  # it stays untold, and is told once the subject has come to rest
-        self.moments[key] = [*recent, at]
-        self.told[key] = state
+            return None  # the state stays unreported until the subject has changed less often for a day
+        self.alert_times[key] = [*recent, at]
+        self.alerted[key] = state
         details = tuple(
             _line(row) for name, row in sorted(self._fresh(at).items()) if _key_of(name, self.catalog) == key
         )
-        text = _about_us(state, outage) if key == MONITOR else sentence(key, state, self.catalog)
+        text = _monitor_text(state, outage) if key == MONITOR else sentence(key, state, self.catalog)
         return Alert(key, state, text, details, run, former[1] if former else None)
 
     def _fresh(self, at: datetime) -> dict[str, EndpointEvidence]:
@@ -110,23 +111,23 @@ class _Story:
         return {name: row for name, row in fresh.items() if self._is_routable(name)}
 
     def _is_routable(self, name: str) -> bool:
-        """What no flag controls is off, except the reference and the vision endpoint: nobody misses it."""
+        """Whether requests may go to the endpoint: a flag controls it, or it is a reference or the vision endpoint."""
         if self.flags is None or self.flags.flag_for(name) is not None or name == self.catalog.vision_endpoint:
             return True
         return name in {model.reference for model in self.catalog.models.values()}
 
 
-def _worth_a_first_word(key: str, state: State, catalog: Catalog) -> bool:
-    """Of what was never heard of, only that something works that one could switch to."""
+def _is_worth_a_first_alert(key: str, state: State, catalog: Catalog) -> bool:
+    """Whether a subject without an earlier state is reported: only if it works and could replace the reference."""
     return key != MONITOR and state == "working" and not _is_reference(key, catalog)
 
 
-def _about_us(state: State, outage: str) -> str:
+def _monitor_text(state: State, outage: str) -> str:
     return "kimiprobe reaches the endpoints again." if state == "working" else f"kimiprobe: {outage}."
 
 
 def _states(rows: Mapping[str, EndpointEvidence], catalog: Catalog) -> dict[str, State]:
-    """The definite words: a subject in between, or without any, is left out."""
+    """Definite state of each subject; one whose endpoints are neither working nor all stopped is left out."""
     statuses: dict[str, list[Status]] = defaultdict(list)
     for name, row in rows.items():
         if name in catalog.endpoints:
@@ -143,7 +144,7 @@ def _states(rows: Mapping[str, EndpointEvidence], catalog: Catalog) -> dict[str,
 
 
 def sentence(key: str, state: State, catalog: Catalog) -> str:
-    """The line that people know: `OpenRouter + Kimi K2 tool calling is now WORKING! …`."""
+    """Sentence of an alert: `OpenRouter + Kimi K2 tool calling is now WORKING! …`."""
     provider, _, model = key.partition("/")
     subject = f"{catalog.providers[provider].title} + {family_title(catalog.models[model])} tool calling"
     if state == "working":
@@ -154,7 +155,7 @@ def sentence(key: str, state: State, catalog: Catalog) -> str:
 
 
 def family_title(model: Model) -> str:
-    """`Kimi K2` for Kimi K2.6 and Kimi K2 Thinking; other families go by the model's own title."""
+    """`Kimi K2` for Kimi K2.6 and Kimi K2 Thinking; for other families the model's own title."""
     found = re.match(r"Kimi K\d+", model.title)
     return found[0] if found else model.title
 

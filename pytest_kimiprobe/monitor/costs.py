@@ -1,4 +1,4 @@
-"""What a request costs where, and what a month of them saves. Pure; money is exact."""
+"""Cost of a request at each endpoint, and savings in a month of requests. Pure; amounts are exact decimals."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from routing.types import Usage
 
 @dataclass(frozen=True, slots=True)
 class CostRow:
-    """One endpoint. USD; `times_cheapest` and the saving are against the cheapest and the dearest of the table."""
+    """Costs of one endpoint, USD. `times_cheapest` compares with the cheapest row, the saving with the dearest."""
 
     endpoint: str
     model: str
@@ -28,7 +28,7 @@ class CostRow:
 def table(
     endpoints: Sequence[Endpoint], *, tokens_in: int, tokens_out: int, requests: int, day: date
 ) -> tuple[list[CostRow], list[str]]:
-    """Rows from the cheapest to the dearest, and the endpoints whose price is unknown."""
+    """Rows from the cheapest to the dearest endpoint, and the ids of endpoints whose price is unknown."""
     usage = Usage(tokens_in, tokens_out)
     priced = [(endpoint, price) for endpoint in endpoints if (price := endpoint.price_at(day))]
     unpriced = [endpoint.id for endpoint in endpoints if endpoint.price_at(day) is None]

@@ -1,14 +1,16 @@
-"""Whether evidence and flags agree, and what to propose where they do not: one pure function, `decide`.
+"""Compares evidence with flags, and proposes a change if they disagree: one pure function, `decide`.
 
-The rule is plain. An endpoint is *good* with at least 95 % right answers of at least 60 judged calls in the last 7
-days, of two cases at least where that was counted. It is *bad* when fewer than 80 % of the last 7 days, or of its newest run, were right (10 judged calls at least),
-or when it is gone: retired, or down in its newest run. A flag is turned on, for the first step of its ladder, when an
-endpoint that it controls is good; it is turned off when none that was probed lately is anything but bad: traffic never
-goes to a bad endpoint anyway, so one that works is enough to keep a flag.
+An endpoint is *good* if at least 95 % of at least 60 judged calls in the last 7 days were right. The calls must come
+from at least two cases, if cases were counted. It is *bad* if fewer than 80 % were right, in the last 7 days or in its
+newest run (at least 10 judged calls). It is also bad if it is retired, or down in its newest run.
 
-Without fresh evidence nothing changes, and the newest run counts as such only where it came to its end. Errors of an account or of the request say nothing of an endpoint. Where more
-than half of the newest run's endpoints are down, our own network or key is the likelier cause, and none counts as gone.
-A pinned flag belongs to a human.
+A flag is turned on, at the first step of its ladder, if an endpoint that it controls is good. It is turned off if all
+endpoints that were probed lately are bad. One endpoint that works is enough to keep a flag, because the router never
+sends traffic to a bad endpoint.
+
+Without fresh evidence nothing changes. The newest run counts only if it was complete. Errors of the account or of the
+request do not count against an endpoint. If more than half of the newest run's endpoints are down, the likely cause is
+our network or key, so none of them counts as down. A pinned flag is never changed.
 """
 
 from __future__ import annotations
@@ -36,48 +38,48 @@ DISABLE_JUDGED = 10
 INFRASTRUCTURE_SHARE = 0.5
 
 Kind: TypeAlias = Literal["enable", "disable", "agree", "no_evidence", "pinned"]
-Standing: TypeAlias = Literal["good", "bad", "between", "unknown"]
+Rating: TypeAlias = Literal["good", "bad", "between", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
-    """How a flag stands. `share` is the percent of users that it is on for."""
+class FlagSetting:
+    """State of a flag. `share` is the percentage of users that it is on for."""
 
     enabled: bool
     percent: int
 
     @property
     def share(self) -> int:
-        """0 while the flag is off, whatever `percent` says."""
+        """Percentage of users; 0 while the flag is off, whatever `percent` is."""
         return self.percent if self.enabled else 0
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """One controlled endpoint: its evidence, how it stands by the rule, and the sentence that says why."""
+class RatedEndpoint:
+    """One controlled endpoint: its evidence, its rating, and the sentence that gives the reason."""
 
     evidence: EndpointEvidence
-    standing: Standing
+    rating: Rating
     why: str
     share: float = 0.0
-    """Of the window's judged answers, those that were right by this flag's measure, 0..1."""
+    """Share of the window's judged answers that this flag counts as right, 0..1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What follows for one flag. `before` and `after` are equal unless `kind` is enable or disable.
+    """Decision for one flag. `before` and `after` are equal unless `kind` is enable or disable.
 
-    `endpoint` is the one that the decision rests on, `counts` its last seven days and `right` those that pass by the
-    flag's measure; `reasons` are those of all controlled endpoints; `evidence` is the SHA-256 of the evidence used,
-    `run` the newest run of it.
+    `endpoint` is the endpoint that the decision rests on. `counts` covers its last seven days, and `right` is the
+    number of calls that the flag counts as right. `reasons` counts the reason codes of all controlled endpoints.
+    `evidence` is the SHA-256 of the evidence used, `run` its newest run.
     """
 
     flag: str
     kind: Kind
-    before: Setting
-    after: Setting
+    before: FlagSetting
+    after: FlagSetting
     verdict: str
-    endpoints: tuple[Judged, ...] = ()
+    endpoints: tuple[RatedEndpoint, ...] = ()
     endpoint: str = ""
     counts: Counts = field(default_factory=Counts)
     right: int = 0
@@ -88,20 +90,22 @@ class Proposal:
 
     @property
     def changes(self) -> bool:
-        """Whether it asks for a change."""
+        """Whether the proposal changes the flag."""
         return self.kind in {"enable", "disable"}
 
 
 def decide(flags: Flags, evidence: Evidence, catalog: Catalog, now: datetime) -> list[Proposal]:
-    """One proposal per flag, in the order of the file. Pure."""
+    """One proposal for each flag, in the order of the file. Pure."""
     refusal = _no_evidence(flags, evidence)
     outage = outage_of(row for row in evidence.endpoints.values() if row.run == evidence.run)
-    return [_proposal(_Case(flag, flags, evidence, catalog, now, outage), refusal) for flag in flags.flags.values()]
+    return [
+        _proposal(_FlagContext(flag, flags, evidence, catalog, now, outage), refusal) for flag in flags.flags.values()
+    ]
 
 
 @dataclass(frozen=True, slots=True)
-class _Case:
-    """One flag before the rule."""
+class _FlagContext:
+    """One flag, with everything that the decision depends on."""
 
     flag: Flag
     flags: Flags
@@ -111,11 +115,11 @@ class _Case:
     outage: str
 
     @property
-    def before(self) -> Setting:
-        return Setting(self.flag.enabled, self.flag.percent)
+    def before(self) -> FlagSetting:
+        return FlagSetting(self.flag.enabled, self.flag.percent)
 
     def controlled(self) -> tuple[list[str], list[str]]:
-        """Endpoints of the catalogue that this flag turns on and off: those still served, those retired."""
+        """Endpoints of the catalogue that this flag controls: those still served, and those retired."""
         mine = [endpoint for endpoint in self.catalog.endpoints.values() if self._controls(endpoint.id)]
         today = self.now.date()
         return [e.id for e in mine if not e.retired_at(today)], [e.id for e in mine if e.retired_at(today)]
@@ -124,136 +128,138 @@ class _Case:
         flag = self.flags.flag_for(endpoint)
         return flag is not None and flag.name == self.flag.name
 
-    def judged(self, endpoints: Iterable[str]) -> list[Judged]:
+    def rated(self, endpoints: Iterable[str]) -> list[RatedEndpoint]:
         known = [self.evidence.endpoints[endpoint] for endpoint in endpoints if endpoint in self.evidence.endpoints]
-        return [_judged(row, self) for row in known]
+        return [_rated(row, self) for row in known]
 
 
-def _proposal(case: _Case, refusal: str) -> Proposal:
-    flag = case.flag
+def _proposal(context: _FlagContext, refusal: str) -> Proposal:
+    flag = context.flag
     if flag.pin:
-        return _keep(case, "pinned", f'pinned "{flag.pin}" by a human: not touched')
-    served, retired = case.controlled()
+        return _keep(context, "pinned", f'pinned "{flag.pin}" by a human: not touched')
+    served, retired = context.controlled()
     if retired and not served:
-        told = f"every endpoint that it controls is retired: {', '.join(retired)}"
-        return _disable(case, (), told) if flag.enabled else _keep(case, "agree", told)
+        verdict = f"every endpoint that it controls is retired: {', '.join(retired)}"
+        return _disable(context, (), verdict) if flag.enabled else _keep(context, "agree", verdict)
     if refusal:
-        return _keep(case, "no_evidence", f"no evidence, no change: {refusal}")
-    judged = tuple(sorted(case.judged(served), key=_merit, reverse=True))
-    known = tuple(row for row in judged if row.standing != "unknown")
+        return _keep(context, "no_evidence", f"no evidence, no change: {refusal}")
+    rated = tuple(sorted(context.rated(served), key=_merit, reverse=True))
+    known = tuple(row for row in rated if row.rating != "unknown")
     if not known:
-        whys = _whys(judged) or "no endpoint that it controls was probed"
-        return _keep(case, "no_evidence", f"no evidence, no change: {whys}", judged)
+        whys = _whys(rated) or "no endpoint that it controls was probed"
+        return _keep(context, "no_evidence", f"no evidence, no change: {whys}", rated)
     best = known[0]
-    if best.standing == "good" and not case.before.share:
-        return _based(case, "enable", Setting(enabled=True, percent=flag.ladder[0]), best.why, judged)
-    if best.standing == "bad" and flag.enabled:
+    if best.rating == "good" and not context.before.share:
+        return _based(context, "enable", FlagSetting(enabled=True, percent=flag.ladder[0]), best.why, rated)
+    if best.rating == "bad" and flag.enabled:
         return _disable(
-            case, judged, best.why if len(known) == 1 else f"none of {len(known)} works; at best, {best.why}"
+            context, rated, best.why if len(known) == 1 else f"none of {len(known)} works; at best, {best.why}"
         )
-    return _keep(case, "agree", best.why, judged)
+    return _keep(context, "agree", best.why, rated)
 
 
-def _whys(judged: Sequence[Judged]) -> str:
-    """Each reason once, with the endpoints that it holds of."""
-    told: dict[str, list[str]] = {}
-    for row in judged:
+def _whys(rated: Sequence[RatedEndpoint]) -> str:
+    """Each reason once, after the names of the endpoints that it applies to."""
+    endpoints_of: dict[str, list[str]] = {}
+    for row in rated:
         endpoint = row.evidence.endpoint
-        told.setdefault(row.why.removeprefix(f"{endpoint} "), []).append(endpoint)
-    return "; ".join(f"{', '.join(endpoints)} {why}" for why, endpoints in told.items())
+        endpoints_of.setdefault(row.why.removeprefix(f"{endpoint} "), []).append(endpoint)
+    return "; ".join(f"{', '.join(endpoints)} {why}" for why, endpoints in endpoints_of.items())
 
 
-def _disable(case: _Case, judged: tuple[Judged, ...], told: str) -> Proposal:
-    return _based(case, "disable", Setting(enabled=False, percent=0), told, judged)
+def _disable(context: _FlagContext, rated: tuple[RatedEndpoint, ...], verdict: str) -> Proposal:
+    return _based(context, "disable", FlagSetting(enabled=False, percent=0), verdict, rated)
 
 
-def _keep(case: _Case, kind: Kind, told: str, judged: tuple[Judged, ...] = ()) -> Proposal:
-    return _based(case, kind, case.before, told, judged)
+def _keep(context: _FlagContext, kind: Kind, verdict: str, rated: tuple[RatedEndpoint, ...] = ()) -> Proposal:
+    return _based(context, kind, context.before, verdict, rated)
 
 
-def _based(case: _Case, kind: Kind, after: Setting, told: str, judged: tuple[Judged, ...]) -> Proposal:
-    rows = [row.evidence for row in judged]
+def _based(
+    context: _FlagContext, kind: Kind, after: FlagSetting, verdict: str, rated: tuple[RatedEndpoint, ...]
+) -> Proposal:
+    rows = [row.evidence for row in rated]
     newest = max(rows, key=lambda row: row.probed_at, default=None)
     reasons: Counter[str] = Counter()
     for row in rows:
         reasons.update(row.reasons)
     return Proposal(
-        flag=case.flag.name,
+        flag=context.flag.name,
         kind=kind,
-        before=case.before,
+        before=context.before,
         after=after,
-        verdict=told,
-        endpoints=judged,
+        verdict=verdict,
+        endpoints=rated,
         endpoint=rows[0].endpoint if rows else "",
         counts=rows[0].window if rows else Counts(),
-        right=_right(rows[0].window, case.flag) if rows else 0,
+        right=_right(rows[0].window, context.flag) if rows else 0,
         reasons=dict(sorted(reasons.items())),
         run=newest.run if newest else "",
         at=newest.probed_at if newest else None,
-        evidence=_digest(rows, case.evidence.source),
+        evidence=_digest(rows, context.evidence.source),
     )
 
 
-def _judged(row: EndpointEvidence, case: _Case) -> Judged:
-    """How one endpoint stands by the rule."""
-    standing, why = _unheard(row, case) or _gone(row, case) or _measured(row, case)
-    return Judged(row, standing, f"{row.endpoint} {why}", _share(row.window, case) or 0.0)
+def _rated(row: EndpointEvidence, context: _FlagContext) -> RatedEndpoint:
+    """The endpoint with its rating."""
+    rating, why = _without_evidence(row, context) or _gone(row, context) or _measured(row, context)
+    return RatedEndpoint(row, rating, f"{row.endpoint} {why}", _share(row.window, context) or 0.0)
 
 
-def _unheard(row: EndpointEvidence, case: _Case) -> tuple[Standing, str] | None:
-    if row.probed_at > case.now and not row.is_fresh(case.now):
+def _without_evidence(row: EndpointEvidence, context: _FlagContext) -> tuple[Rating, str] | None:
+    if row.probed_at > context.now and not row.is_fresh(context.now):
         return "unknown", f"has evidence of the future ({row.probed_at:%Y-%m-%d}): a clock is wrong"
-    if row.age(case.now) > FRESH_FOR:
+    if row.age(context.now) > FRESH_FOR:
         return "unknown", f"was last probed on {row.probed_at:%Y-%m-%d}"
     return ("unknown", "gave nothing to judge in its newest run") if row.status == "unknown" else None
 
 
-def _gone(row: EndpointEvidence, case: _Case) -> tuple[Standing, str] | None:
+def _gone(row: EndpointEvidence, context: _FlagContext) -> tuple[Rating, str] | None:
     if not row.complete:
         return None
     if row.status == "retired":
         return "bad", "is gone: the provider says that it does not serve this model"
-    if row.status == "down" and row.run == case.evidence.run and not case.outage:
+    if row.status == "down" and row.run == context.evidence.run and not context.outage:
         return "bad", f"is down: none of {row.counts.errors} probes was answered"
     return None
 
 
-def _measured(row: EndpointEvidence, case: _Case) -> tuple[Standing, str]:
+def _measured(row: EndpointEvidence, context: _FlagContext) -> tuple[Rating, str]:
     days = f"in the last {row.window_days} days"
     newest = row.counts if row.complete else Counts()
     for counts, when in ((row.window, days), (newest, "in the newest run")):
-        share = _share(counts, case)
+        share = _share(counts, context)
         if share is not None and counts.judged >= DISABLE_JUDGED and share < DISABLE_RATE:
-            return "bad", f"{_told(counts, when, case)}; that is below {percent_text(DISABLE_RATE)}"
+            return "bad", f"{_pass_text(counts, when, context)}; that is below {percent_text(DISABLE_RATE)}"
     if row.status == "down":
-        return "unknown", f"was not reached, and {case.outage or 'the newest run left it out'}"
-    week = _share(row.window, case)
+        return "unknown", f"was not reached, and {context.outage or 'the newest run left it out'}"
+    week = _share(row.window, context)
     if week is None:
         return "unknown", f"gave nothing to judge {days}"
-    told = _told(row.window, days, case)
+    text = _pass_text(row.window, days, context)
     if 0 < row.cases < ENABLE_CASES:
-        return "between", f"{told}, all of one case; at least {ENABLE_CASES} cases are asked for"
+        return "between", f"{text}, all of one case; at least {ENABLE_CASES} cases are asked for"
     if week >= ENABLE_RATE and row.window.judged >= ENABLE_JUDGED:
-        return "good", told
-    return "between", f"{told}; {percent_text(ENABLE_RATE)} of at least {ENABLE_JUDGED} are asked for"
+        return "good", text
+    return "between", f"{text}; {percent_text(ENABLE_RATE)} of at least {ENABLE_JUDGED} are asked for"
 
 
-def _merit(row: Judged) -> tuple[int, float, int]:
-    """Best first: how it stands, then the share that was right, then on how many calls."""
-    rank = ("unknown", "bad", "between", "good").index(row.standing)
+def _merit(row: RatedEndpoint) -> tuple[int, float, int]:
+    """Sort key, larger is better: rating, then the share of right answers, then the number of judged calls."""
+    rank = ("unknown", "bad", "between", "good").index(row.rating)
     return rank, row.share, row.evidence.window.judged
 
 
-def _share(counts: Counts, case: _Case) -> float | None:
-    return counts.pass_rate(accept_rescued=case.flag.accept_rescued)
+def _share(counts: Counts, context: _FlagContext) -> float | None:
+    return counts.pass_rate(accept_rescued=context.flag.accept_rescued)
 
 
 def _right(counts: Counts, flag: Flag) -> int:
     return counts.passed + (counts.rescued if flag.accept_rescued else 0)
 
 
-def _told(counts: Counts, when: str, case: _Case) -> str:
-    right, accepted = _right(counts, case.flag), case.flag.accept_rescued
+def _pass_text(counts: Counts, when: str, context: _FlagContext) -> str:
+    right, accepted = _right(counts, context.flag), context.flag.accept_rescued
     rescued = f", {counts.rescued} of them rescued" if accepted and counts.rescued else ""
     held = f" ({counts.rescued} more needed rescue)" if counts.rescued and not accepted else ""
     share = percent_text(right / counts.judged)
@@ -261,13 +267,13 @@ def _told(counts: Counts, when: str, case: _Case) -> str:
 
 
 def percent_text(share: float) -> str:
-    """`98.5 %`, rounded down: what is below a threshold never reads as reaching it."""
+    """`98.5 %`, rounded down, so that a share below a threshold never reads as reaching it."""
     # Nine digits first: 0.57 * 1000 is 569.9999999999999.
     return f"{math.floor(round(share * 1000, 6)) / 10:g} %"
 
 
 def _no_evidence(flags: Flags, evidence: Evidence) -> str:
-    """Why this evidence may move no flag at all; empty where it may."""
+    """Why this evidence may not change any flag; empty if it may."""
     if not evidence.endpoints:
         return "there are no results"
     if evidence.source == "local" and flags.environment != "test":
@@ -278,7 +284,7 @@ def _no_evidence(flags: Flags, evidence: Evidence) -> str:
 
 
 def outage_of(newest: Iterable[EndpointEvidence]) -> str:
-    """What of one run speaks for a fault of ours rather than of the endpoints; empty where nothing does."""
+    """Why the down endpoints of one run suggest a fault on our side; empty if too few are down."""
     statuses = [row.status for row in newest]
     down = statuses.count("down")
     if down <= INFRASTRUCTURE_SHARE * len(statuses):
@@ -287,6 +293,6 @@ def outage_of(newest: Iterable[EndpointEvidence]) -> str:
 
 
 def _digest(rows: Sequence[EndpointEvidence], source: str) -> str:
-    """SHA-256 of the evidence that was used; its age is no part of it."""
+    """SHA-256 of the evidence that was used; the age of the evidence does not change it."""
     data = [source, *({"endpoint": row.endpoint, **evidence_row(row, row.probed_at)} for row in rows)]
     return sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()

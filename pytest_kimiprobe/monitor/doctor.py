@@ -1,4 +1,4 @@
-"""What stands between a user and a working run: each check is one finding, none of them prints a key."""
+"""Checks that a run needs: each gives one diagnosis, and none prints a key."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from routing.catalog import Catalog, Provider
 from routing.errors import ConfigError, ExchangeError, KeyMissing
 from routing.evidence import model as evidences
 from routing.flags.source import Flags, find_flags
-from routing.loop import LoopThread
 from routing.transport import HttpRequest, Transport, library
+from routing.transport.event_loop import LoopThread
 
 from ..providers.account import account_of
 
@@ -27,8 +27,8 @@ _EXTRAS = {"github": "github", "record": "vcr"}
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """`problem` is what stops a run; `note` is worth knowing."""
+class Diagnosis:
+    """Result of one check. A `problem` prevents a run; a `note` does not."""
 
     level: Level
     topic: str
@@ -42,20 +42,20 @@ def examine(
     environment: Mapping[str, str],
     reach: bool = True,
     account: bool = False,
-) -> Iterator[Finding]:
-    """All findings, in the order in which they are worth mending.
+) -> Iterator[Diagnosis]:
+    """All diagnoses, in the order in which to fix them.
 
-    `account`: ask each provider that tells, with its own key, what is left there.
+    `account`: ask each provider that has such an API, with its own key, how much credit is left.
     """
     yield _routing()
-    yield Finding("ok", "http", f"{library().__name__} {getattr(library(), '__version__', '')}")
+    yield Diagnosis("ok", "http", f"{library().__name__} {getattr(library(), '__version__', '')}")
     yield from _extras()
     try:
         catalog = catalogs.load(environment=environment)
     except ConfigError as error:
-        yield Finding("problem", "catalogue", str(error))
+        yield Diagnosis("problem", "catalogue", str(error))
         return
-    yield Finding("ok", "catalogue", f"{catalog.origin}: {len(catalog.endpoints)} endpoints")
+    yield Diagnosis("ok", "catalogue", f"{catalog.origin}: {len(catalog.endpoints)} endpoints")
     path = flags or find_flags()
     yield _flags(path, catalog)
     yield _evidence(results or (path.parent / "results" if path else Path("results")))
@@ -66,66 +66,68 @@ def examine(
         yield from _accounts(catalog, environment)
 
 
-def _routing() -> Finding:
+def _routing() -> Diagnosis:
     where = str(routing.__file__)
     if getattr(routing, "DISTRIBUTION", None) != "pytest-kimiprobe":
-        return Finding("problem", "routing", f"another package of that name is in the way: {where}")
-    return Finding("ok", "routing", f"{routing.__version__} from {where}")
+        return Diagnosis("problem", "routing", f"another package of that name is in the way: {where}")
+    return Diagnosis("ok", "routing", f"{routing.__version__} from {where}")
 
 
-def _extras() -> Iterator[Finding]:
+def _extras() -> Iterator[Diagnosis]:
     for extra, module in _EXTRAS.items():
         there = importlib.util.find_spec(module) is not None
         hint = "" if there else f': pip install "pytest-kimiprobe[{extra}]"'
-        yield Finding("ok" if there else "note", "extra", f"{extra} {'installed' if there else 'not installed'}{hint}")
+        yield Diagnosis(
+            "ok" if there else "note", "extra", f"{extra} {'installed' if there else 'not installed'}{hint}"
+        )
 
 
-def _flags(path: Path | None, catalog: Catalog) -> Finding:
+def _flags(path: Path | None, catalog: Catalog) -> Diagnosis:
     if path is None:
-        return Finding("note", "flags", "no flags.yaml from here upwards: the packaged one is used, everything off")
+        return Diagnosis("note", "flags", "no flags.yaml from here upwards: the packaged one is used, everything off")
     try:
         flags = Flags.load(path)
         catalog.model(flags.default_model)
     except ConfigError as error:
-        return Finding("problem", "flags", str(error))
+        return Diagnosis("problem", "flags", str(error))
     on = sum(flag.enabled for flag in flags.flags.values())
-    return Finding("ok", "flags", f"{path}: {len(flags.flags)} flags, {on} enabled, environment {flags.environment}")
+    return Diagnosis("ok", "flags", f"{path}: {len(flags.flags)} flags, {on} enabled, environment {flags.environment}")
 
 
-def _evidence(folder: Path) -> Finding:
+def _evidence(folder: Path) -> Diagnosis:
     path = folder / "latest.json"
     try:
         evidence = evidences.loads(path.read_text("utf-8"), origin=str(path))
     except FileNotFoundError:
-        return Finding("note", "evidence", f"{path}: not there yet: run kimiprobe check")
+        return Diagnosis("note", "evidence", f"{path}: not there yet: run kimiprobe check")
     except (OSError, UnicodeDecodeError, ConfigError) as error:
-        return Finding("problem", "evidence", str(error))
+        return Diagnosis("problem", "evidence", str(error))
     now = datetime.now(UTC)
     old = [row for row in evidence.endpoints.values() if row.status_at(now) != row.status]
     text = f"{path}: {len(evidence.endpoints)} endpoints, {len(old)} older than {evidences.FRESH_FOR.days} days"
-    return Finding("note" if old else "ok", "evidence", text)
+    return Diagnosis("note" if old else "ok", "evidence", text)
 
 
-def _keys(catalog: Catalog, environment: Mapping[str, str]) -> Iterator[Finding]:
+def _keys(catalog: Catalog, environment: Mapping[str, str]) -> Iterator[Diagnosis]:
     missing = 0
     for provider in catalog.providers.values():
         try:
             provider.key(environment)
-            words = f"{provider.key_env} is set" if provider.key_env else f"{provider.title} needs none"
-            yield Finding("ok", "key", words)
+            text = f"{provider.key_env} is set" if provider.key_env else f"{provider.title} needs none"
+            yield Diagnosis("ok", "key", text)
         except KeyMissing as error:
             missing += 1
             there = bool(environment.get(provider.key_env, "").strip())
-            yield Finding("problem" if there else "note", "key", str(error))
+            yield Diagnosis("problem" if there else "note", "key", str(error))
     if missing == len(catalog.providers):
-        yield Finding("problem", "key", "no key at all: live runs need one; simulated ones none")
+        yield Diagnosis("problem", "key", "no key at all: live runs need one; simulated ones none")
 
 
-def _reach(catalog: Catalog) -> Iterator[Finding]:
+def _reach(catalog: Catalog) -> Iterator[Diagnosis]:
     loop, transport = LoopThread("kimiprobe-doctor"), Transport()
     try:
         for provider, problem in loop.submit(_all_reached(transport, list(catalog.providers.values()))).result():
-            yield Finding("note" if problem else "ok", "host", f"{provider.base_url} {problem or 'answers'}")
+            yield Diagnosis("note" if problem else "ok", "host", f"{provider.base_url} {problem or 'answers'}")
     finally:
         loop.submit(transport.aclose()).result()
         loop.close()
@@ -137,7 +139,7 @@ async def _all_reached(transport: Transport, providers: list[Provider]) -> list[
 
 
 async def _reached(transport: Transport, provider: Provider) -> str:
-    """Empty where the host answers anything at all; no key is sent."""
+    """Why the host could not be reached; empty if it gives any answer. No key is sent."""
     try:
         async with asyncio.timeout(REACH_S):
             request = HttpRequest("GET", f"{provider.base_url}/models", {}, b"")
@@ -149,7 +151,7 @@ async def _reached(transport: Transport, provider: Provider) -> str:
         return f"is not reached: {error.reason}"
 
 
-def _accounts(catalog: Catalog, environment: Mapping[str, str]) -> Iterator[Finding]:
+def _accounts(catalog: Catalog, environment: Mapping[str, str]) -> Iterator[Diagnosis]:
     loop, transport = LoopThread("kimiprobe-doctor"), Transport()
     try:
         for provider in catalog.providers.values():
@@ -167,13 +169,15 @@ def _key(provider: Provider, environment: Mapping[str, str]) -> str:
         return ""
 
 
-async def _account(transport: Transport, provider: Provider, key: str) -> Finding:
+async def _account(transport: Transport, provider: Provider, key: str) -> Diagnosis:
     try:
         found = await account_of(transport, provider, key)
     except ExchangeError as error:
-        return Finding("problem" if error.error_class == "account" else "note", "account", f"{provider.title}: {error}")
+        return Diagnosis(
+            "problem" if error.error_class == "account" else "note", "account", f"{provider.title}: {error}"
+        )
     if found is None or found.left is None:
-        return Finding("note", "account", f"{provider.title}: it does not say what is left")
+        return Diagnosis("note", "account", f"{provider.title}: it does not say what is left")
     of = f" of the key's limit of {found.limit:.2f}" if found.limit is not None else ""
     text = f"{provider.title}: {found.left:.2f} {found.currency}{of} left"
-    return Finding("problem" if found.left <= 0 else "ok", "account", text)
+    return Diagnosis("problem" if found.left <= 0 else "ok", "account", text)

@@ -1,8 +1,8 @@
-"""Alerts delivered: an issue a subject on GitHub, and a webhook. Each channel is tried; a second run tells nothing twice.
+"""Delivers alerts: one GitHub issue for each subject, and a webhook. Tries every channel; sends no alert twice.
 
-An open issue means that something is broken: STOPPED opens or reopens it, WORKING comments and closes it. A hidden line
-in it names subject, state and run, and whether the webhook took it: that is the memory by which a repeated run knows
-what was told.
+An open issue means that something is broken: STOPPED opens or reopens it, WORKING comments on it and closes it. A
+hidden line in the issue names subject, state and run, and says whether the webhook accepted the alert. A repeated run
+reads these lines to know what was already sent.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from urllib.parse import urlsplit
 
 from routing.errors import ConfigError, ExchangeError
 from routing.evidence.model import utc_text
-from routing.loop import run
 from routing.transport import HttpRequest, Transport
+from routing.transport.event_loop import run
+from routing.types import LOOPBACK
 
 from .alert import Alert
 from .github.api import Calls, GitHubProblem
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 LABEL = "kimiprobe-alert"
 WEBHOOK_VARIABLE = "KIMIPROBE_WEBHOOK_URL"
 WEBHOOK_S = 10.0
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _ENTRY = re.compile(
     r"<!-- kimiprobe:alert=(?P<key>\S+) state=(?P<state>\w+) run=(?P<run>\S+) webhook=(?P<webhook>\w+) v=1 -->"
 )
@@ -41,12 +41,12 @@ Sent: TypeAlias = Literal["sent", "failed", "none"]
 
 
 class NotDelivered(ConfigError):
-    """A channel did not take an alert. The webhook's URL is a secret and is not in the message."""
+    """A channel did not accept an alert. The webhook's URL is a secret and is not in the message."""
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
-    """What became of one alert. `problems` is empty where every channel took it."""
+class AlertDelivery:
+    """Result of delivering one alert. `problems` is empty if every channel accepted it."""
 
     alert: Alert
     issue: str = ""
@@ -57,19 +57,19 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """Where a message goes; the URL is checked and not shown."""
+    """Destination of messages. The URL is checked, and is never shown."""
 
     url: str
     timeout_s: float = WEBHOOK_S
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Webhook | None:
-        """From KIMIPROBE_WEBHOOK_URL; None where it is not set. Raises NotDelivered for a URL that may not be used."""
+        """The webhook of KIMIPROBE_WEBHOOK_URL, or None if it is not set. Raises NotDelivered for a URL not allowed."""
         url = environment.get(WEBHOOK_VARIABLE, "").strip()
         if not url:
             return None
         parts = urlsplit(url)
-        if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK):
+        if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK):
             return cls(url)
         raise NotDelivered("must be an https URL (http only to this machine)", where=WEBHOOK_VARIABLE)
 
@@ -77,7 +77,7 @@ class Webhook:
         return "Webhook(...)"
 
     def send(self, text: str) -> None:
-        """Post the message, once, within `timeout_s` seconds in all. Raises NotDelivered."""
+        """Post the message once; `timeout_s` limits the whole exchange. Raises NotDelivered."""
         try:
             run(self._send(json.dumps({"text": slack_text(text)}).encode()))
         except TimeoutError:
@@ -97,47 +97,47 @@ class Webhook:
 
 
 class Issues:
-    """One issue a subject. `run_url` is shown where it is known."""
+    """The issues of one repository, one for each subject. `run_url` is shown if it is known."""
 
     def __init__(self, repo: Repository, calls: Calls, *, run_url: str = "") -> None:
         self._repo, self._do, self._run_url = repo, calls, run_url
         self._login: str | None = None
 
-    def find(self, alert: Alert) -> _Thread:
-        """The subject's issue, newest first, and this very alert in it. Raises GitHubProblem."""
+    def find(self, alert: Alert) -> _AlertIssue:
+        """Find the newest issue of the subject, and the entry of this alert in it. Raises GitHubProblem."""
         return self._do("read the issues", lambda: self._find(alert))
 
-    def tell(self, thread: _Thread, webhook: Sent) -> str:
-        """Write the alert down and bring the issue into its state; returns the issue's address. Can be repeated."""
-        return self._do("write the issue", lambda: self._tell(thread, webhook))
+    def write(self, thread: _AlertIssue, webhook: Sent) -> str:
+        """Write the alert into the issue, open or close it, and return its address. Can be repeated safely."""
+        return self._do("write the issue", lambda: self._write(thread, webhook))
 
-    # PyGithub fetches what an answer left out when the attribute is read: hence a call around the calls.
+    # Reading an attribute of PyGithub may send a request, so the whole method runs inside a call.
 
-    def _find(self, alert: Alert) -> _Thread:
+    def _find(self, alert: Alert) -> _AlertIssue:
         found = self._do(
             "list issues", lambda: list(self._repo.get_issues(state="all", labels=[LABEL], sort="created"))
         )
         for issue in found:
             if self._is_ours(issue) and _subject(alert.key) in (issue.body or ""):
-                return _Thread(alert, issue, self._entry(alert, issue))
-        return _Thread(alert, None, None)
+                return _AlertIssue(alert, issue, self._entry(alert, issue))
+        return _AlertIssue(alert, None, None)
 
     def _entry(self, alert: Alert, issue: Issue) -> Issue | IssueComment | None:
-        if _is_told(alert, issue.body):
+        if _is_entry_of(alert, issue.body):
             return issue
         comments = self._do("list comments", lambda: list(issue.get_comments()))
         ours = (comment for comment in comments if self._is_ours(comment))
-        return next((comment for comment in ours if _is_told(alert, comment.body)), None)
+        return next((comment for comment in ours if _is_entry_of(alert, comment.body)), None)
 
     def _is_ours(self, text: Issue | IssueComment) -> bool:
-        """Whether we wrote it: a stranger's hidden line must silence nothing."""
+        """Whether kimiprobe wrote it: a hidden line by another author must not suppress an alert."""
         if self._login is None:
             self._login = self._do("ask who we are", self._own_login)
         login, kind = getattr(text.user, "login", ""), getattr(text.user, "type", "")
         return login == self._login if self._login else kind == "Bot"
 
     def _own_login(self) -> str:
-        """Empty for the token of a workflow or an App: it may not ask, and writes as a bot."""
+        """Login of the token's user; empty for the token of a workflow or an App, which writes as a bot."""
         from github.GithubException import GithubException
 
         try:
@@ -148,7 +148,7 @@ class Issues:
             return ""
         return str(data["login"])
 
-    def _tell(self, thread: _Thread, webhook: Sent) -> str:
+    def _write(self, thread: _AlertIssue, webhook: Sent) -> str:
         alert, issue = thread.alert, thread.issue
         entry = f"{_entry_line(alert, webhook)}\n\n{self._body(alert)}"
         wanted = "open" if alert.state == "stopped" else "closed"
@@ -165,7 +165,7 @@ class Issues:
         return issue.html_url
 
     def _create(self, alert: Alert, body: str) -> Issue:
-        """Open it; one whose answer was lost is found instead."""
+        """Open the issue. If GitHub's answer was lost but the issue exists, return the existing one."""
         try:
             return self._do(
                 "open the issue", lambda: self._repo.create_issue(title=alert.text, body=body, labels=[LABEL])
@@ -189,8 +189,8 @@ class Issues:
 
 
 @dataclass(frozen=True, slots=True)
-class _Thread:
-    """An alert with the issue of its subject and its own entry there, as far as they exist."""
+class _AlertIssue:
+    """An alert, the issue of its subject, and the alert's entry in that issue, as far as they exist."""
 
     alert: Alert
     issue: Issue | None
@@ -202,10 +202,10 @@ class _Thread:
         return found["webhook"] if found else "none"
 
 
-def deliver(alert: Alert, issues: Issues | None, webhook: Webhook | None, *, run_url: str = "") -> Delivery:
-    """Tell one alert on every channel that there is, each once; a channel's failure does not stop the other."""
+def deliver(alert: Alert, issues: Issues | None, webhook: Webhook | None, *, run_url: str = "") -> AlertDelivery:
+    """Send one alert once on every given channel; a failure of one channel does not stop the other."""
     problems: list[str] = []
-    thread: _Thread | None = None
+    thread: _AlertIssue | None = None
     if issues:
         try:
             thread = issues.find(alert)
@@ -223,19 +223,19 @@ def deliver(alert: Alert, issues: Issues | None, webhook: Webhook | None, *, run
     url = ""
     if issues and thread:
         try:
-            url = issues.tell(thread, sent)
+            url = issues.write(thread, sent)
         except GitHubProblem as problem:
             problems.append(str(problem))
-    return Delivery(alert, url, sent, repeated, tuple(problems))
+    return AlertDelivery(alert, url, sent, repeated, tuple(problems))
 
 
 def webhook_text(alert: Alert, run_url: str = "") -> str:
-    """The sentence, the endpoints behind it, the run."""
+    """Message for the webhook: the alert's sentence, one line for each endpoint, and the run's address."""
     return "\n".join(part for part in (alert.text, *(f"- {line}" for line in alert.details), run_url) if part)
 
 
 def slack_text(text: str) -> str:
-    """Text in which Slack and its like find no mention, link or markup."""
+    """Escape the text so that Slack and similar services find neither mention nor link nor markup."""
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return text.replace("@", "@\u200b")
 
@@ -245,18 +245,18 @@ def _subject(key: str) -> str:
 
 
 def _entry_line(alert: Alert, webhook: Sent) -> str:
-    return f"<!-- kimiprobe:alert={alert.key} state={alert.state} run={_run_word(alert.run)} webhook={webhook} v=1 -->"
+    return f"<!-- kimiprobe:alert={alert.key} state={alert.state} run={_run_id(alert.run)} webhook={webhook} v=1 -->"
 
 
-def _is_told(alert: Alert, body: str | None) -> bool:
+def _is_entry_of(alert: Alert, body: str | None) -> bool:
     found = _ENTRY.search(body or "")
     return found is not None and (found["key"], found["state"], found["run"]) == (
         alert.key,
         alert.state,
-        _run_word(alert.run),
+        _run_id(alert.run),
     )
 
 
-def _run_word(run: str) -> str:
-    """A run id fit for a hidden comment."""
+def _run_id(run: str) -> str:
+    """The run id without characters that could end a hidden comment."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", run) or "none"

@@ -1,1 +1,1 @@
-"""What providers say of accounts and upstreams. Used by the monitor only."""
+"""Provider APIs for account balances and upstreams. Used only by the monitor."""

@@ -1,4 +1,4 @@
-"""What is left on the account behind a key, where the provider tells: OpenRouter and Moonshot."""
+"""Reads the remaining credit of a key's account from the providers that report it: OpenRouter and Moonshot."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from routing.wire.json_fields import mapping, whole_object
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """`left` and `limit` in `currency`; `limit` None: the key has none of its own. `left` None: nobody says."""
+    """Remaining credit `left` (None if unknown) and the key's `limit` (None if it has none), in `currency`."""
 
     left: Decimal | None
     limit: Decimal | None = None
@@ -25,7 +25,7 @@ class Account:
 
 
 async def account_of(transport: Transport, provider: Provider, key: str, *, timeout_s: float = 10.0) -> Account | None:
-    """What is left for this key; None where the provider has no such page. Raises ExchangeError."""
+    """Ask for the account of this key; None if the provider has no such API. Raises ExchangeError."""
     if provider.account == "openrouter":
         key_page = parse_openrouter_key(*await get(transport, provider, key, "/key", timeout_s=timeout_s))
         credit = parse_openrouter_credits(*await get(transport, provider, key, "/credits", timeout_s=timeout_s))
@@ -38,27 +38,27 @@ async def account_of(transport: Transport, provider: Provider, key: str, *, time
 
 
 def parse_openrouter_key(status: int, headers: Mapping[str, str], body: bytes) -> Account:
-    """`GET /key`: the key's own limit. Its `rate_limit` says nothing any more."""
+    """Parse `GET /key`: the limit of the key. The field `rate_limit` is obsolete."""
     data = page_data(status, headers, body)
     return Account(_amount(data.get("limit_remaining")), _amount(data.get("limit")))
 
 
 def parse_openrouter_credits(status: int, headers: Mapping[str, str], body: bytes) -> Account:
-    """`GET /credits`: what was bought less what was used; below zero where it was overdrawn."""
+    """Parse `GET /credits`: credit bought minus credit used; negative if overdrawn."""
     data = page_data(status, headers, body)
     bought, used = _amount(data.get("total_credits")), _amount(data.get("total_usage"))
     return Account(None if bought is None or used is None else bought - used)
 
 
 def parse_moonshot_balance(status: int, headers: Mapping[str, str], body: bytes, *, currency: str = "USD") -> Account:
-    """`GET /users/me/balance`: cash and vouchers together."""
+    """Parse `GET /users/me/balance`: cash and vouchers together."""
     return Account(_amount(page_data(status, headers, body).get("available_balance")), None, currency)
 
 
 async def get(
     transport: Transport, provider: Provider, key: str, path: str, *, timeout_s: float
 ) -> tuple[int, Mapping[str, str], bytes]:
-    """Status, headers and body of a page of the provider's, asked for with the key. Raises ExchangeError."""
+    """Request a page of the provider with the key; returns status, headers and body. Raises ExchangeError."""
     headers = dict(wire_named(provider.wire).authorization(key))
     request = HttpRequest("GET", provider.base_url + path, headers, b"", provider.hosts)
     async with transport.send(request, shard=provider.name, timeout_s=timeout_s) as response:
@@ -67,7 +67,7 @@ async def get(
 
 
 def page_data(status: int, headers: Mapping[str, str], body: bytes) -> Mapping[str, Any]:
-    """The `data` of a page. Raises ExchangeError for error statuses and pages without."""
+    """The member `data` of a page. Raises ExchangeError for an error status or a page without `data`."""
     page = whole_object(status, headers, body)
     if status >= 300 or page.get("error"):
         raise fault(status, page.get("error") or page, headers)
@@ -78,7 +78,7 @@ def page_data(status: int, headers: Mapping[str, str], body: bytes) -> Mapping[s
 
 
 def _amount(value: Any) -> Decimal | None:
-    """An amount that may be below zero."""
+    """A finite amount, which may be negative; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     amount = Decimal(str(value))

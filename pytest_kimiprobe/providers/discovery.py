@@ -1,8 +1,7 @@
-"""Upstreams that a gateway serves a model from today, beside those that the catalogue knows."""
+"""Finds the upstreams that a gateway serves a model from today, in addition to those in the catalogue."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -11,25 +10,27 @@ from types import MappingProxyType
 from routing.catalog import Catalog, Endpoint, Provider
 from routing.errors import ExchangeError, KeyMissing
 from routing.transport import Transport
+from routing.transport.event_loop import run
 
 from .upstreams import Upstream, list_upstreams
 
 GATEWAY = "upstream_pinning"
+"""Quirk of a provider that can pin a request to an upstream."""
 
 
 @dataclass(frozen=True, slots=True)
 class Discovered:
-    """The catalogue with what was found, and a sentence about it for each gateway's model."""
+    """The catalogue with the discovered upstreams, and one sentence for each endpoint that was asked about."""
 
     catalog: Catalog
     notes: tuple[str, ...] = ()
 
 
 def discover(catalog: Catalog, model: str, environment: Mapping[str, str], today: date) -> Discovered:
-    """Ask each gateway whose key is there for the upstreams of `model`.
+    """Ask each gateway for its upstreams of `model`.
 
-    One that cannot be asked is told in the notes and leaves the catalogue as it is. What the catalogue has and the
-    gateway does not list stays: its probe finds out, and reads `retired` where it is gone.
+    If a gateway cannot be asked (for example without a key), a note says why, and the catalogue is not changed for it.
+    Endpoints that the gateway no longer lists are kept: their probes show `retired` if they are gone.
     """
     endpoints, notes = dict(catalog.endpoints), []
     for base in catalog.of_model(model):
@@ -37,20 +38,20 @@ def discover(catalog: Catalog, model: str, environment: Mapping[str, str], today
         if base.upstream is not None or GATEWAY not in provider.quirks:
             continue
         try:
-            listed = asyncio.run(_listed(provider, provider.key(environment), base.provider_model_id))
+            listed = run(_listed(provider, provider.key(environment), base.provider_model_id))
         except (ExchangeError, KeyMissing) as problem:
             notes.append(f"upstreams of {base.id} are not known: {problem}")
             continue
         fresh = [one for one in added(base, listed, today) if one.id not in endpoints]
         gone = [one.upstream or "" for one in catalog.of_model(model) if _is_gone(one, base, listed)]
         endpoints |= {one.id: one for one in fresh}
-        told = f"{base.id}: {len(listed)} upstreams, {len(fresh)} of them new"
-        notes.append(told + (f"; not listed any more: {', '.join(sorted(gone))}" if gone else ""))
+        found = f"{base.id}: {len(listed)} upstreams, {len(fresh)} of them new"
+        notes.append(found + (f"; not listed any more: {', '.join(sorted(gone))}" if gone else ""))
     return Discovered(replace(catalog, endpoints=MappingProxyType(endpoints)), tuple(notes))
 
 
 def added(base: Endpoint, listed: Sequence[Upstream], today: date) -> list[Endpoint]:
-    """An endpoint for each upstream, as the unpinned endpoint but for price and what it accepts."""
+    """An endpoint for each upstream: the unpinned endpoint with the upstream's price and tool_choice values."""
     found = []
     for upstream in listed:
         price = upstream.price(today)

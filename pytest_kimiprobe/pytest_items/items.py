@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,38 +13,27 @@ from routing.errors import ConfigError
 
 from ..cases import model as cases
 from ..cases.plan import MODES, Planned, ProbePlan
-from ..recording.recordings import RecordingError, Row, read, unreadable
 from ..safe_text import one_line, redact
 from ..verdicts import PARITY, ProbeMode, ProbeResult
-from .item_hooks import ProbeHooks
+from .run_paths import PACKAGED, is_wanted
 
-PACKAGED = "kimiprobe"
-"""First part of packaged cases' node ids: `kimiprobe/core.yaml::weather[...]`."""
-RECORDED = "replay"
-SCHEMAS = "schemas"
+if TYPE_CHECKING:
+    from ..recording.recordings import RecordedRow
+
 ARGUMENT = "answer"
 """The fixture that gives a test function below `@case` its answer."""
 PLUGINS = f"{PACKAGED}/plugins"
-PLUGINS_FILE = cases.FOLDER / "plugins.txt"
-"""Stands for the cases of plugins: pytest collects what has a path."""
+"""First part of the ids of plugins' cases."""
 _PAIR = re.compile(rf"(?P<head>.+::.+\[.+)-{PARITY}-(?P<tail>[1-9][0-9]{{0,4}}(?:-crowd)?\])")
-
-
-_SHOWN: pytest.StashKey[dict[Path, str]] = pytest.StashKey()
-"""Paths as reports show them."""
 
 
 class Probe(pytest.Item):
     """A probe of any source. `result` is set before the item runs; without one (`--setup-plan`) it does nothing."""
 
     result: ProbeResult | None = None
-    hooks: ProbeHooks | None = None
-    """What it runs under, set before it does."""
 
-    @property
-    def ihook(self) -> Any:
-        """Hooks by path, as every item has them."""
-        return self.hooks or super().ihook
+    def _initrequest(self) -> None:
+        """pytest-retry calls it before another try; a probe has no fixtures."""
 
     def setup(self) -> None:
         """Skips and errors end here: pytest shows ERROR where there was no answer, FAILED where it was wrong."""
@@ -65,14 +53,6 @@ class Probe(pytest.Item):
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str:  # noqa: ARG002 - pytest's signature
         """One line; a traceback with locals could show what must not be shown."""
         return one_line(redact(str(excinfo.value)), 400)
-
-    @functools.cached_property
-    def location(self) -> tuple[str, int | None, str]:
-        """As pytest works it out, which takes its time: once a file."""
-        shown = self.config.stash.setdefault(_SHOWN, {})
-        if self.path not in shown:
-            shown[self.path] = super().location[0]
-        return shown[self.path], 0, self.name
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         """Path and name, as reports show them."""
@@ -99,14 +79,16 @@ class PairProbe(Probe):
 class RowProbe(Probe):
     """A recorded exchange, judged again."""
 
-    row: Row
+    row: RecordedRow
 
 
-class CaseFile(pytest.File):
-    """Cases of one origin: a YAML file, packaged or a user's, a file of schemas, or plugins."""
+class Cases(pytest.Collector):
+    """Cases of one origin, by name: a packaged YAML file, a file of schemas, or plugins."""
 
     plans: Callable[[cases.Case], Iterator[Planned]]
     read: Callable[[], list[cases.Case]]
+    parts: Container[str] = frozenset({""})
+    """Names of the cases or probes that are asked for; `""` is all."""
 
     def collect(self) -> Iterator[pytest.Item]:
         """Every case of the suite with every endpoint, and the pairs of those that must be alike."""
@@ -116,9 +98,14 @@ class CaseFile(pytest.File):
                     self, name=planned.plan.name, nodeid=_id(self, planned.plan.name)
                 )
                 item.planned = planned
-                yield _marked(item)
+                found = [_marked(item)]
                 if case.parity and planned.plan.mode == "stream":
-                    yield pair_of(item, planned.plan)
+                    found.append(pair_of(item, planned.plan))
+                yield from (each for each in found if is_wanted(each.name, self.parts))
+
+
+class CaseFile(Cases, pytest.File):
+    """Cases of a user's YAML file."""
 
 
 def pair_of(half: pytest.Item, plan: ProbePlan) -> PairProbe:
@@ -146,15 +133,19 @@ class RecordingFile(pytest.File):
 
     alone: bool = True
     """Nothing else was named: a file that cannot be read ends the run. Among others it is an item that says so."""
+    parts: Container[str] = frozenset({""})
     problem: str = ""
     """Why a cassette of ours cannot be read: its bare interactions would be judged by less than their case."""
 
     def collect(self) -> Iterator[pytest.Item]:
-        """Every row."""
+        """Every row that is asked for."""
         for row in _read_or_fail(self._rows):
-            yield row_probe(self, row, row.id, _id(self, row.id))
+            if is_wanted(row.id, self.parts):
+                yield row_probe(self, row, row.id, _id(self, row.id))
 
-    def _rows(self) -> list[Row]:
+    def _rows(self) -> list[RecordedRow]:
+        from ..recording.recordings import RecordingError, read, unreadable
+
         try:
             if self.problem:
                 raise RecordingError(self.problem, where=str(self.path))
@@ -165,7 +156,7 @@ class RecordingFile(pytest.File):
             return [unreadable(self.path.stem, self.path.name + str(error).removeprefix(str(self.path)))]
 
 
-def row_probe(parent: pytest.Collector, row: Row, name: str, nodeid: str) -> RowProbe:
+def row_probe(parent: pytest.Collector, row: RecordedRow, name: str, nodeid: str) -> RowProbe:
     """An item for a recorded row."""
     item: RowProbe = RowProbe.from_parent(parent, name=name, nodeid=nodeid)
     item.row = row
@@ -173,38 +164,27 @@ def row_probe(parent: pytest.Collector, row: Row, name: str, nodeid: str) -> Row
     return item
 
 
-def packaged_path(argument: str, schemas: Mapping[str, Path]) -> str:
-    """`kimiprobe/core.yaml::weather[...]` as the path of the packaged file; anything else as it is.
+def require_packaged(name: str, parts: Iterable[str]) -> None:
+    """Raises UsageError for a packaged file or case that does not exist, listing those that do."""
+    file = cases.FOLDER / name.removeprefix(f"{PACKAGED}/")
+    if file not in packaged_files():
+        files = ", ".join(f"{PACKAGED}/{file.name}" for file in packaged_files())
+        raise pytest.UsageError(f"no packaged case file {name!r}; available: {files}")
+    asked = {part.partition("[")[0] for part in parts if part}
+    there = [case.name for case in cases.load(file)] if asked else []
+    for case in sorted(asked - set(there)):
+        raise pytest.UsageError(f"no case {case!r} in {name}; available: {', '.join(there)}")
 
-    `schemas` are the files of schemas by the names that ids have. Raises UsageError for a packaged file or case that
-    does not exist, listing those that do.
-    """
-    head, separator, rest = argument.partition("::")
-    folder, _, name = head.partition("/")
-    if head in schemas:
-        return f"{schemas[head]}{separator}{rest}"
-    if folder != PACKAGED or not name or Path(head).exists():
-        return argument
-    if head == PLUGINS:
-        return f"{PLUGINS_FILE}{separator}{rest}"
-    if not (cases.FOLDER / name).is_file():
-        there = ", ".join(f"{PACKAGED}/{file.name}" for file in sorted(cases.FOLDER.glob("*.yaml")))
-        raise pytest.UsageError(f"no packaged case file {head!r}; there are: {there}")
-    if separator:
-        _require_case(name, rest.partition("[")[0])
-    return f"{cases.FOLDER / name}{separator}{rest}"
+
+def packaged_files() -> list[Path]:
+    """The packaged case files."""
+    return sorted(cases.FOLDER.glob("*.yaml"))
 
 
 def with_halves(argument: str) -> list[str]:
     """The id of a pair with those of both its halves, without which it cannot be judged; anything else alone."""
     found = _PAIR.fullmatch(argument)
     return [argument] if found is None else [f"{found['head']}-{mode}-{found['tail']}" for mode in (*MODES, PARITY)]
-
-
-def _require_case(file: str, case: str) -> None:
-    names = [found.name for found in cases.load(cases.FOLDER / file)]
-    if case not in names:
-        raise pytest.UsageError(f"no case {case!r} in {PACKAGED}/{file}; there are: {', '.join(names)}")
 
 
 def _id(parent: pytest.Collector, name: str) -> str:

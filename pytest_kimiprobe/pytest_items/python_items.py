@@ -1,4 +1,4 @@
-"""Cases in Python under pytest: their functions meet endpoints and modes like case files do, and judge the answer."""
+"""Test functions with `@case`: parametrized with endpoints and modes like case files. Each judges its answer."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from .items import ARGUMENT, pair_of, planned_of
 if TYPE_CHECKING:
     from ..judging.answers import SeenAnswer
     from .run_config import Scope
-    from .verdict_store import Keeper
+    from .verdict_store import VerdictStore
 
 
 def parametrize(metafunc: pytest.Metafunc, scope: Scope) -> None:
-    """One item for each endpoint, mode and repeat; `answer` is what each gets. Raises CollectError."""
+    """Parametrize `answer` with one item for each endpoint, mode and repeat. Raises CollectError."""
     function = metafunc.function
     declared: Declared = getattr(function, ATTRIBUTE)
     code = inspect.unwrap(function).__code__
@@ -31,7 +31,7 @@ def parametrize(metafunc: pytest.Metafunc, scope: Scope) -> None:
     if ARGUMENT not in metafunc.fixturenames:
         raise pytest.Collector.CollectError(f"{where}: a function below @case takes `answer`")
     try:
-        case = declared.case(function.__name__, where)
+        case = declared.case(function.__name__, code.co_filename, code.co_firstlineno)
     except ConfigError as error:
         raise pytest.Collector.CollectError(str(error)) from None
     planned = list(scope.plans(case))
@@ -40,7 +40,7 @@ def parametrize(metafunc: pytest.Metafunc, scope: Scope) -> None:
 
 
 def with_pairs(made: Sequence[pytest.Item | pytest.Collector]) -> list[pytest.Item | pytest.Collector]:
-    """The items of a function, each streamed one followed by its pair where the case asks for parity."""
+    """The items of a function. If the case asks for parity, each streamed item is followed by its pair."""
     found: list[pytest.Item | pytest.Collector] = []
     for item in made:
         found.append(item)
@@ -50,27 +50,35 @@ def with_pairs(made: Sequence[pytest.Item | pytest.Collector]) -> list[pytest.It
     return found
 
 
-def give(request: pytest.FixtureRequest, kept: Keeper) -> SeenAnswer:
-    """What the fixture `answer` returns. Without an answer the test is skipped or shown as ERROR."""
-    result = kept.held.get(request.node.nodeid)
-    if result is None or (request.node.nodeid not in kept.seen and result.verdict in {"pass", "rescued"}):
-        pytest.fail("no answer: `answer` belongs to functions below @case", pytrace=False)
-    if result.verdict in {"unsupported", "not_run"}:
-        pytest.skip(words(result))
-    if result.verdict == "error":
-        pytest.fail(words(result), pytrace=False)
-    return kept.seen[request.node.nodeid]
+class AnswerFixture:
+    """Plugin with the fixture `answer`, registered with `--kimiprobe` only: the name is a common one."""
+
+    def __init__(self, kept: VerdictStore) -> None:
+        self._kept = kept
+
+    @pytest.fixture
+    def answer(self, request: pytest.FixtureRequest) -> SeenAnswer:
+        """The answer to the request that `@case` declares. Without one the test is skipped or shown as ERROR."""
+        kept, probe = self._kept, request.node.nodeid
+        result = kept.held.get(probe)
+        if result is None or (probe not in kept.seen and result.verdict in {"pass", "rescued"}):
+            pytest.fail("no answer: `answer` belongs to functions below @case", pytrace=False)
+        if result.verdict in {"unsupported", "not_run"}:
+            pytest.skip(describe(result))
+        if result.verdict == "error":
+            pytest.fail(describe(result), pytrace=False)
+        return kept.seen[probe]
 
 
-def refuse_wrong(item: pytest.Item, kept: Keeper) -> None:
-    """Fails the call of a function whose answer may not be delivered at all: there is nothing it could judge."""
+def refuse_wrong(item: pytest.Item, kept: VerdictStore) -> None:
+    """Fail the test if its answer may not be delivered; the function has nothing to judge then."""
     result = kept.held.get(item.nodeid)
     if result is not None and result.verdict == "fail":
-        pytest.fail(words(result), pytrace=False)
+        pytest.fail(describe(result), pytrace=False)
 
 
-def settle(item: pytest.Item, report: pytest.TestReport, call: pytest.CallInfo[Any], kept: Keeper) -> None:
-    """Record the verdict once the function has spoken; what never ran or failed on its own account says nothing."""
+def settle(item: pytest.Item, report: pytest.TestReport, call: pytest.CallInfo[Any], kept: VerdictStore) -> None:
+    """Record the final verdict: after setup if there is nothing to judge, otherwise after the function ran."""
     result = kept.held.get(item.nodeid)
     if result is None:
         return
@@ -79,15 +87,15 @@ def settle(item: pytest.Item, report: pytest.TestReport, call: pytest.CallInfo[A
         kept.record(item, result)
     elif report.when == "call" and not report.skipped:
         if report.failed and result.verdict != "fail":
-            said = one_line(str(call.excinfo.value if call.excinfo else "failed"), 300)
-            word = Judgement("fail", "wrong_answer", said)
+            message = one_line(str(call.excinfo.value if call.excinfo else "failed"), 300)
+            new = Judgement("fail", "wrong_answer", message)
             result = replace(
-                result, verdict=word.verdict, reason=word.reason, detail=word.detail, error_class=word.error_class
+                result, verdict=new.verdict, reason=new.reason, detail=new.detail, error_class=new.error_class
             )
         kept.record(item, result)
 
 
-def words(result: Any) -> str:
-    """One line for people."""
+def describe(result: Any) -> str:
+    """One line that describes a result to the user."""
     detail = f": {result.detail}" if result.detail else ""
     return f"{result.endpoint}: {result.reason}{detail}"

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from glob import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -27,11 +27,12 @@ from ..cases.model import Case, in_suite
 from ..cases.plan import Estimate, Load, Planned, ProbePlan, UnknownEndpoint, Unsent, cannot, estimate, expand, select
 from ..config import options
 from ..config.source import SourceChoice, no_keys
-from ..recording import replays
-from ..recording.recorder import Recorder
-from ..recording.replays import Replays
 from ..verdicts import Source
-from .items import SCHEMAS
+from .run_paths import SCHEMAS
+
+if TYPE_CHECKING:
+    from ..recording.recorder import Recorder
+    from ..recording.replays import Replays
 
 PATIENCE_S = 90.0
 _PROBE_ID = re.compile(
@@ -62,7 +63,7 @@ class Scope:
             self._add_endpoints()
             self.model: str = options.value(config, "model") or self.catalog.default_model
             self._discover(given=options.value(config, "discover"))
-            self.replays = replays.read(self.choice.path) if self.choice.kind == "replay" else Replays()
+            self._replays = self._read_replays()
             self.endpoints: list[Endpoint] = self._replayed() or self._endpoints()
             self.schemas = self._schemas()
         except (ConfigError, UnknownEndpoint) as error:
@@ -76,6 +77,17 @@ class Scope:
     def source(self) -> Source:
         """The stamp on everything this run writes."""
         return self.choice.stamp(self.catalog, self.endpoints)
+
+    @property
+    def replays(self) -> Replays:
+        """The recordings of a replay."""
+        assert self._replays is not None  # noqa: S101 - asked for by replays only
+        return self._replays
+
+    @property
+    def recordings(self) -> Sequence[Path]:
+        """Recordings of other origin, which are collected as files; none unless this is a replay."""
+        return self._replays.others if self._replays else ()
 
     @property
     def patience_s(self) -> float:
@@ -134,6 +146,8 @@ class Scope:
         if self.choice.kind == "replay":
             raise pytest.UsageError("--kimiprobe-record: a replay sends nothing that could be recorded")
         path, attempt = options.value(self.config, "catalog"), int(self.environment.get("GITHUB_RUN_ATTEMPT", "1") or 1)
+        from ..recording.recorder import Recorder
+
         try:
             public = catalogs.load(Path(path) if path else None, environment={})
             return Recorder(Path(folder), public, (self.run_id, attempt, self.source))
@@ -186,12 +200,23 @@ class Scope:
             raise UnknownEndpoint(f"--kimiprobe-compare: not among the endpoints of this run: {', '.join(left_out)}")
         return chosen
 
+    def _read_replays(self) -> Replays | None:
+        if self.choice.kind != "replay":
+            return None
+        from ..recording import replays
+
+        return replays.read(self.choice.path)
+
     def _replayed(self) -> list[Endpoint]:
         """The endpoints that were recorded, as far as they were asked for and are known."""
+        if self._replays is None:
+            return []
+        from ..recording.replays import endpoint_of
+
         found: dict[str, Endpoint | None] = {}
-        for sample in self.replays.samples.values():
+        for sample in self._replays.samples.values():
             if self.is_asked_for(sample.endpoint):
-                found[sample.endpoint] = replays.endpoint_of(self.catalog, sample)
+                found[sample.endpoint] = endpoint_of(self.catalog, sample)
         return [endpoint for _, endpoint in sorted(found.items()) if endpoint is not None]
 
     def _schemas(self) -> dict[str, Path]:

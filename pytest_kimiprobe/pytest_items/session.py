@@ -1,90 +1,89 @@
-"""One invocation with `--kimiprobe`: sends what its scope says, gives back each verdict, and ends as a run."""
+"""One invocation with `--kimiprobe`: sends the probes, gives each verdict, and ends as a run."""
 
 from __future__ import annotations
 
-import asyncio
-import gc
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import pytest
 
 from ..cases.plan import ProbePlan
 from ..config import options
-from ..engine.dispatch import Dispatcher, Order
-from ..engine.moment import Moment
+from ..engine.clock import Timestamp
+from ..engine.dispatch import Dispatcher
 from ..engine.throttle import refusal_words
-from ..recording.replays import Replayer
+from ..engine.types import ProbeJob
 from ..summary import Spent, Summary
 from ..verdicts import Run
 from .items import PairProbe, RowProbe
 from .probe_facts import is_skipped, planned_by, to_send
 from .run_config import Scope
-from .verdict_store import Keeper
+from .verdict_store import VerdictStore
+
+if TYPE_CHECKING:
+    from ..recording.replays import Replayer
 
 
 class ProbeSession:
-    """A run from its first request to its report. Made in `pytest_configure`; raises UsageError."""
+    """A run from its first request to its report. Created in `pytest_configure`; raises UsageError."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.scope = Scope(config)
         self.recorder = self.scope.recorder()
-        self.kept = Keeper(self.scope, self.recorder)
+        self.kept = VerdictStore(self.scope, self.recorder)
         self.verbose: bool = options.value(config, "verbose")
         self.summary: Summary | None = None
         self.cancelled = 0
         self.everything = False
-        """A replay of all that was recorded, not of certain ids."""
+        """No path or id was given: all packaged cases, or all that was recorded."""
+        self.named: dict[str, set[str]] = {}
+        """What is collected by name instead of by path, each with the parts asked for."""
         self.on_progress: Callable[[Mapping[str, int]], None] = lambda _waiting: None
         self._under_way: Sequence[tuple[pytest.Item, ProbePlan]] = ()
-        self._began = Moment.now()
+        self._began = Timestamp.now()
         self._stack = ExitStack()
         self._dispatcher: Dispatcher[pytest.Item] | Replayer | None = None
 
     def money(self) -> Spent:
-        """What the run has cost so far, and how long it took."""
+        """Cost and duration of the run so far."""
         usd, cut_off = self._dispatcher.spent_usd if self._dispatcher else (Decimal(0), Decimal(0))
         began = (self._dispatcher.began if self._dispatcher else None) or self._began
         span = began.until(self.kept.last or began)
         return Spent(usd, self.scope.budget, span.wall_s, span.cpu_s, cut_off)
 
     def refusals(self) -> list[str]:
-        """What providers refused for being asked too often, and what the run made of it; a sentence each."""
+        """One sentence for each provider or upstream that answered 429."""
         if self._dispatcher is None:
             return []
         return [refusal_words(str(scope), slow) for scope, slow in self._dispatcher.throttles.items() if slow.refused]
 
     def send(self, items: Sequence[pytest.Item]) -> None:
-        """Start sending; `serve` then waits for what comes back."""
-        self._began = Moment.now()
-        self._spare_the_collector()
+        """Start sending; `serve` then waits for the answers."""
+        self._began = Timestamp.now()
         self._under_way = to_send(items)
         if self._under_way:
             dispatcher = self._dispatcher = self._dispatcher or self._started()
-            dispatcher.submit(Order(item, plan, self.scope.target(plan.endpoint)) for item, plan in self._under_way)
+            dispatcher.submit(ProbeJob(item, plan, self.scope.target(plan.endpoint)) for item, plan in self._under_way)
 
-    def serve(self, items: Sequence[pytest.Item]) -> Generator[pytest.Item, None, None]:
-        """Give each item back, judged, in the order in which answers come; a pair as soon as both its halves are in.
-
-        Must be closed: until then requests may go on in the caller's thread alone.
-        """
+    def serve(self, items: Sequence[pytest.Item]) -> Iterator[pytest.Item]:
+        """Give each item back, judged, in the order in which answers come; a pair when both its halves are judged."""
         pairs = {half: item for item in items if isinstance(item, PairProbe) and not item.late for half in item.halves}
-        with closing(self._served(items)) as served:
-            for item in served:
-                yield item
-                pair = pairs.get(item.nodeid)
-                if pair is not None and all(half in self.kept.results for half in pair.halves):
-                    yield self.kept.pair(pair)
+        for item in self._served(items):
+            yield item
+            pair = pairs.get(item.nodeid)
+            if pair is not None and all(half in self.kept.results for half in pair.halves):
+                yield self.kept.pair(pair)
         for pair in dict.fromkeys(pairs.values()):
             if not self.kept.knows(pair):
                 yield self.kept.pair(pair)
 
     def finish(self) -> None:
-        """Cancel what is on its way, judge what came back unseen, close everything."""
+        """Cancel the requests in flight, judge the answers that were not judged yet, close everything."""
         if self._dispatcher is not None:
             self._dispatcher.close()
             for outcome in self._dispatcher.drain():
@@ -93,7 +92,7 @@ class ProbeSession:
         self._stack.close()
 
     def run(self, *, complete: bool) -> Run:
-        """The run as it stands."""
+        """The run with all verdicts so far."""
         return Run(
             id=self.scope.run_id,
             attempt=int(self.scope.environment.get("GITHUB_RUN_ATTEMPT", "1") or 1),
@@ -107,19 +106,10 @@ class ProbeSession:
             lag_p95_ms=round(self._dispatcher.lag.p95_ms(), 1) if self._dispatcher else 0.0,
         )
 
-    def _spare_the_collector(self) -> None:
-        """Have it leave alone what was there before, and come less often.
-
-        Going through all of pytest's objects stops the loop for 100 ms, 50,000 new ones for 40 ms; 5,000 take 4 ms.
-        """
-        if not gc.get_freeze_count():
-            gc.freeze()
-            self._stack.callback(gc.unfreeze)
-            self._stack.callback(gc.set_threshold, *gc.get_threshold())
-            gc.set_threshold(5_000, 50, 100)
-
     def _started(self) -> Dispatcher[pytest.Item] | Replayer:
         if self.scope.choice.kind == "replay":
+            from ..recording.replays import Replayer
+
             return Replayer(self.scope.replays.samples)
         if self.scope.choice.kind == "simulator":
             from ..simulator import Simulator
@@ -134,7 +124,7 @@ class ProbeSession:
             record=self.recorder is not None,
         )
 
-    def _served(self, items: Sequence[pytest.Item]) -> Generator[pytest.Item, None, None]:
+    def _served(self, items: Sequence[pytest.Item]) -> Iterator[pytest.Item]:
         for item in items:
             planned = planned_by(item)
             if isinstance(item, RowProbe):
@@ -150,22 +140,11 @@ class ProbeSession:
     def _answered(self, dispatcher: Dispatcher[pytest.Item] | Replayer) -> Iterator[pytest.Item]:
         providers = {item: plan.endpoint.provider for item, plan in self._under_way}
         left = Counter(providers.values())
-        # At a debugger's prompt the loop needs a thread of its own, and below somebody else's loop none can run.
-        quick = not self.config.getoption("usepdb", False) and not _below_a_loop()
-        with closing(dispatcher.outcomes(quick=quick)) as outcomes:
-            while left.total():
-                outcome = next(outcomes)
-                if outcome is not None:
-                    left[providers[outcome.ticket]] -= 1
-                self.on_progress(left)
-                if outcome is not None:
-                    yield self.kept.take(outcome)
+        while left.total():
+            outcome = dispatcher.outcome()
+            if outcome is not None:
+                left[providers[outcome.item]] -= 1
+            self.on_progress(left)
+            if outcome is not None:
+                yield self.kept.take(outcome)
         self.on_progress(left)
-
-
-def _below_a_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

@@ -1,10 +1,10 @@
-"""Judges what comes back and keeps the verdicts of a run."""
+"""Judges the exchanges of a run and stores the verdicts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,21 +14,23 @@ from routing.types import Tool
 from routing.verify import ANYTHING
 
 from ..cases.plan import Unsent
-from ..engine.dispatch import Outcome
-from ..engine.moment import Moment
+from ..engine.clock import Timestamp
+from ..engine.types import ProbeOutcome
 from ..judging.answers import SeenAnswer
 from ..judging.judge import Judgement, judge, judge_any
-from ..judging.parity import Half, compare
-from ..recording.recorder import Recorder
+from ..judging.parity import PairAnswer, compare
 from ..safe_text import one_line, redact
 from ..verdicts import ProbeResult
 from .items import PairProbe, Probe, RowProbe
 from .probe_facts import of_pair, of_plan, of_row, planned_by, properties
 from .run_config import Scope
 
+if TYPE_CHECKING:
+    from ..recording.recorder import Recorder
 
-class Keeper:
-    """All verdicts of a run by the ids of its items, and what they were given on."""
+
+class VerdictStore:
+    """Verdicts of a run by item id, with the answers and exchanges that they are based on."""
 
     def __init__(self, scope: Scope, recorder: Recorder | None = None) -> None:
         self._scope = scope
@@ -36,38 +38,37 @@ class Keeper:
         self._hook = scope.config.hook
         self.results: dict[str, ProbeResult] = {}
         self.held: dict[str, ProbeResult] = {}
-        """Verdicts on answers that a test function has still to judge."""
+        """Verdicts that a test function judges; kept after it ran, because a plugin may run it again."""
         self.seen: dict[str, SeenAnswer] = {}
         self.exchanges: dict[str, Exchange] = {}
-        self.last: Moment | None = None
-        """When the last verdict was given."""
+        self.last: Timestamp | None = None
+        """Time of the last verdict."""
 
     def knows(self, item: pytest.Item) -> bool:
-        """Whether there is a verdict on the item, if only one that is held."""
+        """Whether there is a verdict on the item, final or not."""
         return item.nodeid in self.results or item.nodeid in self.held
 
     def record(self, item: pytest.Item, result: ProbeResult) -> None:
-        """Keep a verdict for good and tell plugins of it."""
-        self.held.pop(item.nodeid, None)
+        """Store a final verdict and call the hook for it."""
         self.results[item.nodeid] = result
         self._hook.pytest_kimiprobe_result(result=result)
 
     def not_sent(self, item: pytest.Item, unsent: Unsent) -> None:
-        """Keep why nothing was sent."""
+        """Store the reason why nothing was sent."""
         self._keep(item, None, Judgement(unsent.verdict, unsent.reason, unsent.detail), of_plan(item))
 
-    def take(self, outcome: Outcome[pytest.Item]) -> pytest.Item:
-        """Judge what came back; returns whose it is."""
-        item = outcome.ticket
+    def take(self, outcome: ProbeOutcome[pytest.Item]) -> pytest.Item:
+        """Judge an outcome and return its item."""
+        item = outcome.item
         if outcome.exchange is None:
             self.not_sent(item, Unsent(outcome.not_run, f"--kimiprobe-budget ${self._scope.budget} is used up"))
         else:
-            told = {"at_once": outcome.at_once, "refusals": outcome.refusals, "late_ms": outcome.late_ms}
-            self._judged(item, outcome.exchange, of_plan(item) | told)
+            measured = {"at_once": outcome.at_once, "refusals": outcome.refusals, "late_ms": outcome.late_ms}
+            self._judged(item, outcome.exchange, of_plan(item) | measured)
             self._record_exchange(item, outcome)
         return item
 
-    def _record_exchange(self, item: pytest.Item, outcome: Outcome[pytest.Item]) -> None:
+    def _record_exchange(self, item: pytest.Item, outcome: ProbeOutcome[pytest.Item]) -> None:
         planned = planned_by(item)
         if self._recorder is not None and planned is not None:
             provider = self._scope.catalog.provider_of(planned.plan.endpoint)
@@ -79,24 +80,24 @@ class Keeper:
         return probe
 
     def pair(self, pair: PairProbe) -> PairProbe:
-        """Hold both halves of a pair against each other."""
-        plain, stream = (self._half(half) for half in pair.halves)
+        """Compare both answers of a pair."""
+        plain, stream = (self._pair_answer(probe) for probe in pair.halves)
         self._keep(pair, None, compare(pair.plan.case, plain, stream), of_pair(pair))
         return pair
 
-    def _half(self, probe: str) -> Half:
+    def _pair_answer(self, probe: str) -> PairAnswer:
         seen, result = self.seen.get(probe), self.results.get(probe)
-        return Half(result.verdict, seen.tool_calls if seen else ()) if result else Half()
+        return PairAnswer(result.verdict, seen.tool_calls if seen else ()) if result else PairAnswer()
 
     def _judged(self, item: pytest.Item, done: Exchange, facts: Mapping[str, Any], tools: Sequence[Tool] = ()) -> None:
         self.exchanges[item.nodeid] = done
         try:
-            judgement = self._word(item, done, tools)
-        except Exception as error:  # noqa: BLE001 - one answer that the judge cannot bear must not cost the others
+            judgement = self._judgement(item, done, tools)
+        except Exception as error:  # noqa: BLE001 - a failure of the judge on one answer must not lose the others
             judgement = Judgement("error", "malformed_body", f"the judge failed: {type(error).__name__}")
         self._keep(item, done, judgement, facts)
 
-    def _word(self, item: pytest.Item, done: Exchange, tools: Sequence[Tool]) -> Judgement:
+    def _judgement(self, item: pytest.Item, done: Exchange, tools: Sequence[Tool]) -> Judgement:
         planned = planned_by(item)
         if planned is None:
             return judge_any(done, tools, item.row.asked if isinstance(item, RowProbe) else ANYTHING)
@@ -116,7 +117,7 @@ class Keeper:
             self.record(item, result)
         else:
             self.held[item.nodeid] = result
-        self.last = Moment.now()
+        self.last = Timestamp.now()
 
 
 def result_of(
@@ -127,7 +128,7 @@ def result_of(
     *,
     environment: Mapping[str, str],
 ) -> ProbeResult:
-    """All that is kept of a probe; keys of the `environment` are taken out. Pure."""
+    """Build the result of a probe, without the keys of the `environment`. Pure."""
     answer, checked = (done.answer if done else None), judgement.checked
     return ProbeResult(
         id=probe,

@@ -1,1 +1,1 @@
-"""What a run sent and received: taken down without keys, kept as vcrpy cassettes, played and judged again."""
+"""Recording and replay: exchanges of a run without keys, stored as vcrpy cassettes, and judged again offline."""

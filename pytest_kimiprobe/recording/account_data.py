@@ -1,9 +1,9 @@
-"""Account data taken out of what was recorded: who asked is nobody's business, what was answered is evidence. Pure.
+"""Removes account data from recorded exchanges, without changing the answer that is judged. Pure.
 
-Of headers only those stay that a wire reads. In bodies nothing changes inside the answer itself (`choices`, `content`,
-`output` and the like): it is what is judged, and a tool may well be asked about an organization. Around it, and all over
-an error, ids of organizations, users, projects and requests, e-mail and IP addresses and masked keys are replaced in
-place; every other byte stays as it came.
+Only headers that a wire reads or writes are kept. Inside the answer itself (`choices`, `content`, `output` and the
+like) nothing changes, because it is judged, and a tool may be asked about an organization. Around the answer, and
+everywhere in an error, some values are replaced in place: ids of organizations, users, projects and requests, e-mail
+and IP addresses, and masked keys. Every other byte is kept.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from dataclasses import replace
 from routing.redaction import REDACTED
 from routing.wire.json_spans import first, items, members
 
-from .tape import Step, Take
+from ..engine.capture import CapturedExchange, CapturedRequest
 
 ASKED = frozenset({"accept", "anthropic-version", "cancel-after", "content-type", "prefer", "x-openrouter-metadata"})
 ANSWERED = frozenset({"content-type", "retry-after", "retry-after-ms", "x-should-retry"})
-"""Headers that are kept: what the wires write and what they read."""
+"""Headers that are kept: request headers that wires write, and response headers that they read."""
 _ANSWER = frozenset(
     {
         "choices",
@@ -35,12 +35,12 @@ _ANSWER = frozenset(
         "urls",
     }
 )
-"""Members that hold the model's own words, or names that are nobody's."""
+"""Members that hold the model's output, or names that identify no account."""
 _NAMES = re.compile(
     r"(?i)(?:x[-_])?(?:user|org|organi[sz]ation|account|acct|project|team|tenant|workspace|customer|client|billing)"
     r"(?:[-_ ]?(?:id|name|email|uuid|slug))?|(?:user|account)name|e?-?mail|(?:request|trace|correlation)[-_ ]?id|ip"
 )
-"""Names of members that say who asked, or which request it was."""
+"""Names of members that identify the account or the request."""
 _ID = r"[A-Za-z0-9](?=[A-Za-z0-9-]{0,63}\d)[A-Za-z0-9-]{7,}"
 _VALUES = re.compile(
     rf"\b(?:org|user|usr|req|request|acct|account|proj|project|team|cus|ak|key|ws|wrkspc|tenant)[-_]{_ID}"
@@ -50,17 +50,18 @@ _VALUES = re.compile(
     r"|\b(?:sk|gsk|r8|tgp|ak)[-_][\w-]{0,64}\*{2,}[\w*-]*"
 )
 _HANDLES = frozenset({"id", "object", "created", "system_fingerprint"})
-"""The exchange's own handle and its kin: they open nothing without the key."""
+"""Members that identify only the exchange; without the key they give access to nothing."""
 _LINES = re.compile(rb"[^\r\n]*(?:\r\n|\n|\r|\Z)")
 _SHORTEST_URL = len("http://a")
 
 
-def scrubbed(take: Take, base_url: str, public_url: str) -> Take:
-    """The take without account data; what was asked at `base_url` reads as asked at `public_url`."""
-    return replace(take, steps=tuple(_step(step, base_url, public_url) for step in take.steps))
+def scrubbed(captured: CapturedExchange, base_url: str, public_url: str) -> CapturedExchange:
+    """The recorded exchange without account data; `base_url` is replaced by `public_url`."""
+    steps = tuple(_step(step, base_url, public_url) for step in captured.steps)
+    return replace(captured, steps=steps)
 
 
-def _step(step: Step, base_url: str, public_url: str) -> Step:
+def _step(step: CapturedRequest, base_url: str, public_url: str) -> CapturedRequest:
     headers = {name: _public(value, base_url, public_url) for name, value in _kept(step.answer_headers, ANSWERED)}
     body = _public_bytes(step.body, base_url, public_url)
     return replace(
@@ -81,7 +82,7 @@ def _public(text: str, base_url: str, public_url: str) -> str:
 
 
 def _public_bytes(data: bytes, base_url: str, public_url: str) -> bytes:
-    """Where this machine or a private gateway stood in for the provider, the provider's own address stands."""
+    """Replace the address of this machine or of a private gateway by the provider's address."""
     if len(base_url) <= _SHORTEST_URL or base_url == public_url:
         return data
     for one, other in ((base_url, public_url), (base_url.replace("/", r"\/"), public_url.replace("/", r"\/"))):
@@ -103,7 +104,7 @@ def _event_line(line: bytes) -> bytes:
 
 
 def _clean(data: bytes, *, plain: bool) -> bytes:
-    """A JSON document cleaned member by member; what is none, as `plain` text or not at all."""
+    """Clean a JSON object member by member. Other data is cleaned as text if `plain`, otherwise left unchanged."""
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
@@ -126,7 +127,7 @@ def _document(text: str) -> str:
 
 
 def _spans(text: str) -> Iterator[tuple[int, int, bool]]:
-    """Start and end of each value to look at, and whether its name alone says that it goes."""
+    """Start and end of each value to check, and whether its name alone is reason to remove it."""
     todo: list[tuple[int, str]] = [(first(text), "top")]
     while todo:
         at, where = todo.pop()
@@ -134,7 +135,7 @@ def _spans(text: str) -> Iterator[tuple[int, int, bool]]:
             nested = text[start] in "{["
             if nested and name == "choices" and where == "top":
                 todo.append((start, "choices"))
-            elif where == "choices":  # of a choice only an error that ended it
+            elif where == "choices":  # inside a choice only an `error` is checked
                 todo += [(start, "around" if name == "error" else where)] if nested and name in {"", "error"} else []
             elif name in _ANSWER or (where == "top" and name in _HANDLES):
                 continue
@@ -153,5 +154,5 @@ def _values(text: str, at: int) -> Iterator[tuple[str, int, int]]:
 
 
 def without_ids(text: str) -> str:
-    """Text around an answer, without whatever looks like somebody's id or address."""
+    """The text with everything replaced that looks like an id or an address."""
     return _VALUES.sub(REDACTED, text)

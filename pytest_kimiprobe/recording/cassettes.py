@@ -1,7 +1,7 @@
-"""vcrpy's cassettes as plain data: read event by event, so that no file can make the reader recurse, build or expand.
+"""vcrpy's cassettes as plain data, read event by event: no file can cause recursion, build objects or expand aliases.
 
-Only what vcrpy writes is read: mappings, sequences, text, and bytes as `!!binary`. Dates stay text. Aliases and every
-other tag are refused, nesting and size are capped.
+Only what vcrpy writes is read: mappings, lists, text, and bytes as `!!binary`. Dates stay text. Aliases and all other
+tags are refused; nesting and size are capped.
 """
 
 from __future__ import annotations
@@ -13,17 +13,16 @@ import re
 import zlib
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from routing.bounds import MAX_BODY
 from routing.errors import ConfigError
+from routing.parsing.strict_yaml import MAX_DEPTH, PLAIN, Mark, YamlReader, mark_of, shown
+from routing.transport.limits import MAX_BODY
 
 if TYPE_CHECKING:
     import yaml
 
-MAX_DEPTH = 64
-_TAGS = frozenset({None, "tag:yaml.org,2002:str", "tag:yaml.org,2002:python/unicode", "!"})
+_TEXT_TAGS = frozenset({None, "tag:yaml.org,2002:str", "tag:yaml.org,2002:python/unicode", "!"})
 _BINARY = "tag:yaml.org,2002:binary"
 _INT = re.compile(r"-?[0-9]{1,18}")
-_WORDS: dict[str, bool | None] = {"true": True, "false": False, "null": None, "~": None, "": None}
 _GZIP, _ZLIB, _RAW = 31, 15, -15
 
 
@@ -58,20 +57,9 @@ def load_json(text: str | bytes) -> Any:
 
 def load_yaml(data: bytes, where: str) -> Any:
     """One YAML document as dict, list, str, bytes, int, bool and None. Raises RecordingError with file and line."""
-    import yaml
-
-    loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
-    builder = _Builder(where)
-    try:
-        for event in yaml.parse(data, Loader=loader):
-            builder.take(event)
-    except yaml.MarkedYAMLError as problem:
-        mark = problem.problem_mark
-        place = f"{where}:{mark.line + 1}" if mark else where
-        raise RecordingError(f"is not YAML: {problem.problem or problem.context}", where=place) from None
-    except (yaml.YAMLError, UnicodeError) as problem:
-        raise RecordingError(f"is not YAML: {type(problem).__name__}", where=where) from None
-    return builder.root
+    cassette = _Cassette(where, RecordingError)
+    cassette.build(data)
+    return cassette.root[0] if cassette.root else None
 
 
 def decoded(body: bytes, encoding: str) -> bytes:
@@ -88,8 +76,8 @@ def decoded(body: bytes, encoding: str) -> bytes:
             if problem.reason == "body_too_large":
                 raise
             return _inflated(body, _RAW, encoding)
-    told = f"content-encoding {encoding[:20]!r} is not read here; record with vcrpy's decode_compressed_response=True"
-    raise Unreadable(told, "other_protocol")
+    advice = "record with vcrpy's decode_compressed_response=True"
+    raise Unreadable(f"content-encoding {encoding[:20]!r} is not read here; {advice}", "other_protocol")
 
 
 def as_mapping(value: Any, field: str) -> dict[str, Any]:
@@ -151,13 +139,13 @@ def _inflated(body: bytes, window: int, encoding: str) -> bytes:
 
 
 def _looks_plain(body: bytes) -> bool:
-    """Whether it is JSON or an event stream as it stands; no compressed body begins so."""
+    """Whether the body is JSON or an event stream without decoding; no compressed body begins like that."""
     start = body[:64].lstrip()
     return not body or start.startswith((b"{", b"[", b"data:", b"event:", b"id:", b": "))
 
 
 def _refuse_constant(word: str) -> NoReturn:
-    raise Unreadable(f"is not JSON: {word} is no number")
+    raise Unreadable(f"is not JSON: {word} is not a number")
 
 
 def _depth_of(data: Any) -> int:
@@ -171,48 +159,10 @@ def _depth_of(data: Any) -> int:
     return depth
 
 
-class _Builder:
-    """Data out of events, with an explicit stack of open collections and the keys that they wait for a value of."""
+class _Cassette(YamlReader):
+    """Builds what vcrpy writes: mappings, lists, text and `!!binary`; of two equal keys the later one is kept."""
 
-    def __init__(self, where: str) -> None:
-        self.where = where
-        self.root: Any = None
-        self.stack: list[tuple[dict[str, Any] | list[Any], list[str]]] = []
-        self.documents = 0
-
-    def take(self, event: yaml.Event) -> None:
-        import yaml
-
-        if isinstance(event, yaml.ScalarEvent):
-            self.add(self.scalar(event), event)
-        elif isinstance(event, yaml.CollectionStartEvent):
-            if len(self.stack) >= MAX_DEPTH:
-                self.refuse(f"is nested deeper than {MAX_DEPTH} levels", event)
-            if event.tag is not None:
-                self.refuse(f"the tag {_shown(event.tag)} is not read here", event)
-            self.stack.append(({} if isinstance(event, yaml.MappingStartEvent) else [], []))
-        elif isinstance(event, yaml.CollectionEndEvent):
-            self.add(self.stack.pop()[0], event)
-        elif isinstance(event, yaml.AliasEvent):
-            self.refuse(f"the alias {_shown(event.anchor)} is not read here: write out what it stands for", event)
-        elif isinstance(event, yaml.DocumentStartEvent):
-            self.documents += 1
-            if self.documents > 1:
-                self.refuse("a second document; a cassette is one", event)
-
-    def add(self, value: Any, event: yaml.Event) -> None:
-        if not self.stack:
-            self.root = value
-            return
-        target, keys = self.stack[-1]
-        if isinstance(target, list):
-            target.append(value)
-        elif keys:
-            target[keys.pop()] = value
-        elif isinstance(value, (str, int)):
-            keys.append(str(value))
-        else:
-            self.refuse("a key that is no text", event)
+    documents_error = "a second document; a cassette is one"
 
     def scalar(self, event: yaml.ScalarEvent) -> Any:
         text: str = event.value
@@ -220,19 +170,29 @@ class _Builder:
             try:
                 return base64.b64decode("".join(text.split()), validate=True)
             except (binascii.Error, ValueError):
-                self.refuse("!!binary is not base64", event)
-        if event.tag not in _TAGS:
-            self.refuse(f"the tag {_shown(event.tag)} is not read here", event)
+                self.refuse("!!binary is not base64", mark_of(event))
+        if event.tag not in _TEXT_TAGS:
+            self.refuse(f"the tag {shown(event.tag)} is not read here", mark_of(event))
         if event.style or event.tag:
             return text
-        if text.lower() in _WORDS:
-            return _WORDS[text.lower()]
+        if text.lower() in PLAIN:
+            return PLAIN[text.lower()]
         return int(text) if _INT.fullmatch(text) else text
 
-    def refuse(self, message: str, event: yaml.Event) -> NoReturn:
-        mark = event.start_mark
-        raise RecordingError(message, where=f"{self.where}:{mark.line + 1}" if mark else self.where)
+    def key(self, key: Any, event: yaml.Event, mapping: dict[str, Any]) -> str:  # noqa: ARG002 - the base's signature
+        if not isinstance(key, str | int):
+            self.refuse("a key that is not text", mark_of(event))
+        return str(key)
 
+    def collection(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> None:
+        if event.tag is not None:
+            self.refuse(f"the tag {shown(event.tag)} is not read here", mark_of(event))
 
-def _shown(text: str | None) -> str:
-    return ascii((text or "")[:40])
+    def alias(self, event: yaml.AliasEvent) -> None:
+        self.refuse(f"the alias {shown(event.anchor)} is not read here: repeat the value", mark_of(event))
+
+    def document(self, event: yaml.Event) -> None:
+        """Directives are read."""
+
+    def refuse(self, message: str, mark: Mark | None) -> NoReturn:
+        raise RecordingError(message, where=f"{self._source.where}:{mark[0]}" if mark else self._source.where)

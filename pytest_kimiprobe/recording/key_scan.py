@@ -1,8 +1,8 @@
-"""The last look at a cassette before it is written: does anything in it look like a key, plain or folded? Pure.
+"""Searches a cassette for keys, plain or encoded, before it is written. Pure.
 
-A known key is taken out of an answer while it comes in (routing/redaction.py). This looks for what is left: other keys,
-and ours in a form that nobody foresaw. Every text and every `!!binary` is searched as it stands, unescaped, out of
-base64, hexadecimal, gzip and any mixture of them; of streams and lists also what their pieces come to.
+Known keys are removed while an answer is received (routing/redaction.py). This scan finds what is left: other keys, and
+known keys in an unexpected encoding. Every text and every `!!binary` is searched as it is, and after decoding escapes,
+base64, hexadecimal, gzip and combinations of them. The parts of streams and lists are also searched joined together.
 """
 
 from __future__ import annotations
@@ -21,22 +21,23 @@ from urllib.parse import unquote_to_bytes
 from routing.redaction import redact
 
 _DEEP = 4
-"""Foldings inside each other."""
+"""Nested encodings that are decoded."""
 _INFLATED = 1 << 20
+"""Bytes that one compressed part may decompress to."""
 _SEARCHED, _TIMES = 8 << 20, 12
-"""Bytes that one value may unfold to, or times its length; what unfolds to more cannot be vouched for."""
+"""Limit for all decodings of a value: bytes, or a multiple of its length. A value beyond both counts as a key."""
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{16,}+")
 _WRAPPED = re.compile(rb"(?<![A-Za-z0-9+/])(?:[A-Za-z0-9+/]{16,}+(?:\\[nr]|\s)++)++[A-Za-z0-9+/]++")
 _BREAKS = re.compile(rb"\\[nr]|\s")
 _HEX = re.compile(rb"(?<![0-9A-Fa-f])[0-9A-Fa-f]{24,}+")
 _ESCAPE = re.compile(rb"\\+(?:u00([0-9A-Fa-f]{2})|([/\"'\\]))")
 _WORTH = re.compile(rb"[\x20-\x7e]{12}|(?:[\x20-\x7e]\0){12}|\x1f\x8b\x08|\A\x78[\x01\x5e\x9c\xda]")
-"""Bytes that may hold a text or a folded one; what ordinary words decode to is nearly always noise."""
+"""Decoded bytes worth searching: readable text or compressed data. Ordinary words decode to noise."""
 _GZIP, _ZLIB = re.compile(rb"\x1f\x8b\x08"), re.compile(rb"\A\x78[\x01\x5e\x9c\xda]")
 
 
 def places(data: Any, environment: Mapping[str, str], where: str = "") -> Iterator[str]:
-    """Where in a cassette's data something looks like a key: paths such as `interactions[0].response.body.string`."""
+    """Paths of values that look like a key, such as `interactions[0].response.body.string`."""
     todo = [(where, data)]
     while todo:
         at, value = todo.pop()
@@ -51,20 +52,20 @@ def places(data: Any, environment: Mapping[str, str], where: str = "") -> Iterat
 
 
 def holds_key(value: str | bytes, environment: Mapping[str, str]) -> bool:
-    """Whether it looks like a key, or like one that was folded up or cut into pieces."""
+    """Whether the value looks like a key, an encoded key, or a key cut into parts."""
     data = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
     seen: set[bytes] = set()
-    todo, room = [(data, 0)], max(_SEARCHED, _TIMES * len(data))
+    todo, bytes_left = [(data, 0)], max(_SEARCHED, _TIMES * len(data))
     while todo:
         piece, depth = todo.pop()
         if piece in seen:
             continue
         seen.add(piece)
-        room -= len(piece)
-        if room < 0 or _looks_like_key(piece, environment):
+        bytes_left -= len(piece)
+        if bytes_left < 0 or _looks_like_key(piece, environment):
             return True
         if depth < _DEEP:
-            todo += [(inner, depth + 1) for inner in _unfolded(piece)]
+            todo += [(inner, depth + 1) for inner in _decodings(piece)]
     return False
 
 
@@ -73,8 +74,8 @@ def _looks_like_key(data: bytes, environment: Mapping[str, str]) -> bool:
     return redact(text, environment) != text
 
 
-def _unfolded(data: bytes) -> Iterator[bytes]:
-    """What the bytes may be another way of writing."""
+def _decodings(data: bytes) -> Iterator[bytes]:
+    """Everything that the bytes, or parts of them, may be an encoding of."""
     yield from _decoded_text(data)
     runs = {*_BASE64.findall(data), *(_BREAKS.sub(b"", run) for run in _WRAPPED.findall(data))}
     for run in runs:  # once each: the events of a stream repeat their ids
@@ -100,7 +101,7 @@ def _decoded_text(data: bytes) -> Iterator[bytes]:
 
 
 def _from_base64(run: bytes) -> Iterator[bytes]:
-    """Decoded from each of the four places where encoding may have begun."""
+    """Decoded from each of the four offsets at which the encoding may have begun."""
     run = run.translate(bytes.maketrans(b"-_", b"+/"))
     for start in range(4):
         usable = (len(run) - start) // 4 * 4
@@ -124,7 +125,7 @@ def _inflated(data: bytes, window: int) -> Iterator[bytes]:
 
 
 def _joined(data: bytes) -> Iterator[bytes]:
-    """What the texts of a JSON document, or of the events of a stream, come to where they stand in one place each."""
+    """Texts of a JSON document or of the events of a stream, joined by the path at which they occur."""
     documents = [line[5:] for line in data.splitlines() if line.startswith(b"data:")] or [data]
     texts: dict[str, list[str]] = defaultdict(list)
     for document in documents:
@@ -149,7 +150,7 @@ def _json(data: bytes) -> Any:
 
 
 def _gather(document: Any, texts: dict[str, list[str]]) -> None:
-    """Texts by the names that lead to them; places in lists do not count, an `index` does."""
+    """Collect texts by the names that lead to them. Positions in lists are ignored, an `index` member is used."""
     todo = [("", document)]
     while todo:
         at, value = todo.pop()

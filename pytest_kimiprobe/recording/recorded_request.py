@@ -1,4 +1,4 @@
-"""What a recorded request asked for, in OpenAI's names, read out of any protocol's body. Pure; the body is a stranger's."""
+"""Reads what a recorded request asked for, in OpenAI's terms, from any protocol's body. Pure; bodies are untrusted."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from routing.types import ChatRequest, Tool, ToolChoice
-from routing.verify import Asked, asked_of
+from routing.verify import RequestExpectations, expectations_of
 
 
-def asked_in(body: Mapping[str, Any], tools: Sequence[Tool]) -> Asked:
-    """What the answer is held against beside the tools: the conversation, `tool_choice`, one call or several."""
+def asked_in(body: Mapping[str, Any], tools: Sequence[Tool]) -> RequestExpectations:
+    """What the answer is checked against besides the tools: conversation, `tool_choice`, one or several calls."""
     messages = body.get("messages")
     choice = body.get("tool_choice")
     parallel = body.get("parallel_tool_calls")
     if isinstance(choice, Mapping) and choice.get("disable_parallel_tool_use") is True:
         parallel = False
     read = [message for message in messages if isinstance(message, Mapping)] if isinstance(messages, list) else []
-    return asked_of(
+    return expectations_of(
         ChatRequest(
             messages=read,
             tools=tools,
@@ -28,7 +28,7 @@ def asked_in(body: Mapping[str, Any], tools: Sequence[Tool]) -> Asked:
 
 
 def _choice(choice: Any) -> ToolChoice | None:
-    """OpenAI's words are kept, Anthropic's `{"type": "any"}` and `{"type": "tool", "name": ...}` translated."""
+    """`tool_choice` in OpenAI's form, translated from Anthropic's `{"type": "any"}` or `{"type": "tool", ...}`."""
     if isinstance(choice, str):
         return choice if choice in {"auto", "none", "required"} else None
     if not isinstance(choice, Mapping):

@@ -1,10 +1,10 @@
-"""`--kimiprobe-record`: what a run sent and received, as vcrpy cassettes in a folder, one a case and endpoint.
+"""`--kimiprobe-record`: writes the exchanges of a run as vcrpy cassettes, one for each case and endpoint.
 
     DIR/moonshot/kimi-k2.6/weather.yaml       a case of a packaged file
-    DIR/moonshot/kimi-k2.6/mine-1f0c9a.yaml   a case of another file: its path's print tells it from others of the name
+    DIR/moonshot/kimi-k2.6/mine-1f0c9a.yaml   a case of another file, with a hash of that file's path
 
-All are made and searched for keys before any is written, and all are written beside the former ones before any takes its
-place: a run leaves all of its cassettes or none. A cassette of the same case and endpoint is replaced.
+All cassettes are built and searched for keys before any is written. All are written to temporary files before any is
+renamed, so a run leaves all of its cassettes or none. A cassette of the same case and endpoint is replaced.
 """
 
 from __future__ import annotations
@@ -25,31 +25,31 @@ import routing
 from routing.catalog import Catalog, Provider
 
 from ..cases.plan import ProbePlan
-from ..engine.dispatch import Outcome
+from ..engine.capture import CapturedExchange
+from ..engine.types import ProbeOutcome
 from ..safe_text import one_line
 from ..verdicts import ProbeResult
 from .account_data import scrubbed
 from .cassettes import RecordingError, load_yaml
 from .key_scan import places
 from .recordings import MAX_CASSETTE
-from .samples import Sample, asked_print, cassette
-from .tape import Take
+from .samples import Sample, cassette, request_fingerprint
 
 MAX_KEPT = MAX_CASSETTE // 5
-"""Bytes of requests and answers in one cassette: YAML may write a byte in four characters."""
+"""Bytes of requests and answers in one cassette. YAML may write one byte as four characters."""
 _PACKAGED = "kimiprobe/"
 _LONGEST_NAME = 120
-_TOLD = 5
+_SHOWN = 5
 
 
 class KeyFound(RecordingError):
-    """Something in a cassette looks like a key; nothing was written. The message names files, probes and fields."""
+    """A cassette contains something that looks like a key; nothing was written. Names files, probes and fields."""
 
 
 class Recorder:
-    """Keeps the samples of a run until they are written. `public` has the providers' own base URLs.
+    """Collects the samples of a run until they are written. `public` has the providers' public base URLs.
 
-    Raises RecordingError for a folder that cannot take cassettes, before anything is sent.
+    Raises RecordingError if cassettes cannot be written to the folder, before anything is sent.
     """
 
     def __init__(self, folder: Path, public: Catalog, run: tuple[str, int, str]) -> None:
@@ -61,10 +61,10 @@ class Recorder:
             raise RecordingError("needs the library vcrpy: pip install 'pytest-kimiprobe[record]'")
         _require_writable(folder)
 
-    def keep(self, probe: str, plan: ProbePlan, outcome: Outcome[Any], provider: Provider) -> None:
-        """Keep one exchange, account data taken out; `provider` is whom it really went to."""
-        done, take = outcome.exchange, outcome.take
-        if done is None or take is None:
+    def keep(self, probe: str, plan: ProbePlan, outcome: ProbeOutcome[Any], provider: Provider) -> None:
+        """Keep one exchange without account data. `provider` is the one that the request was sent to."""
+        done, captured = outcome.exchange, outcome.captured
+        if done is None or captured is None:
             return
         run, attempt, source = self._run
         self._samples[probe] = Sample(
@@ -74,12 +74,12 @@ class Recorder:
             mode=plan.mode,
             repeat=plan.repeat,
             load=plan.load,
-            asked=asked_print(plan.request),
+            asked=request_fingerprint(plan.request),
             run=run,
             attempt=attempt,
             source=source,
             kimiprobe=routing.__version__,
-            take=self._cleaned(take, provider),
+            captured=self._cleaned(captured, provider),
             first_token_ms=done.first_token_ms,
             total_ms=done.total_ms,
             late_ms=outcome.late_ms,
@@ -89,37 +89,37 @@ class Recorder:
             cost_origin=done.cost_origin,
         )
 
-    def _cleaned(self, take: Take, provider: Provider) -> Take:
+    def _cleaned(self, captured: CapturedExchange, provider: Provider) -> CapturedExchange:
         try:
-            return scrubbed(take, provider.base_url, self._public.providers[provider.name].base_url)
+            return scrubbed(captured, provider.base_url, self._public.providers[provider.name].base_url)
         except Exception:  # noqa: BLE001 - what cannot be cleaned is not kept, and must not cost the run
-            return Take(whole=False)
+            return CapturedExchange(whole=False)
 
     def write(self, results: Mapping[str, ProbeResult], environment: Mapping[str, str]) -> int:
-        """Write all cassettes; returns how many. Raises KeyFound, and RecordingError naming what cannot be written."""
+        """Write all cassettes and return their number. Raises KeyFound, and RecordingError naming the file."""
         groups: dict[Path, list[Sample]] = defaultdict(list)
         for sample in self._samples.values():
             judged = results.get(sample.id)
-            told = replace(sample, verdict=judged.verdict, reason=judged.reason) if judged else sample
-            groups[self.folder / place(told)].append(told)
+            kept = replace(sample, verdict=judged.verdict, reason=judged.reason) if judged else sample
+            groups[self.folder / cassette_path(kept)].append(kept)
         texts = {path: cassette(_fitted(samples)) for path, samples in sorted(groups.items())}
-        if found := [told for path, text in texts.items() for told in _keys(path, text, environment)]:
-            more = f", and in {len(found) - _TOLD} other places" if len(found) > _TOLD else ""
-            raise KeyFound(f"no cassette was written: what looks like a key stands in {'; '.join(found[:_TOLD])}{more}")
+        if found := [key for path, text in texts.items() for key in _keys(path, text, environment)]:
+            more = f", and in {len(found) - _SHOWN} other places" if len(found) > _SHOWN else ""
+            raise KeyFound(f"no cassette was written: found what looks like a key in {'; '.join(found[:_SHOWN])}{more}")
         _write_all(texts)
         return len(texts)
 
 
-def place(sample: Sample) -> Path:
-    """The path of a sample's cassette below the folder; no name in it leads anywhere else."""
+def cassette_path(sample: Sample) -> Path:
+    """Path of a sample's cassette relative to the folder. No name can lead out of the folder."""
     file = sample.id.partition("::")[0]
-    told = "" if file.startswith(_PACKAGED) else f"-{sha256(file.encode('utf-8', 'surrogatepass')).hexdigest()[:6]}"
+    suffix = "" if file.startswith(_PACKAGED) else f"-{sha256(file.encode('utf-8', 'surrogatepass')).hexdigest()[:6]}"
     folders = [_safe(part) for part in sample.endpoint.split("/")]
-    return Path(*folders, f"{_safe(sample.case)}{told}.yaml")
+    return Path(*folders, f"{_safe(sample.case)}{suffix}.yaml")
 
 
 def _safe(name: str) -> str:
-    """One part of a path: letters of names as they are, the rest percent-encoded, no hidden or relative one."""
+    """One path component: letters are kept, other characters percent-encoded; never hidden or relative."""
     coded = quote(name, safe="+@ ", errors="backslashreplace").replace(" ", "%20")
     coded = coded.replace(".", "%2E", 1) if coded.startswith(".") else coded or "%"
     if len(coded) <= _LONGEST_NAME:
@@ -128,16 +128,18 @@ def _safe(name: str) -> str:
 
 
 def _fitted(samples: Sequence[Sample]) -> list[Sample]:
-    """The samples, those without their bytes that would make the cassette larger than it can be read."""
-    room, fitted = MAX_KEPT, []
+    """The samples. Those that would make the cassette too large to be read lose their bytes."""
+    bytes_left, fitted = MAX_KEPT, []
     for sample in sorted(samples, key=lambda sample: sample.order):
-        room -= sum(len(step.content) + len(step.body) for step in sample.take.steps)
-        fitted.append(sample if room >= 0 else replace(sample, take=replace(sample.take, steps=(), whole=False)))
+        bytes_left -= sum(len(step.content) + len(step.body) for step in sample.captured.steps)
+        fitted.append(
+            sample if bytes_left >= 0 else replace(sample, captured=replace(sample.captured, steps=(), whole=False))
+        )
     return fitted
 
 
 def _keys(path: Path, text: str, environment: Mapping[str, str]) -> Iterator[str]:
-    """Where in the text that would be written something looks like a key, in words that do not show it."""
+    """Describe each value of a cassette's text that looks like a key, without showing the value."""
     document = load_yaml(text.encode(), str(path))
     rows = document["metadata"]["kimiprobe"]["samples"]
     owners = [str(row["id"]) for row in rows for _ in range(row["interactions"])]
@@ -150,7 +152,7 @@ def _keys(path: Path, text: str, environment: Mapping[str, str]) -> Iterator[str
 
 
 def _require_writable(folder: Path) -> None:
-    """Whether cassettes may be written below the folder, told before anything is sent."""
+    """Raise RecordingError if cassettes cannot be written below the folder. Called before anything is sent."""
     nearest = folder.absolute()
     while not os.path.lexists(nearest):
         nearest = nearest.parent
@@ -161,12 +163,12 @@ def _require_writable(folder: Path) -> None:
 
 
 def _write_all(texts: Mapping[Path, str]) -> None:
-    """Every text beside its place first, then each into it."""
+    """Write every text to a temporary file first, then rename all."""
     staged: dict[Path, Path] = {}
     path = Path()
     try:
         for path, text in texts.items():
-            # A name that nobody can foresee, made here or not at all: no link that lies there is followed.
+            # A random name, opened with "x": an existing link of that name cannot be followed.
             staged[path] = path.with_name(f".{secrets.token_hex(8)}.tmp")
             path.parent.mkdir(parents=True, exist_ok=True)
             with staged[path].open("x", encoding="utf-8") as file:
@@ -176,8 +178,8 @@ def _write_all(texts: Mapping[Path, str]) -> None:
         for path, temporary in staged.items():
             temporary.replace(path)
     except OSError as error:
-        told = f"cannot write: {error.strerror or error}; what was there is kept"
-        raise RecordingError(told, where=str(path)) from None
+        message = f"cannot write: {error.strerror or error}; what was there is kept"
+        raise RecordingError(message, where=str(path)) from None
     finally:
         for temporary in staged.values():
             with contextlib.suppress(OSError):

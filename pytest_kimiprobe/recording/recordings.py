@@ -1,7 +1,7 @@
-"""Recorded exchanges: a `.jsonl` of rows, or vcrpy cassettes, read one by one into what the judge takes.
+"""Reads recorded exchanges, from a `.jsonl` file or a vcrpy cassette, into rows that the judge accepts.
 
 A row: `{"id", "provider", "url_path", "model", "stream", "request", "response": {"status", "content_type", "body"}}`.
-What cannot be read of one row costs that row only: it becomes an item that says so.
+A row that cannot be read does not affect the others: it becomes an item that says why.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from routing.errors import ExchangeError, ProviderFailure, error_type
 from routing.exchange import Exchange
 from routing.parsing.safe_read import read_regular
 from routing.types import Answer, JsonObject, Tool
-from routing.verify import Asked
+from routing.verify import RequestExpectations
 from routing.wire import wire_named
 
 from ..safe_text import one_line
@@ -37,7 +37,7 @@ from .cassettes import (
 )
 from .recorded_request import asked_in
 
-__all__ = ["RecordingError", "Row", "files", "read"]
+__all__ = ["RecordedRow", "RecordingError", "files", "read"]
 
 MAX_JSONL, MAX_CASSETTE = 256 << 20, 32 << 20
 """Bytes of one file."""
@@ -62,12 +62,12 @@ _HOSTS = {
 
 
 _CLIENT_TOOLS = ("computer_", "bash_", "text_editor_", "memory_")
-"""Types of Anthropic's own tools that the caller runs; only Anthropic knows their schemas."""
+"""Type prefixes of Anthropic's predefined tools that the caller runs; only Anthropic knows their schemas."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One recorded exchange. `problem` says what of it cannot be read, `reason` as which reason code that counts."""
+class RecordedRow:
+    """One recorded exchange. `problem` says why it cannot be read, `reason` is the reason code for that."""
 
     id: str
     provider: str
@@ -83,7 +83,7 @@ class Row:
 
     @property
     def protocol(self) -> str:
-        """The protocol that was spoken, read from the URL path."""
+        """The protocol, derived from the URL path."""
         return next((name for ending, name in _PROTOCOLS if self.path.rstrip("/").endswith(ending)), self.path)
 
     @property
@@ -92,19 +92,19 @@ class Row:
         return f"{self.provider}/{self.model}"
 
     @property
-    def asked(self) -> Asked:
-        """What of the request the answer is held against, as the live judge holds it."""
+    def asked(self) -> RequestExpectations:
+        """The parts of the request that the answer is checked against, as in a live run."""
         return asked_in(self.request, self.tools)
 
     @property
     def tools(self) -> list[Tool]:
-        """The tools that the caller runs, in OpenAI's shape; those that run at the provider are none of them."""
+        """The tools that the caller runs, in OpenAI's form; tools that run at the provider are left out."""
         tools = self.request.get("tools")
         found = (_tool(tool) for tool in (tools if isinstance(tools, list) else []) if isinstance(tool, Mapping))
         return [tool for tool in found if tool is not None]
 
     def exchange(self) -> Exchange:
-        """The exchange, parsed by the same wire that production uses; times are unknown."""
+        """The exchange, parsed by the wire that production uses; its times are unknown."""
         answer: Answer | None = None
         error: ExchangeError | None = None
         try:
@@ -136,10 +136,10 @@ class Row:
         return wire.parse(self.status, {}, self.body)
 
 
-def read(path: Path) -> list[Row]:
-    """All rows of a `.jsonl` file or a cassette, each with an id of its own.
+def read(path: Path) -> list[RecordedRow]:
+    """All rows of a `.jsonl` file or a cassette, with unique ids.
 
-    Raises RecordingError naming file and line where the file is none, or nothing in it can be read.
+    Raises RecordingError with file and line if the file has another format, or no row can be read.
     """
     if path.suffix == ".jsonl":
         rows = _jsonl(path)
@@ -149,11 +149,11 @@ def read(path: Path) -> list[Row]:
         raise RecordingError("a recording is a .jsonl file or a vcrpy cassette (.yaml, .json)", where=str(path))
     if rows and all(row.problem and row.reason == "not_recorded" for row in rows):
         raise RecordingError(str(path.parent / rows[0].problem))
-    return _with_own_ids(rows)
+    return _with_unique_ids(rows)
 
 
 def files(path: Path) -> list[Path]:
-    """The recordings at `path`: itself, or all below a folder in order of their names."""
+    """The recordings at `path`: the file itself, or all recordings below the folder, sorted by name."""
     path = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links, and pytest does not
     if not path.exists():
         raise RecordingError("not there", where=str(path))
@@ -168,7 +168,7 @@ def files(path: Path) -> list[Path]:
 def _is_recording(file: Path) -> bool:
     if not file.is_file():
         return False
-    if file.suffix == ".json":  # most are something else
+    if file.suffix == ".json":  # most .json files are not cassettes
         with file.open("rb") as head:
             return b'"interactions"' in head.read(200)
     return file.suffix in {".jsonl", ".yaml", ".yml"}
@@ -184,9 +184,9 @@ def _tool(tool: Mapping[str, Any]) -> Tool | None:
     return {"type": "function", "function": {"name": name, "parameters": schema}}
 
 
-def _with_own_ids(rows: Iterable[Row]) -> list[Row]:
-    """A second row of the same id carries `#2`: ids are node ids, and results are kept by them."""
-    named: dict[str, Row] = {}
+def _with_unique_ids(rows: Iterable[RecordedRow]) -> list[RecordedRow]:
+    """Make ids unique: the second row of an id gets `#2`. Ids are node ids, and results are stored by them."""
+    named: dict[str, RecordedRow] = {}
     seen: Counter[str] = Counter()
     for row in rows:
         name = row.id
@@ -197,7 +197,7 @@ def _with_own_ids(rows: Iterable[Row]) -> list[Row]:
     return list(named.values())
 
 
-def _jsonl(path: Path) -> list[Row]:
+def _jsonl(path: Path) -> list[RecordedRow]:
     lines = read_regular(path, error=RecordingError, max_bytes=MAX_JSONL).split(b"\n")
     rows = []
     for number, line in enumerate(lines, 1):
@@ -208,7 +208,7 @@ def _jsonl(path: Path) -> list[Row]:
 
 
 def document_of(path: Path) -> Any:
-    """A cassette as plain data. Raises RecordingError."""
+    """Read a cassette as plain data. Raises RecordingError."""
     data = read_regular(path, error=RecordingError, max_bytes=MAX_CASSETTE)
     if path.suffix == ".json":
         try:
@@ -218,7 +218,7 @@ def document_of(path: Path) -> Any:
     return load_yaml(data, str(path))
 
 
-def _cassette(path: Path) -> list[Row]:
+def _cassette(path: Path) -> list[RecordedRow]:
     cassette = document_of(path)
     interactions = cassette.get("interactions") if isinstance(cassette, dict) else None
     if not isinstance(interactions, list):
@@ -229,14 +229,16 @@ def _cassette(path: Path) -> list[Row]:
     ]
 
 
-def unreadable(row_id: str, why: str, reason: str = "not_recorded", *, endpoint: str = "unknown/unknown") -> Row:
+def unreadable(
+    row_id: str, why: str, reason: str = "not_recorded", *, endpoint: str = "unknown/unknown"
+) -> RecordedRow:
     """A row that says why there is nothing to judge."""
     provider, _, model = endpoint.partition("/")
-    return Row(row_id, provider, "", model, False, {}, 0, "", b"", one_line(why, _ID), reason)
+    return RecordedRow(row_id, provider, "", model, False, {}, 0, "", b"", one_line(why, _ID), reason)
 
 
-def _row_or_problem(read_one: Callable[[Any], Row], raw: Any, fallback_id: str, where: str) -> Row:
-    """The row; where it cannot be read, one that says why."""
+def _row_or_problem(read_one: Callable[[Any], RecordedRow], raw: Any, fallback_id: str, where: str) -> RecordedRow:
+    """The row, or a row that says why it cannot be read."""
     try:
         row = read_one(raw)
     except Unreadable as problem:
@@ -244,13 +246,13 @@ def _row_or_problem(read_one: Callable[[Any], Row], raw: Any, fallback_id: str, 
     return replace(row, id=row.id or fallback_id)
 
 
-def _row(data: Any) -> Row:
+def _row(data: Any) -> RecordedRow:
     row = as_mapping(data, "the row")
     response, request = as_mapping(row.get("response"), "response"), as_mapping(row.get("request") or {}, "request")
     body = response.get("body")
     if not isinstance(body, (str, dict, list)):
         raise Unreadable("response.body must be text or JSON")
-    return Row(
+    return RecordedRow(
         id=_name(row.get("id"), _ID),
         provider=_name(row.get("provider")) or "unknown",
         path=_name(as_text(row.get("url_path"), "url_path")),
@@ -263,7 +265,7 @@ def _row(data: Any) -> Row:
     )
 
 
-def _interaction(data: Any) -> Row:
+def _interaction(data: Any) -> RecordedRow:
     row = as_mapping(data, "it")
     request, response = as_mapping(row.get("request"), "request"), as_mapping(row.get("response"), "response")
     uri = as_text(request.get("uri"), "request.uri")
@@ -271,16 +273,16 @@ def _interaction(data: Any) -> Row:
         parts = urlsplit(uri)
         host = parts.hostname or ""
     except ValueError:
-        raise Unreadable("request.uri is no URL") from None
+        raise Unreadable("request.uri is not a URL") from None
     asked = _asked(as_bytes(request.get("body"), "request.body"))
     headers = {
         str(name).lower(): first_value(value)
         for name, value in as_mapping(response.get("headers") or {}, "response.headers").items()
     }
-    # Former versions of vcrpy keep httpx's answers as `status_code` and `content`.
+    # Older versions of vcrpy store httpx responses as `status_code` and `content`.
     status = response.get("status_code") or as_mapping(response.get("status"), "response.status").get("code")
     body = as_bytes(response.get("body", response.get("content")), "response.body")
-    return Row(
+    return RecordedRow(
         id="",
         provider=_HOSTS.get(host, _name(host) or "unknown"),
         path=_name(parts.path),
@@ -294,7 +296,7 @@ def _interaction(data: Any) -> Row:
 
 
 def _asked(body: bytes) -> JsonObject:
-    """The request's JSON; a body of another kind belongs to no protocol spoken here."""
+    """The request's JSON object; empty for any other body, which no supported protocol sends."""
     try:
         asked = load_json(body or b"{}")
     except Unreadable:
@@ -303,5 +305,5 @@ def _asked(body: bytes) -> JsonObject:
 
 
 def _name(value: Any, limit: int = _NAME) -> str:
-    """A word of a recording as ids and reports may hold it; what is no word is none."""
+    """A value of a recording as it may appear in ids and reports; empty unless it is text or a number."""
     return one_line(str(value), limit) if isinstance(value, (str, int)) else ""

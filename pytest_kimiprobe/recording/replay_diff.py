@@ -1,8 +1,9 @@
-"""Verdicts of a replay held against those of before: which changed. Pure.
+"""Compares verdicts of a replay with earlier verdicts, and finds those that changed. Pure.
 
-Before is a file that `--kimiprobe-json` wrote, which names every probe; or a run file of `results/`, which names failures
-and counts the rest by endpoint, case and mode; or what stands in the cassettes themselves. Where there are only counts, the
-fewest changes that explain them are told: a probe whose verdict is among those counted has not changed.
+Earlier verdicts come from one of three sources: a file that `--kimiprobe-json` wrote, which names every probe; a run
+file of `results/`, which names failures and counts the rest by endpoint, case and mode; or the cassettes themselves.
+If there are only counts, the smallest number of changes that explains them is reported: a probe whose verdict is among
+the counted ones has not changed.
 """
 
 from __future__ import annotations
@@ -22,21 +23,22 @@ from ..verdicts import PARITY
 from .samples import Sample
 
 UNSENT = frozenset({"not_run", "unsupported"})
+"""Verdicts of probes that were not sent."""
 
 
 class AgainstError(ConfigError):
     """The file to compare with cannot be used. The message names it."""
 
 
-class Word(NamedTuple):
+class VerdictReason(NamedTuple):
     """A verdict and its reason code."""
 
     verdict: str
     reason: str
 
 
-class Cell(NamedTuple):
-    """Where a run file counts."""
+class ProbeGroup(NamedTuple):
+    """Key by which a run file counts verdicts."""
 
     endpoint: str
     case: str
@@ -44,7 +46,7 @@ class Cell(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class JudgedProbe:
     """A probe with its verdict."""
 
     id: str
@@ -52,75 +54,77 @@ class Judged:
     endpoint: str
     mode: str
     sample: int
-    word: Word
+    judgement: VerdictReason
     detail: str = ""
 
     @property
-    def cell(self) -> Cell:
-        return Cell(self.endpoint, self.case, self.mode)
+    def group(self) -> ProbeGroup:
+        return ProbeGroup(self.endpoint, self.case, self.mode)
 
 
 @dataclass(slots=True)
-class Counted:
-    """How often each verdict and each reason was given in one cell; what passed has no reason there."""
+class VerdictCounts:
+    """How often each verdict and each reason occurred in one group; passed probes have no reason there."""
 
     verdicts: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
 
-    def holds(self, word: Word) -> bool:
-        """Whether one of those counted may be this."""
-        return self.verdicts[word.verdict] > 0 and (word.verdict == "pass" or self.reasons[word.reason] > 0)
+    def holds(self, judgement: VerdictReason) -> bool:
+        """Whether the verdict is among the counted ones."""
+        return self.verdicts[judgement.verdict] > 0 and (
+            judgement.verdict == "pass" or self.reasons[judgement.reason] > 0
+        )
 
-    def take(self, word: Word) -> None:
-        """One of them is accounted for."""
-        self.verdicts[word.verdict] -= 1
-        self.reasons[word.reason] -= word.verdict != "pass"
+    def remove(self, judgement: VerdictReason) -> None:
+        """Remove one verdict from the counts."""
+        self.verdicts[judgement.verdict] -= 1
+        self.reasons[judgement.reason] -= judgement.verdict != "pass"
 
-    def any_left(self) -> Word | None:
-        """One that nobody accounts for."""
+    def any_left(self) -> VerdictReason | None:
+        """One of the remaining verdicts; None if none is left."""
         verdict = next((name for name in sorted(self.verdicts) if self.verdicts[name] > 0 and name not in UNSENT), "")
         reason = next((name for name in sorted(self.reasons) if self.reasons[name] > 0), "")
-        return Word(verdict, "ok" if verdict == "pass" else reason) if verdict else None
+        return VerdictReason(verdict, "ok" if verdict == "pass" else reason) if verdict else None
 
     @property
     def left(self) -> int:
-        """How many nobody accounts for."""
+        """Number of remaining verdicts."""
         return sum(max(count, 0) for name, count in self.verdicts.items() if name not in UNSENT)
 
 
 @dataclass(frozen=True, slots=True)
-class Before:
-    """What is compared with: verdicts by the probes' ids, and counts of all where only failures are named.
+class EarlierVerdicts:
+    """Verdicts to compare with: by probe id, and as counts if only failures are named.
 
-    `run` is empty where it does not matter whose answers were judged.
+    `run` is empty if the verdicts may be compared with recordings of any run.
     """
 
     run: str
-    known: Mapping[str, Word]
-    counted: Mapping[Cell, Counted] | None = None
+    known: Mapping[str, VerdictReason]
+    counts: Mapping[ProbeGroup, VerdictCounts] | None = None
     whole: bool = True
-    """Whether every failure is named; a run file names the first ones."""
+    """Whether every failure is named; a run file names only the first MAX_FAILURES."""
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
-    """A probe whose verdict or reason is another one now."""
+class VerdictChange:
+    """A probe whose verdict or reason has changed."""
 
-    probe: Judged
-    before: Word
+    probe: JudgedProbe
+    before: VerdictReason
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
-    """`compared` probes; `missing` verdicts of before that no recording is here for; `extra` probes unknown then."""
+class ReplayDiff:
+    """Changed verdicts, with counts: probes `compared`, verdicts `missing` in the recordings, `extra` probes."""
 
-    changed: tuple[Changed, ...]
+    changed: tuple[VerdictChange, ...]
     compared: int
     missing: int
     extra: int
 
 
-def judged_in(document: Any, where: str) -> list[Judged]:
+def judged_in(document: Any, where: str) -> list[JudgedProbe]:
     """The probes of a file that `--kimiprobe-json` wrote. Raises AgainstError."""
     try:
         return [_judged(row) for row in document["probes"]]
@@ -130,8 +134,8 @@ def judged_in(document: Any, where: str) -> list[Judged]:
         ) from None
 
 
-def before_in(text: str, where: str) -> Before:
-    """What a run file or a file of `--kimiprobe-json` says. Raises AgainstError for anything else."""
+def verdicts_in(text: str, where: str) -> EarlierVerdicts:
+    """The verdicts of a run file or of a file that `--kimiprobe-json` wrote. Raises AgainstError for other files."""
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):
@@ -139,100 +143,109 @@ def before_in(text: str, where: str) -> Before:
     if not isinstance(document, dict) or document.get("version") != 1 or not {"probes", "cells"} & document.keys():
         raise AgainstError("is neither a run file of results/ nor written by --kimiprobe-json", where=where)
     if "probes" in document:
-        known = {probe.id: probe.word for probe in judged_in(document, where)}
-        return Before("" if document.get("source") == "replay" else str(document.get("run", "")), known)
+        known = {probe.id: probe.judgement for probe in judged_in(document, where)}
+        return EarlierVerdicts("" if document.get("source") == "replay" else str(document.get("run", "")), known)
     try:
         run = parsed(text, where)
-        cells = _counted(document["cells"])
-        known = {str(row["id"]): Word(str(row["verdict"]), str(row["reason"])) for row in document["failures"]}
+        counts = _counts(document["cells"])
+        known = {str(row["id"]): VerdictReason(str(row["verdict"]), str(row["reason"])) for row in document["failures"]}
     except (AttributeError, KeyError, TypeError, ValueError) as problem:
-        raise AgainstError(f"is no run file: {one_line(str(problem))}", where=where) from None
-    return Before(run.id, known, cells, whole=len(known) < MAX_FAILURES)
+        raise AgainstError(f"is not a run file: {one_line(str(problem))}", where=where) from None
+    return EarlierVerdicts(run.id, known, counts, whole=len(known) < MAX_FAILURES)
 
 
-def recorded_before(samples: Iterable[Sample]) -> Before:
-    """What the judge said when the cassettes were recorded."""
-    return Before("", {sample.id: Word(sample.verdict, sample.reason) for sample in samples if sample.verdict})
-
-
-def _counted(rows: Iterable[Mapping[str, Any]]) -> dict[Cell, Counted]:
-    """The cells of a run file; a row leaves out what is nothing."""
-    cells: dict[Cell, Counted] = defaultdict(Counted)
-    for row in rows:
-        cell = cells[Cell(str(row["endpoint"]), str(row["case"]), str(row["mode"]))]
-        for kept, name in ((cell.verdicts, "verdicts"), (cell.reasons, "reasons")):
-            kept.update({str(word): counted(count, name) for word, count in row.get(name, {}).items()})
-    return cells
-
-
-def compare(now: Sequence[Judged], before: Before) -> Comparison:
-    """Every probe of `now` against its verdict of before."""
-    counted = {
-        cell: Counted(Counter(row.verdicts), Counter(row.reasons)) for cell, row in (before.counted or {}).items()
-    }
-    words: dict[str, Word | None] = {}
-    unnamed = []
-    for probe in _tellable(now, before):
-        word = before.known.get(probe.id if before.counted is None else one_line(probe.id))
-        if word is None:
-            unnamed.append(probe)
-            continue
-        words[probe.id] = word
-        counted.get(probe.cell, Counted()).take(word)
-    words |= _of_counts(unnamed, counted)
-    if before.counted is not None:
-        words |= {probe.id: Word("pass", "ok") for probe in unnamed if probe.mode == PARITY}
-    pairs = [(probe, words[probe.id]) for probe in now if probe.id in words]
-    named = 0 if before.counted is not None else _unseen(before, now)
-    return Comparison(
-        tuple(Changed(probe, word) for probe, word in pairs if word is not None and word != probe.word),
-        sum(word is not None for _, word in pairs),
-        named + sum(row.left for row in counted.values()),
-        sum(word is None for _, word in pairs),
+def recorded_verdicts(samples: Iterable[Sample]) -> EarlierVerdicts:
+    """The verdicts that were given when the cassettes were recorded."""
+    return EarlierVerdicts(
+        "", {sample.id: VerdictReason(sample.verdict, sample.reason) for sample in samples if sample.verdict}
     )
 
 
-def _tellable(now: Sequence[Judged], before: Before) -> Iterator[Judged]:
-    """All but pairs of which nothing is known: they are in no cassette, and a run file names only those that failed."""
+def _counts(rows: Iterable[Mapping[str, Any]]) -> dict[ProbeGroup, VerdictCounts]:
+    """The counts of a run file by group; a row leaves out counts that are zero."""
+    groups: dict[ProbeGroup, VerdictCounts] = defaultdict(VerdictCounts)
+    for row in rows:
+        group = groups[ProbeGroup(str(row["endpoint"]), str(row["case"]), str(row["mode"]))]
+        for kept, name in ((group.verdicts, "verdicts"), (group.reasons, "reasons")):
+            kept.update({str(value): counted(count, name) for value, count in row.get(name, {}).items()})
+    return groups
+
+
+def compare(now: Sequence[JudgedProbe], before: EarlierVerdicts) -> ReplayDiff:
+    """Compare every probe of `now` with its earlier verdict."""
+    counts = {
+        group: VerdictCounts(Counter(row.verdicts), Counter(row.reasons))
+        for group, row in (before.counts or {}).items()
+    }
+    earlier: dict[str, VerdictReason | None] = {}
+    unnamed = []
+    for probe in _comparable(now, before):
+        judgement = before.known.get(probe.id if before.counts is None else one_line(probe.id))
+        if judgement is None:
+            unnamed.append(probe)
+            continue
+        earlier[probe.id] = judgement
+        counts.get(probe.group, VerdictCounts()).remove(judgement)
+    earlier |= _of_counts(unnamed, counts)
+    if before.counts is not None:
+        earlier |= {probe.id: VerdictReason("pass", "ok") for probe in unnamed if probe.mode == PARITY}
+    pairs = [(probe, earlier[probe.id]) for probe in now if probe.id in earlier]
+    named = 0 if before.counts is not None else _without_recording(before, now)
+    return ReplayDiff(
+        tuple(
+            VerdictChange(probe, judgement)
+            for probe, judgement in pairs
+            if judgement is not None and judgement != probe.judgement
+        ),
+        sum(judgement is not None for _, judgement in pairs),
+        named + sum(row.left for row in counts.values()),
+        sum(judgement is None for _, judgement in pairs),
+    )
+
+
+def _comparable(now: Sequence[JudgedProbe], before: EarlierVerdicts) -> Iterator[JudgedProbe]:
+    """All probes except pairs without an earlier verdict: cassettes hold no pairs, run files only failed ones."""
     for probe in now:
-        counting = before.counted is not None
+        counting = before.counts is not None
         named = probe.id in before.known or (counting and one_line(probe.id) in before.known)
-        if named or probe.mode != PARITY or (counting and before.whole and probe.word.verdict == "fail"):
+        if named or probe.mode != PARITY or (counting and before.whole and probe.judgement.verdict == "fail"):
             yield probe
 
 
-def _of_counts(probes: Sequence[Judged], counted: Mapping[Cell, Counted]) -> dict[str, Word | None]:
-    """Verdicts of before for probes that only counts speak of: their own where it was counted, then what is left."""
-    words: dict[str, Word | None] = {}
+def _of_counts(
+    probes: Sequence[JudgedProbe], counts: Mapping[ProbeGroup, VerdictCounts]
+) -> dict[str, VerdictReason | None]:
+    """Earlier verdicts for probes that are only counted: today's verdict if it was counted, else a remaining one."""
+    earlier: dict[str, VerdictReason | None] = {}
     changed = []
     for probe in probes:
-        row = counted.get(probe.cell)
-        if row is not None and row.holds(probe.word):
-            row.take(probe.word)
-            words[probe.id] = probe.word
+        row = counts.get(probe.group)
+        if row is not None and row.holds(probe.judgement):
+            row.remove(probe.judgement)
+            earlier[probe.id] = probe.judgement
         else:
             changed.append(probe)
     for probe in changed:
-        row = counted.get(probe.cell)
-        word = words[probe.id] = row.any_left() if row is not None else None
-        if row is not None and word is not None:
-            row.take(word)
-    return words
+        row = counts.get(probe.group)
+        judgement = earlier[probe.id] = row.any_left() if row is not None else None
+        if row is not None and judgement is not None:
+            row.remove(judgement)
+    return earlier
 
 
-def _unseen(before: Before, now: Sequence[Judged]) -> int:
-    """Verdicts of before that no probe of `now` has; what was not sent then could not be recorded."""
-    there = {probe.id for probe in now}
-    return sum(name not in there and word.verdict not in UNSENT for name, word in before.known.items())
+def _without_recording(before: EarlierVerdicts, now: Sequence[JudgedProbe]) -> int:
+    """Number of earlier verdicts without a probe in `now`; probes that were not sent could not be recorded."""
+    replayed = {probe.id for probe in now}
+    return sum(name not in replayed and judgement.verdict not in UNSENT for name, judgement in before.known.items())
 
 
-def _judged(row: Mapping[str, Any]) -> Judged:
-    return Judged(
+def _judged(row: Mapping[str, Any]) -> JudgedProbe:
+    return JudgedProbe(
         id=str(row["id"]),
         case=str(row["case"]),
         endpoint=str(row["endpoint"]),
         mode=str(row["mode"]),
         sample=int(row["repeat"]),
-        word=Word(str(row["verdict"]), str(row["reason"])),
+        judgement=VerdictReason(str(row["verdict"]), str(row["reason"])),
         detail=str(row.get("detail", "")),
     )

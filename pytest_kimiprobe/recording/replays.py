@@ -1,53 +1,59 @@
-"""Recorded probes, judged again: which there are, and a dispatcher that answers from them instead of sending."""
+"""Finds recorded probes, and answers orders from them instead of sending requests, so that they are judged again."""
 
 from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Generator, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
 
 from routing.catalog import Catalog, Endpoint
+from routing.errors import ExchangeError, error_type
 from routing.exchange import Exchange, exchange
-from routing.loop import LoopThread
+from routing.transport import TIMEOUT_S, HttpRequest, HttpResponse
+from routing.transport.event_loop import LoopThread
+from routing.transport.failures import RequestProgress
 from routing.types import CostOrigin, Mode
 
 from ..cases.model import Case
 from ..cases.plan import Load, Planned, ProbePlan
-from ..engine.dispatch import Order, Outcome, T
-from ..engine.loop_lag import LagWatch
-from ..engine.moment import Moment
+from ..engine.capture import CapturedExchange
+from ..engine.clock import Timestamp
+from ..engine.pacing import LoopLag
 from ..engine.throttle import Throttle
+from ..engine.types import ProbeJob, ProbeOutcome, T
 from .cassettes import RecordingError, Unreadable
 from .recordings import document_of, files
-from .samples import Sample, asked_print, samples_of
-from .tape import Playback, not_recorded
+from .samples import Sample, request_fingerprint, samples_of
 
 _LONG_S = 3600.0
-"""Nothing is waited for, so this never ends an exchange."""
+"""Deadline of a replayed exchange, which waits for nothing."""
+_CHUNK = 1 << 16
+"""Bytes of a replayed body that are given together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Replays:
-    """What a folder or file of recordings holds: samples by the ids of their probes, and files of other origin."""
+    """Content of a folder or file of recordings: samples by probe id, and files that kimiprobe did not write."""
 
     root: Path = Path()
     samples: Mapping[str, Sample] = field(default_factory=dict)
     others: tuple[Path, ...] = ()
-    """Files that a run of ours did not write, or that cannot be read: each is collected by itself."""
+    """Files that kimiprobe did not write, or that cannot be read; each is collected separately."""
     problems: Mapping[Path, str] = field(default_factory=dict)
-    """Why of some of them, cassettes of ours, no sample can be read."""
+    """For cassettes that kimiprobe wrote but that cannot be read: the reason."""
 
     def name(self, path: Path) -> str:
-        """What the ids of a file's rows begin with."""
+        """Prefix of the ids of a file's rows."""
         return path.relative_to(self.root).as_posix() if path != self.root else path.name
 
     def plans(self, case: Case, endpoints: Mapping[str, Endpoint]) -> Iterator[Planned]:
-        """The probes of a case that were recorded, and of others of its name: ids tell them apart once they are made."""
-        # Once each: a function that has parameters of its own meets every probe with all of them.
+        """The recorded probes of all cases with this name; their ids distinguish them later."""
+        # Without duplicates: pytest combines each probe with every parameter of a test function.
         alike = {
             (sample.endpoint, sample.mode, sample.repeat, sample.load)
             for sample in self.samples.values()
@@ -59,7 +65,7 @@ class Replays:
 
 
 def read(path: Path) -> Replays:
-    """The recordings at `path`. Raises RecordingError where there are none, or one probe was recorded twice."""
+    """Read the recordings at `path`. Raises RecordingError if there are none, or if a probe was recorded twice."""
     samples: dict[str, Sample] = {}
     origins: dict[str, Path] = {}
     others, problems = [], {}
@@ -72,16 +78,16 @@ def read(path: Path) -> Replays:
             others.append(file)
         for sample in ours or ():
             if sample.id in samples:
-                told = f"{sample.id} is recorded here and in {origins[sample.id]}: replay one of the two folders"
-                raise RecordingError(told, where=str(file))
+                message = f"{sample.id} is recorded here and in {origins[sample.id]}: replay one of the two folders"
+                raise RecordingError(message, where=str(file))
             samples[sample.id], origins[sample.id] = sample, file
-    return Replays(Path(os.path.abspath(path)), samples, tuple(others), problems)  # noqa: PTH100 - as `files` does it
+    return Replays(Path(os.path.abspath(path)), samples, tuple(others), problems)  # noqa: PTH100 - as in `files`
 
 
 def _samples(file: Path) -> list[Sample] | None:
-    """The samples of a cassette of ours; None for any other file, also for one that is none: it will tell.
+    """The samples of a cassette that kimiprobe wrote; None for any other file, which is collected separately.
 
-    Raises Unreadable for one of ours that is damaged or of a newer release.
+    Raises Unreadable if the cassette is damaged or was written by a newer release.
     """
     if file.suffix == ".jsonl":
         return None
@@ -93,7 +99,7 @@ def _samples(file: Path) -> list[Sample] | None:
 
 
 def endpoint_of(catalog: Catalog, sample: Sample) -> Endpoint | None:
-    """The catalogue's endpoint; an upstream that was discovered then is one of its gateway's."""
+    """The catalogue's endpoint of a sample. An upstream that was discovered then is derived from its gateway."""
     if sample.endpoint in catalog.endpoints:
         return catalog.endpoints[sample.endpoint]
     base, _, upstream = sample.endpoint.partition("+")
@@ -102,41 +108,40 @@ def endpoint_of(catalog: Catalog, sample: Sample) -> Endpoint | None:
 
 
 class Replayer:
-    """Looks like a Dispatcher; every order is answered from its sample, in the order of asking."""
+    """Replacement for a Dispatcher: answers every order from its sample, in the order of submission."""
 
     def __init__(self, samples: Mapping[str, Sample]) -> None:
         self._samples = samples
-        self._orders: deque[Order[Any]] = deque()
+        self._jobs: deque[ProbeJob[Any]] = deque()
         self._loop = LoopThread("kimiprobe-replay")
         self.spent_usd = (Decimal(0), Decimal(0))
         self.throttles: dict[Hashable, Throttle] = {}
-        self.lag = LagWatch()
-        self.began: Moment | None = None
-        """When the first order was taken."""
+        self.lag = LoopLag()
+        self.began: Timestamp | None = None
+        """When the first order was submitted."""
 
-    def submit(self, orders: Iterable[Order[Any]]) -> None:
-        """Take orders."""
-        self.began = self.began or Moment.now()
-        self._orders.extend(orders)
+    def submit(self, jobs: Iterable[ProbeJob[Any]]) -> None:
+        """Add orders to the queue."""
+        self.began = self.began or Timestamp.now()
+        self._jobs.extend(jobs)
 
-    def outcomes(self, *, quick: bool) -> Generator[Outcome[Any] | None, None, None]:  # noqa: ARG002 - a Dispatcher's
-        """One after the other, until none is left."""
-        while self._orders:
-            yield self._played(self._orders.popleft())
+    def outcome(self) -> ProbeOutcome[Any] | None:
+        """Outcomes of the submitted orders, one after the other, until none is left."""
+        return self._replayed(self._jobs.popleft()) if self._jobs else None
 
-    def drain(self) -> Sequence[Outcome[Any]]:
-        """What was not asked for is not judged."""
+    def drain(self) -> Sequence[ProbeOutcome[Any]]:
+        """Outcomes still pending: always none."""
         return ()
 
     def close(self) -> None:
         """Stop the loop."""
         self._loop.close()
 
-    def _played(self, order: Order[T]) -> Outcome[T]:
-        plan, sample = order.plan, self._samples[order.ticket.nodeid]  # type: ignore[attr-defined]
+    def _replayed(self, job: ProbeJob[T]) -> ProbeOutcome[T]:
+        plan, sample = job.plan, self._samples[job.item.nodeid]  # type: ignore[attr-defined]
         if problem := _stale(plan, sample):
-            return Outcome(order.ticket, Exchange(plan.endpoint.id, {}, error=not_recorded(problem)))
-        sending = exchange(Playback(sample.take), order.target, plan.request, timeout_s=_LONG_S)
+            return ProbeOutcome(job.item, Exchange(plan.endpoint.id, {}, error=not_recorded(problem)))
+        sending = exchange(ReplayTransport(sample.captured), job.target, plan.request, timeout_s=_LONG_S)
         done = replace(
             self._loop.submit(sending).result(),
             first_token_ms=sample.first_token_ms,
@@ -144,13 +149,53 @@ class Replayer:
             cost_usd=sample.cost_usd,
             cost_origin=cast(CostOrigin, sample.cost_origin),
         )
-        return Outcome(order.ticket, done, at_once=sample.at_once, refusals=sample.refusals, late_ms=sample.late_ms)
+        return ProbeOutcome(job.item, done, at_once=sample.at_once, refusals=sample.refusals, late_ms=sample.late_ms)
+
+
+class ReplayTransport:
+    """Transport that gives the recorded answers of one exchange, in their order, without waiting."""
+
+    def __init__(self, captured: CapturedExchange) -> None:
+        self._captured = captured
+        self._next = 0
+
+    async def pause(self, seconds: float) -> None:
+        """Do nothing."""
+
+    @asynccontextmanager
+    async def send(
+        self,
+        request: HttpRequest,  # noqa: ARG002 - the signature of a transport
+        *,
+        shard: str,  # noqa: ARG002
+        timeout_s: float | None = TIMEOUT_S,  # noqa: ARG002
+        progress: RequestProgress | None = None,  # noqa: ARG002
+    ) -> AsyncIterator[HttpResponse]:
+        """The next recorded answer. Raises the recorded failure, or `not_recorded` if no answer is left."""
+        if self._next >= len(self._captured.steps):
+            broken = self._captured.broken
+            raise broken.error() if broken else not_recorded("the recording ends before the exchange does")
+        step, self._next = self._captured.steps[self._next], self._next + 1
+        async with aclosing(self._body(step.body)) as body:
+            yield HttpResponse(step.status, step.answer_headers, body)
+
+    async def _body(self, body: bytes) -> AsyncGenerator[bytes, None]:
+        for at in range(0, len(body), _CHUNK):
+            yield body[at : at + _CHUNK]
+        broken = self._captured.broken
+        if broken is not None and broken.side == "answer" and self._next == len(self._captured.steps):
+            raise broken.error()
+
+
+def not_recorded(detail: str) -> ExchangeError:
+    """The error for a recording that does not hold what the judge needs."""
+    return error_type("not_recorded")("not_recorded", detail)
 
 
 def _stale(plan: ProbePlan, sample: Sample) -> str:
-    """Why the sample tells nothing of the probe as it would be sent today; empty where it does."""
-    if not sample.take.whole:
+    """Why the sample does not answer the probe as it would be sent today; empty if it does."""
+    if not sample.captured.whole:
         return "the answer was larger than a cassette keeps"
-    if sample.asked != asked_print(plan.request):
+    if sample.asked != request_fingerprint(plan.request):
         return f"the case asks something else than when kimiprobe {sample.kimiprobe} recorded it"
     return ""

@@ -1,8 +1,8 @@
-"""A recorded probe as a cassette of vcrpy's holds it: its exchange as interactions, what a judge must know as metadata.
+"""Recorded probes in vcrpy cassettes: exchanges as interactions, and the facts that judging needs as metadata.
 
     metadata: {kimiprobe: {version, case, endpoint, samples: [{id, mode, repeat, load, interactions, total_ms, ...}]}}
 
-A sample takes the next `interactions` of the list: none where nothing came back, several where one answer was polled for.
+A sample owns the next `interactions` of the list: none if no answer came back, several if an answer was polled.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any
 
 from routing.types import ChatRequest, JsonObject
 
+from ..engine.capture import CapturedExchange, CapturedFailure, CapturedRequest
 from .cassettes import Unreadable, as_bytes, as_mapping, as_status, as_text, decoded, first_value
-from .tape import Break, Step, Take
 
 VERSION = 1
 _MODES, _LOADS, _SIDES = ("plain", "stream"), ("mixed", "alone", "crowd"), ("request", "answer")
@@ -30,10 +30,10 @@ _LONGEST = 2000
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One probe, as it was recorded.
+    """One recorded probe.
 
-    `asked` is the print of its request (see `asked_print`), `kimiprobe` the release that recorded it; `verdict` and
-    `reason` are what the judge of that release said. Times are milliseconds, as in an Exchange and an Outcome.
+    `asked` is the fingerprint of its request (`request_fingerprint`), `kimiprobe` the release that recorded it.
+    `verdict` and `reason` are those of that release. Times are in milliseconds, as in an Exchange and an Outcome.
     """
 
     id: str
@@ -47,7 +47,7 @@ class Sample:
     attempt: int
     source: str
     kimiprobe: str
-    take: Take
+    captured: CapturedExchange
     verdict: str = ""
     reason: str = ""
     first_token_ms: float | None = None
@@ -60,7 +60,7 @@ class Sample:
 
     @property
     def order(self) -> tuple[str, str, str, int]:
-        """Where it stands in its cassette."""
+        """Sort key for the order of samples in a cassette."""
         return self.id.partition("::")[0], self.mode, self.load, self.repeat
 
 
@@ -68,20 +68,20 @@ _OWN = ("id", "mode", "repeat", "load", "asked", "run", "attempt", "source", "ki
 _MEASURED = ("first_token_ms", "total_ms", "late_ms", "at_once", "refusals", "cost_origin")
 
 
-def asked_print(request: ChatRequest) -> str:
-    """A short print of what is asked, by which a replay knows that the case still asks it."""
-    said = {name: value for name, value in asdict(request).items() if value not in (None, (), [], False)}
-    return sha256(json.dumps(said, sort_keys=True, default=str).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+def request_fingerprint(request: ChatRequest) -> str:
+    """Short fingerprint of a request. A replay uses it to check that the case still sends the same request."""
+    fields = {name: value for name, value in asdict(request).items() if value not in (None, (), [], False)}
+    return sha256(json.dumps(fields, sort_keys=True, default=str).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def cassette(samples: Sequence[Sample]) -> str:
-    """The text of a cassette of one case and endpoint, as vcrpy writes it: samples in order, keys sorted."""
+    """Text of the cassette of one case and endpoint, in vcrpy's format: samples in order, keys sorted."""
     from vcr.request import Request  # type: ignore[import-untyped]
     from vcr.serialize import serialize  # type: ignore[import-untyped]
     from vcr.serializers import yamlserializer  # type: ignore[import-untyped]
 
     ordered = sorted(samples, key=lambda sample: sample.order)
-    steps = [step for sample in ordered for step in sample.take.steps]
+    steps = [step for sample in ordered for step in sample.captured.steps]
     about = {"version": VERSION, "case": _writable(ordered[0].case), "endpoint": _writable(ordered[0].endpoint)}
     data = {
         "requests": [Request(step.method, step.url, step.content, dict(step.headers)) for step in steps],
@@ -92,14 +92,14 @@ def cassette(samples: Sequence[Sample]) -> str:
 
 
 def samples_of(document: Any) -> list[Sample] | None:
-    """The samples of a cassette that was read; None where it is none of ours. Raises Unreadable."""
+    """The samples of a parsed cassette; None if kimiprobe did not write it. Raises Unreadable."""
     metadata = document.get("metadata") if isinstance(document, dict) else None
     about = metadata.get("kimiprobe") if isinstance(metadata, dict) else None
     if not isinstance(about, dict):
         return None
     if about.get("version") != VERSION:
-        told = f"version {str(about.get('version'))[:20]!r}; this release reads version {VERSION}"
-        raise Unreadable(f"metadata.kimiprobe: {told}: upgrade pytest-kimiprobe")
+        versions = f"version {str(about.get('version'))[:20]!r}; this release reads version {VERSION}"
+        raise Unreadable(f"metadata.kimiprobe: {versions}: upgrade pytest-kimiprobe")
     rows, interactions = _list(about, "samples"), _list(document, "interactions")
     case, endpoint = as_text(about.get("case"), "case"), as_text(about.get("endpoint"), "endpoint")
     found, used = [], 0
@@ -107,15 +107,15 @@ def samples_of(document: Any) -> list[Sample] | None:
         row = as_mapping(each, "a sample")
         count = _whole(row, "interactions")
         if used + count > len(interactions):
-            raise Unreadable("metadata.kimiprobe: tells of more interactions than there are")
+            raise Unreadable("metadata.kimiprobe: lists more interactions than there are")
         found.append(_sample(row, case, endpoint, interactions[used : used + count]))
         used += count
     if used != len(interactions):
-        raise Unreadable("metadata.kimiprobe: tells of fewer interactions than there are")
+        raise Unreadable("metadata.kimiprobe: lists fewer interactions than there are")
     return found
 
 
-def _response(step: Step) -> JsonObject:
+def _response(step: CapturedRequest) -> JsonObject:
     known = {status.value: status.phrase for status in HTTPStatus}
     return {
         "status": {"code": step.status, "message": known.get(step.status, "")},
@@ -125,7 +125,7 @@ def _response(step: Step) -> JsonObject:
 
 
 def _writable(name: str) -> str:
-    """A name as UTF-8 can hold it: of a surrogate pair's half it cannot."""
+    """The name with lone surrogates escaped, which UTF-8 cannot encode."""
     return name.encode("utf-8", "backslashreplace").decode()
 
 
@@ -133,28 +133,28 @@ def _row(sample: Sample) -> JsonObject:
     row: JsonObject = {name: getattr(sample, name) for name in (*_OWN, *_MEASURED)}
     row["id"] = _writable(sample.id)
     row |= {name: round(row[name], 6) for name in ("first_token_ms", "total_ms", "late_ms") if row[name] is not None}
-    row["interactions"] = len(sample.take.steps)
+    row["interactions"] = len(sample.captured.steps)
     row["cost_usd"] = None if sample.cost_usd is None else str(sample.cost_usd)
-    if sample.take.broken is not None:
-        row["broken"] = asdict(sample.take.broken)
-    if not sample.take.whole:
+    if sample.captured.broken is not None:
+        row["broken"] = asdict(sample.captured.broken)
+    if not sample.captured.whole:
         row["whole"] = False
     return row
 
 
 def _sample(row: Mapping[str, Any], case: str, endpoint: str, interactions: Sequence[Any]) -> Sample:
     steps = tuple(_step(as_mapping(each, "an interaction")) for each in interactions)
-    words = ("id", "asked", "run", "source", "kimiprobe", "verdict", "reason")
-    told: dict[str, Any] = {name: _short(row, name) for name in words}
-    told |= {name: _whole(row, name) for name in ("repeat", "attempt", "at_once", "refusals")}
+    texts = ("id", "asked", "run", "source", "kimiprobe", "verdict", "reason")
+    fields: dict[str, Any] = {name: _short(row, name) for name in texts}
+    fields |= {name: _whole(row, name) for name in ("repeat", "attempt", "at_once", "refusals")}
     return Sample(
         case=case,
         endpoint=endpoint,
-        take=Take(steps, _broken(row.get("broken")), row.get("whole") is not False),
+        captured=CapturedExchange(steps, _broken(row.get("broken")), row.get("whole") is not False),
         mode=_one_of(row, "mode", _MODES),
         load=_one_of(row, "load", _LOADS),
         cost_origin=_one_of(row, "cost_origin", _ORIGINS),
-        **told,
+        **fields,
         total_ms=_number(row, "total_ms") or 0.0,
         late_ms=_number(row, "late_ms") or 0.0,
         first_token_ms=_number(row, "first_token_ms"),
@@ -162,11 +162,11 @@ def _sample(row: Mapping[str, Any], case: str, endpoint: str, interactions: Sequ
     )
 
 
-def _step(row: Mapping[str, Any]) -> Step:
+def _step(row: Mapping[str, Any]) -> CapturedRequest:
     request, response = as_mapping(row.get("request"), "request"), as_mapping(row.get("response"), "response")
     headers = _headers(response, "response.headers")
     body = as_bytes(response.get("body"), "response.body")
-    return Step(
+    return CapturedRequest(
         method=as_text(request.get("method"), "request.method"),
         url=as_text(request.get("uri"), "request.uri"),
         headers=_headers(request, "request.headers"),
@@ -181,11 +181,11 @@ def _headers(row: Mapping[str, Any], field: str) -> dict[str, str]:
     return {name.lower(): first_value(value) for name, value in as_mapping(row.get("headers") or {}, field).items()}
 
 
-def _broken(row: Any) -> Break | None:
+def _broken(row: Any) -> CapturedFailure | None:
     if row is None:
         return None
     row = as_mapping(row, "broken")
-    return Break(
+    return CapturedFailure(
         _short(row, "reason"),
         _short(row, "detail"),
         _one_of(row, "phase", _PHASES),
@@ -204,12 +204,12 @@ def _list(row: Mapping[str, Any], field: str) -> list[Any]:
 def _one_of(row: Mapping[str, Any], field: str, allowed: Sequence[str]) -> Any:
     value = row.get(field)
     if value not in allowed:
-        raise Unreadable(f"{field} is none of {', '.join(allowed)}")
+        raise Unreadable(f"{field} must be one of {', '.join(allowed)}")
     return value
 
 
 def _short(row: Mapping[str, Any], field: str) -> str:
-    """Text; a word of digits alone is read as a number where nothing quotes it."""
+    """A short text. Unquoted digits in YAML arrive as a number, and are accepted."""
     value = row.get(field)
     if isinstance(value, bool) or not isinstance(value, str | int) or len(str(value)) > _LONGEST:
         raise Unreadable(f"{field} must be a short text")
@@ -224,7 +224,7 @@ def _whole(row: Mapping[str, Any], field: str) -> int:
 
 
 def _number(row: Mapping[str, Any], field: str) -> float | None:
-    """A measured number; the reader of cassettes leaves what has a point as text."""
+    """A measured number. The cassette reader returns numbers with a decimal point as text."""
     value = row.get(field)
     if value is None:
         return None

@@ -1,14 +1,14 @@
-"""The embedded simulator: a local server that speaks the providers' real wire formats, with personas for each endpoint.
+"""Local server that speaks the providers' wire formats, with one persona for each endpoint.
 
-Written from the protocols; it shares no code with what it is used to test.
+It is written from the protocols and shares no code with `routing`, which it is used to test.
 
     with Simulator(load_scenario("mixed")) as simulator:
         os.environ.update(simulator.environment())
 """
 
-from .app import Received
 from .scenario import PERSONAS, Persona, Scenario, ScenarioError, load_scenario, persona_of, scenario_names
-from .server import Simulator, serve_forever
+from .server.app import Received
+from .server.server import Simulator, listen_problem, serve_forever
 
 __all__ = [
     "PERSONAS",
@@ -17,6 +17,7 @@ __all__ = [
     "Scenario",
     "ScenarioError",
     "Simulator",
+    "listen_problem",
     "load_scenario",
     "persona_of",
     "scenario_names",

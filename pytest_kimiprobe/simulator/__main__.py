@@ -1,4 +1,4 @@
-"""`python -m pytest_kimiprobe.simulator`: the simulator alone, until Ctrl-C."""
+"""`python -m pytest_kimiprobe.simulator`: run the simulator until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import shlex
 import sys
 
-from . import ScenarioError, Simulator, load_scenario, scenario_names, serve_forever
+from . import ScenarioError, Simulator, listen_problem, load_scenario, scenario_names, serve_forever
 
 
 def _show(simulator: Simulator) -> None:
@@ -17,11 +17,10 @@ def _show(simulator: Simulator) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run; returns the exit code: 0 after Ctrl-C, 2 where the scenario or the port is wrong."""
+    """Run the server. Returns the exit code: 0 after Ctrl-C, 2 if the scenario or the port cannot be used."""
     parser = argparse.ArgumentParser(prog="python -m pytest_kimiprobe.simulator", description=__doc__)
-    parser.add_argument(
-        "--scenario", default="mixed", help=f"{', '.join(scenario_names())}, or a path (default: mixed)"
-    )
+    names = ", ".join(scenario_names())
+    parser.add_argument("--scenario", default="mixed", help=f"{names}, or a path (default: mixed)")
     parser.add_argument("--port", type=int, default=0, help="default: any free port")
     parser.add_argument("--seed", type=int, default=None, help="default: the scenario's own")
     options = parser.parse_args(arguments)
@@ -30,8 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
     except ScenarioError as error:
         print(error, file=sys.stderr)
         return 2
-    except OSError as error:
-        print(f"cannot listen on port {options.port}: {error.strerror}", file=sys.stderr)
+    except (OSError, OverflowError) as error:
+        print(listen_problem(options.port, error), file=sys.stderr)
         return 2
     return 0
 

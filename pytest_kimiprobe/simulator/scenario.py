@@ -1,4 +1,4 @@
-"""Scenarios: which persona each simulated endpoint has. Data in YAML; every error names file, field and what exists."""
+"""Personas, and scenarios that give one to each simulated endpoint. Errors name file, field and what is allowed."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ PERSONAS: Mapping[str, str] = {
     "leaks_k3": "writes its tool calls as Kimi K3 markup (XTML) into the text",
     "leaks_in_reasoning": "writes its tool calls as Kimi K2 tokens into the reasoning and leaves the text empty",
     "json_in_text": "writes its tool calls as JSON into the text",
-    "no_call": "answers in words where it was to call a tool",
-    "empty": "answers 200 without text and without calls",
+    "no_call": "answers in prose instead of calling a tool",
+    "empty": "answers 200 without text and calls",
     "slow": "answers well, but late",
     "rate_limited": "answers 429",
     "down": "answers 503; with `how: close` closes the connection without an answer",
     "server_error": "answers a 5xx status",
-    "error_in_200": "answers 200 with an error instead of an answer",
-    "stream_error": "breaks off a stream with an error chunk; without streaming an error inside a 200",
-    "cut": "breaks off without a finish; with `how: close` in the middle of the HTTP body",
-    "bad_arguments": "sends arguments that break the schema; `how: json` no JSON, `how: truncated` cut JSON",
-    "unknown_tool": "calls a tool that nobody offered",
-    "wrong_arguments": "calls the right tool with other values than asked for",
-    "odd_calls": "sends good calls in an odd shape: `how: encoded_twice`, `prefixed_name`, `same_id`, `no_arguments`",
-    "wrong_finish": "sends tool calls, but says `stop`",
+    "error_in_200": "answers 200 with an error in the body",
+    "stream_error": "ends a stream with an error chunk; without streaming, an error inside a 200",
+    "cut": "ends without a finish reason; with `how: close`, in the middle of the HTTP body",
+    "bad_arguments": "sends arguments that break the schema; `how: json` invalid JSON, `how: truncated` cut JSON",
+    "unknown_tool": "calls a tool that was not offered",
+    "wrong_arguments": "calls the right tool with wrong values",
+    "odd_calls": "sends right calls in an odd form: `how: encoded_twice`, `prefixed_name`, `same_id`, `no_arguments`",
+    "wrong_finish": "sends tool calls with the finish reason `stop`",
     "retired": "says that the model is gone",
     "no_credit": "says that the account is out of credit",
     "html": "answers 200 with an HTML page",
 }
-"""Persona name to what it does."""
+"""Persona name to its description."""
 
 _HOW: Mapping[str, tuple[str, ...]] = {
     "down": ("refuse", "close"),
@@ -44,19 +44,19 @@ _HOW: Mapping[str, tuple[str, ...]] = {
 
 
 class ScenarioError(ValueError):
-    """A scenario file is wrong. The message names file, field and what exists."""
+    """A scenario is invalid. The message names file, field and what is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Persona:
     """How one simulated endpoint behaves.
 
-    `rate` (0..1) is the share of requests that meet the misbehaviour; the others are answered well. `first_token_ms`
-    and `tokens_per_s` hold for every answer. `at` (0..1) is where a stream breaks, `status` the 5xx status.
+    `rate` (0..1) is the share of requests that get the misbehaviour; the others get a good answer. `first_token_ms`
+    and `tokens_per_s` apply to every answer. `at` (0..1) is prefix an answer is cut, `status` the 5xx status.
 
-    True rates (0..1), for `healthy` and `slow`: `availability` is the share of requests that are answered at all (the
-    others meet HTTP 503); of the answers that are to call a tool, `trigger_rate` is the share that does; of those,
-    `leak_rate` is the share whose calls stand in the text; of the others, `schema_accuracy` is the share whose arguments
+    `healthy` and `slow` can have true rates (0..1). `availability` is the share of requests that get an answer; the
+    others get HTTP 503. Of the answers that should call a tool, `trigger_rate` is the share that does. Of those,
+    `leak_rate` is the share whose calls are in the text. Of the others, `schema_accuracy` is the share whose arguments
     satisfy their schemas. With `first_token_p95_ms`, first tokens are log-normal around the median `first_token_ms`.
     """
 
@@ -75,17 +75,17 @@ class Persona:
     first_token_p95_ms: float | None = None
 
     @property
-    def drawn(self) -> bool:
-        """Whether requests meet it by its rates."""
+    def has_rates(self) -> bool:
+        """Whether a true rate or a first-token distribution is given."""
         rates = (self.availability, self.trigger_rate, 1 - self.leak_rate, self.schema_accuracy)
         return min(rates) < 1 or self.first_token_p95_ms is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A named set of personas. `endpoints` maps endpoint ids or globs to personas; the most exact one wins.
+    """A named set of personas. `endpoints` maps endpoint ids or globs to personas: an id wins, then the longest glob.
 
-    `first` is the same and goes before `endpoints`.
+    `first` is a mapping of the same kind that is searched before `endpoints`.
     """
 
     name: str = "healthy"
@@ -95,23 +95,23 @@ class Scenario:
     first: Mapping[str, Persona] = field(default_factory=dict)
 
     def named(self, endpoint: str) -> Persona | None:
-        """The persona that the scenario gives to exactly this id."""
+        """The persona that the scenario gives to exactly this id, without globs."""
         return self.first.get(endpoint) or self.endpoints.get(endpoint)
 
-    def persona_of(self, endpoint: str) -> Persona | None:
-        """The persona the scenario gives to an endpoint: by its id, else by the longest glob that fits; else None."""
+    def persona_of(self, endpoint: str) -> Persona:
+        """The persona of an endpoint: by its id, else by the longest matching glob, else the default."""
         for personas in (self.first, self.endpoints):
             if endpoint in personas:
                 return personas[endpoint]
             if globs := [pattern for pattern in personas if fnmatchcase(endpoint, pattern)]:
                 return personas[max(globs, key=len)]
-        return None
+        return self.default
 
     def replaced(self, globs: Iterable[str], persona: Persona) -> Scenario:
-        """The scenario in which every endpoint that one of the globs fits has this persona, whatever it had before."""
+        """This scenario with one persona for every endpoint that matches one of the globs."""
         first = dict.fromkeys(globs, persona)
-        fits = {name for name in self.endpoints if any(fnmatchcase(name, glob) for glob in first)}
-        kept = {name: had for name, had in self.endpoints.items() if name not in fits}
+        replaced = {name for name in self.endpoints if any(fnmatchcase(name, glob) for glob in first)}
+        kept = {name: own for name, own in self.endpoints.items() if name not in replaced}
         return replace(self, endpoints=kept, first={**self.first, **first})
 
 
@@ -126,8 +126,8 @@ def load_scenario(name_or_path: str | Path = "mixed", *, seed: int | None = None
 
     Raises ScenarioError.
     """
-    text, where = _read(str(name_or_path))
-    scenario = _scenario(_parse(text, where), where)
+    text, prefix = _read(str(name_or_path))
+    scenario = _scenario(_parse(text, prefix), prefix)
     return scenario if seed is None else replace(scenario, seed=seed)
 
 
@@ -138,68 +138,71 @@ def _read(name: str) -> tuple[str, str]:
         except (OSError, UnicodeDecodeError) as error:
             raise ScenarioError(f"{name}: cannot be read: {error}") from None
     if name not in scenario_names():
-        raise ScenarioError(f"no scenario {name!r}; there are {', '.join(scenario_names())}, or give a path to a file")
+        raise ScenarioError(f"no scenario {name!r}; available: {', '.join(scenario_names())}, or a path to a file")
     return resources.files(__package__).joinpath("scenarios", f"{name}.yaml").read_text("utf-8"), f"{name}.yaml"
 
 
-def _parse(text: str, where: str) -> Mapping[str, Any]:
+def _parse(text: str, prefix: str) -> Mapping[str, Any]:
     import yaml
 
     try:
         data = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ScenarioError(f"{where}: not YAML: {' '.join(str(error).split())}") from None
+        raise ScenarioError(f"{prefix}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
-        raise ScenarioError(f"{where}: must be a mapping with seed, default, endpoints")
+        raise ScenarioError(f"{prefix}: must be a mapping with seed, default, endpoints")
     return data
 
 
-def _scenario(data: Mapping[str, Any], where: str) -> Scenario:
-    _known(data, ("about", "seed", "default", "endpoints"), where)
+def _scenario(data: Mapping[str, Any], prefix: str) -> Scenario:
+    _known(data, ("about", "seed", "default", "endpoints"), prefix)
     seed = data.get("seed", 1)
     if not isinstance(seed, int) or isinstance(seed, bool):
-        raise ScenarioError(f"{where}: seed: must be a whole number, not {seed!r}")
+        raise ScenarioError(f"{prefix}: seed: must be an integer, not {seed!r}")
     endpoints = data.get("endpoints") or {}
     if not isinstance(endpoints, dict):
-        raise ScenarioError(f"{where}: endpoints: must map endpoint ids or globs to personas")
+        raise ScenarioError(f"{prefix}: endpoints: must map endpoint ids or globs to personas")
     return Scenario(
-        name=Path(where).stem,
+        name=Path(prefix).stem,
         seed=seed,
-        default=persona_of(data.get("default", "healthy"), f"{where}: default"),
-        endpoints={str(name): persona_of(row, f"{where}: endpoints.{name}") for name, row in endpoints.items()},
+        default=persona_of(data.get("default", "healthy"), f"{prefix}: default"),
+        endpoints={str(name): persona_of(row, f"{prefix}: endpoints.{name}") for name, row in endpoints.items()},
     )
 
 
-def persona_of(row: Any, where: str) -> Persona:
-    """A persona by its name, or by a mapping of its fields; `where` begins errors. Raises ScenarioError."""
+def persona_of(row: Any, prefix: str) -> Persona:
+    """A persona from its name or from a mapping of its fields; error messages start with `prefix`.
+
+    Raises ScenarioError.
+    """
     given = {"persona": row} if isinstance(row, str) else row
     if not isinstance(given, dict):
-        raise ScenarioError(f"{where}: must be a persona's name or a mapping with `persona`")
-    _known(given, tuple(item.name for item in fields(Persona)), where)
+        raise ScenarioError(f"{prefix}: must be a persona's name or a mapping with `persona`")
+    _known(given, tuple(item.name for item in fields(Persona)), prefix)
     name = given.get("persona", "healthy")
     if name not in PERSONAS:
-        raise ScenarioError(f"{where}.persona: no persona {name!r}; there are {', '.join(PERSONAS)}")
+        raise ScenarioError(f"{prefix}.persona: no persona {name!r}; available: {', '.join(PERSONAS)}")
     for key, (low, high) in _RANGES.items():
         value = given.get(key, low)
         if value is None and key in _MAY_BE_NONE:
             continue
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-            raise ScenarioError(f"{where}.{key}: must be a number from {low} to {high}, not {value!r}")
+            raise ScenarioError(f"{prefix}.{key}: must be a number from {low} to {high}, not {value!r}")
     how = given.get("how", "")
     if how and how not in _HOW.get(name, ()):
-        raise ScenarioError(f"{where}.how: {name} knows {', '.join(_HOW.get(name, ())) or 'no `how`'}, not {how!r}")
-    return _sensible(Persona(**given), where)
+        raise ScenarioError(f"{prefix}.how: {name} allows {', '.join(_HOW.get(name, ())) or 'no `how`'}, not {how!r}")
+    return _checked(Persona(**given), prefix)
 
 
-def _sensible(persona: Persona, where: str) -> Persona:
-    """The persona, if its rates can hold. Raises ScenarioError."""
-    if persona.drawn and (persona.persona not in _WITH_RATES or persona.rate != 1):
+def _checked(persona: Persona, prefix: str) -> Persona:
+    """The persona, if its rates fit together. Raises ScenarioError."""
+    if persona.has_rates and (persona.persona not in _WITH_RATES or persona.rate != 1):
         rates = "availability, trigger_rate, leak_rate, schema_accuracy and first_token_p95_ms"
-        raise ScenarioError(f"{where}: {rates} go with {' and '.join(_WITH_RATES)} alone, and without `rate`")
+        raise ScenarioError(f"{prefix}: {rates} are for {' and '.join(_WITH_RATES)} only, and without `rate`")
     p95 = persona.first_token_p95_ms
     if p95 is not None and not 0 < persona.first_token_ms <= p95:
         raise ScenarioError(
-            f"{where}.first_token_p95_ms: must be at least first_token_ms, and that more than 0; "
+            f"{prefix}.first_token_p95_ms: must be at least first_token_ms, which must be above 0; "
             f"not {p95!r} beside {persona.first_token_ms!r}"
         )
     return persona
@@ -222,7 +225,7 @@ _MAY_BE_NONE = frozenset({"retry_after_s", "first_token_p95_ms"})
 _WITH_RATES = ("healthy", "slow")
 
 
-def _known(data: Mapping[str, Any], names: tuple[str, ...], where: str) -> None:
+def _known(data: Mapping[str, Any], names: tuple[str, ...], prefix: str) -> None:
     for key in data:
         if key not in names:
-            raise ScenarioError(f"{where}: unknown field {key!r}; there are {', '.join(names)}")
+            raise ScenarioError(f"{prefix}: unknown field {key!r}; available: {', '.join(names)}")

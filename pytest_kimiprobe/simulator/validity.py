@@ -1,17 +1,17 @@
-"""Whether arguments satisfy a tool's schema. Nothing is ever fetched."""
+"""Check tool schemas, and arguments against them. No schema is fetched."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .nouns import OfferedTool
+from .conversation import OfferedTool
 
 _DRAFT_7 = "http://json-schema.org/draft-07/schema#"
 
 
 def is_schema(schema: Any) -> bool:
-    """Whether this is JSON Schema at all, of the newest draft or of draft 7."""
+    """Whether a value is a JSON Schema of the newest draft or of draft 7."""
     from jsonschema_rs import meta
 
     if not isinstance(schema, Mapping):
@@ -20,7 +20,7 @@ def is_schema(schema: Any) -> bool:
 
 
 def checker(schema: Mapping[str, Any]) -> Callable[[Any], bool]:
-    """A test of arguments against a schema; one that is no schema allows everything."""
+    """A function that tests arguments against a schema; an invalid schema allows everything."""
     import jsonschema_rs
 
     def refuse(uri: str) -> Any:
@@ -33,5 +33,5 @@ def checker(schema: Mapping[str, Any]) -> Callable[[Any], bool]:
 
 
 def offer(name: str, description: str | None, schema: Any) -> OfferedTool:
-    """A tool as the model sees it; parameters that are no schema say nothing."""
+    """The tool as the model sees it; an invalid schema counts as an empty one."""
     return OfferedTool(name, description or "", schema if is_schema(schema) else {})

@@ -1,1 +1,1 @@
-"""What requests may cost."""
+"""Limits on what requests may cost."""

@@ -1,4 +1,4 @@
-"""The money of one request: what an attempt may cost at most, what it cost, and what is left for the next. No I/O."""
+"""Budget of one request: what an attempt may cost at most, what it did cost, and what is left. No I/O."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from ..tokens import prompt_bound
 from ..types import ChatRequest, CostOrigin, Usage
 
 _LEAST_TOKENS = 256
-"""An answer that may not even have these is not worth asking for."""
+"""An attempt is not sent if the budget does not allow an answer of this many tokens."""
 _DEFAULT_TOKENS = 4096
-"""Set as max_tokens where a budget is given and the caller set none: without it no upper bound exists."""
+"""Sent as max_tokens if the request has a budget but no max_tokens: without it the cost has no upper bound."""
 Paid: TypeAlias = tuple[Decimal, CostOrigin]
-"""USD, and where the figure comes from."""
+"""USD, and the origin of the figure."""
 
 
-class Spending:
-    """`max_cost_usd` bounds all attempts together; None: no bound."""
+class RequestBudget:
+    """Budget of one request. `max_cost_usd` bounds all its attempts together; None: no bound."""
 
     def __init__(self, catalog: Catalog, max_cost_usd: float | Decimal | None) -> None:
         self._catalog = catalog
         self._left = None if max_cost_usd is None else Decimal(str(max_cost_usd))
 
     def affordable(self, endpoint: Endpoint, request: ChatRequest) -> ChatRequest | None:
-        """The request with `max_tokens` such that it cannot cost more than what is left; None where none fits."""
+        """The request with a `max_tokens` that cannot cost more than what is left; None if that is not possible."""
         if self._left is None:
             return request
         wanted = request.max_tokens or _DEFAULT_TOKENS
@@ -40,9 +40,9 @@ class Spending:
         return replace(request, max_tokens=min(wanted, affordable))
 
     def settled(self, done: Exchange, endpoint: Endpoint, request: ChatRequest) -> Paid:
-        """What it cost; where nobody says, an estimate.
+        """The cost of an exchange, or an estimate if the cost is unknown.
 
-        From what is left the cost is taken, and where nobody says, the most that it may have been.
+        The cost is subtracted from the budget. If it is unknown, the most that it may have been is subtracted.
         """
         known = done.cost_usd
         if self._left is not None:
@@ -56,6 +56,6 @@ class Spending:
         return self._price(endpoint).cost(Usage(tokens, request.max_tokens or 0))
 
     def _price(self, endpoint: Endpoint) -> Price:
-        """An unknown price is the dearest, never zero."""
+        """The endpoint's price today. An unknown price is taken as the dearest, never as zero."""
         today = datetime.now(UTC).date()
         return endpoint.price_at(today) or self._catalog.dearest_at(today)

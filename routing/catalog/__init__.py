@@ -1,8 +1,8 @@
-"""Providers, models and endpoints, read from catalog.yaml: ids and prices are data, never code.
+"""Catalogue of providers, models and endpoints, read from catalog.yaml: ids and prices are data, never code.
 
-A file that says `extends: packaged` is laid over the packaged catalogue: its rows are added, or replace those of the
-same name or id. `KIMIPROBE_CATALOG` names such a file (or a whole catalogue). A base URL may be overridden by the
-variable `KIMIPROBE_BASE_URL_<PROVIDER>`; keys go only to hosts the catalogue names for that provider, or to this machine.
+A file that says `extends: packaged` changes the packaged catalogue: its rows are added, or replace rows of the same
+name or id. `KIMIPROBE_CATALOG` names such a file, or a whole catalogue. The variable `KIMIPROBE_BASE_URL_<PROVIDER>`
+overrides a base URL. Keys are sent only to hosts that the catalogue names for the provider, or to this machine.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from urllib.parse import urlsplit
 from ..errors import CatalogError
 from ..parsing.schema_files import load_checked
 from ..types import JsonObject
-from .model import ALL_CHOICES, Catalog, Endpoint, Model, Price, Provider
+from .model import ALL_CHOICES, Catalog, Endpoint, Model, Price, Provider, Requirements
 
-__all__ = ["Catalog", "Endpoint", "Model", "Price", "Provider", "load"]
+__all__ = ["Catalog", "Endpoint", "Model", "Price", "Provider", "Requirements", "load"]
 
 VARIABLE = "KIMIPROBE_CATALOG"
 _PACKAGED = "routing/catalog/catalog.yaml"
@@ -32,7 +32,7 @@ _PACKAGED = "routing/catalog/catalog.yaml"
 def load(path: Path | None = None, *, environment: Mapping[str, str] | None = None) -> Catalog:
     """Read the catalogue at `path`, at `KIMIPROBE_CATALOG`, or the packaged one; apply base URLs of the environment.
 
-    Raises CatalogError naming file, line and field.
+    Raises CatalogError that names file, line and field.
     """
     environment = os.environ if environment is None else environment
     if path is None and (named := environment.get(VARIABLE, "").strip()):
@@ -69,7 +69,7 @@ def _document(data: bytes, where: str) -> JsonObject:
 
 
 def _laid_over(base: JsonObject, rows: JsonObject) -> JsonObject:
-    """`base` with the rows of an extending file: new ones added, those of the same name or id replaced whole."""
+    """`base` with the rows of an extending file: new rows are added, rows of the same name or id are replaced whole."""
     mine = rows.get("endpoints", [])
     replaced = {row["id"] for row in mine}
     return {
@@ -84,7 +84,8 @@ def _laid_over(base: JsonObject, rows: JsonObject) -> JsonObject:
 def _catalog(document: JsonObject, where: str) -> Catalog:
     providers = {name: _provider(name, row, where) for name, row in document["providers"].items()}
     models = {
-        name: Model(name, row["title"], row["family"], row["reference"]) for name, row in document["models"].items()
+        name: Model(name, row["title"], row["family"], row["reference"], row.get("always_thinks", False))
+        for name, row in document["models"].items()
     }
     endpoints = _endpoints(document["endpoints"], providers, models, where)
     for name, target in [(f"models.{m.name}.reference", m.reference) for m in models.values()] + [
@@ -131,12 +132,12 @@ def _endpoints(
         if row["model"] not in models:
             raise CatalogError(f"endpoint {row['id']!r}: no model {row['model']!r}", where=where)
         if row["id"] in endpoints:
-            raise CatalogError(f"endpoint {row['id']!r} stands there twice", where=where)
-        endpoints[row["id"]] = _endpoint(row, models[row["model"]].family)
+            raise CatalogError(f"endpoint {row['id']!r} is listed twice", where=where)
+        endpoints[row["id"]] = _endpoint(row, models[row["model"]])
     return endpoints
 
 
-def _endpoint(row: Mapping[str, Any], family: str) -> Endpoint:
+def _endpoint(row: Mapping[str, Any], model: Model) -> Endpoint:
     provider, _, rest = row["id"].partition("/")
     model_id, _, upstream = rest.partition("+")
     retired_on = row.get("retired_on")
@@ -150,9 +151,10 @@ def _endpoint(row: Mapping[str, Any], family: str) -> Endpoint:
         prices=tuple(_price(price) for price in row.get("prices", ())),
         retired_on=date.fromisoformat(retired_on) if retired_on else None,
         tool_choices=frozenset(row.get("tool_choices", ALL_CHOICES)),
-        family=family,
+        family=model.family,
         thinking=row.get("thinking", "never"),
         quirks=frozenset(row.get("quirks", ())),
+        always_thinks=model.always_thinks,
     )
 
 

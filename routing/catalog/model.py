@@ -1,4 +1,4 @@
-"""What a catalogue holds: providers, models, endpoints and their dated prices. Frozen, without I/O."""
+"""Types of the catalogue: providers, models, endpoints and their dated prices. Frozen, without I/O."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from types import MappingProxyType
+from typing import Literal
 from urllib.parse import urlsplit
 
 from ..errors import CatalogError, KeyMissing
-from ..types import Usage
+from ..types import LOOPBACK, ToolChoice, Usage
 
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 ALL_CHOICES = ("auto", "none", "required", "named")
 _MILLION = Decimal(1_000_000)
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """USD per million tokens from a day on, with where the figures come from.
+    """USD per million tokens from a day on, with the source of the figures.
 
-    `cache_write` is the price of prompt tokens that are written to a cache; where nobody names one it is `input`.
+    `cache_write` is the price of prompt tokens that are written to a cache; None means the price `input`.
     """
 
     since: date
@@ -34,7 +34,7 @@ class Price:
     cache_write: Decimal | None = None
 
     def cost(self, usage: Usage) -> Decimal:
-        """USD for these tokens; cached prompt tokens and those written to a cache at their own prices."""
+        """USD for these tokens. Cached prompt tokens, and those written to a cache, have their own prices."""
         write = self.input if self.cache_write is None else self.cache_write
         fresh = usage.prompt_tokens - usage.cached_tokens - usage.cache_write_tokens
         total = (
@@ -50,8 +50,8 @@ class Price:
 class Provider:
     """An account behind one API. Without `key_env` it needs no key.
 
-    `quirks` are deviations from its protocol that the wire heeds (docs/providers.md); `reasoning_field` is the message
-    field in which it takes the reasoning of earlier turns, empty where it takes none.
+    `quirks` are deviations from its protocol that the wire handles (docs/providers.md). `reasoning_field` is the
+    message field in which it reads the reasoning of earlier turns; empty if it reads none.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Provider:
     quirks: frozenset[str] = frozenset()
     reasoning_field: str = ""
     account: str = ""
-    """Which pages tell what is left on the account; empty where there are none."""
+    """The API that reports what is left on the account; empty if there is none."""
 
     @property
     def local(self) -> bool:
@@ -72,7 +72,7 @@ class Provider:
         return (urlsplit(self.base_url).hostname or "") in LOOPBACK
 
     def key(self, environment: Mapping[str, str] | None = None) -> str:
-        """The key from the environment. Raises KeyMissing naming the variable, never showing a value."""
+        """The key from the environment. Raises KeyMissing, which names the variable and never shows a value."""
         if not self.key_env:
             return ""
         value = (os.environ if environment is None else environment).get(self.key_env, "").strip()
@@ -85,7 +85,7 @@ class Provider:
         return value
 
     def at(self, base_url: str, *, where: str) -> Provider:
-        """The same provider at another base URL. Raises CatalogError where its key may not go there."""
+        """The same provider at another base URL. Raises CatalogError if its key must not be sent there."""
         moved = replace(self, base_url=base_url.rstrip("/"))
         try:
             parts = urlsplit(moved.base_url)
@@ -110,21 +110,37 @@ class Provider:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model under the family's own name. `reference` is the endpoint that the others are held against."""
+    """A model under the family's own name. `reference` is the endpoint that the others are compared with."""
 
     name: str
     title: str
     family: str
     reference: str
+    always_thinks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Requirements:
+    """What one request needs an endpoint to be able to do.
+
+    `tools`: of any kind, or native ones only. `thinking`: that it thinks (True) or can stop thinking (False).
+    """
+
+    tools: Literal["", "any", "native"] = ""
+    stream: bool = False
+    vision: bool = False
+    native_ids: bool = False
+    tool_choice: ToolChoice | None = None
+    thinking: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """What a request can be sent to: `<provider>/<provider model id>[+<upstream tag>]`.
 
-    `thinking` names how its thinking is controlled (`never` where it has none, `always` where it cannot be); `quirks`
-    are its own, beside those of its provider; `tool_choices` are the values of `tool_choice` that it accepts, `named`
-    being a certain function.
+    `thinking` names how its thinking is controlled: `never` if it has none, `always` if it cannot be controlled.
+    `always_thinks`: the model thinks, whatever it is asked. `quirks` are its own, beside those of its provider.
+    `tool_choices` are the values of `tool_choice` that it accepts; `named` is a certain function.
     """
 
     id: str
@@ -139,25 +155,46 @@ class Endpoint:
     family: str = ""
     thinking: str = "never"
     quirks: frozenset[str] = frozenset()
+    always_thinks: bool = False
 
     @property
     def thinks(self) -> bool:
-        """Whether it thinks unless told otherwise."""
+        """Whether it thinks by default."""
         return self.thinking != "never"
 
+    def unmet(self, needs: Requirements) -> str:
+        """What the request needs and this endpoint cannot do, as a predicate ("does not stream"); empty if nothing."""
+        able, choice = self.capabilities, needs.tool_choice
+        form = choice if isinstance(choice, str) or choice is None else "named"
+        kinds = {"tools"} if needs.tools == "native" else {"tools", "tools:emulated"}
+        rules = (
+            (needs.tools and not able & kinds, "has no tools"),
+            (needs.stream and "stream" not in able, "does not stream"),
+            (needs.vision and "vision" not in able, "takes no images"),
+            (needs.native_ids and "native_ids" not in able, "has no native ids"),
+            (form is not None and form not in self.tool_choices, f"does not accept tool_choice {str(form)[:20]}"),
+            (needs.thinking and not self.thinks, "does not think"),
+            (needs.thinking is False and not self._can_stop_thinking, "cannot stop thinking"),
+        )
+        return " and ".join(words for is_unmet, words in rules if is_unmet)
+
+    @property
+    def _can_stop_thinking(self) -> bool:
+        return not self.always_thinks and self.thinking not in {"always", "never", "reasoning_effort"}
+
     def price_at(self, day: date) -> Price | None:
-        """The price that holds on `day`; None where none is known (an unknown price is the dearest, never zero)."""
+        """The price that applies on `day`. None: no price is known, which counts as the dearest and never as zero."""
         known = [price for price in self.prices if price.since <= day]
         return max(known, key=lambda price: price.since, default=None)
 
     def retired_at(self, day: date) -> bool:
-        """Whether the catalogue says that it is not served any more."""
+        """Whether the catalogue says that the endpoint was retired by `day`."""
         return self.retired_on is not None and self.retired_on <= day
 
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """All rows, by name. `origin` is the file they were read from."""
+    """All rows, by name. `origin` is the file that they were read from."""
 
     default_model: str
     vision_endpoint: str
@@ -167,15 +204,15 @@ class Catalog:
     origin: str = field(default="")
 
     def endpoint(self, endpoint_id: str) -> Endpoint:
-        """One endpoint. Raises CatalogError listing those there are."""
+        """One endpoint. Raises CatalogError that lists the available ones."""
         if endpoint_id not in self.endpoints:
-            raise CatalogError(f"unknown endpoint {endpoint_id!r}; there are: {', '.join(self.endpoints)}")
+            raise CatalogError(f"unknown endpoint {endpoint_id!r}; available: {', '.join(self.endpoints)}")
         return self.endpoints[endpoint_id]
 
     def model(self, name: str) -> Model:
-        """One model. Raises CatalogError listing those there are."""
+        """One model. Raises CatalogError that lists the available ones."""
         if name not in self.models:
-            raise CatalogError(f"unknown model {name!r}; there are: {', '.join(self.models)}")
+            raise CatalogError(f"unknown model {name!r}; available: {', '.join(self.models)}")
         return self.models[name]
 
     def provider_of(self, endpoint: Endpoint) -> Provider:
@@ -183,12 +220,12 @@ class Catalog:
         return self.providers[endpoint.provider]
 
     def of_model(self, name: str) -> tuple[Endpoint, ...]:
-        """All endpoints of a model, retired ones too, in the order of the file."""
+        """All endpoints of a model, including retired ones, in the order of the file."""
         self.model(name)
         return tuple(endpoint for endpoint in self.endpoints.values() if endpoint.model == name)
 
     def dearest_at(self, day: date) -> Price:
-        """A price made of the highest figures known on `day`: what an unknown price is taken for."""
+        """A price made of the highest figures known on `day`; used for endpoints without a known price."""
         known = [price for endpoint in self.endpoints.values() if (price := endpoint.price_at(day))]
         zero = Decimal(0)
         return Price(
@@ -202,7 +239,7 @@ class Catalog:
         )
 
     def with_base_urls(self, environment: Mapping[str, str]) -> Catalog:
-        """The same catalogue with `KIMIPROBE_BASE_URL_<PROVIDER>` applied. Raises CatalogError for a foreign host."""
+        """The same catalogue with `KIMIPROBE_BASE_URL_<PROVIDER>` applied. Raises CatalogError for a forbidden host."""
         changed = dict(self.providers)
         for name, provider in self.providers.items():
             variable = f"KIMIPROBE_BASE_URL_{name.upper().replace('-', '_')}"

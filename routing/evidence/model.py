@@ -1,22 +1,23 @@
-"""What the committed results say of each endpoint, and how old it is.
+"""The committed results of each endpoint, and their age.
 
-`results/latest.json` is the one file the router reads; the monitor derives it from the run files (pytest_kimiprobe.results):
+`results/latest.json` is the one file the router reads; the monitor derives it from the run files
+(pytest_kimiprobe.results):
 
     {"version": 1, "generated_at": "2026-11-23T05:17:40Z", "run": "<run id>-<attempt>", "source": "live",
      "endpoints": {"<endpoint>": {"status": "works", "probed_at": "...Z", "run": "<run id>-<attempt>",
         "judged": 30, "passed": 29, "rescued": 0, "failed": 1, "errors": 0,           # the newest run
         "window": {"days": 7, "judged": 210, "passed": 207, "rescued": 0, "failed": 3, "errors": 1},
         "p50_ms": 1900.0, "p95_ms": 4100.0, "first_token_p50_ms": 300.0, "first_token_p95_ms": 700.0,
-        "latency_unreliable": false,                                                  # whether those times are ours
+        "latency_unreliable": false,                                                  # see EndpointEvidence
         "cost_per_1k_usd": "0.61", "reasons": {"wrong_tool": 1}, "complete": true, "cases": 9,
         "calls": 40, "valid_calls": 40, "schema_accuracy": 1.0,                       # strict, of the newest run
         "k2vv_calls": 20, "k2vv_valid": 20, "k2vv_compatible": 1.0, "age_s": 12}}}    # age when generated
 
-Counts are those of native tool calls; of tools described in the prompt where the endpoint has no others, and there a
-rescued call is the right answer and counts as passed. `run` of the whole is the newest run; an endpoint that it did
-not probe keeps the newest run that did. `source` is `live`, or `local` where there are no live runs.
+Counts are those of native tool calls. For an endpoint without native tools they count emulated calls; there a rescued
+call is the right answer and counts as passed. The top-level `run` is the newest run. An endpoint that it did not probe
+keeps the newest run that did. `source` is `live`, or `local` if there are no live runs.
 
-Evidence older than `FRESH_FOR` is not trusted: the endpoint's status reads `unknown`.
+Evidence older than `FRESH_FOR` is not trusted: the endpoint's status then is `unknown`.
 """
 
 from __future__ import annotations
@@ -34,10 +35,10 @@ from ..types import Status
 VERSION = 1
 FRESH_FOR = timedelta(days=7)
 CLOCK_SKEW = timedelta(days=1)
-"""Evidence dated further ahead is not trusted: it would stay fresh for ever."""
+"""Evidence dated further ahead is not trusted, because it would stay fresh too long."""
 MOST_COUNTED = 10**9
 MOST_COST = Decimal(10**6)
-"""USD per 1000 calls, and counts: beyond these nobody measured anything."""
+"""The highest plausible cost in USD per 1000 calls; larger values are refused, as are counts over `MOST_COUNTED`."""
 _MOST_MS, _MOST_DAYS = 10**9, 31
 _STATUSES = frozenset(get_args(Status))
 _SOURCES = frozenset({"", "live", "local"})
@@ -45,7 +46,7 @@ _SOURCES = frozenset({"", "live", "local"})
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Verdicts of one endpoint. `judged` = passed + rescued + failed; `errors` had nothing to judge."""
+    """Verdicts of one endpoint. `judged` = passed + rescued + failed; `errors`: probes without an answer to judge."""
 
     judged: int = 0
     passed: int = 0
@@ -54,7 +55,7 @@ class Counts:
     errors: int = 0
 
     def pass_rate(self, *, accept_rescued: bool = False) -> float | None:
-        """Share of judged answers that were right, 0..1; None where nothing was judged."""
+        """Share of judged answers that were right, 0..1; None if none was judged."""
         if not self.judged:
             return None
         return (self.passed + (self.rescued if accept_rescued else 0)) / self.judged
@@ -62,7 +63,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class EndpointEvidence:
-    """The newest run of one endpoint, and the window of the last `window_days` days with it."""
+    """Evidence of one endpoint: `counts` of its newest run, and `window` over `window_days` days including that run."""
 
     endpoint: str
     status: Status
@@ -81,57 +82,57 @@ class EndpointEvidence:
     """Structured tool calls of finished answers; `valid_calls` of them name an offered tool and satisfy its schema."""
     valid_calls: int = 0
     k2vv_calls: int = 0
-    """Answers that the K2 Vendor Verifier's formula counts, and `k2vv_valid` those of them it calls valid."""
+    """Answers that the K2 Vendor Verifier's formula counts; it calls `k2vv_valid` of them valid."""
     k2vv_valid: int = 0
     latency_unreliable: bool = False
-    """Whether the times are those of the probing machine, which was too busy to tell."""
+    """Whether the probing machine was too busy to measure the endpoint's times."""
     complete: bool = True
-    """Whether that run came to its end; what an interrupted one says is a part."""
+    """Whether the run finished; an interrupted run gives only part of the evidence."""
     cases: int = 0
-    """Different cases among the window's judged calls; 0 where nobody counted them."""
+    """Number of different cases among the window's judged calls; 0 if they were not counted."""
 
     @property
     def schema_accuracy(self) -> float | None:
-        """Share of finished tool calls whose arguments are valid, 0..1; None where there were none."""
+        """Share of finished tool calls whose arguments are valid, 0..1; None if there were none."""
         return self.valid_calls / self.calls if self.calls else None
 
     @property
     def k2vv_compatible(self) -> float | None:
-        """The same by the K2 Vendor Verifier's formula (not by its cases): answers, not calls."""
+        """The same share by the K2 Vendor Verifier's formula, but not its cases: of answers instead of calls."""
         return self.k2vv_valid / self.k2vv_calls if self.k2vv_calls else None
 
     def age(self, now: datetime) -> timedelta:
-        """How old the evidence is; never negative."""
+        """Age of the evidence; never negative."""
         return max(now - self.probed_at, timedelta(0))
 
     def status_at(self, now: datetime) -> Status:
-        """The status, or `unknown` where the evidence is too old to be trusted, or dated more than a day ahead."""
+        """The status; `unknown` if the evidence is too old, or dated more than a day ahead."""
         return self.status if self.is_fresh(now) else "unknown"
 
     def is_fresh(self, now: datetime) -> bool:
-        """Whether it is to be trusted now."""
+        """Whether the evidence can be trusted now."""
         return self.age(now) <= FRESH_FOR and self.probed_at <= now + CLOCK_SKEW
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All endpoints' evidence, with where it came from."""
+    """Evidence of all endpoints, and its source."""
 
     generated_at: datetime | None = None
     run: str = ""
     source: str = ""
     endpoints: Mapping[str, EndpointEvidence] = field(default_factory=dict)
     origin: str = ""
-    """The path or URL it was read from; empty where there was none."""
+    """The path or URL that it was read from; empty if there was none."""
 
     def status_at(self, endpoint: str, now: datetime) -> Status:
-        """Status of one endpoint now; `unknown` where it was never probed."""
+        """Status of one endpoint now; `unknown` if it was never probed."""
         known = self.endpoints.get(endpoint)
         return known.status_at(now) if known else "unknown"
 
 
 def utc_text(moment: datetime) -> str:
-    """`2026-11-23T05:17:40Z`: how every stored time looks."""
+    """The format of every stored time: `2026-11-23T05:17:40Z`."""
     return moment.astimezone(UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z")
 
 
@@ -144,7 +145,7 @@ def parse_utc(text: str) -> datetime:
 
 
 def loads(text: str, *, origin: str = "") -> Evidence:
-    """Parse latest.json. Raises EvidenceError naming file and field; a newer version is refused, not guessed at."""
+    """Parse latest.json. Raises EvidenceError that names file and field; a newer version is refused."""
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -170,7 +171,7 @@ def loads(text: str, *, origin: str = "") -> Evidence:
 
 def _source(value: Any) -> str:
     if value not in _SOURCES:
-        raise ValueError(f"source {str(value)[:20]!r} is no evidence: live and local are")
+        raise ValueError(f"source {str(value)[:20]!r} is not evidence: only live and local are")
     return str(value)
 
 
@@ -201,7 +202,7 @@ def _endpoint(name: str, row: Mapping[str, Any]) -> EndpointEvidence:
 
 
 def counts_from(row: Mapping[str, Any]) -> Counts:
-    """Counts out of a JSON row; a missing one is 0. Raises ValueError where they are none or do not add up."""
+    """Counts of a JSON row; a missing one is 0. Raises ValueError if they are not counts or do not add up."""
     names = ("judged", "passed", "rescued", "failed", "errors")
     counts = Counts(*(counted(row.get(name, 0), name) for name in names))
     if counts.passed + counts.rescued + counts.failed != counts.judged:
@@ -210,15 +211,15 @@ def counts_from(row: Mapping[str, Any]) -> Counts:
 
 
 def counted(value: Any, name: str) -> int:
-    """A count out of JSON. Raises ValueError for what is none."""
+    """A count from JSON. Raises ValueError if the value is not one."""
     if type(value) is not int or not 0 <= value <= MOST_COUNTED:
-        raise ValueError(f"{name[:40]} is no count")
+        raise ValueError(f"{name[:40]} is not a count")
     return value
 
 
 def _days(value: Any) -> int:
     if type(value) is not int or not 1 <= value <= _MOST_DAYS:
-        raise ValueError(f"window.days is not within 1 and {_MOST_DAYS}")
+        raise ValueError(f"window.days is not between 1 and {_MOST_DAYS}")
     return value
 
 
@@ -228,7 +229,7 @@ def _cost(value: Any) -> Decimal | None:
     text = str(value)
     cost = Decimal(text if type(value) in {str, int, float} and len(text) <= 40 else "NaN")
     if not cost.is_finite() or not 0 <= cost <= MOST_COST:
-        raise ValueError("cost_per_1k_usd is no amount of money")
+        raise ValueError("cost_per_1k_usd is not an amount of money")
     return cost
 
 
@@ -237,5 +238,5 @@ def _milliseconds(row: Mapping[str, Any], name: str) -> float | None:
     if value is None:
         return None
     if type(value) not in {int, float} or not 0 <= value <= _MOST_MS:
-        raise ValueError(f"{name} is no time in milliseconds")
+        raise ValueError(f"{name} is not a time in milliseconds")
     return float(value)

@@ -1,9 +1,9 @@
-"""`murmur3-cbor-v1`: which users are inside the first N percent of a flag.
+"""Bucketing `murmur3-cbor-v1`: decides which users are in the first N percent of a flag.
 
-The position of a user is murmur3_32 (seed 0) over the canonical CBOR of the array [flag, user], both text: 0 .. 2**32-1.
-A user is inside `percent` where `position * 100 >> 32 < percent`. That is what flagd's `fractional` (third definition)
-computes, so an exported flag decides alike there. The rule never changes under this name: a change would re-draw every
-user. tests/vectors/bucketing.json publishes positions for other languages.
+The position of a user is murmur3_32 (seed 0) over the canonical CBOR of the array [flag, user], both text: a number
+from 0 to 2**32-1. A user is inside `percent` if `position * 100 >> 32 < percent`. flagd's `fractional` (third
+definition) computes the same, so an exported flag gives the same decisions there. The rule never changes under this
+name, because a change would move every user. tests/vectors/bucketing.json lists positions for other languages.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ _MASK = 0xFFFFFFFF
 
 
 def position(flag: str, user: str) -> int:
-    """Where the user stands for this flag, 0 .. 2**32-1; any two strings have one."""
+    """The user's position for this flag, 0 .. 2**32-1; defined for any two strings."""
     return murmur3_32(b"\x82" + _cbor_text(flag) + _cbor_text(user))
 
 
 def inside(flag: str, user: str, percent: int) -> bool:
-    """Whether the user is among the first `percent` (0..100) of this flag; growing percent never loses a user."""
+    """Whether the user is among the first `percent` (0..100) of this flag. Raising percent never removes a user."""
     return position(flag, user) * 100 >> 32 < percent
 
 
 def _cbor_text(text: str) -> bytes:
-    # A lone surrogate can reach us from a caller's JSON; it must bucket like any other id instead of raising.
+    # A caller's JSON may hold a lone surrogate. Such an id must get a position like any other instead of raising.
     data = text.encode("utf-8", "surrogatepass")
     size = len(data)
     if size < 24:
@@ -42,7 +42,7 @@ def murmur3_32(data: bytes) -> int:
     size = len(data)
     words = size >> 2
     state = 0
-    # Written out, not split into helpers: a call per word would halve the speed of the only hot loop here.
+    # Inline instead of helper functions: one call per 4 bytes would halve the speed of this loop.
     for word in struct.unpack_from(f"<{words}I", data):
         word = word * 0xCC9E2D51 & _MASK  # noqa: PLW2901
         state ^= (word << 15 | word >> 17) * 0x1B873593 & _MASK

@@ -1,24 +1,24 @@
-"""What a flags file says: flags, whom they are on for, and which endpoints they control.
+"""Content of a flags file: flags, the users they are on for, and the endpoints they control.
 
-Order of decision, first word wins:
+Order of decision; the first rule that applies decides:
 
-    1. pin "off"         off for everybody: a human's word
+    1. pin "off"         off for everybody: a human's decision
     2. deny              off for this user or group
-    3. pin "on"          on for everybody else, enabled or not: a human's word
+    3. pin "on"          on for everybody else, enabled or not: a human's decision
     4. enabled: false    off: the kill switch
     5. allow             on for this user or group
     6. percent           on for the first N percent of users (routing.bucketing); without a user only at 100
 
-Deny stands before pin "on" because it is about a user's rights (say data residency), not about the endpoint's health.
-The public face is routing.flags.
+Deny comes before pin "on" because it is about a user's rights (for example data residency), not about the endpoint's
+health. The public names are in routing.flags.
 """
 
 from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from functools import cache
 from importlib import resources
@@ -40,7 +40,7 @@ _Claim: TypeAlias = "tuple[re.Pattern[str], Flag]"
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Whether a flag is on for somebody, and why. `why` names no user."""
+    """Whether a flag is on for a user, and why. `why` names no user."""
 
     on: bool
     why: str
@@ -56,7 +56,7 @@ class Targets:
 
 @dataclass(frozen=True, slots=True)
 class FlagEvidence:
-    """What the last change of a flag was based on: `passed` of `judged` answers, told in `result`."""
+    """What the last change of a flag was based on: `passed` of `judged` answers, reported in `result`."""
 
     result: str
     judged: int
@@ -65,7 +65,11 @@ class FlagEvidence:
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """One flag. `percent` and `ladder` are whole percent; `controls` are endpoint globs, `*` matching anything."""
+    """One flag: its fields are the keys of the file, in the order in which the file has them.
+
+    `percent` and `ladder` are whole percent. `controls` are endpoint globs; `*` matches anything. A field of type `str`
+    needs no other place but the schema: it is read, shown and set by its name.
+    """
 
     name: str
     description: str
@@ -73,18 +77,18 @@ class Flag:
     controls: tuple[str, ...]
     enabled: bool = False
     percent: int = 0
+    ladder: tuple[int, ...] = LADDER
     users: Targets = Targets()
     groups: Targets = Targets()
     accept_rescued: bool = False
     pin: Literal["on", "off"] | None = None
     reason: str = ""
     since: datetime | None = None
-    ladder: tuple[int, ...] = LADDER
     evidence: FlagEvidence | None = None
 
     def evaluate(self, user: str | None = None, groups: Iterable[str] | None = ()) -> Decision:
-        """The decision for one request. An empty user is no user."""
-        user = str(user) if user is not None else ""  # an id that came as a number must still meet its deny entry
+        """The decision for one request. An empty user counts as none."""
+        user = str(user) if user is not None else ""  # an id given as a number must match its deny entry
         groups = (groups,) if isinstance(groups, str) else tuple(groups or ())
         if self.pin == "off":
             return Decision(on=False, why='pin "off"')
@@ -107,6 +111,12 @@ class Flag:
         return Decision(on=inside, why=f"{'inside' if inside else 'outside'} percent: {self.percent}")
 
 
+KEYS = tuple(field.name for field in fields(Flag) if field.name != "name")
+"""The keys of a flag, in the order in which the file has them."""
+TEXT_KEYS = tuple(field.name for field in fields(Flag) if field.type == "str" and field.name != "name")
+"""The keys of a flag whose value is a text."""
+
+
 def _named(word: str, by_user: bool, listed: frozenset[str], groups: tuple[str, ...]) -> str:
     return f"user {word}" if by_user else f"group {next(group for group in groups if group in listed)} {word}"
 
@@ -115,8 +125,8 @@ def _named(word: str, by_user: bool, listed: frozenset[str], groups: tuple[str, 
 class Flags:
     """All flags of one file. `where` is the file; two equal files elsewhere compare equal.
 
-    `stand_in` flags (the packaged ones) stand for a file that is not there: a name they do not hold is off instead of
-    an error, for the missing file may well hold it.
+    `stand_in`: fallback flags, used when no file could be read. Unknown names evaluate to off instead of raising,
+    because the missing file may define them.
     """
 
     serial: int
@@ -149,7 +159,7 @@ class Flags:
 
     @classmethod
     def load(cls, path: str | Path) -> Flags:
-        """Read a flags file; at most 1 MiB of a regular file. Raises FlagsError, also for what is not a file."""
+        """Read a flags file: a regular file of at most 1 MiB. Raises FlagsError."""
         return cls.loads(read_regular(path, error=FlagsError), str(path))
 
     @classmethod
@@ -162,7 +172,7 @@ class Flags:
         try:
             return self.flags[name]
         except KeyError:
-            raise FlagsError(f"no flag {name!r}; there are: {', '.join(self.flags)}", where=self.where) from None
+            raise FlagsError(f"no flag {name!r}; available: {', '.join(self.flags)}", where=self.where) from None
 
     def evaluate(self, name: str, user: str | None = None, groups: Iterable[str] | None = ()) -> Decision:
         """Whether the flag is on for this user and these groups, and why. Raises FlagsError for an unknown name."""
@@ -175,13 +185,13 @@ class Flags:
         return self.evaluate(name, user, groups).on
 
     def flag_for(self, endpoint: str) -> Flag | None:
-        """The flag whose most specific glob matches the endpoint id; None where no flag controls it."""
+        """The flag whose most specific glob matches the endpoint id; None if no flag controls it."""
         return next((flag for pattern, flag in self._claims if pattern.match(endpoint)), None)
 
 
 @cache
 def glob_pattern(glob: str) -> re.Pattern[str]:
-    """A compiled endpoint glob, matching whole ids and case. Many `*` cost no backtracking (fnmatch sees to it)."""
+    """A compiled endpoint glob that matches whole ids, with case. fnmatch compiles many `*` without backtracking."""
     return re.compile(fnmatch.translate(glob))
 
 
@@ -193,7 +203,7 @@ def check(document: strict_yaml.Document) -> None:
         raise FlagsError(told, where=document.at(["version"]))
     found = problems(document)
     if found:
-        more = f" (and {len(found) - 1} more: `kimiprobe flags lint` tells)" if len(found) > 1 else ""
+        more = f" (and {len(found) - 1} more: `kimiprobe flags lint` lists them)" if len(found) > 1 else ""
         raise FlagsError(f"{found[0]}{more}", where=f"{document.where}:{found[0].line}:{found[0].column}")
 
 
@@ -217,18 +227,21 @@ def _flags(data: Mapping[str, Any], where: str) -> Flags:
 
 
 def _flag(name: str, row: Mapping[str, Any]) -> Flag:
-    plain = ("description", "owner", "enabled", "percent", "accept_rescued", "pin", "reason")
+    """A flag of a row that satisfies the schema; values that are not plain are converted."""
     return Flag(
-        name=name,
-        controls=tuple(row["controls"]),
-        users=_targets(row.get("users", {})),
-        groups=_targets(row.get("groups", {})),
-        since=parse_utc(row["since"]) if "since" in row else None,
-        ladder=tuple(row.get("ladder", LADDER)),
-        evidence=FlagEvidence(**row["evidence"]) if "evidence" in row else None,
-        **{key: row[key] for key in plain if key in row},
+        name=name, **{key: _CONVERTED[key](value) if key in _CONVERTED else value for key, value in row.items()}
     )
 
 
 def _targets(row: Mapping[str, list[str]]) -> Targets:
     return Targets(frozenset(row.get("allow", ())), frozenset(row.get("deny", ())))
+
+
+_CONVERTED: Mapping[str, Callable[[Any], Any]] = {
+    "controls": tuple,
+    "ladder": tuple,
+    "users": _targets,
+    "groups": _targets,
+    "since": parse_utc,
+    "evidence": lambda row: FlagEvidence(**row),
+}

@@ -1,21 +1,21 @@
-"""flags.yaml: the reviewed decision which endpoints may serve whom, and how a running router keeps up with it.
+"""flags.yaml: the reviewed decision which endpoints may serve which users, and how a running router follows the file.
 
-`Flags` is what one file says (routing.flags_model tells the order of decision). `FlagsSource` follows a file that may
-change, break or vanish: routing goes on with the last good flags, and `status()` says so.
+`Flags` is the content of one file (routing.flags_model documents the order of decision). `FlagsSource` follows a file
+that may change, break or vanish: routing continues with the last good flags, and `status()` says so.
 """
 
 from __future__ import annotations
 
+import functools
 import os
-import threading
-import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ..errors import FlagsError
-from ..parsing.safe_read import Signature, read_regular
+from ..parsing.last_good import LastGoodFile
+from ..parsing.safe_read import read_regular
 from .model import LADDER, VERSION, Decision, Flag, FlagEvidence, Flags, Targets
 
 __all__ = [
@@ -33,8 +33,6 @@ __all__ = [
 
 VARIABLE = "KIMIPROBE_FLAGS"
 FILE_NAME = "flags.yaml"
-# File times tick every few ms: a file written this recently can change again without changing its signature.
-_SETTLED_NS = 100_000_000
 
 
 def find_flags(start: Path | None = None) -> Path | None:
@@ -47,7 +45,7 @@ def find_flags(start: Path | None = None) -> Path | None:
     except FileNotFoundError:  # the working folder was deleted
         return None
     candidates = (parent / FILE_NAME for parent in (folder, *folder.parents))
-    # lexists: a broken link or a folder of that name is told as such, not passed over for another project's file.
+    # lexists: a broken link or a folder of that name is reported, not passed over for another project's file.
     return next((path for path in candidates if os.path.lexists(path)), None)
 
 
@@ -56,7 +54,7 @@ class FlagsStatus:
     """Where the flags in use come from.
 
     `state`: `live` is what the file says, `last_good` an earlier reading of it, `bootstrap` the packaged flags.
-    `error` says what keeps the file from being used, `warning` what a reviewer should look at. Times are UTC.
+    `error` says why the file is not used, `warning` what a reviewer should look at. Times are UTC.
     """
 
     path: str | None
@@ -68,17 +66,10 @@ class FlagsStatus:
     warning: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
-    """What is in use and what was last seen of the file; swapped as one object, so no reader sees half a change."""
+class _Accepted(NamedTuple):
+    """Flags in use, and what a reviewer should look at in the file that they came from."""
 
     flags: Flags
-    loaded_at: float
-    from_file: bool = False
-    signature: Signature | None = None
-    settled: bool = False
-    data: bytes | None = None
-    error: str | None = None
     warning: str | None = None
 
 
@@ -86,86 +77,56 @@ class FlagsSource:
     """The flags of one path, read again when the file changes; thread-safe.
 
     Without a path the bootstrap flags stay in use. A path that cannot be read at first (missing, a directory, no
-    permission) is a FlagsError; a file whose content is wrong starts on the bootstrap flags, and `status().error`
-    tells.
+    permission) is a FlagsError. A file whose content is wrong starts on the bootstrap flags, and `status().error` says
+    why.
 
-    A file with a lower serial than the one in use is taken only where its `rollback_from` is that serial or higher.
-    A file that changes its meaning without raising its serial is taken, with a warning in `status()`.
+    A file with a lower serial than the one in use is used only if its `rollback_from` is that serial or higher.
+    A file that changes its meaning without raising its serial is used, with a warning in `status()`.
     """
 
     def __init__(self, path: str | Path | None, bootstrap: Flags | None = None) -> None:
-        self._path = str(path) if path is not None else None
-        self._held = _Held(bootstrap or Flags.bootstrap(), time.time())
-        self._checked_at = self._held.loaded_at
-        self._loading = threading.Lock()
-        for _ in range(3):  # it may just be in the middle of being written
+        self._path = where = str(path) if path is not None else None
+        self._file = LastGoodFile(
+            where,
+            _Accepted(bootstrap or Flags.bootstrap()),
+            functools.partial(read_regular, error=FlagsError),
+            lambda data, now: _accepted(data, now, str(where)),
+        )
+        for _ in range(3):  # another program may be in the middle of writing it
             self.current()
-        if self._path is not None and self._held.data is None:
-            raise FlagsError(str(self._held.error).removeprefix(f"{self._path}: "), where=self._path)
+        held = self._file.held
+        if where is not None and held.data is None:
+            raise FlagsError(str(held.error).removeprefix(f"{where}: "), where=where)
 
     def current(self) -> Flags:
-        """The flags to use now; costs one stat unless the file changed. Never raises."""
-        if self._path is None:
-            return self._held.flags
-        self._checked_at = time.time()
-        signature = _signature(self._path)
-        held = self._held
-        if signature == held.signature and held.settled:
-            return held.flags
-        # Whoever comes while another thread reads goes on with what there is.
-        if self._loading.acquire(blocking=False):
-            try:
-                self._held = _reloaded(self._held, self._path, signature)
-            finally:
-                self._loading.release()
-        return self._held.flags
+        """The flags to use now; costs one stat if the file did not change. Never raises."""
+        return self._file.current().flags
 
     def status(self) -> FlagsStatus:
         """What is in use and why, as of the last `current()`."""
-        held = self._held
-        fallen_back: Literal["last_good", "bootstrap"] = "last_good" if held.from_file else "bootstrap"
+        held = self._file.held
+        fallen_back: Literal["last_good", "bootstrap"] = "last_good" if held.from_source else "bootstrap"
         return FlagsStatus(
             path=self._path,
-            state="live" if held.from_file and held.error is None else fallen_back,
+            state="live" if held.from_source and held.error is None else fallen_back,
             error=held.error,
-            serial=held.flags.serial,
+            serial=held.value.flags.serial,
             loaded_at=datetime.fromtimestamp(held.loaded_at, UTC),
-            checked_at=datetime.fromtimestamp(self._checked_at, UTC),
-            warning=held.warning,
+            checked_at=datetime.fromtimestamp(self._file.checked_at, UTC),
+            warning=held.value.warning,
         )
 
 
-def _signature(path: str) -> Signature | None:
-    try:
-        return Signature.of(os.stat(path))  # noqa: PTH116 - on every request; half the cost of Path.stat
-    except (OSError, ValueError):
-        return None
-
-
-def _reloaded(held: _Held, path: str, signature: Signature | None) -> _Held:
-    settled = signature is None or time.time_ns() - max(signature.mtime_ns, signature.ctime_ns) > _SETTLED_NS
-    held = replace(held, signature=signature, settled=settled)
-    try:
-        data = read_regular(path, error=FlagsError)
-        if not settled and read_regular(path, error=FlagsError) != data:
-            raise FlagsError("is being written", where=path)  # noqa: TRY301 - unsettled: the next request looks again
-    except FlagsError as problem:
-        return replace(held, data=None, error=str(problem))
-    return held if data == held.data else _taken(held, data, path)
-
-
-def _taken(held: _Held, data: bytes, path: str) -> _Held:
-    """The new content in use, or the old flags with the reason why not."""
-    try:
-        flags = Flags.loads(data, path)
-        if held.from_file:
-            _check_serial(flags, held.flags)
-    except FlagsError as problem:
-        return replace(held, data=data, error=str(problem))
-    warning = held.warning if held.from_file and flags == held.flags else None
-    if held.from_file and flags != held.flags and flags.serial == held.flags.serial:
-        warning = f"changed its meaning without raising its serial, {flags.serial}"
-    return replace(held, flags=flags, loaded_at=time.time(), from_file=True, data=data, error=None, warning=warning)
+def _accepted(data: bytes, now: _Accepted | None, where: str) -> _Accepted:
+    """The flags of new content. Raises FlagsError if they are wrong or may not replace those in use."""
+    flags = Flags.loads(data, where)
+    if now is None:
+        return _Accepted(flags)
+    _check_serial(flags, now.flags)
+    if flags == now.flags:
+        return _Accepted(flags, now.warning)
+    same = flags.serial == now.flags.serial
+    return _Accepted(flags, f"changed its meaning without raising its serial, {flags.serial}" if same else None)
 
 
 def _check_serial(new: Flags, old: Flags) -> None:

@@ -1,8 +1,7 @@
-"""What is wrong with a flags file, sentence by sentence: its JSON Schema, and the few rules a schema cannot say."""
+"""Problems of a flags file as sentences: violations of its JSON Schema, and of rules that a schema cannot express."""
 
 from __future__ import annotations
 
-import difflib
 import functools
 import json
 import re
@@ -13,6 +12,7 @@ from itertools import islice, pairwise
 from typing import Any, TypeAlias
 
 from ..evidence.model import parse_utc
+from ..parsing.schema_files import node_at, unknown_key
 from ..parsing.strict_yaml import Document
 
 Path: TypeAlias = "tuple[str | int, ...]"
@@ -32,7 +32,7 @@ _MAX_VALUES = 50_000
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One thing that is wrong, at 1-based line and column; `path` is `flags.NAME.percent`, or "" for the file."""
+    """One problem, at 1-based line and column; `path` is `flags.NAME.percent`, or "" for the file."""
 
     line: int
     column: int
@@ -58,7 +58,7 @@ def _problem(document: Document, path: Path, message: str) -> Problem:
 
 
 def _dotted(path: Path) -> str:
-    """`flags.NAME.controls[0]`; what stands in the file is escaped, for it may be anything."""
+    """`flags.NAME.controls[0]`; text of the file is escaped, because it may be anything."""
     text = "".join(f"[{step}]" if isinstance(step, int) else f".{ascii(step)[1:-1][:_SHOWN]}" for step in path)
     return text.removeprefix(".")
 
@@ -70,7 +70,7 @@ def shown(value: Any) -> str:
 
 
 def _oversize(data: Any) -> Iterator[tuple[Path, str]]:
-    """Refused before the schema is asked: it reports each wrong value with a copy of what holds it."""
+    """Problems found before the schema is used, which reports each wrong value with a copy of its parent."""
     left = _MAX_VALUES
     waiting: list[tuple[Path, Any]] = [((), data)]
     while waiting:
@@ -96,16 +96,16 @@ def _containers(path: Path, value: Any) -> Iterator[tuple[Path, Any]]:
 
 
 def _violations(data: Any) -> Iterator[tuple[Path, str]]:
-    # To JSON Schema 10.0 and 1e1 are integers, to a reviewer they are slips of the pen.
+    # To JSON Schema 10.0 and 1e1 are integers, to a reviewer they are typing errors.
     floats = set(_floats(data, ()))
     for error in _validator().iter_errors(data):
         path: Path = tuple(error.instance_path)
         keyword = str(error.schema_path[-1])
         if keyword == "additionalProperties":
-            known = _node(error.schema_path[:-1])["properties"]
+            known = node_at(schema(), error.schema_path[:-1])["properties"]
             for key in error.instance:
                 if key not in known:
-                    yield (*path, key), _unknown_key(key, known)
+                    yield (*path, key), unknown_key(key, known)
         elif path not in floats:
             yield path, _sentence(keyword, error)
     for path in sorted(floats, key=str):
@@ -129,14 +129,9 @@ def _floats(data: Any, path: Path) -> Iterator[Path]:
         yield from _floats(value, (*path, step))
 
 
-def _unknown_key(key: str, known: Mapping[str, Any]) -> str:
-    close = difflib.get_close_matches(key[:_SHOWN], known, n=1)
-    return "unknown key" + (f"; did you mean {close[0]}?" if close else f"; known are {', '.join(known)}")
-
-
 def _sentence(keyword: str, error: Any) -> str:
     value = shown(error.instance)
-    node = _node(error.schema_path[:-1])
+    node = node_at(schema(), error.schema_path[:-1])
     limit = node.get(keyword)
     match keyword:
         case "maximum":
@@ -172,13 +167,6 @@ def _repeated(values: Sequence[Any]) -> Any:
     return None
 
 
-def _node(steps: Sequence[str | int]) -> Any:
-    node: Any = schema()
-    for step in steps:  # some releases of jsonschema_rs tell the way through `$ref`, some tell its end
-        node = schema()["definitions"][node["$ref"].rpartition("/")[2]] if step == "$ref" else node[step]
-    return node
-
-
 @functools.cache
 def schema() -> dict[str, Any]:
     """The JSON Schema (draft-07) of flags.yaml."""
@@ -193,8 +181,8 @@ def _validator() -> Any:
     import jsonschema_rs
 
     ours = json.loads(json.dumps(schema()))
-    del ours["properties"]["flags"]["propertyNames"]  # _bad_names tells better, and where
-    # The linear engine: no pattern of ours can be made to run away by a value.
+    del ours["properties"]["flags"]["propertyNames"]  # _bad_names reports better, and the place
+    # The linear engine: no value can make a pattern of ours run long.
     return jsonschema_rs.Draft7Validator(ours, pattern_options=jsonschema_rs.RegexOptions())
 
 
@@ -216,11 +204,12 @@ def _flag_rules(path: Path, flag: Mapping[str, Any]) -> Iterator[tuple[Path, str
     evidence = flag.get("evidence", {"judged": 0, "passed": 0})
     if evidence["passed"] > evidence["judged"]:
         yield (*path, "evidence", "passed"), f"{evidence['passed']} passed of {evidence['judged']} judged"
-    if "since" in flag:
-        try:
-            parse_utc(flag["since"])
-        except ValueError:
-            yield (*path, "since"), f"{shown(flag['since'])} is no date"
+    for key, node in schema()["definitions"]["flag"]["properties"].items():
+        if key in flag and node.get("$ref") == "#/definitions/time":
+            try:
+                parse_utc(flag[key])
+            except ValueError:
+                yield (*path, key), f"{shown(flag[key])} is not a date"
 
 
 def specificity(glob: str) -> tuple[bool, int]:
@@ -231,8 +220,8 @@ def specificity(glob: str) -> tuple[bool, int]:
 def overlap(one: str, other: str) -> bool:
     """Whether some endpoint can match both of two globs of the same kind: both with `*`, or both without.
 
-    Two globs with `*` have a common match exactly where the texts before their first `*` agree and those after their
-    last `*` agree: whatever stands between can be written one after the other.
+    Two globs with `*` have a common match exactly if the texts before their first `*` agree and the texts after their
+    last `*` agree: what is between can be written one after the other.
     """
     if "*" not in one or "*" not in other:
         return one == other

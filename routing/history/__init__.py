@@ -1,6 +1,6 @@
-"""Any message history made valid for the next endpoint: ids, reasoning, results, content shapes. Pure.
+"""Makes any message history valid for the next endpoint: ids, reasoning, results, forms of content. Pure.
 
-What hosts refuse, and what makes Kimi models leak their markers, is told in docs/providers.md.
+docs/providers.md lists what hosts refuse, and what makes Kimi models leak their markers.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from types import MappingProxyType
 from ..catalog.model import Endpoint, Provider
 from ..errors import EndpointUnavailable
 from ..types import Answer, JsonObject, Message, RawToolCall
-from .calls import NewId, fresh_id, kimi_id, legal_id, numbered, own_id, paired
+from .calls import NewId, fresh_id, legal_id, native_id, numbered, own_id, paired
 from .reading import REASONING, images_of, read_message, text_of
 
 _NO_NAMES: Mapping[str, str] = MappingProxyType({})
 PLACEHOLDER = " "
-"""Reasoning of an earlier call that is not known, for hosts that refuse a call without: LiteLLM sends the same."""
+"""Sent as the reasoning of an earlier call if it is not known and the host requires it. LiteLLM sends the same."""
 _DETAILS = frozenset({"reasoning.text", "reasoning.summary", "reasoning.encrypted"})
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """A history as the endpoint takes it.
+class PreparedHistory:
+    """A history in the form that one endpoint accepts.
 
-    `notes` tell what was changed; `made_up` are ids of tool results that were not in the history; `restore` gives the
-    answer to it names and ids that fit the caller's own history.
+    `notes` list what was changed. `made_up` are the ids of tool results that were missing and were filled in. `restore`
+    gives the answer tool names and call ids that fit the caller's own history.
     """
 
     messages: tuple[JsonObject, ...]
@@ -35,12 +35,12 @@ class Prepared:
     taken: frozenset[str] = frozenset()
     calls: int = 0
     names: Mapping[str, str] = field(default_factory=lambda: _NO_NAMES)
-    """Tool names as they are sent -> as the caller knows them."""
+    """Tool names as they are sent -> the caller's tool names."""
 
     def restore(self, answer: Answer) -> Answer:
-        """Tool names as the caller knows them; call ids that no earlier call of the conversation has.
+        """The answer with the caller's tool names, and with call ids that no earlier call of the conversation has.
 
-        Kimi K3 counts from 0 in every turn, so an id may come again with other arguments.
+        Kimi K3 counts from 0 in every turn, so the same id may come again with other arguments.
         """
         calls = tuple(self._restored(call) for call in answer.tool_calls)
         return answer if calls == answer.tool_calls else replace(answer, tool_calls=calls)
@@ -58,12 +58,12 @@ def prepare(
     *,
     thinks: bool | None = None,
     names: Mapping[str, str] = _NO_NAMES,
-) -> Prepared:
-    """The history made valid for `endpoint`.
+) -> PreparedHistory:
+    """Make the history valid for `endpoint`.
 
-    `thinks`: whether it will think in this request (its own default where None); `names`: tool names as the caller
-    knows them -> as they are sent. Raises RequestRejected for messages that no protocol has, EndpointUnavailable for
-    content that this endpoint does not take.
+    `thinks`: whether the endpoint will think in this request (None: its default). `names`: the caller's tool names ->
+    the names that are sent. Raises RequestRejected for messages that no protocol has, and EndpointUnavailable for
+    content that this endpoint does not accept.
     """
     notes: dict[str, None] = {}
     quirks = provider.quirks | endpoint.quirks
@@ -71,13 +71,13 @@ def prepare(
     done = numbered(paired(read, notes), _new_id(endpoint, provider), notes)
     thinks = endpoint.thinks if thinks is None else thinks
     shaped = [_reasoning(message, endpoint, provider, notes, thinks=thinks) for message in done.messages]
-    shaped = list(_pictures_moved(shaped, notes, provider.wire))
+    shaped = list(_images_moved(shaped, notes, provider.wire))
     for message in shaped:
         _check_images(message, endpoint, quirks)
         if "text_content" in quirks and isinstance(message["content"], list) and not images_of(message["content"]):
             message["content"] = text_of(message["content"])
     sent = {alias: name for name, alias in names.items()}
-    return Prepared(tuple(shaped), tuple(notes), done.made_up, done.taken, done.calls, sent)
+    return PreparedHistory(tuple(shaped), tuple(notes), done.made_up, done.taken, done.calls, sent)
 
 
 def _renamed(message: JsonObject, names: Mapping[str, str]) -> JsonObject:
@@ -93,13 +93,13 @@ def _new_id(endpoint: Endpoint, provider: Provider) -> NewId:
     if provider.wire == "anthropic" or endpoint.family != "kimi":
         return legal_id
     # Moonshot's own API renames all ids of the history before its models see them.
-    return own_id if "own_call_ids" in provider.quirks | endpoint.quirks else kimi_id
+    return own_id if "own_call_ids" in provider.quirks | endpoint.quirks else native_id
 
 
 def _reasoning(
     message: JsonObject, endpoint: Endpoint, provider: Provider, notes: dict[str, None], *, thinks: bool
 ) -> JsonObject:
-    """The message with its reasoning where this endpoint takes it."""
+    """The message with its reasoning in the field that this endpoint reads, or without it."""
     if message["role"] != "assistant":
         return message
     thought = _thought(message)
@@ -133,8 +133,8 @@ def _details(message: JsonObject) -> list[JsonObject]:
     return [dict(row) for row in rows if isinstance(row, Mapping) and row.get("type") in _DETAILS]
 
 
-def _pictures_moved(messages: Iterable[JsonObject], notes: dict[str, None], wire: str) -> Iterator[JsonObject]:
-    """Images and files only where the protocol takes them: those of other messages follow in one of the user's."""
+def _images_moved(messages: Iterable[JsonObject], notes: dict[str, None], wire: str) -> Iterator[JsonObject]:
+    """Move images and files from messages that may not hold them into a user message that follows."""
     taking = {"user", "tool"} if wire == "anthropic" else {"user"}
     waiting: list[JsonObject] = []
     for message in messages:
@@ -147,13 +147,13 @@ def _pictures_moved(messages: Iterable[JsonObject], notes: dict[str, None], wire
             continue
         if others := images_of(content):
             notes[f"images_of_{role}_messages: moved into a user message"] = None
-            waiting += [{"type": "text", "text": _said_where(message)}, *others]
+            waiting += [{"type": "text", "text": _image_origin(message)}, *others]
         yield {**message, "content": text_of(content) or ("[images follow]" if others else "")}
     if waiting:
         yield {"role": "user", "content": waiting}
 
 
-def _said_where(message: JsonObject) -> str:
+def _image_origin(message: JsonObject) -> str:
     of = f"tool result {message['tool_call_id']}" if message["role"] == "tool" else f"the {message['role']} message"
     return f"[Images of {of}]"
 

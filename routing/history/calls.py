@@ -1,11 +1,13 @@
-"""Tool calls and their results: brought together, each with an id that the next endpoint takes and no other has."""
+"""Pairs tool calls with their results and gives each pair a unique id that the next endpoint accepts."""
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from ..parsing.kimi_ids import free_kimi_id, kimi_id
 from ..types import JsonObject
 
 NO_RESULT = "No result of this call was recorded."
@@ -14,8 +16,8 @@ _COUNTER = re.compile(r"(.*:)(\d{1,9})")
 
 
 @dataclass(slots=True, eq=False)
-class Turn:
-    """A message in normal form; for an assistant's with tool calls, the results of each, in the calls' order."""
+class PairedMessage:
+    """A message in normal form; for an assistant message with tool calls also the result of each call, in order."""
 
     message: JsonObject
     results: list[JsonObject | None] = field(default_factory=list)
@@ -26,22 +28,22 @@ class Turn:
         return found
 
 
-def paired(messages: Iterable[JsonObject], notes: dict[str, None]) -> list[Turn]:
-    """The conversation with every tool result beside its call.
+def paired(messages: Iterable[JsonObject], notes: dict[str, None]) -> list[PairedMessage]:
+    """The conversation with every tool result attached to its call.
 
-    A result belongs to the newest call of its id that has none yet, so ids that come again in later turns, or twice in
-    one, stay apart. One that belongs to no call becomes text of the user's, where it stood.
+    A result belongs to the newest call with its id that has no result yet. So ids that repeat in later turns, or within
+    one turn, are kept apart. A result without a call becomes a user message at the same position.
     """
-    turns: list[Turn] = []
+    turns: list[PairedMessage] = []
     moved = 0
     for message in messages:
         if message["role"] != "tool":
-            turns.append(Turn(message, [None] * len(message.get("tool_calls") or ())))
+            turns.append(PairedMessage(message, [None] * len(message.get("tool_calls") or ())))
             continue
         place = _place(turns, message)
         if place is None:
-            turns.append(Turn(_as_text(message)))
-            notes["tool_result_without_call: told as text"] = None
+            turns.append(PairedMessage(_as_text(message)))
+            notes["tool_result_without_call: written as text"] = None
             continue
         turn, index = place
         turn.results[index] = message
@@ -51,14 +53,14 @@ def paired(messages: Iterable[JsonObject], notes: dict[str, None]) -> list[Turn]
     return turns
 
 
-def _place(turns: Sequence[Turn], result: JsonObject) -> tuple[Turn, int] | None:
+def _place(turns: Sequence[PairedMessage], result: JsonObject) -> tuple[PairedMessage, int] | None:
     for matches in (_same_id, _same_name):
         for turn in reversed(turns):
             for index, call in enumerate(turn.calls):
                 if turn.results[index] is None and matches(call, result):
                     return turn, index
             if matches is _same_name and turn.calls:
-                break  # a result without id can only belong to the newest calls
+                break  # only the newest calls can own a result without id
     return None
 
 
@@ -67,7 +69,7 @@ def _same_id(call: JsonObject, result: JsonObject) -> bool:
 
 
 def _same_name(call: JsonObject, result: JsonObject) -> bool:
-    """For results without id: the named function's, or, unnamed, the next one."""
+    """Whether a result without id belongs to this call: it has the call's name, or no name."""
     return not result["tool_call_id"] and result.get("name", call["function"]["name"]) == call["function"]["name"]
 
 
@@ -81,13 +83,16 @@ def _as_text(result: JsonObject) -> JsonObject:
 
 
 @dataclass(frozen=True, slots=True)
-class Numbered:
-    """Messages whose calls and results carry the ids that are sent; `made_up` are the ids of results that were not there."""
+class NumberedHistory:
+    """Messages whose calls and results carry the ids that are sent.
+
+    `made_up` are the ids of results that were missing and were filled in.
+    """
 
     messages: list[JsonObject]
     made_up: frozenset[str]
     taken: frozenset[str]
-    """Ids that a new call may not have: the caller's and those that are sent."""
+    """Ids that a new call must not have: the caller's and those that are sent."""
     calls: int
 
 
@@ -95,8 +100,8 @@ NewId = Callable[[str, str, int, set[str]], str]
 """(the caller's id, tool name, number of the call in the conversation, ids in use) -> the id that is sent."""
 
 
-def numbered(turns: Iterable[Turn], new_id: NewId, notes: dict[str, None]) -> Numbered:
-    """Rename all calls, and their results with them; make up the results that are missing."""
+def numbered(turns: Iterable[PairedMessage], new_id: NewId, notes: dict[str, None]) -> NumberedHistory:
+    """Give all calls and their results new ids; fill in the results that are missing."""
     messages: list[JsonObject] = []
     used: set[str] = set()
     theirs: set[str] = set()
@@ -117,46 +122,40 @@ def numbered(turns: Iterable[Turn], new_id: NewId, notes: dict[str, None]) -> Nu
         messages.append({**turn.message, "tool_calls": calls} if calls else _without_calls(turn.message))
         messages += results
     if made_up:
-        notes["tool_results_missing: told as such"] = None
-    return Numbered(messages, frozenset(made_up), frozenset(used | theirs), count)
+        notes["tool_results_missing: reported as missing"] = None
+    return NumberedHistory(messages, frozenset(made_up), frozenset(used | theirs), count)
 
 
 def _without_calls(message: JsonObject) -> JsonObject:
     return {key: value for key, value in message.items() if key != "tool_calls"}
 
 
-def kimi_id(_theirs: str, name: str, number: int, _used: set[str]) -> str:
-    """The id that Kimi models were trained on: others in the history make them leak their markers."""
-    return f"functions.{name}:{number}"
+def native_id(_theirs: str, name: str, number: int, _used: set[str]) -> str:
+    """The model's own form of id (kimi_ids.py)."""
+    return kimi_id(name, number)
 
 
 def own_id(theirs: str, name: str, number: int, used: set[str]) -> str:
     """The caller's id, unless it is missing or already used for another call."""
     if theirs and theirs not in used:
         return theirs
-    return next(made for count in _up_from(number) if (made := f"functions.{name}:{count}") not in used)
+    return free_kimi_id(name, number, used)
 
 
 def legal_id(theirs: str, _name: str, number: int, used: set[str]) -> str:
-    """The caller's id in the characters that Anthropic takes, made unique."""
+    """The caller's id in characters that Anthropic accepts, made unique."""
     if _LEGAL_ID.fullmatch(theirs) and theirs not in used:
         return theirs
     base = re.sub(r"[^A-Za-z0-9_-]", "_", theirs)[:40] or f"call_{number}"
     if base not in used:
         return base
-    return next(made for count in _up_from(2) if (made := f"{base}_{count}") not in used)
+    return next(made for number in itertools.count(2) if (made := f"{base}_{number}") not in used)
 
 
 def fresh_id(given: str, number: int, taken: frozenset[str]) -> str:
-    """An id that no other call of the conversation has: `given` where it is free."""
+    """An id that no other call of the conversation has: `given` if it is free."""
     if given not in taken:
         return given
     counter = _COUNTER.fullmatch(given)
     stem, start = (counter[1], number) if counter else (f"{given}-", 2)
-    return next(made for count in _up_from(start) if (made := f"{stem}{count}") not in taken)
-
-
-def _up_from(number: int) -> Iterator[int]:
-    while True:
-        yield number
-        number += 1
+    return next(made for number in itertools.count(start) if (made := f"{stem}{number}") not in taken)

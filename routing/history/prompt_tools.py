@@ -1,6 +1,6 @@
-"""Tool calls for models that are offered none: tools described in the prompt, calls and results told as text.
+"""Emulates tool calls for endpoints without native tools: tools, calls and results are written into the messages. Pure.
 
-What comes back is text, and rescue finds the call in it. Pure.
+The model answers with text, and rescue finds the call in it.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ..errors import RequestRejected
 from ..types import JsonObject, Message, Tool, ToolChoice
-from .calls import NO_RESULT, kimi_id, numbered, paired
+from .calls import NO_RESULT, native_id, numbered, paired
 from .reading import read_message, text_of
 
 
 def emulation(tools: Sequence[Tool], tool_choice: ToolChoice | None = None) -> Message:
-    """The system message that describes tools to a model which is offered none. Raises RequestRejected for no JSON."""
+    """The system message that describes the tools. Raises RequestRejected if they cannot be written as JSON."""
     described = _json([tool["function"] for tool in tools])
     text = (
         f"You can use these tools, described as JSON: {described}\n"
         'To use one, reply with nothing but a JSON object {"name": <tool name>, "arguments": {<arguments>}} '
         "and no other text."
     )
-    return {"role": "system", "content": text + _insistence(tool_choice)}
+    return {"role": "system", "content": text + _choice_text(tool_choice)}
 
 
 def _json(value: object) -> str:
@@ -32,7 +32,7 @@ def _json(value: object) -> str:
         raise RequestRejected("bad_request", "the tools are not JSON", phase="send") from None
 
 
-def _insistence(tool_choice: ToolChoice | None) -> str:
+def _choice_text(tool_choice: ToolChoice | None) -> str:
     if tool_choice == "required":
         return "\nYou must use one of them now."
     if isinstance(tool_choice, Mapping):
@@ -46,15 +46,15 @@ def _named(tool_choice: Mapping[str, object]) -> str:
 
 
 def as_text(messages: Sequence[Message], notes: dict[str, None]) -> list[JsonObject]:
-    """The messages without tool calls: calls as the JSON objects that the prompt asks for, results as the user's text.
+    """The messages without tool calls. Calls become JSON objects as the prompt asks for, results become user text.
 
     Raises RequestRejected for messages that no protocol has.
     """
     turns = paired((read_message(message, notes) for message in messages), notes)
-    return list(_told(numbered(turns, kimi_id, notes).messages))
+    return list(_without_calls(numbered(turns, native_id, notes).messages))
 
 
-def _told(messages: Sequence[JsonObject]) -> Iterator[JsonObject]:
+def _without_calls(messages: Sequence[JsonObject]) -> Iterator[JsonObject]:
     names: dict[str, str] = {}
     for message in messages:
         calls = message.get("tool_calls", ())

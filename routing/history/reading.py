@@ -1,7 +1,7 @@
-"""Messages as callers write them, read into one normal form: OpenAI's, nothing in it that only some hosts take.
+"""Reads messages as callers write them into one normal form: OpenAI's, without fields that only some hosts accept.
 
-Roles are `system`, `user`, `assistant` and `tool`; content is a string or a list of parts of known types; tool calls
-have a name and arguments that are the text of a JSON object.
+Roles are `system`, `user`, `assistant` and `tool`. Content is a string or a list of parts of known types. A tool call
+has a name, and arguments that are the text of a JSON object.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import RequestRejected
+from ..parsing.message_text import texts_of
 from ..types import JsonObject, Message
 
 _ROLES = {
     "system": "system",
-    "developer": "system",  # OpenAI's newer name; most hosts know only the older
+    "developer": "system",  # OpenAI's newer name; most hosts only know the older one
     "user": "user",
     "assistant": "assistant",
     "tool": "tool",
@@ -31,11 +32,11 @@ _KNOWN = {
 }
 _OTHER_PARTS = frozenset({"input_audio", "file", "video_url"})
 WRAPPED = "malformed_arguments"
-"""The key under which arguments of an earlier call are sent on that were no JSON object."""
+"""The key under which an earlier call's arguments are sent if they were not a JSON object."""
 
 
 def read_message(message: Message, notes: dict[str, None]) -> JsonObject:
-    """One message in normal form; what is left out is added to `notes`.
+    """One message in normal form; what was left out is added to `notes`.
 
     Raises RequestRejected for a role or content that no protocol has.
     """
@@ -43,8 +44,8 @@ def read_message(message: Message, notes: dict[str, None]) -> JsonObject:
         raise RequestRejected("bad_request", "a message is not an object", phase="send")
     role = _ROLES.get(str(message.get("role")))
     if role is None:
-        raise RequestRejected("bad_request", f"no role is called {str(message.get('role'))[:40]!r}", phase="send")
-    # Null fields say nothing: SDK objects dumped to dicts are full of them.
+        raise RequestRejected("bad_request", f"unknown role {str(message.get('role'))[:40]!r}", phase="send")
+    # Null fields are ignored: SDK objects dumped to dicts are full of them.
     if unknown := sorted(str(key) for key, value in message.items() if key not in _KNOWN[role] and value is not None):
         notes[f"message_fields_removed: {', '.join(unknown)}"] = None
     read: JsonObject = {"role": role, "content": _content(message.get("content"))}
@@ -70,7 +71,7 @@ def _read_assistant(message: Message, read: JsonObject) -> None:
 
 
 def _call(row: Mapping[str, Any]) -> JsonObject:
-    # A call of OpenAI's custom tools has a text for input.
+    # A call of one of OpenAI's custom tools has its input as text.
     function = next((form for kind in ("function", "custom") if isinstance(form := row.get(kind), Mapping)), {})
     name = _text(function.get("name")) or "unknown"
     arguments = arguments_text(function.get("arguments", function.get("input")))
@@ -82,9 +83,10 @@ def _call(row: Mapping[str, Any]) -> JsonObject:
 
 
 def arguments_text(arguments: Any) -> str:
-    """The text of a JSON object, whatever stood there: chat templates and Anthropic refuse anything else.
+    """The text of a JSON object, for any arguments: chat templates and Anthropic refuse anything else.
 
-    What is an object stays byte for byte; `""` and null become `{}`; all else is kept under the key `WRAPPED`.
+    The text of an object is kept byte for byte. `""` and null become `{}`. Anything else is put under the key
+    `WRAPPED`.
     """
     if arguments is None or (isinstance(arguments, str) and not arguments.strip()):
         return "{}"
@@ -107,14 +109,14 @@ def _refuse(constant: str) -> Any:
 
 
 def _finite(number: str) -> float:
-    """Raises ValueError for a number that no JSON could be written of again."""
+    """Raises ValueError for a number that cannot be written as JSON again."""
     if not math.isfinite(value := float(number)):
         raise ValueError(number)
     return value
 
 
 def as_json(value: Any) -> str:
-    """Compact JSON text. Raises RequestRejected for what is no JSON."""
+    """Compact JSON text. Raises RequestRejected for a value that is not JSON."""
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError, RecursionError):
@@ -145,11 +147,11 @@ def _parts(item: Any) -> Iterator[JsonObject]:
     elif kind in _OTHER_PARTS:
         yield dict(item)
     elif kind not in {"thinking", "redacted_thinking", "reasoning"}:
-        raise RequestRejected("bad_request", f"no content part is of type {str(kind)[:40]!r}", phase="send")
+        raise RequestRejected("bad_request", f"unknown type of content part {str(kind)[:40]!r}", phase="send")
 
 
 def _image(item: Mapping[str, Any]) -> JsonObject:
-    """OpenAI's image part, from its own forms and from Anthropic's."""
+    """OpenAI's image part, made from OpenAI's own forms or Anthropic's."""
     source = item.get("source")
     if isinstance(source, Mapping):
         url = _text(source.get("url")) or f"data:{source.get('media_type')};base64,{source.get('data')}"
@@ -167,12 +169,10 @@ def _text(value: Any) -> str:
 
 
 def text_of(content: str | Sequence[JsonObject]) -> str:
-    """The text of a content in normal form, its parts joined by newlines."""
-    if isinstance(content, str):
-        return content
-    return "\n".join(part["text"] for part in content if part["type"] == "text")
+    """The text of a content, its parts joined by newlines."""
+    return "\n".join(texts_of(content))
 
 
 def images_of(content: str | Sequence[JsonObject]) -> list[JsonObject]:
-    """The parts of a content in normal form that are not text."""
+    """The parts of content in normal form that are not text."""
     return [] if isinstance(content, str) else [part for part in content if part["type"] != "text"]

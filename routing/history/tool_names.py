@@ -1,4 +1,4 @@
-"""Tool names that an endpoint refuses, given others for one request and taken back in its answer. Pure."""
+"""Replaces tool names that an endpoint refuses by others for one request. Pure."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _RULES = {"any": _ANY, "plain": _PLAIN, "letter first": _LETTER_FIRST}
 
 
 def aliases(names: Iterable[str], rule: str) -> Mapping[str, str]:
-    """Name -> the one that is sent, for those that break the rule; no two share one, and none takes another's.
+    """Name -> the name that is sent, for names that break the rule. The names sent are unique.
 
-    Rules: `plain` (Anthropic's characters), `letter first` (Moonshot's), `any` (dots too, as most hosts take them).
+    Rules: `plain` (the characters that Anthropic accepts), `letter first` (Moonshot), `any` (most hosts: dots too).
     """
     legal = _RULES[rule]
     wanted = list(dict.fromkeys(names))

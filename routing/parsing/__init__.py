@@ -1,1 +1,1 @@
-"""Strict JSON and YAML, files checked against a JSON Schema, and safe file reading."""
+"""Strict JSON and YAML, files checked against a JSON Schema, safe file reading, message texts and call ids."""

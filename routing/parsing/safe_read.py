@@ -1,4 +1,4 @@
-"""Reading a file that somebody else may be writing, or that may not be a file at all."""
+"""Reads a file that another program may be writing, or that may not be a regular file."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from typing import NamedTuple
 from ..errors import ConfigError
 
 MAX_BYTES = 1 << 20
+"""The default limit on the size of a file."""
 _TRIES = 5
+"""Readings of a file that keeps changing before it is an error."""
 
 
 class Signature(NamedTuple):
-    """What changes when a file's content may have: cheap to compare, one stat."""
+    """Metadata of a file that changes when its content may have changed. Comparing it costs one stat."""
 
     mtime_ns: int
     ctime_ns: int
@@ -24,14 +26,14 @@ class Signature(NamedTuple):
 
     @classmethod
     def of(cls, status: os.stat_result) -> Signature:
-        """Of one stat. It holds ctime because a writer can set mtime back, but not ctime."""
+        """The signature from one stat. It includes ctime, because a program can set mtime back but not ctime."""
         return cls(status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino, status.st_dev)
 
 
 def read_regular(path: str | Path, *, error: type[ConfigError] = ConfigError, max_bytes: int = MAX_BYTES) -> bytes:
     """Content of a regular file. Raises `error` for anything else: missing, directory, FIFO, device, too large.
 
-    Never blocks on a FIFO or device; a file that changes while it is read is read again.
+    Never blocks on a FIFO or device. A file that changes during reading is read again.
     """
     where = str(path)
     for _ in range(_TRIES):

@@ -1,7 +1,8 @@
-"""Strict JSON: what a tool's arguments must be. One meaning only, or an error.
+"""Strict JSON parser for tool arguments: a text has one meaning, or it is an error.
 
-The standard library's reader is fast but lenient: it takes duplicate keys (the last one wins), NaN, numbers that
-overflow to infinity and halves of surrogate pairs. Each of these can make what was checked differ from what is run.
+The standard library's parser is fast but lenient. It accepts duplicate keys (the last one wins), NaN, numbers that
+overflow to infinity, and halves of surrogate pairs. Each of these can make the checked value differ from the one that
+is executed.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 MAX_DEPTH = 200
+"""The most levels of nesting."""
 MAX_CHARS = 1 << 20
+"""The most characters of a text."""
 
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -22,11 +25,11 @@ _TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+\\?+(?:"|\Z)|[{}\[\],:]|[^\s"{}\[\],:]+
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _NUMBER = re.compile(r"-?[0-9]++(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?")
 _DIGIT_LIMIT = 4300
-"""What `int()` reads at most (CPython's guard against quadratic conversion)."""
+"""The most digits that `int()` reads (CPython's guard against quadratic conversion)."""
 
 
 class StrictJsonError(ValueError):
-    """The text is not strict JSON. `reason` is one line without the text itself, `position` a character index."""
+    """The text is not strict JSON. `reason` is one line without the text itself, `position` is a character index."""
 
     def __init__(self, reason: str, position: int = 0) -> None:
         super().__init__(f"{reason} (at character {position})")
@@ -35,7 +38,7 @@ class StrictJsonError(ValueError):
 
 
 class _Refused(Exception):
-    """Raised inside the reader's hooks, which are not told where they are."""
+    """Raised inside the parser's hooks, which do not know their position."""
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -63,7 +66,7 @@ _LAX_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_const
 def loads(text: str, *, control_characters: bool = False) -> Any:
     """Parse one JSON value: at most 1 MiB of characters, 200 levels deep, integers exact.
 
-    `control_characters` lets tabs and line ends stand unescaped in strings (no other control character).
+    `control_characters` allows unescaped tabs and line ends in strings (and no other control character).
     Raises StrictJsonError for everything that RFC 8259 does not allow, and for what it leaves open: duplicate keys,
     lone surrogates, numbers beyond a double's range, integers of more than 4300 digits.
     """
@@ -131,7 +134,7 @@ def _refuse_surrogates(text: str) -> None:
         raise StrictJsonError("half of a surrogate pair", high_at)
 
 
-# Where a hook refused: the text is read once more, piece by piece, only to say where.
+# A hook does not know its position. After it refuses, the text is read again token by token to find the position.
 
 
 def _locate(text: str, is_it: Callable[[str], bool]) -> int:

@@ -1,18 +1,18 @@
-"""The one way YAML is read here: a small, dull subset in which a file means the same to its reviewer and to the program.
+"""Reader of our YAML files: a small subset of YAML in which each file has one meaning.
 
-What YAML 1.1 and YAML 1.2 read differently (`True`, `0123`, `0x1f`, `.inf`) is refused, not guessed at; `on`, `no`,
-dates and times are plain strings. Refused as well: anchors, aliases, tags, merge keys, directives, duplicate keys,
-keys that are not strings, more than one document, tabs, control and invisible direction characters, encodings other
-than UTF-8. Parsing is a loop over events, so nesting costs no recursion, and size and depth are capped.
+Values that YAML 1.1 and YAML 1.2 read differently (`True`, `0123`, `0x1f`, `.inf`) are refused; `on`, `no`, dates and
+times are plain strings. Refused as well: anchors, aliases, tags, merge keys, directives, duplicate keys, keys that are
+not strings, more than one document, tabs, control and invisible direction characters, encodings other than UTF-8.
+Parsing is a loop over events, so nesting costs no recursion, and size and depth are capped.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeAlias
 
 from ..errors import ConfigError
 
@@ -21,18 +21,15 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 64
-_MAX_NUMBER = _MAX_SHOWN = 40
+_MAX_NUMBER = 40
 _END = "..."
-
-_Mark: TypeAlias = "tuple[int, int, dict[str, _Mark] | list[_Mark] | None]"
-"""1-based line and column of a value, with the marks of what it holds."""
 
 # Lone CR, NEL, LS and PS are line breaks to libyaml but not to git; direction overrides show text in another order.
 UNSEEN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
     "|\r(?!\n)"
 )
-"""Characters that may stand in a file as escapes only."""
+"""Characters that a file may contain as escapes only."""
 _INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
 # What some YAML version reads as a number, boolean or null, and another one otherwise.
@@ -40,7 +37,12 @@ _AMBIGUOUS = re.compile(
     r"[-+]?(?:0[0-9_]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?|0[xX][0-9a-fA-F_]+|0[oO][0-7_]+|0[bB][01_]+|\.(?:inf|Inf|INF))"
     r"|\.(?:nan|NaN|NAN)|True|TRUE|False|FALSE|Null|NULL"
 )
-_WORDS: dict[str, bool | None] = {"true": True, "false": False, "null": None, "~": None, "": None}
+
+
+PLAIN: dict[str, bool | None] = {"true": True, "false": False, "null": None, "~": None, "": None}
+"""Scalars without quotes that are not strings or numbers."""
+Mark: TypeAlias = "tuple[int, int, dict[str, Mark] | list[Mark] | None]"
+"""1-based line and column of a value, with the marks of what it holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +51,14 @@ class Document:
 
     data: Any
     where: str
-    _mark: _Mark = (1, 1, None)
+    _mark: Mark = (1, 1, None)
 
     def position(self, path: Sequence[str | int]) -> tuple[int, int]:
-        """1-based line and column of the value at `path`, or of its nearest ancestor where there is no such value."""
+        """1-based line and column of the value at `path`, or of its nearest ancestor if there is no such value."""
         mark = self._mark
         for step in path:
             inner = mark[2]
-            found: _Mark | None = None
+            found: Mark | None = None
             if isinstance(inner, dict) and isinstance(step, str):
                 found = inner.get(step)
             elif isinstance(inner, list) and isinstance(step, int) and 0 <= step < len(inner):
@@ -90,7 +92,10 @@ def loads(
         source.refuse(f"is {len(data)} bytes; at most {max_bytes} are read")
     text = _decoded(data, source)
     end_line = _end_line(text, source) if require_end else None
-    return _Reader(source, end_line).read(text)
+    reader = YamlReader(where, error, end_line)
+    reader.build(text)
+    value, mark = reader.root or (None, (1, 1, None))
+    return Document(value, where, mark)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,136 +136,134 @@ def _end_line(text: str, source: _Source) -> int:
     return last
 
 
-class _Reader:
-    """Builds data and marks from the parser's events, with an explicit stack."""
+class YamlReader:
+    """Builds data and marks from the parser's events, with an explicit stack. Subclasses may read another subset."""
 
-    def __init__(self, source: _Source, end_line: int | None) -> None:
-        self.source = source
-        self.end_line = end_line
-        self.stack: list[_Open] = []
-        self.root: tuple[Any, _Mark] | None = None
-        self.ended: yaml.Event | None = None
+    documents_error: ClassVar[str] = "a second document; one is read"
 
-    def read(self, text: str) -> Document:
+    def __init__(self, where: str, error: type[ConfigError], end_line: int | None = None) -> None:
+        self.root: tuple[Any, Mark] | None = None
+        self._source = _Source(where, error)
+        self._end_line = end_line
+        self._ended: yaml.Event | None = None
+        self._stack: list[_Open] = []
+
+    def build(self, source: str | bytes) -> None:
+        """Read one document into `root`, which stays None if there is none. Errors go to `refuse`."""
         import yaml
 
+        loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
         try:
-            for event in _events(text):
-                self.take(event)
+            for event in yaml.parse(source, Loader=loader):
+                if isinstance(event, yaml.ScalarEvent):
+                    self._add(self.scalar(event), event, mark_of(event))
+                elif isinstance(event, yaml.CollectionStartEvent):
+                    self._open(event, {} if isinstance(event, yaml.MappingStartEvent) else [])
+                elif isinstance(event, yaml.CollectionEndEvent):
+                    done = self._stack.pop()
+                    self._add(done.value, event, done.mark)
+                elif isinstance(event, yaml.AliasEvent):
+                    self.alias(event)
+                else:
+                    if isinstance(event, yaml.DocumentStartEvent) and self.root is not None:
+                        self.refuse(self.documents_error, mark_of(event))
+                    self.document(event)
         except yaml.MarkedYAMLError as problem:
             context = f" {problem.context}" if problem.context else ""
             at = problem.problem_mark
-            line, column = (at.line + 1, at.column + 1) if at else (0, 1)
-            self.source.refuse(f"is not YAML: {problem.problem}{context}", line, column)
-        except yaml.YAMLError as problem:
-            self.source.refuse(f"is not YAML: {problem}")
-        value, mark = self.root or (None, (1, 1, None))
-        return Document(value, self.source.where, mark)
-
-    def take(self, event: yaml.Event) -> None:
-        import yaml
-
-        if isinstance(event, yaml.ScalarEvent):
-            self.check(event)
-            self.add(self.scalar(event), _mark(event))
-        elif isinstance(event, yaml.CollectionStartEvent):
-            self.check(event)
-            self.open(event, {} if isinstance(event, yaml.MappingStartEvent) else [])
-        elif isinstance(event, yaml.CollectionEndEvent):
-            done = self.stack.pop()
-            self.add(done.value, done.mark)
-        elif isinstance(event, yaml.AliasEvent):
-            self.refuse(f"aliases are not read here: {_shown(event.anchor)}", event)
-        else:
-            self.document(event)
-
-    def document(self, event: yaml.Event) -> None:
-        """Start and end of document and stream."""
-        import yaml
-
-        if isinstance(event, yaml.DocumentStartEvent):
-            if self.root is not None:
-                self.refuse("a second document; one is read", event)
-            if event.version or event.tags:
-                self.refuse("directives (%...) are not read here", event)
-        elif isinstance(event, yaml.DocumentEndEvent):
-            self.ended = event
-        elif (
-            isinstance(event, yaml.StreamEndEvent)
-            and self.ended
-            and self.end_line not in {None, _mark(self.ended)[0] - 1}
-        ):
-            self.refuse("the document ends before the last line `...`", self.ended)
-
-    def check(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> None:
-        if event.anchor is not None:
-            self.refuse(f"anchors are not read here: {_shown(event.anchor)}", event)
-        if event.tag is not None:
-            self.refuse(f"tags are not read here: {_shown(event.tag)}", event)
-
-    def open(self, event: yaml.CollectionStartEvent, value: dict[str, Any] | list[Any]) -> None:
-        if len(self.stack) >= MAX_DEPTH:
-            self.refuse(f"nested deeper than {MAX_DEPTH} levels", event)
-        if self.stack and self.stack[-1].wants_key:
-            self.refuse("keys must be strings", event)
-        line, column, _ = _mark(event)
-        self.stack.append(_Open(value, (line, column, {} if isinstance(value, dict) else [])))
-
-    def add(self, value: Any, mark: _Mark) -> None:
-        if not self.stack:
-            self.root = (value, mark)
-            return
-        top = self.stack[-1]
-        if top.wants_key:
-            self.take_key(top, value, mark)
-        else:
-            top.add(value, mark)
-
-    def take_key(self, top: _Open, key: Any, mark: _Mark) -> None:
-        line, column, _ = mark
-        if not isinstance(key, str):
-            self.source.refuse("keys must be strings: put this one in quotes", line, column)
-        if key == "<<":
-            self.source.refuse("merge keys (<<) are not read here", line, column)
-        if key in top.value:
-            self.source.refuse(f"duplicate key {_shown(key)}", line, column)
-        top.key = key
+            self.refuse(f"is not YAML: {problem.problem}{context}", (at.line + 1, at.column + 1, None) if at else None)
+        except (yaml.YAMLError, UnicodeError) as problem:
+            self.refuse(f"is not YAML: {type(problem).__name__}", None)
 
     def scalar(self, event: yaml.ScalarEvent) -> str | int | float | bool | None:
+        self.collection(event)
         text: str = event.value
         if event.style:  # quoted or block: a string whatever it looks like
             if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
-                self.refuse("half of a surrogate pair is no character", event)
+                self.refuse("half of a surrogate pair is not a character", mark_of(event))
             return text
-        if text in _WORDS:
-            return _WORDS[text]
+        if text in PLAIN:
+            return PLAIN[text]
         if _AMBIGUOUS.fullmatch(text):
-            self.refuse(f"{text} means different things to different YAML readers: put it in quotes", event)
+            self.refuse(f"{text} means different things to different YAML readers: put it in quotes", mark_of(event))
         return self.number(text, event)
 
     def number(self, text: str, event: yaml.ScalarEvent) -> str | int | float:
         if not _FLOAT.fullmatch(text):
             return text
         if len(text) > _MAX_NUMBER:
-            self.refuse("the number is too long: put it in quotes if it is a name", event)
+            self.refuse("the number is too long: put it in quotes if it is a name", mark_of(event))
         if _INT.fullmatch(text):
             return int(text)
         value = float(text)
         if not math.isfinite(value):
-            self.refuse(f"{text} is larger than any number: put it in quotes if it is a name", event)
+            self.refuse(f"{text} is larger than any number: put it in quotes if it is a name", mark_of(event))
         return value
 
-    def refuse(self, message: str, event: yaml.Event) -> NoReturn:
-        line, column, _ = _mark(event)
-        self.source.refuse(message, line, column)
+    def key(self, key: Any, event: yaml.Event, mapping: dict[str, Any]) -> str:
+        mark = mark_of(event)
+        if not isinstance(key, str):
+            hint = "" if isinstance(key, dict | list) else ": put this one in quotes"
+            self.refuse(f"keys must be strings{hint}", mark)
+        if key == "<<":
+            self.refuse("merge keys (<<) are not read here", mark)
+        if key in mapping:
+            self.refuse(f"duplicate key {shown(key)}", mark)
+        return key
+
+    def collection(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> None:
+        if event.anchor is not None:
+            self.refuse(f"anchors are not read here: {shown(event.anchor)}", mark_of(event))
+        if event.tag is not None:
+            self.refuse(f"tags are not read here: {shown(event.tag)}", mark_of(event))
+
+    def alias(self, event: yaml.AliasEvent) -> None:
+        self.refuse(f"aliases are not read here: {shown(event.anchor)}", mark_of(event))
+
+    def document(self, event: yaml.Event) -> None:
+        import yaml
+
+        if isinstance(event, yaml.DocumentStartEvent) and (event.version or event.tags):
+            self.refuse("directives (%...) are not read here", mark_of(event))
+        elif isinstance(event, yaml.DocumentEndEvent):
+            self._ended = event
+        elif (
+            isinstance(event, yaml.StreamEndEvent)
+            and self._ended
+            and self._end_line not in {None, mark_of(self._ended)[0] - 1}
+        ):
+            self.refuse("the document ends before the last line `...`", mark_of(self._ended))
+
+    def refuse(self, message: str, mark: Mark | None) -> NoReturn:
+        line, column, _ = mark or (0, 1, None)
+        self._source.refuse(message, line, column)
+
+    def _open(self, event: yaml.CollectionStartEvent, value: dict[str, Any] | list[Any]) -> None:
+        mark = mark_of(event)
+        if len(self._stack) >= MAX_DEPTH:
+            self.refuse(f"is nested deeper than {MAX_DEPTH} levels", mark)
+        self.collection(event)
+        if self._stack and self._stack[-1].wants_key:
+            self.key(value, event, self._stack[-1].value)
+        self._stack.append(_Open(value, (mark[0], mark[1], {} if isinstance(value, dict) else [])))
+
+    def _add(self, value: Any, event: yaml.Event, mark: Mark) -> None:
+        if not self._stack:
+            self.root = (value, mark)
+            return
+        top = self._stack[-1]
+        if top.wants_key:
+            top.key = self.key(value, event, top.value)
+        else:
+            top.add(value, mark)
 
 
 class _Open:
-    """A mapping or sequence whose end has not been seen."""
+    """A mapping or list whose end has not been read."""
 
     __slots__ = ("key", "mark", "value")
 
-    def __init__(self, value: dict[str, Any] | list[Any], mark: _Mark) -> None:
+    def __init__(self, value: dict[str, Any] | list[Any], mark: Mark) -> None:
         self.value: Any = value
         self.mark = mark
         self.key: str | None = None
@@ -269,7 +272,7 @@ class _Open:
     def wants_key(self) -> bool:
         return isinstance(self.value, dict) and self.key is None
 
-    def add(self, value: Any, mark: _Mark) -> None:
+    def add(self, value: Any, mark: Mark) -> None:
         marks: Any = self.mark[2]
         if isinstance(self.value, list):
             self.value.append(value)
@@ -280,19 +283,13 @@ class _Open:
             self.key = None
 
 
-def _shown(text: str | None) -> str:
-    """A word of the file as errors may show it: escaped and short."""
-    text = text or ""
-    return ascii(text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "...")
-
-
-def _mark(event: yaml.Event) -> _Mark:
+def mark_of(event: yaml.Event) -> Mark:
+    """Where an event starts."""
     mark = event.start_mark
     return (mark.line + 1, mark.column + 1, None) if mark else (1, 1, None)
 
 
-def _events(text: str) -> Iterator[yaml.Event]:
-    import yaml
-
-    loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
-    return iter(yaml.parse(text, Loader=loader))
+def shown(text: str | None, most: int = 40) -> str:
+    """Text of a file as errors may show it: escaped and short."""
+    text = text or ""
+    return ascii(text if len(text) <= most else text[:most] + "...")

@@ -8,13 +8,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from ..parsing.kimi_ids import PREFIX as _PREFIX
 from ..parsing.strict_json import StrictJsonError, loads
 from ..schema import ToolSet, printable
 from ..types import RawToolCall, ToolCall
 from .arguments import Arguments, Refused, judge
 from .result import MAX_CALLS, Dropped, WrittenCall
 
-_PREFIX = "functions."
 _INDEX = re.compile(r":\d{1,9}\Z")
 _COUNTER = re.compile(r"\d{1,9}\Z")
 _ID = re.compile(r"[\x21-\x7e]{1,256}\Z")

@@ -28,7 +28,7 @@ TAGS = tuple(
     for name in (*(f"{wrapper}>" for wrapper in _WRAPPERS), *_NAMED)
 )
 THINK_OPEN, THINK_CLOSE = b"<think>", b"</think>"
-COMMENT_OPEN, COMMENT_CLOSE = b"<!--", b"-->"
+COMMENT_OPEN = b"<!--"
 _ANGLED = (*NATIVE, *TAGS, THINK_OPEN, THINK_CLOSE, COMMENT_OPEN)
 
 NAME_KEYS = ("name", "tool", "tool_name", "toolName", "function", "function_name", "action", "recipient_name")

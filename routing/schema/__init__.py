@@ -1,10 +1,10 @@
-"""Tool arguments against the tool's own JSON Schema: compiled once per tool set, offline, in linear time.
+"""Validates tool arguments against the tool's own JSON Schema: compiled once per tool set, offline, in linear time.
 
-A tool whose schema cannot be used (not a schema, a `$ref` to elsewhere, a pattern with look-around) is the caller's
-mistake: error class `request`. It is kept as that tool's `ToolSchemaError` and never makes the other tools of the
-set unusable: `problems` lists them all, so that a request can be refused before it is sent.
+A tool whose schema cannot be used is the caller's mistake (error class `request`): not a schema, a `$ref` to another
+document, a pattern with look-around. It is kept as that tool's `ToolSchemaError` and does not affect the other tools
+of the set. `problems` lists all of them, so that a request can be refused before it is sent.
 
-`format` is a comment, not a check, in every draft; no provider enforces it and libraries disagree about it.
+`format` is not checked in any draft: no provider enforces it, and libraries disagree about it.
 """
 
 from __future__ import annotations
@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     import jsonschema_rs
 
 CACHED_SETS = 256
+"""Tool sets kept in the cache; the least recently used is removed first."""
 MAX_PATTERN_BYTES = 1 << 21
-"""Bytes that a compiled pattern takes; the time of one match grows with them."""
+"""The largest size in bytes of a compiled pattern; the time of one match grows with it."""
 MAX_SENTENCE = 240
+"""The most characters of a message about a violation."""
 
 _DEFAULT_DRAFT = "Draft202012Validator"
 _DRAFTS = {
@@ -42,12 +44,12 @@ _DRAFTS = {
     "json-schema.org/schema": _DEFAULT_DRAFT,
 }
 _IDENTIFIER = re.compile(r"[^\s#]*#?\Z")
-"""A root `$id` of another form (Moonshot takes `#user` and `any of these`) names nothing here and is left out."""
+"""A root `$id` of another form (Moonshot accepts `#user` and `any of these`) identifies nothing and is left out."""
 _BEYOND_LINEAR = re.compile(r"\(\?<?[=!]|(?<!\\)(?:\\\\)*\\(?:[1-9]|k<)")
 
 
 class ToolSchemaError(RoutingError):
-    """The caller's own tool cannot be used: `tool` names it."""
+    """A tool of the caller cannot be used; `tool` names it."""
 
     error_class: ClassVar[ErrorClass] = "request"
     advice = REASONS["tool_schema"].advice
@@ -59,21 +61,22 @@ class ToolSchemaError(RoutingError):
 
 
 def printable(text: str, limit: int = MAX_SENTENCE) -> str:
-    """`text` on one line, at most `limit` characters, what is not printable written as an escape."""
+    """`text` on one line, at most `limit` characters; characters that are not printable become escapes."""
     shown = "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text[: limit + 1])
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
 @dataclass(slots=True)
 class _Entry:
-    """One tool. Its validator is compiled when first asked for."""
+    """One tool. Its validator is compiled on first use."""
 
     name: str
     schema: Any
     problem: str = ""
     validator: jsonschema_rs.Validator | None = None
     explainable: bool = True
-    """False for recursive schemas: there the library's error messages (not its verdict) take exponential time."""
+    """False for recursive schemas: the library takes exponential time for their error messages, not for the verdict.
+    """
 
     def compiled(self) -> jsonschema_rs.Validator:
         if self.validator is not None and not self.problem:
@@ -102,9 +105,10 @@ class ToolSet:
 
     @classmethod
     def of(cls, tools: Sequence[Tool] | ToolSet) -> ToolSet:
-        """The set for these OpenAI tools; the same content gives the same object while it is cached.
+        """The set for these OpenAI tools; equal content gives the same object while it is cached.
 
-        Raises ToolSchemaError only where `tools` is not JSON at all; a tool with a wrong schema is told by `problems`.
+        Raises ToolSchemaError only if `tools` cannot be written as JSON. `problems` lists the tools with an invalid
+        schema.
         """
         if isinstance(tools, ToolSet):
             return tools
@@ -117,7 +121,7 @@ class ToolSet:
 
     @property
     def problems(self) -> tuple[ToolSchemaError, ...]:
-        """Every tool that cannot be used, with the reason; empty where all can."""
+        """Every tool that cannot be used, with the reason; empty if all can."""
         found = list(self._unnamed)
         for name in self._entries:
             try:
@@ -130,7 +134,10 @@ class ToolSet:
         return name in self._entries
 
     def validator(self, name: str) -> jsonschema_rs.Validator:
-        """The compiled validator. Raises KeyError for a name not offered, ToolSchemaError for a schema of no use."""
+        """The compiled validator.
+
+        Raises KeyError for an unknown name, ToolSchemaError for a schema that cannot be used.
+        """
         return self._entries[name].compiled()
 
     def explainable(self, name: str) -> bool:
@@ -140,9 +147,9 @@ class ToolSet:
         return entry.explainable
 
     def errors(self, name: str, arguments: Any) -> str | None:
-        """The first thing wrong with a call as a short sentence; None where the call may be executed.
+        """The first violation of a call as a short sentence; None if the call may be executed.
 
-        Raises ToolSchemaError where the tool itself cannot be used: nobody can say whether the call is right.
+        Raises ToolSchemaError if the tool itself cannot be used, because the call can then not be judged.
         """
         entry = self._entries.get(name)
         if entry is None:
@@ -171,7 +178,7 @@ class ToolSet:
         return keys if isinstance(keys, dict) else {}
 
     def zero_argument_ok(self, name: str) -> bool:
-        """Whether a call without any argument is valid: `""` and null may then be read as `{}`."""
+        """Whether a call without arguments is valid, so that `""` and null may be read as `{}`."""
         try:
             return not self.required(name) and self.errors(name, {}) is None
         except ToolSchemaError:
@@ -202,7 +209,7 @@ def _cached(text: str) -> ToolSet:
         if text in _cache:
             _cache.move_to_end(text)
             return _cache[text]
-    made = _build(json.loads(text))  # a copy: what the caller does to its objects later changes nothing here
+    made = _build(json.loads(text))  # a copy: later changes of the caller's objects have no effect here
     with _cache_lock:
         _cache[text] = made
         if len(_cache) > CACHED_SETS:
@@ -216,7 +223,7 @@ def _build(tools: Iterable[Any]) -> ToolSet:
     for index, tool in enumerate(tools):
         function = tool.get("function") if isinstance(tool, dict) else None
         if isinstance(tool, dict) and function is None and tool.get("type", "function") != "function":
-            continue  # a tool that runs at the provider; it never comes back as a call of ours
+            continue  # a tool that runs at the provider: its calls are not returned to us
         name = function.get("name") if isinstance(function, dict) else None
         if not isinstance(function, dict) or not isinstance(name, str) or not name:
             unnamed.append(ToolSchemaError(f"#{index}", "it has no function.name"))
@@ -260,7 +267,7 @@ def _draft(name: str, schema: Any) -> str:
         return _DEFAULT_DRAFT
     draft = _DRAFTS.get(re.sub(r"^https?://|#$", "", declared)) if isinstance(declared, str) else None
     if draft is None:
-        raise ToolSchemaError(name, f"$schema {printable(str(declared), 80)} is no draft from 4 to 2020-12")
+        raise ToolSchemaError(name, f"$schema {printable(str(declared), 80)} is not a draft from 4 to 2020-12")
     return draft
 
 
@@ -280,7 +287,7 @@ def _why_no_schema(error: jsonschema_rs.ValidationError) -> str:
 
 
 def first_error(validator: jsonschema_rs.Validator, value: Any) -> jsonschema_rs.ValidationError | None:
-    """The first thing wrong with a value, without the cost of all others: `iter_errors` makes every one beforehand."""
+    """The first violation in a value. Unlike `iter_errors`, which collects all violations first, it stops there."""
     import jsonschema_rs
 
     try:

@@ -1,7 +1,7 @@
-"""A tool's JSON Schema in Moonshot's flavour (MFJS), which Moonshot's API refuses everything else for.
+"""Adapts a tool's JSON Schema to Moonshot's dialect (MFJS): Moonshot's API refuses schemas outside it.
 
-Rules: https://github.com/MoonshotAI/walle (docs/walle.md; level `strict` is what its server asks for). What cannot be
-said there is left out, never made up: an answer is always verified against the schema that the caller wrote.
+Rules: https://github.com/MoonshotAI/walle (docs/walle.md; its server applies level `strict`). What MFJS cannot express
+is left out and never invented: answers are always verified against the caller's own schema.
 """
 
 from __future__ import annotations
@@ -27,26 +27,35 @@ from .parts import (
 )
 from .recursion import endings, loosened
 
-_BESIDE = frozenset({"description", "title", "default"})
-"""What may stand beside `anyOf` and `$ref`."""
-_ONE = ("additionalProperties", "not", "if", "then", "else", "contains", "propertyNames", "unevaluatedProperties")
-_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
+_ANNOTATIONS = frozenset({"description", "title", "default"})
+"""Keywords that are allowed beside `anyOf` and `$ref`."""
+_SINGLE_SCHEMAS = (
+    "additionalProperties",
+    "not",
+    "if",
+    "then",
+    "else",
+    "contains",
+    "propertyNames",
+    "unevaluatedProperties",
+)
+_SCHEMA_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
 _DROPPED = frozenset({"$defs", "definitions", "$schema", "$id", "$comment", "$anchor", "additionalItems", "id"})
 _SHAPES: Mapping[str, type] = {
     **dict.fromkeys(MAPS, dict),
-    **dict.fromkeys(_LISTS, list),
+    **dict.fromkeys(_SCHEMA_LISTS, list),
     **dict.fromkeys(("description", "title"), str),
     "additionalProperties": bool,
 }
-"""What a keyword must be, where it is not already adapted as what it may be."""
+"""The type that a keyword's value must have, for keywords that are not adapted already."""
 _RESERVED = frozenset({"$defs", "$ref", "anyOf", "required", "additionalProperties", ""})
-"""Names that no property may have there; within definitions none with a slash either."""
+"""Property names that MFJS forbids; inside definitions it also forbids names with a slash."""
 
 
 def adapted(schema: Any) -> tuple[JsonObject, tuple[str, ...]]:
-    """The schema in Moonshot's flavour, and what had to be changed, one phrase each. The given one is not touched.
+    """The schema in Moonshot's dialect, and one phrase for each change. The given schema is not modified.
 
-    Raises RequestRejected for a schema nested beyond all reason.
+    Raises RequestRejected for a schema that is nested too deeply.
     """
     try:
         adapter = _Adapter(schema if isinstance(schema, dict) else {})
@@ -65,7 +74,7 @@ class _Adapter:
         self._defining = 0
 
     def root(self) -> JsonObject:
-        made = self._keywords(self._spread(self._without_ref(self.whole)))
+        made = self._keywords(self._distributed(self._without_ref(self.whole)))
         if isinstance(made.get("anyOf"), list):
             self._note("anyOf at the root merged into one object")
             made = union({**made, "anyOf": [self._defs.get(definition_name(one), one) for one in made["anyOf"]]})
@@ -81,7 +90,7 @@ class _Adapter:
         return made
 
     def _used(self, made: JsonObject) -> JsonObject:
-        """The definitions that something still refers to."""
+        """The definitions that are still referred to."""
         used: dict[str, None] = {}
         waiting = list(references(made))
         while waiting:
@@ -92,7 +101,7 @@ class _Adapter:
         return {name: node for name, node in self._defs.items() if name in used}
 
     def _without_ref(self, schema: JsonObject) -> JsonObject:
-        """A `$ref` at the root followed: the root itself must be an object's schema."""
+        """The schema with a `$ref` at its root followed, because the root must be the schema of an object."""
         for _ in range(8):
             target = pointed(self.whole, schema.get("$ref"))
             if not isinstance(target, dict) or target is self.whole:
@@ -104,15 +113,15 @@ class _Adapter:
     def node(self, schema: Any) -> JsonObject:
         if not isinstance(schema, dict):
             if schema is not True:
-                self._note("a schema that is no object replaced by one that allows anything")
+                self._note("a schema that is not an object replaced by one that allows anything")
             return {}
         if "$ref" in schema:
             return self._reference(schema)
-        made = self._keywords(self._spread(schema))
+        made = self._keywords(self._distributed(schema))
         return made if "anyOf" in made else self._typed_keywords(self._one_type(made))
 
     def _keywords(self, schema: JsonObject) -> JsonObject:
-        """The schema with all below it adapted; what is not allowed at all is gone."""
+        """The schema with all subschemas adapted and without the keywords that MFJS forbids."""
         made: JsonObject = {}
         for key, value in schema.items():
             if key == "items":
@@ -125,10 +134,10 @@ class _Adapter:
         if key in MAPS and isinstance(value, dict):
             place = self.node if key == "properties" else self._wrapped
             made[key] = {name: place(child) for name, child in value.items()}
-        elif key in _LISTS and isinstance(value, list):
+        elif key in _SCHEMA_LISTS and isinstance(value, list):
             if value:
                 made[key] = [self.node(child) for child in value]
-        elif key in _ONE and isinstance(value, dict):
+        elif key in _SINGLE_SCHEMAS and isinstance(value, dict):
             made[key] = (self.node if key == "additionalProperties" else self._wrapped)(value)
         elif isinstance(value, dict) and "$ref" in value:
             self._note(f"{key[:40]} with a $ref left out")
@@ -138,7 +147,7 @@ class _Adapter:
             made[key] = value
 
     def _wrapped(self, schema: Any) -> JsonObject:
-        """For places where a bare `$ref` is refused."""
+        """An adapted schema for positions that do not allow a bare `$ref`."""
         made = self.node(schema)
         return {"anyOf": [made]} if "$ref" in made else made
 
@@ -151,7 +160,7 @@ class _Adapter:
             if isinstance(schema.get("additionalItems"), dict):
                 made["items"] = self.node(schema["additionalItems"])
         else:
-            self._note("items that is no schema object left out")
+            self._note("items that is not a schema object left out")
 
     def _reference(self, schema: JsonObject) -> JsonObject:
         pointer = schema["$ref"]
@@ -160,13 +169,13 @@ class _Adapter:
         if target is None:
             self._note("a $ref to elsewhere left out")
             return self.node(rest)
-        if set(rest) - _BESIDE:
+        if set(rest) - _ANNOTATIONS:
             self._note("keywords beside $ref left out")
-        beside = {key: value for key, value in rest.items() if key in _BESIDE}
+        beside = {key: value for key, value in rest.items() if key in _ANNOTATIONS}
         return {**beside, "$ref": "#" if target is self.whole else f"#/$defs/{self._defined(pointer, target)}"}
 
     def _defined(self, pointer: str, target: Any) -> str:
-        """The name of a definition at the root, made on first use."""
+        """The name of the definition at the root for this pointer, created on first use."""
         if pointer not in self._names:
             base = re.sub(r"[^A-Za-z0-9_.-]", "_", pointer.rsplit("/", 1)[-1]) or "definition"
             name, count = base, 1
@@ -182,18 +191,18 @@ class _Adapter:
             self._defining -= 1
         return self._names[pointer]
 
-    def _spread(self, schema: JsonObject) -> JsonObject:
-        """`anyOf` alone: what stands beside it moves into each of its branches."""
+    def _distributed(self, schema: JsonObject) -> JsonObject:
+        """The schema with the keywords beside `anyOf` moved into each of its branches."""
         branches = schema.get("anyOf")
-        outer = {key: value for key, value in schema.items() if key not in {"anyOf", *_BESIDE, *_DROPPED}}
+        outer = {key: value for key, value in schema.items() if key not in {"anyOf", *_ANNOTATIONS, *_DROPPED}}
         if not isinstance(branches, list) or not branches or not outer:
             return schema
         self._note("keywords beside anyOf moved into its branches")
-        beside = {key: value for key, value in schema.items() if key in _BESIDE}
+        beside = {key: value for key, value in schema.items() if key in _ANNOTATIONS}
         return {**beside, "anyOf": [_merged(outer, branch) for branch in branches]}
 
     def _one_type(self, made: JsonObject) -> JsonObject:
-        """Several types written as branches, each with the keywords that are its own."""
+        """The schema with a list of types written as branches, each with the keywords that apply to its type."""
         rest = {key: value for key, value in made.items() if key != "type"}
         types = made.get("type")
         known = [
@@ -207,18 +216,18 @@ class _Adapter:
         if not set(rest) - {"description", "title"}:
             return {**rest, "type": known}
         self._note("several types written as anyOf")
-        beside = {key: value for key, value in rest.items() if key in _BESIDE}
-        own = {key: value for key, value in rest.items() if key not in _BESIDE}
+        beside = {key: value for key, value in rest.items() if key in _ANNOTATIONS}
+        own = {key: value for key, value in rest.items() if key not in _ANNOTATIONS}
         return {**beside, "anyOf": [self._typed_keywords(branch) for branch in branches_of(known, own)]}
 
     def _typed_keywords(self, made: JsonObject) -> JsonObject:
-        """One type at most; `required` and `enum` such that they can be met."""
+        """The schema with at most one type, and with `required` and `enum` limited to what can be satisfied."""
         if "type" not in made and "anyOf" not in made and (inferred := inferred_type(made)):
             made = {"type": inferred, **made}
-        return self._enum(self._required(self._speakable(made)))
+        return self._enum(self._required(self._without_reserved_names(made)))
 
-    def _speakable(self, made: JsonObject) -> JsonObject:
-        """Properties of reserved names are told in the description instead."""
+    def _without_reserved_names(self, made: JsonObject) -> JsonObject:
+        """The schema with properties of reserved names described in its description instead."""
         given = made.get("properties")
         given = given if isinstance(given, dict) else {}
         kept = {
@@ -226,7 +235,7 @@ class _Adapter:
         }
         if len(kept) == len(given):
             return made
-        self._note("properties of reserved names told in the description")
+        self._note("properties of reserved names moved into the description")
         told = "; ".join(f"{json.dumps(name)}: {json.dumps(given[name])}" for name in given if name not in kept)
         words = f"{made.get('description', '')}\nIt also has these properties: {told}".strip()
         return {**made, "description": words, "properties": kept}
@@ -254,7 +263,7 @@ class _Adapter:
         fits = [value for value in values if not isinstance(kind, str) or TYPES[kind](value)]
         if fits and not any(isinstance(value, dict | list) for value in fits):
             return {**rest, "enum": fits}
-        self._note("an enum that cannot be said left out")
+        self._note("an enum that cannot be expressed left out")
         return rest
 
     def _note(self, text: str) -> None:
@@ -262,7 +271,7 @@ class _Adapter:
 
 
 def _merged(outer: JsonObject, branch: Any) -> Any:
-    """A branch with what held for all of them; a reference or further branches stay as they are."""
+    """A branch combined with the keywords that applied to all branches; references and nested `anyOf` are unchanged."""
     if branch is True:
         return outer
     return branch if not isinstance(branch, dict) or "$ref" in branch or "anyOf" in branch else both(outer, branch)

@@ -1,4 +1,4 @@
-"""Pieces of JSON Schemas: what applies to which type, what two say together, what a reference points to. Pure."""
+"""Operations on JSON Schemas: keywords of each type, combining two schemas, resolving references. Pure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TYPES: Mapping[str, Callable[[Any], bool]] = {
 
 
 def branches_of(types: Iterable[str], own: JsonObject) -> list[JsonObject]:
-    """One branch a type, with the keywords that apply to it."""
+    """One branch for each type, with the keywords that apply to it."""
     foreign = frozenset().union(*OF_TYPE.values())
     branches = []
     for kind in types:
@@ -42,7 +42,7 @@ def branches_of(types: Iterable[str], own: JsonObject) -> list[JsonObject]:
 
 
 def inferred_type(made: JsonObject) -> str | None:
-    """The type that a schema without one plainly means."""
+    """The type that the keywords or values of a schema without `type` imply; None if they imply none."""
     for kind, keywords in OF_TYPE.items():
         if keywords & made.keys():
             return kind
@@ -55,7 +55,7 @@ def inferred_type(made: JsonObject) -> str | None:
 
 
 def types_of_enum(made: JsonObject) -> list[str]:
-    """The types of an enum's values where nothing else tells them."""
+    """The types of an enum's values, if nothing else gives the type."""
     values = made.get("enum")
     if not isinstance(values, list) or inferred_type(made):
         return []
@@ -65,7 +65,7 @@ def types_of_enum(made: JsonObject) -> list[str]:
 
 
 def both(outer: JsonObject, branch: JsonObject) -> JsonObject:
-    """A schema for what satisfies both, as far as one level can say it."""
+    """A schema for values that satisfy both, as far as one level can express it."""
     merged = {**outer, **branch}
     if isinstance(outer.get("properties"), dict) and isinstance(branch.get("properties"), dict):
         merged["properties"] = {**outer["properties"], **branch["properties"]}
@@ -75,7 +75,7 @@ def both(outer: JsonObject, branch: JsonObject) -> JsonObject:
 
 
 def union(made: JsonObject) -> JsonObject:
-    """One object that allows what any branch allows: all properties, and only what every branch requires."""
+    """One object schema that allows what any branch allows: all properties; required is what all branches require."""
     outer = {key: value for key, value in made.items() if key != "anyOf"}
     branches = [branch for branch in made["anyOf"] if "$ref" not in branch]
     properties = dict(outer.get("properties") or {})
@@ -112,13 +112,13 @@ def references(node: Any) -> Iterator[str]:
 
 
 def pointed(whole: JsonObject, pointer: Any) -> Any:
-    """The schema that a `$ref` within the schema points to; None where it points elsewhere or nowhere."""
+    """The schema that a `$ref` points to inside this schema; None if it points elsewhere or to nothing."""
     node = at_pointer(whole, pointer) if isinstance(pointer, str) else None
     return node if isinstance(node, dict | bool) else None
 
 
 def at_pointer(root: Any, reference: str) -> Any:
-    """What a `#/...` pointer names inside `root`; None for other references and for those that name nothing."""
+    """The value at a `#/...` pointer inside `root`; None for other references and for pointers to nothing."""
     if reference == "#":
         return root
     if not reference.startswith("#/"):

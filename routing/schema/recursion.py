@@ -1,6 +1,6 @@
-"""Schemas that refer to themselves: which of them any value can end, read as Moonshot reads it. Pure.
+"""Finds which self-referring schemas have finite values, by Moonshot's rules. Pure.
 
-An array is never empty there, and an object ends where one required property does
+Moonshot treats arrays as never empty. It treats an object as finite if one of its required properties is
 (https://github.com/MoonshotAI/walle, CheckRefTermination).
 """
 
@@ -13,7 +13,7 @@ from ..types import JsonObject
 
 
 def endings(whole: JsonObject) -> AbstractSet[str] | None:
-    """The references (`#` for the root) whose values can end; None where nothing refers to anything."""
+    """The references (`#` for the root) that have finite values; None if the schema has no references."""
     targets = {"#": whole, **{f"#/$defs/{name}": node for name, node in whole.get("$defs", {}).items()}}
     if len(targets) == 1 and not _refers(whole):
         return None
@@ -44,7 +44,7 @@ def _ends(node: JsonObject, ended: AbstractSet[str]) -> bool:
 
 
 def loosened(node: Any, ended: AbstractSet[str]) -> Any:
-    """The schema without `required` where nothing that is required can end."""
+    """The schema without each `required` whose properties have no finite value."""
     if isinstance(node, list):
         return [loosened(child, ended) for child in node]
     if not isinstance(node, dict):

@@ -1,4 +1,4 @@
-"""What a tool's schema would cost to check: its size once every `$ref` is followed, recursion, pattern lengths. Pure.
+"""Cost of checking a tool's schema: its size with every `$ref` followed, recursion, lengths of patterns. Pure.
 
 A schema that doubles at each of 30 references visits 2**30 subschemas for an empty object.
 """
@@ -12,32 +12,32 @@ from typing import Any
 from .parts import LITERAL, at_pointer
 
 MAX_EXPANSION = 100_000
-"""Subschemas visited once every `$ref` is followed. Beyond it one small value could take minutes to check."""
+"""The most subschemas visited with every `$ref` followed. With more, one small value could take minutes to check."""
 MAX_PATTERN = 4_000
-"""Characters of one pattern of a caller's."""
+"""The most characters of one pattern."""
 _NAMED_SCHEMAS = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
 
 
 @dataclass(frozen=True, slots=True)
-class Surveyed:
-    """`problem` says why the schema cannot be used, empty where it can; `recursive` whether it refers to itself."""
+class SurveyResult:
+    """`problem` says why the schema cannot be used (empty if it can); `recursive`: it refers to itself."""
 
     problem: str = ""
     recursive: bool = False
 
 
-def survey(schema: Any) -> Surveyed:
-    """Weigh a schema before it is compiled."""
+def survey(schema: Any) -> SurveyResult:
+    """Measure a schema before it is compiled."""
     found = _Survey(schema)
     try:
         expansion = found.weigh(schema)
     except RecursionError:
-        return Surveyed("the schema is nested too deeply")
+        return SurveyResult("the schema is nested too deeply")
     if found.longest_pattern > MAX_PATTERN:
-        return Surveyed(f"a pattern has more than {MAX_PATTERN} characters")
+        return SurveyResult(f"a pattern has more than {MAX_PATTERN} characters")
     if expansion > MAX_EXPANSION:
-        return Surveyed(f"its references multiply to more than {MAX_EXPANSION} subschemas")
-    return Surveyed(recursive=found.recursive)
+        return SurveyResult(f"its references multiply to more than {MAX_EXPANSION} subschemas")
+    return SurveyResult(recursive=found.recursive)
 
 
 class _Survey:
@@ -48,7 +48,7 @@ class _Survey:
         self._weights: dict[int, int | None] = {}
 
     def weigh(self, node: Any) -> int:
-        """Nodes below, every reference followed; what refers back to itself counts once."""
+        """The number of nodes below, with every reference followed. A node that refers back to itself counts once."""
         if not isinstance(node, (dict, list)):
             return 0
         if id(node) in self._weights:
@@ -79,6 +79,6 @@ class _Survey:
         for key in ("$ref", "$dynamicRef", "$recursiveRef"):
             if isinstance(node.get(key), str):
                 target = at_pointer(self.root, node[key])
-                self.recursive = self.recursive or target is None  # by anchor or id: not followed here
+                self.recursive = self.recursive or target is None  # a reference by anchor or id is not followed
                 children.append(target)
         return children

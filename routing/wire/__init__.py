@@ -1,14 +1,14 @@
-"""One module a protocol: build a request, parse an answer, assemble a stream. Pure: bytes in, nouns out.
+"""Provider protocols: build a request, parse an answer, assemble a streamed answer. One module for each protocol. Pure.
 
-Every protocol module offers the same four things:
+Every protocol module offers the same four functions:
 
-- `build(request, endpoint, provider) -> WireRequest`, raising ExchangeError for what the endpoint cannot be asked
-- `parse(status, headers, body) -> Answer`, raising ExchangeError where the exchange failed
-- `stream()`: a `Stream`
-- `authorization(key)`: the header that carries the key
+- `build(request, endpoint, provider) -> WireRequest` raises ExchangeError if the endpoint cannot serve the request
+- `parse(status, headers, body) -> Answer` raises ExchangeError if the exchange failed
+- `stream()` returns an object that assembles a streamed answer
+- `authorization(key)` returns the header that carries the key
 
-What only the built request knows is part of it: `restore` gives an answer the caller's own names back, `follow` says
-what is to be asked next where one exchange takes several requests.
+A `WireRequest` keeps what only the built request knows. `restore` puts the caller's own tool names and call ids back
+into an answer. `follow` gives the next request if one exchange takes several.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["Wire", "WireRequest", "WireStream", "wire_named"]
 
 
 def wire_named(name: str) -> Wire:
-    """The protocol module of a provider. Raises EndpointUnavailable for one that is not spoken here."""
+    """The protocol module of that name. Raises EndpointUnavailable for a protocol that is not supported."""
     if name == "openai":
         from . import openai_answer
 

@@ -1,8 +1,8 @@
-"""Anthropic's Messages API: answers whole and streamed, in OpenAI's names.
+"""Anthropic's Messages API: whole and streamed answers, translated into OpenAI's names.
 
-A plain answer holds arguments as an object; it is handed on as the exact text of that object, so that duplicate keys
-and long numbers are seen by whoever judges it. Thinking becomes reasoning; blocks of tools that ran at Anthropic are
-no part of the answer.
+A whole answer holds tool arguments as an object. They are passed on as the exact text of that object, so that
+verification sees duplicate keys and long numbers. Thinking becomes reasoning. Blocks of tools that ran at Anthropic
+are not part of the answer.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..bounds import Room
 from ..errors import ProviderFailure
 from ..types import Answer, RawToolCall, Usage
 from . import json_spans
 from .anthropic_request import build
-from .error_bodies import fault, one_line
+from .error_bodies import fault, printable_line
 from .json_fields import MAX_CALLS, count, event_object, is_count, mapping, string, whole_object
+from .limits import TextLimit
 from .sse import Decoder, Event
 
-__all__ = ["Stream", "authorization", "build", "parse", "stream"]
+__all__ = ["AnthropicStream", "authorization", "build", "parse", "stream"]
 
 _MAX_NOTES = 100
 
@@ -41,14 +41,17 @@ def authorization(key: str) -> Mapping[str, str]:
 
 
 def parse(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
-    """A whole answer. Raises ExchangeError for error statuses, errors inside a 200 and bodies off the protocol."""
+    """Parse a whole answer.
+
+    Raises ExchangeError for errors, also inside a 200, and for bodies that break the protocol.
+    """
     data = whole_object(status, headers, body)
     if data.get("error") or data.get("type") == "error" or status >= 300:
         raise fault(status, data.get("error") or data, headers)
     content = data.get("content")
     if not isinstance(content, list):
         raise ProviderFailure("malformed_body", "no content in the answer", status=status, phase="parse")
-    assembly = _Assembly()
+    assembly = _AnthropicAssembly()
     assembly.envelope(data)
     inputs = _inputs(body.decode("utf-8-sig"))
     for block, raw in zip(content, inputs, strict=True):
@@ -59,9 +62,9 @@ def parse(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
 
 
 def _inputs(text: str) -> Iterator[str]:
-    """For each content block the text of its `input`, empty where it has none.
+    """The text of each content block's `input`; empty if a block has none.
 
-    The keys are read as `json.loads` reads them: of two that are equal the last one counts.
+    If a key occurs twice, the last one counts, as in `json.loads`.
     """
     places = {key: (start, end) for key, start, end in json_spans.members(text, json_spans.first(text))}
     start, _ = places["content"]
@@ -71,12 +74,12 @@ def _inputs(text: str) -> Iterator[str]:
         yield text[a:b]
 
 
-class Stream:
-    """A streamed answer under assembly; errors in the stream are raised where they come, at any place."""
+class AnthropicStream:
+    """Assembles a streamed answer. An error event raises its error, wherever it comes in the stream."""
 
     def __init__(self) -> None:
         self._decoder = Decoder()
-        self._assembly = _Assembly()
+        self._assembly = _AnthropicAssembly()
 
     def feed(self, chunk: bytes) -> bool:
         """Take bytes; True once the answer has content. Raises ExchangeError for an error in the stream."""
@@ -85,7 +88,7 @@ class Stream:
         return self._assembly.begun
 
     def finish(self) -> Answer:
-        """The answer. `complete` is false where no stop reason came."""
+        """The answer. `complete` is false if no stop reason came."""
         return self._assembly.answer(complete=self._assembly.finish_reason is not None)
 
     def _event(self, event: Event) -> None:
@@ -107,13 +110,13 @@ class Stream:
             assembly.usage(mapping(data.get("usage")))
 
 
-def stream() -> Stream:
+def stream() -> AnthropicStream:
     """A new streamed answer."""
-    return Stream()
+    return AnthropicStream()
 
 
 @dataclass(slots=True)
-class _Call:
+class _PartialToolUse:
     """One tool call under assembly."""
 
     index: int | str
@@ -121,43 +124,43 @@ class _Call:
     name: str | None
     pieces: list[str] = field(default_factory=list)
     given: str = "{}"
-    """The input that the block began with: what holds where no pieces come."""
+    """The input in the block's start event: used if no `input_json_delta` follows."""
 
     def call(self) -> RawToolCall:
         return RawToolCall(self.id, self.name, "".join(self.pieces) or self.given)
 
 
 def _place(index: Any) -> int | str:
-    """The index of a block, kept small whatever stood there."""
-    return index if isinstance(index, int) else one_line(index, 40)
+    """The index of a block: an integer, or short text for anything else that a host sends."""
+    return index if isinstance(index, int) else printable_line(index, 40)
 
 
-class _Assembly:
-    """Collects blocks and deltas; a plain answer is blocks that are whole."""
+class _AnthropicAssembly:
+    """Collects blocks and deltas; a whole answer consists of complete blocks."""
 
     def __init__(self) -> None:
         self.text: list[str] = []
         self.reasoning: list[str] = []
-        self.calls: list[_Call] = []
+        self.calls: list[_PartialToolUse] = []
         self.finish_reason: str | None = None
         self._tokens: dict[str, int] = {}
         self._model: str | None = None
         self._id: str | None = None
         self._notes: dict[str, None] = {}
-        self._room = Room()
+        self._limit = TextLimit()
 
     @property
     def begun(self) -> bool:
         return bool(self.text or self.reasoning or self.calls)
 
     def envelope(self, message: Mapping[str, Any]) -> None:
-        """What a message says beside its content."""
-        self._model = one_line(message["model"], 200) if string(message.get("model")) else self._model
-        self._id = one_line(message["id"], 200) if string(message.get("id")) else self._id
+        """Take the fields of a message other than its content: model, id, usage."""
+        self._model = printable_line(message["model"], 200) if string(message.get("model")) else self._model
+        self._id = printable_line(message["id"], 200) if string(message.get("id")) else self._id
         self.usage(mapping(message.get("usage")))
 
     def usage(self, row: Mapping[str, Any]) -> None:
-        """Token counts; those of a stream are running totals, and the last ones hold."""
+        """Take token counts. In a stream they are running totals, so the last ones count."""
         names = ("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
         self._tokens |= {name: row[name] for name in names if is_count(row.get(name))}
         thought = mapping(row.get("output_tokens_details")).get("thinking_tokens")
@@ -170,30 +173,30 @@ class _Assembly:
             self.finish_reason = _FINISH.get(reason, reason)
 
     def block(self, block: Mapping[str, Any], raw_input: str) -> None:
-        """A whole block."""
+        """Take a complete block."""
         self.start(None, block)
         if block.get("type") == "tool_use":
             self.calls[-1].pieces.append(raw_input)
 
     def start(self, index: Any, block: Mapping[str, Any]) -> None:
-        """A block begins, with what it already holds."""
+        """Start a block, with the content that its start event holds."""
         kind = block.get("type")
         if kind == "tool_use":
             if len(self.calls) >= MAX_CALLS:
                 raise ProviderFailure("malformed_body", f"more than {MAX_CALLS} tool calls", phase="body")
-            call = _Call(_place(index), self._word(block.get("id")), self._word(block.get("name")))
+            call = _PartialToolUse(_place(index), self._word(block.get("id")), self._word(block.get("name")))
             if given := mapping(block.get("input")):
-                call.given = self._room.take_value(given)
+                call.given = self._limit.take_value(given)
             self.calls.append(call)
         elif kind == "text":
             self._take(self.text, block.get("text"))
         elif kind == "thinking":
             self._take(self.reasoning, block.get("thinking"))
         elif kind != "redacted_thinking" and len(self._notes) < _MAX_NOTES:
-            self._notes[f"block_left_out: {one_line(kind, 60)}"] = None
+            self._notes[f"block_left_out: {printable_line(kind, 60)}"] = None
 
     def delta(self, index: Any, delta: Mapping[str, Any]) -> None:
-        """A piece of a block. Citations and signatures are no part of the answer."""
+        """Add a piece to a block. Citations and signatures are not part of the answer."""
         kind = delta.get("type")
         if kind == "text_delta":
             self._take(self.text, delta.get("text"))
@@ -207,14 +210,14 @@ class _Assembly:
                     break
 
     def _word(self, value: Any) -> str | None:
-        return self._room.take(value) if string(value) else None
+        return self._limit.take(value) if string(value) else None
 
     def _take(self, pieces: list[str], text: Any) -> None:
         if isinstance(text, str) and text:
-            pieces.append(self._room.take(text))
+            pieces.append(self._limit.take(text))
 
     def answer(self, *, complete: bool) -> Answer:
-        """The answer as far as it came."""
+        """The answer as far as it has come."""
         return Answer(
             text="".join(self.text),
             reasoning="".join(self.reasoning),
@@ -228,7 +231,7 @@ class _Assembly:
         )
 
     def _usage(self) -> Usage | None:
-        """OpenAI's sums: Anthropic's `input_tokens` are only those that no cache was asked for."""
+        """Usage in OpenAI's sense. Anthropic's `input_tokens` leave out cached tokens, whether read or written."""
         tokens = self._tokens
         if "input_tokens" not in tokens or "output_tokens" not in tokens:
             return None

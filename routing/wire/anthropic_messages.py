@@ -1,7 +1,8 @@
-"""A prepared history as Anthropic's system prompt and turns: user and assistant in turn, tool results first. Pure.
+"""Converts a prepared history into Anthropic's system prompt and turns. Pure.
 
-Rules: https://platform.claude.com/docs/en/api/messages and docs/providers.md. Nothing is dropped or put in another
-order: what the protocol has no place for is told as marked text where it stood.
+User and assistant turns alternate, and tool results come first in a user turn. Content is neither dropped nor
+reordered: if the protocol has no place for a message, it is sent as marked text at the same position.
+Rules: https://platform.claude.com/docs/en/api/messages and docs/providers.md.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..errors import EndpointUnavailable
-from ..history import Prepared
+from ..history import PreparedHistory
 from ..history.reading import text_of
 from ..types import JsonObject
 from .images import image_block
@@ -22,8 +23,8 @@ _BEGIN = "(The conversation begins with the assistant.)"
 
 
 @dataclass(slots=True)
-class _Side:
-    """One turn under assembly; `results` stand before everything else that the user says."""
+class _AnthropicTurn:
+    """One turn under assembly. `results` come before all other blocks of a user turn."""
 
     role: str
     results: list[JsonObject] = field(default_factory=list)
@@ -34,57 +35,57 @@ class _Side:
         return {"role": self.role, "content": content}
 
 
-def converted(history: Prepared, notes: dict[str, None]) -> tuple[str, list[JsonObject]]:
-    """The system prompt and the turns. Raises RequestRejected and EndpointUnavailable for content it does not take."""
+def converted(history: PreparedHistory, notes: dict[str, None]) -> tuple[str, list[JsonObject]]:
+    """The system prompt and the turns. Raises RequestRejected and EndpointUnavailable for unsupported content."""
     messages = list(history.messages)
     leading = next((at for at, message in enumerate(messages) if message["role"] != "system"), len(messages))
     system = "\n\n".join(filter(str.strip, (text_of(message["content"]) for message in messages[:leading])))
-    sides: list[_Side] = []
+    turns: list[_AnthropicTurn] = []
     for message in messages[leading:]:
-        _add(message, sides, history, notes)
-    sides = _closed(sides, notes)
-    return system, [side.message() for side in sides]
+        _add(message, turns, history, notes)
+    turns = _closed(turns, notes)
+    return system, [turn.message() for turn in turns]
 
 
-def _add(message: JsonObject, sides: list[_Side], history: Prepared, notes: dict[str, None]) -> None:
+def _add(message: JsonObject, turns: list[_AnthropicTurn], history: PreparedHistory, notes: dict[str, None]) -> None:
     if "name" in message:
         notes["message_fields_removed: name"] = None
     if message["role"] == "assistant":
         blocks = [*_blocks(message["content"]), *map(_tool_use, message.get("tool_calls", ()))]
-        if blocks:  # a wholly empty turn is no turn
-            _side(sides, "assistant").blocks += blocks
+        if blocks:  # an empty assistant message adds no turn
+            _turn_of(turns, "assistant").blocks += blocks
         return
-    side = _side(sides, "user")
+    turn = _turn_of(turns, "user")
     if message["role"] == "tool":
-        side.results.append(_tool_result(message, made_up=message["tool_call_id"] in history.made_up))
+        turn.results.append(_tool_result(message, made_up=message["tool_call_id"] in history.made_up))
     elif message["role"] == "system":
-        notes["system_message_in_the_conversation: marked text of the user's"] = None
+        notes["system_message_in_the_conversation: marked text in a user turn"] = None
         text = text_of(message["content"])
         if text.strip():
-            side.blocks.append({"type": "text", "text": f"<system_message>\n{text}\n</system_message>"})
+            turn.blocks.append({"type": "text", "text": f"<system_message>\n{text}\n</system_message>"})
     else:
-        side.blocks += _blocks(message["content"])
+        turn.blocks += _blocks(message["content"])
 
 
-def _side(sides: list[_Side], role: str) -> _Side:
-    """The turn that goes on, or a new one; results can only follow the calls, so they begin one of their own."""
-    if not sides or sides[-1].role != role:
-        sides.append(_Side(role))
-    return sides[-1]
+def _turn_of(turns: list[_AnthropicTurn], role: str) -> _AnthropicTurn:
+    """The last turn if it has this role, else a new one; so tool results always begin a new user turn."""
+    if not turns or turns[-1].role != role:
+        turns.append(_AnthropicTurn(role))
+    return turns[-1]
 
 
-def _closed(sides: list[_Side], notes: dict[str, None]) -> list[_Side]:
-    """The user has the first word and the last one."""
-    if not sides or sides[0].role == "assistant":
-        sides = [_Side("user", blocks=[{"type": "text", "text": _BEGIN if sides else _EMPTY}]), *sides]
-    if sides[-1].role == "assistant":
+def _closed(turns: list[_AnthropicTurn], notes: dict[str, None]) -> list[_AnthropicTurn]:
+    """The turns with a user turn at the beginning and at the end, as the protocol requires."""
+    if not turns or turns[0].role == "assistant":
+        turns = [_AnthropicTurn("user", blocks=[{"type": "text", "text": _BEGIN if turns else _EMPTY}]), *turns]
+    if turns[-1].role == "assistant":
         notes["assistant_message_at_the_end: asked to continue"] = None
-        sides = [*sides, _Side("user", blocks=[{"type": "text", "text": _GO_ON}])]
-    return sides
+        turns = [*turns, _AnthropicTurn("user", blocks=[{"type": "text", "text": _GO_ON}])]
+    return turns
 
 
 def _blocks(content: str | Sequence[JsonObject]) -> list[JsonObject]:
-    """Text and image blocks; empty text blocks are refused, so there are none."""
+    """Text and image blocks. Empty text blocks are left out, because Anthropic refuses them."""
     if isinstance(content, str):
         return [{"type": "text", "text": content}] if content.strip() else []
     return [block for part in content if (block := _block(part)) is not None]

@@ -1,6 +1,7 @@
-"""The body of a Messages request, from a request in OpenAI's names. Pure.
+"""Builds the body of a Messages request from a request in OpenAI's names. Pure.
 
-What Anthropic has no place for is left out and told in the notes; what would change the meaning is refused.
+Fields that Anthropic does not have are left out and listed in the notes. A request whose meaning would change is
+refused.
 """
 
 from __future__ import annotations
@@ -9,25 +10,28 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..catalog.model import Endpoint, Provider
-from ..history import Prepared, prepare
+from ..history import PreparedHistory, prepare
 from ..schema.parts import pointed, union
 from ..types import ChatRequest, JsonObject
 from .anthropic_messages import converted
 from .base import WireRequest
-from .request_checks import Offer, chosen, fitted, names_sent, offers
+from .request_checks import FunctionTool, chosen, fitted, function_tools, names_sent, note_unknown
 
 VERSION = "2023-06-01"
-"""https://platform.claude.com/docs/en/api/versioning: the version that all public examples and recordings speak."""
+"""https://platform.claude.com/docs/en/api/versioning: the version that all public examples and recordings use."""
 DEFAULT_MAX_TOKENS = 8192
-"""Anthropic demands a limit; thinking counts too."""
+"""Sent if the caller sets no limit, because Anthropic requires one. Thinking counts towards it."""
+_KNOWN = frozenset(
+    {"tool_choice", "parallel_tool_calls", "max_tokens", "temperature", "top_p", "stop", "reasoning_effort"}
+)
 _EFFORT = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
 
 
 def build(request: ChatRequest, endpoint: Endpoint, provider: Provider) -> WireRequest:
-    """The request. Raises RequestRejected and EndpointUnavailable for what cannot be asked here."""
+    """Build the request. Raises RequestRejected and EndpointUnavailable for what this endpoint does not accept."""
     notes: dict[str, None] = {}
     request = fitted(request, endpoint, notes)
-    offered = offers(request.tools)
+    offered = function_tools(request.tools)
     names = names_sent(request, offered, "plain")
     history = prepare(request.messages, endpoint, provider, names=names)
     notes |= dict.fromkeys(history.notes)
@@ -42,6 +46,7 @@ def build(request: ChatRequest, endpoint: Endpoint, provider: Provider) -> WireR
     body |= _tools(request, offered, names, history, notes)
     body |= _sampling(request, provider.quirks | endpoint.quirks, notes)
     body |= _thinking(request.reasoning_effort, endpoint, notes)
+    note_unknown(request, _KNOWN, notes)
     if request.stream:
         body["stream"] = True
     headers = {"anthropic-version": VERSION}
@@ -49,7 +54,11 @@ def build(request: ChatRequest, endpoint: Endpoint, provider: Provider) -> WireR
 
 
 def _tools(
-    request: ChatRequest, offered: list[Offer], names: Mapping[str, str], history: Prepared, notes: dict[str, None]
+    request: ChatRequest,
+    offered: list[FunctionTool],
+    names: Mapping[str, str],
+    history: PreparedHistory,
+    notes: dict[str, None],
 ) -> JsonObject:
     if offered:
         choice = _choice(request, names)
@@ -62,20 +71,20 @@ def _tools(
     )
     if not used:
         return {}
-    # A history with tool calls is refused without tools: they are named again, and may not be called.
+    # Anthropic refuses a history with tool calls but no tools. So the tools are named, and calling is forbidden.
     notes["tools_of_the_history: named, not offered"] = None
     tools = [{"name": name, "input_schema": {"type": "object"}} for name in used]
     return {"tools": tools, "tool_choice": {"type": "none"}}
 
 
-def _tool(offer: Offer, names: Mapping[str, str], notes: dict[str, None]) -> JsonObject:
+def _tool(offer: FunctionTool, names: Mapping[str, str], notes: dict[str, None]) -> JsonObject:
     schema = _input_schema(offer.parameters or {"type": "object", "properties": {}}, offer.name, notes)
     tool: JsonObject = {"name": names.get(offer.name, offer.name), "input_schema": schema}
     return tool | ({"description": offer.description} if offer.description else {})
 
 
 def _input_schema(schema: JsonObject, name: str, notes: dict[str, None]) -> JsonObject:
-    """The schema with an object at its root: there Anthropic takes neither `$ref` nor combinations."""
+    """The schema with an object at its root: Anthropic accepts neither `$ref` nor `anyOf`, `oneOf`, `allOf` there."""
     made = {key: value for key, value in schema.items() if key != "$schema"}
     for _ in range(8):
         target = pointed(schema, made.get("$ref"))

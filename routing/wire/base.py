@@ -1,4 +1,4 @@
-"""The interface of a protocol module, and the request and stream that it gives back."""
+"""The interface of a protocol module, and the request and stream types that it returns."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ def _as_it_is(answer: Answer) -> Answer:
 
 @dataclass(frozen=True, slots=True)
 class WireRequest:
-    """One HTTP request without the key. `body` None: nothing is sent but the head.
+    """One HTTP request, without the key. `body` None: the request has no body.
 
-    `path` begins with a slash and stands below the provider's base URL, or is a whole URL on a host of the provider's.
+    `path` begins with a slash and is relative to the provider's base URL, or it is a whole URL on a host of the
+    provider.
 
-    `notes` tell what of the caller's request was changed for this endpoint. `follow(status, body)` gives the request
-    that must follow this one's answer, None where the exchange is complete; it waits `delay_s` seconds first.
-    `cancel` is sent where the exchange is given up while this request is open.
+    `notes` list what was changed in the caller's request for this endpoint. `follow(status, body)` returns the request
+    to send after this one's answer, or None if the exchange is complete. That request is sent after `delay_s` seconds.
+    `cancel` is sent if the exchange is abandoned while this request is open.
     """
 
     path: str
@@ -37,13 +38,13 @@ class WireRequest:
 
 
 class WireStream(Protocol):
-    """A streamed answer under assembly."""
+    """Assembles a streamed answer."""
 
     def feed(self, chunk: bytes) -> bool:
         """Take bytes; True once the answer has content (text, reasoning or a tool call)."""
 
     def finish(self) -> Answer:
-        """The answer, when no more bytes come."""
+        """The answer, when the stream has ended."""
 
 
 class Wire(Protocol):

@@ -1,7 +1,7 @@
-"""Error bodies of all providers, told apart by whose doing they are.
+"""Error bodies of all providers, classified by who caused the error.
 
-Shapes and strings: OpenRouter SDK 1.3.84 (`error_type`), Groq SDK 1.7.0, Anthropic SDK 2.12, Moonshot's help pages,
-recorded exchanges; see docs/providers.md. A 200 that holds an `error` is judged by the code inside.
+Formats and strings come from OpenRouter SDK 1.3.84 (`error_type`), Groq SDK 1.7.0, Anthropic SDK 2.12, Moonshot's help
+pages and recorded exchanges; see docs/providers.md. A 200 that holds an `error` is classified by the code inside.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from ..errors import ExchangeError, error_type
 from ..reasons import REASONS
 
 _DETAIL = 300
+"""The most characters of an error's detail."""
 
-# Words in the message that say more than the status does; the first hit wins.
+# Phrases in the message that say more than the status does; the first match decides.
 _BY_WORDS: tuple[tuple[str, str], ...] = (
     ("no endpoints found that", "no_endpoint"),  # "… support tool use", "… can handle the requested parameters"
     ("no endpoints found matching", "no_endpoint"),
@@ -57,7 +58,7 @@ _BY_CODE: dict[str, str] = {
     "unsupported_image_format": "image_refused",
     "image_download_failed": "image_refused",
     "timeout": "timeout",
-    # Anthropic's types; `invalid_request_error` says less than the status, and others use it for everything
+    # Anthropic's types. `invalid_request_error` is left out: others use it for every error, so the status says more.
     "authentication_error": "unauthorized",
     "billing_error": "no_credit",
     "permission_error": "forbidden",
@@ -89,14 +90,14 @@ _RETRYABLE = frozenset({"rate_limited", "overloaded", "server_error", "timeout",
 
 
 def fault(status: int, error: Any, headers: Mapping[str, str] | None = None) -> ExchangeError:
-    """The typed error for an `error` value found in a body of HTTP `status`."""
+    """The typed error for an `error` value found in a body with this HTTP status."""
     row = error if isinstance(error, Mapping) else {"message": error}
     metadata = row.get("metadata")
     metadata = metadata if isinstance(metadata, Mapping) else {}
-    message = one_line(row.get("message") or row.get("detail") or "")
+    message = printable_line(row.get("message") or row.get("detail") or "")
     inner = _inner_status(status, row)
     reason = _reason(inner, row, metadata, message)
-    in_flight = metadata.get("limit_source") == "openrouter_in_flight_budget"  # a 402 that passes by itself
+    in_flight = metadata.get("limit_source") == "openrouter_in_flight_budget"  # a temporary 402
     generation = row.get("failed_generation")
     return error_type(reason)(
         reason,
@@ -110,15 +111,15 @@ def fault(status: int, error: Any, headers: Mapping[str, str] | None = None) -> 
     )
 
 
-def one_line(text: Any, limit: int = _DETAIL) -> str:
-    """Foreign text made fit for one line of a log: no control characters, folded spaces, cut."""
+def printable_line(text: Any, limit: int = _DETAIL) -> str:
+    """Text of a host on one line: no control characters, folded spaces, at most `limit` characters."""
     clean = "".join(char if char.isprintable() else " " for char in str(text)[: limit * 4])
     folded = " ".join(clean.split())
     return folded if len(folded) <= limit else folded[: limit - 1] + "…"
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds asked for by `retry-after-ms` or `Retry-After` (seconds or a date); None where absent or nonsense."""
+    """Seconds that `retry-after-ms` or `Retry-After` (seconds or a date) asks for; None if absent or unreadable."""
     lowered = {name.lower(): value for name, value in headers.items()}
     try:
         if "retry-after-ms" in lowered:
@@ -131,13 +132,13 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _retryable(reason: str, headers: Mapping[str, str]) -> bool:
-    """Anthropic says it itself where it knows better (`x-should-retry`)."""
+    """Whether a retry makes sense: Anthropic's `x-should-retry` header decides if present, else the reason."""
     told = {name.lower(): value.strip().lower() for name, value in headers.items()}.get("x-should-retry")
     return told == "true" if told in {"true", "false"} else reason in _RETRYABLE
 
 
 def _wait(headers: Mapping[str, str], row: Mapping[str, Any]) -> float | None:
-    """What the headers ask for, else Replicate's `retry_after` in the body."""
+    """Seconds that the headers ask for, else those that Replicate's `retry_after` in the body asks for."""
     asked = row.get("retry_after")
     told = float(asked) if isinstance(asked, int | float) and not isinstance(asked, bool) and 0 <= asked < 1e6 else None
     found = retry_after(headers)
@@ -176,13 +177,13 @@ def _reason(status: int, row: Mapping[str, Any], metadata: Mapping[str, Any], me
         return "redirected"
     if 400 <= status < 500:
         return "bad_request"
-    return "server_error"  # 5xx, and an error inside a 200 that carries no status of its own
+    return "server_error"  # 5xx, and an error without a status inside a 200
 
 
 def _detail(message: str, metadata: Mapping[str, Any]) -> str:
     parts = [message]
     if name := metadata.get("provider_name"):
-        parts.append(f"upstream {one_line(name, 40)}")
+        parts.append(f"upstream {printable_line(name, 40)}")
     if raw := metadata.get("raw"):
-        parts.append(one_line(raw, 160))
+        parts.append(printable_line(raw, 160))
     return "; ".join(part for part in parts if part)

@@ -1,4 +1,4 @@
-"""Image URLs of OpenAI's parts as Anthropic's image blocks. Pure: nothing is ever fetched."""
+"""Converts OpenAI's image URLs into Anthropic's image blocks. Pure: no image is fetched."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 
 
 def image_block(url: str) -> JsonObject:
-    """Anthropic's block for an image. Raises RequestRejected (`image_refused`) with what is wrong with it."""
+    """Anthropic's block for an image. Raises RequestRejected (`image_refused`) with what is wrong with the image."""
     if url[:5].lower() == "data:":
         return {"type": "image", "source": _inline(url[5:])}
     if not _is_https(url):
@@ -26,7 +26,7 @@ def image_block(url: str) -> JsonObject:
 def _is_https(url: str) -> bool:
     try:
         parts = urlsplit(url)
-    except ValueError:  # brackets without end
+    except ValueError:  # for example an unclosed bracket
         return False
     return parts.scheme.lower() == "https" and bool(parts.hostname)
 
@@ -38,7 +38,7 @@ def _inline(rest: str) -> JsonObject:
     media, *options = (part.strip().lower() for part in head.split(";"))
     encoded = "base64" in options
     data = _decoded(payload) if encoded else unquote_to_bytes(payload)
-    # What the bytes are decides: a wrong label is refused by Anthropic.
+    # The bytes decide the media type, because Anthropic refuses an image with a wrong label.
     media = _seen(data) or _SAME.get(media, media)
     if media not in _TAKEN:
         raise _refused(f"images are taken as {', '.join(_TAKEN)}, not as {media[:40] or 'an unnamed type'}")
@@ -56,7 +56,7 @@ def _decoded(payload: str) -> bytes:
 
 
 def _seen(data: bytes) -> str:
-    """The media type that the first bytes tell; empty where they tell none of those taken."""
+    """The media type that the first bytes show; empty if it is none of the accepted types."""
     if data[:8] == b"\x89PNG\r\n\x1a\n":
         return "image/png"
     if data[:3] == b"\xff\xd8\xff":

@@ -1,9 +1,9 @@
-"""Reading foreign JSON: every field may hold anything at all; its objects are dicts. Pure."""
+"""Reads fields of JSON that a host sent. Any field may hold any value; objects are dicts. Pure."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeGuard
 
@@ -12,13 +12,14 @@ from .error_bodies import fault
 
 _MOST_USD = 1_000_000
 _MOST_COUNT = 1 << 40
-"""Larger figures of one answer are nonsense: they would overflow the sums that they go into."""
+"""Larger counts and amounts in one answer are errors of the host. They would overflow the sums that they are added to.
+"""
 MAX_CALLS = 1024
-"""Tool calls in one answer; more is no answer."""
+"""The most tool calls in one answer. A host that sends more is broken."""
 
 
 def whole_object(status: int, headers: Mapping[str, str], body: bytes) -> Mapping[str, Any]:
-    """The JSON object that a body is. Raises ExchangeError: by its status where that tells a failure."""
+    """The JSON object in a body. Raises ExchangeError, which follows from the status if that shows a failure."""
     try:
         data = json.loads(body.decode("utf-8-sig"))
     except UnicodeDecodeError:
@@ -36,7 +37,7 @@ def whole_object(status: int, headers: Mapping[str, str], body: bytes) -> Mappin
 
 
 def event_object(payload: str) -> Mapping[str, Any]:
-    """The JSON object of one stream event. Raises ProviderFailure: skipping it could lose a piece of an argument."""
+    """The JSON object of one stream event. Raises ProviderFailure: a skipped event could be part of an argument."""
     try:
         data = json.loads(payload)
     except (ValueError, RecursionError):
@@ -52,22 +53,22 @@ def mapping(value: Any) -> Mapping[str, Any]:
 
 
 def string(value: Any) -> str | None:
-    """The value if it is text with something in it."""
+    """The value if it is a non-empty string, else None."""
     return value if isinstance(value, str) and value else None
 
 
 def is_count(value: Any) -> TypeGuard[int]:
-    """Whether the value is a whole number from 0 on that something can have."""
+    """Whether the value is a whole number from 0 to a plausible maximum (2**40)."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_COUNT
 
 
 def count(value: Any) -> int:
-    """The value if it is a whole number from 0 on, else 0."""
+    """The value if `is_count` accepts it, else 0."""
     return value if is_count(value) else 0
 
 
 def money(value: Any) -> Decimal | None:
-    """An amount of USD; None for nonsense."""
+    """An amount of USD; None if the value is not a plausible amount."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -75,13 +76,3 @@ def money(value: Any) -> Decimal | None:
     except InvalidOperation:
         return None
     return amount if amount.is_finite() and 0 <= amount <= _MOST_USD else None
-
-
-def texts(content: Any) -> Iterable[str]:
-    """Text of a content field: a string, or parts of which some are text."""
-    if isinstance(content, str):
-        return (content,) if content else ()
-    if isinstance(content, list):
-        found = (part.get("text") for part in content if isinstance(part, dict))
-        return tuple(text for text in found if isinstance(text, str) and text)
-    return ()

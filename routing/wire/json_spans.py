@@ -1,6 +1,6 @@
-"""Where a value stands in a JSON text, so that it can be handed on exactly as it came.
+"""Positions of values in a JSON text, so that a value can be passed on exactly as it came.
 
-Parsing and rendering again would hide duplicate keys and round numbers, which a tool's arguments must not have.
+Parsing and writing again would hide duplicate keys and round numbers. Verification of a tool's arguments must see both.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _DECODER = json.JSONDecoder()
 
 
 def members(text: str, at: int) -> Iterator[tuple[str, int, int]]:
-    """Key, start and end of each value of the object at `at`. The text must be JSON that was parsed before."""
+    """Key, start and end of each value of the object at `at`. The text must have been parsed as JSON before."""
     at = _after(text, at + 1)
     while text[at] != "}":
         key, at = _DECODER.raw_decode(text, at)
@@ -36,7 +36,7 @@ def items(text: str, at: int) -> Iterator[tuple[int, int]]:
 
 
 def first(text: str) -> int:
-    """Where the first value begins."""
+    """The position at which the first value begins."""
     return _after(text, 0)
 
 

@@ -1,6 +1,6 @@
-"""OpenAI's chat completions as OpenRouter, Moonshot, Groq and Together speak it, their deviations tolerated and noted.
+"""OpenAI's chat completions as OpenRouter, Moonshot, Groq and Together send them; deviations are tolerated and noted.
 
-Nothing here decides whether an answer is right: argument strings come out byte for byte as they came in.
+This module does not decide whether an answer is right: it passes argument strings on byte for byte.
 """
 
 from __future__ import annotations
@@ -10,26 +10,30 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from ..bounds import Room
 from ..errors import ProviderFailure
-from ..types import Answer, RawToolCall, Tried, Usage
-from .error_bodies import fault, one_line
-from .json_fields import MAX_CALLS, count, event_object, is_count, mapping, money, string, texts, whole_object
+from ..parsing.message_text import texts_of
+from ..types import Answer, RawToolCall, UpstreamAttempt, Usage
+from .error_bodies import fault, printable_line
+from .json_fields import MAX_CALLS, count, event_object, is_count, mapping, money, string, whole_object
+from .limits import TextLimit
 from .openai_request import build
 from .sse import Decoder, Event
 
-__all__ = ["Stream", "authorization", "build", "parse", "stream"]
+__all__ = ["OpenAIStream", "authorization", "build", "parse", "stream"]
 
-_FINISH = {"eos": "stop", "function_call": "tool_calls"}  # Together's, and OpenAI's older name
+_FINISH = {"eos": "stop", "function_call": "tool_calls"}  # Together's value, and OpenAI's older one
 
 
 def authorization(key: str) -> Mapping[str, str]:
-    """The header that carries the key; none for a host that needs none."""
+    """The header that carries the key; empty if the host needs no key."""
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 def parse(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
-    """A whole answer. Raises ExchangeError for error statuses, errors inside a 200 and bodies off the protocol."""
+    """Parse a whole answer.
+
+    Raises ExchangeError for errors, also inside a 200, and for bodies that break the protocol.
+    """
     data = whole_object(status, headers, body)
     if data.get("error"):
         raise fault(status, data["error"], headers)
@@ -38,7 +42,7 @@ def parse(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
     choice = _first_choice(data)
     if choice is None:
         raise ProviderFailure("malformed_body", "no choices in the answer", status=status, phase="parse")
-    assembly = _Assembly()
+    assembly = _OpenAIAssembly()
     message = choice.get("message")
     if not isinstance(message, dict):
         raise ProviderFailure("malformed_body", "the choice holds no message", status=status, phase="parse")
@@ -47,12 +51,12 @@ def parse(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
     return assembly.answer(complete=True)
 
 
-class Stream:
-    """A streamed answer under assembly; errors in the stream are raised where they come, at any place."""
+class OpenAIStream:
+    """Assembles a streamed answer. An error event raises its error, wherever it comes in the stream."""
 
     def __init__(self) -> None:
         self._decoder = Decoder()
-        self._assembly = _Assembly()
+        self._assembly = _OpenAIAssembly()
         self._done = False
 
     def feed(self, chunk: bytes) -> bool:
@@ -62,9 +66,9 @@ class Stream:
         return self._assembly.begun
 
     def finish(self) -> Answer:
-        """The answer. `complete` is false where neither a finish reason nor tool calls before `[DONE]` ended it."""
+        """The answer. `complete` is true after a finish reason, or after tool calls that `[DONE]` ended."""
         assembly = self._assembly
-        ended = assembly.finish_reason is not None or (self._done and bool(assembly.slots))
+        ended = assembly.finish_reason is not None or (self._done and bool(assembly.calls))
         return assembly.answer(complete=ended)
 
     def _event(self, event: Event) -> None:
@@ -82,13 +86,13 @@ class Stream:
             self._assembly.delta(delta, whole=False)
 
 
-def stream() -> Stream:
+def stream() -> OpenAIStream:
     """A new streamed answer."""
-    return Stream()
+    return OpenAIStream()
 
 
 @dataclass(slots=True)
-class _Slot:
+class _PartialCall:
     """One tool call under assembly."""
 
     index: int | None
@@ -96,20 +100,20 @@ class _Slot:
     name: str | None = None
     fragments: list[str] = field(default_factory=list)
     value: Any = None
-    """Arguments that came as JSON value instead of a string."""
+    """Arguments that came as a JSON value instead of a string."""
 
     def call(self) -> RawToolCall:
         whole = "".join(self.fragments)
         return RawToolCall(self.id, self.name, self.value if self.value is not None and not whole else whole)
 
 
-class _Assembly:
-    """Collects envelope fields and deltas; a plain answer is one envelope and one delta."""
+class _OpenAIAssembly:
+    """Collects envelope fields and deltas; a whole answer is one envelope and one delta."""
 
     def __init__(self) -> None:
         self.text: list[str] = []
         self.reasoning: list[str] = []
-        self.slots: list[_Slot] = []
+        self.calls: list[_PartialCall] = []
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
         self.cost: Decimal | None = None
@@ -118,13 +122,13 @@ class _Assembly:
         self.model: str | None = None
         self.upstream: str | None = None
         self.id: str | None = None
-        self.tried: tuple[Tried, ...] = ()
+        self.tried: tuple[UpstreamAttempt, ...] = ()
         self.notes: dict[str, None] = {}
-        self._room = Room()
+        self._limit = TextLimit()
 
     @property
     def begun(self) -> bool:
-        return bool(self.text or self.reasoning or self.slots)
+        return bool(self.text or self.reasoning or self.calls)
 
     def envelope(self, data: Mapping[str, Any], choice: Mapping[str, Any]) -> None:
         if choice.get("error"):
@@ -136,13 +140,13 @@ class _Assembly:
             self.finish_reason = _FINISH.get(reason, reason)
         for name, attribute in (("model", "model"), ("provider", "upstream"), ("id", "id")):
             if isinstance(value := data.get(name), str) and value:
-                setattr(self, attribute, one_line(value, 200))
+                setattr(self, attribute, printable_line(value, 200))
         if isinstance(told := data.get("openrouter_metadata"), dict):
             self.tried = _tried(told) or self.tried
         self._usage(data, choice)
 
     def _usage(self, data: Mapping[str, Any], choice: Mapping[str, Any]) -> None:
-        # Old Moonshot streams carry it inside the choice, Groq's in a corner of its own as well.
+        # Old Moonshot streams carry usage inside the choice; Groq's streams also carry it in `x_groq`.
         for row in (data.get("usage"), choice.get("usage"), mapping(data.get("x_groq")).get("usage")):
             if isinstance(row, dict):
                 self.usage = _usage(row) or self.usage
@@ -156,10 +160,10 @@ class _Assembly:
                 return
 
     def delta(self, delta: Mapping[str, Any], *, whole: bool) -> None:
-        self.text.extend(map(self._room.take, texts(delta.get("content"))))
-        # Moonshot says reasoning_content, OpenRouter and Groq reasoning; where both stand they say the same.
+        self.text.extend(map(self._limit.take, filter(None, texts_of(delta.get("content")))))
+        # Moonshot sends reasoning_content, OpenRouter and Groq send reasoning. If both come, they are equal.
         thought = delta.get("reasoning_content") or delta.get("reasoning")
-        self.reasoning.extend(map(self._room.take, texts(thought)))
+        self.reasoning.extend(map(self._limit.take, filter(None, texts_of(thought))))
         calls = delta.get("tool_calls")
         if isinstance(calls, list):
             for row in calls:
@@ -169,45 +173,45 @@ class _Assembly:
     def _call(self, row: Mapping[str, Any], *, whole: bool) -> None:
         function = mapping(row.get("function"))
         call_id, name = string(row.get("id")), string(function.get("name"))
-        slot = self._new(row) if whole else self._slot(row, call_id, name)
-        if call_id and not slot.id:
-            slot.id = self._room.take(call_id)
-        if name and not (slot.name or "").endswith(name):
-            slot.name = (slot.name or "") + self._room.take(name) if not slot.fragments else slot.name
+        call = self._new_call(row) if whole else self._call_of(row, call_id, name)
+        if call_id and not call.id:
+            call.id = self._limit.take(call_id)
+        if name and not (call.name or "").endswith(name):
+            call.name = (call.name or "") + self._limit.take(name) if not call.fragments else call.name
         arguments = function.get("arguments")
         if isinstance(arguments, str):
             if arguments or whole:
-                slot.fragments.append(self._room.take(arguments))
+                call.fragments.append(self._limit.take(arguments))
         elif arguments is not None:
-            self._room.take_value(arguments)
-            slot.value = arguments
+            self._limit.take_value(arguments)
+            call.value = arguments
             self.notes["arguments_not_a_string"] = None
 
-    def _new(self, row: Mapping[str, Any]) -> _Slot:
-        if len(self.slots) >= MAX_CALLS:
+    def _new_call(self, row: Mapping[str, Any]) -> _PartialCall:
+        if len(self.calls) >= MAX_CALLS:
             raise ProviderFailure("malformed_body", f"more than {MAX_CALLS} tool calls", phase="body")
         index = row.get("index")
-        self.slots.append(_Slot(index if isinstance(index, int) else None))
-        return self.slots[-1]
+        self.calls.append(_PartialCall(index if isinstance(index, int) else None))
+        return self.calls[-1]
 
-    def _slot(self, row: Mapping[str, Any], call_id: str | None, name: str | None) -> _Slot:
-        """The call that a delta belongs to; hosts omit the index, repeat the id, or send every call as index 0."""
+    def _call_of(self, row: Mapping[str, Any], call_id: str | None, name: str | None) -> _PartialCall:
+        """The call that a delta belongs to. Hosts omit the index, repeat the id, or send every call as index 0."""
         index = row.get("index")
         if isinstance(index, int):
-            for slot in reversed(self.slots):
-                if slot.index == index:
-                    another = call_id and slot.id and call_id != slot.id and name
-                    return self._new(row) if another else slot
-            return self._new(row)
+            for call in reversed(self.calls):
+                if call.index == index:
+                    another = call_id and call.id and call_id != call.id and name
+                    return self._new_call(row) if another else call
+            return self._new_call(row)
         self.notes["tool_call_without_index"] = None
         if call_id:
-            return next((slot for slot in self.slots if slot.id == call_id), None) or self._new(row)
-        if self.slots and not (name and self.slots[-1].fragments):
-            return self.slots[-1]
-        return self._new(row)
+            return next((call for call in self.calls if call.id == call_id), None) or self._new_call(row)
+        if self.calls and not (name and self.calls[-1].fragments):
+            return self.calls[-1]
+        return self._new_call(row)
 
     def _billed(self) -> Decimal | None:
-        """What the caller pays. With a key of the caller's own at the upstream, `cost` is the gateway's share alone."""
+        """What the caller pays. If the upstream bills the caller's own key, `cost` is only the gateway's share."""
         if not self.own_key or self.cost is None:
             return self.cost
         return None if self.upstream_cost is None else self.cost + self.upstream_cost
@@ -216,7 +220,7 @@ class _Assembly:
         return Answer(
             text="".join(self.text),
             reasoning="".join(self.reasoning),
-            tool_calls=tuple(slot.call() for slot in self.slots),
+            tool_calls=tuple(call.call() for call in self.calls),
             finish_reason=self.finish_reason,
             usage=self.usage,
             reported_cost_usd=self._billed(),
@@ -226,7 +230,6 @@ class _Assembly:
             complete=complete,
             notes=tuple(self.notes),
             tried=self.tried,
-            upstream_cost_usd=self.upstream_cost,
         )
 
 
@@ -252,7 +255,7 @@ def _usage(row: Mapping[str, Any]) -> Usage | None:
 
 
 def _upstream_cost(row: Mapping[str, Any]) -> Decimal | None:
-    """OpenRouter's `cost_details`: the whole where it is told, else prompt and answer together."""
+    """The upstream's cost in OpenRouter's `cost_details`: the total if given, else prompt and completion added."""
     details = mapping(row.get("cost_details"))
     if (whole := money(details.get("upstream_inference_cost"))) is not None:
         return whole
@@ -260,11 +263,11 @@ def _upstream_cost(row: Mapping[str, Any]) -> Decimal | None:
     return None if prompt is None or answer is None else prompt + answer
 
 
-def _tried(told: Mapping[str, Any]) -> tuple[Tried, ...]:
+def _tried(told: Mapping[str, Any]) -> tuple[UpstreamAttempt, ...]:
     """The upstreams that OpenRouter asked (`X-OpenRouter-Metadata: enabled`), in its order."""
     rows = told.get("attempts")
     return tuple(
-        Tried(one_line(row["provider"], 60), row["status"] if is_count(row.get("status")) else None)
+        UpstreamAttempt(printable_line(row["provider"], 60), row["status"] if is_count(row.get("status")) else None)
         for row in (rows if isinstance(rows, list) else ())
         if isinstance(row, dict) and string(row.get("provider"))
     )

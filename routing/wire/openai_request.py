@@ -1,4 +1,4 @@
-"""The body of a chat-completions request, as each host of the family takes it (docs/providers.md). Pure."""
+"""Builds the body of a chat-completions request as each host accepts it (docs/providers.md). Pure."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from ..history import prepare
 from ..schema.moonshot import adapted
 from ..types import ChatRequest, JsonObject
 from .base import WireRequest
-from .request_checks import Offer, chosen, fitted, names_sent, offers
+from .request_checks import FunctionTool, chosen, fitted, function_tools, names_sent
 
 _K3 = {"none": "low", "minimal": "low", "low": "low", "medium": "high", "high": "high", "xhigh": "max", "max": "max"}
-"""OpenAI's efforts in Kimi K3's words: it always thinks."""
+"""OpenAI's `reasoning_effort` values -> those of Kimi K3, which always thinks."""
 
 
 def build(request: ChatRequest, endpoint: Endpoint, provider: Provider) -> WireRequest:
-    """The request; only what was asked for is sent, since OpenRouter filters upstreams on every parameter.
+    """Build the request. It holds only fields that the caller set: OpenRouter filters upstreams by every parameter.
 
-    Raises RequestRejected and EndpointUnavailable for what cannot be asked here.
+    Raises RequestRejected and EndpointUnavailable for what this endpoint does not accept.
     """
     notes: dict[str, None] = {}
     request = fitted(request, endpoint, notes)
     quirks = provider.quirks | endpoint.quirks
-    offered = offers(request.tools)
+    offered = function_tools(request.tools)
     names = names_sent(request, offered, "letter first" if "moonshot_schema" in quirks else "any")
     thinking, thinks = _thinking(request.reasoning_effort, endpoint, notes)
     history = prepare(request.messages, endpoint, provider, thinks=thinks, names=names)
@@ -40,7 +40,7 @@ def build(request: ChatRequest, endpoint: Endpoint, provider: Provider) -> WireR
             body["stream_options"] = {"include_usage": True}
     headers: dict[str, str] = {}
     if "upstream_pinning" in quirks:
-        headers["X-OpenRouter-Metadata"] = "enabled"  # which upstreams were tried is told in the answer
+        headers["X-OpenRouter-Metadata"] = "enabled"  # the answer then lists the upstreams that were tried
         if endpoint.upstream:
             # `order` alone does not restrict, and a base slug matches by prefix: only the full tag pins.
             body["provider"] = {"only": [endpoint.upstream], "allow_fallbacks": False, "require_parameters": True}
@@ -48,7 +48,7 @@ def build(request: ChatRequest, endpoint: Endpoint, provider: Provider) -> WireR
     return WireRequest("/chat/completions", body, headers, notes=told, restore=history.restore)
 
 
-def _tool(offer: Offer, names: Mapping[str, str], quirks: frozenset[str], notes: dict[str, None]) -> JsonObject:
+def _tool(offer: FunctionTool, names: Mapping[str, str], quirks: frozenset[str], notes: dict[str, None]) -> JsonObject:
     function: JsonObject = {"name": names.get(offer.name, offer.name)}
     if offer.description:
         function["description"] = offer.description
@@ -93,7 +93,7 @@ def _sampling(request: ChatRequest, quirks: frozenset[str], notes: dict[str, Non
 
 
 def _thinking(effort: str | None, endpoint: Endpoint, notes: dict[str, None]) -> tuple[JsonObject, bool]:
-    """How this endpoint is told how much to think, and whether it will."""
+    """The fields that set how much this endpoint thinks, and whether it will think."""
     if effort is None:
         return {}, endpoint.thinks
     off = effort == "none"
@@ -106,6 +106,7 @@ def _thinking(effort: str | None, endpoint: Endpoint, notes: dict[str, None]) ->
     if endpoint.thinking not in forms:
         notes[f"reasoning_effort left out: {'it does not think' if not endpoint.thinks else 'not known here'}"] = None
         return {}, endpoint.thinks
-    if off and endpoint.thinking == "reasoning_effort":
+    k3 = endpoint.thinking == "reasoning_effort"
+    if off and k3:
         notes["reasoning_effort low instead of none: it always thinks"] = None
-    return forms[endpoint.thinking], endpoint.thinking == "reasoning_effort" or not off
+    return forms[endpoint.thinking], k3 or endpoint.always_thinks or not off

@@ -1,7 +1,8 @@
-"""Replicate's predictions: created, waited for, polled or streamed, cancelled. There are no messages and no tools.
+"""Replicate's predictions: created, then polled or streamed until they end, or cancelled.
 
-The conversation is one prompt, tool calls are emulated in it (`tools:emulated`), and rescue finds them in the text. A
-prediction's own URLs are followed only where they stay with the provider. https://replicate.com/docs/reference/http
+The API has neither messages nor tools. The conversation becomes one prompt, tool calls are emulated in it
+(`tools:emulated`), and rescue finds the calls in the text. A URL that a prediction names is followed only if it
+belongs to the provider. https://replicate.com/docs/reference/http
 """
 
 from __future__ import annotations
@@ -12,24 +13,31 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..bounds import Room
 from ..catalog.model import Endpoint, Provider
 from ..errors import EndpointUnavailable, ProviderFailure
 from ..history.reading import images_of, read_message, text_of
+from ..parsing.message_text import texts_of
 from ..types import Answer, ChatRequest, JsonObject, Usage
 from .base import WireRequest
-from .error_bodies import fault, one_line
-from .json_fields import is_count, mapping, string, texts, whole_object
-from .request_checks import fitted
+from .error_bodies import fault, printable_line
+from .json_fields import is_count, mapping, string, whole_object
+from .limits import TextLimit
+from .request_checks import fitted, note_unknown
 from .sse import Decoder, Event
 
 WAIT_S = 5
-"""How long creating is held open. Short, so that the prediction's id, which cancelling takes, is known early."""
+"""Seconds that the creating request is held open. Short, so that the prediction's id, needed to cancel it, is known
+early.
+"""
 POLL_S = 0.5
+"""Seconds between two polls of a prediction."""
 CANCEL_AFTER = "5m"
-"""What nobody calls off ends by itself: https://replicate.com/changelog/2025-10-16-prediction-deadlines"""
+"""A prediction that is not cancelled ends after this time.
+https://replicate.com/changelog/2025-10-16-prediction-deadlines
+"""
 _ENDED = frozenset({"succeeded", "failed", "canceled", "aborted"})
 _MODEL_ID = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+")
+_KNOWN = frozenset({"tool_choice", "parallel_tool_calls", "max_tokens", "temperature", "top_p"})
 _SPEAKERS = {"user": "User", "assistant": "Assistant"}
 
 
@@ -39,9 +47,9 @@ def authorization(key: str) -> Mapping[str, str]:
 
 
 def build(request: ChatRequest, endpoint: Endpoint, provider: Provider) -> WireRequest:
-    """The request that creates a prediction; it knows how to go on until the prediction has ended.
+    """Build the request that creates a prediction; its `follow` gives each further request until the end.
 
-    Raises RequestRejected and EndpointUnavailable for what cannot be asked here.
+    Raises RequestRejected and EndpointUnavailable for what this endpoint does not accept.
     """
     notes: dict[str, None] = {}
     request = fitted(request, endpoint, notes)
@@ -50,20 +58,18 @@ def build(request: ChatRequest, endpoint: Endpoint, provider: Provider) -> WireR
     if request.max_tokens is not None:
         asked["max_tokens"] = request.max_tokens
     asked |= {name: value for name in ("temperature", "top_p") if (value := getattr(request, name)) is not None}
-    for name in ("stop", "reasoning_effort"):
-        if getattr(request, name):
-            notes[f"{name} left out: not known here"] = None
+    note_unknown(request, _KNOWN, notes)
     if not _MODEL_ID.fullmatch(endpoint.provider_model_id):
-        raise EndpointUnavailable("no_capability", "its model id is no owner/name", phase="send")
+        raise EndpointUnavailable("no_capability", "its model id is not owner/name", phase="send")
     body: JsonObject = {"input": asked, **({"stream": True} if request.stream else {})}
     headers = {"Cancel-After": CANCEL_AFTER, **({} if request.stream else {"Prefer": f"wait={WAIT_S}"})}
     path = f"/models/{endpoint.provider_model_id}/predictions"
-    follow = _Followed(provider, stream=request.stream)
+    follow = _Prediction(provider, stream=request.stream)
     return WireRequest(path, body, headers, notes=tuple(notes), follow=follow.next)
 
 
 def _prompt(messages: list[JsonObject]) -> str:
-    """The conversation as one text: what comes first, then who said what, and the assistant's turn."""
+    """The conversation as one text: leading system messages, then each message with its speaker, then "Assistant:"."""
     leading = next((at for at, message in enumerate(messages) if message["role"] != "system"), len(messages))
     parts = [text_of(message["content"]) for message in messages[:leading]]
     for message in messages[leading:]:
@@ -81,22 +87,24 @@ def _image(messages: list[JsonObject], endpoint: Endpoint) -> JsonObject:
     return {"image": images[0]["image_url"]["url"]}
 
 
-class _Followed:
-    """Says what comes after each answer of one prediction."""
+class _Prediction:
+    """One prediction: gives the request to send after each answer."""
 
     def __init__(self, provider: Provider, *, stream: bool) -> None:
         self._provider = provider
         self._stream = stream
 
     def next(self, status: int, body: bytes) -> WireRequest | None:
-        """The request that must follow, None where the prediction has ended or could not be made."""
+        """The next request; None if the prediction has ended or could not be created."""
         page = _page(body) if status < 300 else None
         if page is None or string(page.get("status")) in _ENDED:
             return None
         urls = mapping(page.get("urls"))
         poll, cancel = self._place(urls.get("get")), self._place(urls.get("cancel"))
         if poll is None:
-            raise ProviderFailure("redirected", "the prediction is to be asked for elsewhere", phase="body")
+            raise ProviderFailure(
+                "redirected", "the prediction's URL is on a host that is not the provider's", phase="body"
+            )
         ending = WireRequest(cancel, None) if cancel else None
         stream = self._place(urls.get("stream")) if self._stream else None
         if stream:
@@ -105,7 +113,7 @@ class _Followed:
         return WireRequest(poll, None, method="GET", follow=self.next, delay_s=POLL_S, cancel=ending)
 
     def _place(self, url: Any) -> str | None:
-        """The URL, if the key may go there: below the base URL or on another host of the provider's; else None."""
+        """The URL if the key may be sent to it: below the base URL, or on another host of the provider; else None."""
         if (
             not isinstance(url, str)
             or not url.isascii()
@@ -131,7 +139,7 @@ def _page(body: bytes) -> Mapping[str, Any] | None:
 
 
 def parse(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
-    """The answer that a prediction's page holds. Raises ExchangeError where it failed or has not ended."""
+    """The answer in a prediction's page. Raises ExchangeError if the prediction failed or has not ended."""
     page = whole_object(status, headers, body)
     if status >= 300:
         raise fault(status, page, headers)
@@ -141,7 +149,7 @@ def parse(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
     if state in {"canceled", "aborted"}:
         raise ProviderFailure("server_error", "the prediction was cancelled", phase="body", retryable=True)
     if state != "succeeded":
-        raise ProviderFailure("malformed_body", "no prediction that has ended", phase="parse")
+        raise ProviderFailure("malformed_body", "the prediction has not ended", phase="parse")
     metrics, asked = mapping(page.get("metrics")), mapping(page.get("input"))
     used = _usage(metrics)
     limit = asked.get("max_tokens")
@@ -150,15 +158,15 @@ def parse(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
         text="".join(_output(page.get("output"))),
         finish_reason="length" if cut else "stop",
         usage=used,
-        model=one_line(page["model"], 200) if string(page.get("model")) else None,
-        generation_id=one_line(page["id"], 200) if string(page.get("id")) else None,
+        model=printable_line(page["model"], 200) if string(page.get("model")) else None,
+        generation_id=printable_line(page["id"], 200) if string(page.get("id")) else None,
     )
 
 
 def _output(output: Any) -> list[str]:
     if isinstance(output, list):
         return [piece for piece in output if isinstance(piece, str)]
-    return list(texts(output))
+    return texts_of(output)
 
 
 def _usage(metrics: Mapping[str, Any]) -> Usage | None:
@@ -166,13 +174,13 @@ def _usage(metrics: Mapping[str, Any]) -> Usage | None:
     return Usage(prompt, completion) if is_count(prompt) and is_count(completion) else None
 
 
-class Stream:
+class ReplicateStream:
     """A prediction's output as server-sent events: plain text, then `done`."""
 
     def __init__(self) -> None:
         self._decoder = Decoder()
         self._text: list[str] = []
-        self._room = Room()
+        self._limit = TextLimit()
         self._done = False
 
     def feed(self, chunk: bytes) -> bool:
@@ -183,9 +191,9 @@ class Stream:
 
     def _event(self, event: Event) -> None:
         if event.name == "error":
-            raise ProviderFailure("server_error", one_line(event.data), phase="body", retryable=True)
+            raise ProviderFailure("server_error", printable_line(event.data), phase="body", retryable=True)
         if event.name == "output" and not self._done and event.data:
-            self._text.append(self._room.take(event.data))
+            self._text.append(self._limit.take(event.data))
         elif event.name == "done":
             self._done = True
             reason = string((_page(event.data.encode("utf-8", "surrogatepass")) or {}).get("reason"))
@@ -193,10 +201,10 @@ class Stream:
                 raise ProviderFailure("server_error", f"the prediction ended: {reason}", phase="body", retryable=True)
 
     def finish(self) -> Answer:
-        """The answer; not complete where no `done` came."""
+        """The answer. `complete` is false if no `done` event came."""
         return Answer(text="".join(self._text), finish_reason="stop" if self._done else None, complete=self._done)
 
 
-def stream() -> Stream:
+def stream() -> ReplicateStream:
     """A new streamed answer."""
-    return Stream()
+    return ReplicateStream()

@@ -1,4 +1,4 @@
-"""What every wire asks before it writes a request: can this endpoint do it at all, and under which tool names? Pure."""
+"""Checks that every wire makes before it writes a request: what the endpoint can do, and tool names. Pure."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..catalog.model import Endpoint
+from ..catalog.model import Endpoint, Requirements
 from ..errors import EndpointUnavailable, RequestRejected
 from ..history.prompt_tools import as_text, emulation
 from ..history.tool_names import aliases
-from ..types import EFFORTS, ChatRequest, JsonObject, Message, Tool, ToolChoice
+from ..types import EFFORTS, ChatOptions, ChatRequest, JsonObject, Message, Tool, ToolChoice
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
-    """One function tool, read: `parameters` and `strict` None where the caller gave none."""
+class FunctionTool:
+    """One function tool; `parameters` and `strict` are None if the caller gave none."""
 
     name: str
     description: str
@@ -24,51 +24,51 @@ class Offer:
 
 
 def fitted(request: ChatRequest, endpoint: Endpoint, notes: dict[str, None]) -> ChatRequest:
-    """The request as this endpoint can be asked: tools emulated where it has none of its own, no choice without tools.
+    """The request as this endpoint can be asked: tools emulated if it has no native ones, no choice without tools.
 
-    Raises EndpointUnavailable (`no_capability`) for what it cannot do by design.
+    Raises EndpointUnavailable (`no_capability`) for what the endpoint cannot do by design.
     """
-    if request.stream and "stream" not in endpoint.capabilities:
-        raise EndpointUnavailable("no_capability", "it does not stream", phase="send")
-    if not request.messages:
-        raise RequestRejected("bad_request", "there is no message", phase="send")
-    if request.reasoning_effort is not None and request.reasoning_effort not in EFFORTS:
-        raise RequestRejected("bad_request", f"reasoning_effort is none of {', '.join(EFFORTS)}", phase="send")
+    needs = Requirements(stream=request.stream)
     if request.tools:
-        _check_choice(request.tool_choice, endpoint)
+        needs = replace(needs, tools="any", tool_choice=request.tool_choice)
+    if unmet := endpoint.unmet(needs):
+        raise EndpointUnavailable("no_capability", f"it {unmet}", phase="send")
+    if not request.messages:
+        raise RequestRejected("bad_request", "the request has no messages", phase="send")
+    if request.reasoning_effort is not None and request.reasoning_effort not in EFFORTS:
+        raise RequestRejected("bad_request", f"reasoning_effort must be one of {', '.join(EFFORTS)}", phase="send")
     if "tools" in endpoint.capabilities:
         return request if request.tools else replace(request, tool_choice=None, parallel_tool_calls=None)
-    if request.tools and "tools:emulated" not in endpoint.capabilities:
-        raise EndpointUnavailable("no_capability", "it has no tools", phase="send")
     return _emulated(request, notes)
 
 
-def _check_choice(choice: ToolChoice | None, endpoint: Endpoint) -> None:
-    form = choice if isinstance(choice, str) else "named" if choice is not None else None
-    if form is not None and form not in endpoint.tool_choices:
-        raise EndpointUnavailable("no_capability", f"it does not accept tool_choice {form[:20]}", phase="send")
+def note_unknown(request: ChatRequest, known: frozenset[str], notes: dict[str, None]) -> None:
+    """Note each option of the request that a wire has no place for, so that none is left out silently."""
+    for name in ChatOptions.__annotations__:
+        if name not in known and getattr(request, name) not in (None, "", (), []):
+            notes[f"{name} left out: not known here"] = None
 
 
 def _emulated(request: ChatRequest, notes: dict[str, None]) -> ChatRequest:
     messages: list[Message] = list(as_text(request.messages, notes))
-    offers(request.tools)  # a tool that cannot be described is refused, as it is where tools are native
+    function_tools(request.tools)  # refuses a tool that cannot be described, as for native tools
     if request.tools and request.tool_choice != "none":
         messages = [emulation(request.tools, request.tool_choice), *messages]
         notes["tools_emulated: described in the prompt"] = None
     return replace(request, messages=messages, tools=(), tool_choice=None, parallel_tool_calls=None)
 
 
-def offers(tools: Sequence[Tool]) -> list[Offer]:
+def function_tools(tools: Sequence[Tool]) -> list[FunctionTool]:
     """The function tools of a request. Raises RequestRejected for a tool of another kind or without a name."""
-    return [_offer(tool) for tool in tools]
+    return [_function_tool(tool) for tool in tools]
 
 
-def _offer(tool: Any) -> Offer:
+def _function_tool(tool: Any) -> FunctionTool:
     function = tool.get("function") if isinstance(tool, Mapping) else None
     if not isinstance(function, Mapping) or not isinstance(function.get("name"), str) or not function["name"]:
-        raise RequestRejected("bad_request", "a tool is no function with a name", phase="send")
+        raise RequestRejected("bad_request", "a tool is not a function with a name", phase="send")
     parameters, description = function.get("parameters"), function.get("description")
-    return Offer(
+    return FunctionTool(
         name=function["name"],
         description=description if isinstance(description, str) else "",
         parameters=_plain(parameters) if isinstance(parameters, Mapping) else None,
@@ -77,7 +77,7 @@ def _offer(tool: Any) -> Offer:
 
 
 def _plain(value: Any) -> Any:
-    """Mappings and sequences of any kind as dicts and lists, so that JSON can be written."""
+    """The value with every mapping as a dict and every sequence as a list, so that it can be written as JSON."""
     if isinstance(value, Mapping):
         return {str(key): _plain(child) for key, child in value.items()}
     if isinstance(value, list | tuple):
@@ -86,7 +86,7 @@ def _plain(value: Any) -> Any:
 
 
 def chosen(choice: ToolChoice | None) -> str | None:
-    """The name of the function that `tool_choice` names; None for the words. Raises RequestRejected for other forms."""
+    """The function that `tool_choice` names; None for `auto`, `none`, `required`. Raises RequestRejected otherwise."""
     if choice is None or isinstance(choice, str):
         return None
     function = choice.get("function")
@@ -96,8 +96,8 @@ def chosen(choice: ToolChoice | None) -> str | None:
     return name
 
 
-def names_sent(request: ChatRequest, offered: Sequence[Offer], rule: str) -> Mapping[str, str]:
-    """Tool names as the caller knows them -> as they are sent, where these differ; the history's names too."""
+def names_sent(request: ChatRequest, offered: Sequence[FunctionTool], rule: str) -> Mapping[str, str]:
+    """The caller's tool names -> the names sent, for those that differ; names in the history included."""
     earlier = [
         str(function["name"])
         for message in request.messages

@@ -1,4 +1,4 @@
-"""Server-sent events after the WHATWG standard: bytes, cut anywhere, in; events out.
+"""Parser of server-sent events as the WHATWG standard defines them. The byte stream may be cut at any position.
 
 https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 """
@@ -12,19 +12,19 @@ from dataclasses import dataclass
 from ..errors import ProviderFailure
 
 MAX_LINE = 8 << 20
-"""Characters in one line. A provider that sends more is broken: the largest honest line is a whole answer."""
+"""The most characters in one line. The largest valid line is a whole answer; a host that sends more is broken."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event: its `data` lines joined by newlines; `name` is `message` unless an `event:` line said otherwise."""
+    """One event: its `data` lines joined by newlines; `name` is `message` unless an `event:` line sets another."""
 
     data: str
     name: str = "message"
 
 
 class Decoder:
-    """Feed bytes, take events. Comments are skipped; an event that the stream's end cuts is not dispatched."""
+    """Turns bytes into events. Comments are skipped; an event that the end of the stream cuts is not dispatched."""
 
     def __init__(self) -> None:
         self._text = codecs.getincrementaldecoder("utf-8")("strict")
@@ -36,7 +36,7 @@ class Decoder:
         self._name = ""
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
-        """Events that these bytes complete. Raises ProviderFailure for bytes that are not UTF-8 and endless lines."""
+        """Events that these bytes complete. Raises ProviderFailure for invalid UTF-8 and lines over `MAX_LINE`."""
         try:
             text = self._text.decode(chunk)
         except UnicodeDecodeError:
@@ -62,7 +62,7 @@ class Decoder:
                     self._after_cr = True
                 elif text[start] == "\n":
                     start += 1
-            # Each is looked for only once it was used up: a chunk of one kind alone is not read anew for every line.
+            # Search for each kind only after it was used, so that a chunk with one kind is not searched again per line.
             lf = text.find("\n", start) if 0 <= lf < start else lf
             cr = text.find("\r", start) if 0 <= cr < start else cr
             if event := self._line(line):

@@ -9,7 +9,7 @@ from typing import Any
 
 from pytest_kimiprobe.cases.model import Case
 from pytest_kimiprobe.judging.judge import judge
-from pytest_kimiprobe.simulator.nouns import Draft
+from pytest_kimiprobe.simulator.conversation import Draft
 from routing.errors import ExchangeError, ProviderFailure
 from routing.exchange import Exchange
 from routing.types import Answer, Mode
@@ -94,7 +94,7 @@ def _call(call: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _streamed(said: Said) -> Answer:
-    stream = openai.Stream()
+    stream = openai.stream()
     for event in stream_events(said):
         stream.feed(event)
     return stream.finish()

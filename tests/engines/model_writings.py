@@ -10,11 +10,11 @@ from typing import Any
 
 from pytest_kimiprobe.cases import model as cases
 from pytest_kimiprobe.cases.model import Case
+from pytest_kimiprobe.simulator.behaviour.personas import k2_section, k3_section
+from pytest_kimiprobe.simulator.behaviour.served_models import served_models
+from pytest_kimiprobe.simulator.conversation import Call, Draft
 from pytest_kimiprobe.simulator.model import answer
-from pytest_kimiprobe.simulator.nouns import Call, Draft
-from pytest_kimiprobe.simulator.openai_in import read_prompt, thinks
-from pytest_kimiprobe.simulator.personas import k2_section, k3_section
-from pytest_kimiprobe.simulator.world import world
+from pytest_kimiprobe.simulator.protocols.openai_in import read_prompt, thinks
 from routing import catalog as catalogs
 from routing.wire import wire_named
 
@@ -36,7 +36,7 @@ def right(name: str) -> Draft:
     assert body is not None
     if request.tools:  # as other clients send them: our wire would send a dotted name in another form
         body["tools"] = [_whole(tool) for tool in request.tools]
-    model = world()["openrouter"][endpoint.provider_model_id]
+    model = served_models()["openrouter"][endpoint.provider_model_id]
     return answer(read_prompt(body, thinking=thinks(model, body)))
 
 

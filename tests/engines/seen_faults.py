@@ -13,9 +13,9 @@ from typing import Any, TypeAlias
 from engine_wire import Said
 
 from pytest_kimiprobe.cases.model import Case
+from pytest_kimiprobe.simulator.behaviour.personas import k2_section, k3_section
+from pytest_kimiprobe.simulator.conversation import Call
 from pytest_kimiprobe.simulator.model.fill import fill
-from pytest_kimiprobe.simulator.nouns import Call
-from pytest_kimiprobe.simulator.personas import k2_section, k3_section
 from pytest_kimiprobe.simulator.validity import offer
 
 Change: TypeAlias = Callable[[Case, Said], Said | None]
@@ -211,7 +211,7 @@ SEEN: tuple[Seen, ...] = (
     Seen("nested values as text", "MoonshotAI/kimi-cli#2407", _members(_as_text)),
     Seen("empty values", "anomalyco/opencode#9878", _members(_less)),
     Seen("another spelling of a listed value", f"{_K2VV}#12", _members(_listed_otherwise)),
-    Seen("a tool that nobody offered", "anomalyco/opencode#20650", _renamed(lambda n: f"{n}_x")),
+    Seen("a tool that was not offered", "anomalyco/opencode#20650", _renamed(lambda n: f"{n}_x")),
     Seen(
         "a tool made up beside the answer",
         "anomalyco/opencode#20650",

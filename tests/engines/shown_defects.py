@@ -16,7 +16,7 @@ from model_writings import PACKAGED, WRITINGS, right, row
 from seen_faults import BY_NAME, SEEN
 
 from pytest_kimiprobe.cases.model import in_suite
-from pytest_kimiprobe.simulator.nouns import Call, Draft
+from pytest_kimiprobe.simulator.conversation import Call, Draft
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "engines.md"
 CORE = tuple(name for name, case in PACKAGED.items() if in_suite(case, "core"))
@@ -59,12 +59,12 @@ TRAPS = (
     Trap("a bare counter as id, one tool offered", "weather", writing="with bare counters as ids"),
     Trap("bare counters, two tools offered", "several-tools", writing="with bare counters as ids"),
     Trap("a marker quoted in an argument", "marker-in-an-argument"),
-    Trap("a tool that nobody offered", "weather", change=_unknown),
+    Trap("a tool that was not offered", "weather", change=_unknown),
     Trap("K3: a name with hyphens", "name-with-hyphens", "k3"),
     Trap("K3: one JSON body a call", "weather", "k3", "with one JSON body a call"),
     Trap("K3: the end comes before the call's", "weather", "k3", "ended before the call's end"),
     Trap("K3: a marker quoted in an argument", "marker-in-an-argument", "k3", change=_quoting),
-    Trap("K3: a tool that nobody offered", "weather", "k3", change=_unknown),
+    Trap("K3: a tool that was not offered", "weather", "k3", change=_unknown),
 )
 
 
@@ -183,7 +183,7 @@ def tables() -> Iterator[tuple[str, str]]:
             cells = [_cell(*trapped()[one.name, trap.name]) for one in shown]
             rows.append(f"| {trap.name.removeprefix('K3: ').replace('|', chr(92) + '|')} | {' | '.join(cells)} |")
         yield f"defects of {form.upper()} parsers", "\n".join(rows)
-    rows = ["| core case | turned down: parsers | seen faults | the one it is there for |", "|---|---|---|---|"]
+    rows = ["| core case | caught: parsers | reported faults | the one it is there for |", "|---|---|---|---|"]
     for name in CORE:
         rows.append(f"| `{name}` | {len(by_engines()[name])} | {len(by_seen(name))} | {_told(THERE_FOR[name])} |")
     yield "core cases", "\n".join(rows)

@@ -52,7 +52,7 @@ class TestDefectsReachTheJudge:
     @pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: engine.name)
     def test_unknown_tools_are_passed_on(self, engine: Engine) -> None:
         """By every parser, and refused by the judge."""
-        trap = {"k2": "a tool that nobody offered", "k3": "K3: a tool that nobody offered"}[engine.form]
+        trap = {"k2": "a tool that was not offered", "k3": "K3: a tool that was not offered"}[engine.form]
         assert shown(engine.name, trap) == (("fail", "unknown_tool"),) * 2
 
     @pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: engine.name)

@@ -14,8 +14,8 @@ from asking import CATALOG, FIRST, STRICT_TOOL, TOOL, Asker, routed
 from faulty_server import USAGE, Behaviour, FaultyServer, call, chat, delta, head, reply, stream
 
 from routing import AllAttemptsFailed
-from routing.bounds import MAX_BODY, MAX_MARKS
 from routing.tokens import prompt_tokens_of
+from routing.transport.limits import MAX_BODY, MAX_MARKS
 from routing.types import Reply, Usage
 
 Faulty = Callable[..., FaultyServer]

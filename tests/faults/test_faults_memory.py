@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from faulty_server import Behaviour, FaultyServer, call, chat, delta, event, head, reply, stream
 
-from routing.bounds import MAX_BODY, MAX_EVENT, MAX_TEXT
+from routing.transport.limits import MAX_BODY, MAX_EVENT
+from routing.wire.limits import MAX_TEXT
 
 Faulty = Callable[..., FaultyServer]
 pytestmark = pytest.mark.long

@@ -95,8 +95,8 @@ def test_crd_07_an_echoed_key_is_in_no_cassette(
     assert leaking_files(pytester.path, KEY) == []
     assert not leaks(told.stdout.str().encode() + told.stderr.str().encode(), KEY)
     (sample, *_) = read(pytester.path / "tapes").samples.values()
-    assert sample.take.steps[0].answer_headers.keys() <= {"content-type"}
-    assert sample.take.steps[0].url == "https://openrouter.ai/api/v1/chat/completions"
+    assert sample.captured.steps[0].answer_headers.keys() <= {"content-type"}
+    assert sample.captured.steps[0].url == "https://openrouter.ai/api/v1/chat/completions"
     source = ("--kimiprobe", "--kimiprobe-source=replay:tapes", "--kimiprobe-json=again.json")
     assert pytester.runpytest("-p", "no:cacheprovider", *source).ret == 1
     assert sorted(probes(pytester, "again.json")) == sorted(probes(pytester))
@@ -109,7 +109,7 @@ def test_crd_07_a_key_in_pieces_stops_the_recording(
     told = run("echo_stream")
     assert told.ret == pytest.ExitCode.INTERNAL_ERROR
     said = words(told)
-    assert "NOT RECORDED: no cassette was written: what looks like a key stands in" in said
+    assert "NOT RECORDED: no cassette was written: found what looks like a key in" in said
     assert "own.kimiprobe.yaml::steady[openrouter/moonshotai/kimi-k2.6-plain-1]: response body" in said
     assert tapes(pytester) == []
     assert len(probes(pytester)) == 2

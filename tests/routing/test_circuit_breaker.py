@@ -1,4 +1,4 @@
-"""Which endpoints are parked, since when, until when; with a clock that the tests turn."""
+"""Which endpoints are parked, and from when until when; the tests set the clock."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from routing import circuit_breaker as module
 from routing.circuit_breaker import (
     LEAST_FAILURES,
-    MOST_ASKED_S,
-    MOST_OPEN_S,
+    MAX_OPEN_S,
+    MAX_RETRY_AFTER_S,
+    MAX_TRIALS,
     NEWEST,
     OPEN_S,
-    PROBES,
     WINDOW_S,
     Breaker,
-    Pass,
+    Permit,
 )
 from routing.errors import AccountError, BadAnswer, EndpointUnavailable, ExchangeError, ProviderFailure, RequestRejected
 from routing.types import Parked
@@ -30,7 +30,7 @@ E = "openrouter/m"
 
 
 class Clock:
-    """Seconds that go on when told to."""
+    """A clock that advances only when a test changes it."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -49,15 +49,15 @@ def breaker(clock: Clock) -> Breaker:
     return Breaker(clock)
 
 
-def let(breaker: Breaker, **how: Any) -> Pass:
-    """A pass, which must be given."""
+def let(breaker: Breaker, **how: Any) -> Permit:
+    """The permit for a request that must be admitted."""
     given = breaker.admit(E, **how)
-    assert isinstance(given, Pass)
+    assert isinstance(given, Permit)
     return given
 
 
 def ask(breaker: Breaker, right: bool | None, times: int = 1, **told: Any) -> None:
-    """So many requests, one after another, of this outcome."""
+    """Send that many requests in sequence, all with this outcome."""
     for _ in range(times):
         breaker.settle(let(breaker), right, **told)
 
@@ -68,7 +68,7 @@ def opened(breaker: Breaker) -> None:
 
 
 def test_a_host_that_asks_for_a_pause_is_parked_until_then(breaker: Breaker, clock: Clock) -> None:
-    """Told with its reason and the seconds left; then it is asked again."""
+    """The status gives reason and seconds left; after the pause the host is asked again."""
     ask(breaker, False, why="rate_limited", pause_s=60.0)
     clock.now += 20
     held = breaker.admit(E)
@@ -78,18 +78,18 @@ def test_a_host_that_asks_for_a_pause_is_parked_until_then(breaker: Breaker, clo
     assert breaker.parked() == {E: held}
     clock.now += 40
     assert not breaker.parked()
-    assert let(breaker).probe
+    assert let(breaker).trial
 
 
 def test_no_pause_is_longer_than_an_hour(breaker: Breaker) -> None:
-    """A host that asks for a day is asked again today."""
+    """A host that asks for a day is asked again after an hour."""
     ask(breaker, False, pause_s=86_400.0)
-    assert breaker.parked()[E].seconds == MOST_ASKED_S
+    assert breaker.parked()[E].seconds == MAX_RETRY_AFTER_S
 
 
 @pytest.mark.parametrize("pause", [0.0, -1.0, float("nan")])
-def test_a_pause_that_is_none_parks_nothing(breaker: Breaker, pause: float) -> None:
-    """The failure counts as any other."""
+def test_a_pause_of_zero_or_less_parks_nothing(breaker: Breaker, pause: float) -> None:
+    """A pause of zero or less counts as an ordinary failure."""
     ask(breaker, False, LEAST_FAILURES - 1, pause_s=pause)
     assert not breaker.parked()
     ask(breaker, False, pause_s=pause)
@@ -97,7 +97,7 @@ def test_a_pause_that_is_none_parks_nothing(breaker: Breaker, pause: float) -> N
 
 
 def test_the_longest_pause_wins(breaker: Breaker, clock: Clock) -> None:
-    """What an older request brings later neither shortens it nor is lost."""
+    """A later outcome with a shorter pause does not shorten it, and one with a longer pause is not lost."""
     first, second, third = let(breaker), let(breaker), let(breaker)
     breaker.settle(first, False, pause_s=100.0)
     breaker.settle(second, False, pause_s=10.0)
@@ -107,7 +107,7 @@ def test_the_longest_pause_wins(breaker: Breaker, clock: Clock) -> None:
 
 
 def test_failures_park_it_once_there_are_enough(breaker: Breaker) -> None:
-    """Five of at most nine; fewer say nothing."""
+    """Five failures of at most nine requests park it; fewer do not."""
     ask(breaker, True, LEAST_FAILURES)
     ask(breaker, False, LEAST_FAILURES - 1)
     assert not breaker.parked()
@@ -116,7 +116,7 @@ def test_failures_park_it_once_there_are_enough(breaker: Breaker) -> None:
 
 
 def test_failures_that_are_few_among_many_do_not(breaker: Breaker) -> None:
-    """Less than half of the newest: a host at 60 % is for the flags to judge."""
+    """Less than half of the newest failed: a host with 60 % success is left to the flags."""
     for _ in range(20):
         ask(breaker, True, 3)
         ask(breaker, False, 2)
@@ -124,7 +124,7 @@ def test_failures_that_are_few_among_many_do_not(breaker: Breaker) -> None:
 
 
 def test_what_is_old_or_far_back_does_not_count(breaker: Breaker, clock: Clock) -> None:
-    """Neither failures of a minute ago nor right answers before the newest twenty."""
+    """Failures older than a minute do not count, nor do right answers before the newest twenty."""
     ask(breaker, False, LEAST_FAILURES - 1)
     clock.now += WINDOW_S + 1
     ask(breaker, False)
@@ -135,71 +135,71 @@ def test_what_is_old_or_far_back_does_not_count(breaker: Breaker, clock: Clock) 
 
 
 def test_when_the_time_is_over_one_request_asks_it(breaker: Breaker, clock: Clock) -> None:
-    """The others are passed on meanwhile; its success ends the parking for all."""
+    """Other requests pass it over meanwhile; success of the trial ends the parking for all."""
     opened(breaker)
     clock.now += OPEN_S
     with ThreadPoolExecutor(16) as crowd:
         given = list(crowd.map(lambda _: breaker.admit(E), range(64)))
-    (probe,) = (one for one in given if isinstance(one, Pass))
+    (trial,) = (one for one in given if isinstance(one, Permit))
     assert str(breaker.parked()[E]).startswith("parked while another request asks it again")
-    breaker.settle(probe, True)
+    breaker.settle(trial, True)
     assert not breaker.parked()
-    assert not let(breaker).probe
+    assert not let(breaker).trial
 
 
-def test_a_probe_that_fails_parks_it_for_longer(breaker: Breaker, clock: Clock) -> None:
-    """30 s, 60 s, 90 s, five minutes at most; after a success 30 s again."""
+def test_a_trial_that_fails_parks_it_for_longer(breaker: Breaker, clock: Clock) -> None:
+    """30 s, 60 s, 90 s, at most five minutes; after a success 30 s again."""
     opened(breaker)
     for turn in range(2, 14):
         clock.now += breaker.parked()[E].seconds
         ask(breaker, False, why="timeout")
-        assert breaker.parked()[E].seconds == min(OPEN_S * turn, MOST_OPEN_S)
-    clock.now += MOST_OPEN_S
+        assert breaker.parked()[E].seconds == min(OPEN_S * turn, MAX_OPEN_S)
+    clock.now += MAX_OPEN_S
     ask(breaker, True)
     opened(breaker)
     assert breaker.parked()[E].seconds == OPEN_S
 
 
-def test_a_probe_that_tells_nothing_lets_the_next_one_through(breaker: Breaker, clock: Clock) -> None:
-    """It was cancelled, or failed by the caller's own doing."""
+def test_a_trial_without_outcome_allows_the_next_one(breaker: Breaker, clock: Clock) -> None:
+    """The trial was cancelled, or failed by the caller's fault."""
     opened(breaker)
     clock.now += OPEN_S
-    probe = let(breaker)
+    trial = let(breaker)
     assert isinstance(breaker.admit(E), Parked)
-    breaker.settle(probe, None)
-    assert let(breaker).probe
+    breaker.settle(trial, None)
+    assert let(breaker).trial
 
 
 def test_outcomes_from_before_the_parking_neither_end_nor_prolong_it(breaker: Breaker, clock: Clock) -> None:
-    """A crowd that was under way when it broke comes back late."""
+    """Many requests that were in flight when the host broke return late."""
     late = [let(breaker) for _ in range(10)]
     opened(breaker)
     for given, right in zip(late, [True, False] * 5, strict=True):
         breaker.settle(given, right)
         assert breaker.parked()[E].seconds == OPEN_S
     clock.now += OPEN_S
-    assert let(breaker).probe
+    assert let(breaker).trial
 
 
-def test_a_probe_that_comes_back_after_all_is_over_frees_nobody(breaker: Breaker, clock: Clock) -> None:
-    """Somebody else ended the parking meanwhile, and the next one has a probe of its own."""
+def test_a_trial_of_an_earlier_parking_does_not_free_a_later_one(breaker: Breaker, clock: Clock) -> None:
+    """Another request ended the parking meanwhile, and a new parking has a trial in progress."""
     opened(breaker)
     clock.now += OPEN_S
     late = let(breaker)
-    breaker.settle(let(breaker, anyway=True), True)
+    breaker.settle(let(breaker, force=True), True)
     opened(breaker)
     clock.now += OPEN_S
-    assert let(breaker).probe
+    assert let(breaker).trial
     breaker.settle(late, None)
     assert isinstance(breaker.admit(E), Parked)
 
 
-def test_whoever_has_nothing_else_may_ask_anyway(breaker: Breaker) -> None:
-    """A failure then changes nothing, a success ends the parking."""
+def test_a_parked_endpoint_can_be_forced(breaker: Breaker) -> None:
+    """A forced request changes nothing if it fails; if it succeeds, it ends the parking."""
     opened(breaker)
-    breaker.settle(let(breaker, anyway=True), False)
+    breaker.settle(let(breaker, force=True), False)
     assert breaker.parked()[E].seconds == OPEN_S
-    breaker.settle(let(breaker, anyway=True), True)
+    breaker.settle(let(breaker, force=True), True)
     assert not breaker.parked()
 
 
@@ -219,26 +219,28 @@ TOLD: list[tuple[ExchangeError | None, float, tuple[bool | None, float | None]]]
 
 
 @pytest.mark.parametrize(("error", "given_s", "told"), TOLD, ids=range(len(TOLD)))
-def test_only_the_providers_doing_counts(error: Any, given_s: float, told: tuple[bool | None, float | None]) -> None:
-    """Not the caller's, not the account's, not a wrong answer, not a deadline too short for any host."""
-    assert module.told_by(error, given_s) == told
+def test_only_failures_that_the_provider_caused_count(
+    error: Any, given_s: float, told: tuple[bool | None, float | None]
+) -> None:
+    """Not counted: errors of the caller or the account, wrong answers, a deadline too short for any host."""
+    assert module.classify(error, given_s) == told
 
 
 class Machine(RuleBasedStateMachine):
-    """Any order of requests, outcomes and time."""
+    """Requests, outcomes and time in any order."""
 
     def __init__(self) -> None:
         super().__init__()
         self.clock = Clock()
         self.breaker = Breaker(self.clock)
-        self.open: list[Pass] = []
+        self.open: list[Permit] = []
 
-    @rule(anyway=st.booleans())
-    def begin(self, anyway: bool) -> None:
+    @rule(force=st.booleans())
+    def begin(self, force: bool) -> None:
         before = self.breaker.parked()
-        given = self.breaker.admit(E, anyway=anyway)
-        assert isinstance(given, Parked) == (E in before and not anyway)
-        if isinstance(given, Pass):
+        given = self.breaker.admit(E, force=force)
+        assert isinstance(given, Parked) == (E in before and not force)
+        if isinstance(given, Permit):
             self.open.append(given)
 
     @rule(
@@ -256,12 +258,12 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def it_is_never_lost(self) -> None:
-        """Whatever happened, it is asked again in the end."""
+        """In every state the endpoint is asked again in the end."""
         state = self.breaker._states.get(E)
-        assert state is None or 0 <= state.probes <= PROBES
-        assert all(0 <= one.seconds <= MOST_ASKED_S for one in self.breaker.parked().values())
+        assert state is None or 0 <= state.trials <= MAX_TRIALS
+        assert all(0 <= one.seconds <= MAX_RETRY_AFTER_S for one in self.breaker.parked().values())
         if state is not None and not self.open:
-            assert state.probes == 0
+            assert state.trials == 0
 
 
 TestMachine = Machine.TestCase

@@ -1,4 +1,4 @@
-"""What recorded exchanges cost: tokens and prices give what was billed, and what genai-prices makes of them."""
+"""Costs of recorded exchanges: tokens times prices give the billed amount, and what genai-prices computes."""
 
 from __future__ import annotations
 
@@ -66,9 +66,9 @@ LEFT_OUT = {
     "test_openrouter/test_openrouter_with_native_options#0": NO_COST,
     "test_openrouter/test_openrouter_with_reasoning#0": NO_COST,
 }
-"""Exchanges whose bill is not that of their tokens; the tokens' part of it is compared where it is told."""
+"""Exchanges whose bill is not the cost of their tokens; the part for tokens is compared if it is reported."""
 NO_LIST = {"test_openrouter/test_openrouter_web_search_annotations_stream#0"}
-"""Its upstream's price for this model (deepseek-chat at OpenAI) stands in no list."""
+"""No price list has the upstream's price for this model (deepseek-chat at OpenAI)."""
 
 
 def is_stream(row: dict[str, Any]) -> bool:
@@ -76,7 +76,7 @@ def is_stream(row: dict[str, Any]) -> bool:
 
 
 def answered(provider: str | None = None) -> list[dict[str, Any]]:
-    """Recorded chats that were answered, of one provider or of all but OpenRouter."""
+    """Recorded chats with an answer, of one provider or of all but OpenRouter."""
     return [
         row
         for row in recorded()
@@ -97,14 +97,14 @@ def answer_of(row: dict[str, Any]) -> Answer:
 
 
 def day_of(row: dict[str, Any]) -> datetime:
-    """When OpenRouter made the answer."""
+    """The time at which OpenRouter made the answer."""
     whole = row["response"]["body"]
     first = next(line for line in whole.splitlines() if '"created"' in line) if is_stream(row) else whole
     return datetime.fromtimestamp(json.loads(first.removeprefix("data: "))["created"], UTC)
 
 
 def usage_told(row: dict[str, Any]) -> dict[str, Any]:
-    """OpenRouter's usage, as it stands in the body."""
+    """OpenRouter's usage, as it is in the body."""
     lines = row["response"]["body"].splitlines() if is_stream(row) else [row["response"]["body"]]
     events = [json.loads(line.removeprefix("data: ")) for line in lines if '"usage"' in line]
     found: dict[str, Any] = events[-1]["usage"]
@@ -112,7 +112,7 @@ def usage_told(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def parts_told(told: dict[str, Any]) -> Decimal:
-    """What OpenRouter says that prompt and answer cost at the upstream."""
+    """OpenRouter's figures for what prompt and answer cost at the upstream."""
     parts = told["cost_details"]
     return sum(
         (Decimal(str(parts[f"upstream_inference_{name}_cost"])) for name in ("prompt", "completions")), Decimal(0)
@@ -120,7 +120,7 @@ def parts_told(told: dict[str, Any]) -> Decimal:
 
 
 def as_price(theirs: genai_prices.types.ModelPrice, prompt_tokens: int = 0) -> Price:
-    """Their price for a prompt of that length as ours: where none is named for cached tokens they cost as others."""
+    """The genai-prices price for a prompt of that length as a `Price`. Cached tokens without a price cost as others."""
 
     def at(price: Any) -> Decimal | None:
         if not isinstance(price, TieredPrices):
@@ -146,7 +146,7 @@ def listed(where: str | tuple[str, str, str], day: datetime) -> Price:
 
 
 def derived(answer: Answer, price: Price) -> Decimal:
-    """The cost that an exchange has where the provider tells none."""
+    """The cost that an exchange has if the provider reports none."""
     endpoint = Endpoint("openrouter/x", "openrouter", "x", None, "x", frozenset(), (price,))
     cost, origin = cost_of(replace(answer, reported_cost_usd=None), endpoint)
     assert origin == "catalog"
@@ -164,7 +164,7 @@ def cost_by_list(row: dict[str, Any]) -> Decimal:
     "row", [row for row in answered("openrouter") if row["id"] not in LEFT_OUT], ids=lambda row: row["id"]
 )
 def test_the_cost_of_tokens_is_what_openrouter_billed(row: dict[str, Any]) -> None:
-    """With the reported cost hidden; cached tokens and those written to a cache at their own prices."""
+    """The reported cost is hidden. Cached tokens and those written to a cache have their own prices."""
     billed = answer_of(row).reported_cost_usd
     assert billed is not None
     assert billed > 0
@@ -173,7 +173,7 @@ def test_the_cost_of_tokens_is_what_openrouter_billed(row: dict[str, Any]) -> No
 
 @needs_data
 def test_enough_was_compared() -> None:
-    """All recorded answers of OpenRouter but those that are named, six of Kimi's and all with cached tokens among them."""
+    """All recorded answers of OpenRouter except the named ones, including six of Kimi and all with cached tokens."""
     compared = [row for row in answered("openrouter") if row["id"] not in LEFT_OUT]
     assert (len(compared), len(LEFT_OUT)) == (55, 13)
     answers = [answer_of(row) for row in compared]
@@ -186,8 +186,8 @@ def test_enough_was_compared() -> None:
 @pytest.mark.parametrize(
     "row", [row for row in answered("openrouter") if row["id"] in LEFT_OUT], ids=lambda row: row["id"]
 )
-def test_what_is_left_out_is_so_for_the_reason_that_stands_there(row: dict[str, Any]) -> None:
-    """And the part of its bill that is for tokens is that of its tokens, wherever it is told."""
+def test_each_exclusion_has_the_listed_reason(row: dict[str, Any]) -> None:
+    """The token part of the bill equals the cost of its tokens, if it is reported."""
     why, told = LEFT_OUT[row["id"]], usage_told(row)
     if why == NO_COST:
         assert "cost" not in told
@@ -203,7 +203,7 @@ def test_what_is_left_out_is_so_for_the_reason_that_stands_there(row: dict[str, 
 
 @needs_data
 def test_upstreams_of_one_model_on_one_day_cost_differently() -> None:
-    """So a price belongs to an endpoint, never to a model."""
+    """Therefore a price belongs to an endpoint, never to a model."""
     rows = [row for row in answered("openrouter") if "kimi-k2.5" in row["model"]]
     dearest: dict[str, Decimal] = {}
     for row in rows:
@@ -221,11 +221,11 @@ FAILED = {
     "test_groq/test_tool_use_failed_error_streaming#0",
     "test_groq/test_tool_use_failed_error_streaming_with_text#0",
 }
-"""Streams that end in an error: they have no answer, and nobody tells what they cost."""
+"""Streams that end in an error: they have no answer, and their cost is not reported."""
 
 
 def genai_result(row: dict[str, Any]) -> tuple[genai_prices.types.PriceCalculation, Usage] | None:
-    """What genai-prices makes of a plain answer, and the tokens as it reads them; None for a model it does not know."""
+    """The cost that genai-prices computes for a plain answer, and the tokens it reads; None for a model that it lacks."""
     body = json.loads(row["response"]["body"])
     provider = GENAI.get(row["provider"], row["provider"])
     flavor = {"api_flavor": "chat"} if provider == "openai" else {}
@@ -249,7 +249,7 @@ def genai_result(row: dict[str, Any]) -> tuple[genai_prices.types.PriceCalculati
     "row", [row for row in answered() if not is_stream(row)], ids=lambda row: f"{row['provider']}-{row['id']}"
 )
 def test_genai_prices_reads_the_same_tokens_and_the_same_cost(row: dict[str, Any]) -> None:
-    """Of every plain answer of another provider: fresh, cached, written and answered tokens, each at its own price."""
+    """Compared for every plain answer of other providers: fresh, cached, cache-written and completion tokens."""
     theirs = genai_result(row)
     if theirs is None:
         return
@@ -277,7 +277,7 @@ def test_enough_was_compared_with_genai_prices() -> None:
     "row", [row for row in answered() if is_stream(row) and row["id"] not in FAILED], ids=lambda row: row["id"]
 )
 def test_a_streamed_answer_costs_what_its_last_totals_cost(row: dict[str, Any]) -> None:
-    """genai-prices reads no streams: it is given the last totals that stand in one, field by field."""
+    """genai-prices reads no streams, so it gets the last totals of one, field by field."""
     totals: dict[str, Any] = {}
     for line in row["response"]["body"].splitlines():
         event = json.loads(line[6:]) if line.startswith("data: {") else {}

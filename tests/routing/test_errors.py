@@ -1,4 +1,4 @@
-"""The error tree: what each error carries, that it travels, and that no key is in its words."""
+"""The error tree: the fields of each error, pickling, and that no text of an error holds a key."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def all_types() -> set[type[RoutingError]]:
 
 
 def test_the_tree_in_the_docstring_is_the_tree() -> None:
-    """Names and places, in the order of the branches."""
+    """It has the same names at the same levels and in the same order."""
     drawn: dict[str, str] = {}
     above: list[str] = []
     for line in (errors.__doc__ or "").splitlines():
@@ -100,7 +100,7 @@ def test_the_tree_in_the_docstring_is_the_tree() -> None:
 
 @pytest.mark.parametrize("error", ONE_OF_EACH, ids=repr)
 def test_every_error_carries_the_same_fields(error: RoutingError) -> None:
-    """A caller can read them without asking which error it has."""
+    """A caller can read them without checking the type of the error."""
     assert isinstance(error.endpoint, str)
     assert error.phase in {None, *get_args(Phase)}
     assert error.elapsed_ms >= 0
@@ -115,8 +115,8 @@ def test_every_error_carries_the_same_fields(error: RoutingError) -> None:
     "travel", [lambda e: pickle.loads(pickle.dumps(e)), copy.copy, copy.deepcopy], ids=["pickle", "copy", "deepcopy"]
 )
 @pytest.mark.parametrize("error", ONE_OF_EACH, ids=repr)
-def test_errors_travel(error: RoutingError, travel: object) -> None:
-    """Pickled or copied they are the same, whatever their constructors take."""
+def test_errors_can_be_pickled_and_copied(error: RoutingError, travel: object) -> None:
+    """Pickled or copied errors equal the original, whatever their constructors take."""
     assert callable(travel)
     again = travel(error)
     assert type(again) is type(error)
@@ -134,7 +134,7 @@ def test_a_reason_is_raised_as_one_class_only(row: Reason) -> None:
 
 
 def raised() -> list[tuple[str, str, str]]:
-    """File, error class and reason of every error that is made with a literal reason."""
+    """File, error class and reason of every error that is created with a literal reason."""
     found = []
     for path in sorted(ROOT.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
@@ -146,7 +146,7 @@ def raised() -> list[tuple[str, str, str]]:
 
 
 def test_the_code_raises_each_reason_as_its_class() -> None:
-    """Whoever raises it: a provider's fault can never be booked on the account by a slip."""
+    """A provider's fault can never be attributed to the account by mistake."""
     assert len(raised()) > 10
     for name, kind, reason in raised():
         assert reason in REASONS, (name, reason)
@@ -160,28 +160,28 @@ WAITS |= {"body_too_large", "unexpected_status"}
 
 @pytest.mark.parametrize("code", sorted(REASONS))
 def test_there_is_advice_where_a_human_can_act(code: str) -> None:
-    """Always for what is ours or the account's; not where waiting or another endpoint is all there is."""
+    """Errors of the request and the account always have advice; others only if there is more to do than to wait."""
     if REASONS[code].error_class not in NOBODY_CAN_ACT and code not in WAITS:
         assert advice_for(code)
     if code in WAITS:
         assert REASONS[code].error_class == "provider"
 
 
-def test_the_words_of_an_exchange_error() -> None:
-    """Where, what, status, detail, what to do; on one line."""
+def test_the_text_of_an_exchange_error() -> None:
+    """One line with endpoint, reason, status, detail and advice."""
     assert str(FULL) == "groq/m: rate_limited (HTTP 429): slow down; wait, or lower the concurrency"
     assert str(ProviderFailure("server_error")) == "server_error"
 
 
-def test_the_last_word_of_the_router_is_that_of_its_last_attempt() -> None:
-    """And the time of all."""
+def test_all_attempts_failed_has_the_fields_of_the_last_attempt() -> None:
+    """AllAttemptsFailed has the fields of the last attempt, and the time of all attempts."""
     error = AllAttemptsFailed("none", ATTEMPTS)
     assert (error.endpoint, error.attempt, error.elapsed_ms) == ("openrouter/m", 2, 312.5)
     assert (error.error_class, error.advice) == ("account", "check the key")
 
 
-def test_no_key_in_any_word(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither one that looks like one, nor the value of a variable that says it is one."""
+def test_no_key_in_any_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Removed are texts that look like a key, and the values of variables whose name marks them as secret."""
     monkeypatch.setenv("TOGETHER_API_KEY", "0123456789abcdef" * 4)
     for secret in (KEY, "0123456789abcdef" * 4, "gsk_" + "a1B2" * 13):
         for error in (
@@ -195,6 +195,6 @@ def test_no_key_in_any_word(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_unknown_reason_is_the_providers() -> None:
-    """A newer recording may name one."""
+    """A newer recording may name an unknown reason."""
     assert error_type("of tomorrow") is ProviderFailure
     assert advice_for("of tomorrow") == ""

@@ -1,4 +1,4 @@
-"""Keys are taken out of bytes in any pieces and of text in any spelling; what is no key stays."""
+"""Keys are removed from bytes in any pieces and from text in any spelling; everything else stays."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PRINTABLE = st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "Z"]
 
 
 def spellings(key: str) -> list[str]:
-    """How a host may give a key back."""
+    """The forms in which a host may echo a key."""
     raw = key.encode()
     based = [base64.b64encode(raw).decode(), base64.urlsafe_b64encode(raw).decode().rstrip("=")]
     return [key, *based, quote(key), quote(key, safe=""), json.dumps(key)[1:-1], raw.hex(), raw.hex().upper()]
@@ -29,7 +29,7 @@ def spellings(key: str) -> list[str]:
 @pytest.mark.parametrize("key", [KEY, ODD])
 @given(PRINTABLE, PRINTABLE, st.data())
 def test_a_key_is_found_in_any_spelling_and_any_pieces(key: str, before: str, after: str, data: st.DataObject) -> None:
-    """Whole or streamed, it is gone; what stood around it is not."""
+    """Whole or streamed, the key is removed and the text around it stays."""
     spelling = data.draw(st.sampled_from(spellings(key)))
     text = f"{before} {spelling} {after}"
     assert spelling not in SECRETS.text(text)
@@ -46,22 +46,22 @@ def test_a_key_is_found_in_any_spelling_and_any_pieces(key: str, before: str, af
 
 @given(st.binary(max_size=200), st.integers(1, 50))
 def test_what_holds_no_key_is_not_changed(data: bytes, size: int) -> None:
-    """Not a byte of an answer is lost, nor held back at its end."""
+    """No byte of an answer is lost, and none is held back at its end."""
     stream = SECRETS.stream()
     out = b"".join(stream.feed(data[at : at + size]) for at in range(0, len(data), size)) + stream.finish()
     assert out == SECRETS.data(data) == data
 
 
 def test_only_what_may_be_the_beginning_of_a_key_is_held_back() -> None:
-    """Events of a stream end in a line break, so they flow at once."""
+    """Events of a stream end in a line break, so they are passed on immediately."""
     stream = SECRETS.stream()
     assert stream.feed(b'data: {"a": "sk"}\n\n') == b'data: {"a": "sk"}\n\n'
     assert stream.feed(b"the key sk-or-v") == b"the key "
     assert stream.feed(b"alue") == b"sk-or-value"
 
 
-def test_a_placeholder_is_no_key() -> None:
-    """Servers of one's own take any key; taking `EMPTY` out of answers would damage them."""
+def test_a_placeholder_is_not_redacted() -> None:
+    """Self-hosted servers accept any key; removing `EMPTY` from answers would damage them."""
     assert Secrets(["EMPTY", "", "x"]).text("EMPTY x") == "EMPTY x"
 
 
@@ -81,8 +81,8 @@ def test_a_placeholder_is_no_key() -> None:
         "eyJhbGciOiJI.eyJzdWIiOiIx.c2lnbmF0dXJl",
     ],
 )
-def test_what_looks_like_a_key_is_taken_from_our_own_words(secret: str) -> None:
-    """Errors, logs and reports hold no key of anybody's, known or not."""
+def test_what_looks_like_a_key_is_removed_from_our_own_texts(secret: str) -> None:
+    """Errors, logs and reports hold no key, known or not."""
     for text in (secret, f"key={secret},", f"Bearer {secret}", f'{{"k": "{secret}"}}'):
         assert secret not in redact(text, {})
 
@@ -98,13 +98,13 @@ def test_what_looks_like_a_key_is_taken_from_our_own_words(secret: str) -> None:
         ("moonshotai/kimi-k2.6+novita/fp8: HTTP 429", "moonshotai/kimi-k2.6+novita/fp8: HTTP 429"),
     ],
 )
-def test_what_follows_a_word_for_it_is_a_key(text: str, clean: str) -> None:
-    """And what only reads like one stays."""
+def test_a_value_after_a_credential_name_is_a_key(text: str, clean: str) -> None:
+    """A value after a word such as "token" is removed; similar text that is not a key stays."""
     assert redact(text, {}) == clean
 
 
 def test_the_values_of_secret_variables_are_known() -> None:
-    """By their names, and only where they are long enough to be one."""
+    """They are recognised by their names, and only if they are long enough to be a key."""
     environment = {
         "MY_API_KEY": "plainwords-one",
         "A_TOKEN": "short",
@@ -118,12 +118,12 @@ def test_the_values_of_secret_variables_are_known() -> None:
 
 
 def test_no_representation_shows_them() -> None:
-    """Also not as a local of a frame."""
+    """Keys do not show as locals of a frame either."""
     assert KEY not in f"{SECRETS!r} {SECRETS.stream()!r} {known(frozenset({KEY}))!r} {LogFilter()!r}"
 
 
 def test_a_log_record_loses_its_keys_and_nothing_else() -> None:
-    """Arguments are filled in first: a key may be one of them."""
+    """Arguments are filled in first, because a key may be one of them."""
     keep = LogFilter()
     keep.learn(frozenset({ODD}))
     record = logging.LogRecord("httpx2", 10, __file__, 1, "GET %s %d", (f"/x?{ODD}&{KEY}", 200), None)

@@ -1,4 +1,4 @@
-"""Which answers hold a leaked call that was not rescued: those that are asked for once more at the same endpoint."""
+"""Leaked calls that could not be rescued: the answers for which the same endpoint is asked again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CUT = '{"city": "Par'
 
 
 def k2(arguments: str, name: str = "f", *, ended: bool = True) -> str:
-    """A call in Kimi K2's own tokens."""
+    """A call in Kimi K2's native tokens."""
     end = "<|tool_call_end|><|tool_calls_section_end|>" if ended else ""
     begin = "<|tool_calls_section_begin|><|tool_call_begin|>"
     return f"{begin}functions.{name}:0<|tool_call_argument_begin|>{arguments}{end}"
@@ -53,19 +53,19 @@ OTHERS: dict[str, tuple[str, Answer]] = {
 
 @pytest.mark.parametrize(("reason", "answer"), LEAKS.values(), ids=LEAKS)
 def test_a_call_in_the_text_is_a_leak_whatever_else_is_wrong_with_it(reason: str, answer: Answer) -> None:
-    """The host did not parse it: a bare retry may, so it is worth one."""
+    """The host did not parse the call; a repeated request may succeed."""
     checked = check(answer, [TOOL])
     assert (checked.outcome, checked.reason, checked.leaked) == ("failed", reason, True)
 
 
 @pytest.mark.parametrize(("reason", "answer"), OTHERS.values(), ids=OTHERS)
 def test_a_wrong_call_that_did_not_leak_is_not(reason: str, answer: Answer) -> None:
-    """The model made it, or made none, or would be cut again: the next endpoint has its turn."""
+    """The model made the call wrong, made none, or would be cut again: the next endpoint is tried."""
     checked = check(answer, [TOOL])
     assert (checked.outcome, checked.reason, checked.leaked) == ("failed", reason, False)
 
 
 def test_a_rescued_leak_needs_no_retry() -> None:
-    """It is delivered."""
+    """A rescued answer is delivered."""
     checked = check(Answer(text=k2('{"city": "Paris"}'), finish_reason="stop"), [TOOL])
     assert (checked.outcome, checked.leaked) == ("rescued", False)

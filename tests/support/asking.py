@@ -13,8 +13,8 @@ import pytest
 from routing import Router, catalog
 from routing.circuit_breaker import Breaker
 from routing.exchange import Exchange, Target, exchange
-from routing.loop import LoopThread
 from routing.transport import Transport
+from routing.transport.event_loop import LoopThread
 from routing.types import ChatRequest
 
 KEY = "sk-" + "Canary7" * 6 + "xyzw42"

@@ -21,7 +21,7 @@ def call(arguments: Any = "{}", name: str = "f", call_id: str = "functions.f:0")
 
 
 def streamed(*chunks: dict[str, Any] | str) -> Answer:
-    stream = openai.Stream()
+    stream = openai.stream()
     for chunk in chunks:
         data = chunk if isinstance(chunk, str) else json.dumps(chunk)
         stream.feed(f"data: {data}\n\n".encode())

@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from pytest_kimiprobe.engine.capture import CapturedExchange, CapturedRequest
 from pytest_kimiprobe.recording.samples import Sample
-from pytest_kimiprobe.recording.tape import Step, Take
 
 URL = "https://api.moonshot.ai/v1/chat/completions"
 ENDPOINT = "moonshot/kimi-k2.6"
 ANSWER = b'{"choices":[{"message":{"content":"hi"}}]}'
 
 
-def a_step(body: bytes = ANSWER, *, asked: bytes = b'{"model":"kimi-k2.6"}', status: int = 200) -> Step:
+def a_step(body: bytes = ANSWER, *, asked: bytes = b'{"model":"kimi-k2.6"}', status: int = 200) -> CapturedRequest:
     """One request and its answer."""
     kind = {"content-type": "application/json"}
-    return Step("POST", URL, kind, asked, status, kind, body)
+    return CapturedRequest("POST", URL, kind, asked, status, kind, body)
 
 
 def a_sample(
@@ -37,6 +37,6 @@ def a_sample(
         attempt=1,
         source="simulator",
         kimiprobe="0.1.0",
-        take=Take((a_step(),)),
+        captured=CapturedExchange((a_step(),)),
     )
     return replace(made, **more)

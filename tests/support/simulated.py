@@ -1,4 +1,4 @@
-"""What the tests of the simulator share."""
+"""Scenarios, tools and requests that the tests of the simulator share."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def question(text: str, *tools: object, model: str = "moonshotai/kimi-k2.6", **m
 
 
 def post(simulator: Simulator, path: str, body: object, *, key: str = "any-key") -> httpx.Response:
-    """Send one request over a connection of its own and read the answer whole."""
+    """Send one request over a new connection and read the whole answer."""
     headers = {"Authorization": f"Bearer {key}"}
     return httpx.post(simulator.url + path, json=body, headers=headers, timeout=10, verify=False)
 

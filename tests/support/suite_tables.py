@@ -42,7 +42,7 @@ def _calls(case: Case) -> int:
 
 
 Check = Callable[[Case], bool]
-NOUNS: Mapping[str, tuple[Check, tuple[str, ...]]] = {
+FEATURES: Mapping[str, tuple[Check, tuple[str, ...]]] = {
     "simple call": (lambda c: _calls(c) == 1, ("weather",)),
     "right tool among several": (lambda c: len(c.tools) > 3, ("right-tool-of-several",)),
     "right tool among 50": (lambda c: len(c.tools) >= 50, ("right-tool-of-fifty", "right-tool-of-all")),
@@ -172,7 +172,7 @@ CATEGORIES: Mapping[str, tuple[str, ...]] = {
 
 def tables() -> Iterator[tuple[str, str]]:
     """Name and text of each generated part of the page."""
-    yield "what it asks for", _table("asks for", {noun: ids for noun, (_, ids) in NOUNS.items()})
+    yield "what it asks for", _table("asks for", {feature: ids for feature, (_, ids) in FEATURES.items()})
     yield "categories", _table("category", CATEGORIES)
 
 

@@ -21,10 +21,10 @@ from pytest_kimiprobe.judging.judge import judge
 from pytest_kimiprobe.pytest_items.probe_facts import facts_of
 from pytest_kimiprobe.pytest_items.verdict_store import result_of
 from pytest_kimiprobe.simulator import Persona, Scenario
-from pytest_kimiprobe.simulator.app import PREFIXES, App
-from pytest_kimiprobe.simulator.http import Request
-from pytest_kimiprobe.simulator.rates import behaviour, lots, plain
-from pytest_kimiprobe.simulator.stage import Draws
+from pytest_kimiprobe.simulator.behaviour.draws import Draws
+from pytest_kimiprobe.simulator.behaviour.rates import plain_persona, plain_persona_name, uniforms
+from pytest_kimiprobe.simulator.http_types import Request
+from pytest_kimiprobe.simulator.server.app import PREFIXES, App
 from pytest_kimiprobe.verdicts import ProbeResult
 from routing import catalog
 from routing.exchange import Target, exchange
@@ -86,7 +86,7 @@ class Asked:
         """The verdict where a plain persona answers."""
         if name not in self.results:
             persona = Persona(first_token_ms=0, tokens_per_s=1_000_000)
-            transport = InProcess(Scenario(default=plain(persona, self.plan.endpoint.id, name)))
+            transport = InProcess(Scenario(default=plain_persona(persona, self.plan.endpoint.id, name)))
             self.results[name] = answered(transport, self.plan)
             ((self.place, self.content),) = transport.app.draws.seen
         return self.results[name]
@@ -94,7 +94,7 @@ class Asked:
     def drawn(self, persona: Persona, seed: int, repeats: int) -> Iterator[ProbeResult]:
         """The verdicts on so many repeats."""
         for count in range(repeats):
-            yield self.result(behaviour(persona, lots(seed, self.place, self.content, count)))
+            yield self.result(plain_persona_name(persona, uniforms(seed, self.place, self.content, count)))
 
 
 def packaged(suite: str) -> Sequence[Case]:

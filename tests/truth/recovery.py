@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from itertools import combinations
 
 from played import Asked
+from ranking_order import told_apart
 from shared_data import DATA
 
 from pytest_kimiprobe.measures import Measures, measures_of
 from pytest_kimiprobe.quantiles import quantile_interval
 from pytest_kimiprobe.ranking import Ranking, rankings
 from pytest_kimiprobe.simulator import Persona
-from pytest_kimiprobe.simulator.rates import behaviour, first_token_ms, lots
+from pytest_kimiprobe.simulator.behaviour.rates import first_token_ms, plain_persona_name, uniforms
 from pytest_kimiprobe.verdicts import ProbeResult
 
 PARAMETERS = ("schema", "trigger", "leak", "availability", "first_token_p50", "first_token_p95")
@@ -162,8 +163,8 @@ def _probed(host: Host, asked: Sequence[Asked], seed: int, repeats: int) -> tupl
     results, times = [], []
     for one in asked:
         for count in range(repeats):
-            drawn = lots(seed, host.place, one.content, count)
-            name = behaviour(host.persona, drawn)
+            drawn = uniforms(seed, host.place, one.content, count)
+            name = plain_persona_name(host.persona, drawn)
             results.append(one.result(name))
             if name != "down":
                 times.append(first_token_ms(host.persona, drawn))
@@ -197,7 +198,7 @@ def _pair(
     better = one.truth[name] - other.truth[name]
     shown = (rates[0].share or 0.0) - (rates[1].share or 0.0)
     wrong = better * shown <= 0
-    told, apart, order = ranking.told_apart(one.place, other.place), not here.overlaps(there), found.order[name]
+    told, apart, order = told_apart(ranking, one.place, other.place), not here.overlaps(there), found.order[name]
     order.pairs += 1
     order.told, order.wrong = order.told + told, order.wrong + (told and wrong)
     order.apart, order.apart_wrong = order.apart + apart, order.apart_wrong + (apart and wrong)

@@ -16,7 +16,7 @@ from recovery import own
 
 from pytest_kimiprobe.measures import measures_of, measures_row
 from pytest_kimiprobe.simulator import Persona, Scenario, load_scenario
-from pytest_kimiprobe.simulator.rates import behaviour, first_token_ms, lots
+from pytest_kimiprobe.simulator.behaviour.rates import first_token_ms, plain_persona_name, uniforms
 
 ENDPOINTS = (
     "moonshot/kimi-k2.6",
@@ -72,12 +72,12 @@ def test_a_run_over_http_counts_what_the_run_in_this_process_counts(tmp_path: Pa
 def first_tokens(asked: Sequence[Asked], persona: Persona, seed: int) -> list[float]:
     """As drawn, in milliseconds, of the streams that were answered; sorted."""
     drawn = [
-        lots(seed, one.place, one.content, count)
+        uniforms(seed, one.place, one.content, count)
         for one in asked
         for count in range(REPEATS)
         if one.plan.mode == "stream"
     ]
-    return sorted(first_token_ms(persona, each) for each in drawn if behaviour(persona, each) != "down")
+    return sorted(first_token_ms(persona, each) for each in drawn if plain_persona_name(persona, each) != "down")
 
 
 def test_an_answer_is_judged_once_because_only_its_ids_differ() -> None:

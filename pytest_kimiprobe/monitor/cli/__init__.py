@@ -1,6 +1,6 @@
-"""`kimiprobe`: one command a module, imported when it is asked for.
+"""`kimiprobe`: one command a module, imported when it is run.
 
-A command is a row of `COMMANDS`. A wrong file or setting of the user's (ConfigError) ends in one line and exit code 2.
+A command is a row of `COMMANDS`. A wrong file or setting (ConfigError) ends in one line and exit code 2.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from routing import __version__
 from routing.errors import ConfigError
 
 from ...safe_text import one_line
+from .groups import SuggestingGroup
 
 _HERE = "pytest_kimiprobe.monitor.cli"
 COMMANDS: dict[str, str] = {
@@ -34,7 +35,7 @@ COMMANDS: dict[str, str] = {
     "simulate": f"{_HERE}.simulate:simulate",
     "replay": f"{_HERE}.replay:replay",
 }
-"""Name → `module:attribute`, in the order of `--help`. A row without its module is not there."""
+"""Name → `module:attribute`, in the order of `--help`. A row whose module is missing is left out."""
 
 # Top-level module → the extra that brings it.
 _EXTRAS = {
@@ -44,19 +45,19 @@ _EXTRAS = {
 
 
 class Wrong(click.ClickException):
-    """One line on stderr and exit code 2: what the user has to mend."""
+    """One line on stderr and exit code 2: what the user has to change."""
 
     exit_code = 2
 
 
-class Commands(click.Group):
+class Commands(SuggestingGroup):
     """A group whose commands are imported on demand."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of the commands that are installed, in the order of COMMANDS."""
         return [name for name in COMMANDS if self.get_command(ctx, name) is not None]
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's own
         """The command of that name; one that lacks a library says which when it is run."""
         target = COMMANDS.get(cmd_name)
         if target is None:
@@ -69,7 +70,7 @@ class Commands(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; a ConfigError is told without a traceback."""
+        """Run the command; a ConfigError is shown without a traceback."""
         try:
             return super().invoke(ctx)
         except ConfigError as problem:

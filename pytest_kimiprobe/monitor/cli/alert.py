@@ -26,22 +26,23 @@ from .shared import Found, flags_option, read_results, results_folder, results_o
 @click.command()
 @flags_option
 @results_option
-@click.option("--before", type=click.Path(path_type=Path), help="A former latest.json (default: the runs before).")
+@click.option("--before", type=click.Path(path_type=Path), help="An earlier latest.json (default: the runs before).")
 @click.option("--repo", envvar="GITHUB_REPOSITORY", help="owner/name of the issues (default: GITHUB_REPOSITORY).")
-@click.option("--dry-run", is_flag=True, help="Print what would be told; nothing is sent.")
+@click.option("--dry-run", is_flag=True, help="Print the alerts; nothing is sent.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def alert(  # noqa: PLR0917 - one parameter an option
     flags_path: Path | None, results: Path | None, before: Path | None, repo: str | None, dry_run: bool, as_json: bool
 ) -> None:
-    """Tell what the newest run changed: in a GitHub issue and by the webhook of KIMIPROBE_WEBHOOK_URL.
+    """Report what the newest run changed.
 
-    A channel without its variables is left out. Exits with 2 where a channel did not take an alert, after trying all.
+    Channels are a GitHub issue and the webhook of KIMIPROBE_WEBHOOK_URL. A channel whose variables are not set is left
+    out. All channels are tried; exits with 2 if one did not accept an alert.
     """
     flags_path = flags_path or find_flags()
     found = read_results(results_folder(results, flags_path))
     tell_problems(found.problems)
-    told = _alerts(found, flags_path, before)
-    deliveries = [notify.Delivery(one) for one in told] if dry_run else _deliver(told, repo, os.environ)
+    changes = _alerts(found, flags_path, before)
+    deliveries = [notify.AlertDelivery(one) for one in changes] if dry_run else _deliver(changes, repo, os.environ)
     if as_json:
         click.echo(json.dumps({"version": 1, "alerts": [_row(delivery) for delivery in deliveries]}, indent=1))
     else:
@@ -63,9 +64,9 @@ def _alerts(found: Found, flags_path: Path | None, before: Path | None) -> list[
     return alerts_between(former, evidence, rows, found.now, flags=flags)
 
 
-def _deliver(told: list[Alert], repo: str | None, environment: Mapping[str, str]) -> list[notify.Delivery]:
-    """Each alert on each channel; a channel that cannot even be opened is a problem of every alert."""
-    if not told:
+def _deliver(changes: list[Alert], repo: str | None, environment: Mapping[str, str]) -> list[notify.AlertDelivery]:
+    """Send each alert on each channel. A channel that cannot be opened is a problem of every alert."""
+    if not changes:
         return []
     problems: list[str] = []
     url = run_url(environment)
@@ -82,26 +83,26 @@ def _deliver(told: list[Alert], repo: str | None, environment: Mapping[str, str]
         click.echo(f"no issue is written: {problem}", err=True)
     except GitHubProblem as problem:
         problems.append(str(problem))
-    deliveries = [notify.deliver(one, issues, webhook, run_url=url) for one in told]
+    deliveries = [notify.deliver(one, issues, webhook, run_url=url) for one in changes]
     if not problems:
         return deliveries
     return [
-        notify.Delivery(one.alert, one.issue, one.webhook, one.repeated, (*one.problems, *problems))
+        notify.AlertDelivery(one.alert, one.issue, one.webhook, one.repeated, (*one.problems, *problems))
         for one in deliveries
     ]
 
 
-def _text(delivery: notify.Delivery) -> str:
-    words = [
+def _text(delivery: notify.AlertDelivery) -> str:
+    notes = [
         delivery.issue,
         "webhook" if delivery.webhook == "sent" else "",
-        "told before" if delivery.repeated else "",
+        "sent before" if delivery.repeated else "",
     ]
-    told = ", ".join(word for word in words if word)
-    return f"{delivery.alert.text}" + (f" ({told})" if told else "")
+    text = ", ".join(note for note in notes if note)
+    return f"{delivery.alert.text}" + (f" ({text})" if text else "")
 
 
-def _row(delivery: notify.Delivery) -> dict[str, object]:
+def _row(delivery: notify.AlertDelivery) -> dict[str, object]:
     one = delivery.alert
     return {
         "subject": one.key,

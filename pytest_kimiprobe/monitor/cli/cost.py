@@ -37,7 +37,7 @@ _TOKENS = click.IntRange(min=0, max=10**9)
 def cost(  # noqa: PLR0917 - one parameter an option
     tokens_in: int, tokens_out: int, requests: int, models: tuple[str, ...], everything: bool, as_json: bool
 ) -> None:
-    """What a request costs at each endpoint, and what a month of requests costs and saves.
+    """Show the cost of a request and of a month at each endpoint.
 
     Prices are the catalogue's; `saved` is against the dearest row. Retired endpoints are left out.
     """

@@ -23,7 +23,7 @@ from .shared import flags_file, flags_option, read_results, results_folder, resu
 @results_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def decide(flags_path: Path | None, results: Path | None, as_json: bool) -> None:
-    """Say where evidence and flags disagree, and why; nothing is changed."""
+    """Show where evidence and flags disagree; change nothing."""
     path = flags_file(flags_path)
     found = read_results(results_folder(results, path))
     proposals = rule.decide(Flags.load(path), found.evidence, catalog.load(), found.now)
@@ -35,18 +35,20 @@ def decide(flags_path: Path | None, results: Path | None, as_json: bool) -> None
 
 
 def lines_of(proposals: Iterable[rule.Proposal]) -> list[str]:
-    """Two lines a flag."""
+    """Two lines for each flag: the decision, and the reason."""
     lines = []
     for proposal in proposals:
         change = (
-            f"{_words(proposal.before)} -> {_words(proposal.after)}" if proposal.changes else _words(proposal.before)
+            f"{_setting_text(proposal.before)} -> {_setting_text(proposal.after)}"
+            if proposal.changes
+            else _setting_text(proposal.before)
         )
         lines += [f"{proposal.flag}: {proposal.kind.replace('_', ' ')} ({change})", f"  {proposal.verdict}"]
     return lines
 
 
 def as_row(proposal: rule.Proposal) -> dict[str, Any]:
-    """A proposal as JSON."""
+    """A proposal as a row of the JSON output."""
     return {
         "flag": proposal.flag,
         "kind": proposal.kind,
@@ -58,7 +60,7 @@ def as_row(proposal: rule.Proposal) -> dict[str, Any]:
         "right": proposal.right,
         "reasons": proposal.reasons,
         "endpoints": [
-            {"endpoint": row.evidence.endpoint, "status": row.evidence.status, "standing": row.standing, "why": row.why}
+            {"endpoint": row.evidence.endpoint, "status": row.evidence.status, "standing": row.rating, "why": row.why}
             for row in proposal.endpoints
         ],
         "run": proposal.run,
@@ -67,5 +69,5 @@ def as_row(proposal: rule.Proposal) -> dict[str, Any]:
     }
 
 
-def _words(setting: rule.Setting) -> str:
+def _setting_text(setting: rule.FlagSetting) -> str:
     return f"on, {setting.percent} %" if setting.enabled else "off"

@@ -19,9 +19,10 @@ from .. import doctor as checks
 @click.option("--account", is_flag=True, help="Ask providers what is left on the account, each with its own key.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(flags: Path | None, results: Path | None, offline: bool, account: bool, as_json: bool) -> None:
-    """Look for what stands in the way: keys, hosts, catalogue, flags, evidence, which `routing` is imported.
+    """Check keys, hosts, catalogue, flags and evidence.
 
-    Exits with 1 where a problem was found. No key is printed; none is sent but with --account, to its own provider.
+    Shows also which `routing` is imported. Exits with 1 if a problem was found. No key is printed. Keys are sent only
+    with --account, each to its provider.
     """
     findings = list(
         checks.examine(flags=flags, results=results, environment=os.environ, reach=not offline, account=account)

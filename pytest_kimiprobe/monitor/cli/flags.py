@@ -1,4 +1,4 @@
-"""`kimiprobe flags`: look at flags.yaml and change it without touching a comment."""
+"""`kimiprobe flags`: show flags.yaml and change it; comments stay."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ import click
 from routing import catalog as catalogs
 from routing.errors import CatalogError, FlagsError
 from routing.evidence.model import utc_text
+from routing.flags.model import TEXT_KEYS
 from routing.flags.source import VARIABLE, Flag, Flags, find_flags
+from routing.flags.validation import schema
 from routing.parsing.safe_read import read_regular
 
 from ...safe_text import one_line
@@ -23,16 +25,17 @@ from ...tables import Column, rendered
 from ..flags_edit import flags_file
 from ..flags_edit import lint as flags_lint
 from .flags_view import as_json, state, story
+from .groups import SuggestingGroup
 
 _WIDTH = 80
 _NAME_WIDTH = 40
 
 
-@click.group()
+@click.group(cls=SuggestingGroup)
 def flags() -> None:
-    """Look at flags.yaml and change it; comments and order stay.
+    """Show flags.yaml and change it; comments and order stay.
 
-    Who gets a flag, first word wins: pin "off", deny, pin "on", enabled: false, allow, percent.
+    The first rule that applies decides: pin "off", deny, pin "on", enabled: false, allow, percent.
     """
 
 
@@ -51,6 +54,14 @@ _reason = click.option("--reason", help="Why, in a sentence; stored in the flag 
 _name = click.argument("name")
 
 
+def _texts(command: Callable[..., None]) -> Callable[..., None]:
+    """An option for each key of a flag whose value is a text, with the help text of the schema."""
+    keys = schema()["definitions"]["flag"]["properties"]
+    for key in reversed(TEXT_KEYS):
+        command = click.option(f"--{key.replace('_', '-')}", help=keys[key]["description"])(command)
+    return command
+
+
 # ------------------------------------------------------------------------------------------------------------ look
 
 
@@ -58,7 +69,7 @@ _name = click.argument("name")
 @_flags
 @_json
 def list_(path: Path, machine: bool) -> None:
-    """All flags: whom they are on for, and what they control."""
+    """All flags: the users they are on for, and what they control."""
     loaded = Flags.load(path)
     if machine:
         _print_json({"serial": loaded.serial, "flags": [as_json(flag) for flag in loaded.flags.values()]})
@@ -77,7 +88,7 @@ def list_(path: Path, machine: bool) -> None:
 @_flags
 @_json
 def show(name: str, path: Path, machine: bool) -> None:
-    """One flag with everything that decides about it."""
+    """One flag, and everything that decides about it."""
     flag = Flags.load(path).flag(name)
     if machine:
         _print_json(as_json(flag))
@@ -107,36 +118,49 @@ def evaluate(name: str, user: str | None, groups: tuple[str, ...], path: Path, m
 @flags.command()
 @_name
 @click.option("--controls", multiple=True, required=True, metavar="GLOB", help="Endpoints it controls (repeatable).")
-@click.option("--description", help="What turning it on does (default: told from --controls).")
-@click.option("--owner", help="Whom to ask (default: the owner of the first flag).")
-@_reason
+@_texts
 @_flags
-def create(  # noqa: PLR0917 - one parameter an option
-    name: str, controls: tuple[str, ...], description: str | None, owner: str | None, reason: str | None, path: Path
-) -> None:
-    """Add a flag that is off for everybody."""
-    first = next(iter(Flags.load(path).flags.values()))
+def create(name: str, controls: tuple[str, ...], path: Path, **texts: str | None) -> None:
+    """Add a flag that is off for everybody.
+
+    Without --description it says which endpoints it controls; without --owner it has the owner of the first flag.
+    """
+    there = Flags.load(path).flags
+    for problem in flags_lint.unmatched(controls, _catalog().get("endpoints", ())) if name not in there else ():
+        raise click.UsageError(problem)
     row: dict[str, Any] = {
-        "description": _told(description) or f"Routes to {', '.join(controls)}.",
-        "owner": _told(owner) or first.owner,
         "controls": list(controls),
         "enabled": False,
         "percent": 0,
-        "reason": _told(reason),
+        "description": f"Routes to {', '.join(controls)}.",
+        "owner": next(iter(there.values())).owner,
+        **_cleaned(texts),
     }
     _change(path, name, lambda text: flags_file.created(text, name, row, where=str(path)))
 
 
 @flags.command()
 @_name
-@click.option(
-    "--percent", type=click.IntRange(0, 100), help="Share of users (default: as it stands, else the first step)."
-)
+@click.option("--reason", required=True, help="Why, in a sentence; for the commit message.")
+@_flags
+def delete(name: str, reason: str, path: Path) -> None:
+    """Remove a flag with its comments.
+
+    Refused if another place of the file names the flag. Endpoints that no other flag controls are off afterwards, and
+    programs that ask for the flag by name get an error.
+    """
+    flags_file.change_file(path, lambda text: flags_file.deleted(text, name, where=str(path)))
+    click.echo(f"{one_line(name)}: deleted (serial {Flags.load(path).serial}): {one_line(reason, 500)}")
+
+
+@flags.command()
+@_name
+@click.option("--percent", type=click.IntRange(0, 100), help="Share of users (default: the present or first step).")
 @click.option("--user", "users", multiple=True, help="Turn it on for this user (repeatable).")
 @_reason
 @_flags
 def enable(name: str, percent: int | None, users: tuple[str, ...], reason: str | None, path: Path) -> None:
-    """Turn a flag on: for a share of users, and for the users named.
+    """Turn a flag on for a share of users, and for named users.
 
     Without --percent a flag at 0 starts at the first step of its ladder; with --user alone it stays at 0 for the rest.
     """
@@ -144,9 +168,20 @@ def enable(name: str, percent: int | None, users: tuple[str, ...], reason: str |
     first = 0 if users else flag.ladder[0]
     share = percent if percent is not None else flag.percent or first
     targets = _targets(flag, "users", allow=users)
-    # The former reason told why it stood as it did.
-    stale = {"reason": None} if targets or (flag.enabled, flag.percent) != (True, share) else {}
-    _set(path, flag, {**stale, "enabled": True, "percent": share, **targets}, reason)
+    if not targets and (flag.enabled, flag.percent) == (True, share):
+        _already_on(flag, reason)
+        return
+    # The former reason explained the former state.
+    _set(path, flag, {"reason": None, "enabled": True, "percent": share, **targets, **_cleaned({"reason": reason})})
+
+
+def _already_on(flag: Flag, reason: str | None) -> None:
+    click.echo(f"{flag.name}: on for {state(flag)} (nothing to change)")
+    step = next((step for step in flag.ladder if step > flag.percent), None)
+    hints = [f"--percent {step} is the next step of its ladder"] if step else []
+    hints += [f"to change the reason: kimiprobe flags set {flag.name} --reason ..."] if reason else []
+    for hint in hints:
+        click.echo(f"note: {hint}", err=True)
 
 
 @flags.command()
@@ -154,9 +189,12 @@ def enable(name: str, percent: int | None, users: tuple[str, ...], reason: str |
 @_reason
 @_flags
 def disable(name: str, reason: str | None, path: Path) -> None:
-    """Turn a flag off for everybody; enabled again, it starts at the first step of its ladder."""
+    """Turn a flag off for everybody.
+
+    Enabled again, it starts at the first step of its ladder.
+    """
     flag = Flags.load(path).flag(name)
-    _set(path, flag, {"enabled": False, "percent": 0}, reason)
+    _set(path, flag, {"enabled": False, "percent": 0, **_cleaned({"reason": reason})})
 
 
 @flags.command("set")
@@ -168,10 +206,10 @@ def disable(name: str, reason: str | None, path: Path) -> None:
 @click.option("--allow-group", multiple=True, metavar="GROUP", help="On for this group (repeatable).")
 @click.option("--deny-group", multiple=True, metavar="GROUP", help="Off for this group (repeatable).")
 @click.option("--remove-group", multiple=True, metavar="GROUP", help="Take this group off both lists.")
-@click.option("--pin", type=click.Choice(["on", "off"]), help="A human's word that the bot never touches.")
+@click.option("--pin", type=click.Choice(["on", "off"]), help="A human's decision that the bot never changes.")
 @click.option("--no-pin", is_flag=True, help="Let percent and the bot decide again.")
 @click.option("--accept-rescued/--no-accept-rescued", default=None, help="Whether rescued answers count as passed.")
-@_reason
+@_texts
 @_flags
 def set_(  # noqa: PLR0917 - one parameter an option
     name: str,
@@ -185,10 +223,10 @@ def set_(  # noqa: PLR0917 - one parameter an option
     pin: str | None,
     no_pin: bool,
     accept_rescued: bool | None,
-    reason: str | None,
     path: Path,
+    **texts: str | None,
 ) -> None:
-    """Change parts of a flag; whatever is not named stays."""
+    """Change parts of a flag; what is not named stays."""
     if pin and no_pin:
         raise click.UsageError("--pin and --no-pin exclude each other")
     flag = Flags.load(path).flag(name)
@@ -198,16 +236,17 @@ def set_(  # noqa: PLR0917 - one parameter an option
         **_targets(flag, "groups", allow_group, deny_group, remove_group),
         **({"pin": pin} if pin or no_pin else {}),
         **({"accept_rescued": accept_rescued} if accept_rescued is not None else {}),
+        **_cleaned(texts),
     }
-    if not changes and not reason:
+    if not changes:
         raise click.UsageError("nothing to set; see --help")
-    _set(path, flag, changes, reason)
+    _set(path, flag, changes)
 
 
 def _targets(
     flag: Flag, kind: str, allow: Sequence[str] = (), deny: Sequence[str] = (), remove: Sequence[str] = ()
 ) -> dict[str, list[str]]:
-    """New allow and deny lists; who is put on one of them is taken off the other."""
+    """New allow and deny lists; a name that is added to one of them is removed from the other."""
     both = set(allow) & set(deny)
     if both:
         raise click.UsageError(f"{', '.join(sorted(both))}: allow or deny, not both")
@@ -222,16 +261,15 @@ def _listed(now: frozenset[str], more: Sequence[str], off: set[str]) -> list[str
     return [*sorted(now - off), *(name for name in dict.fromkeys(more) if name not in now)]
 
 
-def _set(path: Path, flag: Flag, changes: Mapping[str, Any], reason: str | None) -> None:
-    changes = {**changes, **({"reason": _told(reason)} if reason else {})}
-    moved = changes.get("enabled", flag.enabled) != flag.enabled or changes.get("percent", flag.percent) != flag.percent
-    if moved:
-        changes["since"] = utc_text(datetime.now(UTC))
-    _change(path, flag.name, lambda text: flags_file.edited(text, {flag.name: changes}, where=str(path)))
+def _set(path: Path, flag: Flag, changes: Mapping[str, Any]) -> None:
+    moved = any(changes.get(key, getattr(flag, key)) != getattr(flag, key) for key in ("enabled", "percent"))
+    since = {"since": utc_text(datetime.now(UTC))} if moved else {}
+    _change(path, flag.name, lambda text: flags_file.edited(text, {flag.name: {**changes, **since}}, where=str(path)))
 
 
-def _told(sentence: str | None) -> str | None:
-    return one_line(sentence, 500) if sentence else None
+def _cleaned(texts: Mapping[str, str | None]) -> dict[str, str]:
+    """The texts that were given, each on one line."""
+    return {key: one_line(text, 500) for key, text in texts.items() if text}
 
 
 def _change(path: Path, name: str, change: Callable[[str], str]) -> None:
@@ -246,7 +284,7 @@ def _change(path: Path, name: str, change: Callable[[str], str]) -> None:
 
 
 def _warn(path: Path, name: str, before: Flags) -> None:
-    """What a reviewer will see, for the flag that was changed."""
+    """Print the findings of `lint` about the flag that was changed."""
     for finding in flags_lint.lint(read_regular(path, error=FlagsError), where=str(path), base=before, **_catalog()):
         if f"{finding.path}.".startswith(f"flags.{name}."):
             click.echo(f"note: {finding.path.removeprefix('flags.')}: {finding.message}", err=True)
@@ -260,9 +298,9 @@ def _warn(path: Path, name: str, before: Flags) -> None:
 @_flags
 @_json
 def lint(base: Path | None, path: Path, machine: bool) -> None:
-    """Everything that is wrong with flags.yaml, or worth a look. Exits with 1 where an error was found.
+    """Check flags.yaml; exits with 1 if there are errors.
 
-    With --base, steps and serial are judged as well: `git show origin/main:flags.yaml > base.yaml`.
+    With --base, steps and serial are checked as well: `git show origin/main:flags.yaml > base.yaml`.
     """
     accepted = _accepted(base) if base is not None else None
     findings = flags_lint.lint(read_regular(path, error=FlagsError), where=str(path), base=accepted, **_catalog())
@@ -278,12 +316,12 @@ def lint(base: Path | None, path: Path, machine: bool) -> None:
 
 
 def _accepted(base: Path) -> Flags | None:
-    """The base, or None where its content is wrong: the change that mends it must be able to pass."""
+    """The base, or None if its content is wrong: the change that repairs it must be able to pass."""
     data = read_regular(base, error=FlagsError)
     try:
         return Flags.loads(data, str(base))
     except FlagsError as problem:
-        click.echo(f"steps and serial are not judged, for the base is wrong: {problem}", err=True)
+        click.echo(f"steps and serial are not checked, because the base is wrong: {problem}", err=True)
         return None
 
 
@@ -294,7 +332,7 @@ def _count(number: int, word: str) -> str:
 def _catalog() -> dict[str, Any]:
     try:
         catalog = catalogs.load()
-    except CatalogError:  # `doctor` tells; flags can be judged without it
+    except CatalogError:  # `doctor` reports it; flags can be checked without it
         return {}
     return {"endpoints": list(catalog.endpoints), "reference": {model.reference for model in catalog.models.values()}}
 

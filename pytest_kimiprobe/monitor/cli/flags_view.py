@@ -1,18 +1,23 @@
-"""A flag as people and programs read it."""
+"""A flag as text and as JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields
+from datetime import datetime
 from typing import Any
 
 from routing.evidence.model import utc_text
-from routing.flags.source import Flag, Targets
+from routing.flags.model import KEYS, TEXT_KEYS
+from routing.flags.source import Flag, FlagEvidence, Targets
 
 from ...safe_text import one_line
 
+_FIRST = ("description", "owner")
+
 
 def state(flag: Flag) -> str:
-    """Whom the flag is on for, in a few words."""
+    """The users that the flag is on for, in a few words."""
     if flag.pin is not None:
         return 'nobody (pin "off")' if flag.pin == "off" else f'everybody (pin "on"){_but(flag)}'
     if not flag.enabled:
@@ -36,10 +41,10 @@ def _but(flag: Flag) -> str:
 
 
 def story(flag: Flag) -> Iterator[tuple[str, str]]:
-    """Rows of key and text, in the order in which they decide."""
+    """Rows of key and text: what the flag is, then the rules in the order in which they decide, then the rest."""
     yield "flag", flag.name
-    yield "description", one_line(flag.description, 500)
-    yield "owner", one_line(flag.owner, 100)
+    for key in _FIRST:
+        yield key, one_line(getattr(flag, key), 500)
     yield "controls", " ".join(flag.controls)
     yield "on for", state(flag)
     for kind, targets in _kinds(flag):
@@ -48,13 +53,14 @@ def story(flag: Flag) -> Iterator[tuple[str, str]]:
     yield "enabled", "yes" if flag.enabled else "no"
     yield "percent", f"{flag.percent} (ladder {', '.join(map(str, flag.ladder))})"
     yield "rescued answers", "count as passed" if flag.accept_rescued else "do not count as passed"
-    if flag.reason:
-        yield "reason", one_line(flag.reason, 500)
+    for key in TEXT_KEYS:
+        if key not in _FIRST and (text := getattr(flag, key)):
+            yield key.replace("_", " "), one_line(text, 500)
     if flag.since:
         yield "since", utc_text(flag.since)
     if flag.evidence:
-        told = f"{flag.evidence.passed} of {flag.evidence.judged} passed, {flag.evidence.result}"
-        yield "evidence", one_line(told, 400)
+        passed = f"{flag.evidence.passed} of {flag.evidence.judged} passed"
+        yield "evidence", one_line(f"{passed}, {flag.evidence.result}", 400)
 
 
 def _rows(kind: str, targets: Targets) -> Iterator[tuple[str, str]]:
@@ -64,23 +70,16 @@ def _rows(kind: str, targets: Targets) -> Iterator[tuple[str, str]]:
 
 
 def as_json(flag: Flag) -> dict[str, Any]:
-    """The flag with every key, in the words of the file."""
-    evidence = flag.evidence
-    return {
-        "name": flag.name,
-        "description": flag.description,
-        "owner": flag.owner,
-        "controls": list(flag.controls),
-        "enabled": flag.enabled,
-        "percent": flag.percent,
-        "ladder": list(flag.ladder),
-        "users": {"allow": sorted(flag.users.allow), "deny": sorted(flag.users.deny)},
-        "groups": {"allow": sorted(flag.groups.allow), "deny": sorted(flag.groups.deny)},
-        "accept_rescued": flag.accept_rescued,
-        "pin": flag.pin,
-        "reason": flag.reason,
-        "since": utc_text(flag.since) if flag.since else None,
-        "evidence": {"result": evidence.result, "judged": evidence.judged, "passed": evidence.passed}
-        if evidence
-        else None,
-    }
+    """The flag with every key, in the terms of the file."""
+    return {"name": flag.name, **{key: _plain(getattr(flag, key)) for key in KEYS}}
+
+
+def _plain(value: Any) -> Any:
+    """A field's value as JSON has it."""
+    if isinstance(value, datetime):
+        return utc_text(value)
+    if isinstance(value, Targets | FlagEvidence):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, frozenset):
+        return sorted(value)
+    return list(value) if isinstance(value, tuple) else value

@@ -21,7 +21,7 @@ from ...safe_text import one_line
 from ..decide import Proposal, decide
 from ..github import proposal_text as say
 from ..github.api import Calls, GitHubProblem, repository
-from ..github.pull_request import Outcome, PullRequests
+from ..github.pull_request import PullRequestResult, PullRequests
 from .decide import as_row
 from .shared import (
     Found,
@@ -45,10 +45,10 @@ from .shared import (
 def propose(  # noqa: PLR0917 - one parameter an option
     flags_path: Path | None, results: Path | None, repo: str | None, base: str | None, dry_run: bool, as_json: bool
 ) -> None:
-    """Open, update or close one pull request per flag where evidence and flags disagree.
+    """Open, update or close a pull request for each flag to change.
 
     Reads GITHUB_TOKEN, GITHUB_REPOSITORY and GITHUB_API_URL. The flags file is read from the base branch, not from
-    here. Exits with 2 where GitHub refuses; what the evidence says is then printed all the same.
+    the checkout. Exits with 2 if GitHub refuses; the proposals are printed all the same.
     """
     path = flags_file(flags_path)
     found = read_results(results_folder(results, path))
@@ -70,10 +70,10 @@ def propose(  # noqa: PLR0917 - one parameter an option
     sys.exit(2 if problems else 0)
 
 
-def _propose(path: str, found: Found, repo: str, base: str | None) -> tuple[list[Outcome], list[str]]:
-    """What was done, and what GitHub refused; one flag's trouble does not hide another's outcome."""
+def _propose(path: str, found: Found, repo: str, base: str | None) -> tuple[list[PullRequestResult], list[str]]:
+    """Results by flag, and what GitHub refused. A problem with one flag does not stop the others."""
     calls = Calls()
-    outcomes: list[Outcome] = []
+    outcomes: list[PullRequestResult] = []
     problems: list[str] = []
     try:
         remote = repository(repo, os.environ, calls)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from ..github.push_results import Recorder
+from ..github.push_results import ResultsPusher
 from .shared import results_folder, results_option
 
 
@@ -19,12 +19,12 @@ from .shared import results_folder, results_option
 @click.option("--branch", help="Branch to record on (default: the one that is checked out, or GITHUB_REF_NAME).")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def record(results: Path | None, remote: str, branch: str | None, as_json: bool) -> None:
-    """Commit the run files that the remote lacks, and push them; nothing is lost when another push came first.
+    """Commit and push the run files that the remote lacks.
 
-    Only files under the results folder are committed. Where GITHUB_TOKEN is set it is used for GitHub. Exits with 2
-    where nothing could be pushed; the files are then still here.
+    Nothing is lost if another push came first. Only files under the results folder are committed. GITHUB_TOKEN is used
+    for GitHub if it is set. Exits with 2 if nothing could be pushed; the files are kept.
     """
-    done = Recorder(results_folder(results), branch or _workflow_branch(), remote).record(datetime.now(UTC))
+    done = ResultsPusher(results_folder(results), branch or _workflow_branch(), remote).push(datetime.now(UTC))
     if as_json:
         row = {"commit": done.commit, "files": list(done.files), "tries": done.tries, "note": done.note}
         click.echo(json.dumps({"version": 1, **row}, indent=1))
@@ -37,5 +37,5 @@ def record(results: Path | None, remote: str, branch: str | None, as_json: bool)
 
 
 def _workflow_branch() -> str:
-    """The branch that a workflow runs on; empty elsewhere, and on tags."""
+    """The branch that a workflow runs on; empty outside workflows and on tags."""
     return os.environ.get("GITHUB_REF_NAME", "") if os.environ.get("GITHUB_REF_TYPE") == "branch" else ""

@@ -18,15 +18,15 @@ from routing.parsing.safe_read import read_regular
 from ...recording import replays
 from ...recording.replay_diff import (
     AgainstError,
-    Before,
-    Changed,
-    Comparison,
-    Judged,
-    Word,
-    before_in,
+    EarlierVerdicts,
+    JudgedProbe,
+    ReplayDiff,
+    VerdictChange,
+    VerdictReason,
     compare,
     judged_in,
-    recorded_before,
+    recorded_verdicts,
+    verdicts_in,
 )
 from ...recording.replays import Replays
 from ...safe_text import one_line
@@ -43,7 +43,7 @@ _COLUMNS = (
     Column("now"),
 )
 _ASIDE = ("SOURCE", "RECORD", "RESULTS", "JSON", "COMPARE", "SUITE", "ENDPOINT")
-"""Settings for runs of their own; a replay takes all that was recorded and writes nothing of the user's."""
+"""Settings that a replay ignores: it judges everything that was recorded, and writes no files of the user."""
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -59,52 +59,52 @@ _ASIDE = ("SOURCE", "RECORD", "RESULTS", "JSON", "COMPARE", "SUITE", "ENDPOINT")
 def replay(
     context: click.Context, recordings: Path, against: Path | None, as_json: bool, arguments: tuple[str, ...]
 ) -> None:
-    """Judge RECORDINGS again, offline, and tell which verdicts are not what they were.
+    """Judge RECORDINGS again, offline, and show changed verdicts.
 
-    RECORDINGS is a folder that --kimiprobe-record wrote, or one file of it; further ARGUMENTS go to pytest. Exit codes: 0
-    no verdict changed, 1 some did, 2 the recordings or FILE cannot be used.
+    RECORDINGS is a folder that --kimiprobe-record wrote, or one file of it. Further ARGUMENTS go to pytest. Exit codes:
+    0 no verdict changed, 1 some did, 2 the recordings or FILE cannot be used.
     """
     found = replays.read(recordings)
     before = _before(against, found)
     probes = _judged_now(recordings, arguments)
-    told = _of_other_runs(found, before, against)
+    others = _of_other_runs(found, before, against)
     probes = [probe for probe in probes if not _is_of_another(found, before, probe)]
     comparison = compare(probes, before)
     if not comparison.compared:
         raise Wrong(f"nothing to compare: {against or recordings} holds no verdict on any of these recordings")
-    notes = [*told, *_notes(comparison, against)]
+    notes = [*others, *_notes(comparison, against)]
     lines = [json.dumps(_document(comparison, against, notes), indent=1)] if as_json else _text(comparison, notes)
     click.echo("\n".join(lines))
     context.exit(1 if comparison.changed else 0)
 
 
-def _before(against: Path | None, found: Replays) -> Before:
+def _before(against: Path | None, found: Replays) -> EarlierVerdicts:
     if against is None:
-        return recorded_before(found.samples.values())
+        return recorded_verdicts(found.samples.values())
     try:
         text = read_regular(against, error=AgainstError, max_bytes=MAX_BYTES).decode("utf-8")
     except UnicodeDecodeError:
         raise AgainstError("is not UTF-8", where=str(against)) from None
-    before = before_in(text, str(against))
+    before = verdicts_in(text, str(against))
     runs = {sample.run for sample in found.samples.values()}
     if before.run and runs and before.run not in runs:
-        told = f"is of run {before.run}, the recordings are of {', '.join(sorted(runs))}"
-        raise AgainstError(one_line(told, 300), where=str(against))
+        message = f"is of run {before.run}, the recordings are of {', '.join(sorted(runs))}"
+        raise AgainstError(one_line(message, 300), where=str(against))
     return before
 
 
-def _is_of_another(found: Replays, before: Before, probe: Judged) -> bool:
+def _is_of_another(found: Replays, before: EarlierVerdicts, probe: JudgedProbe) -> bool:
     sample = found.samples.get(probe.id)
     return bool(before.run) and sample is not None and sample.run != before.run
 
 
-def _of_other_runs(found: Replays, before: Before, against: Path | None) -> list[str]:
+def _of_other_runs(found: Replays, before: EarlierVerdicts, against: Path | None) -> list[str]:
     others = sum(bool(before.run) and sample.run != before.run for sample in found.samples.values())
     return [f"{others} recorded probes are of another run than {against}"] if others else []
 
 
-def _judged_now(recordings: Path, arguments: Sequence[str]) -> list[Judged]:
-    """Today's verdicts, of a pytest of its own: it brings plugins, case files and test functions as a run does."""
+def _judged_now(recordings: Path, arguments: Sequence[str]) -> list[JudgedProbe]:
+    """Today's verdicts, from pytest in a child process with the same plugins, case files and test functions."""
     with tempfile.TemporaryDirectory(prefix="kimiprobe-") as folder:
         target = Path(folder) / "replayed.json"
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "kimiprobe_record="]
@@ -112,19 +112,19 @@ def _judged_now(recordings: Path, arguments: Sequence[str]) -> list[Judged]:
         command += ["--kimiprobe-json", str(target), *arguments]
         aside = {f"KIMIPROBE_{name}" for name in _ASIDE}
         environment = {name: value for name, value in os.environ.items() if name not in aside}
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment, check=False)  # noqa: S603 - our own words
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment, check=False)  # noqa: S603 - a list, no shell
         if done.returncode not in {0, 1} or not target.is_file():
-            raise Wrong(f"the replay failed (pytest's exit code {done.returncode}): {_last_words(done)}")
+            raise Wrong(f"the replay failed (pytest's exit code {done.returncode}): {_last_lines(done)}")
         return judged_in(json.loads(target.read_text("utf-8")), str(target))
 
 
-def _last_words(done: subprocess.CompletedProcess[str]) -> str:
-    said = [line for line in (done.stdout + "\n" + done.stderr).splitlines() if line.strip()]
-    errors = [line for line in said if "ERROR" in line or line.startswith("E ")]
-    return one_line("; ".join((errors or said)[-3:]), 600)
+def _last_lines(done: subprocess.CompletedProcess[str]) -> str:
+    output = [line for line in (done.stdout + "\n" + done.stderr).splitlines() if line.strip()]
+    errors = [line for line in output if "ERROR" in line or line.startswith("E ")]
+    return one_line("; ".join((errors or output)[-3:]), 600)
 
 
-def _notes(comparison: Comparison, against: Path | None) -> list[str]:
+def _notes(comparison: ReplayDiff, against: Path | None) -> list[str]:
     where = one_line(str(against), 200) if against else "the cassettes"
     notes = []
     if comparison.missing:
@@ -134,25 +134,25 @@ def _notes(comparison: Comparison, against: Path | None) -> list[str]:
     return notes
 
 
-def _text(comparison: Comparison, notes: Sequence[str]) -> list[str]:
+def _text(comparison: ReplayDiff, notes: Sequence[str]) -> list[str]:
     count = len(comparison.changed)
     head = f"{comparison.compared} verdicts compared, {count or 'none'} changed"
     table = rendered(_COLUMNS, [_line(change) for change in comparison.changed]) if count else []
     return [head, *table, *notes]
 
 
-def _line(change: Changed) -> list[str]:
+def _line(change: VerdictChange) -> list[str]:
     probe = change.probe
-    now = _word(probe.word) + (f": {one_line(probe.detail, 120)}" if probe.detail else "")
+    now = _verdict_text(probe.judgement) + (f": {one_line(probe.detail, 120)}" if probe.detail else "")
     names = [one_line(name, 120) for name in (probe.case, probe.endpoint, probe.mode)]
-    return [*names, str(probe.sample), _word(change.before), now]
+    return [*names, str(probe.sample), _verdict_text(change.before), now]
 
 
-def _word(word: Word) -> str:
-    return one_line(word.verdict if word.verdict == "pass" else f"{word.verdict} {word.reason}", 80)
+def _verdict_text(judgement: VerdictReason) -> str:
+    return one_line(judgement.verdict if judgement.verdict == "pass" else f"{judgement.verdict} {judgement.reason}", 80)
 
 
-def _document(comparison: Comparison, against: Path | None, notes: Sequence[str]) -> dict[str, Any]:
+def _document(comparison: ReplayDiff, against: Path | None, notes: Sequence[str]) -> dict[str, Any]:
     return {
         "version": 1,
         "against": str(against) if against else None,
@@ -164,7 +164,7 @@ def _document(comparison: Comparison, against: Path | None, notes: Sequence[str]
     }
 
 
-def _row(change: Changed) -> dict[str, Any]:
+def _row(change: VerdictChange) -> dict[str, Any]:
     probe = change.probe
     return {
         "id": probe.id,
@@ -173,5 +173,5 @@ def _row(change: Changed) -> dict[str, Any]:
         "mode": probe.mode,
         "sample": probe.sample,
         "before": {"verdict": change.before.verdict, "reason": change.before.reason},
-        "after": {"verdict": probe.word.verdict, "reason": probe.word.reason, "detail": probe.detail},
+        "after": {"verdict": probe.judgement.verdict, "reason": probe.judgement.reason, "detail": probe.detail},
     }

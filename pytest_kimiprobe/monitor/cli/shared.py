@@ -1,4 +1,4 @@
-"""Options that several commands share: where flags and results are, and what they say now."""
+"""Options and readers that several commands share: the flags file, the results folder, and its evidence."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def flags_option(command: _F) -> _F:
-    """`--flags PATH`, a parameter `flags_path`."""
+    """Add the option `--flags PATH`, passed as `flags_path`."""
     option = click.option(
         "--flags", "flags_path", type=click.Path(path_type=Path), help="flags.yaml (default: found upwards)."
     )
@@ -29,7 +29,7 @@ def flags_option(command: _F) -> _F:
 
 
 def results_option(command: _F) -> _F:
-    """`--results DIR`, a parameter `results`."""
+    """Add the option `--results DIR`, passed as `results`."""
     option = click.option(
         "--results", type=click.Path(path_type=Path), help="Results folder (default: results beside flags.yaml)."
     )
@@ -38,7 +38,7 @@ def results_option(command: _F) -> _F:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the results folder says now."""
+    """Content of the results folder, read at `now`."""
 
     folder: Path
     evidence: Evidence
@@ -47,7 +47,7 @@ class Found:
     now: datetime
 
     def examples(self, endpoints: Iterable[str]) -> Mapping[str, Failure]:
-        """One failure a reason code of these endpoints, the newest first."""
+        """The newest failure of these endpoints for each reason code."""
         wanted, found = set(endpoints), dict[str, Failure]()
         for run in reversed(self.runs):
             for failure in run.failures:
@@ -57,7 +57,7 @@ class Found:
 
 
 def flags_file(given: Path | None) -> Path:
-    """The flags file to read. Raises ConfigError where there is none."""
+    """The flags file to read. Raises ConfigError if none is given or found."""
     path = given or find_flags()
     if path is None:
         raise ConfigError("no such file here or above; name it with --flags", where=FILE_NAME)
@@ -65,26 +65,26 @@ def flags_file(given: Path | None) -> Path:
 
 
 def results_folder(given: Path | None, flags: Path | None = None) -> Path:
-    """The folder given, else `results` beside the flags file, else here."""
+    """The given folder, otherwise `results` beside the flags file, otherwise `results` in the current folder."""
     beside = flags or find_flags()
     return given or (beside.parent if beside else Path()) / "results"
 
 
 def read_results(folder: Path) -> Found:
-    """Evidence as of now. Raises EvidenceError."""
+    """Read the evidence as of now. Raises EvidenceError."""
     now, problems = datetime.now(UTC), list[str]()
     evidence, runs = evidence_now(folder, now, problems)
     return Found(folder, evidence, tuple(runs), tuple(problems), now)
 
 
 def tell_problems(problems: Iterable[str]) -> None:
-    """Files that were skipped, on stderr: they never stop a command, and never pass in silence."""
+    """Print a warning on stderr for each file that was skipped; the command goes on."""
     for problem in problems:
         click.echo(f"warning: {problem}", err=True)
 
 
 def path_in_repository(path: Path) -> str:
-    """The path as the repository names it: from the folder that holds `.git`, else as given."""
+    """The path relative to the folder that holds `.git`; outside a repository, the path as given."""
     absolute = path.absolute()
     root = next((folder for folder in absolute.parents if (folder / ".git").exists()), None)
     relative = absolute.relative_to(root) if root else Path(path.name) if path.is_absolute() else path

@@ -50,7 +50,7 @@ class Row:
 @click.option("--all", "everything", is_flag=True, help="Also endpoints of the catalogue that were never probed.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(flags_path: Path | None, results: Path | None, everything: bool, as_json: bool) -> None:
-    """What results/latest.json says of each endpoint, and how old it is.
+    """Show the status of each endpoint, and how old it is.
 
     Counts are those of each endpoint's newest run; `resc` needed rescue, `err` gave nothing to judge. What is older
     than 7 days reads `unknown`. Unreadable files are named and change nothing.

@@ -1,7 +1,7 @@
 """flags.yaml edited in place: only the characters of the changed values are replaced.
 
-Comments, order, quotes and blank lines of a reviewed file belong to its reviewers. Positions come from the parser's
-nodes; nothing is ever dumped. Each edit is checked: the new text must read as the old data with exactly these changes.
+Comments, order, quotes and blank lines stay as reviewers wrote them. Positions come from the parser's nodes; nothing
+is dumped. Each edit is checked: the new text must read as the old data with exactly these changes.
 
     edited(text, {"openrouter_kimi_tool_calling": {"enabled": True, "percent": 10, "users.allow": ["alice"]}})
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
+import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -22,39 +23,25 @@ from typing import Any, TypeAlias
 import yaml
 
 from routing.errors import FlagsError
+from routing.flags.model import KEYS
 from routing.flags.source import Flags
 from routing.parsing import strict_yaml
 from routing.parsing.safe_read import read_regular
+from routing.parsing.strict_yaml import shown
 
-from .yaml_text import Value, put
+from .yaml_text import Value, put, without_comments
 
 Changes: TypeAlias = Mapping[str, Mapping[str, Value]]
 """Flag name → key (`percent`, `users.allow`, `evidence`) → new value; None removes the key."""
 
-_KEYS = (
-    "description",
-    "owner",
-    "controls",
-    "enabled",
-    "percent",
-    "ladder",
-    "users",
-    "groups",
-    "accept_rescued",
-    "pin",
-    "reason",
-    "since",
-    "evidence",
-)
-"""The order in which a flag's keys stand."""
 _SETS = {"allow", "deny", "controls"}
 
 
 def edited(text: str, changes: Changes, *, where: str = "flags.yaml") -> str:
-    """The text with these values changed and the serial raised; the same text where nothing changes.
+    """The text with these values changed and the serial raised; the same text if nothing changes.
 
     Lists of users, groups and globs are sets: entries that stay keep their place and comment.
-    Raises FlagsError where the text or the result is no valid flags file, or a flag is unknown.
+    Raises FlagsError if the text or the result is not a valid flags file, or a flag is unknown.
     """
     flags = Flags.loads(text.encode(), where)
     steps = [
@@ -68,19 +55,35 @@ def edited(text: str, changes: Changes, *, where: str = "flags.yaml") -> str:
 def created(text: str, name: str, row: Mapping[str, Value], *, where: str = "flags.yaml") -> str:
     """The text with one more flag, last in the file, and the serial raised. `row` holds the new flag's keys.
 
-    Raises FlagsError where the flag exists, or the result is no valid flags file.
+    Raises FlagsError if the flag exists, or the result is not a valid flags file.
     """
     if name in Flags.loads(text.encode(), where).flags:
         raise FlagsError(f"flag {name!r} exists already", where=where)
-    row = {key: row[key] for key in _KEYS if row.get(key) is not None}
+    row = {key: row[key] for key in KEYS if row.get(key) is not None}
     return _applied(text, [(("flags", name), row)], where)
 
 
-def change_file(path: Path, change: Callable[[str], str]) -> bool:
-    """Read the file, change its text, write it atomically; False where the text stays the same.
+def deleted(text: str, name: str, *, where: str = "flags.yaml") -> str:
+    """The text without this flag and the comment above it, and the serial raised.
 
-    Raises FlagsError where the file cannot be read, where somebody else changed it meanwhile, and for a text that the
-    loader would refuse. The old file stays whole in each case.
+    Raises FlagsError if the flag is unknown, or the only one of the file.
+    """
+    flags = Flags.loads(text.encode(), where)
+    flags.flag(name)  # raises FlagsError that lists the names
+    if len(flags.flags) == 1:
+        raise FlagsError(f"flag {name!r} is the only one, and a file needs one: disable it instead", where=where)
+    new = _applied(without_comments(text, ("flags", name)), [(("flags", name), None)], where)
+    if named := re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", new):
+        line = new[new.rfind("\n", 0, named.start()) + 1 :].partition("\n")[0].strip()
+        raise FlagsError(f"flag {name!r} is named elsewhere, change that first: {shown(line, 80)}", where=where)
+    return new
+
+
+def change_file(path: Path, change: Callable[[str], str]) -> bool:
+    """Read the file, change its text, write it atomically; False if the text stays the same.
+
+    Raises FlagsError if the file cannot be read or changed meanwhile, and for a text that the loader would refuse. The
+    old file stays whole in each case.
     """
     old = read_regular(path, error=FlagsError)
     new = change(_decoded(old, path)).encode()
@@ -112,7 +115,7 @@ def _replace(path: Path, old: bytes, new: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         if read_regular(target, error=FlagsError) != old:
-            raise FlagsError("was changed by somebody else meanwhile: try again", where=str(path))
+            raise FlagsError("was changed by another program meanwhile: try again", where=str(path))
         Path(name).replace(target)
         _flush_folder(target.parent)
     except OSError as problem:
@@ -161,7 +164,7 @@ def _put_all(text: str, steps: Sequence[_Step]) -> str:
     mark = "\ufeff" if text.startswith("\ufeff") else ""
     text = text.removeprefix(mark)
     for path, value in steps:
-        text = put(text, path, value, order=_KEYS)
+        text = put(text, path, value, order=KEYS)
     return mark + text
 
 
@@ -170,7 +173,7 @@ def _data(text: str, where: str) -> Any:
 
 
 def _new_serial(data: Mapping[str, Any]) -> list[_Step]:
-    """One more than any router may have seen; what allowed going back has served."""
+    """One more than any router may have seen; `rollback_from` is removed."""
     leave: list[_Step] = [(("rollback_from",), None)] if "rollback_from" in data else []
     return [*leave, (("serial",), max(data["serial"], data.get("rollback_from", 0)) + 1)]
 
@@ -184,7 +187,7 @@ def _get(data: Any, path: Sequence[str]) -> Any:
 
 
 def _in_place(path: Sequence[str], now: Any, value: Value) -> Value:
-    """A set of names in the order in which they stand, new ones last."""
+    """A set of names in their present order, new ones last."""
     if not isinstance(now, list) or not isinstance(value, Sequence) or path[-1] not in _SETS:
         return value
     return [*(name for name in now if name in value), *(name for name in value if name not in now)]

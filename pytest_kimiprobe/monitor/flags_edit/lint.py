@@ -1,12 +1,13 @@
 """What a reviewer should see in a flags file beyond its schema: contradictions, jumps, globs without effect. Pure.
 
-An `error` is a mistake or a step that needs a human's word; a `warning` is worth a look.
+An `error` is a mistake, or a step that a human must decide; a `warning` is worth a look.
 """
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Literal, TypeAlias
@@ -16,6 +17,8 @@ from routing.flags.model import glob_pattern
 from routing.flags.source import Flag, Flags
 from routing.flags.validation import problems
 from routing.parsing import strict_yaml
+
+from ...safe_text import one_line
 
 Level: TypeAlias = Literal["error", "warning"]
 _Told: TypeAlias = "tuple[Level, tuple[str | int, ...], str]"
@@ -101,10 +104,10 @@ def _about(flag: Flag, before: Flag | None, base: Flags | None) -> Iterator[_Tol
     at = ("flags", flag.name)
     for kind, targets in (("users", flag.users), ("groups", flag.groups)):
         for name in sorted(targets.allow & targets.deny):
-            yield "error", (*at, kind), f"{name} stands in allow and in deny; deny wins"
+            yield "error", (*at, kind), f"{name} is in allow and in deny; deny wins"
     steps = ", ".join(map(str, flag.ladder))
     if flag.percent and flag.percent not in flag.ladder:
-        yield "warning", (*at, "percent"), f"{flag.percent} is no step of the ladder: 0, {steps}"
+        yield "warning", (*at, "percent"), f"{flag.percent} is not a step of the ladder: 0, {steps}"
     if base is not None and flag.pin is None and share(flag) > _next_step(flag, share(before)):
         now, step = share(before), _next_step(flag, share(before))
         yield "error", (*at, "percent"), f"jumps from {now} to {share(flag)}; the next step is {step}"
@@ -150,6 +153,16 @@ def _globs(flags: Flags, endpoints: Collection[str], reference: frozenset[str]) 
             for endpoint in sorted(reference.intersection(matched)):
                 yield "warning", (*at, number), f"{glob} matches the reference endpoint {endpoint}, which needs no flag"
         yield from _outdone(flags, flag, endpoints)
+
+
+def unmatched(globs: Iterable[str], endpoints: Collection[str]) -> Iterator[str]:
+    """A message for each glob that matches no endpoint; without endpoints, globs are not checked."""
+    known = [*dict.fromkeys(f"{endpoint.partition('/')[0]}/*" for endpoint in endpoints), *endpoints]
+    for glob in globs if endpoints else ():
+        if not any(glob_pattern(glob).match(endpoint) for endpoint in endpoints):
+            close = difflib.get_close_matches(glob, known, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            yield f"{one_line(glob)} matches no endpoint of the catalogue{hint}"
 
 
 def _outdone(flags: Flags, flag: Flag, endpoints: Collection[str]) -> Iterator[_Told]:

@@ -1,4 +1,4 @@
-"""Surgery on YAML text: one value is set, added or removed, every other character stays.
+"""Edits of YAML text: one value is set, added or removed, every other character stays.
 
 Works on plain files such as ours (routing.strict_yaml): mappings and lists in block or flow style, no anchors.
 """
@@ -21,7 +21,7 @@ Path: TypeAlias = "tuple[str, ...]"
 
 
 def put(text: str, path: Path, value: Value, *, order: Sequence[str] = ()) -> str:
-    """The text with `value` at `path`; None removes the key. A new key stands after its predecessor in `order`."""
+    """The text with `value` at `path`; None removes the key. A new key comes after its predecessor in `order`."""
     at = _find(text, path)
     if at.node is None:
         return text if value is None else _added(text, at, value, order)
@@ -32,6 +32,23 @@ def put(text: str, path: Path, value: Value, *, order: Sequence[str] = ()) -> st
     if isinstance(at.node, SequenceNode) and isinstance(value, Sequence) and not isinstance(value, str):
         return _list_set(text, path, at.node, list(value))
     return _replaced(text, at.node, value)
+
+
+def without_comments(text: str, path: Path) -> str:
+    """The text without the comments of the block entry at `path`: those above it, and deeper ones below it."""
+    at = _find(text, path)
+    if at.node is None or at.key_node is None or at.parent.flow_style:
+        return text
+    indent = at.key_node.start_mark.column
+    start = _line_start(text, at.key_node.start_mark.index)
+    end = _next_line(text, _end(text, at.node))
+    above, below = text[:start].splitlines(keepends=True), text[end:].splitlines(keepends=True)
+    while above and above[-1].startswith(f"{' ' * indent}#"):
+        above.pop()
+    deeper = re.compile(rf" {{{indent + 1},}}#")
+    while below and deeper.match(below[0]):
+        below.pop(0)
+    return "".join([*above, text[start:end], *below])
 
 
 # ------------------------------------------------------------------------------------------------------ where it is
@@ -64,7 +81,7 @@ def _find(text: str, path: Path) -> _Place:
 
 
 def _end(text: str, node: Any) -> int:
-    """Where the node's last own character ends; a block's marks reach to the next token, past blanks and comments."""
+    """Index after the node's last character; a block's own marks reach to the next token, past blanks and comments."""
     if isinstance(node, ScalarNode):
         end: int = node.end_mark.index
         return len(text[:end].rstrip()) if node.style in {"|", ">"} else end
@@ -91,7 +108,7 @@ def _newline(text: str) -> str:
 
 
 def flow(value: Value) -> str:
-    """The value on one line, in quotes where any YAML reader could take it for something else."""
+    """The value on one line, in quotes if any YAML reader could read it as something else."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int):
@@ -106,7 +123,7 @@ def flow(value: Value) -> str:
 
 
 def _plain(text: str) -> bool:
-    """Whether the bare word is this string to our reader and to a YAML 1.1 reader, also between brackets."""
+    """Whether the text without quotes is this string to our reader and to a YAML 1.1 reader, also between brackets."""
     if text.startswith(("@", "`", "%")) or "\n" in text or "*" in text:
         return False
     candidate = f"[{text}]"
@@ -141,7 +158,7 @@ def _replaced(text: str, node: Node, value: Value) -> str:
 
 
 def _realigned(rest: str, growth: int) -> str:
-    """What follows on the line, with a comment kept in its column where there is room."""
+    """The rest of the line, with a comment kept in its column if there is space."""
     found = re.match(r"( {2,})#", rest)
     if not found:
         return rest
@@ -168,7 +185,7 @@ def _removed(text: str, at: _Place) -> str:
 
 
 def _cut(text: str, spans: Sequence[tuple[int, int]], number: int) -> str:
-    """One entry between brackets removed, with the comma that it needs no longer."""
+    """The text without one entry between brackets, and without the comma that is no longer needed."""
     start, end = spans[number]
     line, rest = _line_start(text, start), _next_line(text, end)
     if not text[line:start].strip() and re.fullmatch(r",?\s*(#.*)?\s*", text[end:rest]):
@@ -194,7 +211,7 @@ def _added(text: str, at: _Place, value: Value, order: Sequence[str]) -> str:
 
 
 def _predecessor(keys: Sequence[str], key: str, order: Sequence[str]) -> int:
-    """Index of the key after which the new one stands."""
+    """Index of the key after which the new one comes."""
     if key not in order:
         return len(keys) - 1
     earlier = set(order[: order.index(key)])

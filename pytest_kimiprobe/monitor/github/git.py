@@ -1,4 +1,4 @@
-"""git as a subprocess: no prompts, no hooks, no translated messages, and the token in no argument."""
+"""Runs git as a subprocess: no prompts, no hooks, no translated messages. The token is never an argument."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ TIMEOUT_S = 120
 
 
 class RecordProblem(ConfigError):
-    """The results could not be pushed; they are still where they were."""
+    """The results could not be pushed. The files are kept."""
 
 
 class Git:
-    """Runs git in one folder, with more environment where given."""
+    """Runs git in one folder. `environment` is added to the process environment."""
 
     def __init__(self, root: Path, environment: Mapping[str, str] | None = None) -> None:
         self.root = root
@@ -28,13 +28,13 @@ class Git:
         self._environment = {**plain, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", **(environment or {})}
 
     def with_environment(self, environment: Mapping[str, str]) -> Git:
-        """The same with more environment."""
+        """A copy with further environment variables."""
         other = Git(self.root)
         other._environment = {**self._environment, **environment}
         return other
 
     def run(self, *arguments: str, check: bool = True, text: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Run one command. Raises RecordProblem where it fails, unless `check` is false."""
+        """Run one command. Raises RecordProblem if it fails, unless `check` is false."""
         command = ["git", "-c", "core.hooksPath=/dev/null", "-c", "core.quotePath=false", *arguments]
         try:
             done = subprocess.run(  # noqa: S603 - a list, no shell
@@ -54,11 +54,11 @@ class Git:
         except subprocess.TimeoutExpired:
             done = subprocess.CompletedProcess(command, 124, "", f"no answer within {TIMEOUT_S} s")
         if check and done.returncode:
-            raise RecordProblem(f"git {arguments[0]}: {words(done.stderr)}", where=str(self.root))
+            raise RecordProblem(f"git {arguments[0]}: {error_text(done.stderr)}", where=str(self.root))
         return done
 
     def out(self, *arguments: str, text: str | None = None) -> str:
-        """The output of a command that must succeed, stripped."""
+        """Run a command that must succeed, and return its stripped output."""
         return self.run(*arguments, text=text).stdout.strip()
 
     def is_ancestor(self, one: str, other: str) -> bool:
@@ -67,7 +67,7 @@ class Git:
 
 
 def token_for(url: str, environment: Mapping[str, str]) -> dict[str, str]:
-    """Settings by which git sends GITHUB_TOKEN to GitHub, and to nobody else; none where there is no token."""
+    """Environment that makes git send GITHUB_TOKEN to GitHub and to no other host; empty without a token."""
     token = environment.get("GITHUB_TOKEN", "").strip()
     server = environment.get("GITHUB_SERVER_URL", "").rstrip("/") or "https://github.com"
     if not token or not server.startswith("https://") or not url.startswith(f"{server}/"):
@@ -80,7 +80,7 @@ def token_for(url: str, environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def words(text: str) -> str:
-    """What git said, on one line, without its hints."""
+def error_text(text: str) -> str:
+    """Error output of git on one line, without its hints."""
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("hint:")]
     return one_line(redact("; ".join(lines)), 400) or "no reason given"

@@ -1,7 +1,8 @@
-"""What a proposal says to the person who decides: title, body, commit message, and the change itself. Pure.
+"""Texts of a pull request that proposes a flag change: title, body, commit message, and the change itself. Pure.
 
-The body is read in thirty seconds: what was measured, on how many calls, what merging does and what closing does;
-everything else is folded. It follows from the evidence alone, so a second run on the same day changes nothing.
+The visible part of the body takes thirty seconds to read: what was measured, on how many calls, and what merging and
+closing do. Everything else is folded. The text depends on the evidence alone, so a second run on the same evidence
+changes nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from ..flags_edit.yaml_text import Value
 from ..safe_markdown import cell, code, fence, table
 
 REST_DAYS = 14
-"""A proposal that a human closed does not come back for so long."""
+"""Days for which a proposal that a human closed is not opened again."""
 LABEL = "kimiprobe"
 _ROWS = 12
 _EXAMPLES = 8
@@ -37,7 +38,7 @@ _OVERTAKEN = "<!-- kimiprobe:overtaken -->"
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """What the hidden first line of a body tells the next run."""
+    """Content of the hidden first line of a body, read by the next run."""
 
     flag: str
     before: int
@@ -47,12 +48,12 @@ class Marker:
 
     @property
     def turns_on(self) -> bool:
-        """Whether the pull request asked for more traffic; the other class asks for none."""
+        """Whether the pull request asked for more traffic; otherwise it asked for none."""
         return self.after > 0
 
 
 def marker_of(body: str | None) -> Marker | None:
-    """Read the hidden first line; None where a human replaced it."""
+    """Read the hidden first line; None if a human replaced it."""
     text = body or ""
     found = _MARKER.match(text)
     if not found:
@@ -61,14 +62,14 @@ def marker_of(body: str | None) -> Marker | None:
 
 
 def title(proposal: Proposal) -> str:
-    """One line that says what merging does."""
+    """Title of the pull request: one line that says what merging does."""
     if proposal.kind == "enable":
         return f"Turn on {proposal.flag} for {proposal.after.share} % of users"
     return f"Turn off {proposal.flag}"
 
 
 def changed(text: str, proposal: Proposal, *, where: str = "flags.yaml") -> str:
-    """The flags file with this proposal taken: only the flag's own lines and the serial differ."""
+    """The text of the flags file with the proposal applied: only the flag's lines and the serial change."""
     values: dict[str, Value] = {
         "enabled": proposal.after.enabled,
         "percent": proposal.after.percent,
@@ -82,7 +83,7 @@ def changed(text: str, proposal: Proposal, *, where: str = "flags.yaml") -> str:
 
 
 def commit_message(proposal: Proposal, text: str) -> str:
-    """Subject, verdict, and trailers by which the bot knows its own commit again."""
+    """Commit message: subject, verdict, and trailers by which the bot recognises its commits."""
     return (
         f"{title(proposal)}\n\n{_sentence(proposal.verdict, 500)}\n\n"
         f"Kimiprobe-Flag: {proposal.flag}\nKimiprobe-Content: {digest(text)}\n"
@@ -90,7 +91,7 @@ def commit_message(proposal: Proposal, text: str) -> str:
 
 
 def is_own_commit(message: str, text: str, flag: str) -> bool:
-    """Whether the bot made this commit for this flag and the file still is as it left it."""
+    """Whether the bot made this commit for this flag, and the file has not changed since."""
     lines = message.splitlines()
     return f"Kimiprobe-Flag: {flag}" in lines and f"Kimiprobe-Content: {digest(text)}" in lines
 
@@ -101,7 +102,7 @@ def digest(text: str) -> str:
 
 
 def body(proposal: Proposal, examples: Mapping[str, Failure], *, source: str = "live") -> str:
-    """The pull request's text. `examples`: one failure a reason code; their text is a stranger's and stays inert."""
+    """Body of the pull request. `examples`: one failure for each reason code; their untrusted text is escaped."""
     marker = (
         f"<!-- kimiprobe:flag={proposal.flag} from={proposal.before.share} to={proposal.after.share}"
         f" evidence={proposal.evidence} v=1 -->"
@@ -119,10 +120,10 @@ def body(proposal: Proposal, examples: Mapping[str, Failure], *, source: str = "
 
 
 def overtaken(text: str, verdict: str) -> str:
-    """The same body, closed by the bot: the facts changed, nobody said no."""
+    """The body of a pull request that the bot closes because the facts changed, not because a human refused."""
     head, _, rest = text.partition("\n")
-    told = f"**Closed by kimiprobe:** the facts have changed. {code(verdict, 400)}"
-    return f"{head}\n{_OVERTAKEN}\n\n{told}\n{rest}"
+    note = f"**Closed by kimiprobe:** the facts have changed. {code(verdict, 400)}"
+    return f"{head}\n{_OVERTAKEN}\n\n{note}\n{rest}"
 
 
 def wilson(right: int, judged: int) -> tuple[float, float]:
@@ -195,7 +196,7 @@ def _consequences(proposal: Proposal) -> str:
         undo = f'kimiprobe flags disable {proposal.flag} --reason "…"'
     else:
         merging = (
-            "**Merge** and nobody is served there any more, named users neither; requests go to the next endpoint that"
+            "**Merge** and no user is served there any more, not even named users; requests go to the next endpoint that"
             " works, down to the model's own provider."
         )
         undo = f'kimiprobe flags enable {proposal.flag} --percent {proposal.before.percent or 10} --reason "…"'
@@ -210,14 +211,14 @@ def _details(proposal: Proposal, examples: Mapping[str, Failure], source: str) -
         rows = [[cell(reason), str(count), cell(meaning_of(reason))] for reason, count in worst]
         parts.append("Newest run, all endpoints of this flag:")
         parts.append(table(["reason", "probes", "meaning"], rows[:_ROWS]))
-        told = [examples[reason] for reason, _ in worst[:_EXAMPLES] if reason in examples]
-        if told:
-            lines = [f"{row.reason}: {row.endpoint} {row.case}: {row.detail}" for row in told]
+        picked = [examples[reason] for reason, _ in worst[:_EXAMPLES] if reason in examples]
+        if picked:
+            lines = [f"{row.reason}: {row.endpoint} {row.case}: {row.detail}" for row in picked]
             parts.append(f"One example each, as the endpoint answered (untrusted text):\n\n{fence(lines)}")
     facts = [f"- run {code(proposal.run)}, source {code(source)}"] if proposal.run else []
     if proposal.at:
         facts.append(f"- newest evidence of {utc_text(proposal.at)}")
     facts.append(f"- evidence {code(proposal.evidence)} (SHA-256)")
-    facts += [f"- {code(row.why, 300)}: {row.standing}" for row in proposal.endpoints[:_ROWS]]
+    facts += [f"- {code(row.why, 300)}: {row.rating}" for row in proposal.endpoints[:_ROWS]]
     parts.append("\n".join(facts))
     return "\n\n".join([*parts, "</details>"])

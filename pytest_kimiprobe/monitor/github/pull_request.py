@@ -1,8 +1,9 @@
-"""One pull request per flag, opened, updated in place or closed, so that each asks exactly what the evidence says now.
+"""Keeps one pull request for each flag in line with the evidence: opens it, updates it in place, or closes it.
 
-A branch is one commit on the base, made anew when the base's flags or the evidence move. Hands off where a human
-committed to it. A pull request that a human closed unmerged is a no for 14 days; one overtaken by facts is closed with
-a sentence. Every step can be cut short and repeated: what exists is found before anything is created.
+A branch is one commit on the base. It is rebuilt when the base's flags file or the evidence changes. A branch that
+a human committed to is left alone. If a human closes a pull request unmerged, the proposal is not opened again for
+14 days. A pull request that the evidence no longer supports is closed with a sentence that says so. Every step can be
+interrupted and repeated: existing branches and pull requests are looked up before new ones are created.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What was done about one flag. `left`: a human's word stands in the way."""
+class PullRequestResult:
+    """What was done about one flag. `left`: nothing, because a human committed, or closed the same proposal."""
 
     flag: str
     action: Action
@@ -38,27 +39,27 @@ class Outcome:
 
 
 class PullRequests:
-    """The bot's pull requests in one repository. `path` is the flags file there; `base` the branch to merge into."""
+    """The bot's pull requests in one repository. `path` is the flags file there, `base` the branch to merge into."""
 
     def __init__(self, repo: Repository, calls: Calls, *, path: str, now: datetime, base: str | None = None) -> None:
         self._repo, self._do, self._path, self._now = repo, calls, path, now
         self.base = base or repo.default_branch
         self._base_sha = self._head(self.base)
         if self._base_sha is None:
-            told = f"{repo.full_name} has no branch {self.base!r} (is it empty?); name one with --base"
-            raise GitHubProblem(told)
+            message = f"{repo.full_name} has no branch {self.base!r} (is it empty?); name one with --base"
+            raise GitHubProblem(message)
         text = self._text_at(self._base_sha)
         if text is None:
             raise GitHubProblem(f"{path} is not on branch {self.base!r} of {repo.full_name}; name it with --flags")
         self.text: str = text
-        """The flags file as it stands on the base: what is decided on and edited."""
+        """The flags file on the base branch; decisions and edits start from it."""
 
-    def sync(self, proposal: Proposal, examples: Mapping[str, Failure], *, source: str = "live") -> Outcome:
+    def sync(self, proposal: Proposal, examples: Mapping[str, Failure], *, source: str = "live") -> PullRequestResult:
         """Bring this flag's pull request in line with the proposal. Raises GitHubProblem."""
-        # PyGithub fetches what an answer left out when the attribute is read: hence a call around the calls.
+        # Reading an attribute of PyGithub may send a request, so the whole method runs inside a call.
         return self._do(f"propose {proposal.flag}", lambda: self._sync(proposal, examples, source))
 
-    def _sync(self, proposal: Proposal, examples: Mapping[str, Failure], source: str) -> Outcome:
+    def _sync(self, proposal: Proposal, examples: Mapping[str, Failure], source: str) -> PullRequestResult:
         branch = branch_of(proposal.flag)
         mine = [pull for pull in self._pulls("open", branch) if pull.head.ref == branch]
         pull = mine[0] if mine else None
@@ -66,10 +67,10 @@ class PullRequests:
             return self._settle(proposal, pull)
         head = self._head(branch)
         if head is not None and not self._is_own(head, proposal.flag):
-            told = f"somebody else committed to {branch}: hands off until it is deleted"
-            return Outcome(proposal.flag, "left", told, pull.html_url if pull else "")
+            text = f"another author committed to {branch}: not touched until it is deleted"
+            return PullRequestResult(proposal.flag, "left", text, pull.html_url if pull else "")
         if pull is None and (rest := self._rejected(proposal, branch)):
-            return Outcome(proposal.flag, "left", rest)
+            return PullRequestResult(proposal.flag, "left", rest)
         pushed = self._push(proposal, branch, head)
         body = say.body(proposal, examples, source=source)
         return self._publish(proposal, pull, branch, body, pushed=pushed)
@@ -77,7 +78,7 @@ class PullRequests:
     # ------------------------------------------------------------------------------------------ the branch
 
     def _push(self, proposal: Proposal, branch: str, head: str | None) -> bool:
-        """Make the branch one commit on the base; False where it says the same already."""
+        """Make the branch one commit on the base; False if the branch already has this content."""
         from github import InputGitTreeElement
 
         text = say.changed(self.text, proposal, where=self._path)
@@ -101,7 +102,7 @@ class PullRequests:
         return say.is_own_commit(message, self._text_at(head) or "", flag)
 
     def _head(self, branch: str) -> str | None:
-        """The branch's commit; None where there is no such branch."""
+        """The branch's commit; None if the branch does not exist."""
         return self._or_none(
             f"read branch {branch}", lambda: self._repo.get_git_ref(f"heads/{branch}").object.sha, {404, 409}
         )
@@ -134,7 +135,7 @@ class PullRequests:
 
     def _publish(
         self, proposal: Proposal, pull: PullRequest | None, branch: str, body: str, *, pushed: bool
-    ) -> Outcome:
+    ) -> PullRequestResult:
         title = say.title(proposal)
         action: Action = "updated" if pushed else "unchanged"
         if pull is None:
@@ -145,10 +146,10 @@ class PullRequests:
             self._do("update the pull request", lambda: kept.edit(title=title, body=body))
             action = "updated"
         self._label(pull)
-        return Outcome(proposal.flag, action, proposal.verdict, pull.html_url)
+        return PullRequestResult(proposal.flag, action, proposal.verdict, pull.html_url)
 
     def _create(self, branch: str, title: str, body: str) -> tuple[PullRequest, bool]:
-        """Open it; one that another run opened first, or whose answer was lost, is found instead."""
+        """Open the pull request. If it exists (another run opened it, or an answer was lost), return that one."""
         try:
             opened = self._do(
                 "open the pull request", lambda: self._repo.create_pull(self.base, branch, title=title, body=body)
@@ -164,7 +165,7 @@ class PullRequests:
             return found[0], unclear
 
     def _label(self, pull: PullRequest) -> None:
-        """Add our label; right after creation GitHub may not know the pull request yet."""
+        """Add our label. Retries, because GitHub may not find a pull request right after its creation."""
         if any(label.name == say.LABEL for label in pull.labels):
             return
         url = f"{pull.issue_url}/labels"
@@ -182,7 +183,7 @@ class PullRequests:
                 self._do.sleep(wait)
 
     def _rejected(self, proposal: Proposal, branch: str) -> str:
-        """When a human closed the same proposal unmerged not long ago; empty where nobody did."""
+        """Why the proposal must wait: a human closed the same one unmerged lately. Empty if it need not wait."""
         closed = [pull for pull in self._pulls("closed", branch) if pull.closed_at]
         if not closed:
             return ""
@@ -195,23 +196,23 @@ class PullRequests:
             return ""
         return f"#{newest.number} asked the same and was closed unmerged; it comes back on {until:%Y-%m-%d} at the earliest"
 
-    def _settle(self, proposal: Proposal, pull: PullRequest | None) -> Outcome:
-        """Flag and evidence agree, or nothing can be said: an open pull request that facts overtook is closed."""
+    def _settle(self, proposal: Proposal, pull: PullRequest | None) -> PullRequestResult:
+        """Close an open pull request if flag and evidence agree now. Without evidence, change nothing."""
         if pull is None or proposal.kind == "no_evidence":
-            return Outcome(proposal.flag, "none", proposal.verdict, pull.html_url if pull else "")
+            return PullRequestResult(proposal.flag, "none", proposal.verdict, pull.html_url if pull else "")
         if not self._is_own(self._head(pull.head.ref) or pull.head.sha, proposal.flag):
-            told = f"somebody else committed to {pull.head.ref}: hands off; {proposal.verdict}"
-            return Outcome(proposal.flag, "left", told, pull.html_url)
+            text = f"another author committed to {pull.head.ref}: not touched; {proposal.verdict}"
+            return PullRequestResult(proposal.flag, "left", text, pull.html_url)
         text = say.overtaken(pull.body or "", proposal.verdict)
         self._do("close the pull request", lambda: pull.edit(body=text, state="closed"))
-        return Outcome(proposal.flag, "closed", proposal.verdict, pull.html_url)
+        return PullRequestResult(proposal.flag, "closed", proposal.verdict, pull.html_url)
 
 
 def _lines(body: str | None) -> list[str]:
-    """A body without what a form may change: line ends and the space around it."""
+    """Lines of a body; line ends and surrounding space, which a web form may change, are dropped."""
     return (body or "").strip().splitlines()
 
 
 def branch_of(flag: str) -> str:
-    """`kimiprobe/flags/<slug>`; a name that git would refuse carries a hash instead of its dots."""
+    """`kimiprobe/flags/<slug>`; in a name that git would refuse, a hash replaces the dots."""
     return f"kimiprobe/flags/{safe_name(flag)}"

@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import replace
 
-from ..nouns import Call, Draft, OfferedTool, Prompt
+from ..conversation import Call, Draft, OfferedTool, Prompt
 from . import speak
 from .choose import Wish, best, wishes
 from .emulate import as_text, described_tools

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..nouns import OfferedTool
+from ..conversation import OfferedTool
 from .facts import emails, numbers, paths, sums, urls
 from .words import ACTING, ASKING, EMPTY, SPECIFIC, closeness, fragments, same, speech, split_words
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..nouns import Call, OfferedTool, Prompt
+from ..conversation import Call, OfferedTool, Prompt
 from ..validity import offer
 
 _SIGNATURE = re.compile(

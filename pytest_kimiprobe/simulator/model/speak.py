@@ -7,7 +7,7 @@ import operator
 import re
 from collections.abc import Callable, Mapping
 
-from ..nouns import Prompt, Turn
+from ..conversation import Prompt, PromptTurn
 from .facts import sums
 from .fill import fill
 from .pictures import describe
@@ -23,7 +23,7 @@ _READ = 4000
 """Of a very long message, this many characters of the beginning and of the end are read."""
 
 
-def is_result(turn: Turn) -> bool:
+def is_result(turn: PromptTurn) -> bool:
     """Whether a turn brings what a tool returned: a tool turn, or a user turn that says so at its beginning."""
     return turn.role == "tool" or (turn.role == "user" and bool(_RESULT.match(turn.text)))
 

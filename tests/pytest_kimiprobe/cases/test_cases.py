@@ -1,4 +1,4 @@
-"""Case files: what the packaged suite holds, the words of a case, and how wrong files are refused."""
+"""Case files: content of the packaged suite, the fields of a case, and errors in case files."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def written(folder: Path, text: str | bytes) -> Path:
 
 
 def loaded(folder: Path, row: str) -> Case:
-    """The one case of a file that begins as all do."""
+    """The only case of a file with the common beginning."""
     (case,) = cases.load(written(folder, HEAD + row))
     return case
 
 
 class TestTheSuite:
     def test_its_three_sizes(self) -> None:
-        """About six cases to smell smoke, about 25 by default, all of them on demand."""
+        """About six cases in `smoke`, about 25 in `core`, all of them in `full`."""
         sizes = {suite: sum(in_suite(case, suite) for case in PACKAGED) for suite in cases.SUITES}
         assert 5 <= sizes["smoke"] <= 8
         assert 22 <= sizes["core"] <= 30
@@ -40,12 +40,12 @@ class TestTheSuite:
 
     @pytest.mark.parametrize("case", PACKAGED, ids=lambda case: case.name)
     def test_every_case_says_what_why_and_where(self, case: Case) -> None:
-        """A reviewer can tell whether it is worth its money."""
+        """A reviewer can decide whether a case is worth its cost."""
         assert min(len(case.tests), len(case.why), len(case.seen)) > 15
         assert "http" in case.seen or "constructed" in case.seen
 
-    def test_names_are_told_apart_over_all_files(self) -> None:
-        """Results are kept by the case's name."""
+    def test_names_are_unique_over_all_files(self) -> None:
+        """Results are stored by the name of a case."""
         assert len(BY_NAME) == len(PACKAGED)
 
     @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ class TestTheSuite:
         assert any(f"'{keyword}':" in str(case.tools) for case in PACKAGED)
 
     def test_what_no_other_suite_asserts_is_asserted_by_core(self) -> None:
-        """Leaked tokens and cut streams by every case; id rules and parity by these."""
+        """Every case checks for leaked tokens and cut streams; these cases check id rules and parity."""
         core = [case for case in PACKAGED if in_suite(case, "core")]
         assert sum(bool(case.parity) for case in core) >= 8
         assert any("fresh" in case.expect.ids for case in core)
@@ -65,7 +65,7 @@ class TestTheSuite:
         assert any(case.expect.usage for case in core)
 
     def test_names_of_tools_at_the_protocols_edges_occur(self) -> None:
-        """Hyphens, dots, digits, 64 characters."""
+        """Hyphens, dots, digits and 64 characters occur."""
         names = {tool["function"]["name"] for case in PACKAGED for tool in case.tools}
         assert any("-" in name for name in names)
         assert any("." in name for name in names)
@@ -73,14 +73,14 @@ class TestTheSuite:
         assert max(map(len, names)) == 64
 
     def test_every_value_of_tool_choice_occurs(self) -> None:
-        """The named one is a mapping."""
+        """The named choice is a mapping."""
         kinds = {case.tool_choice if isinstance(case.tool_choice, str | None) else "named" for case in PACKAGED}
         assert kinds == {None, "auto", "none", "required", "named"}
 
 
 class TestLongRequests:
     def test_texts_are_repeated_and_named(self) -> None:
-        """Four kilobytes of argument are three lines of file."""
+        """Four kilobytes of an argument need three lines of the file."""
         case = BY_NAME["four-kilobytes"]
         block = "0123456789abcdef" * 256
         assert block in case.messages[0]["content"]
@@ -88,21 +88,21 @@ class TestLongRequests:
         assert case.expect.calls[0].arguments["content"] == block
 
     @pytest.mark.parametrize(("name", "count"), [("right-tool-of-fifty", 50), ("right-tool-of-all", 128)])
-    def test_tools_are_filled_up_around_the_own_ones(self, name: str, count: int) -> None:
-        """The own ones stand in the middle, names differ."""
+    def test_generated_tools_surround_those_of_the_case(self, name: str, count: int) -> None:
+        """The case's tools are in the middle of the generated ones, and all names differ."""
         names = [tool["function"]["name"] for tool in BY_NAME[name].tools]
         assert len(names) == len(set(names)) == count
         assert 10 < names.index("get_weather") < count - 10
 
     def test_a_context_of_so_many_words_comes_before_the_request(self) -> None:
-        """The same one each day."""
+        """The generated context is the same each time."""
         case = BY_NAME["long-context"]
         assert case.messages[0]["role"] == "system"
         assert 1800 < len(case.messages[0]["content"].split()) < 2600
         assert case.messages[0] == case_texts.context(2000)
 
     def test_a_picture_is_a_png(self) -> None:
-        """As data URL, in the place that names it."""
+        """It is inserted as a data URL at the place that names it."""
         content = BY_NAME["picture-in-words"].messages[0]["content"]
         assert content[1]["image_url"]["url"].startswith("data:image/png;base64,iVBORw0KGgo")
 
@@ -111,7 +111,7 @@ class TestLongRequests:
         [("{b: {repeat: abcdefghijkl, times: 100000}}", "1048576 characters"), ("{a: x}", "<<b>> is not under")],
     )
     def test_what_cannot_be_filled_in_is_refused(self, tmp_path: Path, texts: str, words: str) -> None:
-        """Too much text, or a name that is not there."""
+        """A text that is too long, or an unknown name, is refused."""
         row = f"  - {{name: a, texts: {texts}, prompt: '<<b>>', expect: {{calls: []}}}}\n"
         with pytest.raises(CaseError, match=words) as caught:
             loaded(tmp_path, row)
@@ -139,10 +139,10 @@ class TestBadFiles:
             (HEAD + "  - {name: a, prompt: p, tools: [b], expect: {calls: []}}", ":3:34", "no tool 'b' under `tools`"),
         ],
     )
-    def test_each_is_told_with_file_line_and_column(
+    def test_each_mistake_is_reported_with_file_line_and_column(
         self, tmp_path: Path, text: str | bytes, place: str, words: str
     ) -> None:
-        """And with what is wrong."""
+        """Each mistake is reported with its place and reason."""
         with pytest.raises(CaseError, match=words) as caught:
             cases.load(written(tmp_path, text))
         assert caught.value.where == f"{tmp_path}/own.kimiprobe.yaml{place}"
@@ -158,10 +158,10 @@ class TestBadFiles:
         ],
     )
     @pytest.mark.parametrize("shared", [True, False])
-    def test_a_tool_without_a_usable_schema_is_told_where_it_stands(
+    def test_an_unusable_schema_of_a_tool_is_reported_at_its_line(
         self, tmp_path: Path, schema: str, words: str, *, shared: bool
     ) -> None:
-        """Nothing is fetched; a shared tool is told at its own line though no case offers it."""
+        """Nothing is fetched; a shared tool is reported at its line even if no case offers it."""
         offered = f"[{TOOL % schema}]"
         text = (
             f"version: 1\ntools:\n  f:\n    parameters: {schema}\n"
@@ -176,7 +176,7 @@ class TestBadFiles:
 
     @pytest.mark.parametrize("beside", ["refused: true, calls: []", "any_of: [{refused: true}, {calls: []}]"])
     def test_a_refusal_is_expected_alone(self, tmp_path: Path, beside: str) -> None:
-        """What else could be asked of it is asked of an answer."""
+        """Other conditions apply to an answer, and a refusal is not an answer."""
         with pytest.raises(CaseError, match="stands alone") as caught:
             loaded(tmp_path, f"  - {{name: a, prompt: p, expect: {{{beside}}}}}\n")
         assert caught.value.where.endswith(":3:34")
@@ -184,30 +184,30 @@ class TestBadFiles:
     @pytest.mark.parametrize(
         "effects", ["{f: {sing: [a]}}", "{f: {put: [a]}}", "{f: {}}", "{f: {drop: [a], put: [a, b]}}"]
     )
-    def test_an_effect_that_there_is_not_is_told(self, tmp_path: Path, effects: str) -> None:
-        """By file, line and column."""
+    def test_an_unknown_effect_is_reported(self, tmp_path: Path, effects: str) -> None:
+        """The error names file, line and column."""
         state = f"{{before: {{}}, after: {{}}, effects: {effects}}}"
         with pytest.raises(CaseError) as caught:
             loaded(tmp_path, f"  - {{name: a, prompt: p, expect: {{end_state: {state}}}}}\n")
         assert "own.kimiprobe.yaml:3:" in caught.value.where
 
     @pytest.mark.parametrize("pattern", ["(", "(?=x)", "(a)\\\\1"])
-    def test_an_expression_that_cannot_be_used_is_told(self, tmp_path: Path, pattern: str) -> None:
-        """When the file is read, not when an answer comes."""
+    def test_an_unusable_expression_is_reported(self, tmp_path: Path, pattern: str) -> None:
+        """The error is raised when the file is read, not when an answer arrives."""
         row = f'  - {{name: a, prompt: p, expect: {{text: {{$not: {{$matches: "{pattern}"}}}}}}}}\n'
         with pytest.raises(CaseError, match="linear time") as caught:
             loaded(tmp_path, row)
         assert caught.value.where.endswith(":3:34")
 
-    def test_a_file_that_is_not_there_is_told(self, tmp_path: Path) -> None:
-        """By its path."""
+    def test_a_missing_file_is_reported(self, tmp_path: Path) -> None:
+        """The error names the path."""
         with pytest.raises(CaseError, match="No such file"):
             cases.load(tmp_path / "none.yaml")
 
 
 class TestSchemaCases:
     def test_each_line_is_a_case_of_the_full_suite(self, tmp_path: Path) -> None:
-        """What is no object's schema becomes the one argument `value`; definitions stay in reach."""
+        """A schema of another type becomes the argument `value`; its definitions stay reachable."""
         path = tmp_path / "s.jsonl"
         path.write_text(
             '{"type":"object","properties":{"a":{}}}\n\n{"$defs":{"N":{"type":"number"}},"$ref":"#/$defs/N"}\n'
@@ -219,16 +219,16 @@ class TestSchemaCases:
         assert not second.unusable
 
     @pytest.mark.parametrize(("line", "words"), [("{", "not JSON"), ("[]", "one JSON object"), ("NaN", "not JSON")])
-    def test_a_line_that_is_no_schema_is_told(self, tmp_path: Path, line: str, words: str) -> None:
-        """By file and line."""
+    def test_a_line_that_is_not_a_schema_is_reported(self, tmp_path: Path, line: str, words: str) -> None:
+        """The error names file and line."""
         path = tmp_path / "s.jsonl"
         path.write_text("{}\n" + line + "\n")
         with pytest.raises(CaseError, match=words) as caught:
             schema_cases.load(path)
         assert caught.value.where == f"{path}:2:1"
 
-    def test_a_schema_that_the_judge_cannot_use_is_kept_as_such(self, tmp_path: Path) -> None:
-        """It is not the endpoint's fault, and no other case suffers."""
+    def test_a_schema_that_the_judge_cannot_use_is_marked_unusable(self, tmp_path: Path) -> None:
+        """It does not count against the endpoint, and other cases still run."""
         path = tmp_path / "s.jsonl"
         long = '{"type":"object","properties":{"a":{"items":{"minLength":100000}}}}'
         path.write_text('{"type":"object","properties":{"a":{"pattern":"(?=x)"}}}\n{"type":"object"}\n' + long)
@@ -237,14 +237,14 @@ class TestSchemaCases:
         assert not second.unusable
         assert "minLength 100000" in third.unusable
 
-    def test_a_folder_without_schemas_is_told(self, tmp_path: Path) -> None:
-        """Instead of an empty run."""
+    def test_a_folder_without_schemas_is_an_error(self, tmp_path: Path) -> None:
+        """It is an error instead of an empty run."""
         with pytest.raises(CaseError, match="no folder with"):
             schema_cases.files(tmp_path)
 
     @needs_data
     def test_moonshots_own_schemas_become_cases(self) -> None:
-        """212 lines; hardly any is beyond the judge."""
+        """212 lines; the judge can use nearly all of them."""
         found = [case for file in schema_cases.files(DATA / "schemas") for case in schema_cases.load(file)]
         assert len(found) == 212
         assert sum(bool(case.unusable) for case in found) <= 8

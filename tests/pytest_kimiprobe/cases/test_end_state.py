@@ -1,4 +1,4 @@
-"""End state: where calls lead, whatever way they take."""
+"""End state: answers are judged by the state that their calls lead to."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class TestEndState:
         ],
     )
     def test_any_way_that_leads_there_is_right(self, calls: list[ToolCall]) -> None:
-        """More calls, another order, a look around."""
+        """More calls, another order, or additional reading calls pass."""
         assert WORLD.wrong(calls) == ""
 
     @pytest.mark.parametrize(
@@ -38,13 +38,13 @@ class TestEndState:
             ([step("move", old="a.txt", new="d.txt"), step("delete", name="b.txt")], "c.txt is not there"),
             (
                 [step("move", old="b.txt", new="c.txt"), step("delete", name="a.txt")],
-                "c.txt is another than it should be",
+                "c.txt does not have the expected value",
             ),
             ([step("delete", name="x.txt")], "delete: there is no 'x.txt'"),
             ([step("delete")], "delete: an argument is missing"),
             ([step("move", old="a.txt")], "move: an argument is missing"),
         ],
     )
-    def test_where_else_they_lead_is_told(self, calls: list[ToolCall], why: str) -> None:
-        """The first thing that is not as it should be."""
+    def test_another_end_state_is_reported(self, calls: list[ToolCall], why: str) -> None:
+        """The first difference from the expected state is reported."""
         assert WORLD.wrong(calls) == why

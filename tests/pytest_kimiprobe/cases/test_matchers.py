@@ -1,4 +1,4 @@
-"""Matchers: what a case may ask of a value."""
+"""Matchers: the conditions that a case sets on a value."""
 
 from __future__ import annotations
 
@@ -31,32 +31,32 @@ from pytest_kimiprobe.cases.matchers import MOST, matches, problem_of
         ({"a": [1]}, [{"a": [1]}], [{"a": [1], "b": 1}, {"a": 1}]),
     ],
 )
-def test_each_says_what_it_says(matcher: Any, right: list[Any], wrong: list[Any]) -> None:
-    """And nothing else."""
+def test_each_matcher_accepts_what_it_describes(matcher: Any, right: list[Any], wrong: list[Any]) -> None:
+    """Each matcher accepts and refuses the listed values."""
     assert all(matches(matcher, value) for value in right)
     assert not any(matches(matcher, value) for value in wrong)
 
 
 @pytest.mark.parametrize("pattern", ["(a+)+$", "(a|a)*b", "(.*)*x$"])
 def test_no_text_makes_an_expression_slow(pattern: str) -> None:
-    """Model output is hostile; backtracking engines need exponential time here."""
+    """Model output is untrusted; backtracking engines need exponential time for these texts."""
     start = time.process_time()
     matches({"$matches": pattern}, "a" * 100_000 + "!")
     assert time.process_time() - start < 1
 
 
 def test_a_text_beyond_the_limit_matches_nothing() -> None:
-    """It is not looked through."""
+    """It is not searched."""
     assert not matches({"$matches": "a"}, "a" * (MOST + 1))
     assert not matches({"$contains": "a"}, "a" * (MOST + 1))
 
 
-def test_half_a_character_matches_no_expression() -> None:
-    """It cannot cross into the engine, and does no harm."""
+def test_a_lone_surrogate_matches_no_expression() -> None:
+    """The engine does not accept it, and nothing is raised."""
     assert not matches({"$matches": "."}, "\ud800")
 
 
 def test_problems_are_found_inside_of_matchers() -> None:
-    """Wherever an expression stands."""
-    assert "no regular expression" in problem_of({"$all_of": [{"$not": {"$matches": "("}}]})
+    """An unusable expression is found at any depth."""
+    assert "not a regular expression" in problem_of({"$all_of": [{"$not": {"$matches": "("}}]})
     assert not problem_of({"$matches": "ok"})

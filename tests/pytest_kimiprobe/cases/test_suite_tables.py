@@ -1,26 +1,26 @@
-"""The suite covers what it must, and says where: docs/cases.md names the cases."""
+"""The packaged suite covers what docs/cases.md says, case by case."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import pytest
-from suite_tables import CATEGORIES, EVERY, NOUNS, PACKAGED, PAGE, renewed
+from suite_tables import CATEGORIES, EVERY, FEATURES, PACKAGED, PAGE, renewed
 
 from pytest_kimiprobe.cases.model import Case
 
 
-@pytest.mark.parametrize("noun", NOUNS)
-def test_each_thing_is_asked_for_by_the_cases_that_are_named(noun: str) -> None:
-    """Read from the case itself, not from its name."""
-    asks, named = NOUNS[noun]
+@pytest.mark.parametrize("feature", FEATURES)
+def test_each_feature_is_requested_by_the_cases_named_for_it(feature: str) -> None:
+    """The features are read from the case, not from its name."""
+    asks, named = FEATURES[feature]
     assert named
     assert [name for name in named if name != EVERY and not asks(PACKAGED[name])] == []
 
 
 @pytest.mark.parametrize("category", CATEGORIES)
 def test_each_category_of_other_verifiers_has_a_case(category: str) -> None:
-    """Those that none of them asserts too."""
+    """The categories that none of them checks are included."""
     assert CATEGORIES[category]
     assert set(CATEGORIES[category]) - {EVERY} <= PACKAGED.keys()
 
@@ -38,19 +38,19 @@ def test_each_category_of_other_verifiers_has_a_case(category: str) -> None:
         ("many tools (64-128) / long context", lambda case: len(case.tools) >= 64 or len(str(case.messages)) > 10_000),
     ],
 )
-def test_a_category_that_can_be_read_from_a_case_is(category: str, asks: Callable[[Case], object]) -> None:
-    """By each case that is named for it."""
+def test_each_case_belongs_to_the_category_that_names_it(category: str, asks: Callable[[Case], object]) -> None:
+    """Every case named for a category has the feature."""
     assert [name for name in CATEGORIES[category] if name != EVERY and not asks(PACKAGED[name])] == []
 
 
-def test_no_case_is_there_for_nothing() -> None:
-    """Every packaged case stands in a table."""
-    named = {name for _, names in NOUNS.values() for name in names}
+def test_every_case_is_in_a_table() -> None:
+    """docs/cases.md documents all packaged cases."""
+    named = {name for _, names in FEATURES.values() for name in names}
     named |= {name for names in CATEGORIES.values() for name in names}
     assert PACKAGED.keys() - named == set()
 
 
 def test_the_page_shows_both_tables() -> None:
-    """`python tests/support/suite_tables.py` renews them."""
+    """`python tests/support/suite_tables.py` updates them."""
     page = PAGE.read_text("utf-8")
     assert renewed(page) == page

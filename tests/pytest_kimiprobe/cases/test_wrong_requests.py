@@ -1,4 +1,4 @@
-"""Requests that are wrong on purpose: only a refusal that says why is right, and silence is no refusal."""
+"""Intentionally wrong requests: only a refusal with a reason is right, and no answer is not a refusal."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ def refused(status: int, body: bytes, error: ExchangeError | None = None) -> Exc
 
 
 class TestWrongRequests:
-    """A request that is wrong on purpose; KVV counts any exception as its refusal."""
+    """Intentionally wrong requests; KVV counts any exception as their refusal."""
 
     @pytest.mark.parametrize("status", [400, 422])
     def test_a_refusal_with_its_reason_is_right(self, status: int) -> None:
-        """In the protocol's form."""
+        """HTTP 400 or 422 with a message in the protocol's form passes."""
         assert verdict(refused(status, b'{"error": {"message": "no such tool"}}')) == ("pass", "ok")
 
     @pytest.mark.parametrize(
         "body", [b"<html>", b"{}", b"[]", b'{"error": "no"}', b'{"error": {"message": " "}}', b"\xff"]
     )
     def test_a_refusal_in_another_form_is_wrong(self, body: bytes) -> None:
-        """Nobody can tell from it what to mend."""
+        """Its reader cannot see what to change."""
         assert verdict(refused(400, body)) == ("fail", "wrong_error_shape")
 
     def test_an_answer_is_no_refusal(self) -> None:
-        """Nor is a call that the provider refuses of its own model."""
+        """Neither is a call that the provider rejects after its model generated it."""
         assert verdict(Exchange("e", {}, 200, answer=Answer(text="It is sunny."))) == ("fail", "not_refused")
         assert verdict(refused(400, b"", BadAnswer("tool_use_failed"))) == ("fail", "not_refused")
 
@@ -52,8 +52,6 @@ class TestWrongRequests:
             (AccountError("unauthorized", status=401), ("error", "unauthorized")),
         ],
     )
-    def test_what_says_nothing_about_the_request_is_no_verdict(
-        self, error: ExchangeError, expected: tuple[str, str]
-    ) -> None:
-        """Neither a dead port nor a wrong key."""
+    def test_an_unrelated_error_gives_no_verdict(self, error: ExchangeError, expected: tuple[str, str]) -> None:
+        """A dead port or a wrong key gives no verdict."""
         assert verdict(refused(error.status or 0, b"{}", error)) == expected

@@ -89,5 +89,5 @@ def test_without_pairs_nothing_is_claimed() -> None:
 
 def test_an_endpoint_that_was_not_probed_is_named_with_those_that_were() -> None:
     """No empty table."""
-    with pytest.raises(NotCompared, match=rf"'groq/x' was not probed in this run; there are: {B}, {A}"):
+    with pytest.raises(NotCompared, match=rf"'groq/x' was not probed in this run; available: {B}, {A}"):
         compare(a_run("+", "+"), A, "groq/x")

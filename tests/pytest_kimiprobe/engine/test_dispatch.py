@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import random
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -20,8 +19,10 @@ from hypothesis import strategies as st
 
 from pytest_kimiprobe.cases import model as cases
 from pytest_kimiprobe.cases.plan import Load, ProbePlan, cost_bound
-from pytest_kimiprobe.engine.dispatch import LONG_S, OFTEN, Budget, Dispatcher, Order, Outcome
-from pytest_kimiprobe.engine.moment import Moment
+from pytest_kimiprobe.engine.budget import RunBudget
+from pytest_kimiprobe.engine.clock import Timestamp
+from pytest_kimiprobe.engine.dispatch import Dispatcher
+from pytest_kimiprobe.engine.types import ProbeJob, ProbeOutcome
 from routing import catalog as catalogs
 from routing.exchange import Target
 
@@ -33,7 +34,7 @@ ANSWER = {
 
 
 class Account:
-    """A provider's account: so many at once, so many in each window; one that refuses says how long to wait."""
+    """A provider's account with limits for concurrent requests and for requests in a window; a 429 says how long to wait."""
 
     def __init__(
         self, *, at_once: int = 99, a_window: int = 10**9, window_s: float = 0.3, delay_s: float = 0.0
@@ -41,13 +42,13 @@ class Account:
         self.at_once, self.a_window, self.window_s, self.delay_s = at_once, a_window, window_s, delay_s
         self.busy = self.peak = 0
         self.accepted: list[float] = []
-        self.told = Counter[int]()
+        self.sent = Counter[int]()
 
     async def answer(self) -> tuple[int, dict[str, str], object]:
         now = asyncio.get_running_loop().time()
         recent = [moment for moment in self.accepted if now - moment < self.window_s]
         if self.busy >= self.at_once or len(recent) >= self.a_window:
-            self.told[429] += 1
+            self.sent[429] += 1
             left_s = recent[0] + self.window_s - now if len(recent) >= self.a_window else 0.02
             return 429, {"retry-after-ms": str(max(left_s * 1000, 1))}, {"error": {"message": "Rate limit"}}
         self.accepted.append(now)
@@ -57,7 +58,7 @@ class Account:
             await asyncio.sleep(self.delay_s)
         finally:
             self.busy -= 1
-        self.told[200] += 1
+        self.sent[200] += 1
         return 200, {}, ANSWER
 
 
@@ -73,8 +74,8 @@ def serving(answer: Callable[[], object]) -> Iterator[str]:
                 await reader.readexactly(int(length.partition(b":")[2]))
                 status, headers, body = await answer()  # type: ignore[misc]
                 raw = json.dumps(body).encode()
-                told = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-                writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: {len(raw)}\r\n{told}\r\n".encode() + raw)
+                extra = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+                writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: {len(raw)}\r\n{extra}\r\n".encode() + raw)
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             writer.transport.abort()
 
@@ -102,17 +103,17 @@ def serving(answer: Callable[[], object]) -> Iterator[str]:
         thread.join(10)
 
 
-def orders(url: str, count: int, load: Load = "mixed", endpoint: str = "moonshot/kimi-k2.6") -> list[Order[int]]:
+def jobs_for(url: str, count: int, load: Load = "mixed", endpoint: str = "moonshot/kimi-k2.6") -> list[ProbeJob[int]]:
     provider = endpoint.partition("/")[0].upper()
     catalog = catalogs.load(environment={f"KIMIPROBE_BASE_URL_{provider}": url})
     row = catalog.endpoint(endpoint)
     target = Target(row, catalog.provider_of(row), "sk-test-key-of-no-account")
-    return [Order(number, ProbePlan(CASE, row, "plain", number, load), target) for number in range(count)]
+    return [ProbeJob(number, ProbePlan(CASE, row, "plain", number, load), target) for number in range(count)]
 
 
 def sent(
-    jobs: list[Order[int]], *, budget: str = "10", concurrency: int = 8, timeout_s: float = 20, patience_s: float = 5
-) -> tuple[list[Outcome[int]], Dispatcher[int]]:
+    jobs: list[ProbeJob[int]], *, budget: str = "10", concurrency: int = 8, timeout_s: float = 20, patience_s: float = 5
+) -> tuple[list[ProbeOutcome[int]], Dispatcher[int]]:
     """All outcomes, and the dispatcher, closed."""
     dispatcher: Dispatcher[int] = Dispatcher(
         catalogs.load(environment={}),
@@ -123,7 +124,7 @@ def sent(
     )
     try:
         dispatcher.submit(jobs)
-        found: list[Outcome[int]] = []
+        found: list[ProbeOutcome[int]] = []
         while len(found) < len(jobs):
             outcome = dispatcher.outcome(30)
             assert outcome is not None, "nothing came back"
@@ -133,7 +134,7 @@ def sent(
         dispatcher.close()
 
 
-def reasons(outcomes: list[Outcome[int]]) -> Counter[str]:
+def reasons(outcomes: list[ProbeOutcome[int]]) -> Counter[str]:
     done = [outcome.exchange for outcome in outcomes]
     return Counter(one.error.reason if one and one.error else "ok" for one in done)
 
@@ -142,21 +143,21 @@ def test_three_a_window_and_one_at_once_still_finishes() -> None:
     """Moonshot's Tier 0 in small: every probe is answered, refusals are counted, none becomes a verdict."""
     account = Account(at_once=1, a_window=3, window_s=0.3)
     with serving(account.answer) as url:
-        outcomes, dispatcher = sent(orders(url, 12))
+        outcomes, dispatcher = sent(jobs_for(url, 12))
     assert reasons(outcomes) == {"ok": 12}
     assert account.peak == 1
-    refused = account.told[429]
+    refused = account.sent[429]
     assert refused > 0
     assert sum(outcome.refusals for outcome in outcomes) == refused == dispatcher.throttles["moonshot"].refused
     assert dispatcher.throttles["moonshot"].limit == 1
 
 
 def test_it_learns_the_rate_instead_of_hammering() -> None:
-    """Once one at a time and as far apart as told, refusals are the exception."""
+    """When requests are sent one at a time and far enough apart, 429s are the exception."""
     account = Account(at_once=1, a_window=1, window_s=0.05)
     with serving(account.answer) as url:
-        sent(orders(url, 30), concurrency=1)
-    assert account.told[429] <= 6
+        sent(jobs_for(url, 30), concurrency=1)
+    assert account.sent[429] <= 6
 
 
 def test_a_provider_that_only_refuses_is_given_up_and_each_probe_told() -> None:
@@ -164,11 +165,11 @@ def test_a_provider_that_only_refuses_is_given_up_and_each_probe_told() -> None:
     account = Account(a_window=0)
 
     async def never() -> object:
-        account.told[429] += 1
+        account.sent[429] += 1
         return 429, {"retry-after-ms": "20"}, {"error": {"message": "Rate limit"}}
 
     with serving(never) as url:
-        outcomes, _ = sent(orders(url, 10), patience_s=0.2)
+        outcomes, _ = sent(jobs_for(url, 10), patience_s=0.2)
     assert reasons(outcomes) == {"rate_limited": 10}
 
 
@@ -181,8 +182,8 @@ def test_a_refusing_upstream_does_not_slow_the_others() -> None:
     account = Account()
     first, second = "openrouter/moonshotai/kimi-k2.6+novita/fp8", "openrouter/moonshotai/kimi-k2.6+deepinfra/fp4"
     with serving(never) as bad, serving(account.answer) as good:
-        jobs = orders(bad, 4, endpoint=first) + orders(good, 8, endpoint=second)
-        outcomes, dispatcher = sent([Order(n, job.plan, job.target) for n, job in enumerate(jobs)], patience_s=0.1)
+        jobs = jobs_for(bad, 4, endpoint=first) + jobs_for(good, 8, endpoint=second)
+        outcomes, dispatcher = sent([ProbeJob(n, job.plan, job.target) for n, job in enumerate(jobs)], patience_s=0.1)
     assert reasons(outcomes) == {"ok": 8, "rate_limited": 4}
     assert not dispatcher.throttles[second].slowed
 
@@ -191,7 +192,7 @@ def test_each_probe_of_a_crowd_was_among_eight() -> None:
     """The server saw them, and each outcome says so."""
     account = Account(delay_s=0.25)
     with serving(account.answer) as url:
-        outcomes, _ = sent(orders(url, 16, "crowd"))
+        outcomes, _ = sent(jobs_for(url, 16, "crowd"))
     assert account.peak >= 8
     assert min(outcome.at_once for outcome in outcomes) >= 8
 
@@ -200,7 +201,7 @@ def test_probes_alone_come_one_by_one() -> None:
     """As the server saw it."""
     account = Account(delay_s=0.02)
     with serving(account.answer) as url:
-        outcomes, _ = sent(orders(url, 6, "alone"))
+        outcomes, _ = sent(jobs_for(url, 6, "alone"))
     assert account.peak == 1
     assert {outcome.at_once for outcome in outcomes} == {1}
 
@@ -208,47 +209,47 @@ def test_probes_alone_come_one_by_one() -> None:
 def test_a_provider_slower_than_the_deadline_is_a_timeout() -> None:
     """One total deadline a probe, counted from its own start."""
     with serving(Account(delay_s=30).answer) as url:
-        outcomes, _ = sent(orders(url, 3), timeout_s=0.2)
+        outcomes, _ = sent(jobs_for(url, 3), timeout_s=0.2)
     assert reasons(outcomes) == {"timeout": 3}
     assert all(outcome.exchange and outcome.exchange.total_ms < 2000 for outcome in outcomes)
 
 
 def test_closing_cancels_what_is_under_way() -> None:
-    """Nothing is waited for, and nothing cancelled is told as an answer."""
+    """It does not wait, and a cancelled request gives no outcome."""
     dispatcher: Dispatcher[int] = Dispatcher(
         catalogs.load(environment={}), concurrency=8, timeout_s=60, budget=Decimal(1)
     )
     with serving(Account(delay_s=30).answer) as url:
-        dispatcher.submit(orders(url, 20))
+        dispatcher.submit(jobs_for(url, 20))
         assert dispatcher.outcome(0.1) is None
         dispatcher.close()
     assert dispatcher.drain() == []
 
 
 def test_an_error_of_ours_comes_back_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rather than a run that waits for ever."""
+    """It ends the wait for that probe, and is not blamed on the host."""
 
     async def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("pytest_kimiprobe.engine.dispatch.Prepared.exchange", broken)
-    outcomes, _ = sent(orders("http://127.0.0.1:9", 2))
-    assert reasons(outcomes) == {"malformed_body": 2}
+    monkeypatch.setattr("pytest_kimiprobe.engine.dispatch.PreparedExchange.exchange", broken)
+    outcomes, _ = sent(jobs_for("http://127.0.0.1:9", 2))
+    assert reasons(outcomes) == {"local_failure": 2}
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 50), st.floats(0, 1)), max_size=40), st.integers(1, 300), st.integers(0, 1000))
 def test_the_budget_is_never_exceeded(costs: list[tuple[int, float]], limit: int, seed: int) -> None:
-    """Random holds and settlements at once: spent and held together stay below the limit at every moment."""
+    """Random concurrent reservations: spent and reserved together never exceed the limit."""
     generator = random.Random(seed)
 
     async def main() -> None:
-        budget = Budget(Decimal(limit))
+        budget = RunBudget(Decimal(limit))
 
         async def one(most: int, part: float) -> bool:
-            if not await budget.hold(Decimal(most)):
+            if not await budget.reserve(Decimal(most)):
                 return False
-            assert budget.spent + budget._held <= limit
+            assert budget.spent + budget._reserved <= limit
             for _ in range(generator.randrange(4)):
                 await asyncio.sleep(0)
             budget.settle(Decimal(most), (Decimal(most) * Decimal(part)).quantize(Decimal("0.01")))
@@ -256,7 +257,7 @@ def test_the_budget_is_never_exceeded(costs: list[tuple[int, float]], limit: int
             return True
 
         ran = await asyncio.gather(*(one(most, part) for most, part in costs))
-        assert budget._held == 0
+        assert budget._reserved == 0
         assert all(ran) or max(most for most, _ in costs) + budget.spent > limit
 
     asyncio.run(main())
@@ -266,20 +267,20 @@ def test_refusals_cost_nothing_of_the_budget() -> None:
     """A probe that was refused and sent again pays once."""
     account = Account(at_once=1)
     with serving(account.answer) as url:
-        _, dispatcher = sent(orders(url, 4), budget="0.05")
-    price = orders("http://127.0.0.1:9", 1)[0].plan.endpoint.prices[-1]
+        _, dispatcher = sent(jobs_for(url, 4), budget="0.05")
+    price = jobs_for("http://127.0.0.1:9", 1)[0].plan.endpoint.prices[-1]
     assert dispatcher.spent_usd[0] == 4 * (10 * price.input + 5 * price.output) / 1_000_000
 
 
 @pytest.mark.parametrize("usage", [None, {"prompt_tokens": 0, "completion_tokens": 0}])
 def test_a_host_that_counts_no_tokens_is_not_free(usage: object) -> None:
-    """What nobody can tell counts as the most that it may have cost, and the probe as one of unknown cost."""
+    """An unknown cost counts as the most that the probe can have cost."""
 
     async def answer() -> tuple[int, dict[str, str], object]:
         return 200, {}, ANSWER | {"usage": usage}
 
     with serving(answer) as url:
-        jobs = orders(url, 20)
+        jobs = jobs_for(url, 20)
         most = cost_bound(jobs[0].plan, catalogs.load(environment={}), datetime.now(UTC).date())
         outcomes, dispatcher = sent(jobs, budget=str(most * 3))
     assert [one.not_run for one in outcomes].count("budget") == 17
@@ -291,8 +292,8 @@ def test_probes_of_one_case_share_their_request() -> None:
     """It is built once for an endpoint and a mode, and other modes have their own."""
     account = Account()
     with serving(account.answer) as url:
-        plain = orders(url, 4)
-        streamed = [replace(order, plan=replace(order.plan, mode="stream")) for order in orders(url, 2)]
+        plain = jobs_for(url, 4)
+        streamed = [replace(job, plan=replace(job.plan, mode="stream")) for job in jobs_for(url, 2)]
         outcomes, _ = sent(plain + streamed)
     requests = [outcome.exchange.request for outcome in outcomes if outcome.exchange]
     assert len(requests) == 6
@@ -302,63 +303,9 @@ def test_probes_of_one_case_share_their_request() -> None:
 
 def test_the_span_begins_with_the_first_request() -> None:
     """What was done before, importing the HTTP library above all, is no part of it."""
-    before = Moment.now()
+    before = Timestamp.now()
     account = Account()
     with serving(account.answer) as url:
-        _, dispatcher = sent(orders(url, 1))
+        _, dispatcher = sent(jobs_for(url, 1))
     assert dispatcher.began is not None
-    assert before.wall_s < dispatcher.began.wall_s < Moment.now().wall_s
-
-
-@contextmanager
-def dispatching(jobs: list[Order[int]]) -> Iterator[Dispatcher[int]]:
-    """A dispatcher at work."""
-    dispatcher: Dispatcher[int] = Dispatcher(
-        catalogs.load(environment={}), concurrency=8, timeout_s=20, budget=Decimal(10)
-    )
-    try:
-        dispatcher.submit(jobs)
-        yield dispatcher
-    finally:
-        dispatcher.close()
-
-
-def sending_thread() -> bool:
-    """Whether the loop runs in a thread of its own."""
-    return any(thread.name == "kimiprobe-dispatch" for thread in threading.enumerate())
-
-
-def test_a_quick_caller_runs_the_loop_itself() -> None:
-    """Between two outcomes; whatever is left when it stops asking goes on in a thread again."""
-    account = Account(delay_s=0.01)
-    with serving(account.answer) as url, dispatching(orders(url, 40)) as dispatcher:
-        with closing(dispatcher.outcomes(quick=True)) as outcomes:
-            came = [outcome for outcome in itertools.islice(outcomes, 60) if outcome]
-            assert came
-            assert not sending_thread()
-        assert sending_thread()
-        while len(came) < 40:
-            outcome = dispatcher.outcome(5)
-            assert outcome is not None
-            came.append(outcome)
-    assert sorted(outcome.ticket for outcome in came) == list(range(40))
-
-
-@pytest.mark.parametrize("quick", [True, False])
-def test_who_takes_long_has_the_loop_run_beside(quick: bool) -> None:
-    """After a few long ones, or from the start where the caller says so: no request waits for it."""
-    account = Account(delay_s=0.01)
-    with (
-        serving(account.answer) as url,
-        dispatching(orders(url, 40)) as dispatcher,
-        closing(dispatcher.outcomes(quick=quick)) as outcomes,
-    ):
-        next(outcome for outcome in outcomes if outcome)
-        assert sending_thread() is not quick
-        for _ in range(OFTEN):
-            threading.Event().wait(LONG_S)
-            next(outcomes)
-        assert sending_thread()
-        answered = threading.Event()
-        while account.told[200] < 40:  # nobody asks, and all the rest is answered
-            answered.wait(0.01)
+    assert before.wall_s < dispatcher.began.wall_s < Timestamp.now().wall_s

@@ -16,7 +16,7 @@ def refuse(throttle: Throttle, now: float, retry_after_s: float | None = None, *
     return again
 
 
-def test_a_refusal_halves_what_is_under_way_at_once() -> None:
+def test_a_refusal_halves_what_is_in_flight_at_once() -> None:
     """Eight become four; the next start waits as long as was asked for."""
     throttle = Throttle(8, patience_s=60)
     assert refuse(throttle, 10.0, 3.0)
@@ -65,7 +65,7 @@ def test_without_retry_after_the_wait_doubles() -> None:
 
 
 def test_patience_ends_where_nothing_but_refusals_came() -> None:
-    """After that each is sent once, at once."""
+    """After that each is sent once, immediately."""
     throttle = Throttle(4, patience_s=10)
     assert refuse(throttle, 0.0, 6.0)
     assert not refuse(throttle, 6.0, 6.0)
@@ -105,7 +105,7 @@ def test_answers_in_a_row_let_it_grow_again() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from(["answered", "refused"]), st.floats(0, 5), st.none() | st.floats(0, 30))))
 def test_limits_stay_within_bounds(steps: list[tuple[str, float, float | None]]) -> None:
-    """Whatever comes: at least one at once, at most as many as wished for, never a wait without end."""
+    """For any answers: between one and the configured number of concurrent requests, never an endless wait."""
     throttle, now = Throttle(8, patience_s=90), 0.0
     for word, passed, retry_after_s in steps:
         now += passed
@@ -121,8 +121,8 @@ def test_limits_stay_within_bounds(steps: list[tuple[str, float, float | None]])
 @pytest.mark.parametrize(
     ("times", "words"),
     [
-        (1, "moonshot refused once (HTTP 429); waited 20 s, slowed to 2 at once"),
-        (3, "moonshot refused 3 times (HTTP 429); waited 60 s, slowed to 1 at once, 20 s apart"),
+        (1, "moonshot refused once (HTTP 429); waited 20 s, slowed to 2 concurrent"),
+        (3, "moonshot refused 3 times (HTTP 429); waited 60 s, slowed to 1 concurrent, 20 s apart"),
     ],
 )
 def test_the_report_says_what_was_learned(times: int, words: str) -> None:

@@ -1,4 +1,4 @@
-"""Parity: the same request plain and streamed."""
+"""Parity: plain and streamed answers to the same request are compared."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from pytest_kimiprobe.cases.model import Case, Parity
 from pytest_kimiprobe.cells import cells_of, endpoints_of
-from pytest_kimiprobe.judging.parity import Half, compare
+from pytest_kimiprobe.judging.parity import PairAnswer, compare
 from pytest_kimiprobe.verdicts import PARITY, ProbeResult, Run, Verdict
 from routing.evidence.model import parse_utc
 from routing.types import ToolCall
@@ -17,7 +17,7 @@ SPACED = ToolCall("c", "get_weather", {"city": "Paris"}, '{ "city":"Paris" }')
 TIME = ToolCall("d", "get_time", {}, "{}")
 
 
-def word(parity: Parity, plain: Half, stream: Half) -> tuple[Verdict, str]:
+def word(parity: Parity, plain: PairAnswer, stream: PairAnswer) -> tuple[Verdict, str]:
     found = compare(Case("c", [], parity=parity), plain, stream)
     return found.verdict, found.reason
 
@@ -25,29 +25,29 @@ def word(parity: Parity, plain: Half, stream: Half) -> tuple[Verdict, str]:
 @pytest.mark.parametrize(
     ("parity", "plain", "stream", "expected"),
     [
-        ("calls", Half("pass", (PARIS,)), Half("pass", (CITY,)), ("pass", "ok")),
-        ("arguments", Half("pass", (PARIS,)), Half("pass", (SPACED,)), ("pass", "ok")),
-        ("arguments", Half("pass", (PARIS,)), Half("pass", (CITY,)), ("fail", "not_alike")),
-        ("calls", Half("pass", (PARIS, TIME)), Half("pass", (TIME, PARIS)), ("pass", "ok")),
-        ("calls", Half("pass", (PARIS, TIME)), Half("pass", (PARIS,)), ("fail", "not_alike")),
-        ("calls", Half("pass", (PARIS,)), Half("pass", ()), ("fail", "not_alike")),
-        ("calls", Half("pass", (PARIS,)), Half("rescued", (PARIS,)), ("pass", "ok")),
-        ("calls", Half("pass", (PARIS,)), Half("fail"), ("fail", "not_alike")),
-        ("calls", Half("fail"), Half("fail"), ("pass", "ok")),
-        ("calls", Half("pass", (PARIS,)), Half("error"), ("not_run", "no_pair")),
-        ("calls", Half("unsupported"), Half("unsupported"), ("not_run", "no_pair")),
-        ("calls", Half("pass", (PARIS,)), Half(), ("not_run", "no_pair")),
+        ("calls", PairAnswer("pass", (PARIS,)), PairAnswer("pass", (CITY,)), ("pass", "ok")),
+        ("arguments", PairAnswer("pass", (PARIS,)), PairAnswer("pass", (SPACED,)), ("pass", "ok")),
+        ("arguments", PairAnswer("pass", (PARIS,)), PairAnswer("pass", (CITY,)), ("fail", "not_alike")),
+        ("calls", PairAnswer("pass", (PARIS, TIME)), PairAnswer("pass", (TIME, PARIS)), ("pass", "ok")),
+        ("calls", PairAnswer("pass", (PARIS, TIME)), PairAnswer("pass", (PARIS,)), ("fail", "not_alike")),
+        ("calls", PairAnswer("pass", (PARIS,)), PairAnswer("pass", ()), ("fail", "not_alike")),
+        ("calls", PairAnswer("pass", (PARIS,)), PairAnswer("rescued", (PARIS,)), ("pass", "ok")),
+        ("calls", PairAnswer("pass", (PARIS,)), PairAnswer("fail"), ("fail", "not_alike")),
+        ("calls", PairAnswer("fail"), PairAnswer("fail"), ("pass", "ok")),
+        ("calls", PairAnswer("pass", (PARIS,)), PairAnswer("error"), ("not_run", "no_pair")),
+        ("calls", PairAnswer("unsupported"), PairAnswer("unsupported"), ("not_run", "no_pair")),
+        ("calls", PairAnswer("pass", (PARIS,)), PairAnswer(), ("not_run", "no_pair")),
     ],
 )
 def test_a_pair_is_judged_by_what_may_be_delivered(
-    parity: Parity, plain: Half, stream: Half, expected: tuple[str, str]
+    parity: Parity, plain: PairAnswer, stream: PairAnswer, expected: tuple[str, str]
 ) -> None:
-    """Names, or names and arguments as JSON; order and ids do not matter."""
+    """Names, or names and arguments as JSON, are compared; order and ids do not matter."""
     assert word(parity, plain, stream) == expected
 
 
 def test_a_verdict_on_a_pair_counts_for_no_status() -> None:
-    """It repeats what two answers said."""
+    """A pair repeats two answers that are counted already."""
     good = ProbeResult("1", "c", "e", "plain", 1, "pass", "ok")
     pair = ProbeResult("2", "c", "e", PARITY, 1, "fail", "not_alike")
     moment = parse_utc("2026-11-23T05:00:00Z")

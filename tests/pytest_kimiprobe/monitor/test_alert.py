@@ -1,4 +1,4 @@
-"""Status changes: told once, in the known words, on every channel, and never by the dozen."""
+"""Alerts on status changes: sent once, with fixed sentences, on every channel, and limited when a subject flaps."""
 
 import json
 import threading
@@ -16,7 +16,7 @@ from hub import BOT, Hub, Repository
 from pytest_kimiprobe.monitor import notify
 from pytest_kimiprobe.monitor.alert import MOST_A_DAY, Alert, alerts, alerts_between, family_title, sentence
 from pytest_kimiprobe.monitor.github.api import Calls, repository
-from pytest_kimiprobe.monitor.notify import Delivery, Issues, NotDelivered, Webhook, deliver
+from pytest_kimiprobe.monitor.notify import AlertDelivery, Issues, NotDelivered, Webhook, deliver
 from routing.types import Status
 
 SUBJECT = "openrouter/kimi-k2.6"
@@ -26,7 +26,7 @@ STOPPED = "OpenRouter + Kimi K2 tool calling has STOPPED working. Falling back t
 
 
 def told(*days: dict[str, Status], source: str = "live") -> list[str]:
-    """What the last of these runs, a day apart, makes known."""
+    """The alerts that the last of these runs causes; the runs are a day apart."""
     return [alert.text for alert in changed(*days, source=source)]
 
 
@@ -37,21 +37,21 @@ def changed(*days: dict[str, Status], source: str = "live", apart: timedelta = t
 
 
 def beside(status: Status, **more: Status) -> dict[str, Status]:
-    """The endpoint in question beside others that work."""
+    """The endpoint in question together with others that work."""
     return {KIMI: status, MOONSHOT: "works", **more}
 
 
 # ---------------------------------------------------------------- what is told
 
 
-def test_the_two_sentences() -> None:
-    """Word for word, for OpenRouter and Kimi K2.6."""
+def test_the_exact_sentences() -> None:
+    """The exact sentences for OpenRouter and Kimi K2.6."""
     assert sentence(SUBJECT, "working", CATALOG) == WORKING
     assert sentence(SUBJECT, "stopped", CATALOG) == STOPPED
 
 
-def test_other_subjects_in_the_same_words() -> None:
-    """The title comes from the catalogue; what others fall back to cannot fall back itself."""
+def test_sentences_for_other_subjects() -> None:
+    """The title comes from the catalogue; the sentence for a reference endpoint names no fallback."""
     assert sentence("groq/kimi-k2", "working", CATALOG).startswith("Groq + Kimi K2 tool calling is now WORKING!")
     assert sentence("moonshot/kimi-k2.6", "stopped", CATALOG) == (
         "Moonshot + Kimi K2 tool calling has STOPPED working. It is what the others fall back to."
@@ -62,56 +62,56 @@ def test_other_subjects_in_the_same_words() -> None:
 
 
 @pytest.mark.parametrize("broken", ["broken", "down", "retired"])
-def test_a_change_either_way_is_told(broken: Status) -> None:
-    """Stopped, whatever the kind; and working again."""
+def test_a_change_in_either_direction_alerts(broken: Status) -> None:
+    """Both a stop, of any kind, and a recovery cause an alert."""
     assert told(beside("works"), beside(broken)) == [STOPPED]
     assert told(beside(broken), beside("works")) == [WORKING]
 
 
-def test_what_stays_the_same_is_not_told() -> None:
-    """No news in either state."""
+def test_an_unchanged_state_does_not_alert() -> None:
+    """An unchanged state, working or stopped, causes no alert."""
     assert told(beside("works"), beside("works")) == []
     assert told(beside("works"), beside("broken"), beside("broken")) == []
 
 
 @pytest.mark.parametrize("between", ["degraded", "needs_rescue", "unknown", "unsupported"])
-def test_in_between_the_last_definite_word_stands(between: Status) -> None:
-    """A bad day that is no failure tells nobody anything, and neither does the recovery from it."""
+def test_an_intermediate_status_keeps_the_last_definite_state(between: Status) -> None:
+    """A degraded day causes no alert, and neither does the recovery from it."""
     assert told(beside("works"), beside(between)) == []
     assert told(beside("works"), beside(between), beside("works")) == []
     assert told(beside("works"), beside(between), beside("broken")) == [STOPPED]
 
 
-def test_of_first_words_only_good_news_is_told() -> None:
-    """Something new that works can be switched to; what never worked has not stopped; the reference is no news."""
+def test_a_first_alert_is_sent_only_for_working() -> None:
+    """A new endpoint that works is reported; one that never worked has not stopped; references are not reported."""
     assert told(beside("works")) == [WORKING]
     assert told(beside("broken")) == []
     assert told({MOONSHOT: "works"}) == []
 
 
 def test_a_subject_works_while_one_of_its_endpoints_does() -> None:
-    """One pinned upstream that breaks is no alert; the last one is."""
+    """One broken upstream causes no alert; the last one does."""
     assert told(beside("works"), {KIMI: "works", NOVITA: "broken", MOONSHOT: "works"}) == []
     assert told({KIMI: "works", NOVITA: "works"}, {KIMI: "broken", NOVITA: "broken", MOONSHOT: "works"}) == [STOPPED]
 
 
 def test_endpoints_that_the_newest_run_left_out_still_count() -> None:
-    """A run of one endpoint says nothing of the others, until their evidence is too old."""
+    """A run of one endpoint does not change the others until their evidence is too old."""
     assert told({KIMI: "works", NOVITA: "works", MOONSHOT: "works"}, {NOVITA: "broken", MOONSHOT: "works"}) == []
     week = [{NOVITA: "broken", MOONSHOT: "works"} for _ in range(8)]
     assert told({KIMI: "works", NOVITA: "works"}, *week) == [STOPPED]  # type: ignore[arg-type]
 
 
 def test_details_name_the_endpoints_and_their_counts() -> None:
-    """Numbers and our own words only; nothing that a model said."""
+    """Details hold numbers and fixed text only, and no model output."""
     (alert,) = changed(beside("works"), beside("broken"))
     assert alert.key == SUBJECT
     assert alert.details == (f"{KIMI}: broken, 5 of 20 right (25 %)",)
     assert (alert.run, alert.since) == ("1-1", NOW - timedelta(days=1))
 
 
-def test_most_endpoints_down_at_once_is_told_as_our_own_trouble() -> None:
-    """One alert about us instead of one for each; and one when it is over."""
+def test_most_endpoints_down_is_one_alert_about_the_monitor() -> None:
+    """One alert about the monitor replaces one for each endpoint, and another one follows when it is over."""
     fine: dict[str, Status] = {KIMI: "works", MOONSHOT: "works", GROQ: "works"}
     dead: dict[str, Status] = dict.fromkeys(fine, "down")
     (alert,) = changed(fine, dead)
@@ -121,8 +121,8 @@ def test_most_endpoints_down_at_once_is_told_as_our_own_trouble() -> None:
     assert told(fine, dead, fine) == ["kimiprobe reaches the endpoints again."]
 
 
-def test_flapping_is_told_four_times_a_day_and_then_when_it_rests() -> None:
-    """Twenty changes a day are not twenty alerts; the last word is made up for later."""
+def test_flapping_alerts_four_times_a_day_and_then_when_it_stops() -> None:
+    """After four changes in a day, the last state is reported when changes stop."""
     days = [beside("works" if number % 2 else "broken") for number in range(20)]
     hour = timedelta(hours=1)
     heard = sum(bool(changed(*days[: number + 1], apart=hour)) for number in range(20))
@@ -132,8 +132,8 @@ def test_flapping_is_told_four_times_a_day_and_then_when_it_rests() -> None:
     assert sum(later) == 1
 
 
-def test_what_no_request_may_be_sent_to_is_no_news() -> None:
-    """With the flags at hand, only endpoints that a flag controls, and those that need none, are told of."""
+def test_endpoints_that_get_no_requests_do_not_alert() -> None:
+    """With flags, only endpoints that a flag controls, references and the vision endpoint cause alerts."""
     runs = [
         stored(1, NOW - timedelta(days=1), {KIMI: "works", MOONSHOT: "works", CHINA: "works"}),
         stored(2, NOW, {KIMI: "works", MOONSHOT: "broken", CHINA: "broken"}),
@@ -144,7 +144,7 @@ def test_what_no_request_may_be_sent_to_is_no_news() -> None:
 
 
 def test_two_files_can_be_compared() -> None:
-    """`--before FILE` needs no history."""
+    """`--before FILE` needs no earlier runs."""
     before, after = evidence(row(status="works"), row(MOONSHOT)), evidence(row(status="broken"), row(MOONSHOT))
     assert [alert.text for alert in alerts_between(before, after, CATALOG, NOW)] == [STOPPED]
     assert alerts_between(after, after, CATALOG, NOW) == []
@@ -154,7 +154,7 @@ def test_two_files_can_be_compared() -> None:
 
 
 class Receiver(ThreadingHTTPServer):
-    """A chat that takes messages, refuses them, or keeps silent."""
+    """A webhook that accepts messages, refuses them, or does not answer."""
 
     status = 200
     silent = False
@@ -200,7 +200,7 @@ def receiver() -> Iterator[Receiver]:
 
 
 def test_a_webhook_gets_one_text(receiver: Receiver) -> None:
-    """`{"text": ...}`, as Slack and its like take it."""
+    """`{"text": ...}`, the format of Slack and similar services."""
     (alert,) = changed(beside("works"), beside("broken"))
     delivery = deliver(alert, None, Webhook(receiver.url), run_url="https://github.com/o/r/actions/runs/1")
     assert (delivery.webhook, delivery.problems) == ("sent", ())
@@ -210,8 +210,8 @@ def test_a_webhook_gets_one_text(receiver: Receiver) -> None:
 
 
 @pytest.mark.parametrize("text", ["<!channel> & <https://evil|click>", "<@U123> a<b>c", "&lt;!here&gt; @channel"])
-def test_nothing_in_it_is_markup_or_a_mention(receiver: Receiver, text: str) -> None:
-    """`&`, `<` and `>` are escaped, `@` mentions nobody."""
+def test_a_webhook_text_has_no_markup_or_mention(receiver: Receiver, text: str) -> None:
+    """`&`, `<` and `>` are escaped, and `@` cannot mention anyone."""
     Webhook(receiver.url).send(text)
     sent = receiver.messages[0]["text"]
     assert not any(mark in sent for mark in ("<", ">", "@channel", "@U"))
@@ -221,7 +221,7 @@ def test_nothing_in_it_is_markup_or_a_mention(receiver: Receiver, text: str) -> 
 
 @pytest.mark.parametrize("status", [302, 400, 404, 500])
 def test_a_refusal_is_a_problem_that_hides_the_url(receiver: Receiver, status: int) -> None:
-    """No redirect is followed; the URL is a secret."""
+    """No redirect is followed, and the URL is secret."""
     receiver.status = status
     with pytest.raises(NotDelivered, match=f"KIMIPROBE_WEBHOOK_URL: HTTP {status}") as caught:
         Webhook(receiver.url).send("x")
@@ -229,21 +229,21 @@ def test_a_refusal_is_a_problem_that_hides_the_url(receiver: Receiver, status: i
 
 
 def test_a_silent_webhook_costs_its_deadline_and_no_more(receiver: Receiver) -> None:
-    """One total deadline, not one a packet."""
+    """One total timeout applies, not one for each packet."""
     receiver.silent = True
     with pytest.raises(NotDelivered, match=r"no answer within 0\.2 s"):
         Webhook(receiver.url, timeout_s=0.2).send("x")
 
 
 def test_a_dead_webhook_is_a_problem() -> None:
-    """Nobody listens there."""
+    """A refused connection is reported."""
     with pytest.raises(NotDelivered, match="connect"):
         Webhook("http://127.0.0.1:1/x").send("x")
 
 
 @pytest.mark.parametrize("url", ["http://example.com/x", "ftp://example.com", "file:///etc/passwd", "secret"])
 def test_a_webhook_is_https_or_this_machine(url: str) -> None:
-    """Plain http would show the secret path."""
+    """Plain http would expose the secret path."""
     with pytest.raises(NotDelivered, match="KIMIPROBE_WEBHOOK_URL: must be an https URL") as caught:
         Webhook.of({"KIMIPROBE_WEBHOOK_URL": url})
     assert url not in str(caught.value)
@@ -271,7 +271,7 @@ def alert_of(state: str, run: str) -> Alert:
     return replace(alert, run=run)
 
 
-def tell(repo: Repository, alert: Alert, webhook: Webhook | None = None) -> Delivery:
+def tell(repo: Repository, alert: Alert, webhook: Webhook | None = None) -> AlertDelivery:
     calls = Calls(sleep=lambda _: None)
     issues = Issues(repository(repo.name, repo.environment, calls, backoff_s=0), calls)
     return deliver(alert, issues, webhook)
@@ -279,7 +279,7 @@ def tell(repo: Repository, alert: Alert, webhook: Webhook | None = None) -> Deli
 
 @hub.needs_npm
 def test_stopped_opens_an_issue_and_working_closes_it(repo: Repository) -> None:
-    """One issue a subject: opened, commented, closed, and opened again the next time."""
+    """Each subject has one issue: opened, commented on, closed, and reopened the next time."""
     delivery = tell(repo, alert_of("stopped", "1-1"))
     (issue,) = repo.issues()
     assert (issue["title"], delivery.issue) == (STOPPED, issue["html_url"])
@@ -297,16 +297,16 @@ def test_stopped_opens_an_issue_and_working_closes_it(repo: Repository) -> None:
 
 
 @hub.needs_npm
-def test_a_first_word_that_it_works_is_a_closed_issue(repo: Repository) -> None:
-    """Whoever watches the repository is told; nothing is left open where nothing is broken."""
+def test_a_first_working_alert_is_a_closed_issue(repo: Repository) -> None:
+    """Watchers of the repository are notified, and no issue stays open without a problem."""
     tell(repo, alert_of("working", "1-1"))
     assert repo.issues() == []
     assert [issue["title"] for issue in repo.issues("closed")] == [WORKING]
 
 
 @hub.needs_npm
-def test_the_same_alert_twice_is_one(repo: Repository, receiver: Receiver) -> None:
-    """A re-run finds its own entry: no second comment, no second message."""
+def test_a_repeated_alert_is_not_sent_again(repo: Repository, receiver: Receiver) -> None:
+    """A second run finds its entry: no second comment, and no second message."""
     webhook = Webhook(receiver.url)
     for state, run in (("stopped", "1-1"), ("working", "2-1")):
         assert tell(repo, alert_of(state, run), webhook).repeated is False
@@ -318,7 +318,7 @@ def test_the_same_alert_twice_is_one(repo: Repository, receiver: Receiver) -> No
 
 @hub.needs_npm
 def test_a_message_that_failed_is_sent_by_the_re_run(repo: Repository, receiver: Receiver) -> None:
-    """The issue remembers that the webhook did not take it; then it does, once."""
+    """The issue records that the webhook failed; the second run sends the message once."""
     webhook = Webhook(receiver.url)
     receiver.status = 500
     delivery = tell(repo, alert_of("stopped", "1-1"), webhook)
@@ -332,7 +332,7 @@ def test_a_message_that_failed_is_sent_by_the_re_run(repo: Repository, receiver:
 
 @hub.needs_npm
 def test_github_that_refuses_does_not_stop_the_webhook(repo: Repository, server: Hub, receiver: Receiver) -> None:
-    """Every channel is tried; the failure is told."""
+    """Every channel is tried, and the failure is reported."""
     server.fail("GET", r"/issues$", 403, f"Resource not accessible by integration {BOT}", times=9)
     delivery = tell(repo, alert_of("stopped", "1-1"), Webhook(receiver.url))
     assert len(receiver.messages) == 1
@@ -342,7 +342,7 @@ def test_github_that_refuses_does_not_stop_the_webhook(repo: Repository, server:
 
 @hub.needs_npm
 def test_wherever_it_is_cut_short_the_re_run_ends_the_same(server: Hub) -> None:
-    """Killed before its n-th request or after it: one issue, one comment, closed."""
+    """Interrupted before or after any request, a second run ends with one issue, one comment, closed."""
     repo = server.repository({"README.md": "x"})
     tell(repo, alert_of("stopped", "1-1"))
     first = len(server.requests)
@@ -370,7 +370,7 @@ def test_an_issue_whose_creation_went_unanswered_is_found(repo: Repository, serv
 
 @hub.needs_npm
 def test_a_strangers_hidden_line_silences_nothing(server: Hub, repo: Repository, receiver: Receiver) -> None:
-    """Anybody may comment on an issue and copy our marks: only what we wrote ourselves is our memory."""
+    """Anyone can comment and copy the hidden line; only our entries count."""
     tell(repo, alert_of("stopped", "1-1"))
     (issue,) = repo.issues()
     mark = "<!-- kimiprobe:alert=openrouter/kimi-k2.6 state=working run=2-1 webhook=sent v=1 -->"

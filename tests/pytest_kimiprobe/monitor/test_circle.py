@@ -1,4 +1,4 @@
-"""The whole circle: probe, record, propose, merge, route; and back when the host breaks. No key, no network."""
+"""The whole cycle: probe, record, propose, merge and route, and back when the host breaks. No key, no network."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class World:
         return subprocess.run(command, cwd=cwd or self.clone, capture_output=True, text=True, check=True).stdout
 
     def a_day(self) -> None:
-        """What the daily workflow does."""
+        """The commands of one daily workflow."""
         endpoints = (f"--endpoint={HOST}", f"--endpoint={DIRECT}")
         cases = "kimiprobe/core.yaml"
         self.kimiprobe("check", "--repeat=15", *endpoints, "-q", "-p", "no:cacheprovider", cases, codes=(0, 1))
@@ -54,13 +54,13 @@ class World:
         self.kimiprobe("alert")
 
     def take_in(self) -> None:
-        """What was merged on GitHub comes down with the next pull."""
+        """Pull what was merged on GitHub."""
         (self.clone / "flags.yaml").write_text(self.repository.read("flags.yaml"), "utf-8")
         self.git("commit", "-qam", "Merge what was reviewed")
         self.git("push", "-q", "origin", "HEAD:main")
 
     def first(self, user: str) -> str | None:
-        """Where a request of this user goes first."""
+        """The first endpoint of this user's route."""
         with Router.load(self.clone / "flags.yaml") as router:
             return router.route("hi", tools=[{"type": "function", "function": {"name": "f"}}], user=user).endpoint
 
@@ -86,7 +86,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 @pytest.mark.long
 @hub.needs_npm
 def test_evidence_moves_the_flag_by_pull_request_and_the_flag_moves_the_route(world: World) -> None:
-    """On when the host works, off when it breaks; nothing moves without a merge."""
+    """On when the host works, off when it breaks; nothing changes without a merge."""
     assert world.first(LUCKY) == DIRECT
 
     world.a_day()

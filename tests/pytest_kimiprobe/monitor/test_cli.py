@@ -31,9 +31,24 @@ def test_help_lists_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cli, "COMMANDS", rows)
     result = invoke("--help")
     assert result.exit_code == 0
-    assert "flags  Look at flags.yaml" in result.stdout
+    assert "flags  Show flags.yaml" in result.stdout
     assert "later" not in result.stdout
     assert invoke("later").exit_code == 2
+
+
+@pytest.mark.parametrize("group", [(), ("flags",)], ids=["kimiprobe", "flags"])
+def test_every_command_has_one_whole_line_in_the_help(group: tuple[str, ...]) -> None:
+    """No row is cut, and none is wrapped at 80 columns."""
+    rows = invoke(*group, "--help").stdout.partition("Commands:\n")[2].splitlines()
+    assert all(row.endswith((".", ")")) and not row.endswith("...") for row in rows), rows
+    assert max(map(len, rows)) <= 80
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("chek", "check"), ("stauts", "status"), ("Doctor", "doctor")])
+def test_a_mistyped_command_gets_a_suggestion(typed: str, meant: str) -> None:
+    result = invoke(typed)
+    assert result.exit_code == 2
+    assert result.stderr.endswith(f"Error: No such command {typed!r}. Did you mean {meant}?\n")
 
 
 def test_every_row_is_a_command_or_not_there_yet() -> None:

@@ -1,4 +1,4 @@
-"""The monitor's commands from a folder of results to GitHub: `decide`, `propose`, `record`, `alert`."""
+"""The commands of the monitor, from a results folder to GitHub: `decide`, `propose`, `record`, `alert`."""
 
 import json
 import os
@@ -41,7 +41,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def a_run(project: Path, run_id: str, right: int, wrong: int = 0, *, hours: int = 1, source: Source = "live") -> None:
-    """A recorded run of two endpoints; the wrong answers are OpenRouter's."""
+    """A recorded run of two endpoints; OpenRouter gave the wrong answers."""
     good: Verdict = "pass"
     bad: Verdict = "fail"
     verdicts = [good] * right + [bad] * wrong
@@ -74,7 +74,7 @@ def kimiprobe(*arguments: str, **environment: str) -> Result:
 
 
 def test_decide_says_what_follows_and_changes_nothing(project: Path) -> None:
-    """Two lines a flag, found upwards from here."""
+    """Two lines for each flag; the flags file is found in a parent folder."""
     a_run(project, "r1", 98, 2)
     output = kimiprobe("decide").stdout
     assert f"{FLAG}: enable (off -> on, 10 %)\n  {KIMI} passed 98 of 100 judged calls" in output
@@ -83,7 +83,7 @@ def test_decide_says_what_follows_and_changes_nothing(project: Path) -> None:
 
 
 def test_decide_as_json(project: Path) -> None:
-    """The same, with counts and reasons."""
+    """The JSON has the same decisions, with counts and reasons."""
     a_run(project, "r1", 98, 2)
     first, _ = json.loads(kimiprobe("decide", "--json").stdout)["proposals"]
     assert (first["flag"], first["kind"], first["to"]) == (FLAG, "enable", {"enabled": True, "percent": 10})
@@ -91,7 +91,7 @@ def test_decide_as_json(project: Path) -> None:
 
 
 def test_latest_alone_is_evidence_too(project: Path) -> None:
-    """Where only latest.json was fetched, it is what there is."""
+    """latest.json is used if no run files are there."""
     a_run(project, "r1", 98, 2)
     for path in (project / "results" / "runs").rglob("*.json"):
         path.unlink()
@@ -99,7 +99,7 @@ def test_latest_alone_is_evidence_too(project: Path) -> None:
 
 
 def test_unreadable_results_are_named(project: Path) -> None:
-    """They stop nothing and do not pass in silence."""
+    """A warning names them, and the command goes on."""
     a_run(project, "r1", 98, 2)
     torn = project / "results" / "runs" / f"{NOW:%Y/%m/%d}" / "torn.json"
     torn.parent.mkdir(parents=True, exist_ok=True)
@@ -110,7 +110,7 @@ def test_unreadable_results_are_named(project: Path) -> None:
 
 
 def test_without_a_flags_file_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One line and exit code 2."""
+    """One line, and exit code 2."""
     monkeypatch.chdir(tmp_path)
     result = kimiprobe("decide")
     assert (result.exit_code, "name it with --flags" in result.stderr) == (2, True)
@@ -119,8 +119,8 @@ def test_without_a_flags_file_it_says_so(tmp_path: Path, monkeypatch: pytest.Mon
 # ---------------------------------------------------------------- propose
 
 
-def test_a_rehearsal_needs_no_token_and_sends_nothing(project: Path) -> None:
-    """The diff and the text, as they would be."""
+def test_a_dry_run_needs_no_token_and_sends_nothing(project: Path) -> None:
+    """The diff and the texts are printed."""
     a_run(project, "r1", 98, 2)
     output = kimiprobe("propose", "--dry-run").stdout
     assert f"Turn on {FLAG} for 10 % of users" in output
@@ -132,8 +132,8 @@ def test_a_rehearsal_needs_no_token_and_sends_nothing(project: Path) -> None:
     assert (project / "flags.yaml").read_text() == flags_text()
 
 
-def test_a_rehearsal_as_json(project: Path) -> None:
-    """Title, diff and body beside the proposal."""
+def test_a_dry_run_as_json(project: Path) -> None:
+    """Title, diff and body are added to each proposal."""
     a_run(project, "r1", 98, 2)
     first, second = json.loads(kimiprobe("propose", "--dry-run", "--json").stdout)["proposals"]
     assert {"title", "diff", "body"} <= set(first)
@@ -142,7 +142,7 @@ def test_a_rehearsal_as_json(project: Path) -> None:
 
 @hub.needs_npm
 def test_propose_opens_what_a_person_merges(project: Path, server: Hub) -> None:
-    """With the three variables of a workflow step, from run files to the merged flag."""
+    """From run files, with the three variables of a workflow step, to the merged flag."""
     repo = server.repository({"flags.yaml": flags_text()})
     a_run(project, "r1", 98, 2)
     result = kimiprobe("propose", **repo.environment)
@@ -156,7 +156,7 @@ def test_propose_opens_what_a_person_merges(project: Path, server: Hub) -> None:
 
 @hub.needs_npm
 def test_it_decides_on_the_flags_of_the_base(project: Path, server: Hub) -> None:
-    """A stale checkout does not ask for what is merged already."""
+    """An old checkout does not propose what is already merged."""
     repo = server.repository({"flags.yaml": flags_text(enabled="true", percent=10)})
     a_run(project, "r1", 98, 2)
     rows = json.loads(kimiprobe("propose", "--json", **repo.environment).stdout)["outcomes"]
@@ -166,7 +166,7 @@ def test_it_decides_on_the_flags_of_the_base(project: Path, server: Hub) -> None
 @hub.needs_npm
 @pytest.mark.parametrize(("environment", "opened"), [("production", 0), ("test", 1)])
 def test_local_runs_move_test_flags_only(project: Path, server: Hub, environment: str, opened: int) -> None:
-    """What this machine played proposes nothing for production."""
+    """Local runs propose nothing for production flags."""
     repo = server.repository({"flags.yaml": flags_text(environment)})
     a_run(project, "r1", 98, 2, source="local")
     kimiprobe("propose", **repo.environment)
@@ -175,7 +175,7 @@ def test_local_runs_move_test_flags_only(project: Path, server: Hub, environment
 
 @hub.needs_npm
 def test_a_refusal_names_the_setting_and_tells_the_proposal(project: Path, server: Hub) -> None:
-    """Red, with what would have been asked; the token is nowhere."""
+    """Exit code 2, the setting to change, and the proposal; never the token."""
     repo = server.repository({"flags.yaml": flags_text()})
     a_run(project, "r1", 98, 2)
     server.fail("POST", r"/pulls$", 403, "GitHub Actions is not permitted to create or approve pull requests.")
@@ -191,13 +191,13 @@ def test_a_refusal_names_the_setting_and_tells_the_proposal(project: Path, serve
     [({}, "GITHUB_REPOSITORY: not set"), ({"GITHUB_REPOSITORY": "o/r"}, "GITHUB_TOKEN: not set")],
 )
 def test_what_is_missing_is_named(project: Path, environment: dict[str, str], told: str) -> None:
-    """One line and exit code 2."""
+    """One line, and exit code 2."""
     result = kimiprobe("propose", **environment)
     assert (result.exit_code, told in result.stderr) == (2, True)
 
 
-def test_paths_are_told_as_the_repository_knows_them(project: Path) -> None:
-    """Relative to the folder that holds .git, wherever one stands."""
+def test_paths_are_relative_to_the_repository(project: Path) -> None:
+    """Paths are relative to the folder that holds .git, from any working folder."""
     assert path_in_repository(project / "config" / "flags.yaml") == "config/flags.yaml"
     assert path_in_repository(Path("flags.yaml")) == "flags.yaml"
 
@@ -211,7 +211,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 def test_record_pushes_and_says_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a workflow on a detached checkout the branch comes from GITHUB_REF_NAME."""
+    """On a detached checkout in a workflow, the branch comes from GITHUB_REF_NAME."""
     for name in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"):
         monkeypatch.setenv(name, os.devnull)
     git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
@@ -239,7 +239,7 @@ def test_record_pushes_and_says_what(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_alert_says_what_changed(project: Path) -> None:
-    """Between the newest run and those before; --dry-run sends nothing."""
+    """The newest run is compared with those before; --dry-run sends nothing."""
     a_run(project, "r1", 20, hours=30)
     assert kimiprobe("alert", "--dry-run").stdout == f"{WORKING}\n"
     a_run(project, "r2", 5, 15)
@@ -249,7 +249,7 @@ def test_alert_says_what_changed(project: Path) -> None:
 
 
 def test_alert_compares_with_a_file(project: Path, tmp_path: Path) -> None:
-    """`--before` a former latest.json."""
+    """`--before` names an earlier latest.json."""
     a_run(project, "r1", 20, hours=30)
     former = tmp_path / "former.json"
     former.write_text((project / "results" / "latest.json").read_text())
@@ -259,7 +259,7 @@ def test_alert_compares_with_a_file(project: Path, tmp_path: Path) -> None:
 
 
 def test_local_changes_alert_in_a_test_environment_only(project: Path) -> None:
-    """Nobody is woken by what this machine played."""
+    """Local runs cause no alert in production."""
     a_run(project, "r1", 20, source="local")
     assert kimiprobe("alert", "--dry-run").stdout == "nothing changed\n"
     (project / "flags.yaml").write_text(flags_text("test"))
@@ -268,20 +268,20 @@ def test_local_changes_alert_in_a_test_environment_only(project: Path) -> None:
 
 @hub.needs_npm
 def test_alert_writes_the_issue_once(project: Path, server: Hub) -> None:
-    """A re-run says that it was told before."""
+    """A second run says that the alert was sent before."""
     repo = server.repository({"flags.yaml": flags_text()})
     a_run(project, "r1", 20, hours=30)
     a_run(project, "r2", 5, 15)
     first, second = (kimiprobe("alert", **repo.environment) for _ in range(2))
     (issue,) = repo.issues()
     assert first.stdout == f"{STOPPED} ({issue['html_url']})\n"
-    assert second.stdout == f"{STOPPED} ({issue['html_url']}, told before)\n"
+    assert second.stdout == f"{STOPPED} ({issue['html_url']}, sent before)\n"
     assert HOSTILE[:8] not in issue["body"]
 
 
 @hub.needs_npm
-def test_a_channel_that_fails_makes_it_red_after_the_others(project: Path, server: Hub) -> None:
-    """A dead webhook does not keep the issue from being written; its URL stays secret."""
+def test_a_failed_channel_is_an_error_after_the_others(project: Path, server: Hub) -> None:
+    """A dead webhook does not stop the issue, and the exit code is 2; the URL stays secret."""
     repo = server.repository({"flags.yaml": flags_text()})
     a_run(project, "r1", 20)
     url = "http://127.0.0.1:1/services/secret-part"
@@ -299,15 +299,15 @@ def test_a_channel_that_fails_makes_it_red_after_the_others(project: Path, serve
         ({"GITHUB_TOKEN": "x", "GITHUB_REPOSITORY": "o/r", "GITHUB_API_URL": "http://x"}, "https is needed"),
     ],
 )
-def test_a_channel_that_cannot_be_opened_makes_it_red(project: Path, environment: dict[str, str], told: str) -> None:
-    """A wrong setting is an undelivered alert."""
+def test_a_channel_that_cannot_be_opened_is_an_error(project: Path, environment: dict[str, str], told: str) -> None:
+    """A wrong setting counts as an undelivered alert."""
     a_run(project, "r1", 20)
     result = kimiprobe("alert", **environment)
     assert (result.exit_code, told in result.stderr) == (2, True)
 
 
 def test_without_channels_it_is_printed(project: Path) -> None:
-    """No variables: the sentence, a note, and no failure."""
+    """Without variables: the sentence, a note, and exit code 0."""
     a_run(project, "r1", 20)
     result = kimiprobe("alert", GITHUB_REPOSITORY="o/r")
     assert (result.exit_code, result.stdout) == (0, f"{WORKING}\n")

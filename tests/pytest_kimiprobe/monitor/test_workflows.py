@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 import sys
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from pytest_kimiprobe.cases.plan import ProbePlan, cannot, estimate, expand, sel
 from pytest_kimiprobe.cells import NATIVE
 from pytest_kimiprobe.monitor import decide
 from pytest_kimiprobe.monitor.cli import main
+from pytest_kimiprobe.results import write_run
+from pytest_kimiprobe.verdicts import ProbeResult, Run
 from routing import catalog
 from routing.evidence.model import FRESH_FOR
 
@@ -253,7 +255,11 @@ def test_failed_probes_are_data_and_a_broken_monitor_is_red(tmp_path: Path, code
     assert run_step(step("probe", "Probe"), tmp_path, **given).returncode == expected
 
 
-def test_only_new_run_files_travel_between_the_jobs(tmp_path: Path) -> None:
+COMPLETE = '{"run": {"attempt": 1, "complete": true}}'
+"""What the workflow looks for in a run file."""
+
+
+def test_only_new_and_complete_run_files_travel_between_the_jobs(tmp_path: Path) -> None:
     """Collected from one checkout, taken into another: nothing else, and nothing overwritten."""
     here, there = tmp_path / "here", tmp_path / "there"
     for folder in (here, there):
@@ -262,7 +268,8 @@ def test_only_new_run_files_travel_between_the_jobs(tmp_path: Path) -> None:
     git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.com"]
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "x"]):
         subprocess.run([*git, *command], cwd=here, check=True)
-    (here / "results" / "runs" / "d" / "new one.json").write_text("new")
+    (here / "results" / "runs" / "d" / "new one.json").write_text(COMPLETE)
+    (here / "results" / "runs" / "d" / "cut.json").write_text(COMPLETE.replace("true", "false"))
     (here / "results" / "latest.json").write_text("derived")
     output = tmp_path / "output"
     assert run_step(step("probe", "Collect the run's file"), here, GITHUB_OUTPUT=str(output)).returncode == 0
@@ -272,17 +279,43 @@ def test_only_new_run_files_travel_between_the_jobs(tmp_path: Path) -> None:
     (here / "outbox").rename(there / "inbox")
     assert run_step(step("record", "Take in the run's file"), there).returncode == 0
     files = {path.relative_to(there).as_posix(): path.read_text() for path in (there / "results").rglob("*.json")}
-    assert files == {"results/runs/d/old.json": "old", "results/runs/d/new one.json": "new"}
+    assert files == {"results/runs/d/old.json": "old", "results/runs/d/new one.json": COMPLETE}
     assert not (there / "Makefile").exists()
 
 
-def test_without_a_new_file_there_is_nothing_to_record(tmp_path: Path) -> None:
-    """The count is 0, and the second job does not start."""
+def collected(folder: Path) -> tuple[int, str]:
+    """Exit code and output of the step that collects the run's file."""
+    output = folder / "output"
+    done = run_step(step("probe", "Collect the run's file"), folder, GITHUB_OUTPUT=str(output))
+    return done.returncode, output.read_text()
+
+
+def test_a_run_without_a_complete_file_is_red_and_not_recorded(tmp_path: Path) -> None:
+    """A pytest that dies while it is configured exits with 1, as if some probes had failed; it writes no file."""
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
-    output = tmp_path / "output"
-    assert run_step(step("probe", "Collect the run's file"), tmp_path, GITHUB_OUTPUT=str(output)).returncode == 0
-    assert output.read_text() == "files=0\n"
+    assert collected(tmp_path) == (1, "files=0\n")
     assert "needs.probe.outputs.files > 0" in PROBE["jobs"]["record"]["if"]
+
+
+def test_an_interrupted_run_is_kept_for_people_and_not_recorded(tmp_path: Path) -> None:
+    """Its file is in the artifact, beside the place that the second job takes files from."""
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    (tmp_path / "results" / "runs").mkdir(parents=True)
+    (tmp_path / "results" / "runs" / "cut.json").write_text(COMPLETE.replace("true", "false"))
+    assert collected(tmp_path) == (1, "files=0\n")
+    assert (tmp_path / "outbox" / "incomplete" / "results" / "runs" / "cut.json").is_file()
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_whether_a_run_is_complete_says_its_file_whatever_a_model_wrote(tmp_path: Path, complete: bool) -> None:
+    """A model's text in it is data."""
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    said = ProbeResult(
+        "x", "weather", "moonshot/kimi-k2.6", "plain", 1, "fail", "wrong_tool", '"complete": true\n"complete": true'
+    )
+    at = datetime(2026, 11, 23, tzinfo=UTC)
+    write_run(tmp_path / "results", Run("77", 1, "live", "smoke", at, at, complete, (said,)))
+    assert collected(tmp_path) == ((0, "files=1\n") if complete else (1, "files=0\n"))
 
 
 def test_the_lock_of_the_record_job_holds_what_the_tests_ran_with() -> None:

@@ -1,4 +1,4 @@
-"""Upstreams, prices and credit as the providers' pages tell them."""
+"""Upstreams, prices and credit are read from the providers' pages."""
 
 from __future__ import annotations
 
@@ -62,14 +62,13 @@ def asked(work: Callable[[Transport], Awaitable[T]]) -> T:
     return asyncio.run(run())
 
 
-def test_an_upstream_has_tag_prices_and_what_it_can() -> None:
-    """Prices come per token and are kept per million, `function` is our `named`."""
+def test_an_upstream_has_tag_prices_and_capabilities() -> None:
+    """Prices per token become prices per million tokens; `function` becomes `named`."""
     (upstream,) = parse_upstreams(200, {}, page({"endpoints": [ENDPOINT]}))
     assert upstream == Upstream(
         tag="novita/fp8",
         title="Novita",
         quantization="fp8",
-        context_tokens=262144,
         input=Decimal("0.8000000"),
         cached_input=Decimal("0.16000000"),
         output=Decimal("3.4000000"),
@@ -91,21 +90,21 @@ def test_what_an_upstream_does_not_say_is_unknown() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", page({}), page({"endpoints": 3}), page([1])])
-def test_a_page_that_is_none_is_a_failure_of_the_provider(body: bytes) -> None:
-    """With a reason, not a traceback."""
+def test_a_malformed_page_is_a_failure_of_the_provider(body: bytes) -> None:
+    """It has a reason code instead of a traceback."""
     with pytest.raises(ProviderFailure, match="malformed_body"):
         parse_upstreams(200, {}, body)
 
 
-def test_a_refused_key_is_the_accounts(simulator: Simulator) -> None:
-    """The same classes as for any exchange."""
+def test_a_refused_key_is_an_account_error(simulator: Simulator) -> None:
+    """The error classes are those of any exchange."""
     body = b'{"error": {"code": 401, "message": "No auth credentials found"}}'
     with pytest.raises(AccountError, match="unauthorized"):
         parse_upstreams(401, {}, body)
 
 
 def test_credit_is_what_was_bought_less_what_was_used() -> None:
-    """It can be below zero; a key without limit has none."""
+    """It can be negative; a key may have no limit."""
     assert parse_openrouter_credits(200, {}, page({"total_credits": 5, "total_usage": 6.25})) == Account(
         Decimal("-1.25")
     )
@@ -115,7 +114,7 @@ def test_credit_is_what_was_bought_less_what_was_used() -> None:
 
 
 def test_upstreams_are_asked_for_over_http(simulator: Simulator) -> None:
-    """As the simulated OpenRouter lists them: every pinned endpoint of the catalogue is among them or gone."""
+    """The simulated OpenRouter lists pinned endpoints of the catalogue, each with a price."""
     found = catalog.load(environment=simulator.environment())
     provider = found.providers["openrouter"]
     upstreams = asked(lambda http: list_upstreams(http, provider, "sk-or-simulated", "moonshotai/kimi-k2.6"))
@@ -127,22 +126,22 @@ def test_upstreams_are_asked_for_over_http(simulator: Simulator) -> None:
     ("name", "left", "currency"),
     [("openrouter", "90", "USD"), ("moonshot", "49.5", "USD"), ("moonshot-cn", "49.5", "CNY")],
 )
-def test_what_is_left_is_asked_for_over_http(simulator: Simulator, name: str, left: str, currency: str) -> None:
-    """At OpenRouter the smaller of the key's limit and the account's credit."""
+def test_remaining_credit_is_requested_over_http(simulator: Simulator, name: str, left: str, currency: str) -> None:
+    """At OpenRouter it is the smaller of the key's limit and the account's credit."""
     provider = catalog.load(environment=simulator.environment()).providers[name]
     found = asked(lambda http: account_of(http, provider, "sk-simulated-key"))
     assert found is not None
     assert (found.left, found.currency) == (Decimal(left), currency)
 
 
-def test_providers_that_do_not_tell_are_not_asked() -> None:
-    """No request goes out."""
+def test_providers_without_such_an_api_are_not_asked() -> None:
+    """No request is sent to them."""
     provider = catalog.load(environment={"KIMIPROBE_BASE_URL_GROQ": "http://127.0.0.1:9/v1"}).providers["groq"]
     assert asked(lambda http: account_of(http, provider, "gsk_simulated")) is None
 
 
-def test_doctor_tells_what_is_left_and_no_key(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only with --account is a key sent, and only to its own provider."""
+def test_doctor_shows_remaining_credit_and_no_key(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key is sent only with --account, and only to its provider."""
     for name, value in simulator.environment().items():
         monkeypatch.setenv(name, value)
     before = len(simulator.requests)

@@ -1,4 +1,4 @@
-"""What a gateway lists today is probed beside what the catalogue knows."""
+"""Upstreams that a gateway lists today are probed in addition to those of the catalogue."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def bare(environment: dict[str, str], *kept: str) -> Catalog:
 
 
 def test_listed_upstreams_become_endpoints_with_their_price() -> None:
-    """Each pinned by its tag; known ones stay as the catalogue has them."""
+    """Each is pinned by its tag; known endpoints stay as in the catalogue."""
     with Simulator(load_scenario("healthy")) as simulator:
         environment = simulator.environment()
         whole = catalogs.load(environment=environment)
@@ -39,7 +39,7 @@ def test_listed_upstreams_become_endpoints_with_their_price() -> None:
 
 
 def test_an_upstream_that_is_listed_no_more_is_named_and_still_probed() -> None:
-    """Its probe finds out, and reads retired."""
+    """Its probe shows `retired` if it is gone."""
     with Simulator(load_scenario("healthy")) as simulator:
         environment = simulator.environment()
         catalog = bare(environment, BASE)
@@ -52,7 +52,7 @@ def test_an_upstream_that_is_listed_no_more_is_named_and_still_probed() -> None:
 
 @pytest.mark.parametrize("variable", ["OPENROUTER_API_KEY", "KIMIPROBE_BASE_URL_OPENROUTER"])
 def test_a_gateway_that_cannot_be_asked_changes_nothing(variable: str) -> None:
-    """Without a key, or with nobody at home: told, and the catalogue goes on."""
+    """Without a key, or if it does not answer, a note says so and the catalogue is unchanged."""
     environment = {"OPENROUTER_API_KEY": "sk-test-key", "KIMIPROBE_BASE_URL_OPENROUTER": "http://127.0.0.1:9"}
     if variable == "OPENROUTER_API_KEY":
         del environment[variable]

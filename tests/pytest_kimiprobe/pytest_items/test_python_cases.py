@@ -5,9 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 from shared_data import DATA, needs_data
+
+from pytest_kimiprobe.cases.decorator import ATTRIBUTE, Declared
+from pytest_kimiprobe.cases.model import CaseError, load
 
 HEALTHY = ("--kimiprobe", "--kimiprobe-source", "simulator:healthy", "--kimiprobe-endpoint", "moonshot/*")
 WEATHER = """
@@ -45,7 +50,7 @@ class TestPythonCases:
         pytester.makepyfile(test_own=WEATHER.replace("tools=[get_weather])", 'tools=[get_weather], parity="all")'))
         result = pytester.runpytest(*HEALTHY, "test_own.py")
         result.assert_outcomes(errors=1)
-        result.stdout.fnmatch_lines(["*test_own.py:*parity 'all' is none of calls, arguments*"])
+        result.stdout.fnmatch_lines(['*test_own.py:*parity: "all" is not one of "calls" or "arguments"*'])
 
     def test_a_function_judges_the_answer_of_each_endpoint_and_mode(self, pytester: pytest.Pytester) -> None:
         """Ids as of case files, and they can be pasted back."""
@@ -150,8 +155,10 @@ class TestPythonCases:
     @pytest.mark.parametrize(
         ("arguments", "words"),
         [
-            ("", "give either a prompt or messages"),
-            ("'Hi', suite='huge'", "suite 'huge' is none of smoke, core, full"),
+            ("", "give a prompt or messages"),
+            ("'Hi', suite='huge'", 'suite: "huge" is not one of "smoke", "core" or "full"'),
+            ("'Hi', name='other'", "name: the test function says this"),
+            ("'Hi', temperature=float('nan')", "is not JSON"),
             ("'Hi', tools=[{'name': 'f', 'parameters': {'type': 'objekt'}}]", "not a JSON Schema"),
         ],
     )
@@ -165,6 +172,49 @@ class TestPythonCases:
         result = pytester.runpytest(*HEALTHY, "test_own.py")
         assert result.ret == pytest.ExitCode.INTERRUPTED
         result.stdout.fnmatch_lines([f"*test_own.py:2:1: *{words}*"])
+
+    @pytest.mark.parametrize(
+        ("python", "yaml"),
+        [
+            ("need=['telepathy']", "need: [telepathy]"),
+            ("need='vision'", "need: vision"),
+            ("temperature='hot'", "temperature: hot"),
+            ("thinking='yes'", "thinking: 'yes'"),
+            ("max_tokens=-5", "max_tokens: -5"),
+            ("promt='Hi'", "promt: Hi"),
+            ("tool_choice={'type': 'function', 'function': {'name': 'f'}}", "tool_choice: {function: {name: f}}"),
+        ],
+    )
+    def test_the_decorator_refuses_what_a_file_refuses_in_the_same_words(
+        self, tmp_path: Path, python: str, yaml: str
+    ) -> None:
+        """Both are checked as one row."""
+        scope: dict[str, Any] = {}
+        exec(f"from pytest_kimiprobe import case\n@case('Hi', {python})\ndef test_a(): pass", scope)
+        with pytest.raises(CaseError) as declared:
+            getattr(scope["test_a"], ATTRIBUTE).case("test_a", "own.py", 2)
+        file = tmp_path / "own.kimiprobe.yaml"
+        file.write_text(f"version: 1\ncases:\n- {{name: a, prompt: Hi, expect: {{calls: []}}, {yaml}}}\n")
+        with pytest.raises(CaseError) as read:
+            load(file)
+        words = str(read.value).removeprefix(f"{read.value.where}: ").removeprefix("cases.0.")
+        assert str(declared.value) == f"own.py:2:1: {words}"
+
+    def test_a_mistyped_option_gets_a_suggestion(self) -> None:
+        declared = Declared({"prompt": "Hi", "promt": "Hi"})
+        with pytest.raises(CaseError, match="promt: unknown key; did you mean prompt\\?"):
+            declared.case("test_a", "own.py", 2)
+
+    def test_a_bare_decorator_is_an_error_with_its_place(self, pytester: pytest.Pytester) -> None:
+        """Not pytest's complaint about a fixture."""
+        pytester.makepyfile(test_own="from pytest_kimiprobe import case\n@case\ndef test_a(answer): pass\n")
+        result = pytester.runpytest(*HEALTHY, "test_own.py")
+        result.stdout.fnmatch_lines(["*test_own.py:2:1: give a prompt or messages, as in @case*"])
+
+    def test_a_case_can_ask_for_everything_that_a_request_can(self) -> None:
+        declared = Declared({"prompt": "Hi", "stop": ["."], "top_p": 0.5, "reasoning_effort": "low", "temperature": 0})
+        asked = declared.case("test_a", "own.py", 2).request("plain")
+        assert (asked.stop, asked.top_p, asked.reasoning_effort, asked.temperature) == (["."], 0.5, "low", 0)
 
     def test_importing_the_package_stays_light(self) -> None:
         """Neither pytest nor a schema library, nor YAML."""
@@ -198,6 +248,12 @@ CONFTEST = """
 
 
 class TestHooks:
+    @pytest.fixture(autouse=True)
+    def _own_paths(self, pytester: pytest.Pytester) -> None:
+        """Without a path a conftest.py is loaded where `kimiprobe_paths` says so."""
+        with (pytester.path / "tox.ini").open("a", encoding="utf-8") as ini:
+            ini.write("\nkimiprobe_paths = .\n")
+
     def test_own_cases_judges_and_endpoints_take_part(self, pytester: pytest.Pytester) -> None:
         """And every verdict is told."""
         pytester.makeconftest(CONFTEST)

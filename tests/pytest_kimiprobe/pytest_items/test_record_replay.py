@@ -43,6 +43,9 @@ cases:
 ...
 """
 
+HERE = ("-o", "kimiprobe_paths=.")
+"""The conftest.py of the folder takes part."""
+
 
 @pytest.fixture(autouse=True)
 def _plain_ini(pytester: pytest.Pytester) -> None:
@@ -151,7 +154,7 @@ def test_an_interrupted_run_keeps_what_was_recorded(pytester: pytest.Pytester) -
             if len(seen) == 3:
                 raise KeyboardInterrupt
     """)
-    ran = pytester.runpytest_subprocess(*HEALTHY, RECORD, "kimiprobe/core.yaml", "--kimiprobe-json=live.json")
+    ran = pytester.runpytest_subprocess(*HEALTHY, RECORD, *HERE, "kimiprobe/core.yaml", "--kimiprobe-json=live.json")
     assert ran.ret == pytest.ExitCode.INTERRUPTED
     kept = probes(pytester, "live.json")
     pytester.makeconftest("")
@@ -255,7 +258,7 @@ class TestReplayCommand:
             ("{", "is not JSON"),
             ("{}", "is neither a run file of results/ nor written by --kimiprobe-json"),
             ('{"version": 1, "probes": 5}', "not written by --kimiprobe-json"),
-            ('{"version": 1, "cells": []}', "is no run file"),
+            ('{"version": 1, "cells": []}', "is not a run file"),
             (
                 '{"version": 1, "run": "other", "source": "live", "probes": []}',
                 "is of run other, the recordings are of",

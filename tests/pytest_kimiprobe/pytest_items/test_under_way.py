@@ -12,7 +12,9 @@ DIRECT = ("--kimiprobe-endpoint", "moonshot/*", "--kimiprobe-json", "out.json")
 
 @pytest.fixture(autouse=True)
 def _plain_ini(pytester: pytest.Pytester) -> None:
-    pytester.makeini("[pytest]\naddopts = -p no:cacheprovider -p no:syrupy -p no:hypothesispytest\n")
+    pytester.makeini(
+        "[pytest]\naddopts = -p no:cacheprovider -p no:syrupy -p no:hypothesispytest\nkimiprobe_paths = .\n"
+    )
 
 
 def test_no_request_waits_for_a_slow_hook(pytester: pytest.Pytester) -> None:

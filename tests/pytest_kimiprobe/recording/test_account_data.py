@@ -1,4 +1,4 @@
-"""What of a recorded answer is account data and goes, and what is evidence and stays."""
+"""Account data is removed from recorded answers, and the answer that is judged is kept."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_kimiprobe.engine.capture import CapturedExchange, CapturedRequest
 from pytest_kimiprobe.recording.account_data import clean_body, scrubbed
-from pytest_kimiprobe.recording.tape import Step, Take
 from routing.redaction import REDACTED
 
 HOME = "https://api.moonshot.ai/v1"
@@ -29,16 +29,16 @@ HOME = "https://api.moonshot.ai/v1"
         ('{"choices":[{"error":{"message":"org_01hx2m9k3jfaz"},"finish_reason":"error"}]}', "finish_reason", "01hx"),
     ],
 )  # fmt: skip
-def test_who_asked_is_taken_out_of_an_error(body: str, kept: str, gone: str) -> None:
-    """Ids of accounts and requests, addresses and masked keys; what happened stays readable."""
+def test_account_data_is_removed_from_an_error(body: str, kept: str, gone: str) -> None:
+    """Ids of accounts and requests, addresses and masked keys are removed; the message stays readable."""
     clean = clean_body(body.encode(), 429, "application/json").decode()
     assert kept in clean
     assert gone not in clean
     assert REDACTED in clean
 
 
-def test_what_was_answered_stays_byte_for_byte() -> None:
-    """A tool may be asked about an organization: only what stands around the answer is cleaned, in place."""
+def test_the_answer_itself_is_kept_byte_for_byte() -> None:
+    """A tool may be asked about an organization, so only data around the answer is replaced."""
     answer = '"choices" : [{"message":{"content":"org_01hx2m9k3jfaz, me@x.example, 10.1.2.3","user":"u"}}]'
     body = f'  {{"id":"gen-1","user":"u1", {answer},"x_groq":{{"id":"req_01kkht58t5"}}, "usage":{{"a":1}}}}\n'
     clean = clean_body(body.encode(), 200, "application/json").decode()
@@ -46,7 +46,7 @@ def test_what_was_answered_stays_byte_for_byte() -> None:
 
 
 def test_events_are_cleaned_one_by_one() -> None:
-    """Line ends, comments and what is no JSON stay as they came."""
+    """Line ends, comments and lines that are not JSON are kept unchanged."""
     event = '{"choices":[{"delta":{"content":"user_12345678"}}],"user_id":"u1"}'
     body = f": for org_01hx2m9k3jfaz\r\ndata: {event}\r\n\r\nevent: done\ndata: user_12345678\n\ndata: [DONE]"
     clean = clean_body(body.encode(), 200, "text/event-stream; charset=utf-8").decode()
@@ -54,8 +54,8 @@ def test_events_are_cleaned_one_by_one() -> None:
 
 
 @given(st.binary(), st.sampled_from([200, 500]), st.sampled_from(["application/json", "text/event-stream", ""]))
-def test_no_bytes_are_too_strange(body: bytes, status: int, content_type: str) -> None:
-    """Nothing is raised, and bytes without ids stay."""
+def test_any_bytes_can_be_cleaned(body: bytes, status: int, content_type: str) -> None:
+    """Cleaning never raises, and bytes without ids are returned unchanged."""
     clean = clean_body(body, status, content_type)
     assert clean == body or REDACTED.encode() in clean
 
@@ -67,15 +67,15 @@ def test_no_bytes_are_too_strange(body: bytes, status: int, content_type: str) -
     )
 )
 def test_what_was_json_stays_json(value: object) -> None:
-    """However it nests."""
+    """A JSON document is still a JSON document after cleaning, however deeply it nests."""
     body = json.dumps({"a": value, "user_id": "x"}).encode()
     assert json.loads(clean_body(body, 200, "application/json"))["user_id"] == REDACTED
 
 
 def test_only_listed_headers_stay_and_the_address_is_the_providers_own() -> None:
-    """Set-Cookie, request ids and whatever a host invents go; a gateway's private address stands nowhere."""
+    """Set-Cookie, request ids and unknown headers are removed; a gateway's private address appears nowhere."""
     here = "http://10.0.0.7:8080/v1"
-    step = Step(
+    step = CapturedRequest(
         "POST",
         f"{here}/chat/completions",
         {"authorization": "Bearer x", "content-type": "application/json", "cookie": "a=b"},
@@ -90,7 +90,7 @@ def test_only_listed_headers_stay_and_the_address_is_the_providers_own() -> None
         },
         f'{{"urls":{{"get":"{here}/p/1"}}}}'.encode(),
     )
-    (clean,) = scrubbed(Take((step,)), here, HOME).steps
+    (clean,) = scrubbed(CapturedExchange((step,)), here, HOME).steps
     assert clean.url == f"{HOME}/chat/completions"
     assert clean.headers == {"content-type": "application/json"}
     assert clean.answer_headers == {"content-type": "application/json", "retry-after": "1"}
@@ -98,7 +98,7 @@ def test_only_listed_headers_stay_and_the_address_is_the_providers_own() -> None
 
 
 @pytest.mark.parametrize("piece", ["a.", "sk-", "org-", "user-", "1234.", "a@", "@a", "\\\\", "req_req"])
-def test_a_long_body_of_beginnings_costs_no_more_than_another(piece: str) -> None:
-    """Each place is looked at once, not once for every place before it; what is no id stays."""
+def test_a_body_full_of_id_prefixes_is_cleaned_in_linear_time(piece: str) -> None:
+    """A body full of prefixes of ids is cleaned in linear time and kept."""
     body = (piece * 200_000).encode()
     assert clean_body(body, 500, "text/html") == body

@@ -1,4 +1,4 @@
-"""Keys are found however they are folded up or cut, and answers without any are let through."""
+"""Keys are found however they are encoded or cut, and answers without keys are accepted."""
 
 from __future__ import annotations
 
@@ -64,37 +64,37 @@ FORMS: dict[str, Callable[[str], str | bytes]] = {
 @pytest.mark.parametrize("key", [OURS, FOREIGN], ids=["ours", "foreign"])
 @pytest.mark.parametrize("form", FORMS)
 def test_a_key_is_found_in_any_form(form: str, key: str) -> None:
-    """Ours whatever it looks like, anybody's by its look."""
+    """Configured keys are found whatever they look like, other keys by their usual form."""
     assert holds_key(FORMS[form](key), ENVIRONMENT)
 
 
-def test_the_place_is_told_and_the_key_is_not() -> None:
-    """A path into the data of the cassette; `!!binary` is bytes there."""
+def test_the_path_of_a_key_is_reported_without_the_key() -> None:
+    """The finding is a path into the cassette's data; a `!!binary` value is searched as bytes."""
     data = {"interactions": [{"response": {"body": {"string": gzip.compress(OURS.encode())}, "status": {"code": 200}}}]}
     assert list(places(data, ENVIRONMENT)) == ["interactions[0].response.body.string"]
     assert list(places({"a": {OURS: 1}}, ENVIRONMENT)) == ["a (a name)"]
 
 
-def test_what_unfolds_without_end_is_not_vouched_for() -> None:
-    """A bomb in base64 cannot be searched, so it counts as a find."""
+def test_data_that_decodes_to_too_much_counts_as_a_key() -> None:
+    """A decompression bomb in base64 cannot be searched completely, so it counts as a key."""
     assert holds_key(" ".join(coded(gzip.compress(bytes([at]) * (1 << 20))) for at in range(10)), {})
 
 
 @given(st.text() | st.binary())
-def test_no_value_is_too_strange(value: str | bytes) -> None:
-    """Nothing is raised, and there is a word on everything."""
+def test_any_value_can_be_scanned(value: str | bytes) -> None:
+    """The scan never raises, and returns a result for every value."""
     assert holds_key(value, ENVIRONMENT) in {True, False}
 
 
 @pytest.mark.parametrize("piece", ["token=", "eyJ", "\\\\", "%41", "&#1;", "bearer ", "a."])
-def test_a_long_text_of_beginnings_costs_no_more_than_another(piece: str) -> None:
-    """Each place is looked at once, not once for every place before it."""
+def test_a_text_full_of_key_prefixes_is_scanned_in_linear_time(piece: str) -> None:
+    """A text full of prefixes of keys is scanned in linear time."""
     assert not holds_key(piece * 50_000, {})
 
 
 @needs_data
-def test_real_traffic_is_let_through() -> None:
-    """305 recorded exchanges of six providers hold none, and none is seen in them."""
+def test_no_key_is_found_in_real_traffic() -> None:
+    """305 recorded exchanges of six providers contain no key, and the scan finds none."""
     found = []
     for line in (DATA / "recorded.jsonl").read_text("utf-8").splitlines()[::10]:
         row = json.loads(line)

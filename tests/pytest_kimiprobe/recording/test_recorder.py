@@ -1,4 +1,4 @@
-"""The folder of cassettes: where each stands, what stops a recording, and that it is all or nothing."""
+"""The folder of cassettes: names of files, reasons to stop a recording, and that all or none are written."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from recorded import ENDPOINT, a_sample, a_step
 
+from pytest_kimiprobe.engine.capture import CapturedExchange
 from pytest_kimiprobe.recording import recorder as module
 from pytest_kimiprobe.recording.cassettes import RecordingError
-from pytest_kimiprobe.recording.recorder import MAX_KEPT, KeyFound, Recorder, place
+from pytest_kimiprobe.recording.recorder import MAX_KEPT, KeyFound, Recorder, cassette_path
 from pytest_kimiprobe.recording.replays import read
 from pytest_kimiprobe.recording.samples import Sample
-from pytest_kimiprobe.recording.tape import Take
 from pytest_kimiprobe.verdicts import ProbeResult
 from routing import catalog
 
@@ -35,7 +35,7 @@ def files(folder: Path) -> list[str]:
 
 
 def test_one_cassette_a_case_and_endpoint(tmp_path: Path) -> None:
-    """All samples of both modes in it, with the verdict of the day; it reads back as what was kept."""
+    """It holds all samples of both modes with their verdicts, and reads back as what was recorded."""
     upstream = "openrouter/moonshotai/kimi-k2.6+novita/fp8"
     samples = [a_sample(), a_sample(mode="stream"), a_sample(repeat=2), a_sample("other"), a_sample(endpoint=upstream)]
     result = ProbeResult(samples[0].id, "weather", ENDPOINT, "plain", 1, "fail", "wrong_tool")
@@ -54,21 +54,21 @@ def test_one_cassette_a_case_and_endpoint(tmp_path: Path) -> None:
     ["../../x", "..", ".", "", ".hidden", "a/b", "a\\b", "x" * 500, "\ud800", "naïve \n", "nul\0", "con:1", "%2e"],
 )
 def test_no_name_leads_out_of_the_folder(tmp_path: Path, name: str) -> None:
-    """Cases and endpoints may be named by anybody; two names never meet in one file."""
-    path = place(a_sample(name, endpoint=f"openrouter/{name}/x"))
+    """Any name of a case or endpoint gives a path below the folder; two names never share a file."""
+    path = cassette_path(a_sample(name, endpoint=f"openrouter/{name}/x"))
     assert not path.is_absolute()
     assert ".." not in path.parts
     assert all(not part.startswith(".") and len(part.encode()) < 200 for part in path.parts)
-    assert path != place(a_sample(f"{name}y", endpoint=f"openrouter/{name}/x"))
+    assert path != cassette_path(a_sample(f"{name}y", endpoint=f"openrouter/{name}/x"))
     a_recorder(tmp_path / "tapes", a_sample(name, endpoint=f"openrouter/{name}/x")).write({}, {})
     assert len(files(tmp_path / "tapes")) == len(files(tmp_path)) == 1
 
 
-def test_cases_of_one_name_in_two_files_do_not_meet() -> None:
-    """A packaged case has its plain name, any other one the print of its file beside it."""
+def test_cases_of_one_name_in_two_files_have_two_cassettes() -> None:
+    """The cassette of a packaged case has its plain name; others have the hash of their case file too."""
     others = [a_sample(id=f"{folder}/mine.kimiprobe.yaml::weather[x-plain-1]") for folder in ("a", "b")]
-    assert len({place(sample) for sample in (a_sample(), *others)}) == 3
-    assert place(a_sample()).name == "weather.yaml"
+    assert len({cassette_path(sample) for sample in (a_sample(), *others)}) == 3
+    assert cassette_path(a_sample()).name == "weather.yaml"
 
 
 @pytest.mark.parametrize(
@@ -77,8 +77,8 @@ def test_cases_of_one_name_in_two_files_do_not_meet() -> None:
     ids=["plain", "gzip in !!binary"],
 )
 def test_crd_11_what_looks_like_a_key_stops_the_recording(tmp_path: Path, body: bytes, field: str) -> None:
-    """Before any file is there, not only that one; the message names file, probe and field, and not the key."""
-    bad = a_sample(mode="stream", take=Take((a_step(), a_step(body))))
+    """No cassette is written at all; the message names file, probe and field, but not the key."""
+    bad = a_sample(mode="stream", captured=CapturedExchange((a_step(), a_step(body))))
     with pytest.raises(KeyFound) as raised:
         a_recorder(tmp_path, a_sample("first"), a_sample(), bad).write({}, {})
     told = str(raised.value)
@@ -88,14 +88,14 @@ def test_crd_11_what_looks_like_a_key_stops_the_recording(tmp_path: Path, body: 
 
 
 def test_a_key_in_a_header_or_an_address_is_named_by_its_field(tmp_path: Path) -> None:
-    """Also those of the environment, whatever they look like; many finds are counted."""
+    """Keys of the environment are found too, whatever they look like; further findings are counted."""
     step = a_step()
     ours = "canary-4711-Kq8Zr2Lm9Xv3"
     steps = (
-        Take((replace(step, answer_headers={"retry-after": ours}),)),
-        Take((replace(step, url=f"https://api.moonshot.ai/{ours}"),)),
+        CapturedExchange((replace(step, answer_headers={"retry-after": ours}),)),
+        CapturedExchange((replace(step, url=f"https://api.moonshot.ai/{ours}"),)),
     )
-    samples = [a_sample(repeat=n, take=take) for n, take in enumerate((*steps, *steps, *steps), 1)]
+    samples = [a_sample(repeat=n, captured=captured) for n, captured in enumerate((*steps, *steps, *steps), 1)]
     with pytest.raises(KeyFound, match="and in 1 other places") as raised:
         a_recorder(tmp_path, *samples).write({}, {"MOONSHOT_API_KEY": ours})
     assert "response headers retry-after 0" in str(raised.value)
@@ -104,7 +104,7 @@ def test_a_key_in_a_header_or_an_address_is_named_by_its_field(tmp_path: Path) -
 
 
 def test_a_new_recording_takes_the_place_of_the_same_cassette_only(tmp_path: Path) -> None:
-    """Others stay."""
+    """Cassettes of other cases and endpoints are kept."""
     a_recorder(tmp_path, a_sample(), a_sample("other")).write({}, {})
     a_recorder(tmp_path, a_sample(run="run2")).write({}, {})
     assert {sample.case: sample.run for sample in read(tmp_path).samples.values()} == {
@@ -114,7 +114,7 @@ def test_a_new_recording_takes_the_place_of_the_same_cassette_only(tmp_path: Pat
 
 
 def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is replaced before everything is written, and no half file stays."""
+    """Nothing is replaced before everything is written, and no partial file is left."""
     a_recorder(tmp_path, a_sample(), a_sample("other")).write({}, {})
     before = {name: (tmp_path / name).read_bytes() for name in files(tmp_path)}
     synced = []
@@ -132,8 +132,8 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.M
     assert {name: (tmp_path / name).read_bytes() for name in files(tmp_path)} == before
 
 
-def test_a_folder_that_cannot_take_cassettes_is_told_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file of that name or in the way, a folder that may not be written to, a missing library."""
+def test_a_folder_that_cannot_hold_cassettes_is_reported_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file in the way, a folder without write permission, or missing vcrpy is reported before any request."""
     (tmp_path / "file").write_text("")
     for folder in (tmp_path / "file", tmp_path / "file" / "deep" / "er"):
         with pytest.raises(RecordingError, match="file: is a file, not a folder"):
@@ -148,15 +148,17 @@ def test_a_folder_that_cannot_take_cassettes_is_told_first(tmp_path: Path, monke
 
 
 def test_a_cassette_is_never_larger_than_can_be_read(tmp_path: Path) -> None:
-    """What there is no room for is left out by name, not cut."""
+    """Samples that do not fit are kept without their bytes instead of being cut."""
     body = b"\x01" * (MAX_KEPT // 3)
-    a_recorder(tmp_path, *(a_sample(repeat=n, take=Take((a_step(body),))) for n in range(1, 6))).write({}, {})
+    a_recorder(tmp_path, *(a_sample(repeat=n, captured=CapturedExchange((a_step(body),))) for n in range(1, 6))).write(
+        {}, {}
+    )
     found = sorted(read(tmp_path).samples.values(), key=lambda sample: sample.repeat)
-    assert [sample.take.whole for sample in found] == [True, True, False, False, False]
+    assert [sample.captured.whole for sample in found] == [True, True, False, False, False]
 
 
 def test_one_probe_recorded_twice_is_refused(tmp_path: Path) -> None:
-    """Two runs below one folder: whose verdict would it be?"""
+    """Two recordings of one probe below one folder are ambiguous."""
     for name in ("monday", "tuesday"):
         a_recorder(tmp_path / name, a_sample()).write({}, {})
     with pytest.raises(RecordingError, match=r"tuesday.*is recorded here and in .*monday.*replay one of the two"):

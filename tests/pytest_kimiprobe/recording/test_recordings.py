@@ -1,4 +1,4 @@
-"""Recordings come from strangers: whatever stands in one, the others are judged, in sentences."""
+"""Recordings are untrusted: a broken row is reported in a sentence, and the others are judged."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from pytest_kimiprobe.judging.judge import judge_any
-from pytest_kimiprobe.recording.cassettes import MAX_DEPTH, RecordingError
-from pytest_kimiprobe.recording.recordings import Row, files, read
-from routing.bounds import MAX_BODY
+from pytest_kimiprobe.recording.cassettes import RecordingError
+from pytest_kimiprobe.recording.recordings import RecordedRow, files, read
+from routing.parsing.strict_yaml import MAX_DEPTH
+from routing.transport.limits import MAX_BODY
 
 CALL = {"id": "functions.f:0", "type": "function", "function": {"name": "f", "arguments": '{"a": "ü"}'}}
 BODY = json.dumps({"choices": [{"index": 0, "finish_reason": "tool_calls", "message": {"tool_calls": [CALL]}}]})
@@ -39,7 +40,7 @@ def written(folder: Path, *rows: Any) -> Path:
     return path
 
 
-def verdict(row: Row) -> tuple[str, str, str]:
+def verdict(row: RecordedRow) -> tuple[str, str, str]:
     word = judge_any(row.exchange(), row.tools)
     return word.verdict, word.reason, word.detail
 
@@ -79,7 +80,7 @@ def tape(folder: Path, text: str, name: str = "tape.yaml") -> Path:
         (a_row(response={"status": 200}), "response.body must be text or JSON"),
         (a_row(response={"status": 200, "body": 3_000_000_000}), "response.body must be text or JSON"),
         (a_row(response={"status": "x", "body": ""}), "response.status must be an HTTP status"),
-        (a_row(response={"status": float("inf"), "body": ""}), "Infinity is no number"),
+        (a_row(response={"status": float("inf"), "body": ""}), "Infinity is not a number"),
         (a_row(response={"body": ""}), "response.status is missing"),
         (a_row(response=[]), "response must be an object"),
         (a_row(request="x"), "request must be an object"),
@@ -88,7 +89,7 @@ def tape(folder: Path, text: str, name: str = "tape.yaml") -> Path:
     ],
 )
 def test_a_malformed_row_is_an_item_that_names_file_line_and_field(tmp_path: Path, bad: Any, told: str) -> None:
-    """One bad row costs itself: its verdict is `error`, no provider's doing, and the others are judged."""
+    """Only that row has the verdict `error`, without blame of a provider; the others are judged."""
     good, wrong, last = read(written(tmp_path, a_row(), bad, a_row(id="c")))
     assert verdict(good)[0] == verdict(last)[0] == "pass"
     word, reason, detail = verdict(wrong)
@@ -99,7 +100,7 @@ def test_a_malformed_row_is_an_item_that_names_file_line_and_field(tmp_path: Pat
 
 
 def test_a_file_of_which_nothing_can_be_read_is_refused(tmp_path: Path) -> None:
-    """Then it is no recording; the message names the first line."""
+    """A file without any readable row is not a recording; the message names the first line."""
     with pytest.raises(RecordingError, match=r"rows\.jsonl:1: is not JSON"):
         read(written(tmp_path, "not", "json"))
 
@@ -108,7 +109,7 @@ def test_a_file_of_which_nothing_can_be_read_is_refused(tmp_path: Path) -> None:
 
 
 def test_ids_providers_and_models_are_one_printable_line(tmp_path: Path) -> None:
-    """They become node ids, environment variables and workflow output: escapes, surrogates and commands are gone."""
+    """They become node ids and workflow output, so escapes, surrogates and workflow commands are removed."""
     hostile = "\x1b]0;pwned\x07\x1b[2Jx\n::error::y\ud800\x00 ##[stop]\u202e"
     (row,) = read(written(tmp_path, a_row(id=hostile, provider=hostile, model=hostile, url_path=hostile)))
     for text in (row.id, row.provider, row.model, row.path):
@@ -120,13 +121,13 @@ def test_ids_providers_and_models_are_one_printable_line(tmp_path: Path) -> None
 
 
 def test_ids_are_cut_and_missing_ones_are_numbered(tmp_path: Path) -> None:
-    """An id of nothing but unseen characters is none."""
+    """An id of invisible characters counts as missing."""
     rows = read(written(tmp_path, a_row(id="x" * 9999), a_row(id="\x00"), a_row(id=None), a_row(id=[1])))
     assert [len(rows[0].id), *(row.id for row in rows[1:])] == [200, "rows#2", "rows#3", "rows#4"]
 
 
 def test_a_second_row_of_an_id_gets_a_number(tmp_path: Path) -> None:
-    """No result replaces another's, also where somebody numbered already."""
+    """No result replaces another, even if an id already ends in a number."""
     rows = read(written(tmp_path, *(a_row(id=name) for name in ("a", "a#2", "a", "a"))))
     assert [row.id for row in rows] == ["a", "a#2", "a#3", "a#4"]
 
@@ -146,8 +147,8 @@ def test_a_second_row_of_an_id_gets_a_number(tmp_path: Path) -> None:
         ("br", BODY.encode()),
     ],
 )
-def test_compressed_bodies_are_unfolded(tmp_path: Path, encoding: str, data: bytes) -> None:
-    """vcrpy keeps what came over the wire; where it unfolded it, the header may still stand."""
+def test_compressed_bodies_are_decompressed(tmp_path: Path, encoding: str, data: bytes) -> None:
+    """vcrpy stores compressed bodies; if it stored the decompressed body, the header may remain."""
     (row,) = read(tape(tmp_path, cassette(binary(data), encoding)))
     assert verdict(row) == ("pass", "ok", "")
     assert row.endpoint == "moonshot/kimi-k2.6"
@@ -164,17 +165,17 @@ def test_compressed_bodies_are_unfolded(tmp_path: Path, encoding: str, data: byt
         ("deflate", zlib.compress(bytes(MAX_BODY + 1)), ("error", "body_too_large"), "more than"),
     ],
 )
-def test_what_cannot_be_unfolded_says_so(
+def test_a_body_that_cannot_be_decompressed_says_why(
     tmp_path: Path, encoding: str, data: bytes, expected: tuple[str, str], told: str
 ) -> None:
-    """An encoding that is not spoken here is unsupported by name; damage and bombs are errors."""
+    """An unknown encoding is unsupported and named; damaged data and decompression bombs are errors."""
     (row,) = read(tape(tmp_path, cassette(binary(data), encoding)))
     assert verdict(row)[:2] == expected
     assert told in verdict(row)[2]
 
 
 def test_a_json_cassette_is_read(tmp_path: Path) -> None:
-    """vcrpy's other serializer; in a folder it is told from other JSON files."""
+    """vcrpy also writes JSON; in a folder, cassettes are distinguished from other JSON files."""
     request = {"uri": URI, "body": json.dumps(ASKED)}
     answer = {"status": {"code": 200}, "headers": {}, "body": {"string": BODY}}
     text = json.dumps({"version": 1, "interactions": [{"request": request, "response": answer}]})
@@ -185,7 +186,7 @@ def test_a_json_cassette_is_read(tmp_path: Path) -> None:
 
 
 def test_a_request_of_another_kind_is_unsupported(tmp_path: Path) -> None:
-    """A cassette also holds what is no chat: it is named, and costs nothing else."""
+    """A request that is not a chat is named as unsupported, and other rows are judged."""
     (row,) = read(tape(tmp_path, cassette("'[]'", uri="https://x.example/v1/models", request="null")))
     assert verdict(row)[:2] == ("unsupported", "other_protocol")
 
@@ -205,33 +206,33 @@ def test_a_request_of_another_kind_is_unsupported(tmp_path: Path) -> None:
         ("interactions:\n- !!python/object:os.system x\n", "tape.yaml:2: the tag 'tag:yaml.org,2002:python/object"),
         ("interactions:\n- !!set {a}\n", "the tag"),
         ("interactions:\n- !!binary '*'\n", "!!binary is not base64"),
-        ("? [a]\n: b\n", "a key that is no text"),
+        ("? [a]\n: b\n", "a key that is not text"),
         ("interactions: [\n", "is not YAML"),
         ("interactions: []\n---\na: 1\n", "a second document"),
         ("\x01", "is not YAML"),
         (cassette("3000000000"), "interaction 1: response.body must be text or bytes"),
         (cassette("x", request="{string: 3000000000}"), "interaction 1: request.body must be text or bytes"),
         (cassette("x", uri="[a]"), "interaction 1: request.uri must be text"),
-        (cassette("x", uri="'http://[x'"), "interaction 1: request.uri is no URL"),
+        (cassette("x", uri="'http://[x'"), "interaction 1: request.uri is not a URL"),
         ("interactions:\n- 2026-99-99\n", "interaction 1: it must be an object"),
         ("interactions:\n- request: {uri: x}\n", "interaction 1: response is missing"),
     ],
 )
-def test_a_hostile_cassette_is_a_sentence(tmp_path: Path, text: str, told: str) -> None:
-    """No recursion, expansion, allocation or date of its own: a RecordingError that names the place."""
+def test_a_hostile_cassette_is_refused_with_one_sentence(tmp_path: Path, text: str, told: str) -> None:
+    """Recursion, expansion, huge numbers and dates raise a RecordingError that names the place."""
     with pytest.raises(RecordingError) as raised:
         read(tape(tmp_path, text))
     assert told in str(raised.value)
 
 
-def test_dates_and_words_stay_what_they_are(tmp_path: Path) -> None:
-    """What looks like a date is text to us, whatever YAML makes of it."""
+def test_dates_and_keywords_stay_text(tmp_path: Path) -> None:
+    """A value that YAML would read as a date stays text."""
     (row,) = read(tape(tmp_path, "a: 2026-99-99\n" + cassette(json.dumps(BODY))))
     assert verdict(row)[0] == "pass"
 
 
 def test_a_device_or_a_folder_is_no_recording(tmp_path: Path) -> None:
-    """Nothing is waited for."""
+    """It is refused without waiting for data."""
     (tmp_path / "x.yaml").symlink_to("/dev/zero")
     with pytest.raises(RecordingError, match="not a regular file"):
         read(tmp_path / "x.yaml")
@@ -262,10 +263,10 @@ LEAK = "<|tool_call_begin|>functions.f:0<|tool_call_argument_begin|>{}<|tool_cal
         ({}, said("", "length"), ("fail", "length")),
     ],
 )
-def test_a_row_is_held_against_its_request_as_a_live_answer_is(
+def test_a_row_is_checked_against_its_request_as_a_live_answer_is(
     tmp_path: Path, asked: dict[str, Any], response: dict[str, Any], expected: tuple[str, str]
 ) -> None:
-    """`tool_choice`, whose words a call stands in; a text cut at `max_tokens` is an answer where no call was asked for."""
+    """`tool_choice`, quoted calls and `max_tokens` of the request decide, as in a live run."""
     (row,) = read(written(tmp_path, a_row(request=ASKED | asked, response=response)))
     word = judge_any(row.exchange(), row.tools, row.asked)
     assert (word.verdict, word.reason) == expected

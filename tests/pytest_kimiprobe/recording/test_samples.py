@@ -1,4 +1,4 @@
-"""Cassettes are vcrpy's: it reads them, its clients are answered from them, and nothing that a judge needs is lost."""
+"""Cassettes have vcrpy's format: vcrpy can replay them, and nothing that judging needs is lost."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recorded import URL, a_sample, a_step
 
+from pytest_kimiprobe.engine.capture import CapturedExchange, CapturedFailure
 from pytest_kimiprobe.recording.cassettes import Unreadable, load_yaml
-from pytest_kimiprobe.recording.samples import Sample, asked_print, cassette, samples_of
-from pytest_kimiprobe.recording.tape import Break, Take
+from pytest_kimiprobe.recording.samples import Sample, cassette, request_fingerprint, samples_of
 from routing.types import ChatRequest
 
 STREAM = b'data: {"a":"\xc3\xbc"}\r\n\r\n: ping\n\ndata: [DONE]\n\n'
@@ -31,13 +31,13 @@ def read_back(*samples: Sample) -> list[Sample]:
 
 
 def test_stock_vcrpy_answers_httpx_and_requests_from_it(tmp_path: Path) -> None:
-    """Two samples of one request and a streamed one, by `use_cassette` alone: bodies byte for byte, in order."""
+    """Two samples of one request and a streamed one, by `use_cassette` alone: same bytes, same order."""
     first, second = a_step(b'{"n":1}'), a_step(b'{"n":2}', status=429)
     stream = replace(a_step(STREAM, asked=b'{"stream":true}'), answer_headers={"content-type": "text/event-stream"})
     taken = [
-        a_sample(repeat=2, take=Take((second,))),
-        a_sample(mode="stream", take=Take((stream,))),
-        a_sample(take=Take((first,))),
+        a_sample(repeat=2, captured=CapturedExchange((second,))),
+        a_sample(mode="stream", captured=CapturedExchange((stream,))),
+        a_sample(captured=CapturedExchange((first,))),
     ]
     (tmp_path / "tape.yaml").write_text(cassette(taken), "utf-8")
     for post in (_with_httpx, requests.post):
@@ -55,8 +55,8 @@ def _with_httpx(url: str, data: str) -> httpx.Response:
     return httpx.post(url, content=data.encode())
 
 
-def test_samples_stand_in_order_whatever_came_first() -> None:
-    """Plain before streamed, then by load and repeat; the text is the same for any order of completion."""
+def test_samples_are_sorted_whatever_finished_first() -> None:
+    """Plain before streamed, then by load and repeat; the order of completion does not change the text."""
     made = [a_sample(mode=mode, repeat=n, load=load) for mode in ("stream", "plain") for load in ("crowd", "alone") for n in (2, 1)]  # fmt: skip
     text = cassette(made)
     assert cassette(made[::-1]) == text
@@ -66,16 +66,16 @@ def test_samples_stand_in_order_whatever_came_first() -> None:
 
 @given(st.binary(), st.binary(), st.integers(100, 599))
 def test_bodies_come_back_byte_for_byte(asked: bytes, body: bytes, status: int) -> None:
-    """Text stays readable, anything else is `!!binary`."""
-    (sample,) = read_back(a_sample(take=Take((a_step(body, asked=asked, status=status),))))
-    assert sample.take.steps[0] == a_step(body, asked=asked, status=status)
+    """Text stays readable in the cassette, other bytes are written as `!!binary`."""
+    (sample,) = read_back(a_sample(captured=CapturedExchange((a_step(body, asked=asked, status=status),))))
+    assert sample.captured.steps[0] == a_step(body, asked=asked, status=status)
 
 
 def test_everything_a_judge_needs_comes_back() -> None:
-    """Several requests of one answer, what broke it off, times, cost, and what the judge said."""
-    broken = Break("connection_cut", "before the answer was complete", "body", retryable=True, side="answer")
+    """All requests of an answer, the error that ended it, times, cost and verdict are restored."""
+    broken = CapturedFailure("connection_cut", "before the answer was complete", "body", retryable=True, side="answer")
     whole = a_sample(
-        take=Take((a_step(), a_step(b""), a_step(b"par")), broken),
+        captured=CapturedExchange((a_step(), a_step(b""), a_step(b"par")), broken),
         verdict="error",
         reason="connection_cut",
         first_token_ms=12.5,
@@ -86,13 +86,13 @@ def test_everything_a_judge_needs_comes_back() -> None:
         cost_usd=Decimal("0.0000123"),
         cost_origin="reported",
     )
-    nothing = a_sample(repeat=2, take=Take((), replace(broken, side="request")), run="123456789012")
-    large = a_sample(repeat=3, take=Take((), whole=False))
+    nothing = a_sample(repeat=2, captured=CapturedExchange((), replace(broken, side="request")), run="123456789012")
+    large = a_sample(repeat=3, captured=CapturedExchange((), whole=False))
     assert read_back(whole, nothing, large) == [whole, nothing, large]
 
 
-def test_a_cassette_of_somebody_else_is_none_of_ours() -> None:
-    """vcrpy's own, and whatever is no cassette."""
+def test_a_cassette_without_our_metadata_has_no_samples() -> None:
+    """vcrpy's plain cassettes and other documents have no samples."""
     assert samples_of({"interactions": [], "version": 1}) is None
     assert samples_of({"interactions": [], "metadata": {"other": 1}}) is None
     assert samples_of([1]) is None
@@ -109,7 +109,7 @@ def test_a_cassette_of_somebody_else_is_none_of_ours() -> None:
         ({"samples.interactions": 2}, "more interactions than there are"),
         ({"samples.interactions": -1}, "interactions must be a whole number"),
         ({"samples.interactions": 0}, "fewer interactions"),
-        ({"samples.mode": "both"}, "mode is none of plain, stream"),
+        ({"samples.mode": "both"}, "mode must be one of plain, stream"),
         ({"samples.id": None}, "id must be a short text"),
         ({"samples.run": "x" * 3000}, "run must be a short text"),
         ({"samples.total_ms": "inf"}, "total_ms must be a number"),
@@ -117,12 +117,12 @@ def test_a_cassette_of_somebody_else_is_none_of_ours() -> None:
         ({"samples.cost_usd": "1e99999"}, "cost_usd must be an amount"),
         ({"samples.cost_usd": "x"}, "cost_usd must be an amount"),
         ({"samples.repeat": 10**9}, "repeat must be a whole number"),
-        ({"samples.broken": {"reason": "x", "detail": "y", "phase": "z"}}, "phase is none of"),
+        ({"samples.broken": {"reason": "x", "detail": "y", "phase": "z"}}, "phase must be one of"),
         ({"samples.broken": 1}, "broken must be an object"),
     ],
 )
-def test_a_damaged_one_is_a_sentence(change: dict[str, Any], told: str) -> None:
-    """Whoever wrote it: the field is named."""
+def test_a_damaged_cassette_is_refused_with_its_field(change: dict[str, Any], told: str) -> None:
+    """The message names the wrong field."""
     document = load_yaml(cassette([a_sample()]).encode(), "tape.yaml")
     about = document["metadata"]["kimiprobe"]
     for name, value in change.items():
@@ -132,10 +132,10 @@ def test_a_damaged_one_is_a_sentence(change: dict[str, Any], told: str) -> None:
         samples_of(document)
 
 
-def test_the_print_of_a_request_is_of_what_it_says() -> None:
-    """What is left open does not count, so that a new option of a later release changes no print."""
+def test_the_fingerprint_of_a_request_covers_what_is_set() -> None:
+    """Options that are not set do not count, so an option of a later release changes no fingerprint."""
     asked = ChatRequest([{"role": "user", "content": "hi"}], max_tokens=5)
-    assert asked_print(asked) == asked_print(replace(asked, tools=[], tool_choice=None))
+    assert request_fingerprint(asked) == request_fingerprint(replace(asked, tools=[], tool_choice=None))
     others = [replace(asked, max_tokens=6), replace(asked, stream=True), replace(asked, tool_choice="none")]
-    assert len({asked_print(each) for each in (asked, *others)}) == 4
-    assert len(json.dumps(asked_print(asked))) == 18
+    assert len({request_fingerprint(each) for each in (asked, *others)}) == 4
+    assert len(json.dumps(request_fingerprint(asked))) == 18

@@ -1,4 +1,4 @@
-"""The simulated model: which tools a message asks for, with which arguments, and what it says in words."""
+"""The simulated model: which tools a message asks for, with which arguments, and what it answers in prose."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 import jsonschema
 import pytest
 
+from pytest_kimiprobe.simulator.conversation import Call, Draft, OfferedTool, Prompt, PromptTurn
 from pytest_kimiprobe.simulator.model import answer
-from pytest_kimiprobe.simulator.nouns import Call, Draft, OfferedTool, Prompt, Turn
 
 SCHEMAS = Path(__file__).resolve().parents[4] / "shared" / "data" / "schemas" / "validator_cases"
 
@@ -93,7 +93,7 @@ FILES = "create_file read_file list_directory delete_file"
 
 def ask(message: str, tools: str, **more: Any) -> Draft:
     offered = tuple(TOOLS[name] for name in tools.split())
-    return answer(Prompt((Turn("user", message),), offered, **more))
+    return answer(Prompt((PromptTurn("user", message),), offered, **more))
 
 
 def calls(message: str, tools: str, **more: Any) -> list[tuple[str, Any]]:
@@ -254,8 +254,8 @@ WORDS = [
 
 
 @pytest.mark.parametrize("message", WORDS)
-def test_says_in_words_what_needs_no_tool(message: str) -> None:
-    """No call where nobody asked for one, however many tools are offered."""
+def test_answers_in_prose_without_a_request_for_a_tool(message: str) -> None:
+    """Without a request for a tool there is no call, also if many tools are offered."""
     draft = ask(message, "get_weather create_file get_time search_web")
     assert (draft.calls, bool(draft.text), draft.finish) == ((), True, "stop")
 
@@ -273,7 +273,7 @@ SAID = [
 
 @pytest.mark.parametrize(("message", "word"), SAID)
 def test_says_the_obvious(message: str, word: str) -> None:
-    """Small facts, sums and dictated words; where an argument cannot be known it asks."""
+    """It knows small facts, sums and dictated texts, and asks for an argument that it cannot know."""
     assert word in ask(message, "get_weather get_time").text
 
 
@@ -281,47 +281,52 @@ def test_the_right_one_of_many() -> None:
     """One tool among sixty distractors is found."""
     many = [tool(f"tool_{number}", f"Does thing number {number}", ["x"], x="string") for number in range(60)]
     offered = (*many[:30], TOOLS["get_weather"], *many[30:])
-    draft = answer(Prompt((Turn("user", "What is the weather in Oslo?"),), offered))
+    draft = answer(Prompt((PromptTurn("user", "What is the weather in Oslo?"),), offered))
     assert [(call.name, call.arguments) for call in draft.calls] == [("get_weather", '{"city": "Oslo"}')]
 
 
 def test_choice() -> None:
-    """`none` calls nothing, `required` something, a named tool that one, whatever the message says."""
+    """`none` makes no call, `required` makes one, and a named tool is called, independent of the message."""
     assert calls("What is the weather in Paris?", "get_weather", choice="none") == []
     assert [name for name, _ in calls("hm", "get_weather get_time", choice="required")] == ["get_weather"]
     assert calls("hm", "get_weather get_time", choice="get_time", named=True) == [("get_time", {})]
 
 
-def result(call: Call, text: str) -> Turn:
-    return Turn("tool", text, call_id=call.id)
+def result(call: Call, text: str) -> PromptTurn:
+    return PromptTurn("tool", text, call_id=call.id)
 
 
 def test_results_are_quoted() -> None:
-    """After the results it answers with a text that holds each of them."""
-    asked = Turn("user", "What is the weather in Paris and London?")
+    """After the results it answers with a text that quotes each of them."""
+    asked = PromptTurn("user", "What is the weather in Paris and London?")
     first = answer(Prompt((asked,), (TOOLS["get_weather"],)))
-    turns = (asked, Turn("assistant", "", first.calls), result(first.calls[0], "18"), result(first.calls[1], "11"))
+    turns = (
+        asked,
+        PromptTurn("assistant", "", first.calls),
+        result(first.calls[0], "18"),
+        result(first.calls[1], "11"),
+    )
     second = answer(Prompt(turns, (TOOLS["get_weather"],)))
     assert second.text == "Result of get_weather: 18 Result of get_weather: 11"
     assert [call.id for call in first.calls] == ["functions.get_weather:0", "functions.get_weather:1"]
 
 
 def test_one_after_the_other() -> None:
-    """Without parallel calls the second request follows the first result; a call that needs a result waits for it."""
+    """Without parallel calls the second call follows the first result. A call that needs a result follows it."""
     offered = (TOOLS["read_file"], TOOLS["create_file"])
-    asked = Turn("user", "Read config.json, then write its content to copy.json")
+    asked = PromptTurn("user", "Read config.json, then write its content to copy.json")
     first = answer(Prompt((asked,), offered))
     assert [call.name for call in first.calls] == ["read_file"]
-    turns = (asked, Turn("assistant", "", first.calls), result(first.calls[0], "{port: 80}"))
+    turns = (asked, PromptTurn("assistant", "", first.calls), result(first.calls[0], "{port: 80}"))
     second = answer(Prompt(turns, offered))
     assert [json.loads(call.arguments) for call in second.calls] == [{"path": "copy.json", "content": "{port: 80}"}]
     assert second.calls[0].id == "functions.create_file:1"
-    done = (*turns, Turn("assistant", "", second.calls), result(second.calls[0], "written"))
+    done = (*turns, PromptTurn("assistant", "", second.calls), result(second.calls[0], "written"))
     assert answer(Prompt(done, offered)).text == "Result of read_file: {port: 80} Result of create_file: written"
 
 
-def test_reasoning_only_where_it_thinks() -> None:
-    """A thinking model tells its plan in the reasoning."""
+def test_reasoning_only_if_it_thinks() -> None:
+    """A thinking model writes its plan into the reasoning."""
     assert "get_weather" in ask("Weather in Rome", "get_weather", thinks=True).reasoning
     assert ask("Weather in Rome", "get_weather").reasoning == ""
 
@@ -341,31 +346,31 @@ TOLD = [
 
 @pytest.mark.parametrize("system", TOLD)
 def test_tools_described_in_the_prompt(system: str) -> None:
-    """Without native tools, but told of them, it answers with the call as JSON and nothing else."""
-    draft = answer(Prompt((Turn("system", system), Turn("user", "What is the weather in Paris?"))))
+    """Without native tools, but with tools described in the prompt, it answers only with the call as JSON."""
+    draft = answer(Prompt((PromptTurn("system", system), PromptTurn("user", "What is the weather in Paris?"))))
     assert (draft.calls, json.loads(draft.text)) == ((), {"name": "get_weather", "arguments": {"city": "Paris"}})
 
 
 def test_several_described_tools() -> None:
-    """Several calls are a list, or `tool_calls` where the prompt says so; results come back as a user turn."""
+    """Several calls are a list, or `tool_calls` if the prompt says so. Results return as a user turn."""
     asked = "What is the weather in Paris? Create a file called a.txt with x content"
-    both = answer(Prompt((Turn("system", TOLD[0]), Turn("user", asked))))
+    both = answer(Prompt((PromptTurn("system", TOLD[0]), PromptTurn("user", asked))))
     assert [call["name"] for call in json.loads(both.text)] == ["get_weather", "create_file"]
     wrapped = TOLD[0].replace('{"name": ..., "arguments": ...}', '{"tool_calls": [{"name": ..., "arguments": ...}]}')
-    told = answer(Prompt((Turn("system", wrapped), Turn("user", asked))))
+    told = answer(Prompt((PromptTurn("system", wrapped), PromptTurn("user", asked))))
     assert len(json.loads(told.text)["tool_calls"]) == 2
-    back = Turn("user", "Tool result: 18 degrees")
-    turns = (Turn("system", TOLD[0]), Turn("user", asked), Turn("assistant", both.text), back)
+    back = PromptTurn("user", "Tool result: 18 degrees")
+    turns = (PromptTurn("system", TOLD[0]), PromptTurn("user", asked), PromptTurn("assistant", both.text), back)
     assert "18 degrees" in answer(Prompt(turns)).text
 
 
 def test_described_tools_are_not_called_for_small_talk() -> None:
-    """A described tool is no reason to answer with JSON."""
+    """A described tool alone does not lead to an answer in JSON."""
     assert ask_system(TOLD[0], "Hello!") == "Hello! How can I help you?"
 
 
 def ask_system(system: str, message: str) -> str:
-    return answer(Prompt((Turn("system", system), Turn("user", message)))).text
+    return answer(Prompt((PromptTurn("system", system), PromptTurn("user", message)))).text
 
 
 NODE = {
@@ -412,14 +417,14 @@ HARD = [
 @pytest.mark.parametrize("schema", HARD)
 @pytest.mark.parametrize("message", ["Please call it.", "Use 3 and 'abc', name Paris, count 5, tags red and blue"])
 def test_made_up_arguments_are_valid(schema: dict[str, Any], message: str) -> None:
-    """Where the message says little, the rest is made up by type, and the whole satisfies the schema."""
-    draft = answer(Prompt((Turn("user", message),), (OfferedTool("it", "", schema),), "required"))
+    """Values that the message does not give are made up by type, and the result satisfies the schema."""
+    draft = answer(Prompt((PromptTurn("user", message),), (OfferedTool("it", "", schema),), "required"))
     jsonschema.Draft202012Validator(schema).validate(json.loads(draft.calls[0].arguments))
 
 
 @pytest.mark.skipif(not SCHEMAS.exists(), reason="shared data is absent")
 def test_moonshots_own_schemas() -> None:
-    """Of Moonshot's valid tool schemas every one that an object can satisfy is satisfied."""
+    """Each of Moonshot's valid tool schemas that an object can satisfy is satisfied."""
     seen = 0
     for file in sorted(SCHEMAS.glob("*/valid.jsonl")):
         for line in filter(None, file.read_text(encoding="utf-8").splitlines()):
@@ -427,7 +432,7 @@ def test_moonshots_own_schemas() -> None:
             if schema.get("type", "object") != "object" or ("properties" not in schema and "$ref" not in schema):
                 continue
             offered = (OfferedTool("generate", "", schema),)
-            draft = answer(Prompt((Turn("user", "Use 3, 'abc' and 5"),), offered, "generate", named=True))
+            draft = answer(Prompt((PromptTurn("user", "Use 3, 'abc' and 5"),), offered, "generate", named=True))
             arguments = json.loads(draft.calls[0].arguments)
             assert list(jsonschema.Draft202012Validator(schema).iter_errors(arguments)) == [], line
             seen += 1
@@ -445,8 +450,8 @@ NO_SCHEMAS: list[Any] = [
 
 @pytest.mark.parametrize("schema", NO_SCHEMAS)
 def test_unsound_schemas_do_no_harm(schema: Any) -> None:
-    """A schema that is none, points nowhere or elsewhere, still leads to a call with an object."""
-    draft = answer(Prompt((Turn("user", "a is 5"),), (OfferedTool("it", "", schema),), "required"))
+    """An invalid schema, or one with unresolvable references, still leads to a call with an object."""
+    draft = answer(Prompt((PromptTurn("user", "a is 5"),), (OfferedTool("it", "", schema),), "required"))
     assert isinstance(json.loads(draft.calls[0].arguments), dict)
 
 
@@ -455,13 +460,13 @@ LONG = ["(", "[", "in ", '"', "a", "1 + ", "{"]
 
 @pytest.mark.parametrize("piece", [LONG[0], *(pytest.param(piece, marks=pytest.mark.long) for piece in LONG[1:])])
 def test_long_messages_take_no_more_than_their_length(piece: str) -> None:
-    """No message, however odd, makes the model search for long: four times the length is not sixteen times the work."""
+    """Four times the length takes far less than sixteen times the work."""
 
     def work_s(pieces: int) -> float:
         message = piece * pieces + "json name:"
         start = time.process_time()
         ask(message, EVERYTHING)
-        answer(Prompt((Turn("user", message),)))
+        answer(Prompt((PromptTurn("user", message),)))
         return time.process_time() - start
 
     assert work_s(50_000) < 6 * work_s(12_500) + 1

@@ -57,7 +57,7 @@ def ask(client: anthropic.Anthropic, messages: Any, *, stream: bool, **more: Any
 
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
 def test_two_steps(client: anthropic.Anthropic, stream: bool) -> None:
-    """Two requests, two uses; their results lead to a text that quotes both."""
+    """Two requests lead to two tool uses, and their results to a text that quotes both."""
     messages: list[Any] = [{"role": "user", "content": TWO_REQUESTS}]
     first = ask(client, messages, stream=stream)
     uses = [block for block in first.content if block.type == "tool_use"]
@@ -94,7 +94,7 @@ def test_thinking_can_be_switched_off(client: anthropic.Anthropic) -> None:
     ],
 )
 def test_the_newest_model_always_thinks_and_is_never_forced(client: anthropic.Anthropic, refused: Any) -> None:
-    """HTTP 400, as Anthropic's own pages say."""
+    """It answers HTTP 400, as Anthropic's pages say."""
     with pytest.raises(anthropic.BadRequestError, match="not supported by this model"):
         ask(client, [{"role": "user", "content": "weather"}], stream=False, **refused)
 
@@ -108,7 +108,7 @@ CHOICES = [
 
 @pytest.mark.parametrize(("choice", "name"), CHOICES)
 def test_tool_choice(client: anthropic.Anthropic, choice: Any, name: str | None) -> None:
-    """`any` forces some tool, `tool` that one, `none` none."""
+    """`any` forces a call, `tool` forces the named tool, `none` forbids calls."""
     answer = ask(client, [{"role": "user", "content": "weather"}], stream=False, model=OLDER, tool_choice=choice)
     assert next((block.name for block in answer.content if block.type == "tool_use"), None) == name
 
@@ -199,7 +199,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("change", "sentence"), REFUSED)
 def test_what_anthropic_refuses(simulator: Simulator, change: dict[str, Any], sentence: str) -> None:
-    """Each of Anthropic's rules, as a 400 with a sentence that names it."""
+    """A request that breaks one of Anthropic's rules gets a 400 whose sentence names the rule."""
     body = {"model": MODEL, "max_tokens": 100, "messages": [HI], "tools": TOOLS, **change}
     headers = {"x-api-key": "any", "anthropic-version": "2023-06-01"}
     answer = httpx.post(simulator.url + "/anthropic/v1/messages", json=body, headers=headers, verify=False)
@@ -208,7 +208,7 @@ def test_what_anthropic_refuses(simulator: Simulator, change: dict[str, Any], se
 
 
 def test_headers_are_needed(simulator: Simulator) -> None:
-    """A key and a version."""
+    """A request without key or version is refused."""
     url, body = simulator.url + "/anthropic/v1/messages", {"model": MODEL, "max_tokens": 5, "messages": [HI]}
     keyless = httpx.post(url, json=body, headers={"anthropic-version": "2023-06-01"}, verify=False)
     assert (keyless.status_code, keyless.json()["error"]["type"]) == (401, "authentication_error")
@@ -228,21 +228,21 @@ PERSONAS = [
 def test_error_personas(
     simulator: Simulator, client: anthropic.Anthropic, persona: str, error: type[anthropic.APIStatusError]
 ) -> None:
-    """Errors come in Anthropic's shape, which its client understands."""
+    """Errors have Anthropic's form, which its client understands."""
     simulator.set_scenario(playing(persona))
     with pytest.raises(error):
         ask(client, [HI], stream=False)
 
 
 def test_an_error_event_in_a_stream(simulator: Simulator, client: anthropic.Anthropic) -> None:
-    """A stream that breaks off sends `event: error`, after which the client raises."""
+    """A stream that ends early sends `event: error`, and the client raises."""
     simulator.set_scenario(playing("stream_error"))
     with pytest.raises(anthropic.APIStatusError):
         ask(client, [{"role": "user", "content": "What is the weather in Paris?"}], stream=True)
 
 
 def test_a_cut_stream_has_no_end(simulator: Simulator) -> None:
-    """A cut stream never says why it stopped."""
+    """A cut stream has no stop reason."""
     simulator.set_scenario(playing("cut"))
     body = {"model": MODEL, "max_tokens": 500, "stream": True, "messages": [HI]}
     headers = {"x-api-key": "any", "anthropic-version": "2023-06-01"}

@@ -1,16 +1,15 @@
-"""The simulator serves what the catalogue lists: a new endpoint there must not look broken here."""
+"""The simulator serves the endpoints of the catalogue, so that a new one does not look broken."""
 
 from __future__ import annotations
 
 from simulated import running
 
-from pytest_kimiprobe.simulator.chat import find_model
-from pytest_kimiprobe.simulator.world import world
+from pytest_kimiprobe.simulator.behaviour.served_models import find_model, served_models
 from routing import catalog
 
 
 def test_every_endpoint_that_is_not_retired_is_served() -> None:
-    """Provider model id and upstream tag of each endpoint exist in the simulated world."""
+    """Provider model id and upstream tag of each endpoint exist in the simulator."""
     for endpoint in catalog.load().endpoints.values():
         if endpoint.retired_on is not None:
             continue
@@ -21,7 +20,7 @@ def test_every_endpoint_that_is_not_retired_is_served() -> None:
 
 
 def test_the_environment_is_what_the_catalogue_reads() -> None:
-    """Every provider's base URL and key variable is set, and the base URL leads here."""
+    """Each provider has a base URL of the simulator and a key variable."""
     with running() as simulator:
         environment = simulator.environment()
         url = simulator.url
@@ -30,4 +29,4 @@ def test_the_environment_is_what_the_catalogue_reads() -> None:
     assert {provider.key_env for provider in providers.values()} == {
         name for name in environment if "BASE_URL" not in name
     }
-    assert set(world()) <= set(providers)
+    assert set(served_models()) <= set(providers)

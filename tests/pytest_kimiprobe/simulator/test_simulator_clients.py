@@ -48,12 +48,12 @@ def clients(simulator: Simulator) -> Iterator[dict[str, openai.OpenAI]]:
 
 
 def _openais(body: dict[str, Any]) -> dict[str, Any]:
-    """The body without Groq's own service tier, a word that OpenAI does not have."""
+    """The body without Groq's service tier, a value that OpenAI does not have."""
     return {key: value for key, value in body.items() if (key, value) != ("service_tier", "on_demand")}
 
 
 def ask(client: openai.OpenAI, model: str, messages: list[Any], tools: list[Any], *, stream: bool) -> dict[str, Any]:
-    """The assistant's message, put together from chunks where it was streamed."""
+    """The assistant's message, assembled from chunks if it was streamed."""
     if not stream:
         answer: ChatCompletion = client.chat.completions.create(model=model, messages=messages, tools=tools)
         message = answer.choices[0].message
@@ -95,7 +95,7 @@ def _streamed(client: openai.OpenAI, model: str, messages: list[Any], tools: lis
 
 
 def history(answer: dict[str, Any], results: list[str], *, moonshot: bool) -> list[Any]:
-    """The assistant turn and its results as they go back to the provider."""
+    """The assistant turn and its results, as sent back to the provider."""
     turn = {"role": "assistant", "content": answer["content"], "tool_calls": answer["calls"]}
     if moonshot:
         turn["reasoning_content"] = answer["reasoning"]
@@ -109,7 +109,7 @@ def history(answer: dict[str, Any], results: list[str], *, moonshot: bool) -> li
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
 @pytest.mark.parametrize("provider", OPENAI_LIKE)
 def test_two_steps(clients: dict[str, openai.OpenAI], provider: str, stream: bool) -> None:
-    """A question leads to a call, the call's result to a text that quotes it."""
+    """A question leads to a call, and the call's result to a text that quotes it."""
     client, model = clients[provider], OPENAI_LIKE[provider]
     messages: list[Any] = [{"role": "user", "content": "What is the weather in Paris?"}]
     first = ask(client, model, messages, [WEATHER], stream=stream)
@@ -125,8 +125,8 @@ def test_two_steps(clients: dict[str, openai.OpenAI], provider: str, stream: boo
 
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
 @pytest.mark.parametrize("provider", OPENAI_LIKE)
-def test_several_tools_at_once(clients: dict[str, openai.OpenAI], provider: str, stream: bool) -> None:
-    """Two requests in one sentence lead to two calls in one answer, each with an id of its own."""
+def test_several_tools_in_one_answer(clients: dict[str, openai.OpenAI], provider: str, stream: bool) -> None:
+    """Two requests in one sentence lead to two calls in one answer, with different ids."""
     client, model = clients[provider], OPENAI_LIKE[provider]
     messages: list[Any] = [{"role": "user", "content": TWO_REQUESTS}]
     tools = [WEATHER, CREATE_FILE, GET_TIME]
@@ -194,6 +194,6 @@ ERRORS = [
 def test_unknown_models(
     clients: dict[str, openai.OpenAI], provider: str, model: str, error: type[openai.APIStatusError]
 ) -> None:
-    """A model that is unknown or retired is refused in the provider's own words, which name it."""
+    """A model that is unknown or retired is refused with the provider's sentence, which names it."""
     with pytest.raises(error, match=model):
         clients[provider].chat.completions.create(model=model, messages=[{"role": "user", "content": "hi"}])

@@ -1,4 +1,4 @@
-"""Whatever stands in a request's place, the simulator answers with a status of its own and never falls over."""
+"""The simulator answers any bytes with an HTTP status and never crashes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from simulated import GET_TIME, WEATHER, playing
 
-from pytest_kimiprobe.simulator.app import App
-from pytest_kimiprobe.simulator.http import Request
-from pytest_kimiprobe.simulator.stage import Draws
+from pytest_kimiprobe.simulator.behaviour.draws import Draws
+from pytest_kimiprobe.simulator.http_types import Request
+from pytest_kimiprobe.simulator.server.app import App
 
 CALL = {"id": "a", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}
 PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
@@ -83,7 +83,7 @@ def with_odd(body: Any, path: tuple[Any, ...], odd: Any) -> Any:
 @pytest.mark.parametrize(("path", "body"), REQUESTS, ids=[path.split("/")[1] for path, _ in REQUESTS])
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
 def test_odd_values_anywhere(path: str, body: dict[str, Any], stream: bool) -> None:
-    """Every value of a request replaced by every odd one: answered or refused, nothing raised, no 5xx."""
+    """Each value of a request is replaced by each odd value; all are answered or refused, without a 5xx."""
 
     async def send(app: App, changed: Any) -> int:
         headers = {"authorization": "Bearer k", "anthropic-version": "2023-06-01"}

@@ -1,4 +1,4 @@
-"""The server: HTTP as it must be, keys, bad requests, load, start and end."""
+"""The server: HTTP, keys, bad requests, load, start and end."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import http.client
 import json
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ import pytest
 from simulated import WEATHER, playing, post, question, running
 
 from pytest_kimiprobe.simulator import Simulator, serve_forever
+from pytest_kimiprobe.simulator.server import http as connection_module
 
 CHAT = "/moonshot/v1/chat/completions"
 BODY = question("What is the weather in Paris?", WEATHER, model="kimi-k2.6")
@@ -29,7 +31,7 @@ def simulator() -> Iterator[Simulator]:
 
 
 def raw(simulator: Simulator, *sent: bytes) -> bytes:
-    """What the server answers to these bytes until it closes the connection."""
+    """The server's answer to these bytes, read until it closes the connection."""
     port = int(simulator.url.rsplit(":", 1)[1])
     with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
         for part in sent:
@@ -69,32 +71,55 @@ def test_expect_continue(simulator: Simulator) -> None:
     assert got.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK")
 
 
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n"
 REFUSED = [
     (b"nonsense\r\n\r\n", b"400"),
-    (b"GET / HTTP/1.1\r\nno colon\r\n\r\n", b"400"),
-    (b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", b"400"),
-    (b"GET / HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n", b"413"),
-    (b"GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", b"400"),
-    (b"GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nffffffffff\r\n", b"413"),
-    (b"GET / HTTP/1.1\r\nX: " + b"a" * 70_000 + b"\r\n\r\n", b"431"),
+    (b"GET / HTTP/1.1\r\n\r\n", b"400"),
+    (GET + b"no colon\r\n\r\n", b"400"),
+    (GET + b"Content-Length: -1\r\n\r\n", b"400"),
+    (GET + b"Content-Length: 99999999999\r\n\r\n", b"413"),
+    (GET + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", b"400"),
+    (GET + b"X: " + b"a" * 100_000 + b"\r\n\r\n", b"431"),
 ]
 
 
 @pytest.mark.parametrize(("sent", "status"), REFUSED)
-def test_what_is_no_request(simulator: Simulator, sent: bytes, status: bytes) -> None:
-    """Malformed or oversized requests are refused and the connection is closed."""
+def test_malformed_and_oversized_requests_are_refused(simulator: Simulator, sent: bytes, status: bytes) -> None:
+    """The connection is closed after the refusal."""
     assert raw(simulator, sent).startswith(b"HTTP/1.1 " + status)
 
 
-def test_closed_before_the_head(simulator: Simulator) -> None:
-    """A peer that connects and goes away disturbs nobody."""
+def test_a_chunked_body_over_the_limit_is_refused(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The length of a chunked body is not announced, so its bytes are counted."""
+    monkeypatch.setattr(connection_module, "MAX_BODY", 10)
+    got = raw(simulator, request(b"b\r\n01234567890\r\n", "Transfer-Encoding: chunked"))
+    assert got.startswith(b"HTTP/1.1 413")
+
+
+def test_a_head_request_gets_no_body(simulator: Simulator) -> None:
+    """The headers are those of the answer to a GET."""
+    connection = http.client.HTTPConnection(simulator.url.removeprefix("http://"), timeout=5)
+    connection.request("HEAD", "/elsewhere")
+    answer = connection.getresponse()
+    assert (answer.status, answer.read()) == (404, b"")
+    connection.close()
+
+
+@pytest.mark.parametrize("sent", [b"", GET, request(b"{", "Content-Length: 100")], ids=["nothing", "head", "body"])
+def test_a_client_that_resets_the_connection(
+    simulator: Simulator, sent: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It does not disturb others, and leaves no error in the server."""
     port = int(simulator.url.rsplit(":", 1)[1])
-    socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.sendall(sent)
     assert post(simulator, CHAT, BODY).status_code == 200
+    assert not caplog.records
 
 
 def test_a_reader_that_leaves_mid_stream(simulator: Simulator) -> None:
-    """A client that hangs up in the middle of a stream disturbs nobody."""
+    """A client that closes in the middle of a stream does not disturb others."""
     simulator.set_scenario(playing("slow", first_token_ms=0, tokens_per_s=20.0))
     headers = {"Authorization": "Bearer k"}
     with httpx.stream("POST", simulator.url + CHAT, json={**BODY, "stream": True}, headers=headers) as answer:
@@ -146,32 +171,35 @@ def test_bad_requests(simulator: Simulator, body: object, word: str) -> None:
     assert word in answer.json()["error"]["message"]
 
 
-def test_a_body_that_is_no_json(simulator: Simulator) -> None:
-    """Bytes that are no JSON get the provider's 400, also when they nest without end."""
+def test_a_body_that_is_not_json(simulator: Simulator) -> None:
+    """Bytes that are not JSON, or too deeply nested, get the provider's 400."""
     for content in (b"{", b"\xff\xfe", b"[" * 100_000):
         answer = httpx.post(simulator.url + CHAT, content=content, headers={"Authorization": "Bearer k"}, verify=False)
         assert (answer.status_code, answer.json()["error"]["type"]) == (400, "invalid_request_error")
 
 
 def test_unknown_paths(simulator: Simulator) -> None:
-    """A path that the provider does not have is a 404 in its own words; outside all prefixes the message lists them."""
+    """An unknown path gets the provider's 404. Outside all prefixes the message lists them."""
     assert post(simulator, "/groq/openai/v1/nothing", {}).json()["error"]["code"] == "unknown_url"
     outside = post(simulator, "/elsewhere", {})
     assert outside.status_code == 404
     assert "/openrouter/api/v1" in outside.json()["error"]["message"]
 
 
-def test_fifty_at_once(simulator: Simulator) -> None:
-    """Fifty concurrent requests, half of them streams, are all answered, each with its own answer."""
-    simulator.set_scenario(playing("slow", first_token_ms=200))
+def test_fifty_concurrent_requests(simulator: Simulator) -> None:
+    """Fifty concurrent requests, half of them streams, are in flight together and get their answers."""
+    simulator.set_scenario(playing("slow", first_token_ms=500))
+    before = len(simulator.requests)
+    arrived: list[int] = []
 
     async def ask(client: httpx.AsyncClient, spot: int) -> str:
         body = {**question(f"Reply with the single word W{spot}X.", model="kimi-k2.6"), "stream": spot % 2 == 0}
         answer = await client.post(CHAT, json=body)
         assert answer.status_code == 200
+        arrived.append(len(simulator.requests) - before)
         return answer.text
 
-    async def everybody() -> list[str]:
+    async def ask_all() -> list[str]:
         limits = httpx.Limits(max_connections=50)
         headers = {"Authorization": "Bearer k"}
         async with httpx.AsyncClient(
@@ -179,18 +207,18 @@ def test_fifty_at_once(simulator: Simulator) -> None:
         ) as client:
             return await asyncio.gather(*(ask(client, spot) for spot in range(50)))
 
-    answers = asyncio.run(everybody())
+    answers = asyncio.run(ask_all())
     simulator.set_scenario(playing())
     for spot, text in enumerate(answers):
         if spot % 2:
             assert json.loads(text)["choices"][0]["message"]["content"] == f"W{spot}X"
         else:
             assert text.endswith("data: [DONE]\n\n")
-    assert simulator.in_flight_peak >= 40
+    assert arrived[0] >= 40, "requests that had arrived when the first was answered"
 
 
 def test_requests_are_remembered_without_keys(simulator: Simulator) -> None:
-    """What was received can be asserted on; a key is nowhere in it."""
+    """Tests can assert on received requests, which hold no keys."""
     post(simulator, CHAT, BODY, key="sk-very-secret")
     last = simulator.requests[-1]
     assert (last.method, last.path, last.body) == ("POST", CHAT, BODY)
@@ -198,7 +226,7 @@ def test_requests_are_remembered_without_keys(simulator: Simulator) -> None:
 
 
 def test_the_environment_points_every_provider_here(simulator: Simulator) -> None:
-    """Base URL and key for each provider, under the names that routing reads."""
+    """Each provider has a base URL and a key, under the names that routing reads."""
     environment = simulator.environment()
     assert environment["KIMIPROBE_BASE_URL_OPENROUTER"] == f"{simulator.url}/openrouter/api/v1"
     assert environment["KIMIPROBE_BASE_URL_GROQ"] == f"{simulator.url}/groq/openai/v1"
@@ -208,7 +236,7 @@ def test_the_environment_points_every_provider_here(simulator: Simulator) -> Non
 
 
 def test_it_ends_cleanly() -> None:
-    """After the block the thread is gone and the port is free, even with an open connection and a running stream."""
+    """After the block the thread has ended and the port is free, also with open connections."""
     before = threading.active_count()
     with running(playing("slow", first_token_ms=60_000)) as simulator:
         port = int(simulator.url.rsplit(":", 1)[1])
@@ -234,7 +262,7 @@ def test_it_can_be_started_again() -> None:
 
 
 def test_a_taken_port_is_an_error() -> None:
-    """A port that somebody else listens on is told at the start, not at the first request."""
+    """A taken port is an error at the start, not at the first request."""
     with running() as first:
         port = int(first.url.rsplit(":", 1)[1])
         with pytest.raises(RuntimeError, match="did not start"), Simulator(playing(), port=port):
@@ -243,7 +271,7 @@ def test_a_taken_port_is_an_error() -> None:
             serve_forever("healthy", port)
 
 
-def test_as_a_process_of_its_own() -> None:
+def test_as_a_process() -> None:
     """`python -m pytest_kimiprobe.simulator` prints export lines, serves until Ctrl-C, and ends with 0."""
     command = [sys.executable, "-m", "pytest_kimiprobe.simulator", "--scenario", "healthy", "--seed", "7"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -257,10 +285,10 @@ def test_as_a_process_of_its_own() -> None:
 
 
 def test_a_wrong_scenario_ends_the_process_with_a_sentence() -> None:
-    """Exit code 2, and the message names what there is."""
+    """The exit code is 2, and the message lists the scenarios."""
     command = [sys.executable, "-m", "pytest_kimiprobe.simulator", "--scenario", "nothing"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert (done.returncode, done.stderr) == (
         2,
-        "no scenario 'nothing'; there are broken, healthy, mixed, outage, or give a path to a file\n",
+        "no scenario 'nothing'; available: broken, healthy, mixed, outage, or a path to a file\n",
     )

@@ -40,7 +40,7 @@ def only_call(simulator: Simulator, body: dict[str, Any] = BODY) -> dict[str, An
 
 
 def test_every_persona_is_tested() -> None:
-    """A persona without a test here would be a promise without proof."""
+    """A new persona needs a test in this file."""
     source = Path(__file__).read_text(encoding="utf-8")
     assert [name for name in PERSONAS if f'"{name}"' not in source] == []
 
@@ -78,7 +78,7 @@ def test_leaks_into_the_text(simulator: Simulator, persona: str, leak: str) -> N
 
 
 def test_leaks_in_reasoning(simulator: Simulator) -> None:
-    """The call stands in the reasoning, text and calls are empty."""
+    """The call is in the reasoning; text and calls are empty."""
     simulator.set_scenario(playing("leaks_in_reasoning"))
     got = message(simulator)
     assert got["reasoning"].endswith(K2)
@@ -86,21 +86,21 @@ def test_leaks_in_reasoning(simulator: Simulator) -> None:
 
 
 def test_empty(simulator: Simulator) -> None:
-    """Nothing but a 200 and `stop`; that is billed all the same."""
+    """The answer is a 200 with `stop`, without content, and it is billed."""
     simulator.set_scenario(playing("empty"))
     got = message(simulator)
     assert (got["content"], got.get("tool_calls"), got.get("reasoning"), got["finish"]) == ("", None, None, "stop")
 
 
 def test_slow(simulator: Simulator) -> None:
-    """The first token waits as long as the scenario says."""
+    """The first token arrives after the scenario's time."""
     simulator.set_scenario(playing("slow", first_token_ms=150))
     assert post(simulator, PATH, BODY).elapsed.total_seconds() >= 0.15
     assert post(simulator, PATH, STREAMED).elapsed.total_seconds() >= 0.15
 
 
 def test_tokens_take_time(simulator: Simulator) -> None:
-    """At a given pace, an answer takes as long as its tokens need, plain and streamed."""
+    """An answer takes the time of its tokens at the given pace, plain and streamed."""
     simulator.set_scenario(playing("slow", tokens_per_s=200.0))
     for body in (BODY, STREAMED):
         answer = post(simulator, PATH, body)
@@ -143,20 +143,20 @@ def test_error_statuses(simulator: Simulator, provider: str, model: str, persona
 
 
 def test_server_error_status_is_the_scenarios(simulator: Simulator) -> None:
-    """`status` chooses which 5xx it is."""
+    """`status` sets the 5xx status."""
     simulator.set_scenario(playing("server_error", status=502))
     assert post(simulator, PATH, BODY).status_code == 502
 
 
 def test_down_can_close_the_connection(simulator: Simulator) -> None:
-    """With `how: close` there is no answer at all."""
+    """With `how: close` the connection closes without an answer."""
     simulator.set_scenario(playing("down", how="close"))
     with pytest.raises(httpx.RemoteProtocolError):
         post(simulator, PATH, BODY)
 
 
 def test_error_in_200(simulator: Simulator) -> None:
-    """The status says 200, the body or the first chunk says error."""
+    """The status is 200; the body or the first chunk is an error."""
     simulator.set_scenario(playing("error_in_200"))
     plain = post(simulator, PATH, BODY)
     assert (plain.status_code, "choices" in plain.json(), plain.json()["error"]["code"]) == (200, False, 502)
@@ -204,7 +204,7 @@ def test_cut_can_close_the_connection(simulator: Simulator) -> None:
 
 @pytest.mark.parametrize("tool", [WEATHER, CREATE_FILE, GET_TIME], ids=lambda tool: str(tool["function"]["name"]))
 def test_bad_arguments_break_the_schema(simulator: Simulator, tool: dict[str, Any]) -> None:
-    """The arguments are JSON, but not what the tool's schema allows, as far as the schema forbids anything."""
+    """The arguments are JSON that breaks the tool's schema, if the schema forbids anything."""
     simulator.set_scenario(playing("bad_arguments", how="schema"))
     call = only_call(simulator, question(f"Use {tool['function']['name']} for 'Paris' and \"x.txt\"", tool))
     with pytest.raises(jsonschema.ValidationError):
@@ -213,7 +213,7 @@ def test_bad_arguments_break_the_schema(simulator: Simulator, tool: dict[str, An
 
 @pytest.mark.parametrize("how", ["json", "truncated"])
 @pytest.mark.parametrize("body", [BODY, question("What time is it?", GET_TIME)], ids=["some", "none"])
-def test_bad_arguments_that_are_no_json(simulator: Simulator, how: str, body: dict[str, Any]) -> None:
+def test_bad_arguments_that_are_not_json(simulator: Simulator, how: str, body: dict[str, Any]) -> None:
     """The arguments do not parse, with and without members."""
     simulator.set_scenario(playing("bad_arguments", how=how))
     with pytest.raises(json.JSONDecodeError):
@@ -227,7 +227,7 @@ def test_unknown_tool(simulator: Simulator) -> None:
 
 
 def test_wrong_arguments(simulator: Simulator) -> None:
-    """Right tool, arguments that the schema allows, but another city."""
+    """The tool is right and the schema allows the arguments, but the city is wrong."""
     simulator.set_scenario(playing("wrong_arguments"))
     arguments = json.loads(only_call(simulator)["arguments"])
     jsonschema.validate(arguments, WEATHER["function"]["parameters"])  # type: ignore[index]
@@ -242,13 +242,13 @@ ODD = [
 
 @pytest.mark.parametrize(("how", "expected"), ODD)
 def test_odd_calls(simulator: Simulator, how: str, expected: dict[str, str]) -> None:
-    """Arguments encoded twice, or the name with Kimi's inner prefix."""
+    """Arguments are encoded twice, or the name has Kimi's inner prefix."""
     simulator.set_scenario(playing("odd_calls", how=how))
     assert only_call(simulator, question("Create a file called a.txt containing x", CREATE_FILE)) == expected
 
 
 def test_odd_ids_and_empty_arguments(simulator: Simulator) -> None:
-    """Two calls with one id; an empty text where a tool takes nothing."""
+    """Two calls have one id; a call without arguments has an empty text."""
     body = question(TWO_REQUESTS, CREATE_FILE, GET_TIME)
     simulator.set_scenario(playing("odd_calls", how="same_id"))
     assert [call["id"] for call in message(simulator, body)["tool_calls"]] == ["call_0", "call_0"]
@@ -257,14 +257,14 @@ def test_odd_ids_and_empty_arguments(simulator: Simulator) -> None:
 
 
 def test_wrong_finish(simulator: Simulator) -> None:
-    """Calls are there, the finish reason denies them."""
+    """The answer has calls, but the finish reason is `stop`."""
     simulator.set_scenario(playing("wrong_finish"))
     got = message(simulator)
     assert (got["finish"], len(got["tool_calls"])) == ("stop", 1)
 
 
 def test_html(simulator: Simulator) -> None:
-    """A 200 with a page instead of JSON."""
+    """The answer is a 200 with a page instead of JSON."""
     simulator.set_scenario(playing("html"))
     for body in (BODY, STREAMED):
         answer = post(simulator, PATH, body)
@@ -274,7 +274,7 @@ def test_html(simulator: Simulator) -> None:
 
 
 def test_no_call(simulator: Simulator) -> None:
-    """A host that does not trigger answers in words, with nothing in them that looks like a call."""
+    """A host that does not call a tool answers in prose, without text that looks like a call."""
     simulator.set_scenario(playing("no_call"))
     got = message(simulator)
     assert (got["finish"], "tool_calls" in got) == ("stop", False)
@@ -291,7 +291,7 @@ RATED = [
 
 @pytest.mark.parametrize(("rates", "persona"), RATED)
 def test_a_rate_at_its_end_is_the_plain_persona(simulator: Simulator, rates: dict[str, Any], persona: str) -> None:
-    """Status and answer are those of the plain persona, but for ids and time."""
+    """Status and answer are those of the plain persona, except ids and times."""
 
     pinned = {"provider": {"only": ["novita/fp8"]}}
 
@@ -306,15 +306,15 @@ def test_a_rate_at_its_end_is_the_plain_persona(simulator: Simulator, rates: dic
 
 
 def test_kimi_k3_leaks_its_own_markup(simulator: Simulator) -> None:
-    """The leak of a persona with rates is the model's."""
+    """A persona with rates leaks in the model's own format."""
     simulator.set_scenario(playing(leak_rate=1.0))
     assert message(simulator, question("What is the weather in Paris?", WEATHER, model="moonshotai/kimi-k3"))[
         "content"
     ].endswith(K3)
 
 
-def test_rates_are_met_by_seed(simulator: Simulator) -> None:
-    """The same seed draws the same answers, another seed others; about as many leak as the rate says."""
+def test_rates_are_drawn_by_seed(simulator: Simulator) -> None:
+    """An equal seed gives equal answers, another seed others; the share of leaks is near the rate."""
     persona = Persona(leak_rate=0.3, first_token_ms=0, tokens_per_s=1e6)
     first = leaks(simulator, Scenario("test", 1, persona), 60)
     assert 8 <= sum(first) <= 30
@@ -334,8 +334,8 @@ CALL_PERSONAS = [
 
 
 @pytest.mark.parametrize("persona", CALL_PERSONAS)
-def test_answers_in_words_are_left_alone(simulator: Simulator, persona: str) -> None:
-    """A host that spoils tool calls may still answer in words."""
+def test_answers_in_prose_are_unchanged(simulator: Simulator, persona: str) -> None:
+    """A host that breaks tool calls may still answer in prose."""
     simulator.set_scenario(playing(persona))
     assert message(simulator, question("Reply with the single word PONG.", WEATHER))["content"] == "PONG"
 
@@ -354,7 +354,7 @@ def leaks(simulator: Simulator, scenario: Scenario, tries: int) -> list[bool]:
 
 
 def test_rate_and_seed(simulator: Simulator) -> None:
-    """About `rate` of the requests are met; the same seed meets the same ones, another seed others."""
+    """About `rate` of the requests get the misbehaviour. An equal seed selects the same requests, another seed others."""
 
     def scenario(seed: int) -> Scenario:
         return Scenario("test", seed, Persona("leaks_k2", rate=0.5, first_token_ms=0, tokens_per_s=1e6))
@@ -366,7 +366,7 @@ def test_rate_and_seed(simulator: Simulator) -> None:
 
 
 def test_draws_do_not_depend_on_the_order_of_other_requests(simulator: Simulator) -> None:
-    """What one request meets is the same whatever else is asked between."""
+    """The persona of a request does not depend on the requests between its repeats."""
     scenario = Scenario("test", 3, Persona("leaks_k2", rate=0.5, first_token_ms=0, tokens_per_s=1e6))
     alone = leaks(simulator, scenario, 12)
     simulator.set_scenario(scenario)

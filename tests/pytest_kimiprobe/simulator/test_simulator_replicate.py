@@ -38,14 +38,14 @@ def create(client: httpx.Client, prompt: str, *, wait: bool = True, **more: Any)
 
 
 def test_waiting(client: httpx.Client) -> None:
-    """With `Prefer: wait` the finished prediction comes back, its output in pieces."""
+    """With `Prefer: wait` the answer is the finished prediction, with its output in pieces."""
     made = create(client, "Reply with the single word PONG.")
     assert (made["status"], "".join(made["output"]), made["error"]) == ("succeeded", "PONG", None)
     assert made["metrics"]["output_token_count"] == len(made["output"])
 
 
 def test_polling(running_simulator: Simulator, client: httpx.Client) -> None:
-    """Without it the prediction begins, and `urls.get` tells when it is done."""
+    """Without `wait` the answer is a started prediction, and `urls.get` shows its end."""
     running_simulator.set_scenario(playing("slow", first_token_ms=150))
     made = create(client, "Say hello.", wait=False)
     assert (made["status"], made["output"], "metrics" in made) == ("starting", None, False)
@@ -56,14 +56,14 @@ def test_polling(running_simulator: Simulator, client: httpx.Client) -> None:
 
 
 def test_waiting_ends_after_n_seconds(running_simulator: Simulator, client: httpx.Client) -> None:
-    """`wait=1` gives up after a second and returns the unfinished prediction."""
+    """`wait=1` returns the unfinished prediction after a second."""
     running_simulator.set_scenario(playing("slow", first_token_ms=60_000))
     answer = client.post(CREATE, json={"input": {"prompt": "hi"}}, headers={"Prefer": "wait=1"})
     assert answer.json()["status"] in ("starting", "processing")
 
 
 def test_cancelling(running_simulator: Simulator, client: httpx.Client) -> None:
-    """A running prediction can be cancelled; a finished one stays what it is."""
+    """A running prediction can be cancelled; a finished one does not change."""
     running_simulator.set_scenario(playing("slow", first_token_ms=60_000))
     made = create(client, "hi", wait=False)
     assert client.post(made["urls"]["cancel"]).json()["status"] == "canceled"
@@ -92,7 +92,7 @@ def test_streaming(client: httpx.Client) -> None:
 
 
 def test_no_stream_unless_asked(client: httpx.Client) -> None:
-    """`urls.stream` is there only with `stream: true`."""
+    """`urls.stream` exists only with `stream: true`."""
     assert "stream" not in create(client, "hi")["urls"]
 
 
@@ -132,7 +132,7 @@ STATUSES = [("rate_limited", 429), ("down", 503), ("retired", 404), ("no_credit"
 
 @pytest.mark.parametrize(("persona", "status"), STATUSES)
 def test_error_statuses(running_simulator: Simulator, client: httpx.Client, persona: str, status: int) -> None:
-    """Refusals in Replicate's shape: `title`, `detail`, `status`."""
+    """Refusals have Replicate's members: `title`, `detail`, `status`."""
     running_simulator.set_scenario(playing(persona))
     answer = client.post(CREATE, json={"input": {"prompt": "hi"}})
     assert (answer.status_code, answer.json()["status"]) == (status, status)

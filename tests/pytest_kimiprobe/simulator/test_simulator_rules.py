@@ -53,12 +53,12 @@ UPSTREAMS = [
 
 @pytest.mark.parametrize(("tag", "title"), UPSTREAMS)
 def test_pinning_one_upstream(simulator: Simulator, tag: str, title: str) -> None:
-    """`provider.only` decides who answers: by full tag or base slug."""
+    """`provider.only` selects the upstream by its full tag or its first part."""
     assert post(simulator, OPENROUTER, pinned(tag)).json()["provider"] == title
 
 
 def test_unpinned_goes_to_the_cheapest(simulator: Simulator) -> None:
-    """Without wishes the cheapest upstream answers; `order` prefers, `ignore` removes another."""
+    """Without preferences the cheapest upstream answers; `order` prefers one, `ignore` removes one."""
     assert post(simulator, OPENROUTER, ASKED).json()["provider"] == "Weights & Biases"
     ordered = {**ASKED, "provider": {"order": ["novita/fp8"]}}
     assert post(simulator, OPENROUTER, ordered).json()["provider"] == "NovitaAI"
@@ -76,20 +76,28 @@ NOBODY = [
 
 @pytest.mark.parametrize("wishes", NOBODY)
 def test_no_upstream_left(simulator: Simulator, wishes: dict[str, Any]) -> None:
-    """Wishes that no upstream meets are a 404 about providers, not about the model."""
+    """Preferences that no upstream meets are a 404 about providers, not about the model."""
     answer = post(simulator, OPENROUTER, {**ASKED, "provider": wishes})
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, 404)
     assert "No allowed providers" in answer.json()["error"]["message"]
 
 
+@pytest.mark.parametrize("limit", ['"cheap"', "NaN", "null", "[]"])
+def test_a_price_limit_that_is_not_a_number_is_ignored(simulator: Simulator, limit: str) -> None:
+    """Such a request is answered."""
+    body = json.dumps({**ASKED, "provider": {"max_price": {"prompt": "LIMIT"}}}).replace('"LIMIT"', limit)
+    answer = httpx.post(simulator.url + OPENROUTER, content=body, headers={"Authorization": "Bearer k"}, verify=False)
+    assert answer.status_code == 200
+
+
 def test_required_parameters(simulator: Simulator) -> None:
-    """With `require_parameters` a parameter that no upstream knows leaves nobody."""
+    """With `require_parameters`, a parameter that no upstream supports leaves no upstream."""
     assert post(simulator, OPENROUTER, pinned("novita/fp8", seed=1)).status_code == 404
     assert post(simulator, OPENROUTER, {**ASKED, "seed": 1}).status_code == 200
 
 
 def test_an_unpinned_request_moves_on(simulator: Simulator) -> None:
-    """Unpinned, OpenRouter skips an upstream that is always down and says so; pinned, the error comes through."""
+    """Unpinned, OpenRouter skips an upstream that is always down, and lists it. Pinned, it returns the error."""
     down = "openrouter/moonshotai/kimi-k2.6+wandb/fp8"
     simulator.set_scenario(Scenario("test", default=playing().default, endpoints={down: Persona("down")}))
     headers = {"Authorization": "Bearer k", "X-OpenRouter-Metadata": "enabled"}
@@ -140,7 +148,7 @@ def test_what_an_openrouter_stream_looks_like(simulator: Simulator) -> None:
 
 
 def test_openrouter_pages(simulator: Simulator) -> None:
-    """Models, key and credits are there; a model without endpoints is a 404."""
+    """Models, key and credits have pages; an unknown model is a 404."""
     ids = {model["id"] for model in get(simulator, "/openrouter/api/v1/models")["data"]}
     assert {"moonshotai/kimi-k2.6", "moonshotai/kimi-k3"} <= ids
     assert get(simulator, "/openrouter/api/v1/key")["data"]["limit_remaining"] == 90
@@ -201,7 +209,7 @@ RULES = [
 
 @pytest.mark.parametrize(("body", "sentence"), RULES)
 def test_moonshots_rules(simulator: Simulator, body: dict[str, Any], sentence: str) -> None:
-    """What Moonshot refuses, as a 400 with its sentence."""
+    """Moonshot's refusals are a 400 with its sentence."""
     answer = post(simulator, MOONSHOT, body)
     assert (answer.status_code, answer.json()["error"]["type"]) == (400, "invalid_request_error")
     assert sentence in answer.json()["error"]["message"]
@@ -221,7 +229,7 @@ ACCEPTED = [
 
 @pytest.mark.parametrize("body", ACCEPTED)
 def test_what_moonshot_accepts(simulator: Simulator, body: dict[str, Any]) -> None:
-    """The same with thinking switched off, on a model that allows it, or with the reasoning sent back."""
+    """The same requests are accepted without thinking, on a model that allows it, or with the reasoning."""
     assert post(simulator, MOONSHOT, body).status_code == 200
 
 
@@ -273,20 +281,20 @@ UNSUPPORTED = [
 
 
 @pytest.mark.parametrize("change", UNSUPPORTED)
-def test_groq_refuses_what_it_does_not_know(simulator: Simulator, change: dict[str, Any]) -> None:
+def test_groq_refuses_unknown_members_and_options(simulator: Simulator, change: dict[str, Any]) -> None:
     """Unknown message members and unsupported options are a 400."""
     assert post(simulator, GROQ, {**ASKED, "model": K2, **change}).status_code == 400
 
 
 def test_groq_sends_rate_limit_headers(simulator: Simulator) -> None:
-    """On every answer."""
+    """Every answer has them."""
     answer = post(simulator, GROQ, {**ASKED, "model": K2})
     assert answer.headers["x-ratelimit-reset-tokens"] == "1.57s"
     assert answer.json()["x_groq"]["id"].startswith("req_")
 
 
 def test_max_tokens_cut_the_answer(simulator: Simulator) -> None:
-    """Reasoning uses the allowance first; what does not fit is missing, and the finish reason says `length`."""
+    """Reasoning uses the limit first; the rest is dropped, and the finish reason is `length`."""
     answer = post(simulator, OPENROUTER, {**ASKED, "max_tokens": 5}).json()
     choice = answer["choices"][0]
     assert (choice["finish_reason"], choice["message"]["content"], "tool_calls" in choice["message"]) == (
@@ -305,7 +313,7 @@ def recorded(name: str) -> Any:
 
 
 def shape(value: Any) -> Any:
-    """The keys of a JSON value, all the way down; lists by their first item."""
+    """All keys of a JSON value, nested ones included; lists by their first item."""
     if isinstance(value, dict):
         return {key: shape(inner) for key, inner in value.items()}
     return (
@@ -323,7 +331,7 @@ PLAIN = [
 @needs_recordings
 @pytest.mark.parametrize(("name", "path", "model"), PLAIN)
 def test_plain_answers_have_the_recorded_shape(simulator: Simulator, name: str, path: str, model: str) -> None:
-    """The real request, sent here, is answered with the members of the real answer, no more and no fewer."""
+    """The real request, sent here, is answered with exactly the members of the real answer."""
     row = recorded(name)
     real = json.loads(row["response"]["body"])
     answer = post(simulator, path, {**row["request"], "model": model}).json()
@@ -346,7 +354,7 @@ def test_streamed_answers_have_the_recorded_shape(simulator: Simulator) -> None:
 
 
 def test_several_tools_have_ids_counted_through_the_conversation(simulator: Simulator) -> None:
-    """Kimi counts its calls through the whole conversation: the second round begins where the first ended."""
+    """Kimi counts its calls through the whole conversation: the second round continues the numbers of the first."""
     past = [*THOUGHT, {"role": "user", "content": "And what time is it?"}]
     answer = post(simulator, MOONSHOT, kimi(messages=past, tools=[WEATHER, GET_TIME])).json()
     assert answer["choices"][0]["message"]["tool_calls"][0]["id"] == "functions.get_time:1"

@@ -1,4 +1,4 @@
-"""What an attempt cost: what the host tells, else an estimate that is marked as one; and what a budget has left."""
+"""Cost of an attempt: the host's figure, else an estimate that is marked as one; and what is left of a budget."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from routing import catalog
-from routing.budgets.per_request import Spending
+from routing.budgets.per_request import RequestBudget
 from routing.errors import ExchangeError, ProviderFailure, RequestRejected
 from routing.exchange import Exchange
 from routing.tokens import DEFAULT_COMPLETION, estimated, prompt_bound, prompt_tokens_of
@@ -60,24 +60,24 @@ ESTIMATES: list[tuple[str, Answer | None, ExchangeError | None, Usage]] = [
 def test_tokens_are_estimated_by_what_was_sent_and_came(
     came: Answer | None, error: ExchangeError | None, tokens: Usage
 ) -> None:
-    """Four characters each; only what was refused was not worked on."""
+    """Four characters are one token; only a refused request counts as no tokens."""
     assert estimated(REQUEST, came, error) == tokens
 
 
 def test_each_picture_of_a_message_is_bounded() -> None:
-    """A few bytes of address may stand for a picture of thousands of tokens."""
+    """An image URL of a few bytes may mean thousands of tokens."""
     picture = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
     one, three = (prompt_bound([{"role": "user", "content": [picture] * count}]) for count in (1, 3))
     assert three - one >= 2 * 6000
 
 
 def test_an_answer_that_never_came_is_no_longer_than_it_may_be() -> None:
-    """`max_tokens` bounds the guess."""
+    """`max_tokens` bounds the estimate."""
     assert estimated(replace(REQUEST, max_tokens=50), None, cut("timeout")) == Usage(PROMPT, 50)
 
 
 def test_every_picture_counts_and_none_by_its_base64() -> None:
-    """A bound that is too low breaks a budget; one that reads base64 as words refuses every picture."""
+    """A bound that is too low breaks a budget; one that counts base64 as text refuses every image."""
 
     def bound(*urls: str) -> int:
         parts = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
@@ -89,14 +89,14 @@ def test_every_picture_counts_and_none_by_its_base64() -> None:
 
 @pytest.mark.parametrize("origin", ["reported", "catalog"])
 def test_what_is_known_is_taken_as_it_is(origin: CostOrigin) -> None:
-    """Also where it is nothing: what never reached the host."""
+    """A known cost is used unchanged, even if it is zero because nothing reached the host."""
     for cost in ("0.5", "0"):
-        assert Spending(CATALOG, None).settled(done(cost, origin), DIRECT, REQUEST) == (Decimal(cost), origin)
+        assert RequestBudget(CATALOG, None).settled(done(cost, origin), DIRECT, REQUEST) == (Decimal(cost), origin)
 
 
-def test_what_nobody_tells_is_an_estimate_and_marked_as_one() -> None:
-    """At the endpoint's price, else at the dearest: never at nothing."""
-    tokens, spending = Usage(1000, 100), Spending(CATALOG, None)
+def test_an_unreported_cost_is_an_estimate_and_marked_as_one() -> None:
+    """An unknown cost is estimated at the endpoint's price, else at the dearest price: never as zero."""
+    tokens, spending = Usage(1000, 100), RequestBudget(CATALOG, None)
     assert spending.settled(done(None, "unknown", tokens), DIRECT, REQUEST) == (PRICE.cost(tokens), "estimated")
     dearest = CATALOG.dearest_at(PRICE.checked).cost(tokens)
     cost, origin = spending.settled(done(None, "unknown", tokens), UNPRICED, REQUEST)
@@ -104,11 +104,11 @@ def test_what_nobody_tells_is_an_estimate_and_marked_as_one() -> None:
 
 
 def test_a_budget_takes_the_most_that_it_may_have_been() -> None:
-    """An estimate may be too low; the budget must hold all the same."""
+    """The budget subtracts the upper bound, because an estimate may be too low."""
     request = replace(REQUEST, max_tokens=1000)
 
     def left_after(cost: str | None) -> int:
-        spending = Spending(CATALOG, Decimal("0.008"))
+        spending = RequestBudget(CATALOG, Decimal("0.008"))
         spending.settled(done(cost, "unknown" if cost is None else "reported", Usage(1, 1)), DIRECT, request)
         affordable = spending.affordable(DIRECT, request)
         return affordable.max_tokens or 0 if affordable else 0
@@ -121,6 +121,6 @@ def test_a_budget_takes_the_most_that_it_may_have_been() -> None:
     ("origins", "estimate"), [(("reported", "catalog"), False), (("estimated", "reported"), True), ((), False)]
 )
 def test_a_reply_says_whether_its_cost_is_exact(origins: tuple[CostOrigin, ...], estimate: bool) -> None:
-    """One estimate makes the sum one."""
+    """One estimated attempt makes the sum an estimate."""
     attempts = tuple(Attempt("e", "ok", "ok", None, "", 1.0, Decimal(1), origin) for origin in origins)
     assert Reply("", (), "e", False, Decimal(2), attempts).cost_estimated is estimate

@@ -1,4 +1,4 @@
-"""The catalogue: data that is checked, prices that are dated, keys that go nowhere else."""
+"""The catalogue: checked data, dated prices, keys that are sent only to their provider."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def written(tmp_path: Path, old: str, new: str) -> Path:
     return path
 
 
-def test_every_model_has_endpoints_and_a_reference_of_its_own() -> None:
-    """A fallback never changes the model."""
+def test_every_model_has_endpoints_and_one_of_them_as_reference() -> None:
+    """The reference of a model serves the same model, so a fallback to it never changes the model."""
     found = catalog.load(environment={})
     for model in found.models.values():
         assert found.endpoint(model.reference).model == model.name
@@ -41,7 +41,7 @@ def test_an_endpoint_id_says_provider_model_and_upstream() -> None:
 
 
 def test_the_price_is_the_newest_that_holds_on_the_day() -> None:
-    """OpenRouter's headline price of K2.6 moved twice in a month."""
+    """Prices change: OpenRouter's list price of K2.6 changed twice in a month."""
     found = catalog.load(environment={}).endpoint("openrouter/moonshotai/kimi-k2.6")
     prices = [found.price_at(day) for day in (date(2026, 1, 1), date(2026, 10, 18), date(2026, 10, 19), TODAY)]
     assert [price and price.input for price in prices] == [None, Decimal("0.68"), Decimal("0.65"), Decimal("0.95")]
@@ -54,8 +54,8 @@ def test_cached_tokens_cost_their_own_price() -> None:
     assert price.cost(Usage(1_000_000, 100_000, cached_tokens=400_000)) == Decimal("1.034")
 
 
-def test_an_unknown_price_is_taken_for_the_dearest() -> None:
-    """Never for zero."""
+def test_an_unknown_price_counts_as_the_dearest() -> None:
+    """An unknown price never counts as zero."""
     dearest = catalog.load(environment={}).dearest_at(TODAY)
     assert (dearest.input, dearest.output) == (Decimal("3.00"), Decimal("15.00"))
 
@@ -76,13 +76,13 @@ def test_an_unknown_price_is_taken_for_the_dearest() -> None:
     ],
 )
 def test_a_wrong_catalogue_names_file_and_field(tmp_path: Path, old: str, new: str, words: str) -> None:
-    """With line and column where a value is wrong."""
+    """The error has line and column if a value is wrong."""
     with pytest.raises(CatalogError, match=words):
         catalog.load(written(tmp_path, old, new), environment={})
 
 
 def test_a_missing_catalogue_is_named(tmp_path: Path) -> None:
-    """Not a traceback."""
+    """A missing file is a CatalogError that names it, not a traceback."""
     with pytest.raises(CatalogError, match=r"nowhere\.yaml: No such file"):
         catalog.load(tmp_path / "nowhere.yaml", environment={})
 
@@ -93,7 +93,7 @@ class TestBaseUrls:
         return catalog.load(environment={"KIMIPROBE_BASE_URL_OPENROUTER": url})
 
     def test_a_provider_may_be_pointed_at_this_machine(self) -> None:
-        """How `local` runs and the simulator work."""
+        """`local` runs and the simulator use this."""
         found = self.load("http://127.0.0.1:8/openrouter/api/v1/")
         assert found.providers["openrouter"].base_url == "http://127.0.0.1:8/openrouter/api/v1"
         assert found.providers["openrouter"].local
@@ -111,7 +111,7 @@ class TestBaseUrls:
         ],
     )
     def test_a_key_goes_only_to_its_providers_hosts(self, url: str) -> None:
-        """An override cannot carry it elsewhere, nor in clear text."""
+        """A base URL override cannot send a key to another host or in clear text."""
         with pytest.raises(CatalogError, match="KIMIPROBE_BASE_URL_OPENROUTER"):
             self.load(url)
 
@@ -131,6 +131,26 @@ class TestKeys:
             self.PROVIDER.key({"OPENROUTER_API_KEY": value})
         assert "secret" not in str(caught.value)
 
-    def test_space_around_a_key_is_no_part_of_it(self) -> None:
+    def test_space_around_a_key_is_ignored(self) -> None:
         """Copied keys often end in a newline."""
         assert self.PROVIDER.key({"OPENROUTER_API_KEY": " sk-x\n"}) == "sk-x"
+
+
+class TestUnmet:
+    """One rule says what an endpoint cannot do; the route, the wires and the probes ask it."""
+
+    @pytest.mark.parametrize("model", ["kimi-k2-thinking", "kimi-k2.7-code", "kimi-k3", "kimi-k3.1-pro"])
+    def test_no_endpoint_of_a_model_that_always_thinks_can_stop_thinking(self, model: str) -> None:
+        """OpenRouter takes `effort: none` for it, and the model thinks all the same."""
+        off = catalog.Requirements(thinking=False)
+        for endpoint in catalog.load(environment={}).of_model(model):
+            assert endpoint.unmet(off) == "cannot stop thinking"
+
+    def test_an_endpoint_whose_thinking_can_be_switched_off_meets_it(self) -> None:
+        endpoint = catalog.load(environment={}).endpoint("openrouter/moonshotai/kimi-k2.6")
+        assert endpoint.unmet(catalog.Requirements(thinking=False)) == ""
+
+    def test_everything_that_is_missing_is_named(self) -> None:
+        endpoint = catalog.load(environment={}).endpoint("moonshot/kimi-k2.7-code")
+        needs = catalog.Requirements(tools="native", vision=True, tool_choice="required", stream=True)
+        assert endpoint.unmet(needs) == "takes no images and does not accept tool_choice required"

@@ -1,4 +1,4 @@
-"""Catalogues of one's own: an OpenAI-compatible endpoint, a region, a replaced row, all without code."""
+"""Custom catalogues: an OpenAI-compatible endpoint, a region, a replaced row, all without code."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WEATHER: dict[str, Any] = {
 
 
 class TestLaidOver:
-    """A file that extends the packaged catalogue: an endpoint of one's own needs no code."""
+    """A file that extends the packaged catalogue: a custom endpoint needs no code."""
 
     OWN = """\
 version: 1
@@ -60,14 +60,14 @@ endpoints:
         return catalog.load(environment={"KIMIPROBE_CATALOG": str(path)})
 
     def test_its_rows_are_added(self, tmp_path: Path) -> None:
-        """All packaged ones stay; the key goes to the host of the base URL only."""
+        """All packaged rows stay; the key is sent only to the host of the base URL."""
         found, packaged = self.load(tmp_path, self.OWN), catalog.load(environment={})
         assert found.endpoints.keys() - packaged.endpoints.keys() == {"lab/kimi", "desk/kimi"}
         assert found.providers["lab"].hosts == {"llm.example.org"}
         assert found.providers["lab"].key({"LAB_API_KEY": "sk-lab"}) == "sk-lab"
 
     def test_an_endpoint_of_ones_own_is_asked_as_its_row_says(self, tmp_path: Path) -> None:
-        """Quirks and thinking are heeded, reasoning goes under its name."""
+        """Quirks and thinking are applied, and reasoning is sent in the field that the row names."""
         found = self.load(tmp_path, self.OWN)
         endpoint = found.endpoint("lab/kimi")
         messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "reasoning": "hm"}]
@@ -81,7 +81,7 @@ endpoints:
         }
 
     def test_a_provider_without_key_needs_none(self, tmp_path: Path) -> None:
-        """So it may be plain http, and no header carries a key."""
+        """It may use plain http, and no header carries a key."""
         found = self.load(tmp_path, self.OWN)
         assert found.providers["desk"].key({}) == ""
         assert openai.authorization("") == {}
@@ -92,7 +92,7 @@ endpoints:
             self.load(tmp_path, self.OWN.replace("https://llm", "http://llm"))
 
     def test_a_row_of_the_same_id_replaces_the_packaged_one(self, tmp_path: Path) -> None:
-        """Whole, in one file's words."""
+        """The whole row is replaced, without merging fields."""
         text = "version: 1\nextends: packaged\nendpoints:\n  - {id: groq/moonshotai/kimi-k2-instruct, model: kimi-k2, retired_on: 2026-01-01}\n...\n"
         found = self.load(tmp_path, text).endpoint("groq/moonshotai/kimi-k2-instruct")
         assert (found.prices, found.retired_at(TODAY)) == ((), True)
@@ -108,14 +108,14 @@ endpoints:
         ],
     )
     def test_a_wrong_one_names_file_and_field(self, tmp_path: Path, old: str, new: str, words: str) -> None:
-        """As for the packaged one."""
+        """The errors are those of the packaged catalogue's checks."""
         with pytest.raises(CatalogError, match=words):
             self.load(tmp_path, self.OWN.replace(old, new, 1))
 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_an_endpoint_of_ones_own_answers_without_code(tmp_path: Path, stream: bool) -> None:
-    """Two regions of it, each with its own base URL and key: rows of YAML, and both are asked over HTTP."""
+    """Two regions of a custom endpoint, each with its own base URL and key, are rows of YAML; both answer over HTTP."""
     with Simulator(load_scenario("healthy")) as simulator:
         base = f"{simulator.url}/together/v1"
         rows = "".join(
@@ -151,7 +151,7 @@ def test_an_endpoint_of_ones_own_answers_without_code(tmp_path: Path, stream: bo
 
 
 def test_regions_of_a_provider_are_endpoints_of_their_own() -> None:
-    """Their own base URL and key; the model is the same, so they can be compared."""
+    """Regions have their own base URL and key. The model is the same, so they can be compared."""
     found = catalog.load(environment={})
     here, there = found.endpoint("moonshot/kimi-k2.6"), found.endpoint("moonshot-cn/kimi-k2.6")
     assert here.model == there.model

@@ -1,4 +1,4 @@
-"""The catalogue's prices, held against the price lists that they come from."""
+"""The catalogue's prices, compared with the price lists that they come from."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ def named(value: object) -> str:
     ("endpoint", "price"), [(e, price) for e, price in PRICED if e.id not in OTHER_LISTS], ids=named
 )
 def test_the_catalogue_and_genai_prices_agree(endpoint: Endpoint, price: Price) -> None:
-    """On every dated price: what tokens cost from that day on, fresh, cached, written to a cache and answered."""
+    """On every dated price: tokens of each kind cost the same from that day on.
+
+    Kinds: fresh, cached, cache-written, completed.
+    """
     assert price.origin == "genai-prices"
     provider, model = PINNED.get(endpoint.upstream or "", (PROVIDERS[endpoint.provider], endpoint.provider_model_id))
     for ours in (
@@ -67,7 +70,7 @@ def test_the_catalogue_and_genai_prices_agree(endpoint: Endpoint, price: Price) 
 
 
 def test_every_price_has_a_list_and_a_day() -> None:
-    """No endpoint is left out of the comparison in silence: those without any price, and those of another list, are named."""
+    """No endpoint is silently left out of the comparison: those without a price, or with another list, are named."""
     assert {e.id for e, price in PRICED if price.origin != "genai-prices"} == OTHER_LISTS.keys()
     assert {e.provider for e in CATALOG.endpoints.values() if not e.prices} == UNPRICED.keys()
     assert all(price.since <= price.checked for _, price in PRICED)
@@ -75,7 +78,7 @@ def test_every_price_has_a_list_and_a_day() -> None:
 
 @pytest.mark.parametrize("endpoint_id", OTHER_LISTS)
 def test_what_genai_prices_does_not_know_is_not_known(endpoint_id: str) -> None:
-    """As soon as it does, its word is to be compared too."""
+    """As soon as genai-prices knows such a price, it must be compared too."""
     endpoint = CATALOG.endpoint(endpoint_id)
     provider = (endpoint.upstream or endpoint.provider).partition("/")[0]
     with pytest.raises(LookupError):

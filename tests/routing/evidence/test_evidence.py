@@ -1,4 +1,4 @@
-"""What the router believes of latest.json: what a run can have measured, and for how long."""
+"""Reading latest.json: which values a run can have measured, and how long they are trusted."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def read(**more: Any) -> EndpointEvidence:
 
 
 def test_a_row_is_read() -> None:
-    """Missing fields are nothing measured; a number is an amount as well."""
+    """Missing fields count as not measured; a cost may be a JSON number too."""
     row = read(cost_per_1k_usd=0.61, p50_ms=1900)
     assert (row.counts.judged, str(row.cost_per_1k_usd), row.p50_ms, row.window_days) == (60, "0.61", 1900.0, 7)
 
@@ -69,15 +69,15 @@ def test_evidence_from_the_future_is_not_trusted(ahead: timedelta, expected: str
         {"probed_at": "2026-11-23T05:30:00"},
     ],
 )
-def test_what_nobody_can_have_measured_is_refused(more: dict[str, Any]) -> None:
+def test_impossible_measurements_are_refused(more: dict[str, Any]) -> None:
     """Counts are non-negative and add up, a window is 1 to 31 days, times and costs are bounded numbers."""
     with pytest.raises(EvidenceError, match=r"^latest\.json: unreadable"):
         read(**more)
 
 
 @pytest.mark.parametrize("source", ["simulator", "replay", "banana", 7, ["live"]])
-def test_a_source_that_is_no_evidence_is_refused(source: Any) -> None:
-    """Simulated and replayed answers never steer a router."""
+def test_evidence_from_simulator_or_replay_is_refused(source: Any) -> None:
+    """Simulated and replayed answers never influence a router."""
     data = json.loads(text()) | {"source": source}
     with pytest.raises(EvidenceError, match="unreadable"):
         loads(json.dumps(data), origin="latest.json")

@@ -1,4 +1,4 @@
-"""Where a router gets its evidence, from several threads and from files that come and go."""
+"""A router's evidence source: read from several threads, and from files that appear and disappear."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def status_in(evidence: Evidence) -> str:
 
 
 def test_a_second_thread_waits_for_the_first_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody routes on empty evidence only because another thread is just reading the file."""
+    """No request is routed on empty evidence because another thread is reading the file for the first time."""
     source = EvidenceFile(written(tmp_path / "latest.json"))
     others: list[Future[Evidence]] = []
 
@@ -49,7 +49,7 @@ def test_a_second_thread_waits_for_the_first_reading(tmp_path: Path, monkeypatch
 
 
 def test_a_second_thread_goes_on_with_the_last_evidence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A later reading holds nobody up."""
+    """Later readings delay no other thread."""
     source = EvidenceFile(written(tmp_path / "latest.json"))
     source.current()
     written(tmp_path / "new.json", "broken").rename(tmp_path / "latest.json")
@@ -64,7 +64,7 @@ def test_a_second_thread_goes_on_with_the_last_evidence(tmp_path: Path, monkeypa
 
 
 def test_a_file_that_went_and_came_back_is_no_error(tmp_path: Path) -> None:
-    """The very same file moved away and back is read again; meanwhile the last evidence holds."""
+    """If the same file is moved away and back, it is read again; meanwhile the last evidence is used."""
     path = written(tmp_path / "latest.json")
     source = EvidenceFile(path)
     source.current()

@@ -1,4 +1,4 @@
-"""murmur3-cbor-v1: the published vectors, and the properties a rollout rests on."""
+"""Bucketing murmur3-cbor-v1: the published vectors, and the properties that a rollout relies on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NAMES = st.text(max_size=300)
 
 
 def test_the_published_vectors() -> None:
-    """Every position that mmh3 and cbor2 computed is ours; a difference would re-draw all users."""
+    """Each position equals the one that mmh3 and cbor2 computed; a difference would move every user."""
     assert VECTORS["algorithm"] == NAME
     assert len(VECTORS["vectors"]) > 50
     for row in VECTORS["vectors"]:
@@ -35,14 +35,14 @@ def test_murmur3_of_known_bytes(data: bytes, expected: int) -> None:
 
 @given(NAMES, NAMES)
 def test_positions_are_32_bits_and_sticky(flag: str, user: str) -> None:
-    """The same user stands at the same place of 2**32 each time."""
+    """The same user has the same position out of 2**32 each time."""
     assert 0 <= position(flag, user) < 2**32
     assert position(flag, user) == position(flag, user)
 
 
 @given(NAMES, NAMES, st.integers(0, 100), st.integers(0, 100))
 def test_raising_percent_never_loses_a_user(flag: str, user: str, one: int, other: int) -> None:
-    """Whoever is inside a smaller percent is inside a larger one."""
+    """A user inside a smaller percent is inside every larger one."""
     if inside(flag, user, min(one, other)):
         assert inside(flag, user, max(one, other))
 
@@ -60,13 +60,13 @@ def test_a_lone_surrogate_has_a_position() -> None:
 
 
 def test_names_cannot_run_into_each_other() -> None:
-    """Flag "a" with user "bc" and flag "ab" with user "c" are different places."""
+    """Flag "a" with user "bc" and flag "ab" with user "c" have different positions."""
     assert position("a", "bc") != position("ab", "c")
 
 
 @pytest.mark.parametrize("percent", [1, 10, 50, 99])
 def test_uniform(percent: int) -> None:
-    """Of 20,000 users the asked-for share is inside, within four standard deviations."""
+    """Of 20,000 users the requested share is inside, within four standard deviations."""
     users = 20_000
     found = sum(inside("openrouter_kimi_tool_calling", f"user-{number}", percent) for number in range(users))
     share = percent / 100
@@ -74,7 +74,10 @@ def test_uniform(percent: int) -> None:
 
 
 def test_two_flags_draw_independently() -> None:
-    """The same users must not be everybody's canaries: 10 % of 10 % are in both, within four standard deviations."""
+    """The first users of one flag are not those of another.
+
+    10 % of 10 % are in both, within four standard deviations.
+    """
     users = 20_000
     ids = [f"user-{number}" for number in range(users)]
     both = sum(

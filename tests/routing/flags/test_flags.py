@@ -1,4 +1,4 @@
-"""flags.yaml: what is refused, who gets a flag, which flag controls an endpoint."""
+"""flags.yaml: which values are read, which users a flag is on for, which flag controls an endpoint."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def refusal(data: bytes) -> str:
 
 
 def test_every_field_is_read() -> None:
-    """A file with every key says what it says."""
+    """A file that sets every key gives those values."""
     flags = Flags.loads(RICH)
     flag = flags.flag(FLAG)
     assert (flags.serial, flags.environment, flags.default_model) == (41, "production", "kimi-k2.6")
@@ -63,27 +63,27 @@ def test_every_field_is_read() -> None:
 
 
 def test_the_projects_own_file_and_the_bootstrap_turn_nothing_on() -> None:
-    """Nothing is on before a human or the evidence says so."""
+    """No flag is on before a human or the evidence turns it on."""
     for flags in (Flags.load(ROOT / "flags.yaml"), Flags.bootstrap()):
         assert not any(flags.enabled(name, user="anybody") for name in flags.flags)
         assert flags.flag_for(ENDPOINT) == flags.flag(FLAG)
 
 
 def test_an_unknown_flag_is_an_error_that_lists_the_names() -> None:
-    """A misspelt name in a caller must not read as off for ever."""
-    with pytest.raises(FlagsError, match="no flag 'openruter'; there are: openrouter_kimi_tool_calling, groq_kimi"):
+    """A misspelt name in calling code must not silently read as off."""
+    with pytest.raises(FlagsError, match="no flag 'openruter'; available: openrouter_kimi_tool_calling, groq_kimi"):
         Flags.loads(RICH).enabled("openruter")
 
 
 def test_without_a_file_unknown_flags_are_off() -> None:
-    """The bootstrap flags stand for a file that cannot be read: asking for one of its flags must not stop a service."""
+    """The bootstrap flags replace a file that cannot be read: asking for one of its flags must not stop a service."""
     decision = Flags.bootstrap().evaluate("groq_kimi_tool_calling", user="1")
     assert (decision.on, decision.why) == (False, "no flags file is in use")
     assert Flags.bootstrap().enabled(FLAG, groups=None) is False
 
 
 def test_flags_are_frozen() -> None:
-    """What was read cannot be changed behind a running router's back."""
+    """Loaded flags cannot be changed while a router uses them."""
     flags = Flags.loads(RICH)
     with pytest.raises(TypeError):
         flags.flags["x"] = flags.flag(FLAG)  # type: ignore[index]
@@ -132,7 +132,10 @@ def test_flags_are_frozen() -> None:
 def test_order_of_decision(
     body: str, enabled: bool, percent: int, user: str | None, groups: tuple[str, ...], on: bool, why: str
 ) -> None:
-    """Pin off, deny, pin on, enabled: false, allow, percent: the first that applies decides, and says so."""
+    """Order: pin off, deny, pin on, enabled: false, allow, percent.
+
+    The first rule that applies decides and is the reason.
+    """
     flags = Flags.loads(one_flag(body, enabled=enabled, percent=percent))
     decision = flags.evaluate(FLAG, user, groups)
     assert (decision.on, decision.why) == (on, why)
@@ -140,7 +143,7 @@ def test_order_of_decision(
 
 
 def test_percent_follows_the_bucket() -> None:
-    """A user's place (tests/vectors/bucketing.json: user "1" at 33 %) decides, each time alike."""
+    """A user's position (tests/vectors/bucketing.json: user "1" at 33 %) decides, and is the same each time."""
     vectors = json.loads((ROOT / "tests" / "vectors" / "bucketing.json").read_text("utf-8"))["vectors"]
     place = next(row["position"] for row in vectors if (row["flag"], row["user"]) == (FLAG, "1"))
     bucket = place * 100 >> 32
@@ -151,13 +154,13 @@ def test_percent_follows_the_bucket() -> None:
 
 
 def test_an_id_given_as_a_number_meets_its_deny_entry() -> None:
-    """A caller who passes 123 for "123" is denied all the same."""
+    """A caller who passes 123 for "123" is denied too."""
     flags = Flags.loads(one_flag('    users: {deny: ["123"]}\n'))
     assert not flags.enabled(FLAG, user=123)  # type: ignore[arg-type]
 
 
 def test_one_group_given_as_a_string_is_one_group() -> None:
-    """A caller who forgets the list is not evaluated letter by letter."""
+    """A string instead of a list is one group, not one group for each letter."""
     assert not Flags.loads(one_flag("    groups: {deny: [eu]}\n")).enabled(FLAG, groups="eu")
 
 
@@ -259,7 +262,7 @@ def test_the_file_is_found_upwards(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_the_variable_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """KIMIPROBE_FLAGS goes before any file that is found, even if there is none there."""
+    """KIMIPROBE_FLAGS has precedence over any file that is found, even if its own file does not exist."""
     monkeypatch.setenv("KIMIPROBE_FLAGS", str(tmp_path / "elsewhere.yaml"))
     assert find_flags(ROOT) == tmp_path / "elsewhere.yaml"
 

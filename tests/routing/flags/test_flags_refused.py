@@ -1,4 +1,4 @@
-"""flags.yaml: what is refused, at its line, and what one wrong byte can do."""
+"""flags.yaml: what is refused, with its line, and what one wrong byte can do."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def refusal(data: bytes) -> str:
         ("[10, 50, 100]", "[50, 10, 100]", f"f:25:13: flags.{FLAG}.ladder: must rise and end at 100"),
         ("[10, 50, 100]", "[10, 50]", f"f:25:13: flags.{FLAG}.ladder: must rise and end at 100"),
         ("passed: 30}", "passed: 31}", "evidence.passed: 31 passed of 30 judged"),
-        ("2026-11-20T06", "2026-13-20T06", f'f:24:12: flags.{FLAG}.since: "2026-13-20T06:00:00Z" is no date'),
+        ("2026-11-20T06", "2026-13-20T06", f'f:24:12: flags.{FLAG}.since: "2026-13-20T06:00:00Z" is not a date'),
         ("2026-11-20T06:00:00Z", "2026-11-20", f'flags.{FLAG}.since: "2026-11-20" is not a UTC time such as'),
         ("  groq_kimi", "  Groq_kimi", "flags.Groq_kimi_tool_calling: is not a flag name"),
         ("serial: 41", "serial: 41\nrollback_from: 41", "rollback_from: must be more than the serial, 41"),
@@ -100,9 +100,9 @@ def test_a_wrong_file_is_refused_at_its_line(old: str, new: str, message: str) -
 
 
 def test_all_problems_are_counted() -> None:
-    """The first problem is told in full, the others are counted."""
+    """The first problem is given in full, the others are counted."""
     data = RICH.replace(b"percent: 50", b"percent: 101").replace(b"enabled: false", b"enabled: off")
-    assert refusal(data).endswith("(and 1 more: `kimiprobe flags lint` tells)")
+    assert refusal(data).endswith("(and 1 more: `kimiprobe flags lint` lists them)")
     assert [problem.line for problem in problems(strict_yaml.loads(data, where="f"))] == [15, 32]
 
 
@@ -127,7 +127,7 @@ def test_flg_04_what_holds_no_flags(data: bytes, message: str) -> None:
 
 
 def test_flg_05_every_prefix_is_refused() -> None:
-    """FLG-05: cut at any byte, the file is refused; a shorter file is never taken for the whole."""
+    """FLG-05: a file that is cut at any byte is refused; a part never passes as the whole file."""
     Flags.loads(RICH)
     for size in range(len(RICH)):
         with pytest.raises(FlagsError):
@@ -141,7 +141,7 @@ def test_flg_08_a_newer_version_says_upgrade() -> None:
 
 
 def test_flg_12_a_recursive_alias_is_refused() -> None:
-    """FLG-12: anchors and aliases are refused where they stand."""
+    """FLG-12: anchors and aliases are refused, with line and column."""
     assert "anchors are not read here" in refusal(b"a: &a {b: *a}\n...\n")
 
 
@@ -169,12 +169,12 @@ def test_flg_13_a_large_file_is_refused(tmp_path: Path) -> None:
     ids=["flags", "keys", "values"],
 )
 def test_flg_13_a_file_of_thousands_of_mistakes_is_refused_soon(flags: str) -> None:
-    """FLG-13: the validator is not asked to report more mistakes than anybody can read."""
+    """FLG-13: the validator is not asked to report more mistakes than a person can read."""
     assert "more than" in refusal(f"{HEAD}flags: {{{flags}}}\n...\n".encode())
 
 
 def test_lists_have_a_length() -> None:
-    """More globs or users than anybody reviews are refused; how many globs all flags may have bounds the comparison."""
+    """Too many globs or users for a review are refused; a limit on all globs together bounds the comparison."""
     assert "users.allow: is longer than 10000" in refusal(
         one_flag(f"    users: {{allow: [{', '.join(f'u{number}' for number in range(10_001))}]}}\n")
     )
@@ -204,8 +204,8 @@ def test_flg_15_what_is_not_a_file_is_refused(kind: str, tmp_path: Path) -> None
     assert caught.value.where == str(path)
 
 
-def test_flg_15_permission_denied_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """FLG-15: a file that may not be read is a FlagsError."""
+def test_flg_15_permission_denied_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FLG-15: a file without read permission is a FlagsError."""
     path = tmp_path / "flags.yaml"
     path.write_bytes(RICH)
 
@@ -218,13 +218,13 @@ def test_flg_15_permission_denied_is_told(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_flg_16_bom_and_crlf_are_accepted() -> None:
-    """FLG-16: files saved on Windows say the same."""
+    """FLG-16: files saved on Windows mean the same."""
     assert Flags.loads(b"\xef\xbb\xbf" + RICH.replace(b"\n", b"\r\n")) == Flags.loads(RICH)
 
 
 @pytest.mark.parametrize(("old", "new"), [(b"    percent", b"\tpercent"), (b"Kimi", b"K\xefmi")])
 def test_flg_16_tabs_and_latin_1_are_refused_with_the_line(old: bytes, new: bytes) -> None:
-    """FLG-16: tabs and other encodings are refused where they stand."""
+    """FLG-16: tabs and other encodings are refused, with their line."""
     line = RICH[: RICH.index(old)].count(b"\n") + 1
     assert refusal(RICH.replace(old, new, 1)).startswith(f"f:{line}:")
 
@@ -295,8 +295,8 @@ def test_the_schema_is_draft_07() -> None:
     jsonschema.Draft7Validator.check_schema(schema())
 
 
-def test_the_schema_is_closed_and_told() -> None:
-    """Every object refuses unknown keys, and every key of the file has a sentence for the editor."""
+def test_the_schema_is_closed_and_describes_every_key() -> None:
+    """Every object refuses unknown keys, and every key of the file has a description for the editor."""
     for node in nodes(schema()):
         if node.get("type") == "object":
             assert "additionalProperties" in node
@@ -306,9 +306,16 @@ def test_the_schema_is_closed_and_told() -> None:
 
 @pytest.mark.generated
 def test_the_runtime_validator_agrees_with_jsonschema() -> None:
-    """Whatever the reference implementation refuses, ours refuses; what it accepts, only our own rules refuse."""
+    """The runtime validator refuses what the reference implementation refuses; beyond it, only our own rules refuse."""
     oracle = jsonschema.Draft7Validator(schema())
-    ours = ("whole number, without", "rise and end", "is no date", "passed of", "claim the same", "must be more than")
+    ours = (
+        "whole number, without",
+        "rise and end",
+        "is not a date",
+        "passed of",
+        "claim the same",
+        "must be more than",
+    )
     judged = {True: 0, False: 0}
     for mutant in mutants(examples(1_000)):
         try:

@@ -1,4 +1,4 @@
-"""A running router's flags: seen when they change, kept when they break."""
+"""The flags of a running router: changes are seen, broken files are not used."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from examples import examples
 from routing.errors import FlagsError
 from routing.flags import source as flags_module
 from routing.flags.source import Flags, FlagsSource
+from routing.parsing import last_good
 
 ROOT = Path(__file__).resolve().parents[3]
 FLAG = "kimi"
@@ -49,7 +50,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_without_a_path_the_bootstrap_flags_are_used() -> None:
-    """No file is no error: everything that a flag controls is off."""
+    """Running without a file is allowed: everything that a flag controls is off."""
     source = FlagsSource(None)
     status = source.status()
     assert source.current() == Flags.bootstrap()
@@ -58,7 +59,7 @@ def test_without_a_path_the_bootstrap_flags_are_used() -> None:
 
 @pytest.mark.parametrize("kind", ["missing", "directory", "fifo", "dangling link"])
 def test_a_path_that_cannot_be_read_at_first_is_an_error(kind: str, tmp_path: Path) -> None:
-    """Whoever names a file wants that file, and must not run on other flags without knowing."""
+    """A caller who names a file wants that file, and must not run on other flags without knowing."""
     path = tmp_path / "flags.yaml"
     if kind == "directory":
         path.mkdir()
@@ -73,7 +74,7 @@ def test_a_path_that_cannot_be_read_at_first_is_an_error(kind: str, tmp_path: Pa
 
 
 def test_a_broken_file_at_first_starts_on_the_bootstrap_flags(path: Path) -> None:
-    """A restart while the file is broken must not stop the service; the status says what is wrong."""
+    """A restart while the file is broken must not stop the service; the status gives the problem."""
     path.write_bytes(content(1000)[:-5])
     source = FlagsSource(path)
     status = source.status()
@@ -138,7 +139,7 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_last_good_wins(name: str, path: Path) -> None:
-    """A file that goes bad changes nothing but the status, and a good one afterwards is taken at once."""
+    """A file that becomes invalid changes only the status; the next valid version is used immediately."""
     do, message = BROKEN[name]
     source = FlagsSource(path)
     good = source.current()
@@ -176,7 +177,7 @@ def test_flg_15_permission_denied_keeps_the_last_good(path: Path, monkeypatch: p
 
 
 def test_flg_18_a_lower_serial_is_taken_where_the_file_allows_it(path: Path) -> None:
-    """FLG-18: `rollback_from` names the serial that may be left behind, and no higher one."""
+    """FLG-18: `rollback_from` names the highest serial that may be replaced by a lower one."""
     source = FlagsSource(path)
     path.write_bytes(content(998, head="rollback_from: 999\n"))
     assert source.current().serial == 1000
@@ -187,7 +188,7 @@ def test_flg_18_a_lower_serial_is_taken_where_the_file_allows_it(path: Path) -> 
 
 
 def test_a_change_without_a_new_serial_is_taken_with_a_warning(path: Path) -> None:
-    """A kill switch thrown by hand works at once; that the serial was forgotten is told until it is raised."""
+    """A kill switch set by hand works immediately; a warning about the serial remains until it is raised."""
     source = FlagsSource(path)
     path.write_bytes(content(1000, percent=7))
     assert source.current().flag(FLAG).percent == 7
@@ -201,7 +202,7 @@ def test_a_change_without_a_new_serial_is_taken_with_a_warning(path: Path) -> No
 
 
 def test_a_new_comment_is_no_change(path: Path) -> None:
-    """What means the same needs no new serial."""
+    """A file with the same meaning needs no new serial."""
     source = FlagsSource(path)
     path.write_bytes(b"# a comment\n" + content(1000))
     source.current()
@@ -210,9 +211,9 @@ def test_a_new_comment_is_no_change(path: Path) -> None:
 
 @pytest.mark.generated
 def test_one_wrong_byte_never_changes_a_decision_silently() -> None:
-    """2,500 and more one-byte mutations of a running router's file: refused, or without effect, or told as a warning."""
+    """2,500 and more one-byte mutations of a file in use: refused, without effect, or reported as a warning."""
     whole = content(1000, extra='    users: {allow: [alice], deny: [bob]}\n    groups: {deny: ["eu"]}\n')
-    held = flags_module._taken(flags_module._Held(Flags.bootstrap(), 0.0), whole, "f")
+    held = flags_module._accepted(whole, None, "f")
     dice = random.Random(20261123)
     seen = {"refused": 0, "same": 0, "warned": 0}
     for _ in range(examples(2_500)):
@@ -220,11 +221,12 @@ def test_one_wrong_byte_never_changes_a_decision_silently() -> None:
         middle = dice.choice(
             [bytes([dice.randrange(256)]), bytes([dice.randrange(32, 127)]), b"", whole[place : place + 1] * 2]
         )
-        after = flags_module._taken(held, whole[:place] + middle + whole[place + 1 :], "f")
-        if after.error is not None:
-            assert after.flags is held.flags
+        try:
+            after = flags_module._accepted(whole[:place] + middle + whole[place + 1 :], held, "f")
+        except FlagsError:
             seen["refused"] += 1
-        elif replace(after.flags, serial=1000) == held.flags:
+            continue
+        if replace(after.flags, serial=1000) == held.flags:
             seen["same"] += 1  # decisions follow from all fields but the serial
         else:
             assert after.warning is not None
@@ -262,7 +264,7 @@ def remove_and_create(path: Path, data: bytes) -> None:
 
 
 def swap_the_link(path: Path, data: bytes) -> None:
-    """As Kubernetes does: flags.yaml -> ..data/flags.yaml, and ..data is renamed over."""
+    """Replace the file as Kubernetes does: flags.yaml -> ..data/flags.yaml, and ..data is renamed over."""
     folder = path.with_name(f"..{random.Random(data).random()}")
     folder.mkdir()
     (folder / "flags.yaml").write_bytes(data)
@@ -284,8 +286,10 @@ STYLES = [
 
 
 @pytest.mark.parametrize("write", STYLES)
-def test_flg_14_each_way_of_writing_is_seen_at_once(write: Callable[[Path, bytes], None], path: Path) -> None:
-    """FLG-14: 200 changes of the same size within a few clock ticks, each seen by the next request."""
+def test_flg_14_each_way_of_writing_is_seen_by_the_next_request(
+    write: Callable[[Path, bytes], None], path: Path
+) -> None:
+    """FLG-14: 200 changes of the same size within a few clock ticks are each seen by the next request."""
     source = FlagsSource(path)
     for serial in range(1001, 1201):
         write(path, content(serial))
@@ -310,7 +314,7 @@ while serial < 1100:
 
 @pytest.mark.parametrize("write", [write_in_place, overwrite_in_place, rename_over, swap_the_link])
 def test_flg_14_readers_never_see_a_mix(write: Callable[[Path, bytes], None], path: Path) -> None:
-    """FLG-14: while one process writes 100 versions, four others see whole files only, and the last one in the end."""
+    """FLG-14: while one process writes 100 versions, four others see only whole files, and finally the last one."""
     command = [sys.executable, "-c", READER, str(path)]
     readers = [subprocess.Popen(command, cwd=ROOT, stdout=PIPE, stderr=PIPE, text=True) for _ in range(4)]
     try:
@@ -328,7 +332,7 @@ def test_flg_14_readers_never_see_a_mix(write: Callable[[Path, bytes], None], pa
 
 
 def test_threads_share_one_source(path: Path) -> None:
-    """Eight threads asking while the file changes see whole files, and no thread waits for another's reading."""
+    """Eight threads that read while the file changes see whole files, and no thread waits for another."""
     source = FlagsSource(path)
     wrong: list[str] = []
     stop = threading.Event()
@@ -359,7 +363,7 @@ def test_an_unchanged_file_costs_one_stat(path: Path, monkeypatch: pytest.Monkey
     source = FlagsSource(path)
     old = path.stat()
     os.utime(path, ns=(old.st_atime_ns, old.st_mtime_ns - 10**9))
-    monkeypatch.setattr(flags_module, "_SETTLED_NS", -(10**12))
+    monkeypatch.setattr(last_good, "_SETTLED_NS", -(10**12))
     source.current()
     calls: list[str] = []
     real = os.stat

@@ -1,4 +1,4 @@
-"""Any history made valid for the next endpoint."""
+"""Message histories made valid for the next endpoint."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from made_requests import messages
 
 from routing import catalog
 from routing.errors import EndpointUnavailable, RequestRejected
-from routing.history import Prepared, prepare
+from routing.history import PreparedHistory, prepare
 from routing.types import Answer, JsonObject, RawToolCall
 
 CATALOG = catalog.load(environment={})
@@ -24,7 +24,7 @@ CLAUDE = "anthropic/claude-sonnet-5-5"
 CLAUDE_THERE = "openrouter/anthropic/claude-sonnet-5.5"
 
 
-def prepared(history: list[Any], endpoint: str = NOVITA, **options: Any) -> Prepared:
+def prepared(history: list[Any], endpoint: str = NOVITA, **options: Any) -> PreparedHistory:
     found = CATALOG.endpoint(endpoint)
     return prepare(history, found, CATALOG.provider_of(found), **options)
 
@@ -42,11 +42,11 @@ def result(call_id: Any, content: Any = "r", **more: Any) -> JsonObject:
     return {"role": "tool", "tool_call_id": call_id, "content": content, **more}
 
 
-def ids(done: Prepared) -> list[str]:
+def ids(done: PreparedHistory) -> list[str]:
     return [call["id"] for message in done.messages for call in message.get("tool_calls", ())]
 
 
-def pairs(done: Prepared) -> list[tuple[str, str]]:
+def pairs(done: PreparedHistory) -> list[tuple[str, str]]:
     return [(message["tool_call_id"], message["content"]) for message in done.messages if message["role"] == "tool"]
 
 
@@ -61,27 +61,27 @@ class TestIds:
     )
 
     def test_hosts_of_kimi_get_the_ids_that_it_was_trained_on(self) -> None:
-        """Counted over the whole conversation; others make it leak its markers from the third call on."""
+        """Ids count over the whole conversation; other ids make Kimi leak its markers from the third call on."""
         done = prepared(list(self.HISTORY))
         assert ids(done) == ["functions.f:0", "functions.f:1", "functions.f:2"]
         assert pairs(done) == [("functions.f:0", "1"), ("functions.f:1", "2"), ("functions.f:2", "r")]
 
     def test_moonshot_keeps_them(self) -> None:
-        """It renames them itself; only those that come again or are missing are given others."""
+        """Moonshot renames ids itself; only repeated or missing ids are replaced."""
         assert ids(prepared(list(self.HISTORY), MOONSHOT)) == ["call_a", "call_b", "x:0"]
         again = [user(), said("f:0"), result("f:0"), said("f:0", ""), result("f:0"), result("")]
         assert ids(prepared(again, MOONSHOT)) == ["f:0", "functions.f:1", "functions.f:2"]
 
     @pytest.mark.parametrize("endpoint", [CLAUDE, CLAUDE_THERE])
     def test_claude_gets_legal_ids(self, endpoint: str) -> None:
-        """Kimi's have a dot and a colon, also on their way through OpenRouter."""
+        """Kimi's ids hold a dot and a colon, which Claude refuses, also behind OpenRouter."""
         assert ids(prepared([user(), said("functions.f:0", "ok-1"), result("ok-1")], endpoint)) == [
             "functions_f_0",
             "ok-1",
         ]
 
     def test_ids_do_not_change_as_the_conversation_grows(self) -> None:
-        """A prompt cache is lost with the first character that does."""
+        """A prompt cache is lost from the first character that changes."""
         whole = list(self.HISTORY)
         for endpoint in (NOVITA, MOONSHOT, CLAUDE):
             full = ids(prepared(whole, endpoint))
@@ -90,42 +90,42 @@ class TestIds:
                 assert part == full[: len(part)]
 
     def test_an_id_that_the_conversation_has_is_not_given_again(self) -> None:
-        """Kimi K3 begins at 0 in every turn; results could not be told apart."""
+        """Kimi K3 begins at 0 in every turn, so without new ids results would be ambiguous."""
         done = prepared([user(), said("f:0"), result("f:0"), user()])
         calls = (RawToolCall("f:0", "f", "{}"), RawToolCall("functions.f:0", "f", "{}"), RawToolCall("new", "f", "{}"))
         restored = [call.id for call in done.restore(Answer(tool_calls=calls)).tool_calls]
         assert restored == ["f:1", "functions.f:1", "new"]
         assert done.restore(Answer(tool_calls=(RawToolCall(None, None, ""),))).tool_calls[0].id is None
 
-    def test_opaque_ids_that_come_again_are_told_apart(self) -> None:
-        """Whatever they look like."""
+    def test_repeated_opaque_ids_get_new_ids(self) -> None:
+        """Repeated ids of any form get new ids."""
         done = prepared([user(), said("abc"), result("abc")])
         (call,) = done.restore(Answer(tool_calls=(RawToolCall("abc", "f", "{}"),))).tool_calls
         assert call.id == "abc-2"
 
 
 class TestResults:
-    def test_results_stand_beside_their_calls(self) -> None:
-        """Wherever they came."""
+    def test_results_follow_their_calls(self) -> None:
+        """Results follow their calls, wherever they were in the history."""
         done = prepared([user(), said("a", "b"), result("a"), user("wait"), result("b", "late")])
         assert [message["role"] for message in done.messages] == ["user", "assistant", "tool", "tool", "user"]
         assert done.notes == ("tool_results_moved: next to their calls",)
 
-    def test_a_missing_result_is_made_up_and_said_to_be(self) -> None:
-        """Every host refuses a call without."""
+    def test_a_missing_result_is_filled_in_and_noted(self) -> None:
+        """Every host refuses a call without a result."""
         done = prepared([user(), said("a")])
         assert pairs(done) == [("functions.f:0", "No result of this call was recorded.")]
         assert done.made_up == {"functions.f:0"}
-        assert done.notes == ("tool_results_missing: told as such",)
+        assert done.notes == ("tool_results_missing: reported as missing",)
 
-    def test_a_result_of_no_call_is_the_users_text(self) -> None:
-        """Also one that comes twice."""
+    def test_a_result_without_a_call_becomes_user_text(self) -> None:
+        """A second result of the same call becomes user text too."""
         done = prepared([user(), said("a"), result("a", "1"), result("a", "2"), result("zzz", "3", name="g")])
         told = [message["content"] for message in done.messages if message["role"] == "user"]
         assert told[1:] == ["[Result of an earlier tool call (a)]\n2", "[Result of an earlier tool call (g)]\n3"]
 
     def test_results_without_id_belong_to_the_newest_calls(self) -> None:
-        """By name where they have one, else in order."""
+        """They match by name if they have one, else in order."""
         calls = [*said("a", name="f")["tool_calls"], *said("b", name="g")["tool_calls"]]
         history = [user(), said("z"), result("z"), {**said(), "tool_calls": calls}]
         done = prepared([*history, result(None, "of g", name="g"), result(None, "of f")])
@@ -172,32 +172,32 @@ class TestReasoning:
         ],
     )
     def test_it_is_carried_under_the_name_that_the_host_has(self, given: JsonObject) -> None:
-        """Moonshot and Together say reasoning_content, OpenRouter reasoning."""
+        """Moonshot and Together name the field reasoning_content, OpenRouter names it reasoning."""
         assert self.field(MOONSHOT, said("a", **given)) == {"reasoning_content": "hm"}
         assert self.field(TOGETHER, said("a", **given)) == {"reasoning_content": "hm"}
         assert self.field(NOVITA, said("a", **given))["reasoning"] == "hm"
 
     @pytest.mark.parametrize("endpoint", [GROQ, CLAUDE])
-    def test_it_is_removed_where_it_is_not_taken(self, endpoint: str) -> None:
-        """Groq refuses unknown fields, Anthropic thoughts without its signature."""
+    def test_it_is_removed_for_hosts_that_refuse_it(self, endpoint: str) -> None:
+        """Groq refuses unknown fields; Anthropic refuses reasoning without its signature."""
         done = prepared([user(), said("a", reasoning="hm"), result("a")], endpoint)
         assert "hm" not in json.dumps(done.messages)
         assert done.notes == ("reasoning_removed: not taken here",)
 
-    def test_it_is_filled_where_a_call_without_is_refused(self) -> None:
-        """After a fallback from a model that does not think."""
+    def test_it_is_filled_in_for_hosts_that_refuse_a_call_without_it(self) -> None:
+        """This happens after a fallback from a model that does not think."""
         for endpoint, name in ((MOONSHOT, "reasoning_content"), (OPENROUTER, "reasoning")):
             assert self.field(endpoint, said("a")) == {name: " "}
             assert self.field(endpoint, said(content="no call")) == {}
         assert self.field(NOVITA, said("a")) == {}
 
     def test_without_thinking_none_is_needed(self) -> None:
-        """K2.6 can be told not to think."""
+        """K2.6 can be asked not to think."""
         assert self.field(MOONSHOT, said("a"), thinks=False) == {}
         assert self.field("moonshot/kimi-k2-0905-preview", said("a")) == {}
 
     def test_details_go_back_to_openrouter_only(self) -> None:
-        """They are its own; those of an unknown kind are left out."""
+        """Only OpenRouter reads `reasoning_details`; details of an unknown type are left out."""
         details = [{"type": "reasoning.text", "text": "hm", "signature": "s"}, {"type": "other"}, 3]
         assert self.field(OPENROUTER, said("a", reasoning_details=details))["reasoning_details"] == details[:1]
         assert "reasoning_details" not in self.field(MOONSHOT, said("a", reasoning_details=details))
@@ -205,7 +205,7 @@ class TestReasoning:
 
 class TestShapes:
     def test_text_parts_are_one_text_where_a_host_needs_that(self) -> None:
-        """Moonshot's text models; with an image they stay parts."""
+        """Moonshot's text models need this; with an image the parts are kept."""
         parts = [{"type": "text", "text": "a"}, {"type": "input_text", "text": "b"}, "c"]
         assert prepared([user(parts)], MOONSHOT).messages[0]["content"] == "a\nb\nc"
         assert len(prepared([user(parts)], NOVITA).messages[0]["content"]) == 3
@@ -214,19 +214,19 @@ class TestShapes:
         assert kept[-1] == {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
 
     def test_moonshot_takes_images_as_data_only(self) -> None:
-        """It fetches nothing; another endpoint may."""
+        """Moonshot fetches no URLs; another endpoint may."""
         with pytest.raises(EndpointUnavailable, match="data URLs"):
             prepared([user([{"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}])], MOONSHOT)
         prepared([user([{"type": "image_url", "image_url": {"url": "ms://file-id"}}])], MOONSHOT)
 
-    def test_an_endpoint_without_eyes_takes_no_image(self) -> None:
-        """In older turns as well."""
+    def test_an_endpoint_without_vision_takes_no_image(self) -> None:
+        """Images in older turns are refused too."""
         image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
         with pytest.raises(EndpointUnavailable, match="no images"):
             prepared([user([image]), said(content="nice"), user("thanks")], GROQ)
 
     def test_developer_is_system_and_unknown_fields_go(self) -> None:
-        """Strict hosts refuse them; null fields of dumped SDK objects are nothing."""
+        """Strict hosts refuse unknown fields; null fields of dumped SDK objects are ignored."""
         message = {**said(content="a"), "audio": None, "annotations": [], "refusal": None}
         done = prepared([{"role": "developer", "content": "d"}, user(), message])
         assert done.messages[0] == {"role": "system", "content": "d"}
@@ -234,7 +234,7 @@ class TestShapes:
         assert done.notes == ("message_fields_removed: annotations",)
 
     def test_anthropics_image_parts_are_read(self) -> None:
-        """Callers mix both worlds."""
+        """Callers mix OpenAI's and Anthropic's formats."""
         source = {"type": "base64", "media_type": "image/png", "data": "AAAA"}
         (message,) = prepared([user([{"type": "image", "source": source}])]).messages
         assert message["content"][0]["image_url"]["url"] == "data:image/png;base64,AAAA"
@@ -252,13 +252,13 @@ class TestShapes:
         ],
     )
     def test_what_no_protocol_has_is_the_callers_mistake(self, message: Any) -> None:
-        """Told before anything is sent."""
+        """The error is raised before anything is sent."""
         with pytest.raises(RequestRejected):
             prepared([message])
 
     @pytest.mark.parametrize("endpoint", [CLAUDE, MOONSHOT])
     def test_numbers_beyond_a_double_are_kept_as_text(self, endpoint: str) -> None:
-        """No JSON can be written of them again, and a request that holds one could not be sent."""
+        """They cannot be written as JSON again, and a request that holds one could not be sent."""
         call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": '{"n": 1e999}'}}
         done = prepared([user(), {"role": "assistant", "tool_calls": [call]}, result("a")], endpoint)
         arguments = done.messages[1]["tool_calls"][0]["function"]["arguments"]
@@ -272,7 +272,7 @@ class TestShapes:
         assert (function["name"], json.loads(function["arguments"])) == ("shell", {"malformed_arguments": "ls"})
 
     def test_the_callers_messages_are_not_touched(self) -> None:
-        """They may be used again for the next endpoint."""
+        """The same messages may be used for the next endpoint."""
         history = [user([{"type": "text", "text": "a"}]), said("a", reasoning="hm"), result("a", None)]
         before = json.dumps(history)
         for endpoint in (NOVITA, MOONSHOT, CLAUDE):
@@ -282,8 +282,8 @@ class TestShapes:
 
 @pytest.mark.parametrize("endpoint", [NOVITA, MOONSHOT, GROQ, TOGETHER, CLAUDE])
 @given(history=messages(images=False))
-def test_every_call_has_one_result_beside_it_and_an_id_of_its_own(endpoint: str, history: list[Any]) -> None:
-    """Whatever the history looks like."""
+def test_every_call_has_one_result_beside_it_and_a_unique_id(endpoint: str, history: list[Any]) -> None:
+    """Generated histories of any kind give pairs of calls and results with unique ids."""
     done = prepared(history, endpoint)
     used = ids(done)
     assert len(set(used)) == len(used)
@@ -300,8 +300,8 @@ def test_every_call_has_one_result_beside_it_and_an_id_of_its_own(endpoint: str,
 
 
 @given(history=messages(images=False))
-def test_what_is_prepared_is_prepared(history: list[Any]) -> None:
-    """Doing it twice changes nothing: a history that went out may come in again."""
+def test_preparing_twice_changes_nothing_more(history: list[Any]) -> None:
+    """Preparing twice changes nothing: a history that was sent may come back."""
     for endpoint in (NOVITA, MOONSHOT, GROQ, CLAUDE):
         once = prepared(history, endpoint).messages
         assert prepared(list(once), endpoint).messages == once
@@ -309,7 +309,7 @@ def test_what_is_prepared_is_prepared(history: list[Any]) -> None:
 
 @given(history=messages(images=False))
 def test_no_text_is_lost(history: list[Any]) -> None:
-    """Every word of every role is still there, in the order of the roles that have one."""
+    """All text of every role is kept, in the order of the roles that have text."""
     done = json.dumps(prepared(history, CLAUDE).messages, ensure_ascii=False)
     for message in history:
         content = message.get("content")

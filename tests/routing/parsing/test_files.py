@@ -1,4 +1,4 @@
-"""Reading a file that somebody else may be writing."""
+"""Reading a file that another program may be writing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_file_is_read_whole(path: Path) -> None:
 
 
 def test_a_file_that_changes_under_the_reader_is_read_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was read across a change is thrown away."""
+    """Data that was read across a change is discarded."""
     real = os.read
     reads: list[bytes] = []
 
@@ -77,7 +77,7 @@ def test_a_path_that_no_file_can_have_is_an_error() -> None:
 
 
 def test_a_signature_sees_a_time_set_back(path: Path) -> None:
-    """A writer can restore mtime and size, but not ctime."""
+    """A program can restore mtime and size, but not ctime."""
     before = path.stat()
     path.write_bytes(b"CONTENT")
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))

@@ -1,4 +1,4 @@
-"""Strict JSON against every parsing case of the public JSONTestSuite: y_ accepted, n_ refused, i_ as decided here."""
+"""Strict JSON against every case of the public JSONTestSuite: y_ accepted, n_ refused, i_ as decided here."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TAKEN = {
 
 
 def test_the_suite_is_whole() -> None:
-    """All 318 cases of it."""
+    """The suite has all 318 cases."""
     names = [*TEXTS, *NO_UTF8]
     assert [sum(name.startswith(kind) for name in names) for kind in ("y_", "n_", "i_")] == [95, 188, 35]
 
@@ -46,7 +46,7 @@ def read(text: str) -> tuple[bool, Any]:
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_a_case_is_read_or_refused_as_the_suite_says(name: str) -> None:
-    """What is read has the value that the standard library gives it."""
+    """An accepted text has the value that the standard library gives it."""
     accepted, value = read(TEXTS[name])
     expected = name in TAKEN if name.startswith("i_") else name.startswith("y_") and name not in STRICTER
     assert accepted == expected
@@ -55,7 +55,7 @@ def test_a_case_is_read_or_refused_as_the_suite_says(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NO_UTF8)
-def test_what_is_not_utf8_never_gets_so_far(name: str) -> None:
-    """Arguments are text; a body of such bytes is refused before it is read."""
+def test_a_body_that_is_not_utf8_is_refused_before_parsing(name: str) -> None:
+    """Arguments are text: a body with invalid UTF-8 is refused before parsing."""
     with pytest.raises(ProviderFailure, match="bad_encoding"):
         openai.parse(200, {}, b'{"choices": [{"message": {"content": "' + NO_UTF8[name] + b'"}}]}')

@@ -210,7 +210,7 @@ def test_what_the_grammar_forbids_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize(("text", "value"), DECIDED.values(), ids=DECIDED)
 def test_what_the_grammar_leaves_open_is_decided(text: str, value: Any) -> None:
-    """Where readers differ, a text has one value or is refused."""
+    """If parsers differ on a text, it has one value here or is refused."""
     if value is None:
         with pytest.raises(StrictJsonError):
             loads(text)
@@ -237,7 +237,7 @@ def test_what_the_grammar_leaves_open_is_decided(text: str, value: Any) -> None:
     ],
 )
 def test_an_error_says_where_and_why(text: str, position: int, reason: str) -> None:
-    """The error carries a character position and a reason of one short line."""
+    """The error has a character position and a short reason on one line."""
     with pytest.raises(StrictJsonError) as caught:
         loads(text)
     assert (caught.value.position, caught.value.reason) == (position, reason)
@@ -246,7 +246,7 @@ def test_an_error_says_where_and_why(text: str, position: int, reason: str) -> N
 @given(st.text(max_size=60))
 @settings(deadline=None)
 def test_no_text_raises_anything_else(text: str) -> None:
-    """Whatever the text, the answer is a value or a StrictJsonError that does not repeat the text."""
+    """For any text the result is a value or a StrictJsonError that does not repeat the text."""
     try:
         said = f"read as {type(loads(text)).__name__}"
     except StrictJsonError as error:
@@ -289,7 +289,7 @@ def test_size_is_capped() -> None:
 
 
 def test_a_deep_caller_gets_an_error_not_a_crash() -> None:
-    """With little room left on Python's stack the text is read or refused, never a RecursionError."""
+    """With little space left on Python's stack the text is read or refused, never a RecursionError."""
     seen: list[str] = []
 
     def dive() -> None:

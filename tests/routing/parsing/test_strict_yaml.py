@@ -1,4 +1,4 @@
-"""The subset of YAML that is read here, and everything that is refused with file, line and column."""
+"""The subset of YAML that is accepted here, and everything that is refused with file, line and column."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_what_is_read(text: str, expected: Any) -> None:
     ],
 )
 def test_what_is_refused(text: str | bytes, message: str) -> None:
-    """Whatever two readers could take differently is refused, with the line and column where it stands."""
+    """Text that two parsers could read differently is refused, with its line and column."""
     assert refusal(text) == message
 
 
@@ -114,7 +114,7 @@ def test_what_is_refused(text: str | bytes, message: str) -> None:
     ["True", "TRUE", "False", "FALSE", "Null", "NULL", "0x1f", "0o17", "0b1", "007", "-012", ".inf", "-.INF", ".NaN"],
 )
 def test_words_that_yaml_versions_read_differently(word: str) -> None:
-    """A plain word that is a number, boolean or null to some YAML version is refused until it is quoted."""
+    """A plain scalar that is a number, boolean or null in some YAML version is refused until it is quoted."""
     assert "put it in quotes" in refusal(f"a: {word}\n")
     assert data(f"a: '{word}'\n") == {"a": word}
 
@@ -181,12 +181,12 @@ def test_position_in_an_empty_file() -> None:
     ],
 )
 def test_a_missing_end_marker_is_refused(text: str, line: int) -> None:
-    """Where the end marker is required, the last non-empty line must be it."""
+    """If the end marker is required, the last non-empty line must be it."""
     assert refusal(text, require_end=True).startswith(f"f:{line}:1: the last line is not the document end marker `...`")
 
 
 def test_an_end_marker_without_newline_is_refused() -> None:
-    """Without its newline the marker could itself be the cut."""
+    """Without its newline the marker itself could be a part of a longer line."""
     assert refusal("a: 1\n...", require_end=True).startswith("f:2:1: no newline after the document end marker")
 
 
@@ -202,7 +202,7 @@ def test_an_end_marker_at_the_end_is_accepted(tail: str) -> None:
 
 
 def test_every_prefix_of_a_closed_file_is_refused() -> None:
-    """Cut at any byte, a file that ends with the marker is refused."""
+    """A file that ends with the marker is refused if it is cut at any byte."""
     whole = "# ünïcode\na: 1\nb:\n  - x\n  - {c: 'd ... e'}\nf: |\n  ...\n  text\n...\n".encode()
     assert loads(whole, where="f", require_end=True).data["f"] == "...\ntext\n"
     for size in range(len(whole)):
@@ -212,7 +212,7 @@ def test_every_prefix_of_a_closed_file_is_refused() -> None:
 
 
 def test_the_size_cap() -> None:
-    """Larger files are not even parsed."""
+    """Larger files are not parsed."""
     assert refusal(b"a" * ((1 << 20) + 1)) == "f: is 1048577 bytes; at most 1048576 are read"
     with pytest.raises(ConfigError, match="at most 3 are read"):
         loads(b"a: 1", where="f", max_bytes=3)
@@ -241,12 +241,12 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_files_are_refused(name: str) -> None:
-    """Deep, long and self-referring files end in an error, neither in a hang nor in a full stack."""
+    """Deep, long and self-referring files end in an error, neither in a hang nor in a stack overflow."""
     refusal(HOSTILE[name])
 
 
 def test_messages_show_the_file_escaped_and_short() -> None:
-    """What stands in a file never reaches a terminal raw or at length."""
+    """Text of a file never reaches a terminal unescaped or at full length."""
     message = refusal('"a\\x1b[31m' + "x" * 500 + '": 1\n' + '"a\\x1b[31m' + "x" * 500 + '": 1\n')
     assert "\x1b" not in message
     assert len(message) < 100
@@ -254,7 +254,7 @@ def test_messages_show_the_file_escaped_and_short() -> None:
 
 @pytest.mark.parametrize("error", [FlagsError, CatalogError])
 def test_the_error_is_the_callers(error: type[ConfigError]) -> None:
-    """Each kind of file raises its own error, which carries the place."""
+    """Each kind of file raises its own error type, with line and column."""
     with pytest.raises(error) as caught:
         loads(b"a: &b c", where="some/file.yaml", error=error)
     assert caught.value.where == "some/file.yaml:1:4"
@@ -282,7 +282,7 @@ def test_json_reads_as_json(value: Any) -> None:
 
 @given(st.binary(max_size=200) | st.text(alphabet="ab:-[]{},&*!|>'\"%#?\n .01~<=\\@", max_size=60).map(str.encode))
 def test_any_bytes_are_read_or_refused(raw: bytes) -> None:
-    """Nothing but a Document or a ConfigError ever comes back."""
+    """The result is always a Document or a ConfigError."""
     try:
         result = loads(raw, where="f")
     except ConfigError:
@@ -292,7 +292,7 @@ def test_any_bytes_are_read_or_refused(raw: bytes) -> None:
 
 @pytest.mark.generated
 def test_both_parsers_agree(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where both parsers accept a mutated file they read the same from it."""
+    """If both parsers accept a mutated file, they read the same from it."""
     if not hasattr(yaml, "CSafeLoader"):
         pytest.skip("PyYAML was built without libyaml")
     whole = b"# c\na: {b: [1, 'x', \"y\"], c: true}\nd:\n  - e: f\n    g: |\n      h\n...\n"

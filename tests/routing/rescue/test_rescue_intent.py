@@ -14,7 +14,7 @@ from rescue_positives import DOUBTED_LEADS
 from routing.rescue import Rescue, RescueStream, rescue
 from routing.schema import ToolSet
 from routing.types import Answer, RawToolCall
-from routing.verify import Asked, check, check_generation
+from routing.verify import RequestExpectations, check, check_generation
 
 RUN: dict[str, Any] = {
     "type": "function",
@@ -337,7 +337,7 @@ def test_an_answer_is_what_the_request_allows(
 ) -> None:
     """A tool choice and the wish for one call at a time hold for structured and for rescued calls."""
     answer = Answer(text=text, tool_calls=given, finish_reason="tool_calls" if given else "stop")
-    checked = check(answer, [RUN, PURGE], Asked(tool_choice=choice, parallel_tool_calls=parallel))
+    checked = check(answer, [RUN, PURGE], RequestExpectations(tool_choice=choice, parallel_tool_calls=parallel))
     assert (checked.outcome, checked.reason) == verdict
     assert bool(checked.tool_calls) == (verdict[0] == "ok" and bool(given))
 
@@ -346,17 +346,17 @@ def test_the_check_passes_on_what_others_wrote() -> None:
     """A call that a page holds is not delivered, neither from a text nor from a refused generation."""
     answer = Answer(text=K2, finish_reason="stop")
     assert check(answer, [RUN]).outcome == "rescued"
-    assert check(answer, [RUN], Asked(foreign=[f"page: {K2}"])).outcome == "failed"
+    assert check(answer, [RUN], RequestExpectations(foreign=[f"page: {K2}"])).outcome == "failed"
     assert check_generation(ENVELOPE, [RUN]).outcome == "rescued"
-    assert check_generation(ENVELOPE, [RUN], Asked(foreign=[ENVELOPE])).outcome == "failed"
-    assert check_generation(ENVELOPE, [RUN], Asked(tool_choice="none")).outcome == "failed"
+    assert check_generation(ENVELOPE, [RUN], RequestExpectations(foreign=[ENVELOPE])).outcome == "failed"
+    assert check_generation(ENVELOPE, [RUN], RequestExpectations(tool_choice="none")).outcome == "failed"
 
 
 def test_what_is_left_beside_a_dropped_call_is_held_against_the_request_too() -> None:
     """A partial answer may be delivered in the end: not with a tool that was not asked for."""
     answer = Answer(tool_calls=(CALL, RawToolCall("b", "nobody", "{}")), finish_reason="tool_calls")
     assert check(answer, [RUN, PURGE]).reason == "dropped_call"
-    checked = check(answer, [RUN, PURGE], Asked(tool_choice=NAMED))
+    checked = check(answer, [RUN, PURGE], RequestExpectations(tool_choice=NAMED))
     assert (checked.reason, checked.tool_calls) == ("wrong_tool", ())
 
 

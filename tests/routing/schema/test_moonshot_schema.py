@@ -1,4 +1,4 @@
-"""Tool schemas in Moonshot's flavour."""
+"""Tool schemas in Moonshot's dialect."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def obj(**properties: Any) -> JsonObject:
 
 
 def value(schema: JsonObject, whole: JsonObject | None = None) -> JsonObject:
-    """What becomes of the schema of a property."""
+    """The adapted schema of a property."""
     made, _ = adapted({**obj(x=schema), **(whole or {})})
     found: JsonObject = made["properties"]["x"]
     return found
 
 
 def test_what_is_right_is_not_touched() -> None:
-    """Nor told."""
+    """A valid schema gives no notes either."""
     schema = {**obj(city=STRING, unit={"enum": ["c", "f"], "type": "string"}), "required": ["city"]}
     assert adapted(schema) == (schema, ())
 
@@ -76,32 +76,32 @@ CASES: list[tuple[str, JsonObject, JsonObject]] = [
 
 
 @pytest.mark.parametrize(("schema", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
-def test_one_rule_each(schema: JsonObject, expected: JsonObject) -> None:
-    """What cannot be said is left out, never made up."""
+def test_each_rule_of_the_dialect_is_applied(schema: JsonObject, expected: JsonObject) -> None:
+    """One case for each rule. What cannot be expressed is left out, never invented."""
     assert value(schema) == expected
 
 
 class TestRoot:
     @pytest.mark.parametrize("schema", [{}, {"type": "string"}, {"type": ["object", "null"]}, None, True, []])
     def test_it_is_an_object(self, schema: Any) -> None:
-        """Whatever was given."""
+        """The root is an object, whatever was given."""
         assert adapted(schema)[0]["type"] == "object"
 
     def test_its_reference_is_followed(self) -> None:
-        """As generators write recursive models."""
+        """Generators write recursive models with a root `$ref`."""
         node = obj(next={"$ref": "#/definitions/Node"})
         made, notes = adapted({"$ref": "#/definitions/Node", "definitions": {"Node": node}})
         assert made == {**obj(next={"$ref": "#/$defs/Node"}), "$defs": {"Node": obj(next={"$ref": "#/$defs/Node"})}}
         assert notes == ("$ref at the root followed", "definitions moved to $defs at the root")
 
     @pytest.mark.parametrize("pointer", ["#/anyOf/\u00b2", "#/anyOf/" + "9" * 5000])
-    def test_a_reference_that_names_nothing_is_no_crash(self, pointer: str) -> None:
-        """Digits that are none, and more of them than a number has."""
+    def test_a_reference_to_nothing_does_not_crash(self, pointer: str) -> None:
+        """Digits that are not decimal, and too many of them, do not raise."""
         made, _ = adapted({"anyOf": [{"type": "object"}], "properties": {"a": {"$ref": pointer}}})
         assert made["type"] == "object"
 
     def test_its_branches_become_one_object(self) -> None:
-        """All properties, and only what every branch requires."""
+        """It has all properties and requires only what every branch requires."""
         one, two = (
             {**obj(kind=STRING, a=STRING), "required": ["kind", "a"]},
             {**obj(kind=STRING, b=STRING), "required": ["kind"]},
@@ -114,23 +114,23 @@ class TestRoot:
 class TestReferences:
     @pytest.mark.parametrize("pointer", ["#/definitions/A", "#/$defs/A", "#/properties/y", "#/definitions/a~1b"])
     def test_they_point_to_definitions_at_the_root(self, pointer: str) -> None:
-        """Wherever the target stood; its name holds no slash."""
+        """Definitions are moved to the root, and their names hold no slash."""
         whole = {"definitions": {"A": STRING, "a/b": STRING}, "$defs": {"A": STRING}}
         made, _ = adapted({**obj(x={"$ref": pointer}, y=STRING), **whole})
         name = made["properties"]["x"]["$ref"].removeprefix("#/$defs/")
         assert made["$defs"] == {name: STRING}
         assert "/" not in name
 
-    def test_only_words_stand_beside_them(self) -> None:
-        """A type there is refused."""
+    def test_only_annotations_are_kept_beside_them(self) -> None:
+        """Only descriptions may be beside a reference: Moonshot refuses a type there."""
         made, notes = adapted(
             {**obj(x={"$ref": "#/$defs/A", "type": "string", "description": "d"}), "$defs": {"A": STRING}}
         )
         assert made["properties"]["x"] == {"description": "d", "$ref": "#/$defs/A"}
         assert notes == ("keywords beside $ref left out",)
 
-    def test_one_that_never_ends_is_not_required(self) -> None:
-        """As Moonshot reads it an array is never empty; one required property that ends is enough."""
+    def test_one_without_finite_values_is_not_required(self) -> None:
+        """Moonshot treats arrays as never empty; one required property with finite values makes an object finite."""
         node = obj(children={"type": "array", "items": {"$ref": "#"}}, name=STRING)
         made, notes = adapted({**node, "required": ["children"]})
         assert "required" not in made
@@ -139,13 +139,13 @@ class TestReferences:
         list_end = {"anyOf": [{"$ref": "#"}, {"type": "null"}]}
         assert adapted({**obj(next=list_end), "required": ["next"]})[1] == ()
 
-    def test_definitions_that_nobody_uses_are_left_out(self) -> None:
-        """They cost tokens."""
+    def test_unused_definitions_are_left_out(self) -> None:
+        """Unused definitions cost tokens."""
         assert adapted({**obj(x=STRING), "$defs": {"A": STRING}})[0] == obj(x=STRING)
 
 
-def test_reserved_names_are_told_in_the_description() -> None:
-    """No property may be called `required`; the model must still know of it."""
+def test_properties_of_reserved_names_are_moved_into_the_description() -> None:
+    """A property must not be called `required`, but the model must still know of it."""
     made, _ = adapted({**obj(required=STRING, a=STRING), "required": ["a", "required"], "description": "d"})
     assert made["properties"] == {"a": STRING}
     assert made["required"] == ["a"]
@@ -153,7 +153,7 @@ def test_reserved_names_are_told_in_the_description() -> None:
 
 
 def test_a_schema_nested_beyond_reason_is_the_callers_mistake() -> None:
-    """Not a traceback."""
+    """It raises RequestRejected, not RecursionError."""
     schema: JsonObject = {"type": "object"}
     for _ in range(5000):
         schema = {"type": "array", "items": schema}
@@ -163,7 +163,10 @@ def test_a_schema_nested_beyond_reason_is_the_callers_mistake() -> None:
 
 @given(schemas)
 def test_every_schema_becomes_one_that_moonshot_takes(schema: Any) -> None:
-    """By a judge written from Moonshot's rules; the caller's schema stays as it was, and twice is as once."""
+    """A judge written from Moonshot's rules accepts the result.
+
+    The caller's schema is not modified, and adapting twice changes nothing more.
+    """
     before = copy.deepcopy(schema)
     made, _ = adapted(schema)
     assert schema == before
@@ -173,7 +176,7 @@ def test_every_schema_becomes_one_that_moonshot_takes(schema: Any) -> None:
 
 @needs_data
 def test_moonshots_own_valid_schemas_are_not_changed() -> None:
-    """Those with an object at the root."""
+    """This holds for those with an object at the root."""
     lines = [line for path in sorted(Path(DATA / "schemas").rglob("*.jsonl")) for line in path.read_text().splitlines()]
     seen = 0
     for line in filter(None, lines):

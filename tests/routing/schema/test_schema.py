@@ -1,4 +1,4 @@
-"""Tool arguments against the tool's schema: the right verdict, offline, bounded, whatever schema or value comes."""
+"""Tool arguments against the tool's schema: the right verdict, offline, bounded, for any schema and value."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_the_first_error_is_a_sentence(arguments: Any, sentence: str | None) -> 
 
 
 def test_a_name_not_offered_is_an_error() -> None:
-    """A call of another tool is wrong whatever its arguments; its name cannot break a log line."""
+    """A call of an unknown tool is wrong with any arguments; its name cannot break a log line."""
     assert toolset(WEATHER).errors("rm\n::error::", {}) == "no tool rm\\u000a::error:: was offered"
     with pytest.raises(KeyError):
         toolset(WEATHER).validator("rm")
@@ -124,7 +124,7 @@ def test_required_and_properties_are_read_through_a_root_reference() -> None:
     ],
 )
 def test_zero_arguments_need_a_schema_that_takes_them(parameters: Any, ok: bool) -> None:
-    """`zero_argument_ok` holds exactly where `{}` is valid and no key is required."""
+    """`zero_argument_ok` is true exactly if `{}` is valid and no key is required."""
     assert toolset(parameters).zero_argument_ok("t") is ok
 
 
@@ -145,8 +145,8 @@ def test_zero_arguments_need_a_schema_that_takes_them(parameters: Any, ok: bool)
         ({"properties": {"a": {"pattern": "("}}}, "is not a regular expression"),
         ({"properties": {"a": {"pattern": "(a{1000}){1000}"}}}, "is not a regular expression that runs in linear time"),
         ({"properties": {"a": {"const": "\ud800"}}}, "the schema cannot be read"),
-        ({"$schema": "http://json-schema.org/draft-03/schema#"}, "is no draft from 4 to 2020-12"),
-        ({"$schema": 7}, "is no draft from 4 to 2020-12"),
+        ({"$schema": "http://json-schema.org/draft-03/schema#"}, "is not a draft from 4 to 2020-12"),
+        ({"$schema": 7}, "is not a draft from 4 to 2020-12"),
     ],
 )
 def test_a_schema_of_no_use_is_the_callers_error(parameters: Any, reason: str) -> None:
@@ -161,7 +161,7 @@ def test_a_schema_of_no_use_is_the_callers_error(parameters: Any, reason: str) -
 
 
 def test_one_wrong_schema_leaves_the_other_tools_usable() -> None:
-    """Calls of the other tools are judged as ever; `problems` names every unusable tool, once each."""
+    """Calls of the other tools are judged as usual; `problems` names every unusable tool once."""
     tools = ToolSet.of(
         [
             tool({"type": "objekt"}, "broken"),
@@ -181,7 +181,7 @@ def test_one_wrong_schema_leaves_the_other_tools_usable() -> None:
 
 @pytest.mark.parametrize("tools", [[{1, 2}], [float], [tool({"x": object()})]])
 def test_tools_that_are_not_json_are_refused(tools: Any) -> None:
-    """What could not even be sent raises ToolSchemaError."""
+    """Tools that could not be sent raise ToolSchemaError."""
     with pytest.raises(ToolSchemaError, match="not JSON"):
         ToolSet.of(tools)
 
@@ -197,7 +197,7 @@ def test_tools_that_are_not_json_are_refused(tools: Any) -> None:
     ],
 )
 def test_the_declared_draft_decides(declared: str | None, tuple_items_checked: bool) -> None:
-    """`$schema` is obeyed, else 2020-12: there `additionalItems` is no keyword, in draft 7 it is."""
+    """`$schema` selects the draft (default 2020-12): `additionalItems` is a keyword in draft 7, but not in 2020-12."""
     parameters: dict[str, Any] = {"properties": {"a": {"items": [{"type": "integer"}], "additionalItems": False}}}
     if declared is not None:
         parameters["$schema"] = declared
@@ -219,7 +219,7 @@ def test_format_is_a_comment_in_every_draft(declared: str | None) -> None:
 
 
 def test_the_same_tools_are_compiled_once() -> None:
-    """Equal content gives the same set; changing the caller's object afterwards changes nothing here."""
+    """Equal content gives the same set; later changes of the caller's object have no effect."""
     mine = [tool({"type": "object", "required": ["a"]})]
     first = ToolSet.of(mine)
     assert ToolSet.of(json.loads(json.dumps(mine))) is first
@@ -231,7 +231,7 @@ def test_the_same_tools_are_compiled_once() -> None:
 
 
 def test_the_cache_is_bounded() -> None:
-    """The least recently used set goes first; a caller with endless tool sets does not fill the memory."""
+    """The least recently used set is removed first; a caller with endless tool sets does not fill the memory."""
     first = ToolSet.of([tool({}, "first")])
     for index in range(CACHED_SETS):
         ToolSet.of([tool({}, f"t{index}")])
@@ -240,7 +240,7 @@ def test_the_cache_is_bounded() -> None:
 
 @pytest.fixture
 def web() -> Iterator[tuple[str, list[str]]]:
-    """A schema server on this machine, with what was asked of it."""
+    """A schema server on this machine, and the requests that it received."""
     asked: list[str] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -270,7 +270,7 @@ def web() -> Iterator[tuple[str, list[str]]]:
     ],
 )
 def test_no_schema_makes_a_request(web: tuple[str, list[str]], text: str) -> None:
-    """A reference to elsewhere is refused, never fetched: a tool's schema must not reach into a network."""
+    """A reference to another document is refused and never fetched."""
     base, asked = web
     tools = toolset(json.loads(text.replace("BASE", base)))
     with pytest.raises(ToolSchemaError):
@@ -319,7 +319,7 @@ def test_references_that_multiply_are_refused() -> None:
 
 
 def test_a_deeply_nested_schema_is_an_error_not_a_crash() -> None:
-    """Nesting beyond what the readers can follow raises ToolSchemaError."""
+    """A schema nested too deeply for the parsers raises ToolSchemaError."""
     schema: dict[str, Any] = {}
     for _ in range(700):
         schema = {"not": schema}
@@ -335,7 +335,7 @@ def test_half_a_surrogate_pair_is_never_valid_by_accident(arguments: Any) -> Non
 
 
 def test_threads_share_a_set() -> None:
-    """Many threads may compile and use one set at once."""
+    """Many threads may compile and use one set concurrently."""
     tools = ToolSet.of([tool({**WEATHER, "title": f"{index}"}, f"t{index}") for index in range(20)])
     wrong: list[str] = []
 

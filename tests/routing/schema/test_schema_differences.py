@@ -1,4 +1,7 @@
-"""The second opinion on tool arguments: `jsonschema`. Every difference found is listed with the reading chosen here."""
+"""A second opinion on tool arguments, from `jsonschema`.
+
+Every known difference is listed with the behaviour chosen here.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +64,7 @@ def _oracle(parameters: Any) -> jsonschema.protocols.Validator:
 
 @pytest.mark.parametrize(("schema", "value", "here", "there", "why"), DIFFERENCES)
 def test_each_known_difference_is_as_listed(schema: Any, value: Any, here: bool, there: bool | None, why: str) -> None:
-    """The table of differences from `jsonschema` is true on both sides."""
+    """The table of differences from `jsonschema` is correct for both libraries."""
     parameters = {"properties": {"v": schema}}
     assert (toolset(parameters).errors("t", {"v": value}) is None) is here, why
     try:
@@ -73,7 +76,7 @@ def test_each_known_difference_is_as_listed(schema: Any, value: Any, here: bool,
 
 @pytest.mark.parametrize("identifier", ["#user", "any of these", "https://example.com/user#/$defs/name"])
 def test_an_odd_root_identifier_is_ignored(identifier: str) -> None:
-    """Moonshot takes such an `$id`; it names nothing inside one tool's schema."""
+    """Moonshot accepts such an `$id`; it identifies nothing inside one tool's schema."""
     text = {"$ref": "#/$defs/text"}
     parameters = {
         "$id": identifier,
@@ -88,7 +91,7 @@ def test_an_odd_root_identifier_is_ignored(identifier: str) -> None:
 
 
 def _filled(rng: random.Random, schema: Any, root: Any, depth: int = 0) -> Any:
-    """A value that follows `schema` mostly, and breaks it now and then."""
+    """A value that mostly follows `schema` and sometimes breaks it."""
     if depth > 6 or not isinstance(schema, dict):
         return rng.choice([None, True, 0, 1.5, "x", [], {}])
     if isinstance(schema.get("$ref"), str) and rng.random() < 0.95:
@@ -125,7 +128,7 @@ def _filled(rng: random.Random, schema: Any, root: Any, depth: int = 0) -> Any:
 
 @pytest.mark.skipif(not SCHEMAS.exists(), reason="shared data is absent")
 def test_moonshots_schemas_get_the_same_verdicts_from_both_libraries() -> None:
-    """All of Moonshot's public tool schemas compile, and 40 values each are judged as `jsonschema` judges them."""
+    """All of Moonshot's public tool schemas compile; `jsonschema` gives the same verdict on 40 values for each."""
     rng = random.Random(20261123)
     compared = 0
     for path in sorted(SCHEMAS.glob("*/valid.jsonl")):

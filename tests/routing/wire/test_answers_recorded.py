@@ -1,4 +1,4 @@
-"""Every recorded answer, judged by the official SDKs' response models, and read the same however it is cut."""
+"""Every recorded answer, checked by the official SDKs' response models, and parsed the same however it is cut."""
 
 from __future__ import annotations
 
@@ -76,7 +76,10 @@ def raw_of(row: dict[str, Any]) -> bytes:
 @settings(max_examples=examples(6), suppress_health_check=list(HealthCheck), deadline=None)
 @given(data=st.data())
 def test_a_recorded_stream_gives_the_same_answer_however_it_is_cut(row: dict[str, Any], data: st.DataObject) -> None:
-    """Any places, the same one twice too: an empty piece is no end. Ended by an error, it ends by the same error."""
+    """Cut at any places, also twice at the same: an empty piece is not the end.
+
+    A stream that ends with an error keeps it.
+    """
     raw = raw_of(row)
     places = data.draw(st.lists(st.integers(0, len(raw)), max_size=40))
     assert read(row, cut(raw, places)) == read(row, [raw])
@@ -85,7 +88,7 @@ def test_a_recorded_stream_gives_the_same_answer_however_it_is_cut(row: dict[str
 @needs_data
 @pytest.mark.parametrize("row", STREAMS, ids=named)
 def test_the_worst_cuts_of_a_recorded_stream_change_nothing(row: dict[str, Any]) -> None:
-    """Byte by byte; inside every character of more than one byte; around every line end."""
+    """Byte by byte, inside every multi-byte character, and around every line end."""
     raw = raw_of(row)
     whole = read(row, [raw])
     assert read(row, cut(raw, range(1, len(raw)))) == whole
@@ -98,7 +101,7 @@ def test_the_worst_cuts_of_a_recorded_stream_change_nothing(row: dict[str, Any])
 @needs_data
 @pytest.mark.parametrize("row", STREAMS, ids=named)
 def test_a_recorded_stream_with_other_line_ends_gives_the_same_answer(row: dict[str, Any]) -> None:
-    """CR LF, and CR alone, and a comment after each event, in small pieces."""
+    """CR LF, or CR alone, and a comment after each event, in small pieces."""
     whole = read(row, [raw_of(row)])
     body = row["response"]["body"].replace("\r\n", "\n")
     for text in (body.replace("\n", "\r\n"), body.replace("\n", "\r"), body.replace("\n\n", "\n\n: keep-alive\n\n")):
@@ -108,7 +111,7 @@ def test_a_recorded_stream_with_other_line_ends_gives_the_same_answer(row: dict[
 
 @needs_data
 def test_the_recorded_streams_have_what_is_hard_about_them() -> None:
-    """Both protocols, characters of several bytes, comments, tool calls, errors in the middle."""
+    """Both protocols, multi-byte characters, comments, tool calls, errors in the middle."""
     bodies = [raw_of(row) for row in STREAMS]
     assert {named(row).partition("-")[0] for row in STREAMS} >= {"anthropic", "openrouter", "groq"}
     assert sum(not body.isascii() for body in bodies) >= 20
@@ -120,8 +123,8 @@ def test_the_recorded_streams_have_what_is_hard_about_them() -> None:
 
 @needs_data
 @pytest.mark.parametrize("row", PLAIN, ids=named)
-def test_a_plain_answer_that_is_accepted_is_one_to_the_sdk(row: dict[str, Any]) -> None:
-    """With the same text and calls; arguments come out as the text that stood there."""
+def test_an_accepted_plain_answer_is_valid_for_the_sdk(row: dict[str, Any]) -> None:
+    """The SDK reads the same text and calls; arguments are passed on as the exact text of the body."""
     wire, raw = wire_of(row), raw_of(row)
     assert wire is not None
     try:
@@ -141,7 +144,7 @@ def test_a_plain_answer_that_is_accepted_is_one_to_the_sdk(row: dict[str, Any]) 
 
 @needs_data
 @pytest.mark.parametrize("row", STREAMS, ids=named)
-def test_every_event_of_an_accepted_stream_is_one_to_the_sdk(row: dict[str, Any]) -> None:
+def test_every_event_of_an_accepted_stream_is_valid_for_the_sdk(row: dict[str, Any]) -> None:
     """Streams that end in an error are not accepted."""
     if isinstance(read(row, [raw_of(row)]), str):
         return
@@ -175,7 +178,7 @@ GOOD: dict[str, Any] = {
 @pytest.mark.parametrize("provider", ["openai", "openrouter", "groq"])
 @pytest.mark.parametrize("wrong", [{"arguments": {}}, {"arguments": None}, {"name": None}])
 def test_the_judges_of_answers_refuse_what_is_wrong(provider: str, wrong: dict[str, Any]) -> None:
-    """A judge that lets everything pass proves nothing."""
+    """A judge that accepts everything proves nothing."""
     whole_answer(provider, GOOD)
     bad = json.loads(json.dumps(GOOD))
     bad["choices"][0]["message"]["tool_calls"][0]["function"] |= wrong
@@ -188,7 +191,7 @@ def test_the_judges_of_answers_refuse_what_is_wrong(provider: str, wrong: dict[s
 
 @pytest.mark.parametrize("block", [{"type": "tool_use", "id": "a", "name": "f", "input": "{}"}, {"type": "text"}])
 def test_the_judge_of_anthropics_answers_refuses_what_is_wrong(block: dict[str, Any]) -> None:
-    """Arguments as text, a text block without text."""
+    """Wrong here: arguments as text, a text block without text."""
     usage = {"input_tokens": 1, "output_tokens": 1}
     head = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "stop_reason": "end_turn"}
     good: dict[str, Any] = {**head, "stop_sequence": None, "usage": usage, "content": []}

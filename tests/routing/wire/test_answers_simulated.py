@@ -1,4 +1,4 @@
-"""Every answer of the simulated providers that we accept is one to the provider's own SDK."""
+"""Every answer of the simulated providers that we accept is valid for the provider's own SDK."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ ACCEPTED = frozenset(
         "wrong_finish",
     }
 )
-"""Personas of whom at least one answer is accepted, as it came or rescued."""
+"""Personas with at least one accepted answer, unchanged or rescued."""
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def simulator() -> Iterator[Simulator]:
 
 
 def asked(simulator: Simulator, persona: str, *, stream: bool) -> list[tuple[str, Exchange]]:
-    """What all these endpoints answer as this persona."""
+    """The answers of all these endpoints with this persona."""
     simulator.set_scenario(Scenario("test", default=Persona(persona, first_token_ms=0.0, tokens_per_s=1e6)))
     found = catalog.load(environment=simulator.environment())
     request = ChatRequest([{"role": "user", "content": "What is the weather in Paris?"}], [WEATHER], stream=stream)
@@ -77,8 +77,8 @@ def asked(simulator: Simulator, persona: str, *, stream: bool) -> list[tuple[str
 
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
 @pytest.mark.parametrize("persona", PERSONAS)
-def test_an_accepted_answer_is_one_to_the_sdk(simulator: Simulator, persona: str, stream: bool) -> None:
-    """Whole, and event by event. What only breaks the schema or the rules of the caller is none of the SDK's business."""
+def test_an_accepted_answer_is_valid_for_the_sdk(simulator: Simulator, persona: str, stream: bool) -> None:
+    """Checked whole and event by event. The SDK does not check the caller's schema or rules."""
     accepted = 0
     for provider, done in asked(simulator, persona, stream=stream):
         outcome = check(done.answer, [WEATHER]).outcome if done.answer else "failed"

@@ -19,10 +19,9 @@ from hypothesis import strategies as st
 from made_requests import requests
 from sdk_types import check_body
 
-from pytest_kimiprobe.simulator import anthropic_in, openai_in
-from pytest_kimiprobe.simulator.refusals import Refused
-from pytest_kimiprobe.simulator.world import Model
-from pytest_kimiprobe.simulator.world import Price as SimulatedPrice
+from pytest_kimiprobe.simulator.behaviour.refusals import Refusal
+from pytest_kimiprobe.simulator.behaviour.served_models import SimulatedModel, SimulatedPrice
+from pytest_kimiprobe.simulator.protocols import anthropic_in, openai_in
 from routing import catalog
 from routing.catalog import Endpoint, Provider
 from routing.errors import EndpointUnavailable, RequestRejected
@@ -92,11 +91,11 @@ def test_every_body_with_images_passes_its_providers_own_types(endpoint: Endpoin
         assert "vision" in endpoint.capabilities or "image_url" not in json.dumps(body["messages"])
 
 
-def simulated(endpoint: Endpoint) -> Model:
+def simulated(endpoint: Endpoint) -> SimulatedModel:
     """The model as the simulator's rules need it."""
     thinks: Any = {"never": "never", "thinking_type": "default"}.get(endpoint.thinking, "always")
     free = SimulatedPrice(*[Decimal(1)] * 3)
-    return Model(
+    return SimulatedModel(
         endpoint.provider_model_id, "slug", free, thinks=thinks, accepts_required="required" in endpoint.tool_choices
     )
 
@@ -113,7 +112,7 @@ def refused_by_rules(endpoint: Endpoint, body: JsonObject) -> None:
             openai_in.check_groq(body)
         if endpoint.provider.startswith("moonshot"):
             openai_in.check_moonshot(endpoint.provider, simulated(endpoint), body)
-    except Refused as refused:
+    except Refusal as refused:
         pytest.fail(str(refused.body))
 
 

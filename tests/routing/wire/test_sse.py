@@ -1,4 +1,4 @@
-"""Server-sent events: the standard, cut anywhere."""
+"""Server-sent events as the standard defines them, cut anywhere."""
 
 from __future__ import annotations
 
@@ -36,24 +36,24 @@ def events(chunks: list[bytes]) -> list[sse.Event]:
 
 
 def test_comments_are_skipped_fields_joined_and_an_unfinished_event_is_not_dispatched() -> None:
-    """The whole stream in one piece gives the events of the standard."""
+    """The whole stream in one piece gives the events that the standard defines."""
     assert events([STREAM]) == EVENTS
 
 
 @given(st.lists(st.integers(0, len(STREAM)), max_size=12))
 def test_cuts_at_any_byte_change_nothing(cuts: list[int]) -> None:
-    """Also inside a UTF-8 character and between CR and LF."""
+    """Including cuts inside a UTF-8 character and between CR and LF."""
     edges = [0, *sorted(cuts), len(STREAM)]
     assert events([STREAM[a:b] for a, b in pairwise(edges)]) == EVENTS
 
 
 def test_one_byte_at_a_time_changes_nothing() -> None:
-    """The worst cut of all."""
+    """This is the most extreme cut."""
     assert events([bytes([byte]) for byte in STREAM]) == EVENTS
 
 
 class Read(str):  # noqa: SLOT000  # it counts
-    """Counts the characters that are looked at."""
+    """Counts the characters that are read."""
 
     seen = 0
 
@@ -65,20 +65,20 @@ class Read(str):  # noqa: SLOT000  # it counts
 
 @pytest.mark.parametrize("ends", ["\r", "\n", "\r\n", "\r\n\n"])
 def test_a_flood_of_line_ends_is_read_once(ends: str) -> None:
-    """Not once more for every line."""
+    """The text is not read again for every line."""
     text = Read(ends * 2000)
     assert list(sse.Decoder()._lines(text)) == []
     assert text.seen <= 3 * len(text)
 
 
 def test_bytes_that_are_not_utf8_are_a_failure_of_the_provider() -> None:
-    """No replacement characters inside tool arguments."""
+    """Replacement characters must not get into tool arguments."""
     with pytest.raises(ProviderFailure, match="bad_encoding"):
         events([b"data: \xff\xfe\n\n"])
 
 
 def test_an_endless_line_is_stopped_at_the_cap(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Memory stays flat, whatever a broken provider sends."""
+    """Memory stays bounded, whatever a broken provider sends."""
     monkeypatch.setattr(sse, "MAX_LINE", 1000)
     with pytest.raises(ProviderFailure, match="body_too_large"):
         events([b"data: " + b"x" * 400] + [b"x" * 400] * 4)

@@ -1,4 +1,4 @@
-"""Anthropic's Messages from OpenAI's requests: nothing lost, nothing in another order, nothing that is refused."""
+"""Anthropic's Messages from OpenAI's requests: nothing is lost, reordered or refused."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from routing.types import Answer, JsonObject, RawToolCall
 
 class TestMessages:
     def test_leading_system_and_developer_messages_are_the_system_prompt(self) -> None:
-        """Joined in their order."""
+        """They are joined in their order."""
         built = build([{"role": "system", "content": "a"}, {"role": "developer", "content": [text("b")]}, user()])
         assert built.body is not None
         assert built.body["system"] == "a\n\nb"
         assert built.body["messages"] == [user([text("hi")])]
 
-    def test_a_system_message_in_the_conversation_stays_where_it_stood(self) -> None:
+    def test_a_system_message_in_the_conversation_keeps_its_position(self) -> None:
         """Other converters move it to the front, or put the next question before it."""
         told = {"role": "developer", "content": "be short"}
         marked = text("<system_message>\nbe short\n</system_message>")
@@ -31,7 +31,7 @@ class TestMessages:
         assert between[2] == user([marked])
 
     def test_tool_results_and_what_follows_are_one_turn_with_the_results_first(self) -> None:
-        """Anything else is refused by Anthropic."""
+        """Anthropic refuses any other order."""
         turns = sent(
             [user(), said(call("a"), call("b")), result("a", "1"), result("b", "2"), user("and?")], tools=[WEATHER]
         )
@@ -43,12 +43,12 @@ class TestMessages:
         ]
 
     def test_a_system_message_before_the_results_comes_after_them(self) -> None:
-        """Results must follow their calls at once; nothing is lost."""
+        """Results must directly follow their calls; the message is not lost."""
         turns = sent([user(), said(call("a")), {"role": "system", "content": "s"}, result("a")], tools=[WEATHER])
         assert [block["type"] for block in turns[2]["content"]] == ["tool_result", "text"]
 
     def test_text_comes_before_calls_and_arguments_are_objects(self) -> None:
-        """The order in which the model said it."""
+        """This is the order in which the model wrote them."""
         turns = sent([user(), said(call("a"), content="Let me see."), result("a")], tools=[WEATHER])
         assert turns[1]["content"] == [
             text("Let me see."),
@@ -69,13 +69,13 @@ class TestMessages:
             ([1], {"malformed_arguments": [1]}),
         ],
     )
-    def test_arguments_that_are_no_object_never_crash_a_request(self, arguments: Any, given: JsonObject) -> None:
+    def test_arguments_that_are_not_an_object_never_crash_a_request(self, arguments: Any, given: JsonObject) -> None:
         """One bad call of an earlier turn must not end the conversation."""
         turns = sent([user(), said(call("a", arguments=arguments)), result("a")], tools=[WEATHER])
         assert turns[1]["content"][0]["input"] == given
 
-    def test_a_missing_result_is_told_as_an_error(self) -> None:
-        """A call without result is refused."""
+    def test_a_missing_result_is_sent_as_an_error(self) -> None:
+        """Anthropic refuses a call without result."""
         turns = sent([user(), said(call("a"), call("b")), result("b")], tools=[WEATHER])
         assert turns[2]["content"][0] == {
             "type": "tool_result",
@@ -90,7 +90,7 @@ class TestMessages:
         assert turns == [user([text("hi"), text("[Result of an earlier tool call (zzz)]\n42")])]
 
     def test_results_may_hold_images_and_nothing(self) -> None:
-        """Blocks of text and image; empty text is refused, no content at all is not."""
+        """Content is text and image blocks, or absent; Anthropic refuses empty text."""
         image = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}}
         turns = sent(
             [user(), said(call("a"), call("b")), result("a", [text("see"), image]), result("b", "")], tools=[WEATHER]
@@ -101,12 +101,12 @@ class TestMessages:
 
     @pytest.mark.parametrize("content", ["", "  \n", None, [], [text("")]])
     def test_empty_content_leaves_no_empty_block(self, content: Any) -> None:
-        """An empty user message says so, an empty answer is none."""
+        """An empty user message becomes a placeholder text, an empty answer is left out."""
         assert sent([user(content)]) == [user([text("(empty message)")])]
         assert sent([user("a"), said(content=content), user("b")]) == [user([text("a"), text("b")])]
 
-    def test_the_user_has_the_first_and_the_last_word(self) -> None:
-        """Prefill is refused by these models."""
+    def test_the_first_and_the_last_turn_are_the_users(self) -> None:
+        """These models refuse a conversation that ends with the assistant."""
         turns = sent([said(content="Hello."), user("hi"), said(content="Well ")])
         assert [message["role"] for message in turns] == ["user", "assistant", "user", "assistant", "user"]
         assert turns[-1] == user([text("Continue.")])
@@ -117,8 +117,8 @@ class TestMessages:
         assert "hm" not in json.dumps(built.body)
         assert "reasoning_removed: not taken here" in built.notes
 
-    def test_fields_that_it_has_not_are_told(self) -> None:
-        """Nothing disappears in silence."""
+    def test_fields_that_it_does_not_have_are_noted(self) -> None:
+        """No field is removed silently."""
         built = build([{**user(), "name": "bob", "cache_control": {"type": "ephemeral"}}], temperature=0.3, top_p=0.5)
         assert set(built.notes) == {
             "message_fields_removed: cache_control",
@@ -130,7 +130,7 @@ class TestMessages:
 
 class TestIds:
     def test_ids_are_made_legal_without_two_becoming_one(self) -> None:
-        """`a.b` and `a_b` would both be `a_b`."""
+        """`a.b` and `a_b` would both become `a_b`."""
         turns = sent(
             [
                 user(),
@@ -149,7 +149,7 @@ class TestIds:
         )
 
     def test_ids_that_come_again_keep_their_own_results(self) -> None:
-        """Weak clients begin at 0 in every turn."""
+        """Weak clients count from 0 in every turn."""
         first, second = said(call("functions.f:0", "f", '{"a": 1}')), said(call("functions.f:0", "f", '{"a": 2}'))
         turns = sent(
             [user(), first, result("functions.f:0", "one"), second, result("functions.f:0", "two")], tools=[WEATHER]
@@ -165,13 +165,13 @@ class TestIds:
         assert turns[1]["content"][0]["id"] != turns[3]["content"][0]["id"]
 
     def test_one_id_twice_in_one_answer_is_paired_in_order(self) -> None:
-        """Both calls have their result."""
+        """Each of the two calls has its result."""
         turns = sent([user(), said(call("0"), call("0")), result("0", "one"), result("0", "two")], tools=[WEATHER])
         assert [block["content"] for block in turns[2]["content"]] == ["one", "two"]
         assert len({block["id"] for block in turns[1]["content"]}) == 2
 
     def test_the_answers_ids_and_names_fit_the_callers_history(self) -> None:
-        """Tool names come back as they were offered; an id that the history has is given another."""
+        """Tool names come back as they were offered; an id that the history already has is replaced."""
         tool = {"type": "function", "function": {"name": "mcp.files/read"}}
         built = build([user(), said(call("functions.mcp.files/read:0", "mcp.files/read")), result("x")], tools=[tool])
         assert built.body is not None
@@ -185,7 +185,7 @@ class TestIds:
         assert restored[0].id not in {used["id"], "functions.mcp.files/read:0"}
 
     def test_two_names_never_share_an_alias(self) -> None:
-        """Also not with a tool that is really called so."""
+        """An alias is never the name of another offered tool either."""
         offered = [
             {"type": "function", "function": {"name": name}} for name in ("a.b", "a_b", "a/b", "x" * 90, "x" * 91)
         ]

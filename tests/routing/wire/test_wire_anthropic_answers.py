@@ -36,7 +36,7 @@ def body(*content: JsonObject, **more: Any) -> bytes:
 
 class TestPlain:
     def test_blocks_become_text_reasoning_and_calls(self) -> None:
-        """By type, not by place: the first block may be thinking."""
+        """Blocks are read by type, not by position: the first one may be thinking."""
         answer = anthropic.parse(
             200,
             {},
@@ -69,7 +69,7 @@ class TestPlain:
         )
 
     def test_arguments_are_the_exact_text_of_the_object(self) -> None:
-        """Parsing and rendering again would hide a double key and round a number."""
+        """Parsing and writing again would hide a duplicate key and round a number."""
         raw = '{ "n": 12345678901234567890.0, "a" : "\\u00e9", "a":[1 ,2] }'
         whole = (
             f'{{"content": [{{"type":"tool_use", "input" : {raw} ,"name":"f","id":"i"}}], "stop_reason":"tool_use"}}'
@@ -80,7 +80,7 @@ class TestPlain:
         assert checked.outcome == "failed"
 
     def test_an_object_is_a_clean_pass(self) -> None:
-        """Where the protocol has objects, an object is right."""
+        """In a protocol with argument objects, an object is right."""
         raw = body(
             {"type": "tool_use", "id": "i", "name": "get_weather", "input": {"city": "Paris"}}, stop_reason="tool_use"
         )
@@ -99,11 +99,11 @@ class TestPlain:
             ("something_new", "something_new"),
         ],
     )
-    def test_stop_reasons(self, reason: str, ours: str) -> None:
-        """A full context window is a cut, not an end."""
+    def test_stop_reasons_become_openais_finish_reasons(self, reason: str, ours: str) -> None:
+        """A full context window counts as truncation, not as a normal end."""
         assert anthropic.parse(200, {}, body(text("x"), stop_reason=reason)).finish_reason == ours
 
-    def test_tools_that_ran_there_are_no_calls(self) -> None:
+    def test_tools_that_ran_at_anthropic_are_not_calls(self) -> None:
         """They are noted."""
         answer = anthropic.parse(
             200, {}, body({"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}, text("x"))
@@ -113,7 +113,7 @@ class TestPlain:
 
     @pytest.mark.parametrize("raw", [b"", b"[]", b"{}", b'{"content": 3}', b"<html>", b'{"content": null}'])
     def test_a_200_off_the_protocol_is_a_failure_of_the_provider(self, raw: bytes) -> None:
-        """Never a traceback in place of a reason."""
+        """The result is a reason, never a traceback."""
         with pytest.raises(ProviderFailure, match="malformed_body"):
             anthropic.parse(200, {}, raw)
 
@@ -137,24 +137,24 @@ class TestFault:
     )
 
     @pytest.mark.parametrize(("status", "kind", "message", "reason", "error_class", "retryable"), CASES)
-    def test_errors_are_told_apart_by_whose_doing_they_are(
+    def test_errors_are_classified_by_who_caused_them(
         self, status: int, kind: str, message: str, reason: str, error_class: str, retryable: bool
     ) -> None:
-        """The same whether they come as a status or inside a stream."""
+        """The class is the same for an error status and for an error inside a stream."""
         raw = json.dumps({"type": "error", "error": {"type": kind, "message": message}, "request_id": "r"}).encode()
         with pytest.raises(ExchangeError) as caught:
             anthropic.parse(status, {}, raw)
         assert (caught.value.reason, caught.value.error_class) == (reason, error_class)
         assert caught.value.retryable == retryable
 
-    def test_a_spend_limit_is_no_rate_limit(self) -> None:
-        """It has no retry-after and must not be tried again."""
+    def test_a_spend_limit_is_not_a_rate_limit(self) -> None:
+        """It has no retry-after and must not be retried."""
         details = {"error_code": "enforced_spend_limit_reached"}
         found = fault(429, {"type": "rate_limit_error", "message": "x", "details": details})
         assert (found.reason, found.error_class, found.retryable) == ("quota", "account", False)
 
     def test_the_provider_says_itself_whether_to_try_again(self) -> None:
-        """`x-should-retry` beats the status."""
+        """`x-should-retry` overrides the status."""
         error = {"type": "api_error", "message": "x"}
         assert not fault(500, error, {"X-Should-Retry": "false"}).retryable
         assert fault(409, {"type": "conflict_error"}, {"x-should-retry": "true"}).retryable
@@ -187,7 +187,7 @@ def delta(index: int, kind: str, **fields: str) -> JsonObject:
 
 class TestStream:
     def test_blocks_and_deltas_become_the_whole_answer(self) -> None:
-        """Calls are counted among calls, whatever block they are; output tokens are running totals."""
+        """Calls are numbered among calls, not among blocks; output tokens are running totals."""
         answer = streamed(
             START,
             {"type": "ping"},
@@ -215,8 +215,8 @@ class TestStream:
             generation_id="msg_1",
         )
 
-    def test_an_input_that_came_at_once_holds(self) -> None:
-        """Some gateways send no deltas."""
+    def test_an_input_without_deltas_is_used(self) -> None:
+        """Some gateways send the whole input in the block's start event."""
         (one,) = streamed(
             START, start(0, {"type": "tool_use", "id": "i", "name": "f", "input": {"a": 1}}), STOP
         ).tool_calls
@@ -228,14 +228,14 @@ class TestStream:
 
     @pytest.mark.parametrize("place", [0, 1, 2, 3])
     def test_an_error_fails_the_stream_wherever_it_comes(self, place: int) -> None:
-        """Also after text and after the stop reason."""
+        """This includes errors after text and after the stop reason."""
         rows = [START, start(0, {"type": "text", "text": "x"}), STOP]
         rows.insert(place, {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}})
         with pytest.raises(ProviderFailure, match="overloaded"):
             streamed(*rows)
 
     def test_content_begins_with_text_thinking_or_a_call(self) -> None:
-        """The message's start is no first token."""
+        """The start of the message is not a first token."""
         stream = anthropic.stream()
         assert not stream.feed(events(START, start(0, {"type": "text", "text": ""})))
         assert stream.feed(events(delta(0, "text_delta", text="x")))
@@ -272,7 +272,7 @@ SHAPES = st.recursive(
 
 @given(SHAPES)
 def test_no_shape_raises_anything_but_a_typed_error(shape: Any) -> None:
-    """Every field may hold anything at all."""
+    """Any field may hold any value."""
     whole = json.dumps({"content": [shape, shape], "usage": shape, "stop_reason": "end_turn"}).encode()
     for attempt in (
         lambda: anthropic.parse(200, {}, whole),

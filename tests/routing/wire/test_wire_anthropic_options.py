@@ -1,4 +1,4 @@
-"""What a request to Anthropic says beside its turns: images, tools, choices, limits."""
+"""Fields of a request to Anthropic beside its turns: images, tools, choices, limits."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class TestImages:
         ],
     )
     def test_data_urls_become_base64_of_what_they_really_are(self, url: str) -> None:
-        """Line breaks, percent escapes, missing padding and wrong labels are mended."""
+        """Line breaks, percent escapes, missing padding and wrong labels are corrected."""
         assert self.block(url) == {
             "type": "image",
             "source": {"type": "base64", "media_type": "image/png", "data": PNG},
         }
 
     def test_image_jpg_is_image_jpeg(self) -> None:
-        """A common name that Anthropic does not know."""
+        """image/jpg is a common name that Anthropic does not know."""
         data = base64.b64encode(b"no magic bytes").decode()
         assert self.block(f"data:image/jpg;base64,{data}")["source"]["media_type"] == "image/jpeg"
 
@@ -60,20 +60,20 @@ class TestImages:
             ("data:image/png;base64,", "without data"),
         ],
     )
-    def test_what_is_not_taken_is_refused_in_words(self, url: str, words: str) -> None:
-        """Before anything is sent."""
+    def test_an_unsupported_image_is_refused_with_the_reason(self, url: str, words: str) -> None:
+        """The error is raised before anything is sent."""
         with pytest.raises(RequestRejected, match=words) as caught:
             self.block(url)
         assert caught.value.reason == "image_refused"
 
     def test_order_of_text_and_images_stays(self) -> None:
-        """Also with the image as a bare string."""
+        """A bare string as image is read too."""
         parts = [text("a"), {"type": "image_url", "image_url": f"data:image/png;base64,{PNG}"}, text("b")]
         (turn,) = sent([user(parts)])
         assert [block["type"] for block in turn["content"]] == ["text", "image", "text"]
 
-    def test_what_it_cannot_see_is_another_endpoints(self) -> None:
-        """Not the caller's mistake."""
+    def test_images_without_vision_are_left_to_another_endpoint(self) -> None:
+        """The error class is selection: the request is not wrong."""
         with pytest.raises(EndpointUnavailable, match="no_capability"):
             build([user([{"type": "input_audio", "input_audio": {"data": "x", "format": "wav"}}])])
 
@@ -91,8 +91,10 @@ class TestOptions:
             ({"type": "function", "function": {"name": "get_weather"}}, None, {"type": "tool", "name": "get_weather"}),
         ],
     )
-    def test_choice_and_parallel_calls(self, choice: Any, parallel: bool | None, expected: Any) -> None:
-        """Anthropic's words for OpenAI's."""
+    def test_tool_choice_and_parallel_calls_are_translated(
+        self, choice: Any, parallel: bool | None, expected: Any
+    ) -> None:
+        """OpenAI's values become Anthropic's."""
         body = build([user()], OLDER, tools=[WEATHER], tool_choice=choice, parallel_tool_calls=parallel).body
         assert body is not None
         assert body.get("tool_choice") == expected
@@ -104,13 +106,13 @@ class TestOptions:
             build([user()], tools=[WEATHER], tool_choice=choice)
 
     def test_without_tools_there_is_no_choice(self) -> None:
-        """It would be refused."""
+        """Anthropic would refuse it."""
         body = build([user()], tool_choice="auto", parallel_tool_calls=False).body
         assert body is not None
         assert not {"tool_choice", "tools"} & body.keys()
 
     def test_a_history_with_calls_names_its_tools_again(self) -> None:
-        """Without them the history is refused; they may not be called."""
+        """Without tools Anthropic refuses such a history; calling them is forbidden."""
         built = build([user(), said(call("a")), result("a"), user("thanks")])
         assert built.body is not None
         assert built.body["tools"] == [{"name": "get_weather", "input_schema": {"type": "object"}}]
@@ -118,21 +120,21 @@ class TestOptions:
         assert "tools_of_the_history: named, not offered" in built.notes
 
     def test_max_tokens_is_always_there(self) -> None:
-        """Anthropic demands it; thinking counts too."""
+        """Anthropic requires it; thinking counts towards it."""
         with_default, asked = build([user()]).body, build([user()], max_tokens=77).body
         assert with_default is not None
         assert asked is not None
         assert (with_default["max_tokens"], asked["max_tokens"]) == (8192, 77)
 
     def test_stop_sequences_of_only_whitespace_are_left_out(self) -> None:
-        """They are refused."""
+        """Anthropic refuses them."""
         built = build([user()], stop=["\n", "END"])
         assert built.body is not None
         assert built.body["stop_sequences"] == ["END"]
         assert "stop left out: a sequence of only whitespace is not taken" in built.notes
 
     def test_older_models_take_a_temperature_up_to_1(self) -> None:
-        """OpenAI's goes up to 2."""
+        """OpenAI's range goes up to 2."""
         built = build([user()], OLDER, temperature=1.4)
         assert built.body is not None
         assert built.body["temperature"] == 1.0
@@ -147,7 +149,7 @@ class TestOptions:
         assert high["output_config"] == {"effort": "high"}
 
     def test_the_newest_model_cannot_do_without_thinking(self) -> None:
-        """Claude Sonnet 5.5 answers `disabled` with HTTP 400; `between_tools` is its least."""
+        """Claude Sonnet 5.5 answers `disabled` with HTTP 400; `between_tools` is its least thinking."""
         off = build([user()], reasoning_effort="none").body
         assert off is not None
         assert off["thinking"] == {"type": "between_tools"}
@@ -173,7 +175,7 @@ class TestOptions:
         ],
     )
     def test_the_root_of_a_schema_is_an_object(self, schema: Any, expected: JsonObject) -> None:
-        """Combinations and references are refused there; the answer is verified against the caller's own schema."""
+        """Anthropic refuses combinations and references there; the answer is verified against the caller's schema."""
         function = {"name": "f", **({} if schema is None else {"parameters": schema})}
         body = build([user()], tools=[{"type": "function", "function": function}]).body
         assert body is not None
@@ -183,7 +185,7 @@ class TestOptions:
         "pointer", ["#/anyOf/\u00b2", "#/anyOf/" + "9" * 5000, "#/anyOf/7", "#/none", "http://x/y", 3]
     )
     def test_a_root_that_points_nowhere_is_still_an_object(self, pointer: Any) -> None:
-        """No reference of a caller's crashes a request."""
+        """No `$ref` of a caller can crash a request."""
         parameters = {"$ref": pointer, "anyOf": [{"type": "object", "properties": {"a": {}}}]}
         body = build([user()], tools=[{"type": "function", "function": {"name": "f", "parameters": parameters}}]).body
         assert body is not None
@@ -192,6 +194,6 @@ class TestOptions:
         assert "$ref" not in sent
 
     def test_the_version_is_pinned(self) -> None:
-        """A newer one may answer in other shapes."""
+        """A newer version may answer in other formats."""
         assert build([user()]).headers == {"anthropic-version": "2023-06-01"}
         assert anthropic.authorization("k") == {"x-api-key": "k"}

@@ -1,4 +1,4 @@
-"""Error bodies of all providers: whose doing, worth trying again, how long to wait."""
+"""Error bodies of all providers: who caused the error, whether a retry makes sense, how long to wait."""
 
 from __future__ import annotations
 
@@ -42,20 +42,20 @@ class TestFault:
     )
 
     @pytest.mark.parametrize(("status", "error", "reason", "error_class"), CASES)
-    def test_errors_are_told_apart_by_whose_doing_they_are(
+    def test_errors_are_classified_by_who_caused_them(
         self, status: int, error: Any, reason: str, error_class: str
     ) -> None:
-        """Only provider and answer may ever move a flag."""
+        """Only error classes provider and answer may change a flag."""
         found = fault(status, error)
         assert (found.reason, found.error_class) == (reason, error_class)
 
     def test_a_402_for_money_in_flight_may_be_retried_and_one_for_credit_not(self) -> None:
-        """The first passes by itself."""
+        """The first is temporary."""
         assert fault(402, {"metadata": {"limit_source": "openrouter_in_flight_budget"}}).retryable
         assert not fault(402, {"message": "credits"}).retryable
 
-    def test_failed_generation_is_kept_for_rescue_and_out_of_the_words(self) -> None:
-        """It is model output: hostile, and maybe a call."""
+    def test_failed_generation_is_kept_for_rescue_and_out_of_the_error_text(self) -> None:
+        """It is model output: untrusted, and possibly a call."""
         found = fault(400, {"code": "tool_use_failed", "message": "no", "failed_generation": "<secret>"})
         assert found.failed_generation == "<secret>"
         assert "<secret>" not in str(found)
@@ -72,11 +72,11 @@ class TestFault:
         [({"Retry-After": "7"}, 7.0), ({"retry-after-ms": "1500"}, 1.5), ({"Retry-After": "soon"}, None), ({}, None)],
     )
     def test_retry_after_is_read_in_its_forms(self, headers: dict[str, str], seconds: float | None) -> None:
-        """Nonsense is no wait at all."""
+        """An unreadable value counts as absent."""
         assert retry_after(headers) == seconds
 
-    def test_a_date_in_the_past_is_no_wait(self) -> None:
-        """Clocks differ; a negative wait does not exist."""
+    def test_a_date_in_the_past_means_no_wait(self) -> None:
+        """Clocks differ; the wait is never negative."""
         assert retry_after({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0.0
 
     @pytest.mark.parametrize(
@@ -94,5 +94,5 @@ class TestFault:
         ],
     )
     def test_a_spent_quota_is_not_tried_again(self, status: int, error: Any, again: bool) -> None:
-        """It has the status of a rate limit at Moonshot, and waiting does not mend it."""
+        """At Moonshot it has the status of a rate limit, but waiting does not help."""
         assert fault(status, error).retryable == again

@@ -1,4 +1,4 @@
-"""Replicate: predictions that are created, waited for, polled, streamed and called off; tools told in the prompt."""
+"""Replicate: predictions are created, waited for, polled, streamed and cancelled; tools are described in the prompt."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def followed(built: WireRequest, made: JsonObject, status: int = 201) -> WireReq
 
 class TestBuild:
     def test_the_conversation_is_one_prompt(self) -> None:
-        """There are no messages: what comes first, who said what, and the assistant's turn."""
+        """The API has no messages: system text first, then each speaker's text, then the assistant's turn."""
         answer = {"role": "assistant", "content": "Hello."}
         built = build({"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi."}, answer, USER)
         prompt = "Be brief.\n\nUser: Hi.\n\nAssistant: Hello.\n\nUser: What is the weather in Paris?\n\nAssistant:"
@@ -65,8 +65,8 @@ class TestBuild:
         assert built.path == "/models/moonshotai/kimi-k2.5/predictions"
         assert built.headers["Prefer"] == "wait=5"
 
-    def test_tools_are_described_and_calls_and_results_told(self) -> None:
-        """There are no tools either: capability `tools:emulated`."""
+    def test_tools_calls_and_results_are_written_into_the_prompt(self) -> None:
+        """The API has no tools either: capability `tools:emulated`."""
         call = {"id": "c", "type": "function", "function": {"name": "get_weather", "arguments": '{"city": "Paris"}'}}
         built = build(
             USER,
@@ -81,8 +81,8 @@ class TestBuild:
         assert "User: Result of tool get_weather:\nsunny" in prompt
         assert built.notes == ("tools_emulated: described in the prompt",)
 
-    def test_options_that_it_knows_are_sent_and_others_told(self) -> None:
-        """Its input has no stop and no effort."""
+    def test_known_options_are_sent_and_others_noted(self) -> None:
+        """Its input has neither stop nor reasoning_effort."""
         built = build(max_tokens=9, temperature=0.5, top_p=0.9, stop="x", reasoning_effort="low")
         assert {key: value for key, value in asked(built).items() if key != "prompt"} == {
             "max_tokens": 9,
@@ -101,12 +101,12 @@ class TestBuild:
         ],
     )
     def test_a_tool_that_cannot_be_described_is_the_callers_mistake(self, tool: JsonObject) -> None:
-        """As it is where tools are native; never the provider's."""
+        """It is never the provider's fault, as with native tools."""
         with pytest.raises(RequestRejected, match="bad_request"):
             build({"role": "user", "content": "hi"}, tools=(tool,))
 
     def test_one_image_is_taken_and_two_are_not(self) -> None:
-        """The input has one."""
+        """The input has a field for one image."""
         image = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
         assert asked(build({"role": "user", "content": [image]}))["image"] == "https://example.org/a.png"
         with pytest.raises(EndpointUnavailable, match="one image"):
@@ -114,20 +114,20 @@ class TestBuild:
 
     @pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "get_weather"}}])
     def test_a_call_cannot_be_forced(self, choice: Any) -> None:
-        """A prompt can only ask."""
+        """A prompt can only request a call."""
         with pytest.raises(EndpointUnavailable, match="tool_choice"):
             build(tools=[WEATHER], tool_choice=choice)
 
 
 class TestFollow:
-    def test_an_ended_prediction_needs_nothing_more(self) -> None:
-        """Nor does a refused one."""
+    def test_an_ended_prediction_needs_no_further_request(self) -> None:
+        """A refused one does not either."""
         assert followed(build(), page("succeeded")) is None
         assert followed(build(), page("failed")) is None
         assert followed(build(), {"detail": "no"}, 422) is None
 
-    def test_a_running_one_is_asked_for_again_and_can_be_called_off(self) -> None:
-        """Every half second, until it has ended."""
+    def test_a_running_prediction_is_polled_and_can_be_cancelled(self) -> None:
+        """It is polled every half second until it has ended."""
         step = followed(build(), page("processing"))
         assert step is not None
         assert (step.method, step.path, step.body, step.delay_s) == ("GET", page()["urls"]["get"], None, 0.5)
@@ -135,8 +135,8 @@ class TestFollow:
         assert (step.cancel.method, step.cancel.path) == ("POST", page()["urls"]["cancel"])
         assert followed(step, page("succeeded"), 200) is None
 
-    def test_a_streamed_one_is_listened_to(self) -> None:
-        """Where its stream stays with the provider; elsewhere it is polled."""
+    def test_a_streamed_prediction_is_read_from_its_stream(self) -> None:
+        """This needs a stream URL of the provider; otherwise the prediction is polled."""
         built = build(stream=True)
         assert built.body is not None
         assert built.body["stream"] is True
@@ -168,7 +168,7 @@ class TestFollow:
         ],
     )
     def test_a_url_that_leads_elsewhere_is_not_followed(self, url: Any) -> None:
-        """The key would go with it."""
+        """The key would be sent to another host."""
         with pytest.raises(ProviderFailure, match="redirected"):
             followed(build(), page("processing", urls={"get": url}))
 
@@ -179,7 +179,7 @@ def parsed(made: Any, status: int = 200) -> Any:
 
 class TestParse:
     def test_the_output_is_joined(self) -> None:
-        """A list of pieces, or a text; the tokens are in the metrics."""
+        """The output is a list of pieces or a text; token counts are in the metrics."""
         metrics = {"input_token_count": 7, "output_token_count": 2}
         answer = parsed(page(output=["Hel", "lo", 3], metrics=metrics))
         assert (answer.text, answer.finish_reason, answer.usage) == ("Hello", "stop", Usage(7, 2))
@@ -188,7 +188,7 @@ class TestParse:
         assert parsed(page(output=None)).text == ""
 
     def test_an_answer_as_long_as_the_limit_is_cut(self) -> None:
-        """Replicate tells no finish reason."""
+        """Replicate reports no finish reason."""
         metrics = {"input_token_count": 7, "output_token_count": 16}
         assert parsed(page(output=["x"], metrics=metrics, input={"max_tokens": 16})).finish_reason == "length"
 
@@ -210,14 +210,14 @@ class TestParse:
             ({"detail": "x"}, 503, "overloaded"),
         ],
     )
-    def test_errors_are_told_apart(self, made: Any, status: int, reason: str) -> None:
-        """Also those inside a 201."""
+    def test_errors_are_classified(self, made: Any, status: int, reason: str) -> None:
+        """This includes errors inside a 201."""
         with pytest.raises(ExchangeError) as caught:
             parsed(made, status)
         assert caught.value.reason == reason
 
-    def test_how_long_to_wait_stands_in_the_body(self) -> None:
-        """There is no header."""
+    def test_the_time_to_wait_is_read_from_the_body(self) -> None:
+        """Replicate sends no header for it."""
         with pytest.raises(ExchangeError) as caught:
             parsed({"detail": "throttled", "retry_after": 7}, 429)
         assert caught.value.retry_after_s == 7.0
@@ -233,7 +233,7 @@ class TestStream:
 
     @pytest.mark.parametrize("size", [1, 3, 1000])
     def test_output_events_are_the_text(self, size: int) -> None:
-        """Line breaks are data lines of one event."""
+        """Line breaks are separate data lines of one event."""
         raw = "event: output\nid: 1:0\ndata: one\ndata: \n\nevent: output\ndata: twö\n\nevent: done\ndata: {}\n\n"
         answer = self.fed(raw, size)
         assert (answer.text, answer.complete, answer.finish_reason) == ("one\ntwö", True, "stop")
@@ -246,7 +246,7 @@ class TestStream:
         "raw", ['event: error\ndata: {"detail": "x"}\n\n', 'event: done\ndata: {"reason": "error"}\n\n']
     )
     def test_an_error_fails_the_stream(self, raw: str) -> None:
-        """Both forms of it."""
+        """Both forms of an error do."""
         with pytest.raises(ProviderFailure, match="server_error"):
             self.fed("event: output\ndata: x\n\n" + raw)
 
@@ -270,7 +270,7 @@ def exchanged(simulator: Simulator, *, timeout_s: float = 10.0, called_off: bool
             target = Target(KIMI, found.provider_of(KIMI), "r8_simulated_key")
             done = await exchange(transport, target, ChatRequest([USER], **options), timeout_s=timeout_s)
             if called_off:
-                await asyncio.wait(exchange_module._behind)
+                await asyncio.wait(exchange_module._background)
             return done
         finally:
             await transport.aclose()
@@ -281,7 +281,7 @@ def exchanged(simulator: Simulator, *, timeout_s: float = 10.0, called_off: bool
 class TestExchange:
     @pytest.mark.parametrize("stream", [False, True])
     def test_an_emulated_call_is_rescued(self, simulator: Simulator, stream: bool) -> None:
-        """Several requests, one exchange; what it cost nobody says."""
+        """Several requests form one exchange; its cost is not reported."""
         simulator.set_scenario(playing(first_token_ms=20.0))
         done = exchanged(simulator, tools=[WEATHER], stream=stream)
         assert done.answer is not None
@@ -293,7 +293,7 @@ class TestExchange:
     def test_what_takes_longer_than_the_wait_is_polled(
         self, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Within the one deadline."""
+        """All requests share one deadline."""
         monkeypatch.setattr(replicate, "WAIT_S", 0)
         monkeypatch.setattr(replicate, "POLL_S", 0.02)
         simulator.set_scenario(playing("slow", first_token_ms=150.0))
@@ -302,10 +302,10 @@ class TestExchange:
         assert done.answer is not None
         assert {request.method for request in list(simulator.requests)[before:]} == {"POST", "GET"}
 
-    def test_what_does_not_end_in_time_is_called_off(
+    def test_a_prediction_that_does_not_end_in_time_is_cancelled(
         self, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Nobody pays for an answer that nobody reads; the caller does not wait for that."""
+        """An answer that is not read must not be paid for; the caller does not wait for the cancel request."""
         monkeypatch.setattr(replicate, "WAIT_S", 0)
         monkeypatch.setattr(replicate, "POLL_S", 0.02)
         simulator.set_scenario(playing("slow", first_token_ms=60_000.0))
@@ -318,7 +318,7 @@ class TestExchange:
 
     @pytest.mark.parametrize("stream", [False, True])
     def test_a_failed_prediction_is_the_providers(self, simulator: Simulator, stream: bool) -> None:
-        """HTTP 201, and an error inside."""
+        """The response is HTTP 201 with an error inside."""
         simulator.set_scenario(playing("error_in_200"))
         done = exchanged(simulator, stream=stream)
         assert done.error is not None

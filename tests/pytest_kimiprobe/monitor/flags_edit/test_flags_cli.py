@@ -229,6 +229,19 @@ def test_enable_keeps_the_share(path: Path) -> None:
     assert path.read_text() == FILE
 
 
+def test_enabling_again_says_which_step_is_next_and_writes_nothing(path: Path) -> None:
+    """The serial is raised only if a decision changes; a new reason alone is `set`'s."""
+    output("enable", KIMI)
+    once = path.read_text()
+    result = run("enable", KIMI, "--reason", "again")
+    assert (result.exit_code, result.stdout) == (0, f"{KIMI}: on for 10 % - 1 denied (nothing to change)\n")
+    assert result.stderr == (
+        "note: --percent 50 is the next step of its ladder\n"
+        f"note: to change the reason: kimiprobe flags set {KIMI} --reason ...\n"
+    )
+    assert path.read_text() == once
+
+
 def test_enable_without_a_reason_takes_the_former_one_out(path: Path) -> None:
     """Why it was off says nothing of why it is on."""
     output("disable", KIMI, "--reason", "outage of Monday")
@@ -287,6 +300,48 @@ def test_a_pin_comes_and_goes(path: Path) -> None:
     assert path.read_text() == FILE.replace("serial: 41", "serial: 43")
 
 
+def test_every_text_of_a_flag_can_be_set(path: Path) -> None:
+    """The options follow from the fields of `Flag`."""
+    output("set", GROQ, "--owner", "@new", "--description", "Kimi K2\nat Groq.")
+    flag = Flags.load(path).flag(GROQ)
+    assert (flag.owner, flag.description) == ("@new", "Kimi K2 at Groq.")
+
+
+def test_delete(path: Path) -> None:
+    """The flag goes with its own comments; those of the others stay."""
+    path.write_text(FILE.replace("  groq_kimi", "  # Cheap.\n  groq_kimi").replace("...", "    # last word\n..."))
+    assert output("delete", KIMI, "--reason", "not used") == f"{KIMI}: deleted (serial 42): not used\n"
+    assert path.read_text() == (
+        FILE[: FILE.index("  # Off until")].replace("41", "42")
+        + "  # Cheap.\n"
+        + FILE[FILE.index("  groq_kimi") :].replace("...", "    # last word\n...")
+    )
+
+
+def test_the_last_flag_is_deleted_with_the_comments_in_it(path: Path) -> None:
+    """A deeper comment below the last value belongs to the flag."""
+    path.write_text(FILE.replace("...", "    # to be removed in March\n..."))
+    output("delete", GROQ, "--reason", "retired")
+    assert path.read_text() == FILE[: FILE.index("  groq_kimi")].replace("41", "42") + "...\n"
+
+
+def test_a_flag_that_is_named_elsewhere_is_not_deleted(path: Path) -> None:
+    """A comment or reason that points at nothing would mislead its reviewer."""
+    text = FILE.replace("reason: 30 of 30 passed", f"reason: as {KIMI}")
+    path.write_text(text)
+    result = run("delete", KIMI, "--reason", "not used")
+    assert result.exit_code == 2
+    assert result.stderr.endswith(f"flag '{KIMI}' is named elsewhere, change that first: 'reason: as {KIMI}'\n")
+    assert path.read_text() == text
+
+
+def test_the_only_flag_is_not_deleted(path: Path) -> None:
+    """A file without flags would be refused by every router."""
+    output("delete", KIMI, "--reason", "not used")
+    result = run("delete", GROQ, "--reason", "not used")
+    assert (result.exit_code, "is the only one" in result.stderr) == (2, True)
+
+
 def test_remove_user(path: Path) -> None:
     """--remove-user takes a user off both lists."""
     output("set", KIMI, "--remove-user", "mallory")
@@ -308,10 +363,18 @@ def test_create(path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["show", "nope"], f"flags.yaml: no flag 'nope'; there are: {KIMI}, {GROQ}"),
-        (["enable", "nope"], f"flags.yaml: no flag 'nope'; there are: {KIMI}, {GROQ}"),
+        (["show", "nope"], f"flags.yaml: no flag 'nope'; available: {KIMI}, {GROQ}"),
+        (["enable", "nope"], f"flags.yaml: no flag 'nope'; available: {KIMI}, {GROQ}"),
         (["create", KIMI, "--controls", "a/*"], f"flags.yaml: flag '{KIMI}' exists already"),
         (["create", "x"], "Missing option '--controls'"),
+        (
+            ["create", "x", "--controls", "groqq/*"],
+            "groqq/* matches no endpoint of the catalogue; did you mean groq/*?",
+        ),
+        (["delete", "nope", "--reason", "r"], f"flags.yaml: no flag 'nope'; available: {KIMI}, {GROQ}"),
+        (["delete", KIMI], "Missing option '--reason'"),
+        (["dlete", KIMI], "No such command 'dlete'. Did you mean delete?"),
+        (["list", "--jsn"], "Did you mean"),
         (["enable", KIMI, "--percent", "101"], "101 is not in the range 0<=x<=100"),
         (["set", KIMI], "nothing to set; see --help"),
         (["set", KIMI, "--pin", "on", "--no-pin"], "--pin and --no-pin exclude each other"),
@@ -363,8 +426,8 @@ def test_lint_tells_all_and_ends_with_1(path: Path) -> None:
     result = run("lint")
     assert result.exit_code == 1
     assert result.stdout.splitlines() == [
-        f"{path}:21:14: warning: flags.{GROQ}.percent: 11 is no step of the ladder: 0, 10, 50, 100",
-        f"{path}:22:13: error: flags.{GROQ}.groups: x stands in allow and in deny; deny wins",
+        f"{path}:21:14: warning: flags.{GROQ}.percent: 11 is not a step of the ladder: 0, 10, 50, 100",
+        f"{path}:22:13: error: flags.{GROQ}.groups: x is in allow and in deny; deny wins",
         f"{path}: 1 error, 1 warning",
     ]
 
@@ -388,5 +451,5 @@ def test_lint_against_a_broken_base(path: Path, tmp_path: Path) -> None:
     base.write_text(FILE[:-4])
     result = run("lint", "--base", str(base))
     assert result.exit_code == 0
-    assert result.stderr.startswith(f"steps and serial are not judged, for the base is wrong: {base}:")
+    assert result.stderr.startswith(f"steps and serial are not checked, because the base is wrong: {base}:")
     assert result.stdout == f"{path}: no errors, no warnings\n"

@@ -1,4 +1,4 @@
-"""Edits in place: the changed values change, and not one other byte."""
+"""Edits in place: the changed values change, and every other byte is kept."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def diff(old: str, new: str) -> list[str]:
     ],
 )
 def test_only_the_touched_lines_change(flag: str, changes: dict[str, Any], lines: list[str]) -> None:
-    """A change of one value changes its line and the serial's; comments keep their column where there is room."""
+    """A change of one value changes its line and the serial; comments keep their column if possible."""
     assert sorted(diff(FILE, edited(FILE, {flag: changes}))) == sorted(lines)
 
 
@@ -177,7 +177,7 @@ def test_only_the_touched_lines_change(flag: str, changes: dict[str, Any], lines
     ],
 )
 def test_a_flag_in_braces_stays_in_braces(changes: dict[str, Any], expected: str) -> None:
-    """Flow style is edited in flow style, on its one line."""
+    """Flow style is kept, on one line."""
     lines = diff(FILE, edited(FILE, {INLINE: changes}))
     assert len(lines) == 2
     assert expected in lines[1]
@@ -196,19 +196,19 @@ def test_a_flag_in_braces_stays_in_braces(changes: dict[str, Any], expected: str
     ],
 )
 def test_an_edit_without_effect_returns_the_text(changes: dict[str, Any]) -> None:
-    """Where nothing changes the serial stays; what is missing already means empty or false."""
+    """If nothing changes, the serial stays; a missing key already means empty or false."""
     assert edited(FILE, changes) is FILE
 
 
 def test_several_flags_raise_the_serial_once() -> None:
-    """One accepted change, one serial."""
+    """Each accepted change raises the serial once."""
     new = edited(FILE, {KIMI: {"percent": 50, "reason": "x"}, GROQ: {"pin": None, "percent": 10}})
     flags = Flags.loads(new.encode())
     assert (flags.serial, flags.flag(KIMI).percent, flags.flag(GROQ).percent) == (42, 50, 10)
 
 
 def test_going_back_ends_with_the_next_change() -> None:
-    """`rollback_from` has served then, and the new serial is higher than any that a router may have."""
+    """The next change removes `rollback_from`; its serial is higher than any that a router may have."""
     text = FILE.replace("serial: 41 ", "serial: 40\nrollback_from: 41 ")
     new = edited(text, {KIMI: {"percent": 50}})
     assert "rollback_from" not in new
@@ -218,7 +218,7 @@ def test_going_back_ends_with_the_next_change() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"nobody": {"percent": 1}}, "no flag 'nobody'; there are: kimi, groq_kimi, inline"),
+        ({"nobody": {"percent": 1}}, "no flag 'nobody'; available: kimi, groq_kimi, inline"),
         ({KIMI: {"percent": 101}}, "flags.kimi.percent: 101 is more than the maximum of 100"),
         ({KIMI: {"percnt": 10}}, "unknown key; did you mean percent?"),
         ({KIMI: {"enabled": None}}, '"enabled" is a required property'),
@@ -234,7 +234,7 @@ def test_what_the_loader_would_refuse_is_not_written(changes: dict[str, Any], me
 
 
 def test_evidence_is_replaced_key_by_key() -> None:
-    """A mapping that is there keeps its shape and comments; keys that are not given go."""
+    """An existing mapping keeps its shape and comments; keys that are not given are removed."""
     first = edited(FILE, {KIMI: {"evidence": {"result": "a", "judged": 30, "passed": 29}}})
     first = first.replace("    evidence: {result: a, judged: 30, passed: 29}\n", EVIDENCE)
     again = edited(first, {KIMI: {"evidence": {"result": "b", "judged": 31, "passed": 29}}})
@@ -258,19 +258,19 @@ EVIDENCE = """\
     ],
 )
 def test_what_cannot_be_edited_safely_is_left_to_humans(old: str, new: str, changes: dict[str, Any]) -> None:
-    """Where surgery would damage the text, nothing is changed."""
+    """If an edit would damage the text, nothing is changed."""
     with pytest.raises(FlagsError, match=r"cannot be edited in place|holds no keys"):
         edited(FILE.replace(old, new), changes)
 
 
 def test_a_broken_file_is_not_edited() -> None:
-    """Nothing is built on a file that cannot be read."""
+    """A file that cannot be read is refused."""
     with pytest.raises(FlagsError, match="document end marker"):
         edited(FILE[:-4], {KIMI: {"percent": 50}})
 
 
 def test_crlf_and_bom_stay() -> None:
-    """A file saved on Windows stays one, new lines included."""
+    """A file with Windows line ends keeps them, also in new lines."""
     text = "\ufeff" + FILE.replace("\n", "\r\n")
     new = edited(text, {KIMI: {"percent": 50, "pin": "off", "users.deny": ["mallory", "trudy", "eve"]}})
     assert new.startswith("\ufeff# yaml")
@@ -278,7 +278,7 @@ def test_crlf_and_bom_stay() -> None:
 
 
 def test_text_from_outside_cannot_break_out() -> None:
-    """Whatever a reason says, it stays one string of one flag."""
+    """Any reason stays one string of one flag."""
     hostile = 'x"\n  evil: {enabled: true}\n...\n\u2028\u202e\x07 # {[*&!|> \\'
     flags = Flags.loads(edited(FILE, {GROQ: {"reason": hostile}}).encode())
     assert flags.flag(GROQ).reason == hostile
@@ -341,8 +341,8 @@ def section(text: str, name: str) -> str:
 # --------------------------------------------------------------------------------------------------- a new flag
 
 
-def test_a_new_flag_stands_last() -> None:
-    """It is added after the last flag, in the order of keys that reviewers know."""
+def test_a_new_flag_is_added_last() -> None:
+    """It is added after the last flag, with keys in the usual order."""
     row: dict[str, Any] = {
         "enabled": False,
         "percent": 0,
@@ -378,13 +378,13 @@ def test_a_new_flag_stands_last() -> None:
     ],
 )
 def test_a_new_flag_that_is_wrong_is_refused(name: str, row: dict[str, Any], message: str) -> None:
-    """What the loader would refuse is not written."""
+    """A flag that the loader would refuse is not written."""
     with pytest.raises(FlagsError, match=message):
         created(FILE, name, row)
 
 
 def test_the_projects_own_file_takes_the_bots_edit() -> None:
-    """The daily bot's edit of the real file changes its own keys only."""
+    """An edit by the bot changes only the lines of that flag in the real file."""
     text = (ROOT / "flags.yaml").read_text("utf-8")
     name = next(iter(Flags.loads(text.encode()).flags))
     new = edited(text, {name: {"enabled": True, "percent": 10, "reason": "60 of 60", "since": "2026-11-23T05:17:40Z"}})

@@ -1,4 +1,4 @@
-"""What a reviewer is told of a flags file beyond its schema."""
+"""Lint: findings on a flags file beyond its schema."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def told(*edits: tuple[str, str], base: Flags | None = None) -> list[str]:
 
 
 def flag(percent: int, *, enabled: bool = True, more: str = "") -> tuple[str, str]:
-    """The flag's own lines as they shall be."""
+    """Replacement of the lines of the flag by these values."""
     return (
         "    enabled: true\n    percent: 10\n",
         f"    enabled: {str(enabled).lower()}\n    percent: {percent}\n{more}",
@@ -54,13 +54,13 @@ NEXT = ("serial: 41", "serial: 42")
 
 
 def test_a_good_file_has_no_findings() -> None:
-    """Neither alone nor against itself."""
+    """It has none alone, and none compared with itself."""
     assert told() == []
     assert told(base=BASE) == []
 
 
 def test_the_projects_own_file_has_no_findings() -> None:
-    """What the project ships passes its own lint against its own catalogue."""
+    """The packaged file passes lint against the packaged catalogue."""
     catalog = catalogs.load()
     reference = {model.reference for model in catalog.models.values()}
     assert lint((ROOT / "flags.yaml").read_bytes(), endpoints=list(catalog.endpoints), reference=reference) == []
@@ -71,16 +71,16 @@ def test_the_projects_own_file_has_no_findings() -> None:
     [
         (
             [("deny: [bob]", "deny: [bob, alice]")],
-            "14:12: error: flags.kimi.users: alice stands in allow and in deny; deny wins",
+            "14:12: error: flags.kimi.users: alice is in allow and in deny; deny wins",
         ),
         (
             [flag(10, more="    groups: {allow: [x], deny: [x]}\n")],
-            "14:13: error: flags.kimi.groups: x stands in allow and in deny; deny wins",
+            "14:13: error: flags.kimi.groups: x is in allow and in deny; deny wins",
         ),
-        ([flag(11)], "13:14: warning: flags.kimi.percent: 11 is no step of the ladder: 0, 10, 50, 100"),
+        ([flag(11)], "13:14: warning: flags.kimi.percent: 11 is not a step of the ladder: 0, 10, 50, 100"),
         (
             [flag(10, more="    ladder: [5, 25, 100]\n")],
-            "13:14: warning: flags.kimi.percent: 10 is no step of the ladder: 0, 5, 25, 100",
+            "13:14: warning: flags.kimi.percent: 10 is not a step of the ladder: 0, 5, 25, 100",
         ),
         (
             [flag(0), ("allow: [alice]", "allow: []")],
@@ -127,7 +127,7 @@ def test_the_projects_own_file_has_no_findings() -> None:
     ],
 )
 def test_what_the_file_alone_shows(edits: list[tuple[str, str]], expected: str) -> None:
-    """Contradictions and globs without effect are told where they stand, without any base."""
+    """Contradictions and globs without effect are reported with their line, without a base."""
     assert told(*edits) == [expected]
 
 
@@ -160,12 +160,12 @@ def test_what_the_file_alone_shows(edits: list[tuple[str, str]], expected: str) 
     ],
 )
 def test_what_the_base_shows(edits: list[tuple[str, str]], expected: list[str]) -> None:
-    """Against the accepted version: one step at a time upwards, any step downwards, and a new serial for each change."""
+    """Against the accepted version: one step upwards at a time, any step downwards, a new serial for each change."""
     assert told(*edits, base=BASE) == expected
 
 
 def test_a_flag_that_was_off_starts_at_the_first_step() -> None:
-    """What counts is the share of users, not the number that stood there while the flag was off."""
+    """The share of users counts, not the percent that was written while the flag was off."""
     off = Flags.loads(FILE.replace("enabled: true", "enabled: false").replace("percent: 10", "percent: 50").encode())
     assert told(NEXT, flag(100), base=off) == [
         "13:14: error: flags.kimi.percent: jumps from 0 to 100; the next step is 10"
@@ -173,7 +173,7 @@ def test_a_flag_that_was_off_starts_at_the_first_step() -> None:
 
 
 def test_all_schema_problems_are_findings() -> None:
-    """The schema's problems come all at once, and alone."""
+    """All problems of the schema are reported together, without other findings."""
     assert told(("percent: 10", "percent: 101"), ("enabled: true", "enabled: on"), base=BASE) == [
         '12:14: error: flags.kimi.enabled: must be true or false, not "on"',
         "13:14: error: flags.kimi.percent: 101 is more than the maximum of 100",
@@ -189,17 +189,17 @@ def test_all_schema_problems_are_findings() -> None:
     ],
 )
 def test_a_file_that_is_not_yaml_is_one_finding(old: str, new: str, expected: str) -> None:
-    """A syntax error has its line, too."""
+    """A syntax error has its line."""
     (finding,) = told((old, new))
     assert finding.startswith(expected)
 
 
 def test_a_file_that_is_too_large_is_one_finding() -> None:
-    """What has no line stands at the first."""
+    """A finding without a line is reported at the first line."""
     (finding,) = lint(b"#" * (1 << 21))
     assert str(finding) == "1:1: error: is 2097152 bytes; at most 1048576 are read"
 
 
 def test_without_a_catalogue_globs_are_not_judged() -> None:
-    """No endpoints given, no word on globs."""
+    """Without endpoints, there are no findings on globs."""
     assert lint(FILE.replace("openrouter/", "openruter/").encode()) == []

@@ -83,7 +83,7 @@ def test_somebody_elses_change_is_not_lost(path: Path) -> None:
         path.write_text(FILE.replace("percent: 10 ", "percent: 11 "))
         return edited(text, {KIMI: {"percent": 50}})
 
-    with pytest.raises(FlagsError, match="was changed by somebody else meanwhile: try again"):
+    with pytest.raises(FlagsError, match="was changed by another program meanwhile: try again"):
         change_file(path, slow)
     assert Flags.load(path).flag(KIMI).percent == 11
     assert [file.name for file in path.parent.iterdir()] == ["flags.yaml"]

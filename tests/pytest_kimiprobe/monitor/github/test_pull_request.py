@@ -1,4 +1,4 @@
-"""One pull request per flag, against a stateful GitHub on loopback: opened, updated, closed, left to humans."""
+"""One pull request for each flag, against a stateful GitHub on loopback: opened, updated, closed, or left to humans."""
 
 import difflib
 import re
@@ -14,7 +14,7 @@ from hub import BOT, Hub, Repository
 from pytest_kimiprobe.monitor.decide import decide
 from pytest_kimiprobe.monitor.github import proposal_text
 from pytest_kimiprobe.monitor.github.api import Calls, GitHubProblem, repository
-from pytest_kimiprobe.monitor.github.pull_request import Outcome, PullRequests, branch_of
+from pytest_kimiprobe.monitor.github.pull_request import PullRequestResult, PullRequests, branch_of
 from pytest_kimiprobe.run_file import Failure
 from routing.errors import KeyMissing
 from routing.evidence.model import Evidence
@@ -43,7 +43,7 @@ def repo(server: Hub) -> Repository:
 
 
 class Naps(list[float]):
-    """Waits that were asked for; nobody sleeps."""
+    """Records the requested waits instead of sleeping."""
 
     def __call__(self, seconds: float) -> None:
         self.append(seconds)
@@ -56,8 +56,8 @@ def sync(
     after: timedelta = timedelta(),
     naps: Naps | None = None,
     base: str | None = None,
-) -> dict[str, Outcome]:
-    """What `kimiprobe propose` does, later by `after`."""
+) -> dict[str, PullRequestResult]:
+    """Run what `kimiprobe propose` does, `after` a time."""
     calls = Calls(sleep=naps if naps is not None else Naps())
     remote = repository(repo.name, repo.environment, calls, backoff_s=0)
     pulls = PullRequests(remote, calls, path=PATH, now=datetime.now(UTC) + after, base=base)
@@ -66,7 +66,7 @@ def sync(
 
 
 def turned_on(repo: Repository) -> None:
-    """The repository as it is after a merge: the flag on for half of the users."""
+    """The repository after a merge: the flag is on for half of the users."""
     repo.commit(PATH, flags_text(enabled="true", percent=50))
 
 
@@ -74,7 +74,7 @@ def turned_on(repo: Repository) -> None:
 
 
 def test_a_flag_that_may_go_on_gets_a_pull_request(repo: Repository) -> None:
-    """Branch, title, body and label; the base itself stays as it was."""
+    """Branch, title, body and label are set; the base is not changed."""
     outcome = sync(repo, GOOD)[FLAG]
     (pull,) = repo.pulls()
     assert (outcome.action, outcome.url) == ("opened", pull["html_url"])
@@ -85,7 +85,7 @@ def test_a_flag_that_may_go_on_gets_a_pull_request(repo: Repository) -> None:
 
 
 def test_it_changes_only_that_flags_lines_and_the_serial(repo: Repository) -> None:
-    """Comments, other flags and other files stay; the serial rises."""
+    """Comments, other flags and other files are kept; the serial rises."""
     sync(repo, GOOD)
     text = repo.read(PATH, BRANCH)
     lines = difflib.unified_diff(flags_text().splitlines(), text.splitlines(), n=0)
@@ -109,7 +109,7 @@ def test_it_changes_only_that_flags_lines_and_the_serial(repo: Repository) -> No
 
 
 def test_merged_it_is_what_the_router_reads(repo: Repository) -> None:
-    """The circle's last step: the merged file turns the flag on, and the next run has nothing to ask."""
+    """The merged file turns the flag on, and the next run proposes nothing."""
     sync(repo, GOOD)
     repo.merge(repo.pulls()[0]["number"])
     assert Flags.loads(repo.read(PATH).encode()).flag(FLAG).percent == 10
@@ -118,7 +118,7 @@ def test_merged_it_is_what_the_router_reads(repo: Repository) -> None:
 
 
 def test_a_flag_that_stopped_working_is_turned_off(repo: Repository) -> None:
-    """The branch of an earlier, merged pull request is taken up again."""
+    """The branch of an earlier, merged pull request is used again."""
     sync(repo, GOOD)
     repo.merge(repo.pulls()[0]["number"])
     assert sync(repo, BROKEN)[FLAG].action == "opened"
@@ -129,7 +129,7 @@ def test_a_flag_that_stopped_working_is_turned_off(repo: Repository) -> None:
 
 
 def test_two_flags_are_two_pull_requests(repo: Repository) -> None:
-    """Each is merged or closed alone; after one is merged the other is rebuilt on it."""
+    """Each is merged or closed alone; after one is merged, the other is rebuilt on it."""
     both = evidence(row(week=GOOD_WEEK), row(GROQ, week=GOOD_WEEK))
     sync(repo, both)
     first, second = repo.pulls()
@@ -142,7 +142,7 @@ def test_two_flags_are_two_pull_requests(repo: Repository) -> None:
 
 
 def test_nothing_to_ask_opens_nothing(repo: Repository, server: Hub) -> None:
-    """Agreement costs reads only."""
+    """If flag and evidence agree, GitHub is only read."""
     assert {outcome.action for outcome in sync(repo, BETWEEN).values()} == {"none"}
     assert [request for request in server.requests if not request.startswith("GET ")] == []
 
@@ -160,7 +160,7 @@ def test_another_default_branch_is_found(server: Hub) -> None:
 
 
 def test_a_second_run_on_the_same_evidence_changes_nothing(repo: Repository, server: Hub) -> None:
-    """Re-running is free: no push, no edit, no second pull request."""
+    """No push, no edit, and no second pull request."""
     sync(repo, GOOD)
     head = repo.head(BRANCH)
     server.forget()
@@ -182,7 +182,7 @@ def test_new_evidence_updates_it_in_place(repo: Repository) -> None:
 
 
 def test_a_base_that_moved_is_built_on(repo: Repository) -> None:
-    """A human's change of flags.yaml meanwhile is kept in the branch."""
+    """A human's change of flags.yaml is kept in the rebuilt branch."""
     sync(repo, GOOD)
     repo.commit(PATH, flags_text().replace("serial: 41", "serial: 50").replace("ci-bot", "ci-robot"))
     assert sync(repo, GOOD)[FLAG].action == "updated"
@@ -192,7 +192,7 @@ def test_a_base_that_moved_is_built_on(repo: Repository) -> None:
 
 
 def test_an_edited_body_is_set_right_again(repo: Repository) -> None:
-    """The bot's words are the bot's; humans comment."""
+    """The bot owns the body; humans comment."""
     sync(repo, GOOD)
     repo.human("PATCH", "pulls/1", {"title": "something else"})
     assert sync(repo, GOOD)[FLAG].action == "updated"
@@ -203,7 +203,7 @@ def test_an_edited_body_is_set_right_again(repo: Repository) -> None:
 
 
 def test_closed_unmerged_is_a_no_for_fourteen_days(repo: Repository) -> None:
-    """The same proposal rests; after that it is asked once more."""
+    """The same proposal is not opened for 14 days, and then once more."""
     sync(repo, GOOD)
     repo.close(1)
     outcome = sync(repo, BETTER, after=timedelta(days=13))[FLAG]
@@ -214,7 +214,7 @@ def test_closed_unmerged_is_a_no_for_fourteen_days(repo: Repository) -> None:
 
 
 def test_a_no_to_turning_off_is_no_answer_to_turning_on(repo: Repository) -> None:
-    """Another class of decision is asked at once."""
+    """A proposal in the other direction is opened without waiting."""
     turned_on(repo)
     sync(repo, BROKEN)
     repo.close(1)
@@ -223,8 +223,8 @@ def test_a_no_to_turning_off_is_no_answer_to_turning_on(repo: Repository) -> Non
     assert sync(repo, GOOD)[FLAG].action == "opened"
 
 
-def test_a_commit_of_somebody_else_means_hands_off(repo: Repository) -> None:
-    """Neither updated nor closed while a human works on it; even where only the file was touched up."""
+def test_a_branch_with_a_commit_of_another_author_is_left_alone(repo: Repository) -> None:
+    """A branch with a human's commit is neither updated nor closed, even if only the file was amended."""
     sync(repo, GOOD)
     repo.commit(PATH, repo.read(PATH, BRANCH).replace("percent: 10", "percent: 5"), branch=BRANCH)
     head = repo.head(BRANCH)
@@ -235,18 +235,18 @@ def test_a_commit_of_somebody_else_means_hands_off(repo: Repository) -> None:
 
 
 def test_a_humans_branch_of_that_name_is_not_taken(repo: Repository) -> None:
-    """What the bot did not make it does not overwrite."""
+    """The bot does not overwrite a branch that it did not make."""
     repo.human("POST", "git/refs", {"ref": f"refs/heads/{BRANCH}", "sha": repo.head("main")})
     outcome = sync(repo, GOOD)[FLAG]
     assert (outcome.action, repo.pulls()) == ("left", [])
-    assert f"somebody else committed to {BRANCH}" in outcome.told
+    assert f"another author committed to {BRANCH}" in outcome.told
 
 
 # ---------------------------------------------------------------- overtaken
 
 
 def test_facts_that_changed_close_it_with_a_sentence(repo: Repository) -> None:
-    """Nobody has to decide what is no question any more."""
+    """A proposal that the evidence no longer supports needs no decision."""
     sync(repo, GOOD)
     assert sync(repo, BETWEEN)[FLAG].action == "closed"
     (pull,) = repo.pulls("closed")
@@ -256,21 +256,21 @@ def test_facts_that_changed_close_it_with_a_sentence(repo: Repository) -> None:
 
 
 def test_what_the_bot_closed_is_no_rejection(repo: Repository) -> None:
-    """When the facts turn again, it is asked again at once."""
+    """If the evidence changes back, the proposal is opened without waiting."""
     sync(repo, GOOD)
     sync(repo, BETWEEN)
     assert sync(repo, GOOD)[FLAG].action == "opened"
 
 
 def test_missing_evidence_closes_nothing(repo: Repository) -> None:
-    """No data is no fact: the open question stays."""
+    """Without data, an open pull request stays open."""
     sync(repo, GOOD)
     assert sync(repo, evidence())[FLAG].action == "none"
     assert len(repo.pulls()) == 1
 
 
 def test_a_pin_closes_it(repo: Repository) -> None:
-    """A human took the flag over."""
+    """A human has taken over the flag."""
     sync(repo, GOOD)
     repo.commit(PATH, flags_text(pin='"off"'))
     assert sync(repo, GOOD)[FLAG].action == "closed"
@@ -280,7 +280,7 @@ def test_a_pin_closes_it(repo: Repository) -> None:
 
 
 def test_already_exists_is_found_and_updated(repo: Repository, server: Hub) -> None:
-    """A list that does not show the pull request yet, and a 422 that says it is there."""
+    """GitHub's list does not show the pull request yet, but 422 says that it exists."""
     sync(repo, GOOD)
     server.faults.append(hub.Fault("GET", re.compile(r"/pulls$"), 200, []))
     assert sync(repo, BETTER)[FLAG].action == "updated"
@@ -289,7 +289,7 @@ def test_already_exists_is_found_and_updated(repo: Repository, server: Hub) -> N
 
 
 def test_a_failed_creation_is_not_repeated(repo: Repository, server: Hub) -> None:
-    """PyGithub would send the POST again; the next run opens it."""
+    """PyGithub would send the POST again; here the next run opens it."""
     server.fail("POST", r"/pulls$", 502, "Bad gateway")
     with pytest.raises(GitHubProblem, match="open the pull request: HTTP 502: Bad gateway; nothing is lost"):
         sync(repo, GOOD)
@@ -308,7 +308,7 @@ def test_a_creation_whose_answer_was_lost_is_found(repo: Repository, server: Hub
 
 
 def test_wherever_it_is_cut_short_the_next_run_ends_the_same(repo: Repository, server: Hub) -> None:
-    """Killed before its n-th request, for every n: one pull request, one commit, one label at the end."""
+    """Interrupted before any request, the next run ends with one pull request, one commit, one label."""
     sync(server.repository({PATH: flags_text()}), GOOD)
     total = len(server.requests)
     assert total > 10
@@ -327,7 +327,7 @@ def test_wherever_it_is_cut_short_the_next_run_ends_the_same(repo: Repository, s
 
 
 def test_a_label_that_comes_too_early_is_tried_again(repo: Repository, server: Hub) -> None:
-    """Right after creation GitHub may not resolve the node; the label is sent as an object."""
+    """GitHub may not find a new pull request yet; the label is sent as an object."""
     server.fail("POST", r"/labels$", 422, "Could not resolve to a node with the global id of 'PR_x'", times=2)
     naps = Naps()
     assert sync(repo, GOOD, naps=naps)[FLAG].action == "opened"
@@ -336,7 +336,7 @@ def test_a_label_that_comes_too_early_is_tried_again(repo: Repository, server: H
 
 
 def test_a_secondary_limit_is_waited_for_twice_and_no_longer(repo: Repository, server: Hub) -> None:
-    """Two waits of what GitHub asks for, then an end with a clear error."""
+    """Two waits as long as GitHub asks for, then a clear error."""
     limit = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
     server.fail("POST", r"/pulls$", 403, limit, headers={"Retry-After": "7"}, times=2)
     naps = Naps()
@@ -354,7 +354,7 @@ def test_a_secondary_limit_is_waited_for_twice_and_no_longer(repo: Repository, s
     [{"Retry-After": "86400"}, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "4102444800"}],
 )
 def test_an_hour_is_not_slept(repo: Repository, server: Hub, headers: dict[str, str]) -> None:
-    """A primary limit or a long Retry-After ends the run at once."""
+    """A primary limit or a long Retry-After ends the run immediately."""
     server.fail("GET", r"/git/ref/", 403, "API rate limit exceeded for installation.", headers=headers, times=9)
     naps = Naps()
     with pytest.raises(GitHubProblem, match=r"asks to wait \d{5,} s"):
@@ -363,7 +363,7 @@ def test_an_hour_is_not_slept(repo: Repository, server: Hub, headers: dict[str, 
 
 
 def test_reads_are_repeated_and_writes_are_not(repo: Repository, server: Hub) -> None:
-    """GET survives two 502; a write ends the run."""
+    """GET is repeated after two 502 answers; a write ends the run."""
     server.fail("GET", r"/contents/", 502, "Bad gateway", times=2)
     assert sync(repo, GOOD)[FLAG].action == "opened"
     server.forget()
@@ -391,7 +391,7 @@ def test_reads_are_repeated_and_writes_are_not(repo: Repository, server: Hub) ->
 def test_refusals_say_what_to_do(
     repo: Repository, server: Hub, method: str, path: str, status: int, message: str, advice: str
 ) -> None:
-    """One sentence: what was tried, GitHub's words, the setting to change; never the token."""
+    """One sentence: the action, GitHub's message, and the setting to change; never the token."""
     server.fail(method, path, status, f"{message} {BOT}", times=9)
     with pytest.raises(GitHubProblem) as caught:
         sync(repo, GOOD)
@@ -402,7 +402,7 @@ def test_refusals_say_what_to_do(
 
 
 def test_without_a_flags_file_it_says_so(server: Hub) -> None:
-    """A repository that holds none names branch and path."""
+    """The error names branch and path."""
     repo = server.repository({"README.md": "x"})
     with pytest.raises(GitHubProblem, match=r"config/flags\.yaml is not on branch 'main' of octo/"):
         sync(repo, GOOD)
@@ -413,8 +413,8 @@ def test_without_a_flags_file_it_says_so(server: Hub) -> None:
     [
         ({"GITHUB_API_URL": "http://api.example.com"}, "o/r", "https is needed"),
         ({"GITHUB_API_URL": "https://user:pass@api.example.com"}, "o/r", "https is needed"),
-        ({}, "o/r/../../x", "is no repository: owner/name is"),
-        ({}, "o", "is no repository: owner/name is"),
+        ({}, "o/r/../../x", "is not a repository; expected owner/name"),
+        ({}, "o", "is not a repository; expected owner/name"),
     ],
 )
 def test_the_token_goes_nowhere_else(environment: dict[str, str], name: str, told: str) -> None:
@@ -424,13 +424,13 @@ def test_the_token_goes_nowhere_else(environment: dict[str, str], name: str, tol
 
 
 def test_without_a_token_the_variable_is_named() -> None:
-    """`KeyMissing` for GITHUB_TOKEN."""
+    """`KeyMissing` names GITHUB_TOKEN."""
     with pytest.raises(KeyMissing, match="GITHUB_TOKEN: not set"):
         repository("o/r", {}, Calls())
 
 
 def test_without_pygithub_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The base install lacks it."""
+    """The base install does not include it."""
     monkeypatch.setitem(__import__("sys").modules, "github", None)
     with pytest.raises(GitHubProblem, match=r'pip install "pytest-kimiprobe\[github\]"'):
         repository("o/r", {"GITHUB_TOKEN": BOT}, Calls())
@@ -454,7 +454,7 @@ def test_the_body_starts_with_what_the_next_run_needs() -> None:
 
 
 def test_the_body_tells_in_its_first_lines_what_to_decide() -> None:
-    """What was measured, on how many calls, what merging does, what closing does, how to undo it; then the folded rest."""
+    """Measurement, number of calls, effects of merging and closing, and undo come first; the rest is folded."""
     text = the_body()
     top = text.partition("<details>")[0]
     assert f"**`{FLAG}`: off → on for 10 % of users**" in top
@@ -468,15 +468,15 @@ def test_the_body_tells_in_its_first_lines_what_to_decide() -> None:
 
 
 def test_the_body_of_turning_off_says_where_requests_go() -> None:
-    """And how to undo it, to the percent it had."""
+    """It also shows how to undo it, to the former percent."""
     text = the_body(BROKEN, enabled="true", percent=50)
     assert f"**`{FLAG}`: on for 50 % of users → off**" in text
-    assert "**Merge** and nobody is served there any more" in text
+    assert "**Merge** and no user is served there any more" in text
     assert f"kimiprobe flags enable {FLAG} --percent 50" in text
 
 
 def test_what_the_model_said_stays_inside_a_fence() -> None:
-    """The example of a failure is shown as untrusted text, fenced longer than its own backticks."""
+    """The example is marked as untrusted text, in a fence longer than its backticks."""
     lines = the_body().splitlines()
     (place,) = (number for number, line in enumerate(lines) if "@octocat" in line)
     assert (lines[place - 1], lines[place + 1]) == ("````text", "````")
@@ -484,7 +484,7 @@ def test_what_the_model_said_stays_inside_a_fence() -> None:
 
 
 def test_rescued_answers_count_in_the_interval_where_the_flag_accepts_them() -> None:
-    """The interval is of what was decided on."""
+    """The interval covers the share that was decided on."""
     rescued = row(status="needs_rescue", newest=counts(0, rescued=60), week=counts(0, rescued=60))
     text = the_body(evidence(rescued), accept_rescued="true")
     assert "passed 60 of 60 judged calls" in text
@@ -492,7 +492,7 @@ def test_rescued_answers_count_in_the_interval_where_the_flag_accepts_them() -> 
 
 
 def test_an_evidence_without_calls_has_no_interval() -> None:
-    """Down is told as down."""
+    """An endpoint that is down is shown as down."""
     down = row(status="down", newest=counts(errors=30), week=counts(errors=30))
     text = the_body(evidence(down, row("moonshot/kimi-k2.6")), enabled="true", percent=10)
     assert "is down: none of 30 probes was answered." in text
@@ -508,14 +508,14 @@ def test_branches_have_names_that_git_takes(name: str) -> None:
 
 
 def test_bodies_of_humans_have_no_marker() -> None:
-    """A hand-written body is nobody's proposal."""
+    """A body that a human wrote is not taken for a proposal."""
     assert proposal_text.marker_of(None) is None
     assert proposal_text.marker_of("Please merge") is None
     assert proposal_text.marker_of("x\n" + the_body()) is None
 
 
 def test_the_interval_is_wilsons() -> None:
-    """Against published values; no calls say nothing."""
+    """Published values are reproduced; without calls the interval is unknown."""
     assert [round(bound, 3) for bound in proposal_text.wilson(8, 10)] == [0.49, 0.943]
     assert proposal_text.wilson(0, 0) == (0.0, 1.0)
     low, high = proposal_text.wilson(60, 60)
@@ -523,6 +523,6 @@ def test_the_interval_is_wilsons() -> None:
 
 
 def test_the_body_names_its_evidence() -> None:
-    """The hash is the proposal's, so that anybody can check what was decided on."""
+    """The hash lets a reader check what was decided on."""
     (proposal, *_) = decide(Flags.loads(flags_text().encode()), GOOD, CATALOG, NOW)
     assert the_body().count(proposal.evidence) == 2

@@ -1,4 +1,4 @@
-"""Results are committed and pushed so that no race, fault or odd checkout loses one."""
+"""Results are committed and pushed; no race, fault or unusual checkout loses one."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ import pytest
 from building import KIMI, MOONSHOT
 
 from pytest_kimiprobe.monitor.github.git import RecordProblem, token_for
-from pytest_kimiprobe.monitor.github.push_results import Recorded, Recorder, _Place
+from pytest_kimiprobe.monitor.github.push_results import PushResult, ResultsPusher, _ResultsFolder
 from pytest_kimiprobe.results import refresh_latest, write_run
 from pytest_kimiprobe.verdicts import ProbeResult, Run
 from routing.evidence.model import loads
@@ -22,7 +22,7 @@ NOW = datetime(2026, 11, 23, 5, 30, tzinfo=UTC)
 
 @pytest.fixture(autouse=True)
 def plain_git(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No settings of whoever runs the tests."""
+    """Hide the git settings of the user who runs the tests."""
     for name in [name for name in os.environ if name.startswith(("GIT_", "GITHUB_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
@@ -56,7 +56,7 @@ def clone(remote: Path, folder: Path, *options: str) -> Path:
 
 
 def probe(folder: Path, run_id: str, *, at: datetime = NOW, endpoint: str = KIMI, complete: bool = True) -> Path:
-    """What `kimiprobe check` leaves in a checkout."""
+    """Write what `kimiprobe check` leaves in a checkout."""
     rows = tuple(
         ProbeResult(f"{run_id}-{number}", "weather", endpoint, "plain", number, "pass", "ok") for number in range(5)
     )
@@ -68,12 +68,12 @@ def probe(folder: Path, run_id: str, *, at: datetime = NOW, endpoint: str = KIMI
 
 def recorder(
     folder: Path, branch: str = "", tries: int = 10, sleep: Callable[[float], None] = lambda _: None
-) -> Recorder:
-    return Recorder(folder / "results", branch, tries=tries, sleep=sleep, jitter=lambda: 0.5)
+) -> ResultsPusher:
+    return ResultsPusher(folder / "results", branch, tries=tries, sleep=sleep, jitter=lambda: 0.5)
 
 
-def record(folder: Path, branch: str = "") -> Recorded:
-    return recorder(folder, branch).record(NOW)
+def record(folder: Path, branch: str = "") -> PushResult:
+    return recorder(folder, branch).push(NOW)
 
 
 def remote_files(remote: Path, branch: str = "main") -> list[str]:
@@ -88,7 +88,7 @@ def runs_in(remote: Path, branch: str = "main") -> list[str]:
 
 
 def test_a_run_is_one_commit_with_its_files_and_nothing_else(remote: Path, tmp_path: Path) -> None:
-    """Explicit paths: what else lies around stays here."""
+    """Paths are explicit: other changed files are not committed."""
     here = clone(remote, tmp_path / "a")
     probe(here, "r1")
     (here / "secret.env").write_text("KEY=x")
@@ -108,7 +108,7 @@ def test_a_run_is_one_commit_with_its_files_and_nothing_else(remote: Path, tmp_p
 
 
 def test_the_checkout_follows(remote: Path, tmp_path: Path) -> None:
-    """Afterwards it stands on the pushed commit, clean."""
+    """Afterwards HEAD is the pushed commit, and the checkout is clean."""
     here = clone(remote, tmp_path / "a")
     probe(here, "r1")
     done = record(here)
@@ -117,21 +117,21 @@ def test_the_checkout_follows(remote: Path, tmp_path: Path) -> None:
 
 
 def test_again_there_is_nothing_to_record(remote: Path, tmp_path: Path) -> None:
-    """Idempotent: no empty commit."""
+    """A second push makes no empty commit."""
     here = clone(remote, tmp_path / "a")
     probe(here, "r1")
     done = record(here)
-    assert record(here) == Recorded("", (), 1)
+    assert record(here) == PushResult("", (), 1)
     assert git(remote, "rev-parse", "main") == done.commit
 
 
 def test_empty_results_are_nothing_to_record(remote: Path, tmp_path: Path) -> None:
-    """A folder without runs is no error."""
+    """A folder without runs is not an error."""
     assert record(clone(remote, tmp_path / "a")).files == ()
 
 
 def test_a_person_is_named_where_git_knows_one(remote: Path, tmp_path: Path) -> None:
-    """The bot's name is used only where there is none."""
+    """The bot is the author only if git has no user configured."""
     here = clone(remote, tmp_path / "a")
     git(here, "config", "user.name", "Ada")
     git(here, "config", "user.email", "ada@example.com")
@@ -143,8 +143,8 @@ def test_a_person_is_named_where_git_knows_one(remote: Path, tmp_path: Path) -> 
 # ---------------------------------------------------------------- races
 
 
-def test_eight_recorders_at_once_all_land(remote: Path, tmp_path: Path) -> None:
-    """Each in its own clone of the same commit; latest.json counts all of them."""
+def test_eight_concurrent_pushes_all_arrive(remote: Path, tmp_path: Path) -> None:
+    """Each works in its clone of the same commit; latest.json counts all of them."""
     clones = [clone(remote, tmp_path / f"c{number}") for number in range(8)]
     for number, folder in enumerate(clones):
         probe(folder, f"r{number}", at=NOW - timedelta(minutes=number))
@@ -161,22 +161,22 @@ def test_eight_recorders_at_once_all_land(remote: Path, tmp_path: Path) -> None:
 def test_a_push_that_came_first_costs_a_second_try(
     remote: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The commit is built again on what came; the other's change of flags.yaml stays."""
+    """The commit is built again on the newer one; the other's change of flags.yaml is kept."""
     here, other = clone(remote, tmp_path / "a"), clone(remote, tmp_path / "b")
     probe(here, "r1")
     (other / "flags.yaml").write_text("other\n...\n")
     git(other, "commit", "--quiet", "-am", "other")
     waits: list[float] = []
-    build = _Place.commit
+    build = _ResultsFolder.commit
 
-    def overtaken(self: _Place, *arguments: Any) -> str:
+    def overtaken(self: _ResultsFolder, *arguments: Any) -> str:
         commit = build(self, *arguments)
         if not waits:
             git(other, "push", "--quiet", "origin", "HEAD:refs/heads/main")
         return commit
 
-    monkeypatch.setattr(_Place, "commit", overtaken)
-    done = recorder(here, sleep=waits.append).record(NOW)
+    monkeypatch.setattr(_ResultsFolder, "commit", overtaken)
+    done = recorder(here, sleep=waits.append).push(NOW)
     assert (done.tries, waits) == (2, [0.4])
     assert git(remote, "show", "main:flags.yaml") == "other\n..."
     assert (here / "flags.yaml").read_text() == "other\n...\n"
@@ -184,7 +184,7 @@ def test_a_push_that_came_first_costs_a_second_try(
 
 
 def test_an_older_run_than_the_remotes_does_not_take_back_latest(remote: Path, tmp_path: Path) -> None:
-    """latest.json is recomputed from everybody's runs, whoever pushes last."""
+    """latest.json is recomputed from all runs, in whichever order they are pushed."""
     newer, older = clone(remote, tmp_path / "a"), clone(remote, tmp_path / "b")
     probe(newer, "new", endpoint=MOONSHOT)
     probe(older, "old", at=NOW - timedelta(hours=3))
@@ -197,7 +197,7 @@ def test_an_older_run_than_the_remotes_does_not_take_back_latest(remote: Path, t
 
 
 def test_a_fuller_version_of_a_run_replaces_the_interrupted_one(remote: Path, tmp_path: Path) -> None:
-    """And never the other way round."""
+    """An interrupted version never replaces a complete one."""
     first, second = clone(remote, tmp_path / "a"), clone(remote, tmp_path / "b")
     probe(first, "r1", complete=False)
     record(first)
@@ -211,7 +211,7 @@ def test_a_fuller_version_of_a_run_replaces_the_interrupted_one(remote: Path, tm
 
 
 def test_a_shallow_clone_records(remote: Path, tmp_path: Path) -> None:
-    """As `actions/checkout` makes it; later pushes of others are no obstacle."""
+    """`actions/checkout` makes one; later pushes of others do not prevent recording."""
     other = clone(remote, tmp_path / "b")
     probe(other, "r0", at=NOW - timedelta(days=1))
     record(other)
@@ -248,7 +248,7 @@ def test_another_branch_is_left_alone(remote: Path, tmp_path: Path) -> None:
 
 
 def test_commits_that_were_not_pushed_stay_unpushed(remote: Path, tmp_path: Path) -> None:
-    """Only results go out, not what somebody works on."""
+    """Only results are pushed, not other local commits."""
     here = clone(remote, tmp_path / "a")
     (here / "flags.yaml").write_text("draft\n...\n")
     git(here, "commit", "--quiet", "-am", "draft")
@@ -260,7 +260,7 @@ def test_commits_that_were_not_pushed_stay_unpushed(remote: Path, tmp_path: Path
 
 
 def test_a_change_in_the_way_is_not_lost(remote: Path, tmp_path: Path) -> None:
-    """Where the pushed commit brings a file that was edited here, the checkout stays."""
+    """If the pushed commit changes a file that was edited here, the checkout is not updated."""
     here, other = clone(remote, tmp_path / "a"), clone(remote, tmp_path / "b")
     (other / "flags.yaml").write_text("other\n...\n")
     git(other, "commit", "--quiet", "-am", "other")
@@ -277,7 +277,7 @@ def test_a_change_in_the_way_is_not_lost(remote: Path, tmp_path: Path) -> None:
 
 
 def test_when_no_push_lands_it_says_so_and_keeps_the_files(remote: Path, tmp_path: Path) -> None:
-    """Ten tries, growing waits, never green: the error is raised."""
+    """After ten tries with growing waits an error is raised."""
     here = clone(remote, tmp_path / "a")
     path = probe(here, "r1")
     hook = remote / "hooks" / "update"
@@ -285,7 +285,7 @@ def test_when_no_push_lands_it_says_so_and_keeps_the_files(remote: Path, tmp_pat
     hook.chmod(0o755)
     waits: list[float] = []
     with pytest.raises(RecordProblem, match=r"not pushed to main \(10 tries\); the files are kept: .*busy"):
-        recorder(here, sleep=waits.append).record(NOW)
+        recorder(here, sleep=waits.append).push(NOW)
     assert len(waits) == 9
     assert waits == sorted(waits)
     assert max(waits) <= 15
@@ -293,8 +293,8 @@ def test_when_no_push_lands_it_says_so_and_keeps_the_files(remote: Path, tmp_pat
     assert runs_in(remote) == []
 
 
-def test_a_refusal_that_waiting_does_not_mend_is_told_at_once(remote: Path, tmp_path: Path) -> None:
-    """No permission, protected branch, wrong address: one try."""
+def test_a_permanent_refusal_is_reported_after_one_try(remote: Path, tmp_path: Path) -> None:
+    """No permission, a protected branch or a wrong address ends after one try."""
     here = clone(remote, tmp_path / "a")
     probe(here, "r1")
     hook = remote / "hooks" / "update"
@@ -310,7 +310,7 @@ def test_a_refusal_that_waiting_does_not_mend_is_told_at_once(remote: Path, tmp_
 
 
 def test_a_push_whose_answer_was_lost_has_landed(remote: Path, tmp_path: Path) -> None:
-    """The ref is read back: what is there counts, not what push said."""
+    """The ref of the remote decides, not the exit code of push."""
     here = clone(remote, tmp_path / "a")
     probe(here, "r1")
     hook = remote / "hooks" / "post-receive"
@@ -322,7 +322,7 @@ def test_a_push_whose_answer_was_lost_has_landed(remote: Path, tmp_path: Path) -
 
 
 def test_torn_files_are_not_published(remote: Path, tmp_path: Path) -> None:
-    """What cannot be read back is kept here for a human; a line break in a name stops nothing."""
+    """A file that cannot be read is kept for a human; a line break in a name does no harm."""
     here = clone(remote, tmp_path / "a")
     probe(here, "r1")
     torn = here / "results" / "runs" / "2026" / "11" / "23" / "052900Z-torn-1.json"
@@ -337,16 +337,16 @@ def test_torn_files_are_not_published(remote: Path, tmp_path: Path) -> None:
 
 
 def test_outside_of_a_repository_it_says_so(tmp_path: Path) -> None:
-    """And where there is no folder at all."""
+    """A missing folder is reported too."""
     with pytest.raises(RecordProblem, match="no such folder; `kimiprobe check` writes it"):
         record(tmp_path)
     (tmp_path / "results").mkdir()
-    with pytest.raises(RecordProblem, match="is in no git repository"):
+    with pytest.raises(RecordProblem, match="is not in a git repository"):
         record(tmp_path)
 
 
 def test_the_token_goes_to_github_only() -> None:
-    """As a header for that server, in no argument and to no other host."""
+    """It is a header for that server, never an argument, and never sent to another host."""
     environment = {"GITHUB_TOKEN": "ghs_x", "GITHUB_SERVER_URL": "https://github.com"}
     settings = token_for("https://github.com/o/r", environment)
     assert settings["GIT_CONFIG_KEY_0"] == "http.https://github.com/.extraheader"

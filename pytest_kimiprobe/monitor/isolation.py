@@ -1,0 +1,35 @@
+"""A pytest that sees nothing of the repository's test environment.
+
+The monitor probes hosts, wherever it runs. What a repository needs for its own tests must not reach it: conftest.py files,
+`addopts`, required and installed plugins, warnings as errors. Of its configuration only `kimiprobe_*` settings are read.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..config.ini_files import repository_settings
+
+_FOR_TESTS = frozenset({"PYTEST_ADDOPTS", "PYTEST_PLUGINS"})
+
+
+def command(folder: Path, plugins: Sequence[str] = (), *, with_conftest: bool = False) -> list[str]:
+    """The beginning of a command line that runs pytest isolated in `folder`. Raises ConfigError.
+
+    `plugins` are modules to load. Only with some of them the working directory can be imported from.
+    """
+    root, settings = repository_settings(folder)
+    python = [sys.executable, *([] if plugins else ["-P"]), "-m", "pytest"]
+    isolated = ["-c", os.devnull, f"--rootdir={root}", f"--confcutdir={root}", "--disable-plugin-autoload"]
+    conftest = [] if with_conftest else ["--noconftest"]
+    loaded = [argument for name in ("pytest_kimiprobe.plugin", *plugins) for argument in ("-p", name)]
+    given = [argument for name, value in settings.items() for argument in ("-o", f"{name}={value}")]
+    return [*python, *isolated, *conftest, *loaded, *given]
+
+
+def environment() -> dict[str, str]:
+    """This process's environment without what changes any pytest."""
+    return {name: value for name, value in os.environ.items() if name not in _FOR_TESTS}

@@ -1,0 +1,176 @@
+"""What a run collects: by name (packaged cases, plugins, schemas, recordings), by path, and what is left of both."""
+
+from __future__ import annotations
+
+import fnmatch
+import itertools
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from ..cases import json_schemas as schema_cases
+from ..cases import model as cases
+from .items import (
+    PLUGINS,
+    CaseFile,
+    Cases,
+    PairProbe,
+    Probe,
+    RecordingFile,
+    packaged_files,
+    require_packaged,
+    row_probe,
+    with_halves,
+)
+from .probe_facts import planned_by
+from .run_paths import PACKAGED, RECORDED, divided, is_ignored
+from .session import ProbeSession
+
+
+def prepare(config: pytest.Config) -> ProbeSession:
+    """Read the options, see what there is to run, point pytest at it. Raises UsageError."""
+    if config.getoption("stepwise", default=False):
+        raise pytest.UsageError(
+            "--stepwise follows the order of collection, answers come in any order: use --lf instead"
+        )
+    session = ProbeSession(config)
+    given = config.args if config.args_source is pytest.Config.ArgsSource.ARGS else []
+    replayed = session.scope.choice.kind == "replay"
+    session.everything = not given
+    asked = given if replayed else itertools.chain.from_iterable(map(with_halves, given))
+    if not given:
+        asked = _recorded_origins(config, session) if replayed else _packaged_and_own(config, session)
+    session.named, config.args = divided(asked, _named_paths(session), config.invocation_params.dir)
+    for name in session.named.keys() - _named_paths(session).keys():
+        require_packaged(name, session.named[name])
+    config.args_source = pytest.Config.ArgsSource.ARGS
+    return session
+
+
+def _packaged_and_own(config: pytest.Config, session: ProbeSession) -> list[str]:
+    """What a run without a path runs: all that is packaged or given by options and plugins, and `kimiprobe_paths`."""
+    packaged = {f"{PACKAGED}/{file.name}": file for file in packaged_files()} | _named_paths(session)
+    names = [name for name, path in packaged.items() if not is_ignored(name, path, config)]
+    return [*names, *map(str, config.getini("kimiprobe_paths"))]
+
+
+def _named_paths(session: ProbeSession) -> dict[str, Path]:
+    """Files by the names that ids have, but for packaged ones."""
+    scope = session.scope
+    recorded = {f"{RECORDED}/{scope.replays.name(file)}": file for file in scope.recordings}
+    return {PLUGINS: cases.FOLDER / "plugins"} | scope.schemas | recorded
+
+
+def _recorded_origins(config: pytest.Config, session: ProbeSession) -> list[str]:
+    """Other recordings, and the whole files of the recorded probes' cases: `keep_asked_for` leaves out the rest."""
+    known = _named_paths(session)
+    origins = {name: None for name in known if name.startswith(f"{RECORDED}/")}
+    packaged = {f"{PACKAGED}/{file.name}" for file in packaged_files()}
+    for probe in session.scope.replays.samples:
+        file = probe.partition("::")[0]
+        if file in known or file in packaged:
+            origins[file] = None
+        elif (config.rootpath / file).is_file():
+            origins[str(config.rootpath / file)] = None
+    return list(origins)
+
+
+def keep_asked_for(session: pytest.Session, probes: ProbeSession, items: list[pytest.Item]) -> None:
+    """Without a path, probes alone; of a replay, those that were recorded. Raises UsageError for an id that is not found."""
+    _require_found(session, probes, items)
+    if probes.scope.choice.kind == "replay":
+        _keep_recorded(session, probes, items)
+    elif probes.everything:
+        _leave_out(session, items, lambda item: not isinstance(item, Probe) and planned_by(item) is None)
+
+
+def _require_found(session: pytest.Session, probes: ProbeSession, items: Sequence[pytest.Item]) -> None:
+    there = {name for item in items for name in (item.nodeid, item.nodeid.partition("[")[0])}
+    asked = (f"{name}::{part}" for name, parts in probes.named.items() for part in sorted(parts) if part)
+    missing = [probe for probe in asked if probe not in there]
+    if missing and not session.testsfailed:
+        raise pytest.UsageError(f"not found: {', '.join(missing)}")
+
+
+def _leave_out(session: pytest.Session, items: list[pytest.Item], other: Callable[[pytest.Item], bool]) -> None:
+    if left_out := [item for item in items if other(item)]:
+        items[:] = [item for item in items if not other(item)]
+        session.config.hook.pytest_deselected(items=left_out)
+
+
+def bring_halves(collected: Sequence[pytest.Item], items: list[pytest.Item]) -> None:
+    """Select the halves of each selected pair as well (`-k`, `--lf`): without them it could not be judged."""
+    halves = {half for item in items if isinstance(item, PairProbe) for half in item.halves}
+    halves -= {item.nodeid for item in items}
+    items[:0] = [item for item in collected if item.nodeid in halves]
+
+
+def _keep_recorded(session: pytest.Session, probes: ProbeSession, items: list[pytest.Item]) -> None:
+    """Those that were recorded, and one for each recorded probe whose case is not here any more."""
+    _leave_out(session, items, lambda item: not _is_recorded(item, probes))
+    if not probes.everything:
+        return
+    from ..recording.recordings import unreadable
+
+    there = {item.nodeid for item in items}
+    for probe, sample in probes.scope.replays.samples.items():
+        if probe not in there and probes.scope.is_asked_for(sample.endpoint):
+            why = (
+                "the case or endpoint is not here any more: run where it was recorded, with the same plugins and files"
+            )
+            row = unreadable(sample.case, why, endpoint=sample.endpoint)
+            items.append(row_probe(session, row, probe.rpartition("::")[2], probe))
+
+
+def _is_recorded(item: pytest.Item, probes: ProbeSession) -> bool:
+    """Whether it was recorded itself, not only one of its name; what is no probe runs where it was asked for."""
+    samples = probes.scope.replays.samples
+    if isinstance(item, PairProbe):
+        return any(half in samples for half in item.halves)
+    if planned_by(item) is None:
+        return isinstance(item, Probe) or not probes.everything
+    return item.nodeid in samples
+
+
+def named_collectors(session: pytest.Session, probes: ProbeSession) -> list[pytest.Collector]:
+    """Collectors of what is asked for by name: packaged cases, those of plugins and schemas, recordings."""
+    paths = _named_paths(probes)
+    return [_named(session, probes, name, paths.get(name)) for name in probes.named]
+
+
+def _named(parent: pytest.Session, probes: ProbeSession, name: str, path: Path | None) -> pytest.Collector:
+    if path is not None and path in probes.scope.recordings:
+        replays = probes.scope.replays
+        recording: RecordingFile = RecordingFile.from_parent(parent, path=path, nodeid=name)
+        recording.alone, recording.problem = path == replays.root, replays.problems.get(path, "")
+        recording.parts = probes.named[name]
+        return recording
+    file = path or cases.FOLDER / name.removeprefix(f"{PACKAGED}/")
+    node: Cases = Cases.from_parent(parent, name=file.name, path=file, nodeid=name)
+    node.parts, node.plans = probes.named[name], partial(probes.scope.plans, packaged=path is None)
+    if name == PLUGINS:
+        node.read = partial(_of_plugins, parent.config)
+    else:
+        node.read = partial(cases.load if path is None else schema_cases.load, file)
+    return node
+
+
+def collected(file_path: Path, parent: pytest.Collector, session: ProbeSession) -> pytest.Collector | None:
+    """A collector for a user's case file, named as `kimiprobe_files` says."""
+    if not any(fnmatch.fnmatch(file_path.name, glob) for glob in parent.config.getini("kimiprobe_files")):
+        return None
+    node: CaseFile = CaseFile.from_parent(parent, path=file_path)
+    node.plans, node.read = session.scope.plans, partial(cases.load, file_path)
+    return node
+
+
+def _of_plugins(config: pytest.Config) -> list[cases.Case]:
+    """What `pytest_kimiprobe_cases` gives. Raises CaseError for two of one name."""
+    found: dict[str, cases.Case] = {}
+    for case in (case for some in config.hook.pytest_kimiprobe_cases(config=config) for case in some or ()):
+        if case.name in found:
+            raise cases.CaseError(f"two cases are named {case.name!r}", where="pytest_kimiprobe_cases")
+        found[case.name] = case
+    return list(found.values())

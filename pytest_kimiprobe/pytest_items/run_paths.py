@@ -1,0 +1,78 @@
+"""What a run collects, and for which folders pytest loads a conftest.py.
+
+The ids of packaged cases, schemas and recordings start with a name instead of a path (`kimiprobe/core.yaml::weather[...]`).
+Every other argument is a path: pytest's own rules hold for it.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Container, Iterable
+from pathlib import Path
+
+import pytest
+
+from ..config import options
+
+PACKAGED = "kimiprobe"
+"""First part of packaged cases' ids: `kimiprobe/core.yaml::weather[...]`."""
+RECORDED = "replay"
+"""First part of the ids of recordings."""
+SCHEMAS = "schemas"
+"""First part of the ids of `--kimiprobe-schemas`."""
+_CASES = Path(__file__).resolve().parents[1] / "cases" / "packaged"
+
+
+def limit_conftests(config: pytest.Config) -> None:
+    """Before pytest loads conftest.py files: unless the user names a path, only those of `kimiprobe_paths` are loaded.
+
+    pytest would look into the working directory and its `test*` folders, whose conftest.py may need more than a probe
+    does. `confcutdir` keeps the conftest.py of a repository out that holds the virtual environment.
+    """
+    namespace = config.known_args_namespace
+    if not all(_is_name(argument, config.invocation_params.dir) for argument in namespace.file_or_dir):
+        return
+    source: str = namespace.kimiprobe_source or options.value(config, "source")
+    if own := config.getini("kimiprobe_paths"):
+        namespace.file_or_dir = [str(path) for path in own]
+    elif source.startswith("replay:"):
+        namespace.file_or_dir = [source.removeprefix("replay:")]
+    else:
+        namespace.file_or_dir, namespace.confcutdir = [str(_CASES)], str(_CASES)
+
+
+def divided(arguments: Iterable[str], known: Container[str], folder: Path) -> tuple[dict[str, set[str]], list[str]]:
+    """Arguments as names, each with the parts asked for below it (`""` is all), and as paths.
+
+    `known` are names that exist; anything else below `kimiprobe/` is a name if no such path exists in `folder`.
+    """
+    names: dict[str, set[str]] = {}
+    paths = []
+    for argument in arguments:
+        name, _, part = argument.partition("::")
+        if name in known or (name.startswith(f"{PACKAGED}/") and _is_name(argument, folder)):
+            names.setdefault(name, set()).add(part)
+        else:
+            paths.append(argument)
+    return names, paths
+
+
+def is_wanted(name: str, parts: Container[str]) -> bool:
+    """Whether a probe's name is among the parts asked for: all, that one, or all of its case."""
+    return "" in parts or name in parts or name.partition("[")[0] in parts
+
+
+def is_ignored(name: str, path: Path, config: pytest.Config) -> bool:
+    """Whether `--ignore` or `--ignore-glob` means a packaged file, by its name in ids or by its path."""
+    here = config.invocation_params.dir
+    named = here / name
+    ignored = {here / given for given in config.getoption("ignore") or ()}
+    globs = [str(here / given) for given in config.getoption("ignore_glob") or ()]
+    return not ignored.isdisjoint({path, named, named.parent}) or any(
+        fnmatch.fnmatch(str(named), glob) for glob in globs
+    )
+
+
+def _is_name(argument: str, folder: Path) -> bool:
+    head = argument.partition("::")[0]
+    return head.partition("/")[0] in {PACKAGED, RECORDED, SCHEMAS} and "/" in head and not (folder / head).exists()

@@ -1,0 +1,140 @@
+"""HTTP responses as a persona sends them: refused, delayed, paced, replaced or cut."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ..conversation import JsonObject
+from ..http_types import CutConnection, Response, json_response
+from ..scenario import Persona
+from .refusals import Refusal, error_event, refusal
+
+_TIMER_S = 0.002
+"""A stream that is early by less than this sends its event without a timer."""
+_REFUSING = ("rate_limited", "down", "server_error", "retired", "no_credit")
+"""Personas that answer with the refusal of the same name."""
+_HTML = (
+    b"<!DOCTYPE html>\n<html><head><title>Just a moment...</title></head><body>Checking your browser</body></html>\n"
+)
+
+
+def refused_by(persona: Persona, provider: str, model: str, upstream: str = "") -> Refusal | None:
+    """The error status that a persona answers with; None if it does not refuse."""
+    kind = persona.persona
+    if kind not in _REFUSING or persona.how == "close":
+        return None
+    retry_after_s = persona.retry_after_s if kind == "rate_limited" else None
+    return refusal(provider, kind, model=model, upstream=upstream, status=persona.status, retry_after_s=retry_after_s)
+
+
+async def early_response(persona: Persona, provider: str, model: str, upstream: str = "") -> Response | None:
+    """The response of a persona that does not read the request: an error status or a page. None if it answers.
+
+    Raises CutConnection if the persona closes the connection.
+    """
+    if persona.persona == "down" and persona.how == "close":
+        raise CutConnection
+    refused = refused_by(persona, provider, model, upstream)
+    if refused is not None:
+        await asyncio.sleep(min(persona.first_token_ms, 20) / 1000)
+        return json_response(refused.body, refused.status, refused.headers)
+    if persona.persona == "html":
+        await asyncio.sleep(persona.first_token_ms / 1000)
+        return Response(200, {"content-type": "text/html; charset=utf-8"}, _HTML)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerInfo:
+    """Provider, number of completion tokens, upstream and further headers of one answer."""
+
+    provider: str
+    tokens: int
+    upstream: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def error(self) -> Refusal:
+        """The error inside a 200."""
+        return refusal(self.provider, "server_error", upstream=self.upstream, status=502)
+
+
+async def answer_plain(persona: Persona, info: AnswerInfo, body: JsonObject) -> Response:
+    """A JSON body after the time that its tokens take; replaced or cut if the persona does that."""
+    headers = {"content-type": "application/json", **info.headers}
+    wait = persona.first_token_ms / 1000 + info.tokens / persona.tokens_per_s
+    if persona.persona in ("error_in_200", "stream_error"):
+        body = dict(info.error.body)
+    raw = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    if persona.persona == "cut":
+        await asyncio.sleep(wait)
+        kept = raw[: max(1, int(len(raw) * persona.at))]
+        return Response(200, headers, kept, declared_length=len(raw) if persona.how == "close" else None)
+    if info.provider == "openrouter":
+        return Response(200, headers, chunks=_after_whitespace(raw, wait))
+    await asyncio.sleep(wait)
+    return Response(200, headers, raw)
+
+
+async def _after_whitespace(raw: bytes, wait: float) -> AsyncIterator[bytes]:
+    """OpenRouter keeps a waiting connection alive with whitespace before the body, as recorded."""
+    for _ in range(3):
+        yield b"\n         \n"
+        await asyncio.sleep(wait / 3)
+    yield raw
+
+
+def answer_stream(persona: Persona, info: AnswerInfo, events: Sequence[str]) -> Response:
+    """Server-sent events at the persona's pace; replaced or cut if the persona does that."""
+    headers = {"content-type": "text/event-stream", "cache-control": "no-cache", **info.headers}
+    if persona.persona == "error_in_200":
+        events = [error_event(info.provider, info.error)]
+    elif persona.persona in ("stream_error", "cut"):
+        events = _beginning(events, persona.at)
+        if persona.persona == "stream_error":
+            events.append(_stream_error(info, events))
+    cut = persona.persona == "cut" and persona.how == "close"
+    return Response(200, headers, chunks=_paced(events, persona, info.tokens / persona.tokens_per_s, cut=cut))
+
+
+def _beginning(events: Sequence[str], at: float) -> list[str]:
+    """The first part of a stream, which never reaches the chunk with the finish reason."""
+    last = next((spot for spot, event in enumerate(events) if _finishes(event)), len(events))
+    return list(events[: max(1, int(last * at))])
+
+
+def _finishes(event: str) -> bool:
+    return ('"finish_reason":"' in event) or ("message_delta" in event) or event.startswith("event: done")
+
+
+def _stream_error(info: AnswerInfo, sent: Sequence[str]) -> str:
+    """The error after a cut stream: inside a chunk with OpenRouter, as documented; alone with the others."""
+    if info.provider != "openrouter":
+        return error_event(info.provider, info.error)
+    chunks = [json.loads(event[6:]) for event in sent if event.startswith("data: {")]
+    head = {key: value for key, value in (chunks[0] if chunks else {}).items() if key != "choices"}
+    metadata = {"provider_name": info.upstream}
+    error = {"code": 502, "message": "Provider disconnected unexpectedly", "metadata": metadata}
+    choice = {"index": 0, "delta": {"content": ""}, "finish_reason": "error", "native_finish_reason": "error"}
+    return f"data: {json.dumps({**head, 'error': error, 'choices': [choice]}, separators=(',', ':'))}\n\n"
+
+
+async def _paced(events: Sequence[str], persona: Persona, lasts_s: float, *, cut: bool) -> AsyncIterator[bytes]:
+    """Comments immediately, the first event after the first-token time, the rest evenly over `lasts_s`."""
+    comments = [event for event in events if event.startswith(":")]
+    for comment in comments:
+        yield comment.encode()
+    await asyncio.sleep(persona.first_token_ms / 1000)
+    start = time.perf_counter()
+    data = events[len(comments) :]
+    for spot, event in enumerate(data):
+        early_s = start + lasts_s * spot / len(data) - time.perf_counter()
+        if early_s > _TIMER_S:
+            await asyncio.sleep(early_s)
+        yield event.encode()
+    if cut:
+        raise CutConnection

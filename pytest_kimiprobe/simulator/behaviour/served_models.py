@@ -1,0 +1,114 @@
+"""Models, upstreams and prices of the simulated providers, from served_models.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache
+from importlib import resources
+from typing import Any, Literal, TypeAlias
+
+from .refusals import refusal
+
+Thinking: TypeAlias = Literal["always", "default", "never"]
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedPrice:
+    """USD per token."""
+
+    input: Decimal
+    cached: Decimal
+    output: Decimal
+
+    def scaled(self, share: Decimal) -> SimulatedPrice:
+        """This price times `share`, rounded to tenths of a cent per million tokens."""
+        step = Decimal("0.000000001")
+        return SimulatedPrice(*((part * share).quantize(step) for part in (self.input, self.cached, self.output)))
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedUpstream:
+    """One upstream of OpenRouter. `tag` is the value that `provider.only` pins."""
+
+    tag: str
+    title: str
+    quantization: str
+    price: SimulatedPrice
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedModel:
+    """One provider model id. `slug` is the value of `model` in answers."""
+
+    id: str
+    slug: str
+    price: SimulatedPrice
+    context: int = 131072
+    thinks: Thinking = "never"
+    accepts_required: bool = False
+    retired: bool = False
+    upstreams: tuple[SimulatedUpstream, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedUsage:
+    """Tokens of one answer."""
+
+    prompt: int
+    completion: int
+    reasoning: int = 0
+
+
+def cost_parts(usage: SimulatedUsage, price: SimulatedPrice) -> tuple[Decimal, Decimal]:
+    """Cost of the prompt and of the completion in USD, exact."""
+    return usage.prompt * price.input, usage.completion * price.output
+
+
+@cache
+def served_models() -> Mapping[str, Mapping[str, SimulatedModel]]:
+    """Models by provider and provider model id."""
+    import yaml
+
+    text = resources.files(__package__).joinpath("served_models.yaml").read_text("utf-8")
+    data: dict[str, Any] = yaml.safe_load(text)
+    return {provider: _models(entry) for provider, entry in data.items()}
+
+
+def find_model(provider: str, name: str) -> SimulatedModel:
+    """The model that a request names. Raises the provider's refusal of an unknown or retired one."""
+    models = served_models()[provider.removesuffix("-cn")]
+    model = models.get(name.rsplit(":", 1)[0] if provider == "openrouter" else name)
+    if model is None:
+        named = provider != "openrouter" or "/" in name
+        raise refusal(provider, "unknown_model" if named else "invalid_model", model=name)
+    if model.retired:
+        raise refusal(provider, "retired", model=name)
+    return model
+
+
+def _models(entry: Mapping[str, Any]) -> dict[str, SimulatedModel]:
+    common = entry.get("upstreams", {})
+    hosts = {**common, **entry.get("other_upstreams", {})}
+    return {
+        name: _model(name, row, {tag: hosts[tag] for tag in row.get("upstreams", common)})
+        for name, row in entry["models"].items()
+    }
+
+
+def _model(name: str, row: Mapping[str, Any], hosts: Mapping[str, Any]) -> SimulatedModel:
+    price = SimulatedPrice(*(Decimal(part) / 1_000_000 for part in row["price"]))
+    return SimulatedModel(
+        id=name,
+        slug=row.get("slug", name),
+        price=price,
+        context=row.get("context", 131072),
+        thinks=row.get("thinks", "never"),
+        accepts_required=row.get("required", False),
+        retired=row.get("retired", False),
+        upstreams=tuple(
+            SimulatedUpstream(tag, title, quantization, price.scaled(Decimal(share)))
+            for tag, (title, quantization, share) in hosts.items()
+        ),
+    )

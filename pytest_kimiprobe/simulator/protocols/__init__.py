@@ -1,0 +1,1 @@
+"""The providers' protocols: checks of a request, and the rendered answer."""

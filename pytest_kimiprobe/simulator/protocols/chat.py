@@ -1,0 +1,136 @@
+"""One chat-completions request of the OpenAI family, from the checks to the rendered answer."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+from ..behaviour.draws import Draws, serial
+from ..behaviour.refusals import Refusal, error_event
+from ..behaviour.respond import respond
+from ..behaviour.responses import AnswerInfo, answer_plain, answer_stream, early_response, refused_by
+from ..behaviour.served_models import SimulatedModel, SimulatedUpstream, find_model
+from ..conversation import JsonObject
+from ..http_types import Response, json_response
+from ..scenario import Persona, Scenario
+from .openai_in import check_groq, check_groq_calls, check_history, check_moonshot, read_prompt, thinks
+from .openai_out import ChatAnswer, events, plain
+from .openrouter import attempt_entry, candidates, route_metadata
+from .shapes import parse_body
+
+
+async def chat(provider: str, raw: bytes, draws: Draws, *, add_metadata: bool = False) -> Response:
+    """Answer `POST /chat/completions`; `add_metadata` adds OpenRouter's `openrouter_metadata`.
+
+    Raises Refusal for each request that the provider refuses.
+    """
+    body = parse_body(provider, raw)
+    check_history(provider, body)
+    model = find_model(provider, body["model"])
+    if provider.startswith("moonshot"):
+        check_moonshot(provider, model, body)
+    if provider == "groq":
+        check_groq(body)
+    upstreams = candidates(model, body) if provider == "openrouter" else ()
+    return await _answer(_AcceptedRequest(provider, model, body, tuple(upstreams), add_metadata), draws)
+
+
+@dataclass(frozen=True, slots=True)
+class _AcceptedRequest:
+    """A request that passed the checks. `upstreams` are those it may be sent to, best first."""
+
+    provider: str
+    model: SimulatedModel
+    body: JsonObject
+    upstreams: tuple[SimulatedUpstream, ...] = ()
+    add_metadata: bool = False
+
+    @property
+    def endpoint(self) -> str:
+        return f"{self.provider}/{self.model.id}"
+
+
+async def _answer(request: _AcceptedRequest, draws: Draws) -> Response:
+    persona, upstream, attempts = _select_persona(request, draws.scenario)
+    endpoint = f"{request.endpoint}+{upstream.tag}" if upstream else request.endpoint
+    drawn, generator = draws.draw(endpoint, request.body, persona)
+    early = await early_response(drawn, request.provider, request.model.id, upstream.title if upstream else "")
+    if early is not None:
+        return early
+    answer = _chat_answer(request, upstream, drawn, serial(generator))
+    if request.add_metadata and upstream:
+        metadata = route_metadata(request.model, request.upstreams, upstream, attempts)
+        answer = replace(answer, metadata=metadata)
+    return await _rendered(answer, request.body, drawn)
+
+
+def _select_persona(
+    request: _AcceptedRequest, scenario: Scenario
+) -> tuple[Persona, SimulatedUpstream | None, list[JsonObject]]:
+    """The persona that answers the request, its upstream, and the upstreams that OpenRouter tried.
+
+    If no upstream is pinned, OpenRouter has the persona that the scenario names for the model itself. If it names none,
+    OpenRouter tries the cheapest upstream first, and the next one if that always refuses.
+    """
+    if not request.upstreams:
+        return scenario.persona_of(request.endpoint), None, []
+    pinned = (request.body.get("provider") or {}).get("only")
+    own = None if pinned else scenario.named(request.endpoint)
+    if own is not None:
+        return own, request.upstreams[0], [attempt_entry(request.model, request.upstreams[0], 200)]
+    attempts: list[JsonObject] = []
+    for upstream in request.upstreams:
+        persona = scenario.persona_of(f"{request.endpoint}+{upstream.tag}")
+        refused = refused_by(persona, "openrouter", request.model.id) if persona.rate == 1 else None
+        attempts.append(attempt_entry(request.model, upstream, refused.status if refused else 200))
+        if refused is None:
+            break
+    return persona, upstream, attempts
+
+
+def _chat_answer(
+    request: _AcceptedRequest, upstream: SimulatedUpstream | None, persona: Persona, serial_text: str
+) -> ChatAnswer:
+    body = request.body
+    draft, used = respond(read_prompt(body, thinking=thinks(request.model, body)), persona)
+    return ChatAnswer(
+        provider=request.provider,
+        model=request.model,
+        draft=draft,
+        usage=used,
+        created=int(time.time()),
+        serial=serial_text,
+        upstream=upstream,
+        include_usage=bool((body.get("stream_options") or {}).get("include_usage")),
+    )
+
+
+async def _rendered(answer: ChatAnswer, body: JsonObject, persona: Persona) -> Response:
+    info = AnswerInfo(answer.provider, answer.usage.completion, answer.upstream_title, _headers(answer))
+    refused = check_groq_calls(answer.draft.calls, body) if answer.provider == "groq" else None
+    if body.get("stream"):
+        return answer_stream(persona, info, _refused_stream(answer, refused) if refused else events(answer))
+    if refused:
+        return json_response(refused.body, refused.status, info.headers)
+    return await answer_plain(persona, info, plain(answer))
+
+
+def _refused_stream(answer: ChatAnswer, refused: Refusal) -> list[str]:
+    first = events(replace(answer, draft=replace(answer.draft, calls=())))[:1]
+    return [*first, error_event("groq", refused)]
+
+
+def _headers(answer: ChatAnswer) -> dict[str, str]:
+    if answer.provider == "openrouter":
+        return {"x-generation-id": answer.id}
+    if answer.provider == "groq":
+        return {
+            "x-request-id": f"req_{answer.serial.lower()}",
+            "x-ratelimit-limit-requests": "14400",
+            "x-ratelimit-remaining-requests": "14399",
+            "x-ratelimit-reset-requests": "6s",
+            "x-ratelimit-limit-tokens": "100000",
+            "x-ratelimit-remaining-tokens": "99000",
+            "x-ratelimit-reset-tokens": "1.57s",
+        }
+    return {}

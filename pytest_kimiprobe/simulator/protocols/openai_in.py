@@ -1,0 +1,188 @@
+"""Read a chat-completions request: each provider's own rules, and the prompt for the model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..behaviour.refusals import Refusal, refusal
+from ..behaviour.served_models import SimulatedModel
+from ..conversation import Call, JsonObject, OfferedTool, Prompt, PromptTurn, Role
+from ..validity import checker, offer
+
+
+def check_history(provider: str, body: JsonObject) -> None:
+    """Raise the refusal that all providers of this family share for a history or tool choice that does not fit."""
+    for sentence in _faults(body):
+        raise refusal(provider, "bad_request", detail=sentence)
+
+
+def _faults(body: JsonObject) -> Iterator[str]:
+    known: set[str] = set()
+    for spot, message in enumerate(body["messages"]):
+        known |= {call["id"] for call in message.get("tool_calls") or ()}
+        if message["role"] != "assistant" and message.get("content") is None:
+            yield f"'messages.{spot}.content' : property 'content' is missing"
+        if message["role"] == "tool" and message.get("tool_call_id") not in known:
+            yield f"tool_call_id {message.get('tool_call_id')!r} is not found"
+    choice = body.get("tool_choice")
+    names = [tool["function"]["name"] for tool in body.get("tools") or ()]
+    if isinstance(choice, dict) and choice["function"]["name"] not in names:
+        yield f"tool_choice: tool {choice['function']['name']!r} is not in tools"
+    if choice == "required" and not names:
+        yield "tool_choice 'required' needs tools"
+
+
+def thinks(model: SimulatedModel, body: JsonObject) -> bool:
+    """Whether the model thinks for this request: some always do, some unless it is switched off."""
+    if model.thinks != "default":
+        return model.thinks == "always"
+    thinking, reasoning = body.get("thinking") or {}, body.get("reasoning") or {}
+    off = thinking.get("type") == "disabled" or reasoning.get("enabled") is False or reasoning.get("effort") == "none"
+    return not off
+
+
+def check_moonshot(provider: str, model: SimulatedModel, body: JsonObject) -> None:
+    """Raise Moonshot's refusal: thinking and tool_choice, fixed sampling, missing reasoning, its schema dialect."""
+    thinking = thinks(model, body)
+    for sentence in (
+        *_choice_faults(model, body, thinking=thinking),
+        *_sampling_faults(model, body, thinking=thinking),
+        *(_history_faults(body) if thinking else ()),
+        *_schema_faults(body),
+    ):
+        raise refusal(provider, "bad_request", detail=sentence)
+
+
+def _choice_faults(model: SimulatedModel, body: JsonObject, *, thinking: bool) -> Iterator[str]:
+    choice = body.get("tool_choice")
+    if thinking and choice == "required" and not model.accepts_required:
+        yield "tool_choice 'required' is incompatible with thinking enabled"
+    if thinking and isinstance(choice, dict):
+        yield "tool_choice 'specified' is incompatible with thinking enabled"
+    if (body.get("thinking") or {}).get("type") == "disabled" and model.thinks == "always":
+        yield "invalid thinking: only type=enabled is allowed for this model"
+
+
+def _sampling_faults(model: SimulatedModel, body: JsonObject, *, thinking: bool) -> Iterator[str]:
+    only = {"temperature": 1 if thinking else 0.6, "top_p": 0.95, "presence_penalty": 0, "frequency_penalty": 0, "n": 1}
+    for name, value in only.items():
+        if body.get(name) is not None and body[name] != value and model.thinks != "never":
+            yield f"invalid {name}: only {value} is allowed for this model"
+
+
+def _history_faults(body: JsonObject) -> Iterator[str]:
+    for spot, message in enumerate(body["messages"]):
+        if message["role"] == "assistant" and message.get("tool_calls") and not message.get("reasoning_content"):
+            yield f"thinking is enabled but reasoning_content is missing in assistant tool call message at index {spot}"
+
+
+def _schema_faults(body: JsonObject) -> Iterator[str]:
+    start = "tools.function.parameters is not a valid moonshot flavored json schema, details: "
+    for tool in body.get("tools") or ():
+        function = tool["function"]
+        schema = function.get("parameters")
+        if not function["name"][:1].isalpha() and not function["name"].startswith("_"):
+            rule = "must start with a letter and can contain letters, numbers, underscores, and dashes"
+            yield f"Invalid request: function name is invalid, {rule}"
+        if schema is None:
+            continue
+        if not isinstance(schema, dict) or schema.get("type", "object" if not schema else None) != "object":
+            yield f"{start}<At path '': type must be object>"
+        for path in _anyof_beside_type(schema, ""):
+            rule = "when using anyOf, type should be defined in anyOf items instead of the parent schema"
+            yield f"{start}<At path '{path}': {rule}>"
+
+
+def _anyof_beside_type(schema: Any, path: str) -> Iterator[str]:
+    if isinstance(schema, dict):
+        if isinstance(schema.get("anyOf"), list) and "type" in schema:
+            yield path
+        for key, value in schema.items():
+            yield from _anyof_beside_type(value, f"{path}.{key}" if path else key)
+    elif isinstance(schema, list):
+        for spot, value in enumerate(schema):
+            yield from _anyof_beside_type(value, f"{path}.{spot}")
+
+
+_GROQ_MEMBERS = frozenset(("role", "content", "name", "tool_calls", "tool_call_id", "function_call", "reasoning"))
+
+
+def check_groq(body: JsonObject) -> None:
+    """Raise Groq's refusal of unknown message members and unsupported options."""
+    for spot, message in enumerate(body["messages"]):
+        for name in message:
+            if name not in _GROQ_MEMBERS:
+                rule = f"'messages.{spot}' : property '{name}' is unsupported"
+                start = f"'messages.{spot}' : for 'role:{message['role']}' the following must be satisfied"
+                raise refusal("groq", "bad_request", detail=f"{start}[({rule})]")
+    for name in ("logprobs", "logit_bias", "top_logprobs"):
+        if body.get(name):
+            raise refusal("groq", "bad_request", detail=f"property '{name}' is unsupported")
+    if body.get("n") not in (None, 1):
+        raise refusal("groq", "bad_request", detail="'n' : number must be at most 1")
+
+
+def check_groq_calls(calls: tuple[Call, ...], body: JsonObject) -> Refusal | None:
+    """Groq's 400 `tool_use_failed` if a call of the model does not fit the request's tools; None if all fit."""
+    schemas = {tool.name: tool.schema for tool in _tools(body)}
+    for call in calls:
+        arguments = _loads(call.arguments)
+        if call.name not in schemas:
+            reason = f"attempted to call tool '{call.name}' which was not in request.tools"
+        elif not isinstance(arguments, dict) or not checker(schemas[call.name])(arguments):
+            reason = f"parameters for tool {call.name} did not match schema: errors: [invalid arguments]"
+        else:
+            continue
+        generation = f'{{"name": {json.dumps(call.name)}, "arguments": {call.arguments}}}'
+        message = f"Tool call validation failed: tool call validation failed: {reason}"
+        kind = {"type": "invalid_request_error", "code": "tool_use_failed"}
+        error = {"message": message, **kind, "failed_generation": generation}
+        return Refusal(400, {"error": error})
+    return None
+
+
+def _loads(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def read_prompt(body: JsonObject, *, thinking: bool) -> Prompt:
+    """The prompt for the simulated model."""
+    choice = body.get("tool_choice") or "auto"
+    limit = body.get("max_completion_tokens") or body.get("max_tokens")
+    return Prompt(
+        turns=tuple(map(_turn, body["messages"])),
+        tools=_tools(body),
+        choice=choice["function"]["name"] if isinstance(choice, dict) else choice,
+        named=isinstance(choice, dict),
+        parallel=body.get("parallel_tool_calls") is not False,
+        max_tokens=limit,
+        thinks=thinking,
+    )
+
+
+def _tools(body: JsonObject) -> tuple[OfferedTool, ...]:
+    functions = [tool["function"] for tool in body.get("tools") or ()]
+    return tuple(offer(item["name"], item.get("description"), item.get("parameters")) for item in functions)
+
+
+def _turn(message: Mapping[str, Any]) -> PromptTurn:
+    role: Role = "system" if message["role"] == "developer" else message["role"]
+    text, images = _content(message.get("content"))
+    calls = tuple(
+        Call(call["id"], call["function"]["name"], call["function"]["arguments"])
+        for call in message.get("tool_calls") or ()
+    )
+    return PromptTurn(role, text, calls, message.get("tool_call_id") or "", images)
+
+
+def _content(content: Any) -> tuple[str, tuple[str, ...]]:
+    if not isinstance(content, list):
+        return content or "", ()
+    images = [part["image_url"] for part in content if part["type"] == "image_url" and "image_url" in part]
+    links = tuple(image["url"] if isinstance(image, dict) else image for image in images)
+    return "\n".join(part.get("text", "") for part in content if part["type"] == "text"), links

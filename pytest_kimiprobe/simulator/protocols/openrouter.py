@@ -1,0 +1,164 @@
+"""OpenRouter's extensions: the choice of upstreams, `openrouter_metadata`, and the pages for models and credit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from ..behaviour.refusals import Refusal
+from ..behaviour.served_models import SimulatedModel, SimulatedPrice, SimulatedUpstream
+from ..conversation import JsonObject
+
+_SAMPLING = ("include_reasoning", "max_tokens", "reasoning", "response_format", "stop", "temperature")
+PARAMETERS = [*_SAMPLING, "tool_choice", "tools", "top_p"]
+"""Parameters that every upstream supports."""
+_UNIVERSAL = ("model", "messages", "stream", "stream_options", "provider", "usage", "user", "models", "debug")
+"""Request fields that OpenRouter handles itself."""
+
+
+def candidates(model: SimulatedModel, body: JsonObject) -> list[SimulatedUpstream]:
+    """The upstreams that a request may be sent to, in order. Raises OpenRouter's 404 if none is left."""
+    preferences: JsonObject = body.get("provider") or {}
+    allowed = [upstream for upstream in model.upstreams if _allowed(upstream, preferences)]
+    if not allowed:
+        raise _not_found("No allowed providers are available for the selected model.")
+    if preferences.get("require_parameters") and not set(body) <= {*PARAMETERS, *_UNIVERSAL, "session_id"}:
+        raise _not_found("No endpoints found that can handle the requested parameters.")
+    cheapest = sorted(allowed, key=lambda upstream: upstream.price.output + upstream.price.input)
+    preferred = [upstream for name in _names(preferences.get("order")) for upstream in cheapest if _is(upstream, name)]
+    ordered = list(dict.fromkeys([*preferred, *cheapest]))
+    return ordered if preferences.get("allow_fallbacks", True) else ordered[:1]
+
+
+def attempt_entry(model: SimulatedModel, upstream: SimulatedUpstream, status: int) -> JsonObject:
+    """One attempt, as `openrouter_metadata` lists it."""
+    return {"model": model.slug, "provider": upstream.title, "status": status}
+
+
+def route_metadata(
+    model: SimulatedModel, upstreams: Iterable[SimulatedUpstream], chosen: SimulatedUpstream, attempts: list[JsonObject]
+) -> JsonObject:
+    """`openrouter_metadata`: the available upstreams, the attempts, and the one that answered (SDK 1.3.84)."""
+    available = [
+        {"model": model.slug, "provider": upstream.title, "selected": upstream is chosen} for upstream in upstreams
+    ]
+    return {
+        "requested": model.id,
+        "strategy": "direct",
+        "region": None,
+        "summary": f"available={len(available)}, selected={chosen.title}",
+        "attempt": len(attempts),
+        "attempts": attempts,
+        "is_byok": False,
+        "endpoints": {"total": len(available), "available": available},
+    }
+
+
+def _not_found(sentence: str) -> Refusal:
+    return Refusal(404, {"error": {"message": sentence, "code": 404}, "user_id": "user_simulated"})
+
+
+def _names(value: Any) -> list[str]:
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
+def _is(upstream: SimulatedUpstream, name: str) -> bool:
+    """Whether a name is the upstream's tag, the first part of it, or its title."""
+    return name.lower() in (upstream.tag, upstream.tag.split("/")[0], upstream.title.lower())
+
+
+def _allowed(upstream: SimulatedUpstream, preferences: JsonObject) -> bool:
+    only, ignored = _names(preferences.get("only")), _names(preferences.get("ignore"))
+    quantizations = _names(preferences.get("quantizations"))
+    return (
+        (not only or any(_is(upstream, name) for name in only))
+        and not any(_is(upstream, name) for name in ignored)
+        and (not quantizations or upstream.quantization in quantizations)
+        and _affordable(upstream.price, preferences.get("max_price"))
+    )
+
+
+def _affordable(price: SimulatedPrice, most: Any) -> bool:
+    """Whether a price is within `max_price`; limits that are not numbers are ignored."""
+    limits = most if isinstance(most, dict) else {}
+    return _within(price.input, limits.get("prompt")) and _within(price.output, limits.get("completion"))
+
+
+def _within(price: Decimal, limit: Any) -> bool:
+    try:
+        return price <= Decimal(str(limit)) / 1_000_000
+    except InvalidOperation:
+        return True
+
+
+def models_page(models: Iterable[SimulatedModel]) -> JsonObject:
+    """`GET /models`."""
+    return {"data": [_model(model) for model in models if not model.id.startswith("~")]}
+
+
+def _model(model: SimulatedModel) -> JsonObject:
+    return {
+        "id": model.id,
+        "canonical_slug": model.slug,
+        "name": model.id,
+        "context_length": model.context,
+        "pricing": _pricing(model.price),
+        "supported_parameters": PARAMETERS,
+        "architecture": {"input_modalities": ["text", "image"], "output_modalities": ["text"]},
+    }
+
+
+def endpoints_page(model: SimulatedModel) -> JsonObject:
+    """`GET /models/{author}/{slug}/endpoints`."""
+    return {"data": {**_model(model), "endpoints": [_endpoint(model, upstream) for upstream in model.upstreams]}}
+
+
+def _endpoint(model: SimulatedModel, upstream: SimulatedUpstream) -> JsonObject:
+    return {
+        "name": f"{upstream.title} | {model.slug}",
+        "model_id": model.id,
+        "model_name": model.id,
+        "tag": upstream.tag,
+        "provider_name": upstream.title,
+        "quantization": upstream.quantization,
+        "context_length": model.context,
+        "max_completion_tokens": None,
+        "max_prompt_tokens": None,
+        "pricing": _pricing(upstream.price),
+        "supported_parameters": PARAMETERS,
+        "supports_tool_choice": {"auto": True, "none": True, "required": True, "function": True},
+        "supports_implicit_caching": False,
+        "status": 0,
+        "uptime_last_5m": 100,
+        "uptime_last_30m": 99.9,
+        "uptime_last_1d": 99.5,
+    }
+
+
+def _pricing(price: SimulatedPrice) -> JsonObject:
+    return {
+        "prompt": _plain(price.input),
+        "completion": _plain(price.output),
+        "input_cache_read": _plain(price.cached),
+        "request": "0",
+        "image": "0",
+        "discount": 0,
+    }
+
+
+def _plain(value: Decimal) -> str:
+    return f"{value.normalize():f}"
+
+
+KEY_PAGE: JsonObject = {
+    "data": {
+        "label": "simulated",
+        "limit": 100,
+        "limit_remaining": 90,
+        "usage": 10,
+        "is_free_tier": False,
+        "rate_limit": {"requests": -1, "interval": "10s"},
+    }
+}
+CREDITS_PAGE: JsonObject = {"data": {"total_credits": 100, "total_usage": 10}}

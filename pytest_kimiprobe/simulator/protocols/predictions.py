@@ -1,0 +1,189 @@
+"""Replicate's predictions: created, polled, cancelled and streamed. The input is one prompt, without tools."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from ..behaviour.draws import Draws, serial
+from ..behaviour.refusals import refusal
+from ..behaviour.respond import respond
+from ..behaviour.responses import AnswerInfo, answer_stream, early_response
+from ..behaviour.served_models import SimulatedUsage, find_model
+from ..conversation import Draft, JsonObject, Prompt, PromptTurn, Role, pieces
+from ..http_types import Request, Response, json_response
+from ..scenario import Persona
+from .shapes import parse_body
+
+_LONGEST_WAIT_S = 60
+_REMEMBERED = 500
+_FAILING = ("error_in_200", "stream_error")
+
+
+@dataclass(slots=True)
+class Prediction:
+    """One prediction. Its status follows from the time since its start."""
+
+    id: str
+    model: str
+    input: JsonObject
+    base: str
+    streams: bool
+    persona: Persona
+    draft: Draft
+    used: SimulatedUsage
+    started: float = field(default_factory=time.monotonic)
+    created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    cancelled: bool = False
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds from start to end."""
+        return self.persona.first_token_ms / 1000 + self.used.completion / self.persona.tokens_per_s
+
+    @property
+    def status(self) -> str:
+        """Status, in Replicate's terms."""
+        age = time.monotonic() - self.started
+        if self.cancelled:
+            return "canceled"
+        if age < self.duration_s:
+            return "starting" if age < self.duration_s / 4 else "processing"
+        return "failed" if self.persona.persona in _FAILING else "succeeded"
+
+    def page(self) -> JsonObject:
+        """The prediction as JSON."""
+        status = self.status
+        url = f"{self.base}/predictions/{self.id}"
+        urls = {"get": url, "cancel": f"{url}/cancel", "web": f"https://replicate.com/p/{self.id}"}
+        done = status in ("succeeded", "failed", "canceled")
+        return {
+            "id": self.id,
+            "model": self.model,
+            "version": "hidden",
+            "input": self.input,
+            "logs": "",
+            "output": self.output() if status == "succeeded" else None,
+            "data_removed": False,
+            "error": "Prediction failed: upstream error" if status == "failed" else None,
+            "status": status,
+            "created_at": self.created_at.isoformat(),
+            "urls": urls | ({"stream": f"{self.base}/stream/{self.id}"} if self.streams else {}),
+            **({"completed_at": (self.created_at + timedelta(seconds=self.duration_s)).isoformat()} if done else {}),
+            **({"metrics": self._metrics()} if status == "succeeded" else {}),
+        }
+
+    def output(self) -> list[str]:
+        """The text in pieces; the persona `cut` drops the last of them."""
+        parts = pieces(self.draft.text)
+        return parts[: max(1, int(len(parts) * self.persona.at))] if self.persona.persona == "cut" else parts
+
+    def _metrics(self) -> JsonObject:
+        tokens = {"input_token_count": self.used.prompt, "output_token_count": self.used.completion}
+        return {"predict_time": round(self.duration_s, 6), **tokens}
+
+
+@dataclass(slots=True)
+class Predictions:
+    """The newest 500 predictions."""
+
+    known: OrderedDict[str, Prediction] = field(default_factory=OrderedDict)
+
+    async def answer(self, request: Request, path: str, draws: Draws) -> Response | None:
+        """Answer a request below the prefix; None if Replicate has no such path."""
+        create = re.fullmatch(r"/models/([\w.-]+/[\w.-]+)/predictions", path)
+        if create and request.method == "POST":
+            return await self._create(request, create.group(1), draws)
+        known = re.fullmatch(r"/(predictions|stream)/(\w+)(/cancel)?", path)
+        if known is None:
+            return None
+        prediction = self.known.get(known.group(2))
+        if prediction is None:
+            raise refusal("replicate", "unknown_path")
+        if known.group(1) == "stream":
+            return _stream(prediction)
+        if known.group(3) and request.method == "POST":
+            prediction.cancelled = prediction.status in ("starting", "processing")
+        return json_response(prediction.page())
+
+    async def _create(self, request: Request, name: str, draws: Draws) -> Response:
+        body = parse_body("replicate", request.body)
+        model = find_model("replicate", name)
+        persona, generator = draws.draw(f"replicate/{model.id}", body)
+        early = await early_response(persona, "replicate", model.id)
+        if early is not None:
+            return early
+        draft, used = respond(read_prompt(body["input"]), persona)
+        base = f"http://{request.headers.get('host', 'localhost')}/replicate/v1"
+        number, streams = serial(generator).lower(), bool(body.get("stream"))
+        prediction = Prediction(number, model.id, body["input"], base, streams, persona, draft, used)
+        self.known[number] = prediction
+        while len(self.known) > _REMEMBERED:
+            self.known.popitem(last=False)
+        return await _created(prediction, request.headers.get("prefer", ""))
+
+
+async def _created(prediction: Prediction, prefer: str) -> Response:
+    """201 immediately, or with `Prefer: wait[=n]` when the prediction has ended or the wait is over."""
+    match = re.fullmatch(r"wait(?:=(\d+))?", prefer.strip())
+    if match:
+        await asyncio.sleep(min(prediction.duration_s + 0.001, int(match.group(1) or _LONGEST_WAIT_S), _LONGEST_WAIT_S))
+    return json_response(prediction.page(), 201)
+
+
+def _stream(prediction: Prediction) -> Response:
+    events = [f"event: output\nid: {spot}:0\n{_data(part)}\n\n" for spot, part in enumerate(prediction.output())]
+    kind = prediction.persona.persona
+    if kind in _FAILING:
+        events = ['event: error\ndata: {"detail": "upstream error"}\n\n', 'event: done\ndata: {"reason": "error"}\n\n']
+    elif kind != "cut":
+        events.append("event: done\ndata: {}\n\n")
+    pace = replace(prediction.persona, persona="healthy")
+    return answer_stream(pace, AnswerInfo("replicate", prediction.used.completion), events)
+
+
+def _data(text: str) -> str:
+    return "\n".join(f"data: {line}" for line in text.split("\n"))
+
+
+_SPEAKER = re.compile(
+    r"^\s*(?:#+\s*|\*\*|<\|im_|<\|?|\[)?(system|user|human|assistant|tool|tool result)\b(?:\|>|\]|\*\*|>)?\s*[:\n>]\s*",
+    re.IGNORECASE | re.MULTILINE,
+)
+_ROLES: dict[str, Role] = {
+    "system": "system",
+    "user": "user",
+    "human": "user",
+    "assistant": "assistant",
+    "tool": "user",
+    "tool result": "user",
+}
+
+
+def read_prompt(given: JsonObject) -> Prompt:
+    """The prompt for the simulated model: `User: ...` lines become turns. Without them, the last paragraph is the request."""
+    instructions = given.get("system_prompt")
+    system = (PromptTurn("system", instructions),) if instructions else ()
+    return Prompt(turns=(*system, *_turns(given["prompt"])), max_tokens=given.get("max_tokens"))
+
+
+def _turns(text: str) -> tuple[PromptTurn, ...]:
+    marks = list(_SPEAKER.finditer(text))
+    if not marks:
+        head, _, request = text.strip().rpartition("\n\n")
+        return (*((PromptTurn("system", head),) if head else ()), PromptTurn("user", request))
+    lead = text[: marks[0].start()].strip()
+    ends = [*(mark.start() for mark in marks[1:]), len(text)]
+    turns = [
+        _turn(mark.group(1).lower(), text[mark.end() : end].strip()) for mark, end in zip(marks, ends, strict=True)
+    ]
+    return (*((PromptTurn("system", lead),) if lead else ()), *(turn for turn in turns if turn.text))
+
+
+def _turn(speaker: str, text: str) -> PromptTurn:
+    shown = f"Tool result: {text}" if speaker.startswith("tool") else text
+    return PromptTurn(_ROLES[speaker], shown)

@@ -1,0 +1,40 @@
+"""Check that a request is JSON and satisfies its protocol's JSON Schema, so that later code can rely on the types."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from ..behaviour.refusals import refusal
+from ..conversation import JsonObject
+
+_SHOWN = 120
+
+
+def parse_body(provider: str, raw: bytes) -> JsonObject:
+    """The JSON object of a request. Raises the provider's refusal of a body that does not satisfy shapes.yaml."""
+    try:
+        body = json.loads(raw)
+    except (ValueError, RecursionError):
+        raise refusal(provider, "bad_request", detail="We could not parse the JSON body of your request.") from None
+    if not isinstance(body, dict):
+        raise refusal(provider, "bad_request", detail="The request body must be a JSON object.")
+    for error in _validator(provider if provider in ("anthropic", "replicate") else "openai").iter_errors(body):
+        where = ".".join(map(str, error.instance_path)) or "body"
+        raise refusal(provider, "bad_request", detail=f"{where}: {_short(error.message)}")
+    return body
+
+
+@cache
+def _validator(protocol: str) -> Any:
+    import jsonschema_rs
+    import yaml
+
+    shapes = yaml.safe_load(resources.files(__package__).joinpath("shapes.yaml").read_text("utf-8"))
+    return jsonschema_rs.validator_for(shapes[protocol])
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

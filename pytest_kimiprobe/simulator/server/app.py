@@ -1,0 +1,133 @@
+"""Paths to handlers: each provider below a prefix, with the paths of the provider's own host."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..behaviour.draws import Draws
+from ..behaviour.refusals import Refusal, refusal
+from ..behaviour.served_models import SimulatedModel, find_model, served_models
+from ..http_types import Request, Response, json_response
+from ..protocols import openrouter
+from ..protocols.chat import chat
+from ..protocols.messages import messages
+from ..protocols.predictions import Predictions
+
+PREFIXES = {
+    "openrouter": "/openrouter/api/v1",
+    "moonshot": "/moonshot/v1",
+    "moonshot-cn": "/moonshot-cn/v1",
+    "groq": "/groq/openai/v1",
+    "together": "/together/v1",
+    "replicate": "/replicate/v1",
+    "anthropic": "/anthropic/v1",
+}
+"""Provider name to the path of its base URL."""
+_REMEMBERED = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One received request, without headers: keys are not kept."""
+
+    method: str
+    path: str
+    body: Any = None
+
+
+@dataclass(slots=True)
+class App:
+    """The simulated providers. `requests` keeps the newest 1000."""
+
+    draws: Draws
+    requests: deque[Received] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+    predictions: Predictions = field(default_factory=Predictions)
+
+    async def handle(self, request: Request) -> Response:
+        """Answer one request."""
+        self.requests.append(Received(request.method, request.path, _json(request.body)))
+        try:
+            return await self._answer(request)
+        except Refusal as refused:
+            return json_response(refused.body, refused.status, refused.headers)
+
+    async def _answer(self, request: Request) -> Response:
+        provider = next((name for name, prefix in PREFIXES.items() if request.path.startswith(f"{prefix}/")), None)
+        if provider is None:
+            message = f"no provider has this path; available: {', '.join(PREFIXES.values())}"
+            return json_response({"error": {"message": message}}, 404)
+        if not _key(provider, request):
+            raise refusal(provider, "unauthorized")
+        path = request.path.removeprefix(PREFIXES[provider])
+        if request.method == "POST" and path == "/chat/completions" and provider not in ("anthropic", "replicate"):
+            metadata = request.headers.get("x-openrouter-metadata") == "enabled"
+            return await chat(provider, request.body, self.draws, add_metadata=metadata)
+        if request.method == "POST" and provider == "anthropic" and path == "/messages":
+            return await messages(request.body, request.headers.get("anthropic-version", ""), self.draws)
+        if provider == "replicate" and (answered := await self.predictions.answer(request, path, self.draws)):
+            return answered
+        page = _page(provider, path) if request.method == "GET" else None
+        if page is None:
+            raise refusal(provider, "unknown_path")
+        return json_response(page)
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body) if body else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _key(provider: str, request: Request) -> str:
+    """The key from the header that the provider reads; empty if there is none."""
+    if provider == "anthropic" and "x-api-key" in request.headers:
+        return request.headers["x-api-key"].strip()
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    return key.strip() if scheme.lower() in ("bearer", "token") else ""
+
+
+def _page(provider: str, path: str) -> Any:
+    models = [model for model in served_models()[provider.removesuffix("-cn")].values() if not model.retired]
+    if provider == "openrouter":
+        return _openrouter_page(path, models)
+    if provider == "replicate":
+        return _replicate_page(path)
+    if path == "/models":
+        listed = [_listed(provider, model) for model in models]
+        return listed if provider == "together" else {"object": "list", "data": listed}
+    if provider.startswith("moonshot") and path == "/users/me/balance":
+        balance = {"available_balance": 49.5, "voucher_balance": 0, "cash_balance": 49.5}
+        return {"code": 0, "data": balance, "scode": "0x0", "status": True}
+    if provider == "groq" and path.startswith("/models/"):
+        return _listed(provider, find_model(provider, path.removeprefix("/models/")))
+    return None
+
+
+def _openrouter_page(path: str, models: list[SimulatedModel]) -> Any:
+    if path.startswith("/models/") and path.endswith("/endpoints"):
+        return openrouter.endpoints_page(find_model("openrouter", path[len("/models/") : -len("/endpoints")]))
+    pages = {"/key": openrouter.KEY_PAGE, "/credits": openrouter.CREDITS_PAGE}
+    return openrouter.models_page(models) if path == "/models" else pages.get(path)
+
+
+def _replicate_page(path: str) -> Any:
+    if path == "/account":
+        return {"type": "user", "username": "simulated", "name": "Simulated", "github_url": ""}
+    owner, _, name = path.removeprefix("/models/").partition("/")
+    if not path.startswith("/models/") or not name:
+        return None
+    model = find_model("replicate", f"{owner}/{name}")
+    return {"owner": owner, "name": name, "visibility": "public", "url": f"https://replicate.com/{model.id}"}
+
+
+def _listed(provider: str, model: SimulatedModel) -> dict[str, Any]:
+    owner = {"groq": "Moonshot AI", "together": "Moonshot"}.get(provider, "moonshot")
+    row: dict[str, Any] = {"id": model.id, "object": "model", "created": 1_780_000_000, "owned_by": owner}
+    if provider == "groq":
+        return row | {"context_window": model.context, "active": True}
+    row["context_length"] = model.context
+    return row | ({"type": "chat", "display_name": model.id} if provider == "together" else {})

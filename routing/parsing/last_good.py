@@ -1,0 +1,113 @@
+"""Values whose source may change or fail while they are used: the last good value stays in use."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+
+from ..errors import ConfigError
+from .safe_read import Signature
+
+T = TypeVar("T")
+# File times tick every few ms: a file written this recently can change again without changing its signature.
+_SETTLED_NS = 100_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Held(Generic[T]):
+    """The value in use and the state of its source; replaced as one object, so that no thread sees half a change.
+
+    `error` says why the newest reading was not used. `data` is the newest content read, None if it was unreadable.
+    """
+
+    value: T
+    loaded_at: float
+    from_source: bool = False
+    error: str | None = None
+    data: bytes | None = None
+    signature: Signature | None = None
+    settled: bool = False
+
+
+class LastGood(Generic[T]):
+    """Value of a source; thread-safe. Subclasses implement `_read`, and `_is_current` if checking is cheap.
+
+    One thread reads at a time. Other threads wait for the first reading; later they use the value at hand.
+    """
+
+    def __init__(self, first: T) -> None:
+        self.held = Held(first, time.time())
+        self.checked_at = self.held.loaded_at
+        self._reading = threading.Lock()
+        self._first_done = False
+
+    def current(self) -> T:
+        """The value to use now."""
+        self.checked_at = time.time()
+        if not self._is_current() and self._reading.acquire(blocking=not self._first_done):
+            try:
+                self.held = self._read(self.held)
+                self._first_done = True
+            finally:
+                self._reading.release()
+        return self.held.value
+
+    def _is_current(self) -> bool:
+        return False
+
+    def _read(self, held: Held[T]) -> Held[T]:
+        raise NotImplementedError
+
+    @staticmethod
+    def _parsed(held: Held[T], data: bytes, parse: Callable[[bytes, T | None], T]) -> Held[T]:
+        """The value of new content, or the old value with the reason why the content cannot be used.
+
+        `parse` gets the content and the value in use, None if that did not come from the source.
+        """
+        held = replace(held, data=data)
+        try:
+            value = parse(data, held.value if held.from_source else None)
+        except ConfigError as problem:
+            return replace(held, error=str(problem))
+        return replace(held, value=value, loaded_at=time.time(), from_source=True, error=None)
+
+
+class LastGoodFile(LastGood[T]):
+    """Value of a file, read again when the file changes; costs one `stat` if it did not. Never raises ConfigError.
+
+    Without a path the first value stays in use.
+    """
+
+    def __init__(
+        self, path: str | None, first: T, read: Callable[[str], bytes], parse: Callable[[bytes, T | None], T]
+    ) -> None:
+        super().__init__(first)
+        self._path, self._content, self._parse = path, read, parse
+
+    def _is_current(self) -> bool:
+        held = self.held
+        return self._path is None or (held.settled and _signature(self._path) == held.signature)
+
+    def _read(self, held: Held[T]) -> Held[T]:
+        path = str(self._path)
+        signature = _signature(path)
+        settled = signature is None or time.time_ns() - max(signature.mtime_ns, signature.ctime_ns) > _SETTLED_NS
+        held = replace(held, signature=signature, settled=settled)
+        try:
+            data = self._content(path)
+            if not settled and self._content(path) != data:
+                raise ConfigError("is being written", where=path)  # noqa: TRY301 - unsettled: the next call reads again
+        except ConfigError as problem:
+            return replace(held, data=None, error=str(problem))
+        return held if data == held.data else self._parsed(held, data, self._parse)
+
+
+def _signature(path: str) -> Signature | None:
+    try:
+        return Signature.of(os.stat(path))  # noqa: PTH116 - on every request; half the cost of Path.stat
+    except (OSError, ValueError):
+        return None

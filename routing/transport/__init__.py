@@ -1,0 +1,256 @@
+"""HTTP requests with limits; the only package that knows the HTTP library, which it imports with the first request.
+
+The library is httpx2, the maintained continuation of httpx, if it is installed, else httpx (docs/decisions.md). Its
+URLs, its certificates and the connections below its client are used. The defaults of both clients are unsafe for
+requests that carry keys. This transport has a total deadline, no redirects, no proxy or netrc from the environment, at
+most one layer of gzip, and limits on decoded bytes (limits.py). A key goes to its provider's hosts only, never over
+plain http except to this machine, and is removed from whatever comes back (redaction.py). A request is sent once. The
+exception is a kept connection that the server had closed before it answered.
+
+`KIMIPROBE_PROXY` (`http://host:port`) names a proxy for all requests that leave this machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import importlib
+import logging
+import os
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
+
+from ..errors import AccountError, ConfigError, ExchangeError, RequestRejected
+from ..redaction import LogFilter
+from ..types import LOOPBACK
+from .failures import RequestProgress, forget_frames, timed_out
+from .limits import MAX_BODY, MAX_STREAM, BodyLimit
+from .pool import ConnectionPool, EncodedRequest, StreamedResponse
+
+TIMEOUT_S = 600.0
+"""Total deadline of a request if the caller gives none."""
+PROXY_VARIABLE = "KIMIPROBE_PROXY"
+_CREDENTIALS = frozenset({"authorization", "proxy-authorization", "x-api-key", "api-key", "cookie"})
+_HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "Connection": "keep-alive", "User-Agent": "kimiprobe"}
+_log_filter = LogFilter()
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class HttpRequest:
+    """One request, key included; its repr shows the host only. It may be sent often, and is checked once.
+
+    `hosts` are those that credentials in `headers` may go to, beside this machine.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    content: bytes
+    hosts: frozenset[str] = frozenset()
+
+    def __repr__(self) -> str:
+        return f"HttpRequest({self.method} {urlsplit(self.url).hostname})"
+
+    @property
+    def credentials(self) -> frozenset[str]:
+        """Values of the headers that carry a key, without their scheme."""
+        carrying = (value for name, value in self.headers.items() if name.lower() in _CREDENTIALS)
+        return frozenset(value.rpartition(" ")[2] for value in carrying)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """Status and headers (names in lower case); `chunks` gives the body, decoded, limited and without the key."""
+
+    status: int
+    headers: Mapping[str, str]
+    chunks: AsyncIterator[bytes]
+
+
+class Transport:
+    """Sends requests through one connection pool per shard; all methods belong to one event loop (event_loop.py).
+
+    `proxy` is a URL, `KIMIPROBE_PROXY` by default; "" means none. Raises ConfigError for a proxy that is not a URL.
+    """
+
+    def __init__(self, *, max_body: int = MAX_BODY, max_stream: int = MAX_STREAM, proxy: str | None = None) -> None:
+        self._max_body, self._max_stream = max_body, max_stream
+        self._proxy = _checked_proxy(os.environ.get(PROXY_VARIABLE, "") if proxy is None else proxy)
+        self._pools: dict[tuple[str, bool], ConnectionPool] = {}
+        """By shard, and whether the requests stay on this machine."""
+        self._http: Any = None
+        self._core: Any = None
+        self._tls: ssl.SSLContext | None = None
+        self._encoded: WeakKeyDictionary[HttpRequest, EncodedRequest] = WeakKeyDictionary()
+
+    @asynccontextmanager
+    async def send(
+        self,
+        request: HttpRequest,
+        *,
+        shard: str,
+        timeout_s: float | None = TIMEOUT_S,
+        progress: RequestProgress | None = None,
+    ) -> AsyncIterator[HttpResponse]:
+        """Send, and give status and headers as soon as they have come; read the body within the `async with`.
+
+        `timeout_s` is total, from here to the end of the `async with`; None if the caller has a deadline. `progress`
+        shows how far the request has come. Raises ProviderFailure for deadline, connection, TLS, protocol and size;
+        RequestRejected and AccountError for a request that may not or cannot be sent.
+        """
+        progress = progress or RequestProgress()
+        sent: StreamedResponse | None = None
+        try:
+            async with asyncio.timeout(timeout_s) as deadline:
+                sent = await self._sent(request, shard, progress)
+                yield self._response(sent)
+        except TimeoutError as error:
+            if timeout_s is None or not deadline.expired():
+                raise  # raised by the caller's code
+            forget_frames(error)
+            raise timed_out(timeout_s, progress.phase) from None
+        finally:
+            if sent is not None:
+                await sent.aclose()
+
+    async def pause(self, seconds: float) -> None:
+        """Wait until the next request of an exchange is due."""
+        await asyncio.sleep(seconds)
+
+    def warm(self) -> None:
+        """Import the library and read the certificates, so that the first request does not wait for it."""
+        if self._tls is None:
+            self._http = self._http or library()
+            self._core = importlib.import_module(self._http.__name__.replace("httpx", "httpcore"))
+            self._tls = self._http.create_ssl_context()
+            with suppress(ImportError):
+                importlib.import_module("anyio._backends._asyncio")  # the library's locks are anyio's
+            _keep_keys_out_of_logs(self._core.__name__)
+
+    async def aclose(self) -> None:
+        """Close all pools. Requests under way go on, and close their connections when they end."""
+        pools = list(self._pools.values())
+        self._pools.clear()
+        await asyncio.gather(*(pool.aclose() for pool in pools))
+
+    async def _sent(self, request: HttpRequest, shard: str, progress: RequestProgress) -> StreamedResponse:
+        encoded = self._encoded.get(request) or self._encode(request)
+        pool = self._pool(shard, encoded.local)
+        sent = await pool.send(encoded, progress)
+        if progress.stale:
+            await pool.close_idle()  # the server may have closed these as well
+            sent = await pool.send(encoded, progress, fresh=True)
+        if isinstance(sent, ExchangeError):
+            raise sent
+        return sent
+
+    def _encode(self, request: HttpRequest) -> EncodedRequest:
+        """Check and encode a request. Raises if it cannot be encoded, or would carry a key to another host."""
+        self.warm()
+        encoded = self._encoded[request] = _encoded(request, self._http, self._core)
+        _log_filter.learn(encoded.credentials)
+        return encoded
+
+    def _response(self, sent: StreamedResponse) -> HttpResponse:
+        headers = sent.headers()
+        stream = is_event_stream(sent.status, headers)
+        limit = BodyLimit(stream=stream, max_bytes=self._max_stream if stream else self._max_body)
+        return HttpResponse(sent.status, headers, sent.chunks(limit, headers.get("content-encoding", "")))
+
+    def _pool(self, shard: str, local: bool) -> ConnectionPool:
+        assert self._tls is not None  # noqa: S101 - for the type checker
+        pool = self._pools.get((shard, local))
+        if pool is None:
+            proxy = _proxy(self._proxy, self._http, self._core) if self._proxy and not local else None
+            pool = self._pools[shard, local] = ConnectionPool(self._core, self._tls, proxy)
+        return pool
+
+
+def is_event_stream(status: int, headers: Mapping[str, str]) -> bool:
+    """Whether a body is to be read as server-sent events; header names in lower case."""
+    return status == 200 and headers.get("content-type", "").strip().lower().startswith("text/event-stream")
+
+
+def library() -> Any:
+    """The HTTP library in use: httpx2 if it is installed, else httpx; `KIMIPROBE_HTTP` names one of the two."""
+    wanted = os.environ.get("KIMIPROBE_HTTP")
+    if wanted in {"httpx", "httpx2"}:
+        return importlib.import_module(wanted)
+    try:
+        return importlib.import_module("httpx2")
+    except ModuleNotFoundError:
+        return importlib.import_module("httpx")
+
+
+def _encoded(request: HttpRequest, http: Any, core: Any) -> EncodedRequest:
+    _check_headers(request)
+    url, content, credentials = _url(http, request.url), request.content, request.credentials
+    if not url.host or url.scheme not in {"http", "https"} or url.userinfo:
+        raise RequestRejected("bad_request", "not a URL that requests can go to", phase="send")
+    local = url.host in LOOPBACK
+    if credentials and not local:
+        _check_host(url, request.hosts)
+    headers = {**_HEADERS, "Host": url.netloc.decode("ascii"), **request.headers}
+    if content or request.method == "POST":
+        headers["Content-Length"] = str(len(content))
+    written = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
+    built = core.Request(request.method, _core_url(core, url), headers=written, content=content)
+    return EncodedRequest(built, credentials, local)
+
+
+def _check_headers(request: HttpRequest) -> None:
+    unwritable = [name for name, value in request.headers.items() if not (value.isascii() and value.isprintable())]
+    if _CREDENTIALS.intersection(map(str.lower, unwritable)):
+        raise AccountError("no_key", "the key holds a character that no key has", phase="send")
+    if unwritable:
+        raise RequestRejected("bad_request", "a header holds a character that no header may hold", phase="send")
+
+
+def _check_host(url: Any, hosts: frozenset[str]) -> None:
+    if url.scheme != "https":
+        raise RequestRejected("bad_request", "a key goes over https only", phase="send")
+    if url.host not in hosts:
+        allowed = ", ".join(sorted(hosts)) or "no host"
+        raise RequestRejected("bad_request", f"this key may go to {allowed}, not to {url.host}", phase="send")
+
+
+def _core_url(core: Any, url: Any) -> Any:
+    return core.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+
+
+def _proxy(text: str, http: Any, core: Any) -> Any:
+    """The library's proxy; its URL may hold user and password."""
+    proxy = http.Proxy(text)
+    return core.Proxy(url=_core_url(core, proxy.url), auth=proxy.raw_auth, headers=proxy.headers.raw)
+
+
+@functools.lru_cache(maxsize=64)
+def _url(http: Any, text: str) -> Any:
+    """The library's URL; an empty one if the text is not a URL."""
+    try:
+        return http.URL(text)
+    except (http.InvalidURL, UnicodeError):
+        return http.URL("")
+
+
+def _checked_proxy(url: str) -> str:
+    url = url.strip()
+    try:
+        parts = urlsplit(url)
+        right = not url or (parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0)
+    except ValueError:  # an unclosed bracket, or a port that is not a number
+        right = False
+    if not right or not (url.isascii() and url.isprintable()):
+        raise ConfigError("must be http://host:port or https://host:port", where=PROXY_VARIABLE) from None
+    return url
+
+
+def _keep_keys_out_of_logs(core_name: str) -> None:
+    """At DEBUG the library logs response headers, in which a host may echo the key."""
+    for part in ("connection", "http11", "http2", "proxy", "socks"):
+        logging.getLogger(f"{core_name}.{part}").addFilter(_log_filter)

@@ -1,0 +1,171 @@
+"""Translates exceptions of the HTTP library and of this machine into errors of this package.
+
+httpx and httpx2 name their exceptions alike, so names are enough, and nothing here imports either. Their messages may
+quote headers or bytes of a response; none of them is passed on.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ..errors import ExchangeError, ProviderFailure, RequestRejected
+from ..types import Phase
+
+_WAITING: dict[Phase, str] = {
+    "connect": "while connecting",
+    "send": "while sending the request",
+    "headers": "before the answer began",
+    "body": "before the answer was complete",
+    "parse": "",
+    "verify": "",
+}
+_CERTIFICATE = {
+    9: "tls_not_yet_valid",
+    10: "tls_expired",
+    18: "tls_untrusted",
+    19: "tls_untrusted",
+    20: "tls_untrusted",
+    21: "tls_untrusted",
+    23: "tls_revoked",
+    62: "tls_wrong_host",
+    64: "tls_wrong_host",
+}
+"""OpenSSL's X509_V_ERR codes (include/openssl/x509_vfy.h)."""
+_NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"})
+_CUT = ("disconnected without", "closed connection without", "incomplete chunked")
+_LIBRARY = frozenset({"NetworkError", "ProtocolError", "TimeoutException", "ProxyError", "OSError", "UnicodeError"})
+"""Bases of the exceptions that a host can cause."""
+_LOCAL_ERRNO = frozenset(
+    {
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOMEM,
+        errno.ENOBUFS,
+        errno.EADDRNOTAVAIL,
+        errno.ENETUNREACH,
+        errno.ENETDOWN,
+        errno.EACCES,
+        errno.EPERM,
+    }
+)
+"""Errors of the kernel that say nothing about a host: no descriptor, memory, local port, network or permission."""
+_LOCAL_LOOKUP = {getattr(socket, name, None) for name in ("EAI_AGAIN", "EAI_MEMORY", "EAI_SYSTEM")}
+"""Errors of `getaddrinfo` that mean that no name server was reached."""
+
+
+@dataclass(slots=True)
+class RequestProgress:
+    """How far one request has come."""
+
+    phase: Phase = "connect"
+    fresh: bool = False
+    """A new connection was made for it."""
+    handshake: bool = False
+    """The TLS handshake has begun and has not ended."""
+    tunnel: bool = False
+    """A proxy has opened a tunnel for it."""
+    stale: bool = False
+    """A kept connection failed before any answer: the server had closed it."""
+    heard: bool = False
+    """At least one byte of an answer has come."""
+
+    def begin(self) -> None:
+        """Start again, on another connection."""
+        self.phase = "connect"
+        self.fresh = self.handshake = self.tunnel = self.stale = self.heard = False
+
+
+def failure_of(error: Exception, progress: RequestProgress, *, proxied: bool = False) -> ExchangeError:
+    """The error for an exception raised while sending or receiving."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    phase = progress.phase
+    if names & {"LocalProtocolError", "InvalidURL", "UnsupportedProtocol"}:
+        return RequestRejected("bad_request", "the request cannot be written as HTTP", phase="send")
+    if not names & _LIBRARY or _is_local(error):
+        return local_failure(error, phase)
+    if "ProxyError" in names or (proxied and progress.fresh and not progress.tunnel):
+        return _proxy_failure()
+    if names & {"ConnectError", "OSError", "UnicodeError"}:
+        return _connect_failure(error, handshake=progress.handshake)
+    if "RemoteProtocolError" in names and not any(words in str(error) for words in _CUT):
+        return ProviderFailure("malformed_body", "the answer is not HTTP, or its headers are too long", phase=phase)
+    return ProviderFailure("connection_cut", _WAITING[phase], phase=phase, retryable=True)
+
+
+def local_failure(error: Exception, phase: Phase) -> ExchangeError:
+    """The error for an exception that this machine raised: no descriptor, no network, a patched function, a bug."""
+    for cause in _chain(error):
+        if isinstance(cause, socket.gaierror):
+            return RequestRejected("local_failure", "no name server was reached", phase=phase, retryable=True)
+        if isinstance(cause, OSError) and cause.errno is not None:
+            name = errno.errorcode.get(cause.errno, type(cause).__name__)
+            return RequestRejected("local_failure", name, phase=phase, retryable=True)
+    return RequestRejected("local_failure", f"unexpected {type(error).__name__}", phase=phase)
+
+
+def timed_out(timeout_s: float, phase: Phase) -> ProviderFailure:
+    """The error for a total deadline that passed in `phase`."""
+    return ProviderFailure("timeout", f"after {timeout_s:g} s, {_WAITING[phase]}", phase=phase, retryable=True)
+
+
+def forget_frames(error: BaseException) -> None:
+    """Remove the tracebacks of an error and its causes: frames of the library hold headers, and with them keys."""
+    for each in _chain(error):
+        each.__traceback__ = None
+
+
+def _is_local(error: Exception) -> bool:
+    """Whether every cause that has an error number is one of this machine."""
+    causes = [cause for cause in _chain(error) if isinstance(cause, OSError) and cause.errno is not None]
+    return bool(causes) and all(map(_is_local_cause, causes))
+
+
+def _is_local_cause(cause: OSError) -> bool:
+    if isinstance(cause, socket.gaierror):
+        return cause.errno in _LOCAL_LOOKUP
+    return not isinstance(cause, ssl.SSLError) and cause.errno in _LOCAL_ERRNO
+
+
+def _connect_failure(error: Exception, *, handshake: bool) -> ExchangeError:
+    causes = tuple(_chain(error))
+    for cause in causes:
+        if isinstance(cause, ssl.SSLError):
+            return ProviderFailure("tls", _tls_words(cause), phase="connect")
+    if handshake:
+        return ProviderFailure("tls", "tls_cut: the handshake was cut", phase="connect", retryable=True)
+    reason = "connect_failed"
+    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
+        reason = "connect_refused"
+    elif any(isinstance(cause, socket.gaierror | UnicodeError) for cause in causes):
+        reason = "dns"
+    return ProviderFailure(reason, phase="connect", retryable=True)
+
+
+def _proxy_failure() -> ExchangeError:
+    """The error for a proxy that refuses; it must never move a flag."""
+    return RequestRejected(
+        "bad_request", "the proxy refuses the connection", phase="connect", advice="check KIMIPROBE_PROXY"
+    )
+
+
+def _tls_words(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        name = _CERTIFICATE.get(error.verify_code, "tls_certificate")
+        return f"{name}: certificate: {error.verify_message}"
+    if error.reason in _NO_TLS:
+        return "tls_plaintext: the port does not speak TLS"
+    return f"tls_handshake: {error.reason or 'cut'}"
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, what caused it, and the members of groups."""
+    while error is not None:
+        yield error
+        if isinstance(error, BaseExceptionGroup):
+            for member in error.exceptions:
+                yield from _chain(member)
+        error = error.__cause__ or error.__context__

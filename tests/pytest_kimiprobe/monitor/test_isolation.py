@@ -1,0 +1,78 @@
+"""`kimiprobe check` runs isolated from the repository's test environment."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+RAISES = "raise RuntimeError('not for a probe')\n"
+HOSTILE = """
+[tool.pytest]
+strict = true
+addopts = ["--no-such-option"]
+required_plugins = ["pytest-none"]
+filterwarnings = ["error::NoSuchWarning"]
+asyncio_mode = "auto"
+kimiprobe_source = "simulator:healthy"
+kimiprobe_paths = ["probes"]
+"""
+OWN = """version: 1
+cases:
+  - {name: capital, prompt: "What is the capital of France?", tools: [{name: f}], expect: {calls: []}, suite: smoke}
+...
+"""
+PLUGIN = "def pytest_kimiprobe_result(result):\n    print('heard', result.case)\n"
+
+
+def check(folder: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`kimiprobe check`, below settings that break any other pytest."""
+    monkeypatch.setenv("PYTEST_ADDOPTS", "--no-such-option-either")
+    monkeypatch.setenv("PYTEST_PLUGINS", "no_such_plugin")
+    command = [
+        str(Path(sys.executable).parent / "kimiprobe"),
+        "check",
+        "--suite=smoke",
+        "--endpoint=moonshot/*",
+        *arguments,
+    ]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A repository whose tests need what is not installed, with cases and a plugin of its own."""
+    (tmp_path / "pyproject.toml").write_text(HOSTILE, "utf-8")
+    for name in ("tests", "probes"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "conftest.py").write_text(RAISES, "utf-8")
+    (tmp_path / "probes" / "own.kimiprobe.yaml").write_text(OWN, "utf-8")
+    (tmp_path / "listener.py").write_text(PLUGIN, "utf-8")
+    return tmp_path
+
+
+def test_nothing_of_the_test_environment_reaches_a_check(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No conftest.py, option, required plugin, filter, module or variable; its `kimiprobe_*` settings do."""
+    (repository / "yaml.py").write_text(RAISES, "utf-8")
+    done = check(repository, monkeypatch, "--kimiprobe-json=out.json", "-k", "capital or weather")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads((repository / "out.json").read_text("utf-8"))
+    assert (found["source"], found["complete"]) == ("simulator", True)
+    assert {probe["case"] for probe in found["probes"]} == {"capital", "weather"}
+
+
+def test_a_plugin_takes_part_where_it_is_named(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that is a module of the repository."""
+    done = check(repository, monkeypatch, "--plugin=listener", "-s", "-q", "-k", "capital and plain")
+    assert (done.returncode, "heard capital" in done.stdout) == (0, True), done.stdout + done.stderr
+
+
+def test_a_conftest_is_loaded_where_that_is_asked_for(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of `kimiprobe_paths`, as `pytest --kimiprobe` does; a folder of tests is none."""
+    done = check(repository, monkeypatch, "--with-conftest")
+    assert done.returncode != 0
+    assert "probes/conftest.py" in done.stderr
+    assert "tests/conftest.py" not in done.stderr
