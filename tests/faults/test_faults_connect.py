@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import trustme
 from asking import FIRST, KEY, SECOND, Asker, routed
+from dead_host import DEAD
 from faulty_server import FaultyServer, chat, closes_kept, hangs_up, hangs_up_early, in_turn, reply, tls_of
 
 from routing.exchange import Exchange
@@ -21,7 +22,6 @@ from routing.transport.event_loop import run
 
 Faulty = Callable[..., FaultyServer]
 HOST = "api.moonshot.ai"
-DEAD = "http://127.0.0.1:1"
 SOON_S = 5.0
 """Deadlines here are below 0.5 s, servers last 30 s or longer; what is between is for a busy machine."""
 
