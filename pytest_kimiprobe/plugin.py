@@ -53,7 +53,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_cmdline_main(config: pytest.Config) -> Generator[None, Any, Any]:
     if config.getoption("kimiprobe"):
-        # Budget and rate limits are one process's; requests run at once anyway.
+        # One process holds the budget and the rate limits; requests run concurrently anyway.
         config.option.kimiprobe_xdist = bool(getattr(config.option, "numprocesses", 0))
         config.option.numprocesses, config.option.dist, config.option.tx = 0, "no", []
     return (yield)

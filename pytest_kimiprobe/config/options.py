@@ -97,7 +97,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("model", "", "the model to probe, by the family's own name (default: the catalogue's)", "NAME"),
     Option("repeat", "1", "how often each probe is sent", "N", _positive),
     Option("budget", "0.50", "USD that the run may cost at most; what would cost more is not run", "USD", _usd),
-    Option("concurrency", "8", "requests at once for each provider", "N", _positive),
+    Option("concurrency", "8", "concurrent requests for each provider", "N", _positive),
     Option("timeout", "120", "seconds that one probe may take in all", "SECONDS", _seconds),
     Option(
         "patience",
@@ -109,7 +109,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "load",
         "",
-        "one request at a time (alone), 8 at once (crowd), both, or mixed (default: both where the packaged core meets real hosts)",
+        "one request at a time (alone), 8 concurrently (crowd), both, or mixed (default: both for the packaged core at real hosts)",
         "LOAD",
         _load,
     ),
