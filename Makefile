@@ -57,4 +57,4 @@ lock:  ## renew requirements/*.txt (needs uv)
 	for set in current early; do uv pip compile tests/engines/$$set.in --no-deps --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -q -o tests/engines/$$set.txt; done
 
 clean:
-	rm -rf $(VENV) .venv-engines .pytest_cache .mypy_cache .ruff_cache .coverage* dist
+	rm -rf $(VENV) .venv-engines .pytest_cache .kimiprobe .mypy_cache .ruff_cache .coverage* dist

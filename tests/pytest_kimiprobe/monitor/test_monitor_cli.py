@@ -16,7 +16,7 @@ from hub import BOT, Hub
 
 from pytest_kimiprobe.monitor.cli import main
 from pytest_kimiprobe.monitor.cli.shared import path_in_repository
-from pytest_kimiprobe.results import refresh_latest, write_run
+from pytest_kimiprobe.results.store import refresh_latest, write_run
 from pytest_kimiprobe.verdicts import ProbeResult, Run, Source, Verdict
 from routing.flags.source import Flags
 

@@ -299,7 +299,7 @@ def test_flg_14_each_way_of_writing_is_seen_by_the_next_request(
 
 READER = """
 import sys
-from routing.flags import FlagsSource
+from routing.flags.source import FlagsSource
 source = FlagsSource(sys.argv[1])
 print("ready", flush=True)
 serial = 0

@@ -1,19 +1,19 @@
 """Two endpoints on the same probes: paired outcomes, McNemar's exact test, cost and latency ratio. Pure.
 
-A pair is the same case, mode, repeat and load at both endpoints, judged at both. Right is what came right or could be
-rescued; errors (nothing to judge) and probes that were not run make no pair and are counted apart.
+A pair is the same case, mode, repeat and load at both endpoints, judged at both. Right means right at the first try, as in
+every table; what was right after rescue, errors (nothing to judge) and probes that were not run are counted apart.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..verdicts import JUDGED, ProbeResult, Run
 from .measures import Measures, Rate, is_right, measures_of, rate_text
-from .verdicts import JUDGED, ProbeResult, Run
 
 ALPHA = 0.05
 
@@ -34,6 +34,8 @@ class Comparison:
     neither: int
     unpaired: int
     latency_ratio: float | None
+    rescued: tuple[int, int] = (0, 0)
+    """Of the pairs, those right after rescue at A and at B."""
 
     @property
     def pairs(self) -> int:
@@ -52,7 +54,7 @@ class Comparison:
 
     @property
     def overlap(self) -> bool:
-        """Whether the two Wilson intervals overlap (also where there is no pair at all)."""
+        """Whether the two Wilson intervals overlap (also if there are no pairs)."""
         one, other = (rate.interval for rate in self.rates)
         return one is None or other is None or one.overlaps(other)
 
@@ -80,6 +82,7 @@ def comparison_row(found: Comparison) -> dict[str, Any]:
         "only_a_right": found.only_a,
         "only_b_right": found.only_b,
         "neither_right": found.neither,
+        "rescued": list(found.rescued),
         "unpaired": found.unpaired,
         "mcnemar_p": round(found.p_value, 6),
         "intervals_overlap": found.overlap,
@@ -92,18 +95,20 @@ def comparison_row(found: Comparison) -> dict[str, Any]:
 def told(found: Comparison) -> list[tuple[str, str]]:
     """What a report says: a heading and a text a line."""
     a, b = found.a.endpoint, found.b.endpoint
-    lines = [("compare", f"A {a}"), ("", f"B {b}")]
+    lines = [("pairs", f"A {a}"), ("", f"B {b}")]
     if not found.pairs:
         return [*lines, ("", f"no probe was judged at both ({found.unpaired} without a partner)")]
     split = f"{found.both} both right, {found.only_a} only A, {found.only_b} only B, {found.neither} neither"
-    lines.append(("", f"of {found.pairs} pairs: {split}"))
+    lines.append(("", f"of {found.pairs} pairs at the first try: {split}"))
+    if any(found.rescued):
+        lines.append(("", f"right after rescue: {found.rescued[0]} at A, {found.rescued[1]} at B"))
     if found.unpaired:
         lines.append(("", f"{found.unpaired} probes were judged at one of the two only and are left out"))
     one, other = (rate_text(rate) for rate in found.rates)
     lines += [("", f"A {one}; B {other}"), ("", f"McNemar's exact p {found.p_value:.3g}")]
-    word = f"better: {found.better}" if found.better else "not distinguishable"
+    result = f"better: {found.better}" if found.better else "not distinguishable"
     why = "the intervals overlap" if found.overlap else "the split may be chance" if not found.better else ""
-    lines.append(("", f"{word}{f': {why}' if why else ''}"))
+    lines.append(("", f"{result}{f': {why}' if why else ''}"))
     ratios = [("a successful call costs", "much", found.cost_ratio), ("an answer takes", "long", found.latency_ratio)]
     lines += [
         ("", f"{what} {ratio:.2f} times as {how} at A as at B") for what, how, ratio in ratios if ratio is not None
@@ -130,7 +135,7 @@ def compare(run: Run, a: str, b: str) -> Comparison:
             raise NotCompared(f"{name!r} was not probed in this run; available: {', '.join(measures) or 'none'}")
     here, there = _keyed(run.answers, a), _keyed(run.answers, b)
     shared = here.keys() & there.keys()
-    counts = Counter((is_right(here[key], lenient=True), is_right(there[key], lenient=True)) for key in shared)
+    counts = Counter((is_right(here[key], lenient=False), is_right(there[key], lenient=False)) for key in shared)
     return Comparison(
         a=measures[a],
         b=measures[b],
@@ -140,7 +145,12 @@ def compare(run: Run, a: str, b: str) -> Comparison:
         neither=counts[False, False],
         unpaired=len(here) + len(there) - 2 * len(shared),
         latency_ratio=_latency_ratio([(here[key], there[key]) for key in shared]),
+        rescued=(_rescued(here[key] for key in shared), _rescued(there[key] for key in shared)),
     )
+
+
+def _rescued(probes: Iterable[ProbeResult]) -> int:
+    return sum(is_right(probe, lenient=True) and not is_right(probe, lenient=False) for probe in probes)
 
 
 def _keyed(probes: Sequence[ProbeResult], endpoint: str) -> dict[tuple[str, str, int, str], ProbeResult]:

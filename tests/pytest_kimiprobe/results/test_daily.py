@@ -6,15 +6,15 @@ import errno
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pytest_kimiprobe.daily import read_daily, refresh_daily
-from pytest_kimiprobe.results import ResultsError, load_runs, refresh_latest, write_run
+from pytest_kimiprobe.results.daily import refresh_daily
+from pytest_kimiprobe.results.store import ResultsError, load_runs, refresh_latest, write_run
 from pytest_kimiprobe.verdicts import ProbeResult, Run, Verdict
 
 NOW = datetime(2026, 11, 23, 6, tzinfo=UTC)
@@ -85,7 +85,7 @@ def test_days_out_of_reach_stay_as_they_stand(tmp_path: Path) -> None:
     changed = refresh_daily(tmp_path, late, [])
     assert [file.name for file in changed] == ["2026-11.jsonl", "2026-12.jsonl"]
     assert [row["day"] for row in rows(tmp_path)] == ["2026-11-01", "2026-11-20"]
-    assert [row["day"] for row in read_daily(tmp_path, date(2026, 11, 10), [])] == ["2026-11-20", "2026-12-10"]
+    assert [row["day"] for row in rows(tmp_path, "2026-12")] == ["2026-12-10"]
 
 
 def test_a_torn_line_is_named_and_made_anew(tmp_path: Path) -> None:

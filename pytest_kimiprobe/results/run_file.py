@@ -16,10 +16,12 @@ import routing
 from routing.evidence.model import MOST_COST, MOST_COUNTED, Counts, EndpointEvidence, counted, parse_utc, utc_text
 from routing.types import Usage
 
-from .cells import NATIVE, Cell, Figures, Percentiles, cases_of, cells_of, endpoints_of, figures_of, summed
-from .measures import Measures, measures_of, measures_row
-from .safe_text import one_line, safe_line
-from .verdicts import ProbeResult, Run
+from ..safe_text import one_line, safe_line
+from ..stats.aggregates import NATIVE, Cell, Figures, cases_of, cells_of, figures_of, summed
+from ..stats.measures import Measures, measures_of, measures_row
+from ..stats.quantiles import PERCENTILES
+from ..stats.status import endpoints_of
+from ..verdicts import ProbeResult, Run
 
 VERSION = 1
 MAX_FAILURES = 50
@@ -28,7 +30,7 @@ MAX_FAILURES = 50
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One wrong or missing answer, as the file tells it. The text is a stranger's: show it inert."""
+    """One wrong or missing answer, as the file has it. The text is untrusted."""
 
     endpoint: str
     case: str
@@ -134,17 +136,16 @@ def _cell_from(row: Mapping[str, Any]) -> Cell:
         verdicts=_counted(row["verdicts"]),
         reasons=_counted(row.get("reasons", {})),
         error_classes=_counted(row.get("error_classes", {})),
-        total_ms=_median_from(row),
-        first_token_ms=_percentiles_from(row.get("first_token_ms")),
+        p50_ms=_median_from(row),
         tokens=Usage(*(_tokens(tokens.get(name, 0), name) for name in ("prompt", "completion", "cached", "reasoning"))),
         cost_usd=_money(row.get("cost_usd", "0"), "cost_usd"),
         **{name: counted(row.get(name, 0), name) for name in names},
     )
 
 
-def _median_from(row: Mapping[str, Any]) -> Percentiles | None:
-    median = row.get("p50_ms")
-    return _percentiles_from({"p50": median, "p95": median}) if median else _percentiles_from(row.get("total_ms"))
+def _median_from(row: Mapping[str, Any]) -> float | None:
+    """The median; an older release wrote it with the 95th percentile."""
+    return _percentiles_from({"p50": row["p50_ms"]} if row.get("p50_ms") else row.get("total_ms")).get("p50")
 
 
 def _failure_from(row: Mapping[str, Any]) -> Failure:
@@ -169,19 +170,19 @@ def _counted(row: Mapping[str, Any]) -> dict[str, int]:
 def _tokens(value: Any, name: str) -> int:
     """Tokens of a whole cell: many probes' sum."""
     if type(value) is not int or not 0 <= value <= MOST_COUNTED * 1000:
-        raise ValueError(f"tokens.{name} is no count")
+        raise ValueError(f"tokens.{name} is not a count")
     return value
 
 
 def _money(value: Any, name: str) -> Decimal:
     amount = Decimal(value) if isinstance(value, str) and len(value) <= 40 else Decimal("NaN")
     if not amount.is_finite() or not 0 <= amount <= MOST_COST:
-        raise ValueError(f"{name} is no amount of money")
+        raise ValueError(f"{name} is not an amount of money")
     return amount
 
 
-def _percentiles_row(value: Percentiles | None) -> dict[str, float] | None:
-    return {"p50": _short(value.p50), "p95": _short(value.p95)} if value else None
+def _percentiles_row(value: Mapping[str, float]) -> dict[str, float] | None:
+    return {name: _short(milliseconds) for name, milliseconds in value.items()} or None
 
 
 def _short(milliseconds: float) -> float:
@@ -189,13 +190,15 @@ def _short(milliseconds: float) -> float:
     return round(milliseconds) if milliseconds >= 100 else milliseconds
 
 
-def _percentiles_from(row: Mapping[str, Any] | None) -> Percentiles | None:
-    return Percentiles(_finite(float(row["p50"])), _finite(float(row["p95"]))) if row else None
+def _percentiles_from(row: Mapping[str, Any] | None) -> dict[str, float]:
+    """Those that this release knows and the file holds."""
+    names = (f"p{percent}" for percent in PERCENTILES)
+    return {name: _finite(float(row[name])) for name in names if row and name in row}
 
 
 def _finite(number: float) -> float:
     if not math.isfinite(number):
-        raise ValueError(f"{number} is no measured value")
+        raise ValueError(f"{number} is not a measured value")
     return number
 
 
@@ -246,7 +249,7 @@ def _failure_row(probe: ProbeResult, environment: Mapping[str, str]) -> dict[str
 def _cell_row(cell: Cell) -> dict[str, Any]:
     """What is nothing is left out, and the median has two digits: years of runs stay in the repository.
 
-    Of a handful of probes more would be noise; exact times, tokens and cost stand with the endpoint.
+    More digits of a few probes would be noise; exact times, tokens and cost are in the endpoint's row.
     """
     row = {
         "case": cell.case,
@@ -254,7 +257,7 @@ def _cell_row(cell: Cell) -> dict[str, Any]:
         "capability": "" if cell.capability == NATIVE else cell.capability,
         "reasons": dict(cell.reasons),
         "error_classes": dict(cell.error_classes),
-        "p50_ms": _two_digits(cell.total_ms.p50) if cell.total_ms else None,
+        "p50_ms": _two_digits(cell.p50_ms) if cell.p50_ms is not None else None,
         "calls": cell.calls,
         "valid_calls": cell.valid_calls,
         "k2vv_calls": cell.k2vv_calls,

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from pytest_kimiprobe.quantiles import TimeInterval, quantile_interval
+from pytest_kimiprobe.stats.quantiles import TimeInterval, quantile_interval
 
 
 @pytest.mark.parametrize(

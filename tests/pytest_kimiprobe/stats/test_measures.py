@@ -11,7 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_kimiprobe.measures import Interval, Rate, Trigger, measures_of, measures_row, pass_power, rate_text, wilson
+from pytest_kimiprobe.stats.measures import (
+    Interval,
+    Rate,
+    Trigger,
+    measures_of,
+    measures_row,
+    pass_power,
+    rate_text,
+    wilson,
+)
 from pytest_kimiprobe.verdicts import ProbeResult
 from routing.types import Usage
 
@@ -149,8 +158,6 @@ def test_tokens_times_and_accuracies_are_summed() -> None:
         for n in range(1, 21)
     ]
     found = measures_of(probes, {})[HOST]
-    assert (found.total_ms.p50, found.total_ms.p95) == (1000.0, 1900.0) if found.total_ms else False
-    assert found.first_token_ms is not None
     assert found.tokens == Usage(200, 100, 80, 40)
     assert (found.calls, found.k2vv) == (Rate(20, 40), Rate(20, 20))
 

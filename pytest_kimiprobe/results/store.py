@@ -27,10 +27,10 @@ from routing.evidence.model import CLOCK_SKEW, FRESH_FOR, VERSION, Counts, Endpo
 from routing.parsing.safe_read import read_regular
 from routing.types import Status
 
-from .cells import endpoints_of, evidence_of, status_of
+from ..safe_text import one_line
+from ..stats.status import endpoints_of, evidence_of, status_of
+from ..verdicts import Run
 from .run_file import StoredRun, counts_row, document, parsed, rendered
-from .safe_text import one_line
-from .verdicts import Run
 
 __all__ = [
     "Change",
@@ -80,7 +80,7 @@ def write_run(folder: Path, run: Run, *, environment: Mapping[str, str] | None =
     """
     environment = os.environ if environment is None else environment
     if run.source not in RECORDED:
-        raise ResultsError(f"a run of source {run.source!r} is no evidence and is not recorded", where=str(folder))
+        raise ResultsError(f"a run of source {run.source!r} is not evidence and is not recorded", where=str(folder))
     path = _free_path(folder / "runs", run)
     atomic_write(path, rendered(run, environment))
     return path
@@ -102,7 +102,7 @@ def load_runs(folder: Path, since: datetime | None, problems: list[str]) -> list
             continue
         if run.source not in RECORDED:
             problems.append(
-                f"{one_line(str(path), 400)}: skipped: a run of source {one_line(run.source, 20)!r} is no evidence"
+                f"{one_line(str(path), 400)}: skipped: a run of source {one_line(run.source, 20)!r} is not evidence"
             )
         elif since is None or run.started_at >= since:
             runs.append(run)
@@ -120,7 +120,7 @@ def read_run(path: Path) -> str:
 
 
 def counted(runs: Iterable[StoredRun], now: datetime) -> list[StoredRun]:
-    """The runs that are evidence, oldest first: none of the future, and local ones only where there is no live one."""
+    """The runs that are evidence, oldest first: none of the future, and local ones only if there are no live ones."""
     # Dated further ahead, by its start or its end, it would stay the newest for ever.
     dated = (run for run in runs if max(run.started_at, run.finished_at) <= now + CLOCK_SKEW)
     known = sorted(dated, key=_order)
@@ -131,7 +131,7 @@ def counted(runs: Iterable[StoredRun], now: datetime) -> list[StoredRun]:
 def latest(runs: Iterable[StoredRun], now: datetime, window_days: int = FRESH_FOR.days) -> Evidence:
     """Evidence per endpoint: the newest run that came to it, and the counts of the last `window_days` days.
 
-    Where there is a live run, local ones are left out: what this machine played never stands beside real evidence.
+    If there is a live run, local ones are left out: answers of this machine are never mixed with real evidence.
     """
     known = counted(runs, now)
     opening = now - timedelta(days=window_days)
@@ -213,10 +213,7 @@ def evidence_row(row: EndpointEvidence, now: datetime) -> dict[str, Any]:
         "run": row.run,
         **counts_row(row.counts),
         "window": {"days": row.window_days, **counts_row(row.window)},
-        "p50_ms": row.p50_ms,
-        "p95_ms": row.p95_ms,
-        "first_token_p50_ms": row.first_token_p50_ms,
-        "first_token_p95_ms": row.first_token_p95_ms,
+        **row.times,
         "latency_unreliable": row.latency_unreliable,
         "cost_per_1k_usd": None if row.cost_per_1k_usd is None else str(row.cost_per_1k_usd),
         "reasons": dict(row.reasons),
@@ -237,9 +234,9 @@ def atomic_write(path: Path, text: str) -> None:
 
     Raises ResultsError naming the path; the old content is then still there.
     """
-    # A name that nobody can foresee, made here or not at all: no link that lies there is followed.
+    # An unpredictable name, created exclusively: an existing link is never followed.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    if path.exists() and not path.is_file():  # a device or pipe is no file to be replaced: whoever may, would lose it
+    if path.exists() and not path.is_file():  # a device or a pipe must not be replaced by a file
         raise ResultsError("is no regular file", where=str(path))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -270,7 +267,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _free_path(root: Path, run: Run) -> Path:
-    """The run's own path: where it was written before, or one that nobody has."""
+    """The run's own path: where it was written before, or a free one."""
     started = run.started_at.astimezone(UTC)
     stem = f"{started:%H%M%SZ}-{safe_name(run.id)}-{run.attempt}"
     number = 1
@@ -331,7 +328,7 @@ def _folders(parent: Path, since: str = "") -> list[Path]:
 
 
 def _day_of(folder: Path) -> date:
-    """The day of a folder; a folder that is no day is read, so that its files can be named as problems."""
+    """The day of a folder; a folder of another name is read, so that its files can be named as problems."""
     try:
         return date(*(int(part) for part in folder.parts[-3:]))
     except ValueError:

@@ -1,16 +1,24 @@
-"""Intervals of a percentile, from the order of what was measured: no distribution is assumed. Pure."""
+"""Percentiles of measured times by nearest rank, and their intervals; no distribution is assumed. Pure."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+PERCENTILES = (50, 95)
+"""The percentiles of times that results, evidence and reports hold."""
 _ALPHA = 0.05
 _LEAST = 0.94
 _SPREADS = 9
 """Standard deviations around the mean beyond which a binomial count does not matter."""
+
+
+def percentiles(values: Iterable[float | None]) -> dict[str, float]:
+    """`p50`, `p95` of the values that are known, by nearest rank: measured values. Empty if nothing was measured."""
+    known = sorted(value for value in values if value is not None)
+    return {f"p{percent}": round(nearest_rank(known, percent / 100), 1) for percent in PERCENTILES if known}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +79,8 @@ def _cumulated(count: int, share: float) -> dict[int, float]:
         found[number] = min(total, 1.0)
     found[numbers[-1]] = 1.0
     return found
+
+
+def nearest_rank(ordered: Sequence[float], share: float) -> float:
+    """The smallest of the sorted values that at least `share` of them do not exceed."""
+    return ordered[max(math.ceil(share * len(ordered)), 1) - 1]

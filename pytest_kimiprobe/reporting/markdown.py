@@ -1,4 +1,4 @@
-"""Text of strangers in Markdown that GitHub renders: shown, never acted on.
+"""Untrusted text in Markdown that GitHub renders: it is shown and never has an effect.
 
 Model output may hold mentions, closing keywords, links, images, HTML and fences. A code span or a fence longer than any
 run of backticks inside makes all of them text; what would end a line or a table cell is taken out first.
@@ -35,7 +35,7 @@ def fence(lines: Iterable[str], limit: int = 200) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table whose cells are already safe: numbers, our own words, or `cell(...)`."""
+    """A table whose cells are already safe: numbers, fixed texts, or `cell(...)`."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

@@ -1,6 +1,6 @@
 """Which endpoints a run can tell apart, and their order. Pure.
 
-Each rate is shown with an interval of its own, right 95 times in 100. Among many endpoints some such interval is always
+Each rate is shown with its own interval, right 95 times in 100. Among many endpoints some such interval is always
 wrong, so an order is claimed only where the intervals do not overlap that hold for all endpoints together (Bonferroni):
 these are right, and with them every claimed order, in at least 95 runs of 100. They are never narrower: endpoints whose
 own intervals overlap are never told apart. Of two endpoints the intervals are their own: for a wrong order both must miss
@@ -22,7 +22,7 @@ OWN = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an endpoint stands: in the groups `first` to `last`, counted from 1, the best."""
+    """The rank of an endpoint: the groups `first` to `last`, counted from 1, the best."""
 
     first: int
     last: int
@@ -33,10 +33,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Groups of endpoints that are not distinguishable within, best first; an endpoint may stand in several.
+    """Groups of endpoints that are not distinguishable within, best first; an endpoint may be in several.
 
-    Two endpoints are told apart exactly where no group holds both. `confidence` (0..1) is that of each interval that was
-    used. Endpoints of which nothing was judged stand nowhere.
+    Two endpoints are distinguishable exactly if no group holds both. `confidence` (0..1) is that of each interval that was
+    used. Endpoints of which nothing was judged are in no group.
     """
 
     groups: tuple[tuple[str, ...], ...] = ()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytest_kimiprobe.compare import NotCompared, compare, comparison_row, mcnemar, told
+from pytest_kimiprobe.stats.paired_test import NotCompared, compare, comparison_row, mcnemar, told
 from pytest_kimiprobe.verdicts import ProbeResult, Run, Verdict
 
 A, B = "openrouter/moonshotai/kimi-k2.6", "moonshot/kimi-k2.6"
@@ -36,10 +36,12 @@ def test_mcnemars_exact_p(only_a: int, only_b: int, p: float) -> None:
 
 
 def test_pairs_are_the_same_probe_at_both() -> None:
-    """Errors and probes that were not run make no pair; rescued is right."""
+    """Errors and probes that were not run make no pair; right is right at the first try, as in every table."""
     found = compare(a_run("+r-+-e+", "++++--n"), A, B)
-    assert (found.both, found.only_a, found.only_b, found.neither) == (3, 0, 1, 1)
-    assert found.unpaired == 2
+    assert (found.both, found.only_a, found.only_b, found.neither) == (2, 0, 2, 1)
+    assert (found.unpaired, found.rescued) == (2, (1, 0))
+    assert ("", "right after rescue: 1 at A, 0 at B") in told(found)
+    assert comparison_row(found)["rescued"] == [1, 0]
 
 
 def test_overlapping_intervals_are_not_distinguishable() -> None:

@@ -1,4 +1,4 @@
-"""Runs become files, files become evidence; nothing that was there is lost, nothing that is no evidence gets in."""
+"""Runs become files, files become evidence; nothing that was there is lost, nothing that is not evidence gets in."""
 
 import errno
 import json
@@ -14,10 +14,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_kimiprobe import outputs, results
-from pytest_kimiprobe.cells import Cell, cells_of, endpoints_of, status_of
-from pytest_kimiprobe.results import ResultsError, changes, latest, load_runs, refresh_latest, write_run
-from pytest_kimiprobe.run_file import Failure
+from pytest_kimiprobe.results import record_run
+from pytest_kimiprobe.results import store as results
+from pytest_kimiprobe.results.run_file import Failure
+from pytest_kimiprobe.results.store import (
+    ResultsError,
+    changes,
+    latest,
+    load_runs,
+    refresh_latest,
+    write_run,
+)
+from pytest_kimiprobe.stats.aggregates import Cell, cells_of
+from pytest_kimiprobe.stats.status import endpoints_of, status_of
 from pytest_kimiprobe.verdicts import ProbeResult, Run, Source, Verdict
 from routing.errors import EvidenceError
 from routing.evidence.model import Counts, Evidence, loads
@@ -185,7 +194,7 @@ def test_two_hostile_run_ids_never_share_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("source", ["simulator", "replay"])
 def test_what_no_provider_answered_is_refused(tmp_path: Path, source: Source) -> None:
     """Simulated and replayed runs never enter results."""
-    with pytest.raises(ResultsError, match=f"source '{source}' is no evidence"):
+    with pytest.raises(ResultsError, match=f"source '{source}' is not evidence"):
         write_run(tmp_path, a_run(*passed(1), source=source))
     assert not list(tmp_path.iterdir())
 
@@ -380,7 +389,7 @@ def test_a_simulated_run_that_got_in_anyway_is_no_evidence(tmp_path: Path) -> No
     path.write_text(path.read_text().replace('"source": "live"', '"source": "simulator"'))
     problems: list[str] = []
     assert refresh_latest(tmp_path, NOW, problems).endpoints == {}
-    assert "'simulator' is no evidence" in problems[0]
+    assert "'simulator' is not evidence" in problems[0]
 
 
 def test_old_files_are_not_even_opened(tmp_path: Path) -> None:
@@ -562,8 +571,8 @@ def test_a_run_that_another_writes_meanwhile_is_counted(tmp_path: Path, monkeypa
         write_run(folder, replace(run, id="other"))
         return evidence
 
-    monkeypatch.setattr("pytest_kimiprobe.outputs.refresh_latest", overtaken)
-    outputs.record(tmp_path, run)
+    monkeypatch.setattr("pytest_kimiprobe.results.record_run.refresh_latest", overtaken)
+    record_run.record_run(tmp_path, run)
     assert loads((tmp_path / "latest.json").read_text("utf-8")).endpoints[KIMI].window.judged == 2
 
 

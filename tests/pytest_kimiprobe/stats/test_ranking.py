@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ranking_order import told_apart
 
-from pytest_kimiprobe.findings import facts
-from pytest_kimiprobe.measures import Rate, wilson
-from pytest_kimiprobe.outputs import document
-from pytest_kimiprobe.ranking import OWN, Place, Ranking, rank
-from pytest_kimiprobe.report import markdown, terminal
-from pytest_kimiprobe.summary import Spent, Summary
+from pytest_kimiprobe.reporting.findings import details
+from pytest_kimiprobe.reporting.json_report import document
+from pytest_kimiprobe.reporting.summary import Spent, Summary
+from pytest_kimiprobe.reporting.terminal import markdown, screen
+from pytest_kimiprobe.stats.measures import Rate, wilson
+from pytest_kimiprobe.stats.ranking import OWN, Place, Ranking, rank
 from pytest_kimiprobe.verdicts import ProbeResult, Run
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -111,7 +111,7 @@ def a_summary(*rights: int, judged: int = 40) -> Summary:
 
 
 def text(summary: Summary) -> str:
-    return "\n".join(line.text for line in terminal(summary))
+    return "\n".join(line.text for line in screen(summary, further=True))
 
 
 def test_the_report_names_who_cannot_be_told_apart() -> None:
@@ -130,7 +130,7 @@ def test_the_report_names_who_cannot_be_told_apart() -> None:
 
 def test_of_two_endpoints_the_shown_intervals_decide() -> None:
     """No other level is told."""
-    found = [text for _, text, _ in facts(a_summary(40, 39)) if "distinguishable" in text]
+    found = [text for _, text, _ in details(a_summary(40, 39)) if "distinguishable" in text]
     assert found == ["not distinguishable within a rank: their intervals overlap"]
     assert rank({"a": Rate(1, 2), "b": Rate(1, 2)}).confidence == OWN
 
@@ -146,6 +146,22 @@ def test_only_some_shared_ranks_are_told_by_name() -> None:
     shown = " ".join(text(a_summary(*range(0, 400, 20), judged=400)).split())
     assert "rank 1: " in shown
     assert "more ranks that are shared" in shown
+
+
+def test_an_endpoint_that_cannot_be_used_never_has_the_first_rank() -> None:
+    """A few answers that were all right reach it, while most requests were refused."""
+    refused = [
+        ProbeResult(f"e{n}", "weather", "openrouter/m+b/fp8", "plain", n, "error", "rate_limited") for n in range(41)
+    ]
+    right = [
+        ProbeResult(f"{host}{n}", "weather", f"openrouter/m+{host}/fp8", "plain", n + 41, "pass", "ok")
+        for host, count in (("a", 54), ("b", 13))
+        for n in range(count)
+    ]
+    run = Run("1", 1, "live", "core", NOW, NOW, True, (*refused, *right))
+    shown = text(Summary.of(run, Spent(Decimal(0), Decimal(1), 1.0, 0.1)))
+    assert re.search(r"^openrouter\+a/fp8 +100.0 % \(\S+\) +1\b", shown, re.MULTILINE)
+    assert re.search(r"^openrouter\+b/fp8 +100.0 % \(\S+\) +- ", shown, re.MULTILINE)
 
 
 def test_markdown_and_json_say_the_same() -> None:

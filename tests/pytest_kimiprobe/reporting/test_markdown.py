@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_kimiprobe.monitor.safe_markdown import cell, code, fence, table
+from pytest_kimiprobe.reporting.markdown import cell, code, fence, table
 
 HOSTILE = [
     "@octocat please look",

@@ -5,8 +5,8 @@
      "cost_usd": "0.031", "costed": 50, "calls": 50, "valid_calls": 50, "k2vv_calls": 40, "k2vv_valid": 40}
 
 Counts are those of all runs of the day, status and times those of its newest. Years of it are small enough to read at
-once. Days whose run files are in reach are made anew; earlier ones stay as they stand. The same runs give the same text
-whoever writes it, so two writers never disagree.
+once. Days whose run files are in reach are computed again; earlier ones stay unchanged. The same runs give the same text, so
+that two writers never disagree.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from typing import Any
 
 from routing.evidence.model import EndpointEvidence
 
-from .cells import Cell, evidence_of
-from .results import KEPT_FOR, StoredRun, atomic_write, counted, load_runs
+from ..safe_text import one_line
+from ..stats.aggregates import Cell
+from ..stats.status import evidence_of
 from .run_file import counts_row
-from .safe_text import one_line
+from .store import KEPT_FOR, StoredRun, atomic_write, counted, load_runs
 
 VERSION = 1
 FOLDER = "daily"
@@ -33,7 +34,7 @@ Line = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Month:
-    """One file as it stands: its good lines by day and endpoint, whether all were good, whether it is a newer release's."""
+    """One file as it was read: its good lines by day and endpoint, whether all were good, whether it is a newer release's."""
 
     lines: Mapping[tuple[str, str], Line]
     whole: bool = True
@@ -84,7 +85,7 @@ def rendered(lines: Mapping[tuple[str, str], Line]) -> str:
 
 
 def read_month(path: Path, problems: list[str]) -> Month:
-    """A file as it stands; nothing where there is none. Torn lines are left out and named."""
+    """A file as it was read; empty if there is none. Torn lines are left out and named."""
     try:
         text = path.read_text("utf-8")
     except FileNotFoundError:
@@ -107,17 +108,8 @@ def read_month(path: Path, problems: list[str]) -> Month:
     return Month(lines, whole)
 
 
-def read_daily(folder: Path, since: date, problems: list[str]) -> list[Line]:
-    """All lines of that day and later, by day and endpoint."""
-    found: dict[tuple[str, str], Line] = {}
-    for path in sorted((folder / FOLDER).glob("[0-9][0-9][0-9][0-9]-[0-9][0-9].jsonl")):
-        if path.stem >= f"{since:%Y-%m}":
-            found |= read_month(path, problems).lines
-    return [line for (day, _), line in sorted(found.items()) if day >= since.isoformat()]
-
-
 def _runs(folder: Path, since: date, now: datetime) -> Iterator[StoredRun]:
-    # What cannot be read is named by whoever computes latest.json from the same files.
+    # What cannot be read is named when latest.json is computed from the same files.
     yield from counted(load_runs(folder, datetime.combine(since, time(), UTC), []), now)
 
 
@@ -138,10 +130,7 @@ def _line(key: tuple[str, str], found: Sequence[tuple[StoredRun, Cell, EndpointE
         "status": ordered[-1][2].status,
         **{name: sum(row[name] for row in counts) for name in counts[0]},
         "reasons": dict(reasons),
-        "p50_ms": newest.p50_ms,
-        "p95_ms": newest.p95_ms,
-        "first_token_p50_ms": newest.first_token_p50_ms,
-        "first_token_p95_ms": newest.first_token_p95_ms,
+        **newest.times,
         "latency_unreliable": newest.latency_unreliable,
         "cost_usd": str(sum(cell.cost_usd for _, cell, _ in ordered)),
         **{name: sum(getattr(cell, name) for _, cell, _ in ordered) for name in names},

@@ -16,9 +16,9 @@ from typing import Any
 from routing.reasons import error_class_of
 from routing.types import Usage
 
-from .cells import EMULATED, NO_TOKENS, Percentiles, is_credible, is_credible_cost
-from .quantiles import TimeInterval, quantile_interval
-from .verdicts import JUDGED, ProbeResult
+from ..verdicts import JUDGED, ProbeResult
+from .aggregates import EMULATED, NO_TOKENS, basis_of, is_credible, is_credible_cost
+from .quantiles import PERCENTILES, TimeInterval, quantile_interval
 
 _Z95 = 1.959963984540054
 _CALLED = "tool_calls"
@@ -78,8 +78,8 @@ class Trigger:
 class Measures:
     """One endpoint over one run.
 
-    `strict` counts what was right as it came, `lenient` also what was rescued; `by_case` is lenient, by case; `by_load`
-    strict, by load. `pass_power` maps k to pass^k: the chance that k tries of one case are all right. `refusals` are the
+    `strict` counts what was right at the first try, `lenient` also what was rescued, of the calls that the status rests
+    on (`aggregates.basis`); `by_case` is lenient, by case; `by_load` strict, by load. `pass_power` maps k to pass^k: the chance that k tries of one case are all right. `refusals` are the
     429s that were waited out, `unreliable` the answers whose times are ours rather than the provider's.
 
     Rates with parameters of the simulator's personas as their true values: `answered` is availability (errors of the
@@ -96,8 +96,6 @@ class Measures:
     by_case: Mapping[str, Rate] = field(default_factory=dict)
     by_load: Mapping[str, Rate] = field(default_factory=dict)
     reasons: Mapping[str, int] = field(default_factory=dict)
-    total_ms: Percentiles | None = None
-    first_token_ms: Percentiles | None = None
     tokens: Usage = NO_TOKENS
     cost_usd: Decimal = Decimal(0)
     costed: int = 0
@@ -248,6 +246,7 @@ def _usd(amount: Decimal | None) -> str | None:
 
 def _measures(endpoint: str, probes: Sequence[ProbeResult], trigger: Trigger | None) -> Measures:
     judged = [probe for probe in probes if probe.verdict in JUDGED]
+    basis = [probe for probe in basis_of(probes) if probe.verdict in JUDGED]
     costed = [probe for probe in probes if is_credible_cost(probe.cost_usd)]
     k2vv = [probe.k2vv_valid for probe in probes if probe.k2vv_valid is not None]
     native = [probe for probe in judged if probe.capability != EMULATED]
@@ -257,13 +256,11 @@ def _measures(endpoint: str, probes: Sequence[ProbeResult], trigger: Trigger | N
     return Measures(
         endpoint=endpoint,
         sent=sum(probe.verdict not in {"not_run", "unsupported"} for probe in probes),
-        strict=rate_of(judged, lenient=False),
-        lenient=rate_of(judged, lenient=True),
+        strict=rate_of(basis, lenient=False),
+        lenient=rate_of(basis, lenient=True),
         by_case=_rates(judged, "case", lenient=True),
         by_load=_rates(judged, "load", lenient=False),
         reasons=dict(Counter(probe.reason for probe in probes if probe.verdict in {"rescued", "fail", "error"})),
-        total_ms=Percentiles.of(probe.total_ms for probe in judged),
-        first_token_ms=Percentiles.of(probe.first_token_ms for probe in judged),
         tokens=_tokens(probes),
         cost_usd=sum((probe.cost_usd for probe in costed if probe.cost_usd is not None), Decimal(0)),
         costed=len(costed),
@@ -283,12 +280,12 @@ def _measures(endpoint: str, probes: Sequence[ProbeResult], trigger: Trigger | N
 
 
 def _time_intervals(judged: Sequence[ProbeResult]) -> dict[str, TimeInterval]:
-    """`total_p50`, `total_p95`, `first_token_p50`, `first_token_p95`, as far as there are times."""
+    """`total_p50`, `first_token_p50` and so on, as far as there are times."""
     times = {"total": [probe.total_ms for probe in judged], "first_token": [probe.first_token_ms for probe in judged]}
     found = {
         f"{name}_p{percent}": quantile_interval(values, percent / 100)
         for name, values in times.items()
-        for percent in (50, 95)
+        for percent in PERCENTILES
     }
     return {name: interval for name, interval in found.items() if interval is not None}
 
