@@ -49,7 +49,7 @@ def run(folder: Path, path: Path) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_a_run_over_http_counts_what_the_run_in_this_process_counts(tmp_path: Path, seed: int) -> None:
     """Every rate, reason and case of every endpoint, exactly; and no first token comes before it was drawn."""
     path = scenario(tmp_path, seed)
