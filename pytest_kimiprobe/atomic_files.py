@@ -37,9 +37,21 @@ def replace_files(
         last_check()
         for path, temporary in staged.items():
             temporary.replace(path)
+        for folder in {path.parent for path in staged}:
+            _flush_folder(folder)
     except OSError as error:
         raise refused(path, str(error.strerror or error)) from None
     finally:
         for temporary in staged.values():
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make renames in `folder` durable; a file system that cannot is left as it is."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
