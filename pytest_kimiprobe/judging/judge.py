@@ -15,13 +15,43 @@ from routing.parsing.strict_json import StrictJsonError, loads
 from routing.reasons import error_class_of
 from routing.rescue.markers import NATIVE_TEXT
 from routing.schema import ToolSet
-from routing.types import Answer, ErrorClass, Tool, ToolCall
+from routing.types import Answer, ErrorClass, Tool, ToolCall, Usage
 from routing.verify import ANYTHING, Checked, RequestExpectations, check, check_generation, expectations_of
 
 from ..cases.matchers import matches, paired, shown
 from ..cases.model import Case, Expectation, ExpectedCall
 from ..verdicts import Verdict
-from .answers import SeenAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class SeenAnswer:
+    """A deliverable answer, as test functions and plugins see it.
+
+    `rescued`: text or calls had to be repaired; `reason` is the code that says how.
+    """
+
+    text: str
+    tool_calls: tuple[ToolCall, ...]
+    rescued: bool
+    reason: str
+    reasoning: str = ""
+    finish_reason: str | None = None
+    usage: Usage | None = None
+
+    @classmethod
+    def of(cls, checked: Checked, answer: Answer | None) -> SeenAnswer:
+        """Build from the checked answer. `answer` is None if a provider rejected the call that its model generated."""
+        came = answer or Answer()
+        return cls(
+            text=checked.text,
+            tool_calls=checked.tool_calls,
+            rescued=checked.outcome == "rescued",
+            reason=checked.reason,
+            reasoning=came.reasoning,
+            finish_reason=came.finish_reason,
+            usage=came.usage,
+        )
+
 
 Opinion: TypeAlias = Callable[[Case, SeenAnswer], str | None]
 """Returns why an answer is wrong, "" if it is right, or None for no opinion."""
