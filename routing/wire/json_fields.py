@@ -8,14 +8,12 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, TypeGuard
 
 from ..errors import ProviderFailure
-from .error_bodies import fault
+from .error_bodies import fault, printable_line
 
 _MOST_USD = 1_000_000
 _MOST_COUNT = 1 << 40
 """Larger counts and amounts in one answer are errors of the host. They would overflow the sums that they are added to.
 """
-MAX_CALLS = 1024
-"""The most tool calls in one answer. A host that sends more is broken."""
 
 
 def whole_object(status: int, headers: Mapping[str, str], body: bytes) -> Mapping[str, Any]:
@@ -55,6 +53,11 @@ def mapping(value: Any) -> Mapping[str, Any]:
 def string(value: Any) -> str | None:
     """The value if it is a non-empty string, else None."""
     return value if isinstance(value, str) and value else None
+
+
+def label(value: Any) -> str | None:
+    """A name that a host gives, such as a model's or an answer's id, on one line; None for anything else."""
+    return printable_line(value, 200) if string(value) else None
 
 
 def is_count(value: Any) -> TypeGuard[int]:
