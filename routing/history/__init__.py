@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 
 from ..catalog.model import Endpoint, Provider
 from ..errors import EndpointUnavailable
 from ..types import Answer, JsonObject, Message, RawToolCall
 from .calls import NewId, fresh_id, legal_id, native_id, numbered, own_id, paired
 from .reading import REASONING, images_of, read_message, text_of
+from .tool_names import NameRule, aliases
 
-_NO_NAMES: Mapping[str, str] = MappingProxyType({})
 PLACEHOLDER = " "
 """Sent as the reasoning of an earlier call if it is not known and the host requires it. LiteLLM sends the same."""
 _DETAILS = frozenset({"reasoning.text", "reasoning.summary", "reasoning.encrypted"})
@@ -34,21 +33,24 @@ class PreparedHistory:
     made_up: frozenset[str] = frozenset()
     taken: frozenset[str] = frozenset()
     calls: int = 0
-    names: Mapping[str, str] = field(default_factory=lambda: _NO_NAMES)
-    """Tool names as they are sent -> the caller's tool names."""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """The caller's tool names -> the names that are sent, for those that differ."""
 
     def restore(self, answer: Answer) -> Answer:
         """The answer with the caller's tool names, and with call ids that no earlier call of the conversation has.
 
         Kimi K3 counts from 0 in every turn, so the same id may come again with other arguments.
         """
-        calls = tuple(self._restored(call) for call in answer.tool_calls)
+        theirs = {sent: name for name, sent in self.aliases.items()}
+        calls = tuple(
+            RawToolCall(
+                call.id and fresh_id(call.id, self.calls, self.taken),
+                call.name if call.name is None else theirs.get(call.name, call.name),
+                call.arguments,
+            )
+            for call in answer.tool_calls
+        )
         return answer if calls == answer.tool_calls else replace(answer, tool_calls=calls)
-
-    def _restored(self, call: RawToolCall) -> RawToolCall:
-        name = call.name if call.name is None else self.names.get(call.name, call.name)
-        call_id = call.id and fresh_id(call.id, self.calls, self.taken)
-        return RawToolCall(call_id, name, call.arguments)
 
 
 def prepare(
@@ -57,18 +59,22 @@ def prepare(
     provider: Provider,
     *,
     thinks: bool | None = None,
-    names: Mapping[str, str] = _NO_NAMES,
+    tools: Iterable[str] = (),
+    rule: NameRule = "any",
 ) -> PreparedHistory:
     """Make the history valid for `endpoint`.
 
-    `thinks`: whether the endpoint will think in this request (None: its default). `names`: the caller's tool names ->
-    the names that are sent. Raises RequestRejected for messages that no protocol has, and EndpointUnavailable for
-    content that this endpoint does not accept.
+    `thinks`: whether the endpoint will think in this request (None: its default). `tools`: names of the offered tools;
+    they and the names in the history are changed if they break `rule`. Raises RequestRejected for messages that no
+    protocol has, and EndpointUnavailable for content that this endpoint does not accept.
     """
     notes: dict[str, None] = {}
     quirks = provider.quirks | endpoint.quirks
-    read = [_renamed(read_message(message, notes), names) for message in messages]
-    done = numbered(paired(read, notes), _new_id(endpoint, provider), notes)
+    read = [read_message(message, notes) for message in messages]
+    earlier = (call["function"]["name"] for message in read for call in message.get("tool_calls", ()))
+    sent = aliases([*tools, *earlier], rule)
+    renamed = [_renamed(message, sent) for message in read]
+    done = numbered(paired(renamed, notes), _new_id(endpoint, provider), notes)
     thinks = endpoint.thinks if thinks is None else thinks
     shaped = [_reasoning(message, endpoint, provider, notes, thinks=thinks) for message in done.messages]
     shaped = list(_images_moved(shaped, notes, provider.wire))
@@ -76,7 +82,6 @@ def prepare(
         _check_images(message, endpoint, quirks)
         if "text_content" in quirks and isinstance(message["content"], list) and not images_of(message["content"]):
             message["content"] = text_of(message["content"])
-    sent = {alias: name for name, alias in names.items()}
     return PreparedHistory(tuple(shaped), tuple(notes), done.made_up, done.taken, done.calls, sent)
 
 

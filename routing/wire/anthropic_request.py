@@ -15,7 +15,7 @@ from ..schema.parts import pointed, union
 from ..types import ChatRequest, JsonObject
 from .anthropic_messages import converted
 from .base import WireRequest
-from .request_checks import FunctionTool, chosen, fitted, function_tools, names_sent, note_unknown
+from .request_checks import FunctionTool, chosen, fitted, function_tools, note_unknown
 
 VERSION = "2023-06-01"
 """https://platform.claude.com/docs/en/api/versioning: the version that all public examples and recordings use."""
@@ -32,8 +32,8 @@ def build(request: ChatRequest, endpoint: Endpoint, provider: Provider) -> WireR
     notes: dict[str, None] = {}
     request = fitted(request, endpoint, notes)
     offered = function_tools(request.tools)
-    names = names_sent(request, offered, "plain")
-    history = prepare(request.messages, endpoint, provider, names=names)
+    tools = [offer.name for offer in offered]
+    history = prepare(request.messages, endpoint, provider, tools=tools, rule="plain")
     notes |= dict.fromkeys(history.notes)
     system, messages = converted(history, notes)
     body: JsonObject = {
@@ -43,7 +43,7 @@ def build(request: ChatRequest, endpoint: Endpoint, provider: Provider) -> WireR
     }
     if system:
         body["system"] = system
-    body |= _tools(request, offered, names, history, notes)
+    body |= _tools(request, offered, history, notes)
     body |= _sampling(request, provider.quirks | endpoint.quirks, notes)
     body |= _thinking(request.reasoning_effort, endpoint, notes)
     note_unknown(request, _KNOWN, notes)
@@ -56,11 +56,11 @@ def build(request: ChatRequest, endpoint: Endpoint, provider: Provider) -> WireR
 def _tools(
     request: ChatRequest,
     offered: list[FunctionTool],
-    names: Mapping[str, str],
     history: PreparedHistory,
     notes: dict[str, None],
 ) -> JsonObject:
     if offered:
+        names = history.aliases
         choice = _choice(request, names)
         return {
             "tools": [_tool(offer, names, notes) for offer in offered],

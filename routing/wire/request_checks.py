@@ -9,7 +9,6 @@ from typing import Any
 from ..catalog.model import Endpoint, Requirements
 from ..errors import EndpointUnavailable, RequestRejected
 from ..history.prompt_tools import as_text, emulation
-from ..history.tool_names import aliases
 from ..types import EFFORTS, ChatOptions, ChatRequest, JsonObject, Message, Tool, ToolChoice
 
 
@@ -94,22 +93,3 @@ def chosen(choice: ToolChoice | None) -> str | None:
     if not isinstance(name, str):
         raise RequestRejected("bad_request", "tool_choice names no function", phase="send")
     return name
-
-
-def names_sent(request: ChatRequest, offered: Sequence[FunctionTool], rule: str) -> Mapping[str, str]:
-    """The caller's tool names -> the names sent, for those that differ; names in the history included."""
-    earlier = [
-        str(function["name"])
-        for message in request.messages
-        for call in _calls(message)
-        if isinstance(call, Mapping)
-        and isinstance(function := call.get("function"), Mapping)
-        and isinstance(function.get("name"), str)
-        and function["name"]
-    ]
-    return aliases([*(offer.name for offer in offered), *earlier], rule)
-
-
-def _calls(message: Any) -> Sequence[Any]:
-    calls = message.get("tool_calls") if isinstance(message, Mapping) else None
-    return calls if isinstance(calls, list | tuple) else ()
