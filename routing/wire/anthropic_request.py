@@ -11,7 +11,7 @@ from typing import Any
 
 from ..catalog.model import Endpoint, Provider
 from ..history import PreparedHistory, prepare
-from ..schema.parts import pointed, union
+from ..schema.parts import pointed, root_followed, union
 from ..types import ChatRequest, JsonObject
 from .anthropic_messages import converted
 from .base import WireRequest
@@ -85,13 +85,9 @@ def _tool(offer: FunctionTool, names: Mapping[str, str], notes: dict[str, None])
 
 def _input_schema(schema: JsonObject, name: str, notes: dict[str, None]) -> JsonObject:
     """The schema with an object at its root: Anthropic accepts neither `$ref` nor `anyOf`, `oneOf`, `allOf` there."""
-    made = {key: value for key, value in schema.items() if key != "$schema"}
-    for _ in range(8):
-        target = pointed(schema, made.get("$ref"))
-        if not isinstance(target, dict) or target is schema:
-            break
+    made, followed = root_followed({key: value for key, value in schema.items() if key != "$schema"})
+    if followed:
         notes[f"schema of {name}: $ref at the root followed"] = None
-        made = {**target, **{key: value for key, value in made.items() if key != "$ref"}}
     for keyword in ("anyOf", "oneOf", "allOf"):
         branches = made.pop(keyword, None)
         if isinstance(branches, list):
@@ -100,7 +96,6 @@ def _input_schema(schema: JsonObject, name: str, notes: dict[str, None]) -> Json
                 pointed(schema, branch.get("$ref")) or branch for branch in branches if isinstance(branch, dict)
             ]
             made = union({**made, "anyOf": [branch for branch in resolved if isinstance(branch, dict)] or [{}]})
-    made.pop("$ref", None)
     if made.get("type") != "object":
         notes |= {f"schema of {name}: type object set at the root": None} if "type" in made else {}
         made = {**made, "type": "object"}
