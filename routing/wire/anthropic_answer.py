@@ -12,11 +12,10 @@ from typing import Any
 
 from ..errors import ProviderFailure
 from ..types import Answer, Usage
-from . import json_spans
 from .answer_stream import AnswerStream, PartialCall
 from .anthropic_request import build
 from .error_bodies import fault, printable_line
-from .json_fields import event_object, is_count, label, mapping, string, whole_object
+from .json_fields import event_object, first, is_count, items, label, mapping, members, string, whole_object
 from .sse import Event
 
 __all__ = ["AnthropicStream", "authorization", "build", "parse", "stream"]
@@ -65,10 +64,10 @@ def _inputs(text: str) -> Iterator[str]:
 
     If a key occurs twice, the last one counts, as in `json.loads`.
     """
-    places = {key: (start, end) for key, start, end in json_spans.members(text, json_spans.first(text))}
+    places = {key: (start, end) for key, start, end in members(text, first(text))}
     start, _ = places["content"]
-    for at, _ in json_spans.items(text, start):
-        spans = {key: (a, b) for key, a, b in json_spans.members(text, at)} if text[at] == "{" else {}
+    for at, _ in items(text, start):
+        spans = {key: (a, b) for key, a, b in members(text, at)} if text[at] == "{" else {}
         a, b = spans.get("input", (0, 0))
         yield text[a:b]
 

@@ -15,7 +15,7 @@ from ..schema.parts import pointed, root_followed, union
 from ..types import ChatRequest, JsonObject
 from .anthropic_messages import converted
 from .base import WireRequest
-from .request_checks import FunctionTool, chosen, fitted, function_tools, note_unknown
+from .request_checks import chosen, fitted, function_tools, note_unknown
 
 VERSION = "2023-06-01"
 """https://platform.claude.com/docs/en/api/versioning: the version that all public examples and recordings use."""
@@ -32,7 +32,7 @@ def build(request: ChatRequest, endpoint: Endpoint, provider: Provider) -> WireR
     notes: dict[str, None] = {}
     request = fitted(request, endpoint, notes)
     offered = function_tools(request.tools)
-    tools = [offer.name for offer in offered]
+    tools = [offer["name"] for offer in offered]
     history = prepare(request.messages, endpoint, provider, tools=tools, rule="plain")
     notes |= dict.fromkeys(history.notes)
     system, messages = converted(history, notes)
@@ -55,7 +55,7 @@ def build(request: ChatRequest, endpoint: Endpoint, provider: Provider) -> WireR
 
 def _tools(
     request: ChatRequest,
-    offered: list[FunctionTool],
+    offered: list[JsonObject],
     history: PreparedHistory,
     notes: dict[str, None],
 ) -> JsonObject:
@@ -77,10 +77,11 @@ def _tools(
     return {"tools": tools, "tool_choice": {"type": "none"}}
 
 
-def _tool(offer: FunctionTool, names: Mapping[str, str], notes: dict[str, None]) -> JsonObject:
-    schema = _input_schema(offer.parameters or {"type": "object", "properties": {}}, offer.name, notes)
-    tool: JsonObject = {"name": names.get(offer.name, offer.name), "input_schema": schema}
-    return tool | ({"description": offer.description} if offer.description else {})
+def _tool(offer: JsonObject, names: Mapping[str, str], notes: dict[str, None]) -> JsonObject:
+    name = offer["name"]
+    schema = _input_schema(offer.get("parameters") or {"type": "object", "properties": {}}, name, notes)
+    tool: JsonObject = {"name": names.get(name, name), "input_schema": schema}
+    return tool | ({"description": offer["description"]} if "description" in offer else {})
 
 
 def _input_schema(schema: JsonObject, name: str, notes: dict[str, None]) -> JsonObject:
