@@ -16,7 +16,7 @@ from recovery import own
 
 from pytest_kimiprobe.measures import measures_of, measures_row
 from pytest_kimiprobe.simulator import Persona, Scenario, load_scenario
-from pytest_kimiprobe.simulator.behaviour.rates import first_token_ms, plain_persona_name, uniforms
+from pytest_kimiprobe.simulator.behaviour.draws import first_token_ms, plain_persona_name, uniforms
 
 ENDPOINTS = (
     "moonshot/kimi-k2.6",

@@ -12,8 +12,7 @@ from ..behaviour.refusals import Refusal, refusal
 from ..behaviour.served_models import SimulatedModel, find_model, served_models
 from ..http_types import Request, Response, json_response
 from ..protocols import openrouter
-from ..protocols.chat import chat
-from ..protocols.messages import messages
+from ..protocols.chat import chat, messages
 from ..protocols.predictions import Predictions
 
 PREFIXES = {
