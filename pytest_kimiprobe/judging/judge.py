@@ -222,7 +222,8 @@ def _tolerated(case: Case, checked: Checked, answer: Answer) -> tuple[str, str] 
         return "protocol_deviation", ", ".join(noted)
     if moved := next((want.name for want in case.expect.calls or () if _out_of_order(case, want, checked)), ""):
         return "reordered_arguments", f"of {moved}"
-    if "fresh" in case.expect.ids and (again := {call.id for call in checked.tool_calls} & _ids(case)):
+    used = {call["id"] for message in case.messages for call in message.get("tool_calls") or ()}
+    if "fresh" in case.expect.ids and (again := {call.id for call in checked.tool_calls} & used):
         return "reused_call_id", f"{len(again)} of the history's"
     return None
 
@@ -239,15 +240,14 @@ def _out_of_order(case: Case, want: ExpectedCall, checked: Checked) -> bool:
     return any(names != sorted(names, key=listed.index) for names in known)
 
 
-def _ids(case: Case) -> set[str]:
-    return {call["id"] for message in case.messages for call in message.get("tool_calls") or ()}
-
-
 def _wrong_calls(expect: Expectation, calls: Sequence[ToolCall]) -> tuple[str, str] | None:
     expected = expect.calls or ()
     if not expected and calls and not expect.other_calls:
         return "unexpected_call", f"called {calls[0].name}"
-    taken = _matched(expected, calls, ordered=expect.ordered)
+    if expect.ordered:
+        taken = _in_order(expected, calls)
+    else:  # as many pairs as possible
+        taken = paired(len(expected), len(calls), lambda want, call: _wrong_call(expected[want], calls[call]) is None)
     for position, want in enumerate(expected):
         if position not in taken:
             return _why_missing(want, calls, position)
@@ -257,14 +257,8 @@ def _wrong_calls(expect: Expectation, calls: Sequence[ToolCall]) -> tuple[str, s
     return None
 
 
-def _matched(expected: Sequence[ExpectedCall], calls: Sequence[ToolCall], *, ordered: bool) -> dict[int, int]:
-    """Index of each expectation → index of the call that satisfies it; as many pairs as possible."""
-    if ordered:
-        return _in_order(expected, calls)
-    return paired(len(expected), len(calls), lambda want, call: _wrong_call(expected[want], calls[call]) is None)
-
-
 def _in_order(expected: Sequence[ExpectedCall], calls: Sequence[ToolCall]) -> dict[int, int]:
+    """Index of each expectation → index of the call that satisfies it."""
     taken: dict[int, int] = {}
     for place, call in enumerate(calls):
         if len(taken) < len(expected) and not _wrong_call(expected[len(taken)], call):

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 _TEXT_TAGS = frozenset({None, "tag:yaml.org,2002:str", "tag:yaml.org,2002:python/unicode", "!"})
 _BINARY = "tag:yaml.org,2002:binary"
 _INT = re.compile(r"-?[0-9]{1,18}")
-_GZIP, _ZLIB, _RAW = 31, 15, -15
 
 
 class RecordingError(ConfigError):
@@ -143,14 +142,10 @@ def _decoded(body: bytes, encoding: str) -> bytes:
     if encoding in {"", "identity"} or _looks_plain(body):
         return body
     if encoding in {"gzip", "x-gzip"}:
-        return _inflated(body, _GZIP, encoding)
-    if encoding == "deflate":
-        try:
-            return _inflated(body, _ZLIB, encoding)
-        except Unreadable as problem:
-            if problem.reason == "body_too_large":
-                raise
-            return _inflated(body, _RAW, encoding)
+        return _inflated(body, 31, encoding)
+    if encoding == "deflate":  # zlib's format, which begins with a head, or without that head
+        headed = body[0] & 15 == 8 and int.from_bytes(body[:2]) % 31 == 0
+        return _inflated(body, 15 if headed else -15, encoding)
     advice = "record with vcrpy's decode_compressed_response=True"
     raise Unreadable(f"content-encoding {encoding[:20]!r} is not read here; {advice}", "other_protocol")
 

@@ -152,15 +152,11 @@ def _images_moved(messages: Iterable[JsonObject], notes: dict[str, None], wire: 
             continue
         if others := images_of(content):
             notes[f"images_of_{role}_messages: moved into a user message"] = None
-            waiting += [{"type": "text", "text": _image_origin(message)}, *others]
+            origin = f"tool result {message['tool_call_id']}" if role == "tool" else f"the {role} message"
+            waiting += [{"type": "text", "text": f"[Images of {origin}]"}, *others]
         yield {**message, "content": text_of(content) or ("[images follow]" if others else "")}
     if waiting:
         yield {"role": "user", "content": waiting}
-
-
-def _image_origin(message: JsonObject) -> str:
-    of = f"tool result {message['tool_call_id']}" if message["role"] == "tool" else f"the {message['role']} message"
-    return f"[Images of {of}]"
 
 
 def _check_images(message: JsonObject, endpoint: Endpoint, quirks: frozenset[str]) -> None:

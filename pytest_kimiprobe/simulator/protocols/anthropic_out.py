@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
-from ..conversation import Call, JsonObject, pieces
+from ..conversation import Call, JsonObject, parsed, pieces
 from .openai_out import ChatAnswer
 
 _STOP = {"stop": "end_turn", "tool_calls": "tool_use", "length": "max_tokens"}
@@ -40,7 +39,10 @@ def plain(answer: ChatAnswer) -> JsonObject:
         content.append({"type": "thinking", "thinking": draft.reasoning, "signature": _signature(answer)})
     if draft.text:
         content.append({"type": "text", "text": draft.text})
-    content += [{**_tool_use(answer, spot, call), "input": _object(call)} for spot, call in enumerate(draft.calls)]
+    for spot, call in enumerate(
+        draft.calls
+    ):  # a plain answer always has an object; invalid JSON shows in a stream only
+        content.append({**_tool_use(answer, spot, call), "input": parsed(call.arguments) or {}})
     return {**_head(answer), "content": content, **_stop(answer), "usage": _usage(answer)}
 
 
@@ -51,13 +53,6 @@ def _signature(answer: ChatAnswer) -> str:
 def _tool_use(answer: ChatAnswer, spot: int, call: Call) -> JsonObject:
     number = f"toolu_01{answer.serial[: -len(str(spot))]}{spot}"
     return {"type": "tool_use", "id": number, "name": call.name, "input": {}, "caller": {"type": "direct"}}
-
-
-def _object(call: Call) -> Any:
-    try:
-        return json.loads(call.arguments)
-    except ValueError:  # a plain answer always has an object; invalid JSON shows in a stream only
-        return {}
 
 
 def events(answer: ChatAnswer) -> list[str]:

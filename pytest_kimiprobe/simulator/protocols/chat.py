@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, replace
 
 from ..behaviour.draws import Draws, serial
-from ..behaviour.refusals import Refusal, error_event
+from ..behaviour.refusals import error_event
 from ..behaviour.respond import respond
 from ..behaviour.responses import AnswerInfo, answer_plain, answer_stream, early_response, refused_by
 from ..behaviour.served_models import SimulatedModel, SimulatedUpstream, find_model
@@ -118,16 +118,14 @@ async def _rendered(answer: ChatAnswer, body: JsonObject, persona: Persona) -> R
     protocol = anthropic_out if answer.provider == "anthropic" else openai_out
     info = AnswerInfo(answer.provider, answer.usage.completion, answer.upstream_title, _headers(answer))
     refused = check_groq_calls(answer.draft.calls, body) if answer.provider == "groq" else None
+    if refused and body.get("stream"):
+        head = openai_out.events(replace(answer, draft=replace(answer.draft, calls=())))[0]
+        return answer_stream(persona, info, [head, error_event("groq", refused)])
     if body.get("stream"):
-        return answer_stream(persona, info, _refused_stream(answer, refused) if refused else protocol.events(answer))
+        return answer_stream(persona, info, protocol.events(answer))
     if refused:
         return json_response(refused.body, refused.status, info.headers)
     return await answer_plain(persona, info, protocol.plain(answer))
-
-
-def _refused_stream(answer: ChatAnswer, refused: Refusal) -> list[str]:
-    first = openai_out.events(replace(answer, draft=replace(answer.draft, calls=())))[:1]
-    return [*first, error_event("groq", refused)]
 
 
 def _headers(answer: ChatAnswer) -> dict[str, str]:
