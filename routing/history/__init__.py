@@ -6,51 +6,20 @@ docs/providers.md lists what hosts refuse, and what makes Kimi models leak their
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from ..catalog.model import Endpoint, Provider
 from ..errors import EndpointUnavailable
-from ..types import Answer, JsonObject, Message, RawToolCall
-from .calls import NewId, fresh_id, legal_id, native_id, numbered, own_id, paired
+from ..types import JsonObject, Message
+from .calls import NewId, PreparedHistory, legal_id, native_id, numbered, own_id, paired
 from .reading import REASONING, images_of, read_message, text_of
 from .tool_names import NameRule, aliases
+
+__all__ = ["PLACEHOLDER", "PreparedHistory", "prepare"]
 
 PLACEHOLDER = " "
 """Sent as the reasoning of an earlier call if it is not known and the host requires it. LiteLLM sends the same."""
 _DETAILS = frozenset({"reasoning.text", "reasoning.summary", "reasoning.encrypted"})
-
-
-@dataclass(frozen=True, slots=True)
-class PreparedHistory:
-    """A history in the form that one endpoint accepts.
-
-    `notes` list what was changed. `made_up` are the ids of tool results that were missing and were filled in. `restore`
-    gives the answer tool names and call ids that fit the caller's own history.
-    """
-
-    messages: tuple[JsonObject, ...]
-    notes: tuple[str, ...] = ()
-    made_up: frozenset[str] = frozenset()
-    taken: frozenset[str] = frozenset()
-    calls: int = 0
-    aliases: Mapping[str, str] = field(default_factory=dict)
-    """The caller's tool names -> the names that are sent, for those that differ."""
-
-    def restore(self, answer: Answer) -> Answer:
-        """The answer with the caller's tool names, and with call ids that no earlier call of the conversation has.
-
-        Kimi K3 counts from 0 in every turn, so the same id may come again with other arguments.
-        """
-        theirs = {sent: name for name, sent in self.aliases.items()}
-        calls = tuple(
-            RawToolCall(
-                call.id and fresh_id(call.id, self.calls, self.taken),
-                call.name if call.name is None else theirs.get(call.name, call.name),
-                call.arguments,
-            )
-            for call in answer.tool_calls
-        )
-        return answer if calls == answer.tool_calls else replace(answer, tool_calls=calls)
 
 
 def prepare(
@@ -82,7 +51,7 @@ def prepare(
         _check_images(message, endpoint, quirks)
         if "text_content" in quirks and isinstance(message["content"], list) and not images_of(message["content"]):
             message["content"] = text_of(message["content"])
-    return PreparedHistory(tuple(shaped), tuple(notes), done.made_up, done.taken, done.calls, sent)
+    return replace(done, messages=tuple(shaped), notes=tuple(notes), aliases=sent)
 
 
 def _renamed(message: JsonObject, names: Mapping[str, str]) -> JsonObject:

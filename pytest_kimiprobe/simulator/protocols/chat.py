@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 
 from ..behaviour.draws import Draws, serial
 from ..behaviour.refusals import error_event
-from ..behaviour.respond import respond
-from ..behaviour.responses import AnswerInfo, answer_plain, answer_stream, early_response, refused_by
+from ..behaviour.responses import AnswerInfo, answer_plain, answer_stream, early_response, refused_by, respond
 from ..behaviour.served_models import SimulatedModel, SimulatedUpstream, find_model
 from ..conversation import JsonObject
 from ..http_types import Response, json_response
