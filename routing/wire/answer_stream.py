@@ -60,7 +60,7 @@ class PartialCall:
 
 
 class AnswerStream(ABC):
-    """Collects the parts of one answer. A subclass reads the events of its protocol, and the fields of a whole answer."""
+    """Collects the parts of one answer. A subclass reads the events and the whole answers of its protocol."""
 
     def __init__(self) -> None:
         self.text: list[str] = []

@@ -1,7 +1,7 @@
 """Reads fields of JSON that a host sent. Any field may hold any value; objects are dicts. Pure.
 
-`members`, `items` and `first` give positions in a JSON text, so that a value can be passed on exactly as it came. Parsing
-and writing again would hide duplicate keys and round numbers. Verification of a tool's arguments must see both.
+`members`, `items` and `first` give positions in a JSON text, so that a value can be passed on exactly as it came.
+Parsing and writing again would hide duplicate keys and round numbers. Verification of a tool's arguments must see both.
 """
 
 from __future__ import annotations
