@@ -21,9 +21,9 @@ from routing.transport import HttpRequest, Transport
 from routing.transport.event_loop import run
 from routing.types import LOOPBACK
 
+from ..reporting.markdown import code
 from .alert import Alert
 from .github.api import Calls, GitHubProblem
-from .safe_markdown import code
 
 if TYPE_CHECKING:
     from github.Issue import Issue

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeAlias
 from routing.errors import ConfigError
 from routing.evidence.model import counted
 
-from ..run_file import MAX_FAILURES, parsed
+from ..results.run_file import MAX_FAILURES, parsed
 from ..safe_text import one_line
 from ..verdicts import PARITY
 from .samples import Sample
@@ -118,6 +118,8 @@ class ReplayDiff:
     compared: int
     missing: int
     extra: int
+    pairs: int = 0
+    """How many of those compared are verdicts on pairs."""
 
 
 def judged_in(document: Any, where: str) -> list[JudgedProbe]:
@@ -196,6 +198,7 @@ def compare(now: Sequence[JudgedProbe], before: EarlierVerdicts) -> ReplayDiff:
         sum(judgement is not None for _, judgement in pairs),
         named + sum(row.left for row in counts.values()),
         sum(judgement is None for _, judgement in pairs),
+        sum(judgement is not None and probe.mode == PARITY for probe, judgement in pairs),
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from routing.catalog import Catalog, Endpoint
-from routing.errors import ExchangeError, error_type
+from routing.errors import ConfigError, ExchangeError, error_type
 from routing.exchange import Exchange, exchange
 from routing.transport import TIMEOUT_S, HttpRequest, HttpResponse
 from routing.transport.event_loop import LoopThread
@@ -26,6 +26,7 @@ from ..engine.clock import Timestamp
 from ..engine.pacing import LoopLag
 from ..engine.throttle import Throttle
 from ..engine.types import ProbeJob, ProbeOutcome, T
+from . import recordings
 from .cassettes import RecordingError, Unreadable
 from .recordings import document_of, files
 from .samples import Sample, request_fingerprint, samples_of
@@ -44,6 +45,22 @@ class Replays:
     """Files that kimiprobe did not write, or that cannot be read; each is collected separately."""
     problems: Mapping[Path, str] = field(default_factory=dict)
     """For cassettes that kimiprobe wrote but that cannot be read: the reason."""
+
+    @property
+    def simulated(self) -> bool:
+        """Whether any sample was recorded from a simulated host."""
+        return any(sample.source == "simulator" for sample in self.samples.values())
+
+    def unreadable(self) -> dict[Path, str]:
+        """The files of which nothing can be read, and why."""
+        found = dict(self.problems)
+        for path in self.others:
+            if path not in found:
+                try:
+                    recordings.read(path)
+                except ConfigError as problem:
+                    found[path] = str(problem).removeprefix(f"{path}: ")
+        return found
 
     def name(self, path: Path) -> str:
         """Prefix of the ids of a file's rows."""

@@ -17,6 +17,7 @@ from hashlib import sha256
 from http import HTTPStatus
 from typing import Any
 
+from routing.redaction import escaped
 from routing.types import ChatRequest, JsonObject
 
 from ..engine.capture import CapturedExchange, CapturedFailure, CapturedRequest
@@ -97,7 +98,7 @@ def samples_of(document: Any) -> list[Sample] | None:
         versions = f"version {str(about.get('version'))[:20]!r}; this release reads version {VERSION}"
         raise Unreadable(f"metadata.kimiprobe: {versions}: upgrade pytest-kimiprobe")
     rows, interactions = _list(about, "samples"), _list(document, "interactions")
-    case, endpoint = as_text(about.get("case"), "case"), as_text(about.get("endpoint"), "endpoint")
+    case, endpoint = (_plain(as_text(about.get(name), name), name) for name in ("case", "endpoint"))
     found, used = [], 0
     for each in rows:
         row = as_mapping(each, "a sample")
@@ -179,7 +180,14 @@ def _short(row: Mapping[str, Any], field: str) -> str:
     value = row.get(field)
     if isinstance(value, bool) or not isinstance(value, str | int) or len(str(value)) > _LONGEST:
         raise Unreadable(f"{field} must be a short text")
-    return str(value)
+    return _plain(str(value), field)
+
+
+def _plain(text: str, field: str) -> str:
+    """A name that ids and reports may hold."""
+    if escaped(text) != text:
+        raise Unreadable(f"{field} holds control characters")
+    return text
 
 
 def _whole(row: Mapping[str, Any], field: str) -> int:

@@ -17,6 +17,7 @@ from routing.transport.limits import MAX_BODY, MAX_EVENT
 from routing.wire.answer_stream import MAX_TEXT
 
 Faulty = Callable[..., FaultyServer]
+pytestmark = pytest.mark.long
 HERE = Path(__file__).resolve().parent
 MOST_MB = 64
 EMOJI = "\U0001f600"

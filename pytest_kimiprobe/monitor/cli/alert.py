@@ -16,7 +16,7 @@ from routing.evidence.model import loads, utc_text
 from routing.flags.source import Flags, find_flags
 from routing.parsing.safe_read import read_regular
 
-from ...run_file import run_url
+from ...results.run_file import run_url
 from .. import notify
 from ..alert import Alert, alerts, alerts_between
 from ..github.api import Calls, GitHubProblem, repository

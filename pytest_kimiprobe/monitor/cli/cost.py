@@ -9,12 +9,14 @@ from decimal import Decimal
 import click
 
 from routing import catalog as catalogs
+from routing.tokens import ASSUMED_REQUEST, request_text
+from routing.types import Usage
 
 from ...tables import Column, rendered
 from .. import costs
 
 _COLUMNS = (
-    Column("endpoint"),
+    Column("endpoint", shorten="middle"),
     Column("$/req", right=True),
     Column("times", right=True),
     Column("$/mo", right=True),
@@ -24,9 +26,21 @@ _TOKENS = click.IntRange(min=0, max=10**9)
 
 
 @click.command()
-@click.option("--input", "tokens_in", type=_TOKENS, default=5000, show_default=True, help="Input tokens of a request.")
 @click.option(
-    "--output", "tokens_out", type=_TOKENS, default=2000, show_default=True, help="Output tokens of a request."
+    "--input",
+    "tokens_in",
+    type=_TOKENS,
+    default=ASSUMED_REQUEST.prompt_tokens,
+    show_default=True,
+    help="Input tokens of a request.",
+)
+@click.option(
+    "--output",
+    "tokens_out",
+    type=_TOKENS,
+    default=ASSUMED_REQUEST.completion_tokens,
+    show_default=True,
+    help="Output tokens of a request.",
 )
 @click.option("--requests", type=_TOKENS, default=1000, show_default=True, help="Requests a month.")
 @click.option(
@@ -51,7 +65,8 @@ def cost(  # noqa: PLR0917 - one parameter an option
             json.dumps({"version": 1, "endpoints": [_json(row) for row in rows], "unpriced": unpriced}, indent=1)
         )
         return
-    click.echo(f"{tokens_in:,} input + {tokens_out:,} output tokens a request, {requests:,} requests a month; USD")
+    asked = request_text(Usage(tokens_in, tokens_out))
+    click.echo(f"{asked} a request, {requests:,} requests a month; USD")
     for line in rendered(_COLUMNS, [_row(row) for row in rows]):
         click.echo(line)
     for endpoint in unpriced:

@@ -14,6 +14,7 @@ from routing import catalog
 from routing.evidence.model import utc_text
 from routing.flags.source import Flags
 
+from ...tables import folded
 from .. import decide as rule
 from .shared import flags_file, flags_option, read_results, results_folder, results_option, tell_problems
 
@@ -35,15 +36,16 @@ def decide(flags_path: Path | None, results: Path | None, as_json: bool) -> None
 
 
 def lines_of(proposals: Iterable[rule.Proposal]) -> list[str]:
-    """Two lines for each flag: the decision, and the reason."""
-    lines = []
+    """Two paragraphs for each flag: the decision, and the reason."""
+    lines: list[str] = []
     for proposal in proposals:
         change = (
             f"{_setting_text(proposal.before)} -> {_setting_text(proposal.after)}"
             if proposal.changes
             else _setting_text(proposal.before)
         )
-        lines += [f"{proposal.flag}: {proposal.kind.replace('_', ' ')} ({change})", f"  {proposal.verdict}"]
+        lines.append(f"{proposal.flag}: {proposal.kind.replace('_', ' ')} ({change})")
+        lines += folded("", proposal.verdict, 2)
     return lines
 
 

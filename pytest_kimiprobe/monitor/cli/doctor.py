@@ -9,7 +9,10 @@ from pathlib import Path
 
 import click
 
+from ...tables import folded
 from .. import doctor as checks
+
+_INDENT = 19
 
 
 @click.command()
@@ -34,5 +37,7 @@ def doctor(flags: Path | None, results: Path | None, offline: bool, account: boo
         marks = {"ok": ("ok", "green"), "note": ("note", "yellow"), "problem": ("PROBLEM", "red")}
         for finding in findings:
             word, color = marks[finding.level]
-            click.echo(f"{click.style(f'{word:<8}', fg=color)}{finding.topic:<10} {finding.text}")
+            first, *further = folded("", finding.text, _INDENT)
+            click.echo(f"{click.style(f'{word:<8}', fg=color)}{finding.topic:<11}{first[_INDENT:]}")
+            click.echo("".join(f"{line}\n" for line in further), nl=False)
     sys.exit(any(finding.level == "problem" for finding in findings))

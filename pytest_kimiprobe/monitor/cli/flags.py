@@ -78,7 +78,9 @@ def list_(path: Path, machine: bool) -> None:
     room = _WIDTH - sum(2 + max(len(row[place]) for row in [["flag", "on for"], *rows]) for place in (0, 1))
     for row in rows:
         row[2] = one_line(row[2], max(room, 10))
-    for line in rendered((Column("flag"), Column("on for"), Column("controls")), rows):
+    for line in rendered(
+        (Column("flag", shorten="middle"), Column("on for"), Column("controls", shorten="middle")), rows
+    ):
         click.echo(line)
     click.echo(f"serial {loaded.serial}, environment {loaded.environment}, default model {loaded.default_model}")
 

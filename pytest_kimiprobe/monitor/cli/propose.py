@@ -16,8 +16,9 @@ from routing import catalog
 from routing.errors import ConfigError
 from routing.flags.source import Flags
 
-from ...run_file import Failure
+from ...results.run_file import Failure
 from ...safe_text import one_line
+from ...tables import folded
 from ..decide import Proposal, decide
 from ..github import proposal_text as say
 from ..github.api import Calls, GitHubProblem, repository
@@ -64,7 +65,8 @@ def propose(  # noqa: PLR0917 - one parameter an option
         click.echo(json.dumps({"version": 1, "outcomes": rows, "problems": problems}, indent=1))
     else:
         for outcome in outcomes:
-            click.echo(f"{outcome.flag}: {outcome.action}{f' {outcome.url}' if outcome.url else ''}\n  {outcome.told}")
+            click.echo(f"{outcome.flag}: {outcome.action}{f' {outcome.url}' if outcome.url else ''}")
+            click.echo("\n".join(folded("", outcome.told, 2)))
     for problem in problems:
         click.echo(f"Error: {problem}", err=True)
     sys.exit(2 if problems else 0)
@@ -98,7 +100,7 @@ def _rehearse(path: Path, found: Found, *, as_json: bool) -> None:
         return
     for proposal in proposals:
         if not proposal.changes:
-            click.echo(f"{proposal.flag}: no pull request: {proposal.verdict}")
+            click.echo("\n".join(folded("", f"{proposal.flag}: no pull request: {proposal.verdict}", 0)))
             continue
         texts = _texts(path, text, found, proposal)
         click.echo(f"{texts['title']}\n\n{texts['diff']}\n{texts['body']}")

@@ -14,8 +14,8 @@ from routing.errors import ConfigError
 from routing.evidence.model import Evidence
 from routing.flags.source import FILE_NAME, find_flags
 
-from ...results import StoredRun, evidence_now
-from ...run_file import Failure
+from ...results.run_file import Failure
+from ...results.store import StoredRun, evidence_now
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 

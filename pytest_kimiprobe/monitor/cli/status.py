@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,24 +19,18 @@ from routing.flags.source import find_flags
 from routing.parsing.safe_read import read_regular
 from routing.types import Status
 
-from ...results import evidence_now, evidence_row
+from ...reporting.endpoint_table import COLUMNS, cells, labels_of
+from ...results.store import evidence_now, evidence_row
 from ...safe_text import one_line
-from ...summary import labels_of, money, seconds
-from ...tables import Column, rendered
+from ...tables import Column, folded, rendered
 from .shared import flags_option, results_folder, results_option, tell_problems
 
-WIDTH = 80
-_SHORTEST_LABEL = 12
-_COLUMNS = (
-    Column("endpoint"),
-    Column("status"),
-    *(Column(title, right=True) for title in ("judged", "pass", "resc", "fail", "err", "p50", "p95", "$/1k", "age")),
-)
+_COLUMNS = (*COLUMNS, Column("age", right=True))
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One endpoint as it stands now; `evidence` None: never probed."""
+    """One endpoint now; `evidence` None: never probed."""
 
     endpoint: str
     model: str
@@ -52,8 +46,8 @@ class Row:
 def status(flags_path: Path | None, results: Path | None, everything: bool, as_json: bool) -> None:
     """Show the status of each endpoint, and how old it is.
 
-    Counts are those of each endpoint's newest run; `resc` needed rescue, `err` gave nothing to judge. What is older
-    than 7 days reads `unknown`. Unreadable files are named and change nothing.
+    Counts are those of each endpoint's newest run, as its report has them. What is older than 7 days reads `unknown`.
+    Unreadable files are named and change nothing.
     """
     now, problems = datetime.now(UTC), list[str]()
     folder = results_folder(results, flags_path or find_flags())
@@ -68,7 +62,7 @@ def status(flags_path: Path | None, results: Path | None, everything: bool, as_j
 
 
 def read(folder: Path, now: datetime, problems: list[str]) -> Evidence:
-    """latest.json; where it cannot be read, what the run files give. Each trouble is told in `problems`."""
+    """latest.json; if it cannot be read, what the run files give. Each problem is added to `problems`."""
     path = folder / "latest.json"
     derived, runs = Evidence(), 0
     try:
@@ -104,13 +98,13 @@ def _row(name: str, evidence: Evidence, catalog: Catalog, now: datetime) -> Row:
 
 
 def lines_of(folder: Path, evidence: Evidence, rows: Sequence[Row], now: datetime) -> list[str]:
-    """The age in words, one table a model, and what to do where the evidence is old or missing."""
+    """The age, one table a model, and what to do if the evidence is old or missing."""
     if evidence.generated_at is None or not evidence.endpoints:
         return [f"no results in {folder} yet: `kimiprobe check` makes some", *_tables(rows, now)]
     newest = min(row.age(now) for row in evidence.endpoints.values())
     marked = "" if evidence.source == "live" else f" ({evidence.source}: says nothing of real hosts)"
     head = f"newest evidence {age_words(newest)} old, of run {one_line(evidence.run, 40)}{marked}"
-    lines = [evidence.origin or str(folder), head, *_tables(rows, now)]
+    lines = [evidence.origin or str(folder), *folded("", head, 0), *_tables(rows, now)]
     lines += ["", "counted: native tool calls; where there are none, tools described in the prompt"]
     stale = [row for row in rows if row.evidence and row.evidence.age(now) > FRESH_FOR]
     if stale:
@@ -120,52 +114,19 @@ def lines_of(folder: Path, evidence: Evidence, rows: Sequence[Row], now: datetim
 
 
 def _tables(rows: Sequence[Row], now: datetime) -> Iterator[str]:
-    cells = [_cells(row, now) for row in rows]
-    used = [max(len(column.title), *(len(row[place]) for row in cells), 0) for place, column in enumerate(_COLUMNS)][1:]
-    room = max(WIDTH - sum(used) - len(used), _SHORTEST_LABEL)
     for model in dict.fromkeys(row.model for row in rows):
-        mine = [place for place, row in enumerate(rows) if row.model == model]
-        labels = labels_of([rows[place].endpoint for place in mine])
+        mine = [row for row in rows if row.model == model]
+        labels = labels_of([row.endpoint for row in mine])
         yield ""
         yield model
-        # All tables of one width, so that columns stand under each other.
-        table = [
-            (_cut(labels[rows[place].endpoint], room).ljust(room), *_padded(cells[place][1:], used)) for place in mine
-        ]
-        yield from rendered(_COLUMNS, table, gap=" ")
+        yield from rendered(_COLUMNS, [_cells(labels[row.endpoint], row, now) for row in mine])
 
 
-def _cells(row: Row, now: datetime) -> tuple[str, ...]:
+def _cells(label: str, row: Row, now: datetime) -> tuple[str, ...]:
     known = row.evidence
     if known is None:
-        return (row.endpoint, row.status, *["-"] * (len(_COLUMNS) - 3), "never")
-    counts = known.counts
-    numbers = (counts.judged, counts.passed, counts.rescued, counts.failed, counts.errors)
-    return (
-        row.endpoint,
-        row.status,
-        *(str(number or ".") for number in numbers),
-        seconds(known.p50_ms),
-        seconds(known.p95_ms),
-        money(known.cost_per_1k_usd),
-        _short_age(known.age(now)),
-    )
-
-
-def _padded(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
-    return [
-        cell.rjust(width) if column.right else cell.ljust(width)
-        for cell, width, column in zip(cells, widths, _COLUMNS[1:], strict=True)
-    ]
-
-
-def _cut(label: str, room: int) -> str:
-    """The ends tell endpoints apart; the middle gives way."""
-    label = one_line(label, 200)
-    if len(label) <= room:
-        return label
-    tail = room // 2
-    return f"{label[: room - tail - 1]}…{label[-tail:]}"
+        return (one_line(label), *["-"] * (len(COLUMNS) - 2), row.status, "never")
+    return (*cells(label, replace(known, status=row.status)), _short_age(known.age(now)))
 
 
 def age_words(age: timedelta) -> str:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
-from ...results import safe_name
-from ...run_file import Failure
+from ...results.run_file import Failure
+from ...results.store import safe_name
 from ..decide import Proposal
 from . import proposal_text as say
 from .api import Calls, GitHubProblem

@@ -19,10 +19,10 @@ from tempfile import TemporaryDirectory
 
 from routing.errors import ConfigError
 
-from ...daily import FOLDER as DAILY
-from ...daily import refresh_daily
-from ...results import FILE_NAME, KEPT_FOR, atomic_write, read_run, refresh_latest
-from ...run_file import StoredRun, parsed
+from ...results.daily import FOLDER as DAILY
+from ...results.daily import refresh_daily
+from ...results.run_file import StoredRun, parsed
+from ...results.store import FILE_NAME, KEPT_FOR, atomic_write, read_run, refresh_latest
 from .git import Git, RecordProblem, error_text, token_for
 
 TRIES = 10

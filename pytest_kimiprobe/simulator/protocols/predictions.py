@@ -159,7 +159,7 @@ _ROLES: dict[str, Role] = {
 
 
 def read_prompt(given: JsonObject) -> Prompt:
-    """The prompt for the model: `User: ...` lines become turns. Without them, the last paragraph is the request."""
+    """The prompt for the simulated model: `User: ...` lines become turns; else the last paragraph is the request."""
     instructions = given.get("system_prompt")
     system = (PromptTurn("system", instructions),) if instructions else ()
     return Prompt(turns=(*system, *_turns(given["prompt"])), max_tokens=given.get("max_tokens"))

@@ -99,9 +99,9 @@ class TestPythonCases:
     def test_a_wrong_answer_is_failed_with_pytests_own_diff(self, pytester: pytest.Pytester) -> None:
         """And recorded as the endpoint's."""
         pytester.makepyfile(test_own=WEATHER + WRONG)
-        result = pytester.runpytest(*HEALTHY, "test_own.py", "--kimiprobe-json", "out.json")
+        result = pytester.runpytest(*HEALTHY, "test_own.py", "--kimiprobe-json", "out.json", "--tb=auto")
         result.assert_outcomes(passed=2, failed=2)
-        result.stdout.fnmatch_lines(["E *{'city': 'Paris'} == {'city': 'Rome'}*", "*moonshot*2/4*2*broken"])
+        result.stdout.fnmatch_lines(["E *{'city': 'Paris'} == {'city': 'Rome'}*", "*moonshot*4/4*2*broken"])
         probes = json.loads((pytester.path / "out.json").read_text("utf-8"))["probes"]
         assert {(one["case"], one["verdict"], one["reason"]) for one in probes} == {
             ("test_weather", "pass", "ok"),
@@ -113,12 +113,12 @@ class TestPythonCases:
         pytester.makepyfile(test_own=WEATHER)
         down = pytester.runpytest("--kimiprobe", "--kimiprobe-source", "simulator:outage", *HEALTHY[3:], "test_own.py")
         down.assert_outcomes(errors=2)
-        down.stdout.fnmatch_lines(["*overloaded*"])
+        down.stdout.fnmatch_lines(["why   2x the provider says it is overloaded: moonshot"])
         pytester.makefile(".yaml", broken="seed: 1\ndefault: {persona: bad_arguments, how: schema}\n")
         source = ("--kimiprobe", "--kimiprobe-source", "simulator:broken.yaml")
         broken = pytester.runpytest(*source, *HEALTHY[3:], "test_own.py")
         broken.assert_outcomes(failed=2)
-        broken.stdout.fnmatch_lines(["*arguments_break_schema*"])
+        broken.stdout.fnmatch_lines(["why   2x the arguments break the tool's JSON Schema: moonshot"])
 
     def test_a_rescued_answer_is_rescued(self, pytester: pytest.Pytester) -> None:
         """The function sees what may be delivered."""

@@ -13,7 +13,7 @@ from building import KIMI, MOONSHOT
 
 from pytest_kimiprobe.monitor.github.git import RecordProblem, token_for
 from pytest_kimiprobe.monitor.github.push_results import PushResult, ResultsPusher, _ResultsFolder
-from pytest_kimiprobe.results import refresh_latest, write_run
+from pytest_kimiprobe.results.store import refresh_latest, write_run
 from pytest_kimiprobe.verdicts import ProbeResult, Run
 from routing.evidence.model import loads
 
