@@ -15,7 +15,7 @@ from ..schema.parts import pointed, root_followed, union
 from ..types import ChatRequest, JsonObject
 from .anthropic_messages import converted
 from .base import WireRequest
-from .request_checks import chosen, fitted, function_tools, note_unknown, sampling
+from .request_checks import chosen, fitted, function_tools, note_unknown
 
 VERSION = "2023-06-01"
 """https://platform.claude.com/docs/en/api/versioning: the version that all public examples and recordings use."""
@@ -123,9 +123,15 @@ def _sampling(request: ChatRequest, quirks: frozenset[str], notes: dict[str, Non
         body["stop_sequences"] = kept
     if len(kept) < len(stops):
         notes["stop left out: a sequence of only whitespace is not taken"] = None
-    for name, value in sampling(request, quirks, notes).items():
-        body[name] = min(value, 1.0)  # OpenAI's temperature goes up to 2
-        notes |= {f"{name} lowered to 1": None} if value > 1 else {}
+    for name in ("temperature", "top_p"):
+        value = getattr(request, name)
+        if value is None:
+            continue
+        if "fixed_sampling" in quirks:
+            notes[f"{name} left out: fixed by the model"] = None
+        else:
+            body[name] = min(value, 1.0)  # OpenAI's temperature goes up to 2
+            notes |= {f"{name} lowered to 1": None} if value > 1 else {}
     return body
 
 

@@ -11,7 +11,7 @@ from ..history.tool_names import NameRule
 from ..schema.moonshot import adapted
 from ..types import ChatRequest, JsonObject
 from .base import WireRequest
-from .request_checks import chosen, fitted, function_tools, sampling
+from .request_checks import chosen, fitted, function_tools
 
 _K3 = {"none": "low", "minimal": "low", "low": "low", "medium": "high", "high": "high", "xhigh": "max", "max": "max"}
 """OpenAI's `reasoning_effort` values -> those of Kimi K3, which always thinks."""
@@ -80,7 +80,13 @@ def _sampling(request: ChatRequest, quirks: frozenset[str], notes: dict[str, Non
         body["max_tokens"] = request.max_tokens
     if request.stop:
         body["stop"] = request.stop if isinstance(request.stop, str) else list(request.stop)
-    return body | sampling(request, quirks, notes)
+    for name in ("temperature", "top_p"):
+        value = getattr(request, name)
+        if value is not None and "fixed_sampling" in quirks:
+            notes[f"{name} left out: fixed by the model"] = None
+        elif value is not None:
+            body[name] = value
+    return body
 
 
 def _thinking(effort: str | None, endpoint: Endpoint, notes: dict[str, None]) -> tuple[JsonObject, bool]:

@@ -38,15 +38,6 @@ def note_unknown(request: ChatRequest, known: frozenset[str], notes: dict[str, N
             notes[f"{name} left out: not known here"] = None
 
 
-def sampling(request: ChatRequest, quirks: frozenset[str], notes: dict[str, None]) -> dict[str, float]:
-    """The request's `temperature` and `top_p`, unless the model fixes them."""
-    given = {name: value for name in ("temperature", "top_p") if (value := getattr(request, name)) is not None}
-    if "fixed_sampling" not in quirks:
-        return given
-    notes |= {f"{name} left out: fixed by the model": None for name in given}
-    return {}
-
-
 def _emulated(request: ChatRequest, notes: dict[str, None]) -> ChatRequest:
     messages: list[Message] = list(as_text(request.messages, notes))
     function_tools(request.tools)  # refuses a tool that cannot be described, as for native tools
