@@ -83,16 +83,17 @@ class _Entry:
     """
 
     def compiled(self) -> jsonschema_rs.Validator:
-        if self.validator is None and not self.problem:
+        problem = self.problem
+        if self.validator is None and not problem:
             surveyed = survey(self.schema)
-            self.problem, self.explainable = surveyed.problem, not surveyed.recursive
-            if not self.problem:
-                try:
-                    self.validator = _compile(self.schema)
-                except _Unusable as why:
-                    self.problem = str(why)
-        if self.validator is None or self.problem:
-            raise ToolSchemaError(self.name, self.problem)
+            self.explainable, problem = not surveyed.recursive, surveyed.problem
+            try:
+                self.validator = None if problem else _compile(self.schema)
+            except _Unusable as why:
+                problem = str(why)
+            self.problem = problem  # once, when it is known: another thread may read it
+        if self.validator is None or problem:
+            raise ToolSchemaError(self.name, problem)
         return self.validator
 
 
