@@ -159,7 +159,10 @@ def _mismatch(case: Case, expect: Expectation, checked: Checked, answer: Answer)
         return "wrong_text", f"expected {shown(expect.text)}"
     if expect.end_state is not None and (missed := expect.end_state.wrong(calls)):
         return "wrong_end_state", missed
-    return _wrong_metadata(case, expect, checked, answer) or _none_of(case, expect, checked, answer)
+    if wrong := _wrong_metadata(case, expect, checked, answer):
+        return wrong
+    others = [_mismatch(case, one, checked, answer) for one in expect.any_of]
+    return others[0] if others and all(others) else None
 
 
 def _wrong_metadata(case: Case, expect: Expectation, checked: Checked, answer: Answer) -> tuple[str, str] | None:
@@ -178,11 +181,6 @@ def _wrong_metadata(case: Case, expect: Expectation, checked: Checked, answer: A
         wrong = next((call for call in checked.tool_calls if not is_kimi_id(call.id, call.name)), None)
         return ("wrong_call_id", f"of {wrong.name}: not functions.NAME:N") if wrong else None
     return None
-
-
-def _none_of(case: Case, expect: Expectation, checked: Checked, answer: Answer) -> tuple[str, str] | None:
-    wrong = [_mismatch(case, one, checked, answer) for one in expect.any_of]
-    return wrong[0] if wrong and all(wrong) else None
 
 
 def _leaked(case: Case, checked: Checked) -> tuple[str, str] | None:

@@ -109,17 +109,13 @@ def answer_stream(persona: Persona, info: AnswerInfo, events: Sequence[str]) -> 
     if persona.persona == "error_in_200":
         events = [error_event(info.provider, info.error)]
     elif persona.persona in ("stream_error", "cut"):
-        events = _beginning(events, persona.at)
+        # The first part of the stream, which never reaches the chunk with the finish reason.
+        last = next((spot for spot, event in enumerate(events) if _finishes(event)), len(events))
+        events = list(events[: max(1, int(last * persona.at))])
         if persona.persona == "stream_error":
             events.append(_stream_error(info, events))
     cut = persona.persona == "cut" and persona.how == "close"
     return Response(200, headers, chunks=_paced(events, persona, info.tokens / persona.tokens_per_s, cut=cut))
-
-
-def _beginning(events: Sequence[str], at: float) -> list[str]:
-    """The first part of a stream, which never reaches the chunk with the finish reason."""
-    last = next((spot for spot, event in enumerate(events) if _finishes(event)), len(events))
-    return list(events[: max(1, int(last * at))])
 
 
 def _finishes(event: str) -> bool:
