@@ -15,7 +15,7 @@ from played import Asked, InProcess, answered, packaged, requests
 from recovery import own
 
 from pytest_kimiprobe.simulator import Persona, Scenario, load_scenario
-from pytest_kimiprobe.simulator.behaviour.rates import first_token_ms, plain_persona_name, uniforms
+from pytest_kimiprobe.simulator.behaviour.draws import first_token_ms, plain_persona_name, uniforms
 from pytest_kimiprobe.stats.measures import measures_of, measures_row
 
 ENDPOINTS = (
