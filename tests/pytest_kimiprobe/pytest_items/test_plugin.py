@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -522,6 +523,21 @@ class TestOutput:
         result = pytester.runpytest(*HEALTHY, *DIRECT, THREE, "--kimiprobe-results", "results")
         assert not (pytester.path / "results").exists()
         result.stdout.fnmatch_lines(["*not recorded in results: a simulator run is not evidence*"])
+
+    def test_without_a_network_nothing_is_recorded_and_the_exit_code_is_3(
+        self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The monitor is broken, not the hosts."""
+
+        def unreachable(*_: object, **__: object) -> None:
+            raise socket.gaierror(socket.EAI_AGAIN, "no name server")
+
+        monkeypatch.setenv("MOONSHOT_API_KEY", "sk-test-key-never-sent")
+        monkeypatch.setattr(socket, "getaddrinfo", unreachable)
+        result = pytester.runpytest("--kimiprobe", *DIRECT, THREE, "--kimiprobe-results=results")
+        assert result.ret == pytest.ExitCode.INTERNAL_ERROR
+        assert not (pytester.path / "results").exists()
+        result.stdout.fnmatch_lines(["*NOT MEASURED: this machine failed before any provider could answer"])
 
     def test_quiet_shows_no_table_only_with_qq(self, pytester: pytest.Pytester) -> None:
         """-q keeps table, recommendation and cost, -qq nothing but pytest's own."""
