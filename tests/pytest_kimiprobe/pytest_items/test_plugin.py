@@ -546,7 +546,10 @@ class TestOutput:
 
 
 class TestInterrupted:
-    def test_ctrl_c_keeps_what_was_judged_and_exits_with_2(self, pytester: pytest.Pytester) -> None:
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+    def test_a_signal_keeps_what_was_judged_and_exits_with_2(
+        self, pytester: pytest.Pytester, number: signal.Signals
+    ) -> None:
         """Marked as incomplete."""
         pytester.makefile(".yaml", slow=SLOW)
         command = [sys.executable, "-m", "pytest", "--kimiprobe", "--kimiprobe-source", "simulator:slow.yaml", "-v"]
@@ -555,7 +558,7 @@ class TestInterrupted:
             assert process.stdout is not None
             for line in process.stdout:
                 if "PASSED" in line:
-                    process.send_signal(signal.SIGINT)
+                    process.send_signal(number)
                     break
             rest = process.stdout.read()
         assert process.returncode == pytest.ExitCode.INTERRUPTED, rest
