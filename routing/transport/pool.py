@@ -82,11 +82,11 @@ class ConnectionPool:
             return failure
         finally:
             if response is None and pooled is not None:
-                await self.release(pooled)
+                await pooled.network.aclose()
 
     async def release(self, pooled: _PooledConnection) -> None:
-        """Keep the connection if its answer came whole and nothing follows it, else close it."""
-        if pooled.http.is_idle() and pooled.network.is_clean and not self._closed:
+        """Keep the connection if its answer came whole, else close it."""
+        if pooled.http.is_idle() and not self._closed:
             self.idle.append(pooled)
         else:
             await pooled.network.aclose()
