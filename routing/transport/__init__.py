@@ -19,7 +19,7 @@ import logging
 import os
 import ssl
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -78,8 +78,8 @@ class Transport:
     `proxy` is a URL, `KIMIPROBE_PROXY` by default; "" means none. Raises ConfigError for a proxy that is not a URL.
     """
 
-    def __init__(self, *, max_body: int = MAX_BODY, max_stream: int = MAX_STREAM, proxy: str | None = None) -> None:
-        self._max_body, self._max_stream = max_body, max_stream
+    def __init__(self, *, max_body: int = MAX_BODY, proxy: str | None = None) -> None:
+        self._max_body = max_body
         self._proxy = _checked_proxy(os.environ.get(PROXY_VARIABLE, "") if proxy is None else proxy)
         self._pools: dict[tuple[str, bool], ConnectionPool] = {}
         """By shard, and whether the requests stay on this machine."""
@@ -104,18 +104,24 @@ class Transport:
         RequestRejected and AccountError for a request that may not or cannot be sent.
         """
         progress = progress or RequestProgress()
-        sent: StreamedResponse | None = None
+        sent: StreamedResponse | ExchangeError | None = None
         try:
             async with asyncio.timeout(timeout_s) as deadline:
-                sent = await self._sent(request, shard, progress)
-                yield self._response(sent)
+                encoded = self._encoded.get(request) or self._encode(request)
+                sent = await self._pool(shard, encoded.local).send(encoded, progress)
+                if isinstance(sent, ExchangeError):
+                    raise sent
+                stream = is_event_stream(sent.status, sent.headers)
+                limit = BodyLimit(stream=stream, max_bytes=MAX_STREAM if stream else self._max_body)
+                async with aclosing(sent.chunks(limit)) as chunks:
+                    yield HttpResponse(sent.status, sent.headers, chunks)
         except TimeoutError as error:
             if timeout_s is None or not deadline.expired():
                 raise  # raised by the caller's code
             forget_frames(error)
             raise timed_out(timeout_s, progress.phase) from None
         finally:
-            if sent is not None:
+            if isinstance(sent, StreamedResponse):
                 await sent.aclose()
 
     async def pause(self, seconds: float) -> None:
@@ -138,29 +144,12 @@ class Transport:
         self._pools.clear()
         await asyncio.gather(*(pool.aclose() for pool in pools))
 
-    async def _sent(self, request: HttpRequest, shard: str, progress: RequestProgress) -> StreamedResponse:
-        encoded = self._encoded.get(request) or self._encode(request)
-        pool = self._pool(shard, encoded.local)
-        sent = await pool.send(encoded, progress)
-        if progress.stale:
-            await pool.close_idle()  # the server may have closed these as well
-            sent = await pool.send(encoded, progress, fresh=True)
-        if isinstance(sent, ExchangeError):
-            raise sent
-        return sent
-
     def _encode(self, request: HttpRequest) -> EncodedRequest:
         """Check and encode a request. Raises if it cannot be encoded, or would carry a key to another host."""
         self.warm()
         encoded = self._encoded[request] = _encoded(request, self._http, self._core)
         _log_filter.learn(encoded.credentials)
         return encoded
-
-    def _response(self, sent: StreamedResponse) -> HttpResponse:
-        headers = sent.headers()
-        stream = is_event_stream(sent.status, headers)
-        limit = BodyLimit(stream=stream, max_bytes=self._max_stream if stream else self._max_body)
-        return HttpResponse(sent.status, headers, sent.chunks(limit, headers.get("content-encoding", "")))
 
     def _pool(self, shard: str, local: bool) -> ConnectionPool:
         assert self._tls is not None  # noqa: S101 - for the type checker

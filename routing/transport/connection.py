@@ -30,8 +30,11 @@ class Connection:
     the kernel, so a peer that sends fast has to wait.
     """
 
-    def __init__(self, core: Any) -> None:
+    def __init__(self, core: Any, *, proxied: bool = False) -> None:
+        self.http: Any = None
+        """The library's HTTP connection above this one."""
         self.progress = RequestProgress()
+        self._proxied = proxied
         self._core = core
         self._socket: socket.socket | None = None
         self._layers: list[TlsLayer] = []
@@ -41,7 +44,7 @@ class Connection:
 
     async def connect_tcp(self, host: str, port: int, **_: Any) -> Connection:
         """Connect. Raises ConnectError with its cause."""
-        self.progress.phase, self.progress.fresh = "connect", True
+        self.progress.phase, self.progress.fresh, self.progress.proxy = "connect", True, self._proxied
         try:
             self._socket = await connected_socket(host, port)
         except (OSError, UnicodeError, ExceptionGroup) as error:
@@ -55,7 +58,8 @@ class Connection:
         timeout: float | None = None,  # noqa: ARG002, ASYNC109 - httpcore's signature
     ) -> Connection:
         """Start TLS on this connection. Raises ConnectError with its cause."""
-        self.progress.tunnel = self.progress.tunnel or self.progress.phase == "headers"  # a proxy has answered
+        if self.progress.phase == "headers":
+            self.progress.proxy = False  # it has opened a tunnel
         self.progress.phase, self.progress.handshake = "connect", True
         try:
             if self._received:  # behind a proxy's answer
@@ -110,7 +114,13 @@ class Connection:
         """`is_readable`: the server has closed this idle connection, or has sent bytes that no request asked for."""
         if info != "is_readable":
             return None
-        return self._ended or bool(self._received) or _has_bytes(self._open())
+        try:
+            self._open().recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return self._ended or bool(self._received)
+        except OSError:
+            pass
+        return True
 
     async def _send(self, data: bytes) -> None:
         """Send, and wait until the peer has taken most of it."""
@@ -173,17 +183,6 @@ class TlsLayer:
 
 def _cut() -> bytes:
     raise ConnectionResetError("the handshake was cut")
-
-
-def _has_bytes(sock: socket.socket) -> bool:
-    """Whether a read would find bytes, the end of the connection or an error."""
-    try:
-        sock.recv(1, socket.MSG_PEEK)
-    except BlockingIOError:
-        return False
-    except OSError:
-        pass
-    return True
 
 
 async def connected_socket(host: str, port: int) -> socket.socket:

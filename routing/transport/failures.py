@@ -66,20 +66,18 @@ class RequestProgress:
     """A new connection was made for it."""
     handshake: bool = False
     """The TLS handshake has begun and has not ended."""
-    tunnel: bool = False
-    """A proxy has opened a tunnel for it."""
-    stale: bool = False
-    """A kept connection failed before any answer: the server had closed it."""
+    proxy: bool = False
+    """The new connection leads to a proxy, which has not opened a tunnel."""
     heard: bool = False
     """At least one byte of an answer has come."""
 
     def begin(self) -> None:
         """Start again, on another connection."""
         self.phase = "connect"
-        self.fresh = self.handshake = self.tunnel = self.stale = self.heard = False
+        self.fresh = self.handshake = self.proxy = self.heard = False
 
 
-def failure_of(error: Exception, progress: RequestProgress, *, proxied: bool = False) -> ExchangeError:
+def failure_of(error: Exception, progress: RequestProgress) -> ExchangeError:
     """The error for an exception raised while sending or receiving."""
     names = {kind.__name__ for kind in type(error).__mro__}
     phase = progress.phase
@@ -87,7 +85,7 @@ def failure_of(error: Exception, progress: RequestProgress, *, proxied: bool = F
         return RequestRejected("bad_request", "the request cannot be written as HTTP", phase="send")
     if not names & _LIBRARY or _is_local(error):
         return local_failure(error, phase)
-    if "ProxyError" in names or (proxied and progress.fresh and not progress.tunnel):
+    if "ProxyError" in names or progress.proxy:
         return _proxy_failure()
     if names & {"ConnectError", "OSError", "UnicodeError"}:
         return _connect_failure(error, handshake=progress.handshake)

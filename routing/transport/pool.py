@@ -9,7 +9,7 @@ from __future__ import annotations
 import ssl
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,14 +38,6 @@ class EncodedRequest:
     local: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _PooledConnection:
-    """HTTP connection of the library, and the network connection below it."""
-
-    network: Connection
-    http: Any
-
-
 class ConnectionPool:
     """Connections to one provider; an idle one is used again last in, first out.
 
@@ -54,118 +46,105 @@ class ConnectionPool:
 
     def __init__(self, core: Any, tls: ssl.SSLContext, proxy: Any = None) -> None:
         self.core = core
-        self.idle: deque[_PooledConnection] = deque()
+        self.idle: deque[Connection] = deque()
         self._tls, self._proxy = tls, proxy
         self._closed = False
 
-    async def send(
-        self, encoded: EncodedRequest, progress: RequestProgress, *, fresh: bool = False
-    ) -> StreamedResponse | ExchangeError:
-        """The response once its headers have come; `fresh` uses no idle connection.
+    async def send(self, encoded: EncodedRequest, progress: RequestProgress) -> StreamedResponse | ExchangeError:
+        """The response once its headers have come.
 
-        An error is returned, not raised: its traceback would carry frames of the library.
+        The request is sent once more, on a new connection, if a kept connection turns out to be closed. An error is
+        returned, not raised: its traceback would carry frames of the library.
         """
-        progress.begin()
-        began, response = time.monotonic(), None
-        pooled: _PooledConnection | None = None
-        try:
-            origin = encoded.request.url.origin
-            pooled = (None if fresh else await self._idle_connection(origin)) or self._new_connection(origin)
-            pooled.network.progress = progress
-            response = await pooled.http.handle_async_request(encoded.request)
-            progress.phase = "body"
-            return StreamedResponse(self, pooled, response, progress, known(encoded.credentials))
-        except Exception as error:  # noqa: BLE001 - a patched or exhausted machine may raise anything
-            failure = failure_of(error, progress, proxied=self._proxy is not None)
-            fast = time.monotonic() - began < _RACE_S
-            progress.stale = failure.reason == "connection_cut" and not (progress.fresh or progress.heard) and fast
-            return failure
-        finally:
-            if response is None and pooled is not None:
-                await pooled.network.aclose()
+        kept = await self._idle_connection(encoded.request.url.origin)
+        if kept is not None:
+            began = time.monotonic()
+            sent = await self._send_on(kept, encoded, progress)
+            cut = isinstance(sent, ExchangeError) and sent.reason == "connection_cut" and not progress.heard
+            if not cut or time.monotonic() - began > _RACE_S:
+                return sent
+            await self.close_idle()  # the server may have closed these as well
+        return await self._send_on(self._new_connection(encoded.request.url.origin), encoded, progress)
 
-    async def release(self, pooled: _PooledConnection) -> None:
+    async def release(self, connection: Connection) -> None:
         """Keep the connection if its answer came whole, else close it."""
-        if pooled.http.is_idle() and not self._closed:
-            self.idle.append(pooled)
+        if connection.http.is_idle() and not self._closed:
+            self.idle.append(connection)
         else:
-            await pooled.network.aclose()
+            await connection.aclose()
 
     async def close_idle(self) -> None:
         """Close the idle connections."""
         while self.idle:
-            await self.idle.pop().http.aclose()
+            await self.idle.pop().aclose()
 
     async def aclose(self) -> None:
         """Close the idle connections now, and each other one when its request ends."""
         self._closed = True
         await self.close_idle()
 
-    async def _idle_connection(self, origin: Any) -> _PooledConnection | None:
+    async def _idle_connection(self, origin: Any) -> Connection | None:
         """The idle connection used last that leads to the origin: a provider may have several hosts."""
         while self.idle and self.idle[0].http.has_expired():
-            await self.idle.popleft().http.aclose()
-        while pooled := next((one for one in reversed(self.idle) if one.http.can_handle_request(origin)), None):
-            self.idle.remove(pooled)
-            if not pooled.http.has_expired():
-                return pooled
-            await pooled.http.aclose()
+            await self.idle.popleft().aclose()
+        while kept := next((one for one in reversed(self.idle) if one.http.can_handle_request(origin)), None):
+            self.idle.remove(kept)
+            if not kept.http.has_expired():
+                return kept
+            await kept.aclose()
         return None
 
-    def _new_connection(self, origin: Any) -> _PooledConnection:
-        network = Connection(self.core)
+    def _new_connection(self, origin: Any) -> Connection:
+        connection = Connection(self.core, proxied=self._proxy is not None)
         library_pool = self.core.AsyncConnectionPool(
-            ssl_context=self._tls, proxy=self._proxy, keepalive_expiry=_KEPT_S, network_backend=network
+            ssl_context=self._tls, proxy=self._proxy, keepalive_expiry=_KEPT_S, network_backend=connection
         )
-        return _PooledConnection(network, library_pool.create_connection(origin))
+        connection.http = library_pool.create_connection(origin)
+        return connection
+
+    async def _send_on(
+        self, connection: Connection, encoded: EncodedRequest, progress: RequestProgress
+    ) -> StreamedResponse | ExchangeError:
+        progress.begin()
+        connection.progress, response = progress, None
+        try:
+            response = await connection.http.handle_async_request(encoded.request)
+            progress.phase = "body"
+            return StreamedResponse(self, connection, response, known(encoded.credentials))
+        except Exception as error:  # noqa: BLE001 - a patched or exhausted machine may raise anything
+            return failure_of(error, progress)
+        finally:
+            if response is None:
+                await connection.aclose()
 
 
 class StreamedResponse:
-    """Response whose body is still being read.
+    """Response whose body is still being read. `headers` have names in lower case, and no key.
 
     Errors are raised only from frames that hold no bytes in which the key may still be.
     """
 
-    def __init__(
-        self,
-        pool: ConnectionPool,
-        pooled: _PooledConnection,
-        response: Any,
-        progress: RequestProgress,
-        secrets: Secrets,
-    ) -> None:
+    def __init__(self, pool: ConnectionPool, connection: Connection, response: Any, secrets: Secrets) -> None:
         self.status: int = response.status
-        self._pool, self._pooled, self._response = pool, pooled, response
-        self._progress, self._secrets = progress, secrets
+        self.headers: dict[str, str] = {}
+        self._pool, self._connection, self._response, self._secrets = pool, connection, response, secrets
         self._failure: ExchangeError | None = None
-        self._body: AsyncGenerator[bytes, None] | None = None
-
-    def headers(self) -> Mapping[str, str]:
-        """Names in lower case, values without the key; repeated headers are joined (RFC 9110, 5.3)."""
-        found: dict[str, str] = {}
-        together = b"\n".join([value for _, value in self._response.headers])
-        echoed = self._secrets.data(together) is not together
-        for name, value in self._response.headers:
-            key, text = name.decode("latin-1").lower(), _text(self._secrets.data(value) if echoed else value)
-            found[key] = f"{found[key]}, {text}" if key in found else text
-        return found
-
-    def chunks(self, limit: BodyLimit, encoding: str) -> AsyncGenerator[bytes, None]:
-        """The body: decoded, limited, without the key."""
-        self._body = self._limited(limit, encoding.strip().lower())
-        return self._body
+        values = secrets.data(b"\n".join([value for _, value in response.headers])).split(b"\n")
+        for (name, _), value in zip(response.headers, values, strict=bool(response.headers)):
+            key, text = name.decode("latin-1").lower(), _text(value)
+            self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text  # RFC 9110, 5.3
 
     async def aclose(self) -> None:
         """End the response. A connection whose answer was not read to its end is closed."""
         try:
-            if self._body is not None:
-                await self._body.aclose()
             with suppress(Exception):  # the body's reader has raised what matters
                 await self._response.aclose()
         finally:
-            await self._pool.release(self._pooled)
+            await self._pool.release(self._connection)
 
-    async def _limited(self, limit: BodyLimit, encoding: str) -> AsyncGenerator[bytes, None]:
+    async def chunks(self, limit: BodyLimit) -> AsyncGenerator[bytes, None]:
+        """The body: decoded, limited, without the key."""
+        encoding = self.headers.get("content-encoding", "").strip().lower()
         if encoding not in {"", "identity", "gzip"}:
             raise ProviderFailure("bad_encoding", "content-encoding other than one layer of gzip", phase="headers")
         async with aclosing(self._clean(GzipDecoder() if encoding == "gzip" else None)) as chunks:
@@ -187,7 +166,7 @@ class StreamedResponse:
                     if gzip and gzip.problem:
                         break
         except Exception as error:  # noqa: BLE001 - as in `send`
-            self._failure = failure_of(error, self._progress)
+            self._failure = failure_of(error, self._connection.progress)
         if rest := stream.finish():
             yield rest
         if gzip and self._failure is None:

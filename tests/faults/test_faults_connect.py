@@ -132,7 +132,7 @@ def test_con_06_a_kept_connection_that_the_server_had_closed(
     server = faulty(speak)
     assert asker.ask(server.url).answer
     idle = next(iter(asker.transport._pools.values())).idle
-    while speak == "closes_idle" and idle and not idle[0].network.get_extra_info("is_readable"):
+    while speak == "closes_idle" and idle and not idle[0].get_extra_info("is_readable"):
         threading.Event().wait(0.001)
     assert asker.ask(server.url).answer
     assert server.connections == 2

@@ -173,7 +173,7 @@ def test_what_nobody_asked_for_is_no_answer(unasked: bytes) -> None:
 
     async def between(transport: Transport) -> None:
         talker.may.set()
-        kept = next(iter(transport._pools.values())).idle[0].network
+        kept = next(iter(transport._pools.values())).idle[0]
         await until(lambda: talker.asked > 1 or kept.get_extra_info("is_readable"))
 
     with server(talker.speak) as port:
