@@ -143,7 +143,7 @@ async def _reached(transport: Transport, provider: Provider) -> str:
     try:
         async with asyncio.timeout(REACH_S):
             request = HttpRequest("GET", f"{provider.base_url}/models", {}, b"")
-            async with transport.send(request, shard=provider.name):
+            async with transport.send(request):
                 return ""
     except TimeoutError:
         return f"does not answer within {REACH_S:g} s"

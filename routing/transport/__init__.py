@@ -17,16 +17,14 @@ import functools
 import importlib
 import logging
 import os
-import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
-from weakref import WeakKeyDictionary
 
 from ..errors import AccountError, ConfigError, ExchangeError, RequestRejected
-from ..redaction import LogFilter
+from ..redaction import LogFilter, known
 from ..types import LOOPBACK
 from .failures import RequestProgress, forget_frames, timed_out
 from .limits import MAX_BODY, MAX_STREAM, BodyLimit
@@ -40,9 +38,9 @@ _HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "Connection": "keep-
 _log_filter = LogFilter()
 
 
-@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+@dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """One request, key included; its repr shows the host only. It may be sent often, and is checked once.
+    """One request, key included; its repr shows the host only.
 
     `hosts` are those that credentials in `headers` may go to, beside this machine.
     """
@@ -73,7 +71,7 @@ class HttpResponse:
 
 
 class Transport:
-    """Sends requests through one connection pool per shard; all methods belong to one event loop (event_loop.py).
+    """Sends requests through one connection pool; all methods belong to one event loop (event_loop.py).
 
     `proxy` is a URL, `KIMIPROBE_PROXY` by default; "" means none. Raises ConfigError for a proxy that is not a URL.
     """
@@ -81,21 +79,12 @@ class Transport:
     def __init__(self, *, max_body: int = MAX_BODY, proxy: str | None = None) -> None:
         self._max_body = max_body
         self._proxy = _checked_proxy(os.environ.get(PROXY_VARIABLE, "") if proxy is None else proxy)
-        self._pools: dict[tuple[str, bool], ConnectionPool] = {}
-        """By shard, and whether the requests stay on this machine."""
         self._http: Any = None
-        self._core: Any = None
-        self._tls: ssl.SSLContext | None = None
-        self._encoded: WeakKeyDictionary[HttpRequest, EncodedRequest] = WeakKeyDictionary()
+        self._pool: ConnectionPool | None = None
 
     @asynccontextmanager
     async def send(
-        self,
-        request: HttpRequest,
-        *,
-        shard: str,
-        timeout_s: float | None = TIMEOUT_S,
-        progress: RequestProgress | None = None,
+        self, request: HttpRequest, *, timeout_s: float | None = TIMEOUT_S, progress: RequestProgress | None = None
     ) -> AsyncIterator[HttpResponse]:
         """Send, and give status and headers as soon as they have come; read the body within the `async with`.
 
@@ -107,8 +96,8 @@ class Transport:
         sent: StreamedResponse | ExchangeError | None = None
         try:
             async with asyncio.timeout(timeout_s) as deadline:
-                encoded = self._encoded.get(request) or self._encode(request)
-                sent = await self._pool(shard, encoded.local).send(encoded, progress)
+                pool = self.warm()
+                sent = await pool.send(_encoded(request, self._http, pool.core), progress)
                 if isinstance(sent, ExchangeError):
                     raise sent
                 stream = is_event_stream(sent.status, sent.headers)
@@ -128,36 +117,25 @@ class Transport:
         """Wait until the next request of an exchange is due."""
         await asyncio.sleep(seconds)
 
-    def warm(self) -> None:
-        """Import the library and read the certificates, so that the first request does not wait for it."""
-        if self._tls is None:
-            self._http = self._http or library()
-            self._core = importlib.import_module(self._http.__name__.replace("httpx", "httpcore"))
-            self._tls = self._http.create_ssl_context()
+    def warm(self) -> ConnectionPool:
+        """The pool. Imports the library and reads the certificates, so that the first request does not wait for it."""
+        if self._pool is None:
+            http = self._http = self._http or library()
+            core = importlib.import_module(http.__name__.replace("httpx", "httpcore"))
             with suppress(ImportError):
                 importlib.import_module("anyio._backends._asyncio")  # the library's locks are anyio's
-            _keep_keys_out_of_logs(self._core.__name__)
+            for part in ("connection", "http11", "http2", "proxy", "socks"):
+                # At DEBUG the library logs response headers, in which a host may echo the key.
+                logging.getLogger(f"{core.__name__}.{part}").addFilter(_log_filter)
+            proxy = _core_proxy(core, http.Proxy(self._proxy)) if self._proxy else None
+            self._pool = ConnectionPool(core, http.create_ssl_context(), proxy)
+        return self._pool
 
     async def aclose(self) -> None:
-        """Close all pools. Requests under way go on, and close their connections when they end."""
-        pools = list(self._pools.values())
-        self._pools.clear()
-        await asyncio.gather(*(pool.aclose() for pool in pools))
-
-    def _encode(self, request: HttpRequest) -> EncodedRequest:
-        """Check and encode a request. Raises if it cannot be encoded, or would carry a key to another host."""
-        self.warm()
-        encoded = self._encoded[request] = _encoded(request, self._http, self._core)
-        _log_filter.learn(encoded.credentials)
-        return encoded
-
-    def _pool(self, shard: str, local: bool) -> ConnectionPool:
-        assert self._tls is not None  # noqa: S101 - for the type checker
-        pool = self._pools.get((shard, local))
-        if pool is None:
-            proxy = _proxy(self._proxy, self._http, self._core) if self._proxy and not local else None
-            pool = self._pools[shard, local] = ConnectionPool(self._core, self._tls, proxy)
-        return pool
+        """Close the pool. Requests under way go on, and close their connections when they end."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            await pool.aclose()
 
 
 def is_event_stream(status: int, headers: Mapping[str, str]) -> bool:
@@ -177,6 +155,7 @@ def library() -> Any:
 
 
 def _encoded(request: HttpRequest, http: Any, core: Any) -> EncodedRequest:
+    """Check and encode a request. Raises if it cannot be encoded, or would carry a key to another host."""
     _check_headers(request)
     url, content, credentials = _url(http, request.url), request.content, request.credentials
     if not url.host or url.scheme not in {"http", "https"} or url.userinfo:
@@ -189,7 +168,8 @@ def _encoded(request: HttpRequest, http: Any, core: Any) -> EncodedRequest:
         headers["Content-Length"] = str(len(content))
     written = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
     built = core.Request(request.method, _core_url(core, url), headers=written, content=content)
-    return EncodedRequest(built, credentials, local)
+    _log_filter.learn(credentials)
+    return EncodedRequest(built, known(credentials), local)
 
 
 def _check_headers(request: HttpRequest) -> None:
@@ -212,9 +192,8 @@ def _core_url(core: Any, url: Any) -> Any:
     return core.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
 
 
-def _proxy(text: str, http: Any, core: Any) -> Any:
-    """The library's proxy; its URL may hold user and password."""
-    proxy = http.Proxy(text)
+def _core_proxy(core: Any, proxy: Any) -> Any:
+    """The proxy in the form of the library's connections; its URL may hold user and password."""
     return core.Proxy(url=_core_url(core, proxy.url), auth=proxy.raw_auth, headers=proxy.headers.raw)
 
 
@@ -229,17 +208,9 @@ def _url(http: Any, text: str) -> Any:
 
 def _checked_proxy(url: str) -> str:
     url = url.strip()
-    try:
+    with suppress(ValueError):  # an unclosed bracket, or a port that is not a number
         parts = urlsplit(url)
-        right = not url or (parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0)
-    except ValueError:  # an unclosed bracket, or a port that is not a number
-        right = False
-    if not right or not (url.isascii() and url.isprintable()):
-        raise ConfigError("must be http://host:port or https://host:port", where=PROXY_VARIABLE) from None
-    return url
-
-
-def _keep_keys_out_of_logs(core_name: str) -> None:
-    """At DEBUG the library logs response headers, in which a host may echo the key."""
-    for part in ("connection", "http11", "http2", "proxy", "socks"):
-        logging.getLogger(f"{core_name}.{part}").addFilter(_log_filter)
+        right = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        if not url or (right and url.isascii() and url.isprintable()):
+            return url
+    raise ConfigError("must be http://host:port or https://host:port", where=PROXY_VARIABLE)

@@ -30,13 +30,14 @@ class Connection:
     the kernel, so a peer that sends fast has to wait.
     """
 
-    def __init__(self, core: Any, *, proxied: bool = False) -> None:
+    def __init__(self, core: Any, origin: str = "", *, proxied: bool = False) -> None:
         self.http: Any = None
         """The library's HTTP connection above this one."""
+        self.origin = origin
         self.progress = RequestProgress()
         self._proxied = proxied
         self._core = core
-        self._socket: socket.socket | None = None
+        self._socket: Any = None
         self._layers: list[TlsLayer] = []
         """TLS above TCP; a second layer if the proxy itself is reached over TLS."""
         self._received, self._ended = b"", False
@@ -69,7 +70,9 @@ class Connection:
             layer = TlsLayer(ssl_context, server_hostname)
             while not layer.shake_hands():
                 await self._send(layer.outgoing.read())
-                layer.incoming.write(await self._receive() or _cut())
+                if not (received := await self._receive()):
+                    raise ConnectionResetError("the handshake was cut")
+                layer.incoming.write(received)
             await self._send(layer.outgoing.read())
         except OSError as error:
             raise self._core.ConnectError(str(error)) from error
@@ -115,7 +118,7 @@ class Connection:
         if info != "is_readable":
             return None
         try:
-            self._open().recv(1, socket.MSG_PEEK)
+            self._socket.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
             return self._ended or bool(self._received)
         except OSError:
@@ -126,13 +129,13 @@ class Connection:
         """Send, and wait until the peer has taken most of it."""
         for layer in reversed(self._layers):
             data = layer.encrypted(data)
-        await asyncio.get_running_loop().sock_sendall(self._open(), data)
+        await asyncio.get_running_loop().sock_sendall(self._socket, data)
 
     async def _receive(self) -> bytes:
         """Bytes as soon as some have come, or none at the end of the connection."""
         data = b""
         while not data and not self._ended:
-            data = await asyncio.get_running_loop().sock_recv(self._open(), _CHUNK)
+            data = await asyncio.get_running_loop().sock_recv(self._socket, _CHUNK)
             if len(data) == _CHUNK:
                 await asyncio.sleep(0)  # a fast sender must not keep the loop to itself
             self._ended = not data
@@ -140,10 +143,6 @@ class Connection:
                 data = layer.decrypted(data)
                 self._ended = self._ended or layer.ended
         return data
-
-    def _open(self) -> socket.socket:
-        assert self._socket is not None  # noqa: S101 - the library connects first
-        return self._socket
 
 
 class TlsLayer:
@@ -179,10 +178,6 @@ class TlsLayer:
                 clear += piece
             self.ended = True
         return bytes(clear)
-
-
-def _cut() -> bytes:
-    raise ConnectionResetError("the handshake was cut")
 
 
 async def connected_socket(host: str, port: int) -> socket.socket:

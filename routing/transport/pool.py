@@ -1,4 +1,4 @@
-"""Pool of the connections to one provider, and a response while it is read.
+"""Connection pool, and a response while it is read.
 
 The connections are httpcore's, the part of httpx below its client (docs/decisions.md). Each exception is translated
 into an error of this package (failures.py), without its text and frames.
@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ExchangeError, ProviderFailure
-from ..redaction import Secrets, known
+from ..redaction import Secrets
 from .connection import Connection
 from .failures import RequestProgress, failure_of
 from .limits import BodyLimit, GzipDecoder
@@ -28,25 +28,25 @@ _RACE_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class EncodedRequest:
-    """Request in the library's form (`httpcore.Request`), which is only read; `credentials` are the keys in it.
+    """Request in the library's form (`httpcore.Request`), which is only read; `secrets` are the keys in it.
 
     `local`: it stays on this machine.
     """
 
     request: Any
-    credentials: frozenset[str] = field(repr=False)
+    secrets: Secrets
     local: bool = False
 
 
 class ConnectionPool:
-    """Connections to one provider; an idle one is used again last in, first out.
+    """Connections by origin; an idle one is used again last in, first out.
 
     `core` is httpcore or httpcore2, `proxy` its Proxy or None.
     """
 
     def __init__(self, core: Any, tls: ssl.SSLContext, proxy: Any = None) -> None:
         self.core = core
-        self.idle: deque[Connection] = deque()
+        self.idle: defaultdict[str, deque[Connection]] = defaultdict(deque)
         self._tls, self._proxy = tls, proxy
         self._closed = False
 
@@ -56,48 +56,41 @@ class ConnectionPool:
         The request is sent once more, on a new connection, if a kept connection turns out to be closed. An error is
         returned, not raised: its traceback would carry frames of the library.
         """
-        kept = await self._idle_connection(encoded.request.url.origin)
-        if kept is not None:
+        idle = self.idle[str(encoded.request.url.origin)]
+        while idle and idle[0].http.has_expired():
+            await idle.popleft().aclose()
+        while idle:
+            kept = idle.pop()
+            if kept.http.has_expired():  # the server has closed it, or has sent bytes that no request asked for
+                await kept.aclose()
+                continue
             began = time.monotonic()
             sent = await self._send_on(kept, encoded, progress)
             cut = isinstance(sent, ExchangeError) and sent.reason == "connection_cut" and not progress.heard
             if not cut or time.monotonic() - began > _RACE_S:
                 return sent
-            await self.close_idle()  # the server may have closed these as well
-        return await self._send_on(self._new_connection(encoded.request.url.origin), encoded, progress)
+            await _close(idle)  # the server may have closed these as well
+            break
+        return await self._send_on(self._new_connection(encoded), encoded, progress)
 
     async def release(self, connection: Connection) -> None:
         """Keep the connection if its answer came whole, else close it."""
         if connection.http.is_idle() and not self._closed:
-            self.idle.append(connection)
+            self.idle[connection.origin].append(connection)
         else:
             await connection.aclose()
-
-    async def close_idle(self) -> None:
-        """Close the idle connections."""
-        while self.idle:
-            await self.idle.pop().aclose()
 
     async def aclose(self) -> None:
         """Close the idle connections now, and each other one when its request ends."""
         self._closed = True
-        await self.close_idle()
+        for idle in self.idle.values():
+            await _close(idle)
 
-    async def _idle_connection(self, origin: Any) -> Connection | None:
-        """The idle connection used last that leads to the origin: a provider may have several hosts."""
-        while self.idle and self.idle[0].http.has_expired():
-            await self.idle.popleft().aclose()
-        while kept := next((one for one in reversed(self.idle) if one.http.can_handle_request(origin)), None):
-            self.idle.remove(kept)
-            if not kept.http.has_expired():
-                return kept
-            await kept.aclose()
-        return None
-
-    def _new_connection(self, origin: Any) -> Connection:
-        connection = Connection(self.core, proxied=self._proxy is not None)
+    def _new_connection(self, encoded: EncodedRequest) -> Connection:
+        origin, proxy = encoded.request.url.origin, None if encoded.local else self._proxy
+        connection = Connection(self.core, str(origin), proxied=proxy is not None)
         library_pool = self.core.AsyncConnectionPool(
-            ssl_context=self._tls, proxy=self._proxy, keepalive_expiry=_KEPT_S, network_backend=connection
+            ssl_context=self._tls, proxy=proxy, keepalive_expiry=_KEPT_S, network_backend=connection
         )
         connection.http = library_pool.create_connection(origin)
         return connection
@@ -110,12 +103,17 @@ class ConnectionPool:
         try:
             response = await connection.http.handle_async_request(encoded.request)
             progress.phase = "body"
-            return StreamedResponse(self, connection, response, known(encoded.credentials))
+            return StreamedResponse(self, connection, response, encoded.secrets)
         except Exception as error:  # noqa: BLE001 - a patched or exhausted machine may raise anything
             return failure_of(error, progress)
         finally:
             if response is None:
                 await connection.aclose()
+
+
+async def _close(idle: deque[Connection]) -> None:
+    while idle:
+        await idle.pop().aclose()
 
 
 class StreamedResponse:

@@ -131,7 +131,7 @@ def test_con_06_a_kept_connection_that_the_server_had_closed(
     """It is replaced once; a close that was noticed before sending needs no second try."""
     server = faulty(speak)
     assert asker.ask(server.url).answer
-    idle = next(iter(asker.transport._pools.values())).idle
+    idle = next(iter(asker.transport.warm().idle.values()))
     while speak == "closes_idle" and idle and not idle[0].get_extra_info("is_readable"):
         threading.Event().wait(0.001)
     assert asker.ask(server.url).answer

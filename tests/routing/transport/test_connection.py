@@ -16,6 +16,7 @@ import trustme
 from waiting import until
 
 from routing.errors import ProviderFailure
+from routing.redaction import Secrets
 from routing.transport import HttpRequest, Transport
 from routing.transport.connection import _CHUNK, Connection, connected_socket
 from routing.transport.event_loop import run
@@ -138,7 +139,7 @@ async def bodies(port: int, between: Callable[[Transport], Awaitable[object]], c
     transport, found = Transport(), []
     for _ in range(count):
         request = HttpRequest("GET", f"http://127.0.0.1:{port}/", {}, b"")
-        async with transport.send(request, shard="s", timeout_s=5) as response:
+        async with transport.send(request, timeout_s=5) as response:
             found.append(b"".join([chunk async for chunk in response.chunks]))
         await between(transport)
     await transport.aclose()
@@ -173,7 +174,7 @@ def test_what_nobody_asked_for_is_no_answer(unasked: bytes) -> None:
 
     async def between(transport: Transport) -> None:
         talker.may.set()
-        kept = next(iter(transport._pools.values())).idle[0]
+        kept = next(iter(transport.warm().idle.values()))[0]
         await until(lambda: talker.asked > 1 or kept.get_extra_info("is_readable"))
 
     with server(talker.speak) as port:
@@ -252,7 +253,7 @@ def test_bytes_behind_a_proxys_answer_are_not_read_as_if_they_had_come_under_tls
         transport = Transport(proxy=f"http://127.0.0.1:{port}")
         request = HttpRequest("GET", "https://api.example/", {}, b"")
         try:
-            async with transport.send(request, shard="s", timeout_s=5):
+            async with transport.send(request, timeout_s=5):
                 pass
         finally:
             await transport.aclose()
@@ -338,7 +339,7 @@ def test_a_name_whose_every_address_refuses_is_refused(monkeypatch: pytest.Monke
         transport = Transport()
         try:
             request = HttpRequest("GET", f"http://refusing.example:{port}/", {}, b"")
-            async with transport.send(request, shard="s", timeout_s=5):
+            async with transport.send(request, timeout_s=5):
                 pass
         finally:
             await transport.aclose()
@@ -360,7 +361,7 @@ def test_several_hosts_of_one_provider_keep_their_connections() -> None:
         transport = Transport()
         for port in (one, two) * 5:
             request = HttpRequest("GET", f"http://127.0.0.1:{port}/", {}, b"")
-            async with transport.send(request, shard="s", timeout_s=5) as response:
+            async with transport.send(request, timeout_s=5) as response:
                 assert b"".join([chunk async for chunk in response.chunks]) == b"ok"
         await transport.aclose()
 
@@ -381,7 +382,7 @@ def test_a_transport_that_is_closed_under_a_request_keeps_nothing_of_it() -> Non
     async def work() -> None:
         transport = Transport()
         request = HttpRequest("GET", f"http://127.0.0.1:{port}/", {}, b"")
-        async with transport.send(request, shard="s", timeout_s=5) as response:
+        async with transport.send(request, timeout_s=5) as response:
             await transport.aclose()
             assert b"".join([chunk async for chunk in response.chunks]) == b"ok"
         await until(ended.is_set)
@@ -409,7 +410,7 @@ def test_a_request_is_not_sent_again_once_a_byte_of_its_answer_came(begun: int) 
 
 def test_an_encoded_request_shows_no_key() -> None:
     """It is a local of frames that an error may carry."""
-    assert "sk-" not in repr(EncodedRequest(None, frozenset({"sk-test-key-of-no-account"})))
+    assert "sk-" not in repr(EncodedRequest(None, Secrets({"sk-test-key-of-no-account"})))
 
 
 def test_under_tls_too_whoever_sends_waits_for_a_slow_reader() -> None:
