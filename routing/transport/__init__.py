@@ -28,7 +28,7 @@ from ..redaction import LogFilter, known
 from ..types import LOOPBACK
 from .failures import RequestProgress, forget_frames, timed_out
 from .limits import MAX_BODY, MAX_STREAM, BodyLimit
-from .pool import ConnectionPool, EncodedRequest, StreamedResponse
+from .pool import ConnectionPool, StreamedResponse
 
 TIMEOUT_S = 600.0
 """Total deadline of a request if the caller gives none."""
@@ -97,7 +97,8 @@ class Transport:
         try:
             async with asyncio.timeout(timeout_s) as deadline:
                 pool = self.warm()
-                sent = await pool.send(_encoded(request, self._http, pool.core), progress)
+                encoded = _encoded(request, self._http, pool.core)
+                sent = await pool.send(encoded, known(request.credentials), progress)
                 if isinstance(sent, ExchangeError):
                     raise sent
                 stream = is_event_stream(sent.status, sent.headers)
@@ -154,22 +155,20 @@ def library() -> Any:
         return importlib.import_module("httpx")
 
 
-def _encoded(request: HttpRequest, http: Any, core: Any) -> EncodedRequest:
-    """Check and encode a request. Raises if it cannot be encoded, or would carry a key to another host."""
+def _encoded(request: HttpRequest, http: Any, core: Any) -> Any:
+    """The request in the library's form. Raises if it cannot be encoded, or would carry a key to another host."""
     _check_headers(request)
     url, content, credentials = _url(http, request.url), request.content, request.credentials
     if not url.host or url.scheme not in {"http", "https"} or url.userinfo:
         raise RequestRejected("bad_request", "not a URL that requests can go to", phase="send")
-    local = url.host in LOOPBACK
-    if credentials and not local:
+    if credentials and url.host not in LOOPBACK:
         _check_host(url, request.hosts)
     headers = {**_HEADERS, "Host": url.netloc.decode("ascii"), **request.headers}
     if content or request.method == "POST":
         headers["Content-Length"] = str(len(content))
     written = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
-    built = core.Request(request.method, _core_url(core, url), headers=written, content=content)
     _log_filter.learn(credentials)
-    return EncodedRequest(built, known(credentials), local)
+    return core.Request(request.method, _core_url(core, url), headers=written, content=content)
 
 
 def _check_headers(request: HttpRequest) -> None:

@@ -12,7 +12,7 @@ import socket
 import ssl
 from collections import deque
 from contextlib import suppress
-from typing import Any, TypeAlias
+from typing import Any
 
 from .failures import RequestProgress
 
@@ -20,7 +20,6 @@ _CHUNK = 1 << 16
 """Bytes that are received in one piece."""
 _NEXT_ADDRESS_S = 0.25
 """Delay before the next address is tried beside those that have not answered (RFC 8305, 5)."""
-_Address: TypeAlias = tuple[Any, Any, int, str, Any]
 
 
 class Connection:
@@ -209,12 +208,13 @@ async def connected_socket(host: str, port: int) -> socket.socket:
             task.add_done_callback(_close_unused)
 
 
-async def _attempt(loop: asyncio.AbstractEventLoop, address: _Address) -> socket.socket:
+async def _attempt(loop: asyncio.AbstractEventLoop, address: tuple[Any, ...]) -> socket.socket:
     family, kind, protocol, _, where = address
     sock = socket.socket(family, kind, protocol)
     try:
         sock.setblocking(False)
         await loop.sock_connect(sock, where)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # the end of a long request must not wait
     except BaseException:
         sock.close()
         raise

@@ -86,7 +86,9 @@ def failure_of(error: Exception, progress: RequestProgress) -> ExchangeError:
     if not names & _LIBRARY or _is_local(error):
         return local_failure(error, phase)
     if "ProxyError" in names or progress.proxy:
-        return _proxy_failure()
+        return RequestRejected(  # it must never move a flag
+            "bad_request", "the proxy refuses the connection", phase="connect", advice="check KIMIPROBE_PROXY"
+        )
     if names & {"ConnectError", "OSError", "UnicodeError"}:
         return _connect_failure(error, handshake=progress.handshake)
     if "RemoteProtocolError" in names and not any(words in str(error) for words in _CUT):
@@ -119,13 +121,11 @@ def forget_frames(error: BaseException) -> None:
 def _is_local(error: Exception) -> bool:
     """Whether every cause that has an error number is one of this machine."""
     causes = [cause for cause in _chain(error) if isinstance(cause, OSError) and cause.errno is not None]
-    return bool(causes) and all(map(_is_local_cause, causes))
-
-
-def _is_local_cause(cause: OSError) -> bool:
-    if isinstance(cause, socket.gaierror):
-        return cause.errno in _LOCAL_LOOKUP
-    return not isinstance(cause, ssl.SSLError) and cause.errno in _LOCAL_ERRNO
+    return bool(causes) and all(
+        cause.errno in (_LOCAL_LOOKUP if isinstance(cause, socket.gaierror) else _LOCAL_ERRNO)
+        and not isinstance(cause, ssl.SSLError)
+        for cause in causes
+    )
 
 
 def _connect_failure(error: Exception, *, handshake: bool) -> ExchangeError:
@@ -141,13 +141,6 @@ def _connect_failure(error: Exception, *, handshake: bool) -> ExchangeError:
     elif any(isinstance(cause, socket.gaierror | UnicodeError) for cause in causes):
         reason = "dns"
     return ProviderFailure(reason, phase="connect", retryable=True)
-
-
-def _proxy_failure() -> ExchangeError:
-    """The error for a proxy that refuses; it must never move a flag."""
-    return RequestRejected(
-        "bad_request", "the proxy refuses the connection", phase="connect", advice="check KIMIPROBE_PROXY"
-    )
 
 
 def _tls_words(error: ssl.SSLError) -> str:

@@ -11,11 +11,11 @@ import time
 from collections import defaultdict, deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ExchangeError, ProviderFailure
 from ..redaction import Secrets
+from ..types import LOOPBACK
 from .connection import Connection
 from .failures import RequestProgress, failure_of
 from .limits import BodyLimit, GzipDecoder
@@ -26,22 +26,10 @@ _RACE_S = 1.0
 """A kept connection that the server had closed fails within a round trip; a later failure had reached the server."""
 
 
-@dataclass(frozen=True, slots=True)
-class EncodedRequest:
-    """Request in the library's form (`httpcore.Request`), which is only read; `secrets` are the keys in it.
-
-    `local`: it stays on this machine.
-    """
-
-    request: Any
-    secrets: Secrets
-    local: bool = False
-
-
 class ConnectionPool:
     """Connections by origin; an idle one is used again last in, first out.
 
-    `core` is httpcore or httpcore2, `proxy` its Proxy or None.
+    `core` is httpcore or httpcore2, `proxy` its Proxy or None. No proxy is used for this machine.
     """
 
     def __init__(self, core: Any, tls: ssl.SSLContext, proxy: Any = None) -> None:
@@ -50,13 +38,13 @@ class ConnectionPool:
         self._tls, self._proxy = tls, proxy
         self._closed = False
 
-    async def send(self, encoded: EncodedRequest, progress: RequestProgress) -> StreamedResponse | ExchangeError:
-        """The response once its headers have come.
+    async def send(self, request: Any, secrets: Secrets, progress: RequestProgress) -> StreamedResponse | ExchangeError:
+        """The response to the library's request once its headers have come; `secrets` are the keys in the request.
 
-        The request is sent once more, on a new connection, if a kept connection turns out to be closed. An error is
+        It is sent once more, on a new connection, if a kept connection turns out to be closed. An error is
         returned, not raised: its traceback would carry frames of the library.
         """
-        idle = self.idle[str(encoded.request.url.origin)]
+        idle = self.idle[str(request.url.origin)]
         while idle and idle[0].http.has_expired():
             await idle.popleft().aclose()
         while idle:
@@ -65,13 +53,13 @@ class ConnectionPool:
                 await kept.aclose()
                 continue
             began = time.monotonic()
-            sent = await self._send_on(kept, encoded, progress)
+            sent = await self._send_on(kept, request, secrets, progress)
             cut = isinstance(sent, ExchangeError) and sent.reason == "connection_cut" and not progress.heard
             if not cut or time.monotonic() - began > _RACE_S:
                 return sent
             await _close(idle)  # the server may have closed these as well
             break
-        return await self._send_on(self._new_connection(encoded), encoded, progress)
+        return await self._send_on(self._new_connection(request.url.origin), request, secrets, progress)
 
     async def release(self, connection: Connection) -> None:
         """Keep the connection if its answer came whole, else close it."""
@@ -86,8 +74,8 @@ class ConnectionPool:
         for idle in self.idle.values():
             await _close(idle)
 
-    def _new_connection(self, encoded: EncodedRequest) -> Connection:
-        origin, proxy = encoded.request.url.origin, None if encoded.local else self._proxy
+    def _new_connection(self, origin: Any) -> Connection:
+        proxy = None if origin.host.decode() in LOOPBACK else self._proxy
         connection = Connection(self.core, str(origin), proxied=proxy is not None)
         library_pool = self.core.AsyncConnectionPool(
             ssl_context=self._tls, proxy=proxy, keepalive_expiry=_KEPT_S, network_backend=connection
@@ -96,14 +84,14 @@ class ConnectionPool:
         return connection
 
     async def _send_on(
-        self, connection: Connection, encoded: EncodedRequest, progress: RequestProgress
+        self, connection: Connection, request: Any, secrets: Secrets, progress: RequestProgress
     ) -> StreamedResponse | ExchangeError:
         progress.begin()
         connection.progress, response = progress, None
         try:
-            response = await connection.http.handle_async_request(encoded.request)
+            response = await connection.http.handle_async_request(request)
             progress.phase = "body"
-            return StreamedResponse(self, connection, response, encoded.secrets)
+            return StreamedResponse(self, connection, response, secrets)
         except Exception as error:  # noqa: BLE001 - a patched or exhausted machine may raise anything
             return failure_of(error, progress)
         finally:
