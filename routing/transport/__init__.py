@@ -38,7 +38,7 @@ _HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "Connection": "keep-
 _log_filter = LogFilter()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class HttpRequest:
     """One request, key included; its repr shows the host only.
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections import deque
 from contextlib import suppress
 from typing import Any
 
@@ -39,8 +38,7 @@ class Connection:
         self._socket: Any = None
         self._layers: list[TlsLayer] = []
         """TLS above TCP; a second layer if the proxy itself is reached over TLS."""
-        self._received, self._ended = b"", False
-        self._unsent: list[bytes] = []
+        self._unsent, self._received, self._ended = b"", b"", False
 
     async def connect_tcp(self, host: str, port: int, **_: Any) -> Connection:
         """Connect. Raises ConnectError with its cause."""
@@ -51,12 +49,7 @@ class Connection:
             raise self._core.ConnectError(str(error)) from error
         return self
 
-    async def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ARG002, ASYNC109 - httpcore's signature
-    ) -> Connection:
+    async def start_tls(self, ssl_context: ssl.SSLContext, server_hostname: str = "", *_: Any, **__: Any) -> Connection:
         """Start TLS on this connection. Raises ConnectError with its cause."""
         if self.progress.phase == "headers":
             self.progress.proxy = False  # it has opened a tunnel
@@ -73,9 +66,9 @@ class Connection:
                     raise ConnectionResetError("the handshake was cut")
                 layer.incoming.write(received)
             await self._send(layer.outgoing.read())
+            self._received = layer.decrypted(b"")
         except OSError as error:
             raise self._core.ConnectError(str(error)) from error
-        self._received = layer.decrypted(b"")
         self._layers.append(layer)
         self.progress.handshake = False
         return self
@@ -83,7 +76,7 @@ class Connection:
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109
         """Keep the bytes until the next read, so that head and body leave in one packet."""
         self.progress.phase = "send"
-        self._unsent.append(buffer)
+        self._unsent += buffer
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002, ASYNC109
         """Received bytes, or none at the end of the connection. Raises ReadError if the connection broke.
@@ -93,8 +86,7 @@ class Connection:
         """
         try:
             if self._unsent:
-                data = b"".join(self._unsent)
-                self._unsent.clear()
+                data, self._unsent = self._unsent, b""
                 with suppress(ConnectionError):  # the answer may have come before, and is read next
                     await self._send(data)
             if self.progress.phase == "send":
@@ -147,7 +139,7 @@ class Connection:
 class TlsLayer:
     """TLS between two buffers: what is to be sent, and what was received."""
 
-    def __init__(self, context: ssl.SSLContext, host: str | None) -> None:
+    def __init__(self, context: ssl.SSLContext, host: str) -> None:
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.ended = False
         """The peer has ended TLS."""
@@ -186,13 +178,13 @@ async def connected_socket(host: str, port: int) -> socket.socket:
     answers, an ExceptionGroup if no address does, UnicodeError for an invalid name.
     """
     loop = asyncio.get_running_loop()
-    waiting = deque(await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    waiting = list(await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
     attempts: set[asyncio.Task[socket.socket]] = set()
     failures: list[OSError] = []
     try:
         while waiting or attempts:
             if waiting:
-                attempts.add(loop.create_task(_attempt(loop, waiting.popleft())))
+                attempts.add(loop.create_task(_attempt(loop, waiting.pop(0))))
             patience_s = _NEXT_ADDRESS_S if waiting else None
             done, _ = await asyncio.wait(attempts, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
             for task in done:

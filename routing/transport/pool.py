@@ -116,7 +116,7 @@ class StreamedResponse:
         self._pool, self._connection, self._response, self._secrets = pool, connection, response, secrets
         self._failure: ExchangeError | None = None
         values = secrets.data(b"\n".join([value for _, value in response.headers])).split(b"\n")
-        for (name, _), value in zip(response.headers, values, strict=bool(response.headers)):
+        for (name, _), value in zip(response.headers, values, strict=False):
             key, text = name.decode("latin-1").lower(), _text(value)
             self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text  # RFC 9110, 5.3
 

@@ -443,3 +443,52 @@ def test_under_tls_too_whoever_sends_waits_for_a_slow_reader() -> None:
 
     with server(speak) as port:
         with_connection(port, work)
+
+
+@pytest.mark.parametrize("surplus", [b"", EVIL, b"x"])
+@pytest.mark.parametrize("layers", [1, 2], ids=["TLS", "TLS in TLS"])
+def test_under_tls_a_connection_is_used_again_unless_bytes_follow_an_answer(layers: int, surplus: bytes) -> None:
+    """Session tickets that come with the first answer are not such bytes."""
+    authority = trustme.CA()
+    theirs, ours = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
+    authority.issue_cert("api.example").configure_cert(theirs)
+    authority.configure_trust(ours)
+
+    async def work(connection: Connection) -> tuple[bytes, bool]:
+        for _ in range(layers):
+            await connection.start_tls(ours, "api.example")
+        await connection.write(b"x" * 100_000)
+        answer = b""
+        while len(answer) < len(ANSWER):
+            answer += await connection.read(len(ANSWER) - len(answer))
+        return answer, bool(connection.get_extra_info("is_readable"))
+
+    with server(lambda connection: answer_under_tls(connection, theirs, layers, surplus)) as port:
+        assert with_connection(port, work) == (ANSWER, bool(surplus))
+
+
+def answer_under_tls(connection: socket.socket, context: ssl.SSLContext, layers: int, surplus: bytes) -> None:
+    """Answer a request of 100,000 bytes, and read until the client leaves."""
+    with context.wrap_socket(connection, server_side=True) as outer:
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        inner = context.wrap_bio(incoming, outgoing, server_side=True)
+
+        def through(work: Callable[[], Any]) -> Any:
+            while True:
+                try:
+                    found = work()
+                except ssl.SSLWantReadError:
+                    found = None
+                if outgoing.pending:
+                    outer.sendall(outgoing.read())
+                if found is not None:
+                    return found
+                incoming.write(outer.recv(1 << 16))
+
+        if layers == 2:
+            through(lambda: inner.do_handshake() or True)
+        count = 0
+        while count < 100_000:
+            count += len(through(lambda: inner.read(1 << 16)) if layers == 2 else outer.recv(1 << 16))
+        through(lambda: inner.write(ANSWER + surplus)) if layers == 2 else outer.sendall(ANSWER + surplus)
+        outer.recv(1)
