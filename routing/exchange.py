@@ -130,7 +130,7 @@ async def _exchange(transport: Sender, prepared: PreparedExchange, timeout_s: fl
         attempt.error = _unexpected(error, attempt)
     finally:
         if attempt.cancel is not None:
-            _send_in_background(transport, _http(prepared.wire, target, attempt.cancel), target.provider.name)
+            _send_in_background(transport, _http(prepared.wire, target, attempt.cancel))
     return attempt.result((time.perf_counter() - started) * 1000)
 
 
