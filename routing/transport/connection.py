@@ -60,7 +60,7 @@ class Connection:
                 error.reason = "WRONG_VERSION_NUMBER"
                 raise error
             layer = TlsLayer(ssl_context, server_hostname)
-            while not layer.shake_hands():
+            while not layer.handshake():
                 await self._send(layer.outgoing.read())
                 if not (received := await self._receive()):
                     raise ConnectionResetError("the handshake was cut")
@@ -126,9 +126,11 @@ class Connection:
         """Bytes as soon as some have come, or none at the end of the connection."""
         data = b""
         while not data and not self._ended:
-            data = await asyncio.get_running_loop().sock_recv(self._socket, _CHUNK)
-            if len(data) == _CHUNK:
+            try:
+                data = self._socket.recv(_CHUNK)
                 await asyncio.sleep(0)  # a fast sender must not keep the loop to itself
+            except BlockingIOError:
+                data = await asyncio.get_running_loop().sock_recv(self._socket, _CHUNK)
             self._ended = not data
             for layer in self._layers:
                 data = layer.decrypted(data)
@@ -145,7 +147,7 @@ class TlsLayer:
         """The peer has ended TLS."""
         self._tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname=host)
 
-    def shake_hands(self) -> bool:
+    def handshake(self) -> bool:
         """Whether the handshake is done; if not, `outgoing` is to be sent and more to be received."""
         try:
             self._tls.do_handshake()
@@ -164,10 +166,13 @@ class TlsLayer:
         """All that can be decrypted with these bytes."""
         self.incoming.write(data)
         clear = bytearray()
-        with suppress(ssl.SSLWantReadError):
+        try:
             while piece := self._tls.read(_CHUNK):
                 clear += piece
             self.ended = True
+        except ssl.SSLError as error:
+            if not clear and not isinstance(error, ssl.SSLWantReadError):
+                raise
         return bytes(clear)
 
 

@@ -90,7 +90,7 @@ class ConnectionPool:
         connection.progress, response = progress, None
         try:
             response = await connection.http.handle_async_request(request)
-            progress.phase = "body"
+            progress.phase, progress.proxy = "body", False
             return StreamedResponse(self, connection, response, secrets)
         except Exception as error:  # noqa: BLE001 - a patched or exhausted machine may raise anything
             return failure_of(error, progress)

@@ -19,6 +19,7 @@ from waiting import until
 from routing.errors import ProviderFailure
 from routing.redaction import Secrets
 from routing.transport import HttpRequest, Transport, _encoded
+from routing.transport import connection as connection_module
 from routing.transport.connection import _CHUNK, Connection, connected_socket
 from routing.transport.event_loop import run
 from routing.transport.failures import RequestProgress, failure_of
@@ -110,6 +111,31 @@ def test_a_fast_sender_has_to_wait() -> None:
 
     with server(lambda connection: connection.sendall(b"x" * whole)) as port:
         assert with_connection(port, work) == whole
+
+
+def test_a_sender_that_always_has_more_leaves_turns_to_the_loop() -> None:
+    """Deadlines and other requests need them, however small the pieces are."""
+
+    async def work(connection: Connection) -> None:
+        turns = 0
+
+        async def count_turns() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        counting = asyncio.ensure_future(count_turns())
+        pieces = 0
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(connection_module, "_CHUNK", 100)
+            while await connection.read(100):
+                pieces += 1
+        counting.cancel()
+        assert turns >= pieces // 2 > 1000
+
+    with server(lambda connection: connection.sendall(b"x" * 200_000)) as port:
+        with_connection(port, work)
 
 
 def test_a_slow_reader_on_the_other_side_holds_up_whoever_sends() -> None:
@@ -496,3 +522,23 @@ def answer_under_tls(connection: socket.socket, context: ssl.SSLContext, layers:
             count += len(through(lambda: inner.read(1 << 16)) if layers == 2 else outer.recv(1 << 16))
         through(lambda: inner.write(ANSWER + surplus)) if layers == 2 else outer.sendall(ANSWER + surplus)
         outer.recv(1)
+
+
+def test_an_answer_that_is_cut_behind_a_proxy_is_not_a_refusal_of_the_proxy() -> None:
+    """Once the answer has begun, the proxy has done its part; also without a tunnel."""
+
+    def speak(connection: socket.socket) -> None:
+        connection.recv(1 << 16)
+        connection.sendall(ANSWER[:-1])
+
+    async def ask(port: int) -> None:
+        transport = Transport(proxy=f"http://127.0.0.1:{port}")
+        request = HttpRequest("GET", "http://status.example/", {}, b"")
+        try:
+            async with transport.send(request, timeout_s=5) as response:
+                assert [chunk async for chunk in response.chunks]
+        finally:
+            await transport.aclose()
+
+    with server(speak) as port, pytest.raises(ProviderFailure, match="connection_cut"):
+        run(ask(port))
