@@ -21,9 +21,9 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
-from pytest_kimiprobe.daily import lines_of, rendered
-from pytest_kimiprobe.results import atomic_write, dumps, latest, write_run
-from pytest_kimiprobe.run_file import StoredRun, parsed
+from pytest_kimiprobe.results.daily import lines_of, rendered
+from pytest_kimiprobe.results.run_file import StoredRun, parsed
+from pytest_kimiprobe.results.store import atomic_write, dumps, latest, write_run
 from pytest_kimiprobe.verdicts import ProbeResult, Run, Verdict
 from routing import catalog as catalogs
 from routing.types import Usage

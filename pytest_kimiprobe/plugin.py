@@ -53,7 +53,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_cmdline_main(config: pytest.Config) -> Generator[None, Any, Any]:
     if config.getoption("kimiprobe"):
-        # Budget and rate limits are one process's; requests run at once anyway.
+        # One process holds the budget and the rate limits; requests run concurrently anyway.
         config.option.kimiprobe_xdist = bool(getattr(config.option, "numprocesses", 0))
         config.option.numprocesses, config.option.dist, config.option.tx = 0, "no", []
     return (yield)
@@ -161,8 +161,16 @@ def pytest_runtest_makereport(
     return report
 
 
-def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, Any] | None:
+def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -> tuple[str, str, Any] | None:
+    if SESSION not in config.stash or hasattr(report, "wasxfail"):
+        return None
+    from .pytest_items.screen_output import SUMMING, category_of, is_of_probe, lists_items
+
+    if not is_of_probe(report):
+        return None
     rescued = report.when == "call" and report.passed and ("kimiprobe_verdict", "rescued") in report.user_properties
+    if not lists_items(config) and not config.stash.get(SUMMING, False):
+        return ("rescued" if rescued else category_of(report)), "", ""
     return ("rescued", "R", ("RESCUED", {"yellow": True})) if rescued else None
 
 
@@ -174,8 +182,15 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         finish(session.config.stash[SESSION], exitstatus, session)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if SESSION in config.stash:
-        from .pytest_items.runner import summarize
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> Generator[None, object, object]:
+    if SESSION not in config.stash:
+        return (yield)
+    from .pytest_items.runner import summarize
+    from .pytest_items.screen_output import summary_of_others
 
-        summarize(terminalreporter, config.stash[SESSION])
+    result = yield from summary_of_others(terminalreporter, config.stash[SESSION].kept.results)
+    summarize(terminalreporter, config.stash[SESSION])
+    return result

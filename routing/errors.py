@@ -28,7 +28,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
 
 from .reasons import ELSEWHERE, REASONS
-from .redaction import redact
+from .redaction import escaped, redact
 from .types import Attempt, ErrorClass, Phase
 
 
@@ -49,7 +49,7 @@ class RoutingError(Exception):
     advice: str = ""
 
     def __init__(self, *args: Any) -> None:
-        super().__init__(*(redact(arg) if isinstance(arg, str) else arg for arg in args))
+        super().__init__(*(escaped(redact(arg)) if isinstance(arg, str) else arg for arg in args))
 
     def __reduce__(self) -> tuple[Callable[..., RoutingError], tuple[Any, ...]]:
         # The default calls the class with `args`, which do not match the parameters of these constructors.

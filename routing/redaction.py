@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import quote, quote_plus
 
@@ -109,6 +110,17 @@ def redact(text: str, environment: Mapping[str, str] | None = None) -> str:
         return text
     text = _KEYS.sub(REDACTED, environment_secrets(environment).text(text))
     return _AFTER_WORD.sub(rf"\1\2{REDACTED}", _HOOK.sub(rf"\1{REDACTED}", text))
+
+
+def escaped(text: str) -> str:
+    """Text that a terminal only shows: control, format and unassigned characters but the line feed as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(char if _is_shown(char) else ascii(char)[1:-1] for char in text)
+
+
+def _is_shown(char: str) -> bool:
+    return char == "\n" or unicodedata.category(char) not in {"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp"}
 
 
 def environment_secrets(environment: Mapping[str, str] | None = None) -> Secrets:

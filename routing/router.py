@@ -20,7 +20,7 @@ from .evidence.file_source import EvidenceFile, EvidenceSource, EvidenceStatus
 from .flags.source import Flags, FlagsSource, FlagsStatus, find_flags
 from .request_options import Options
 from .selection import Route, RouteRequest, RoutingState, choose
-from .tokens import has_image, prompt_tokens_of
+from .tokens import ASSUMED_REQUEST, has_image, prompt_tokens_of
 from .types import LOOPBACK, Message, Parked, Reply, RequestOptions, Tool
 
 if TYPE_CHECKING:
@@ -92,7 +92,8 @@ class Router:
     def route(self, messages: str | Sequence[Message] = (), **options: Unpack[RequestOptions]) -> Route:
         """The route of such a request, with reasons; nothing is sent.
 
-        Takes what `complete` takes. Raises CatalogError for an unknown model.
+        Takes what `complete` takes. Without messages, prices are compared for `ASSUMED_REQUEST`. Raises CatalogError for
+        an unknown model.
         """
         return self._route(_as_messages(messages), Options.of(options))
 
@@ -179,8 +180,8 @@ class Router:
             tool_choice=ask.chat.tool_choice if ask.chat.tools else None,
             user=ask.user,
             groups=tuple(ask.groups),
-            prompt_tokens=prompt_tokens_of(messages, ask.chat.tools),
-            max_tokens=ask.chat.max_tokens,
+            prompt_tokens=prompt_tokens_of(messages, ask.chat.tools) if messages else ASSUMED_REQUEST.prompt_tokens,
+            max_tokens=ask.chat.max_tokens or (None if messages else ASSUMED_REQUEST.completion_tokens),
         )
         evidence, parked = self._evidence.current(), self._breaker.parked()
         return choose(needs, RoutingState(self._catalog, flags, evidence, datetime.now(UTC), parked))

@@ -12,6 +12,7 @@ if all candidates are parked, the one whose parking ends first stays. The route 
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -20,10 +21,11 @@ from decimal import Decimal
 from .catalog import Catalog, Endpoint, Requirements
 from .evidence.model import Evidence
 from .flags.source import Flags
-from .tokens import DEFAULT_COMPLETION
+from .tokens import ASSUMED_REQUEST, DEFAULT_COMPLETION, request_text
 from .types import Parked, Status, ToolChoice, Usage
 
 _TRUSTED, _REFERENCE, _UNPROVEN = range(3)
+_WIDTH = 80
 _OUT: frozenset[Status] = frozenset({"broken", "down", "retired", "unsupported"})
 
 
@@ -40,6 +42,11 @@ class RouteRequest:
     groups: tuple[str, ...] = ()
     prompt_tokens: int = 0
     max_tokens: int | None = None
+
+    @property
+    def priced_for(self) -> Usage:
+        """The tokens that endpoints' prices are compared for."""
+        return Usage(self.prompt_tokens, self.max_tokens or DEFAULT_COMPLETION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +87,8 @@ class Route:
     model: str
     candidates: tuple[Candidate, ...]
     left_out: tuple[LeftOut, ...] = ()
+    priced_for: Usage = ASSUMED_REQUEST
+    """The tokens that the candidates' prices are for."""
 
     @property
     def endpoint(self) -> str | None:
@@ -87,14 +96,26 @@ class Route:
         return self.candidates[0].endpoint if self.candidates else None
 
     def __str__(self) -> str:
-        lines = [f"route for {self.model}"]
+        lines = [f"route for {self.model}, prices for {request_text(self.priced_for)}"]
         for place, candidate in enumerate(self.candidates, 1):
             price = "price unknown" if candidate.estimate_usd is None else f"about ${candidate.estimate_usd:.6f}"
-            lines.append(f"  {place}. {candidate.endpoint}  ({candidate.status}, {price}): {candidate.why}")
+            lines += _row(f"{place}.", candidate.endpoint, f"({candidate.status}, {price}): {candidate.why}")
         if not self.candidates:
             lines.append("  no endpoint fits")
-        lines += [f"  -  {left.endpoint}: {left.why}" for left in self.left_out]
+        for left in self.left_out:
+            lines += _row("-", f"{left.endpoint}:", left.why)
         return "\n".join(lines)
+
+
+def _row(mark: str, endpoint: str, why: str) -> list[str]:
+    """One endpoint, folded at 80 columns."""
+    text = f"  {mark:<2} {endpoint} {why}"
+    return textwrap.wrap(text, _WIDTH, subsequent_indent=" " * 5, break_long_words=False, break_on_hyphens=False)
+
+
+def price_order(price: Decimal | None, endpoint: str, *, is_reference: bool) -> tuple[Decimal, bool, str]:
+    """Sort key: the cheapest first, an unknown price last; at one price the reference endpoint after the others."""
+    return Decimal("Infinity") if price is None else price, is_reference, endpoint
 
 
 def choose(needs: RouteRequest, state: RoutingState) -> Route:
@@ -108,7 +129,7 @@ def choose(needs: RouteRequest, state: RoutingState) -> Route:
         candidates += of_model
         left_out += out
     candidates, parked = _without_parked(candidates, state.parked)
-    return Route(needs.model, tuple(candidates), (*parked, *left_out))
+    return Route(needs.model, tuple(candidates), (*parked, *left_out), needs.priced_for)
 
 
 def _without_parked(candidates: list[Candidate], parked: Mapping[str, Parked]) -> tuple[list[Candidate], list[LeftOut]]:
@@ -124,7 +145,7 @@ def _without_parked(candidates: list[Candidate], parked: Mapping[str, Parked]) -
 
 
 def _of_model(model: str, needs: RouteRequest, state: RoutingState) -> tuple[list[Candidate], list[LeftOut]]:
-    ranked: list[tuple[tuple[int, bool, Decimal, bool, str], Candidate]] = []
+    ranked: list[tuple[tuple[int, bool, tuple[Decimal, bool, str]], Candidate]] = []
     left_out: list[LeftOut] = []
     reference = state.catalog.model(model).reference
     for endpoint in state.catalog.of_model(model):
@@ -133,10 +154,9 @@ def _of_model(model: str, needs: RouteRequest, state: RoutingState) -> tuple[lis
             left_out.append(placed)
             continue
         tier, candidate = placed
-        price = Decimal("Infinity") if candidate.estimate_usd is None else candidate.estimate_usd
         # At the same price the reference endpoint comes last: a flag was turned on for the others.
-        emulated = _emulated(endpoint, needs)
-        ranked.append(((tier, emulated, price, endpoint.id == reference, endpoint.id), candidate))
+        by_price = price_order(candidate.estimate_usd, endpoint.id, is_reference=endpoint.id == reference)
+        ranked.append(((tier, _emulated(endpoint, needs), by_price), candidate))
     return [candidate for _, candidate in sorted(ranked, key=lambda pair: pair[0])], left_out
 
 
@@ -170,18 +190,18 @@ def _vision_route(needs: RouteRequest, state: RoutingState) -> Route:
     """The route of a request with an image: the vision endpoint, which needs no flag."""
     endpoint = state.catalog.endpoint(state.catalog.vision_endpoint)
     if unfit := _unfit(endpoint, needs, state.now):
-        return Route(endpoint.model, (), (LeftOut(endpoint.id, unfit),))
+        return Route(endpoint.model, (), (LeftOut(endpoint.id, unfit),), needs.priced_for)
     status, basis = _status(endpoint, state)
     why = f"the request holds an image; {basis}"
     estimate = estimate_usd(endpoint, needs, state.now)
     candidates, _ = _without_parked([Candidate(endpoint.id, why, status, estimate)], state.parked)
-    return Route(endpoint.model, tuple(candidates))
+    return Route(endpoint.model, tuple(candidates), (), needs.priced_for)
 
 
 def estimate_usd(endpoint: Endpoint, needs: RouteRequest, now: datetime) -> Decimal | None:
     """Estimated cost of the request at this endpoint, for comparison; None if no price is known."""
     price = endpoint.price_at(now.date())
-    return price.cost(Usage(needs.prompt_tokens, needs.max_tokens or DEFAULT_COMPLETION)) if price else None
+    return price.cost(needs.priced_for) if price else None
 
 
 def _unfit(endpoint: Endpoint, needs: RouteRequest, now: datetime) -> str:

@@ -13,6 +13,8 @@ from .types import Answer, ChatRequest, Message, Tool, Usage
 
 DEFAULT_COMPLETION = 1000
 """Assumed tokens of an unknown answer, unless the caller sets a smaller `max_tokens`."""
+ASSUMED_REQUEST = Usage(5000, 2000)
+"""The request that prices are compared for if the real one is unknown: tokens of its prompt and of its answer."""
 _CHARACTERS = 4
 """Average characters per token."""
 _PICTURE = 1600
@@ -32,6 +34,11 @@ def prompt_tokens_of(messages: Sequence[Message], tools: Sequence[Tool]) -> int:
     """Estimated tokens of a prompt: one for every four characters, and 1,600 for each image of any size."""
     characters = sum(len(text) for message in messages for text in _strings(message)) + len(_shown(list(tools)))
     return characters // _CHARACTERS + 1 + _PICTURE * _images(messages)
+
+
+def request_text(usage: Usage) -> str:
+    """`5,000 input + 2,000 output tokens`."""
+    return f"{usage.prompt_tokens:,} input + {usage.completion_tokens:,} output tokens"
 
 
 def prompt_bound(parts: Sequence[Mapping[str, Any]]) -> int:

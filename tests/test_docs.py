@@ -136,9 +136,9 @@ def renew() -> None:
     """Write the option table and the samples into their pages."""
     command = [sys.executable, "-c", "from pytest_kimiprobe.monitor.cli import main; main(['cost'])"]
     cost = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    probe = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--kimiprobe", "--kimiprobe-source", "simulator"]
-    shown = subprocess.run([*probe, "-q"], capture_output=True, text=True, check=False).stdout
-    table = shown[shown.index("simulated: says") : shown.index("rerun one")].strip()
+    probe = [".venv/bin/python", "-m", "pytest", "--kimiprobe", "--kimiprobe-source", "simulator"]
+    shown = subprocess.run(probe, capture_output=True, text=True, check=False, cwd=ROOT).stdout
+    table = shown[shown.index("kimiprobe: simulated hosts") :].strip()
     for page, start, end, block in (
         (PROBING, "options", "end of options", options_table()),
         (COSTS, "sample: kimiprobe cost", "end of sample", f"```text\n{cost}\n```"),

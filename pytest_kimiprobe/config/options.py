@@ -6,7 +6,7 @@ Precedence: command line, environment (`KIMIPROBE_…`), ini (`kimiprobe_…`), 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -67,7 +67,9 @@ def _load(text: str) -> tuple[str, ...]:
     return ("alone", "crowd") if text == "both" else (text,) if text else ()
 
 
-def _usd(text: str) -> Decimal:
+def _usd(text: str) -> Decimal | None:
+    if not text:
+        return None
     try:
         amount = Decimal(text.strip().removeprefix("$"))
     except InvalidOperation:
@@ -96,8 +98,14 @@ OPTIONS: tuple[Option, ...] = (
     Option("endpoint", "", "only endpoints that match this glob (may be repeated)", "GLOB", many=True),
     Option("model", "", "the model to probe, by the family's own name (default: the catalogue's)", "NAME"),
     Option("repeat", "1", "how often each probe is sent", "N", _positive),
-    Option("budget", "0.50", "USD that the run may cost at most; what would cost more is not run", "USD", _usd),
-    Option("concurrency", "8", "requests at once for each provider", "N", _positive),
+    Option(
+        "budget",
+        "",
+        "USD that the run may cost at most; what would cost more is not run (default: 0.50; simulated: no limit)",
+        "USD",
+        _usd,
+    ),
+    Option("concurrency", "8", "concurrent requests for each provider", "N", _positive),
     Option("timeout", "120", "seconds that one probe may take in all", "SECONDS", _seconds),
     Option(
         "patience",
@@ -109,7 +117,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "load",
         "",
-        "one request at a time (alone), 8 at once (crowd), both, or mixed (default: both where the packaged core meets real hosts)",
+        "one request at a time (alone), 8 concurrently (crowd), both, or mixed (default: both for the packaged core at real hosts)",
         "LOAD",
         _load,
     ),
@@ -168,6 +176,31 @@ def value(config: pytest.Config, name: str, environment: Mapping[str, str] | Non
         return option.read(given)
     except ValueError as error:
         raise pytest.UsageError(f"{place}: {error}") from None
+
+
+def given(config: pytest.Config, *, leave_out: Collection[str]) -> list[str]:
+    """The options that any place sets, as arguments of a command line."""
+    found: list[str] = []
+    for option in OPTIONS:
+        place, text = _given(config, option, os.environ)
+        if place == "default" or option.name in leave_out:
+            continue
+        if option.switch:
+            found += [option.flag] if value(config, option.name) else []
+        else:
+            found += [f"{option.flag}={text}"]
+    return found
+
+
+def of_pytest(config: pytest.Config) -> list[str]:
+    """Pytest's own options that decide which files, settings and plugins a run has."""
+    option = config.option
+    found = [f"--rootdir={config.rootpath}", *(["-c", str(config.inipath)] if config.inipath else [])]
+    found += [word for name in option.plugins or () for word in ("-p", name)]
+    found += [word for setting in option.override_ini or () for word in ("-o", setting)]
+    found += ["--noconftest"] if getattr(option, "noconftest", False) else []
+    found += [f"--confcutdir={option.confcutdir}"] if option.confcutdir else []
+    return [*found, *(["--disable-plugin-autoload"] if getattr(option, "disable_plugin_autoload", False) else [])]
 
 
 def _two(place: str, given: Any) -> tuple[str, ...]:

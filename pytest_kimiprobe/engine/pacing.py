@@ -7,6 +7,8 @@ import math
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 
+from ..stats.quantiles import nearest_rank
+
 TICK_S = 0.01
 """Seconds between two measurements of the loop's lag."""
 
@@ -53,4 +55,4 @@ class LoopLag:
     def p95_ms(self, since: float = -math.inf, until: float = math.inf) -> float:
         """95th percentile of the lag between two times, by nearest rank; 0 if the loop never woke up."""
         lags = sorted(self._late_ms[bisect_left(self._at, since) : bisect_right(self._at, until)])
-        return lags[math.ceil(0.95 * len(lags)) - 1] if lags else 0.0
+        return nearest_rank(lags, 0.95) if lags else 0.0

@@ -22,8 +22,8 @@ from routing.evidence.model import FRESH_FOR, EndpointEvidence, Evidence
 from routing.flags.source import Flags
 from routing.types import Status
 
-from ..cells import evidence_of
-from ..results import StoredRun, counted
+from ..results.store import StoredRun, counted
+from ..stats.status import evidence_of
 from .decide import outage_of, percent_text
 
 MONITOR = "monitor"

@@ -28,13 +28,14 @@ from routing.catalog import Catalog
 from routing.evidence.model import FRESH_FOR, Counts, EndpointEvidence, Evidence
 from routing.flags.source import Flag, Flags
 
-from ..results import evidence_row
+from ..results.store import evidence_row
+from ..stats.status import DEGRADED_AT, LEAST_JUDGED, WORKS_AT
 
-ENABLE_RATE = 0.95
+ENABLE_RATE = WORKS_AT
 ENABLE_JUDGED = 60
 ENABLE_CASES = 2
-DISABLE_RATE = 0.80
-DISABLE_JUDGED = 10
+DISABLE_RATE = DEGRADED_AT
+DISABLE_JUDGED = LEAST_JUDGED
 INFRASTRUCTURE_SHARE = 0.5
 
 Kind: TypeAlias = Literal["enable", "disable", "agree", "no_evidence", "pinned"]

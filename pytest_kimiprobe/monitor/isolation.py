@@ -1,7 +1,7 @@
 """A pytest that sees nothing of the repository's test environment.
 
-The monitor probes hosts, wherever it runs. What a repository needs for its own tests must not reach it: conftest.py files,
-`addopts`, required and installed plugins, warnings as errors. Of its configuration only `kimiprobe_*` settings are read.
+The monitor probes hosts, wherever it runs. What a repository needs for its own tests must not reach it: conftest.py
+files, `addopts`, required and installed plugins, warnings as errors. Only its `kimiprobe_*` settings are read.
 """
 
 from __future__ import annotations

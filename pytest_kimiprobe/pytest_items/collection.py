@@ -78,7 +78,7 @@ def _recorded_origins(config: pytest.Config, session: ProbeSession) -> list[str]
 
 
 def keep_asked_for(session: pytest.Session, probes: ProbeSession, items: list[pytest.Item]) -> None:
-    """Without a path, probes alone; of a replay, those that were recorded. Raises UsageError for an id that is not found."""
+    """Keep only probes if no path was named, and only recorded ones in a replay. Unknown ids raise UsageError."""
     _require_found(session, probes, items)
     if probes.scope.choice.kind == "replay":
         _keep_recorded(session, probes, items)
@@ -108,7 +108,7 @@ def bring_halves(collected: Sequence[pytest.Item], items: list[pytest.Item]) -> 
 
 
 def _keep_recorded(session: pytest.Session, probes: ProbeSession, items: list[pytest.Item]) -> None:
-    """Those that were recorded, and one for each recorded probe whose case is not here any more."""
+    """Keep recorded items, and add one for each recorded probe whose case does not exist any more."""
     _leave_out(session, items, lambda item: not _is_recorded(item, probes))
     if not probes.everything:
         return
@@ -125,7 +125,7 @@ def _keep_recorded(session: pytest.Session, probes: ProbeSession, items: list[py
 
 
 def _is_recorded(item: pytest.Item, probes: ProbeSession) -> bool:
-    """Whether it was recorded itself, not only one of its name; what is no probe runs where it was asked for."""
+    """Whether this very item was recorded. An item that is not a probe runs only if its path was named."""
     samples = probes.scope.replays.samples
     if isinstance(item, PairProbe):
         return any(half in samples for half in item.halves)

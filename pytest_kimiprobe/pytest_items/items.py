@@ -41,14 +41,14 @@ class Probe(pytest.Item):
         if result is None:
             return
         if result.verdict in {"unsupported", "not_run"}:
-            pytest.skip(_words(result))
+            pytest.skip(words_of(result))
         if result.verdict == "error":
-            pytest.fail(_words(result), pytrace=False)
+            pytest.fail(words_of(result), pytrace=False)
 
     def runtest(self) -> None:
         """Fails for a wrong answer."""
         if self.result is not None and self.result.verdict == "fail":
-            pytest.fail(_words(self.result), pytrace=False)
+            pytest.fail(words_of(self.result), pytrace=False)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str:  # noqa: ARG002 - pytest's signature
         """One line; a traceback with locals could show what must not be shown."""
@@ -204,7 +204,8 @@ def _read_or_fail(read_file: Any) -> Any:
         raise pytest.Collector.CollectError(str(error)) from None
 
 
-def _words(result: ProbeResult) -> str:
+def words_of(result: ProbeResult) -> str:
+    """One line that says what a probe ended with and why."""
     detail = f": {result.detail}" if result.detail else ""
     return one_line(f"{result.endpoint}: {result.reason}{detail}", 400)
 

@@ -11,13 +11,14 @@ import pytest
 
 from routing.errors import ConfigError
 
-from ..cases.decorator import ATTRIBUTE, Declared
+from ..cases.decorator import ATTRIBUTE
+from ..cases.model import declared
 from ..judging.judge import Judgement
 from ..safe_text import one_line
-from .items import ARGUMENT, pair_of, planned_of
+from .items import ARGUMENT, pair_of, planned_of, words_of
 
 if TYPE_CHECKING:
-    from ..judging.answers import SeenAnswer
+    from ..judging.judge import SeenAnswer
     from .run_config import Scope
     from .verdict_store import VerdictStore
 
@@ -25,13 +26,12 @@ if TYPE_CHECKING:
 def parametrize(metafunc: pytest.Metafunc, scope: Scope) -> None:
     """Parametrize `answer` with one item for each endpoint, mode and repeat. Raises CollectError."""
     function = metafunc.function
-    declared: Declared = getattr(function, ATTRIBUTE)
     code = inspect.unwrap(function).__code__
     where = f"{code.co_filename}:{code.co_firstlineno}:1"
     if ARGUMENT not in metafunc.fixturenames:
         raise pytest.Collector.CollectError(f"{where}: a function below @case takes `answer`")
     try:
-        case = declared.case(function.__name__, code.co_filename, code.co_firstlineno)
+        case = declared(function.__name__, getattr(function, ATTRIBUTE), code.co_filename, code.co_firstlineno)
     except ConfigError as error:
         raise pytest.Collector.CollectError(str(error)) from None
     planned = list(scope.plans(case))
@@ -64,9 +64,9 @@ class AnswerFixture:
         if result is None or (probe not in kept.seen and result.verdict in {"pass", "rescued"}):
             pytest.fail("no answer: `answer` belongs to functions below @case", pytrace=False)
         if result.verdict in {"unsupported", "not_run"}:
-            pytest.skip(describe(result))
+            pytest.skip(words_of(result))
         if result.verdict == "error":
-            pytest.fail(describe(result), pytrace=False)
+            pytest.fail(words_of(result), pytrace=False)
         return kept.seen[probe]
 
 
@@ -74,7 +74,7 @@ def refuse_wrong(item: pytest.Item, kept: VerdictStore) -> None:
     """Fail the test if its answer may not be delivered; the function has nothing to judge then."""
     result = kept.held.get(item.nodeid)
     if result is not None and result.verdict == "fail":
-        pytest.fail(describe(result), pytrace=False)
+        pytest.fail(words_of(result), pytrace=False)
 
 
 def settle(item: pytest.Item, report: pytest.TestReport, call: pytest.CallInfo[Any], kept: VerdictStore) -> None:
@@ -93,9 +93,3 @@ def settle(item: pytest.Item, report: pytest.TestReport, call: pytest.CallInfo[A
                 result, verdict=new.verdict, reason=new.reason, detail=new.detail, error_class=new.error_class
             )
         kept.record(item, result)
-
-
-def describe(result: Any) -> str:
-    """One line that describes a result to the user."""
-    detail = f": {result.detail}" if result.detail else ""
-    return f"{result.endpoint}: {result.reason}{detail}"

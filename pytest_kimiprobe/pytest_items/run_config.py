@@ -5,7 +5,6 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
-import shlex
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -27,14 +26,20 @@ from ..cases.model import Case, in_suite
 from ..cases.plan import Estimate, Load, Planned, ProbePlan, UnknownEndpoint, Unsent, cannot, estimate, expand, select
 from ..config import options
 from ..config.source import SourceChoice, no_keys
+from ..results.last_run import PYTEST_VARIABLES
 from ..verdicts import Source
-from .run_paths import SCHEMAS
+from .run_paths import PACKAGED, RECORDED, SCHEMAS
 
 if TYPE_CHECKING:
     from ..recording.recorder import Recorder
     from ..recording.replays import Replays
 
 PATIENCE_S = 90.0
+_BUDGET = Decimal("0.50")
+"""USD, unless the option says otherwise; simulated money has no limit of its own."""
+_OF_ONE_RUN = frozenset({"endpoint", "repeat", "load", "json", "results", "record", "compare", "verbose"})
+"""Options that an id replaces, and those that write files or print."""
+_GOOD_PERSONAS = frozenset({"healthy", "slow"})
 _PROBE_ID = re.compile(
     r"\[(?P<endpoint>[^\[\]]+)-(?:plain|stream|parity)-(?P<repeat>[1-9][0-9]{0,4})(?P<crowd>-crowd)?\]$"
 )
@@ -50,7 +55,7 @@ class Scope:
         self.suite: str = options.value(config, "suite")
         self.repeats: int = options.value(config, "repeat")
         self.loads: tuple[Load, ...] = options.value(config, "load")
-        self.budget: Decimal = options.value(config, "budget")
+        self.budget: Decimal = options.value(config, "budget") or self._default_budget()
         self.concurrency: int = options.value(config, "concurrency")
         self.timeout_s: float = options.value(config, "timeout")
         self.compared: tuple[str, ...] = options.value(config, "compare")
@@ -78,6 +83,9 @@ class Scope:
         """The stamp on everything this run writes."""
         return self.choice.stamp(self.catalog, self.endpoints)
 
+    def _default_budget(self) -> Decimal:
+        return Decimal("Infinity") if self.choice.kind == "simulator" else _BUDGET
+
     @property
     def replays(self) -> Replays:
         """The recordings of a replay."""
@@ -102,15 +110,29 @@ class Scope:
         """Endpoint → the reference endpoint of its model."""
         return {endpoint.id: self.catalog.models[endpoint.model].reference for endpoint in self.endpoints}
 
-    def rerun(self) -> str:
-        """The command that runs one probe again, but for its id; empty for a replay."""
-        if self.choice.kind == "replay":
-            return ""
-        source = (
-            "" if self.choice.kind == "live" else f" --kimiprobe-source simulator:{shlex.quote(self.choice.detail)}"
-        )
-        catalog = options.value(self.config, "catalog")
-        return f"pytest --kimiprobe{source}" + (f" --kimiprobe-catalog {shlex.quote(catalog)}" if catalog else "")
+    def rerun(self) -> tuple[tuple[str, ...], dict[str, str]]:
+        """The options and variables with which pytest runs a probe of this run again, but for its id."""
+        ours = options.given(self.config, leave_out=_OF_ONE_RUN)
+        variables = {name: os.environ[name] for name in PYTEST_VARIABLES if name in os.environ}
+        return (*options.of_pytest(self.config), *ours), variables
+
+    def argument_of(self, probe: str) -> str:
+        """The id of a probe as pytest takes it from any folder: files of the user's by their whole path."""
+        file, separator, rest = probe.partition("::")
+        ours = file in self.schemas or file.partition("/")[0] in {PACKAGED, RECORDED}
+        path = self.config.rootpath / file
+        return f"{path}{separator}{rest}" if path.is_file() and not ours else probe
+
+    def hosts(self) -> str:
+        """What answers in this run, for the first line of its report; empty if the source says it all."""
+        if self.choice.kind == "simulator":
+            scenario = self.scenario()
+            personas = [scenario.persona_of(endpoint.id) or scenario.default for endpoint in self.endpoints]
+            broken = any(persona.persona not in _GOOD_PERSONAS for persona in personas)
+            return f"simulated hosts{', some of them broken on purpose' if broken else ''}"
+        if self.choice.kind == "replay" and self.replays.simulated:
+            return "recorded answers of simulated hosts, judged again"
+        return ""
 
     def live_keys(self) -> list[str]:
         """Providers whose key is there."""

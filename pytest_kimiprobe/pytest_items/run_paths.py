@@ -1,6 +1,6 @@
 """What a run collects, and for which folders pytest loads a conftest.py.
 
-The ids of packaged cases, schemas and recordings start with a name instead of a path (`kimiprobe/core.yaml::weather[...]`).
+The ids of packaged cases, schemas and recordings begin with a name, not a path: `kimiprobe/core.yaml::weather[...]`.
 Every other argument is a path: pytest's own rules hold for it.
 """
 

@@ -12,13 +12,16 @@ from typing import Any
 
 import pytest
 
-from .. import outputs
+from routing.redaction import escaped
+
 from ..cases.plan import ProbePlan
 from ..config import options
-from ..progress import Progress
-from ..report import Line, terminal
+from ..reporting.endpoint_table import money
+from ..reporting.exchange_text import exchange_lines
+from ..reporting.progress import Progress
+from ..reporting.terminal import Line, screen
 from ..safe_text import one_line
-from ..summary import money
+from . import outputs, screen_output
 from . import python_items as python_probes
 from .items import PairProbe, Probe, is_late
 from .probe_facts import planned_by, to_send
@@ -31,10 +34,12 @@ def header(session: ProbeSession) -> list[str]:
     """What will answer, and which keys are there."""
     if session.scope.choice.kind == "replay":
         samples, others = len(session.scope.replays.samples), len(session.scope.replays.others)
-        told = f"kimiprobe: replay of {samples} recorded probes and {others} other recordings, nothing is sent"
+        simulated = " of simulated hosts" if session.scope.replays.simulated else ""
+        told = f"kimiprobe: replay of {samples} recorded probes{simulated}, {others} other recordings; nothing is sent"
         return [told, *_put_aside(session.config)]
     what = "simulated" if session.scope.choice.kind == "simulator" else session.scope.source
-    lines = [f"kimiprobe: {what}, model {session.scope.model}, {len(session.scope.endpoints)} endpoints"]
+    many = len(session.scope.endpoints)
+    lines = [f"kimiprobe: {what}, model {session.scope.model}, {many} endpoint{'' if many == 1 else 's'}"]
     if session.scope.choice.kind == "live":
         there = session.scope.live_keys()
         missing = [name for name in session.scope.catalog.providers if name not in there]
@@ -55,19 +60,15 @@ def forecast(session: ProbeSession, items: list[pytest.Item]) -> list[str]:
     plans = [plan for _, plan in to_send(items)]
     if not plans or session.scope.choice.kind == "replay" or _only_looking(session.config):
         return []
+    if session.config.option.verbose < -1:
+        return []
     estimate = session.scope.estimate(plans)
-    endpoints = {plan.endpoint.id for plan in plans}
-    spends = (
-        "simulated money" if session.scope.choice.kind == "simulator" else f"of ${money(session.scope.budget)} allowed"
-    )
-    cost = f"about ${money(estimate.about)}, at most ${money(estimate.most)} {spends}"
-    seconds = _typical_seconds(session, plans)
-    lines = [
-        f"kimiprobe: {len(plans)} requests to {len(endpoints)} endpoints, about {seconds:.0f} s",
-        f"kimiprobe: {cost}",
-    ]
-    if estimate.about > session.scope.budget and session.scope.choice.kind != "simulator":
-        lines.append("kimiprobe: that is more than the budget allows: what does not fit is not run")
+    simulated = " (simulated)" if session.scope.choice.kind == "simulator" else ""
+    cost = f"about ${money(estimate.about)}, at most ${money(estimate.most)}{simulated}"
+    lines = [f"kimiprobe: {len(plans)} requests, about {_typical_seconds(session, plans):.0f} s, {cost}"]
+    if estimate.about > session.scope.budget:
+        allowed = f"the budget of ${money(session.scope.budget)}"
+        lines.append(f"kimiprobe: that is more than {allowed} allows: what does not fit is not run")
     return lines
 
 
@@ -93,21 +94,22 @@ def loop(session: pytest.Session, probes: ProbeSession) -> bool | None:
     to_judge = set(ours)
     _run_in_order(session, probes, [item for item in session.items if item not in to_judge])
     probes.send(ours)
-    _serve(session, probes, ours)
     late = [item for item in ours if not isinstance(item, Probe) or is_late(item)]
-    _run_in_order(session, probes, sorted(late, key=is_late))
+    with screen_output.no_file_names(session.config):
+        _serve(session, probes, ours)
+        _run_in_order(session, probes, sorted(late, key=is_late))
     return True
 
 
 def _serve(session: pytest.Session, probes: ProbeSession, ours: Sequence[pytest.Item]) -> None:
     """Each probe as its answer comes; test functions below `@case` wait until all their answers are in."""
     progress = Progress.of(session.config.pluginmanager.getplugin("terminalreporter"))
-    if progress.output is not None:
+    if progress.writer is not None:
         probes.on_progress = lambda waiting: progress.show(waiting, probes.money().usd)
     try:
         for probe in probes.serve(ours):
-            progress.clear()
             if probes.verbose:
+                progress.clear()
                 _show_exchange(probes, probe)
             if isinstance(probe, Probe):
                 _run_one(session, probe, None)
@@ -174,14 +176,16 @@ def summarize(reporter: pytest.TerminalReporter, probes: ProbeSession) -> None:
     config = reporter.config
     if probes.summary is None or config.option.verbose < -1 or getattr(config.option, "no_summary", False):
         return
-    reporter.write_sep("=", "kimiprobe")
-    for line in terminal(probes.summary):
+    further = screen_output.shows_sections(config)
+    reporter.ensure_newline()
+    reporter.write_line("")
+    for line in screen(probes.summary, quiet=config.option.verbose < 0, further=further):
         _write(reporter, line)
 
 
 def _write(reporter: pytest.TerminalReporter, line: Line) -> None:
     color = {"good": "green", "bad": "red", "warn": "yellow"}.get(line.tone)
-    reporter.write_line(line.text, **({color: True} if color else {}))
+    reporter.write_line(escaped(line.text), **({color: True} if color else {}))
 
 
 def _show_exchange(probes: ProbeSession, probe: pytest.Item) -> None:
@@ -189,7 +193,7 @@ def _show_exchange(probes: ProbeSession, probe: pytest.Item) -> None:
     done = probes.kept.exchanges.get(probe.nodeid)
     if reporter is not None and done is not None:
         reporter.ensure_newline()
-        for line in outputs.exchange_lines(probe.name, done, probes.scope.environment):
+        for line in exchange_lines(probe.name, done, probes.scope.environment):
             reporter.write_line(line)
 
 

@@ -17,7 +17,7 @@ from ..engine.clock import Timestamp
 from ..engine.dispatch import Dispatcher
 from ..engine.throttle import refusal_words
 from ..engine.types import ProbeJob
-from ..summary import Spent, Summary
+from ..reporting.summary import Spent, Summary
 from ..verdicts import Run
 from .items import PairProbe, RowProbe
 from .probe_facts import is_skipped, planned_by, to_send

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from routing.catalog import Catalog, Endpoint
-from routing.errors import ExchangeError, error_type
+from routing.errors import ConfigError, ExchangeError, error_type
 from routing.exchange import Exchange, exchange
 from routing.transport import TIMEOUT_S, HttpRequest, HttpResponse
 from routing.transport.event_loop import LoopThread
@@ -26,14 +26,13 @@ from ..engine.clock import Timestamp
 from ..engine.pacing import LoopLag
 from ..engine.throttle import Throttle
 from ..engine.types import ProbeJob, ProbeOutcome, T
+from . import recordings
 from .cassettes import RecordingError, Unreadable
 from .recordings import document_of, files
 from .samples import Sample, request_fingerprint, samples_of
 
 _LONG_S = 3600.0
 """Deadline of a replayed exchange, which waits for nothing."""
-_CHUNK = 1 << 16
-"""Bytes of a replayed body that are given together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +45,22 @@ class Replays:
     """Files that kimiprobe did not write, or that cannot be read; each is collected separately."""
     problems: Mapping[Path, str] = field(default_factory=dict)
     """For cassettes that kimiprobe wrote but that cannot be read: the reason."""
+
+    @property
+    def simulated(self) -> bool:
+        """Whether any sample was recorded from a simulated host."""
+        return any(sample.source == "simulator" for sample in self.samples.values())
+
+    def unreadable(self) -> dict[Path, str]:
+        """The files of which nothing can be read, and why."""
+        found = dict(self.problems)
+        for path in self.others:
+            if path not in found:
+                try:
+                    recordings.read(path)
+                except ConfigError as problem:
+                    found[path] = str(problem).removeprefix(f"{path}: ")
+        return found
 
     def name(self, path: Path) -> str:
         """Prefix of the ids of a file's rows."""
@@ -179,8 +194,8 @@ class ReplayTransport:
             yield HttpResponse(step.status, step.answer_headers, body)
 
     async def _body(self, body: bytes) -> AsyncGenerator[bytes, None]:
-        for at in range(0, len(body), _CHUNK):
-            yield body[at : at + _CHUNK]
+        if body:
+            yield body
         broken = self._captured.broken
         if broken is not None and broken.side == "answer" and self._next == len(self._captured.steps):
             raise broken.error()

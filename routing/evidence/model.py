@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, get_args
@@ -53,6 +53,11 @@ class Counts:
     rescued: int = 0
     failed: int = 0
     errors: int = 0
+
+    @property
+    def requests(self) -> int:
+        """Requests that should have been answered."""
+        return self.judged + self.errors
 
     def pass_rate(self, *, accept_rescued: bool = False) -> float | None:
         """Share of judged answers that were right, 0..1; None if none was judged."""
@@ -101,6 +106,11 @@ class EndpointEvidence:
         """The same share by the K2 Vendor Verifier's formula, but not its cases: of answers instead of calls."""
         return self.k2vv_valid / self.k2vv_calls if self.k2vv_calls else None
 
+    @property
+    def times(self) -> dict[str, Any]:
+        """Percentiles in milliseconds by their names: `p50_ms`, `first_token_p50_ms` and so on."""
+        return {name: getattr(self, name) for name in TIMES}
+
     def age(self, now: datetime) -> timedelta:
         """Age of the evidence; never negative."""
         return max(now - self.probed_at, timedelta(0))
@@ -112,6 +122,10 @@ class EndpointEvidence:
     def is_fresh(self, now: datetime) -> bool:
         """Whether the evidence can be trusted now."""
         return self.age(now) <= FRESH_FOR and self.probed_at <= now + CLOCK_SKEW
+
+
+TIMES = tuple(row.name for row in fields(EndpointEvidence) if row.name.endswith("_ms"))
+"""Names of the percentiles that evidence holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,10 +206,7 @@ def _endpoint(name: str, row: Mapping[str, Any]) -> EndpointEvidence:
         run=str(row.get("run", "")),
         complete=row.get("complete", True) is True,
         cases=counted(row.get("cases", 0), "cases"),
-        p50_ms=_milliseconds(row, "p50_ms"),
-        p95_ms=_milliseconds(row, "p95_ms"),
-        first_token_p50_ms=_milliseconds(row, "first_token_p50_ms"),
-        first_token_p95_ms=_milliseconds(row, "first_token_p95_ms"),
+        **_times(row),
         latency_unreliable=bool(row.get("latency_unreliable", False)),
         **{name: counted(row.get(name, 0), name) for name in ("calls", "valid_calls", "k2vv_calls", "k2vv_valid")},
     )
@@ -231,6 +242,10 @@ def _cost(value: Any) -> Decimal | None:
     if not cost.is_finite() or not 0 <= cost <= MOST_COST:
         raise ValueError("cost_per_1k_usd is not an amount of money")
     return cost
+
+
+def _times(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _milliseconds(row, name) for name in TIMES}
 
 
 def _milliseconds(row: Mapping[str, Any], name: str) -> float | None:

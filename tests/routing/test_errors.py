@@ -198,3 +198,10 @@ def test_an_unknown_reason_is_the_providers() -> None:
     """A newer recording may name an unknown reason."""
     assert error_type("of tomorrow") is ProviderFailure
     assert advice_for("of tomorrow") == ""
+
+
+@pytest.mark.parametrize("kind", [ConfigError, RoutingError])
+def test_what_a_file_or_host_says_never_acts_on_a_terminal(kind: type[RoutingError]) -> None:
+    """Control, bidi and zero-width characters are shown as escapes; line feeds and letters of any script stay."""
+    said = str(kind("id \x1b[31mred\u202e\u200b\x07\n東京 é"))
+    assert said == "id \\x1b[31mred\\u202e\\u200b\\x07\n東京 é"

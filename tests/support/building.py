@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pytest_kimiprobe.cells import Cell, summed
-from pytest_kimiprobe.run_file import StoredRun
+from pytest_kimiprobe.results.run_file import StoredRun
+from pytest_kimiprobe.stats.aggregates import Cell, summed
 from routing import catalog
 from routing.evidence.model import Counts, EndpointEvidence, Evidence
 from routing.flags.source import Flags

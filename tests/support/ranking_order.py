@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_kimiprobe.ranking import Ranking
+from pytest_kimiprobe.stats.ranking import Ranking
 
 
 def told_apart(ranking: Ranking, one: str, other: str) -> bool:

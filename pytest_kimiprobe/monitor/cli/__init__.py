@@ -6,6 +6,8 @@ A command is a row of `COMMANDS`. A wrong file or setting (ConfigError) ends in 
 from __future__ import annotations
 
 import importlib
+import io
+import sys
 from typing import Any, NoReturn
 
 import click
@@ -24,10 +26,12 @@ from .groups import SuggestingGroup
 _HERE = "pytest_kimiprobe.monitor.cli"
 COMMANDS: dict[str, str] = {
     "check": f"{_HERE}.check:check",
+    "rerun": f"{_HERE}.rerun:rerun",
     "status": f"{_HERE}.status:status",
     "doctor": f"{_HERE}.doctor:doctor",
     "flags": f"{_HERE}.flags:flags",
     "decide": f"{_HERE}.decide:decide",
+    "route": f"{_HERE}.route:route",
     "record": f"{_HERE}.record:record",
     "propose": f"{_HERE}.propose:propose",
     "alert": f"{_HERE}.alert:alert",
@@ -92,3 +96,6 @@ def _lacking(name: str, library: str) -> click.Command:
 @click.version_option(__version__, prog_name="kimiprobe")
 def main() -> None:
     """Measure which endpoint serves Kimi tool calls correctly, and keep the decision in flags.yaml."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal of another encoding gets escapes instead of a traceback
+            stream.reconfigure(errors="backslashreplace")

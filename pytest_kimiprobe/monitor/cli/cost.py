@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from decimal import Decimal
 
 import click
 
 from routing import catalog as catalogs
+from routing.tokens import ASSUMED_REQUEST, request_text
+from routing.types import Usage
 
 from ...tables import Column, rendered
 from .. import costs
+from .shared import json_option, print_json
 
 _COLUMNS = (
-    Column("endpoint"),
+    Column("endpoint", shorten="middle"),
     Column("$/req", right=True),
     Column("times", right=True),
     Column("$/mo", right=True),
@@ -24,16 +26,28 @@ _TOKENS = click.IntRange(min=0, max=10**9)
 
 
 @click.command()
-@click.option("--input", "tokens_in", type=_TOKENS, default=5000, show_default=True, help="Input tokens of a request.")
 @click.option(
-    "--output", "tokens_out", type=_TOKENS, default=2000, show_default=True, help="Output tokens of a request."
+    "--input",
+    "tokens_in",
+    type=_TOKENS,
+    default=ASSUMED_REQUEST.prompt_tokens,
+    show_default=True,
+    help="Input tokens of a request.",
+)
+@click.option(
+    "--output",
+    "tokens_out",
+    type=_TOKENS,
+    default=ASSUMED_REQUEST.completion_tokens,
+    show_default=True,
+    help="Output tokens of a request.",
 )
 @click.option("--requests", type=_TOKENS, default=1000, show_default=True, help="Requests a month.")
 @click.option(
     "--model", "models", multiple=True, help="Model to price (repeatable; default: default and vision model)."
 )
 @click.option("--all", "everything", is_flag=True, help="Every model of the catalogue.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def cost(  # noqa: PLR0917 - one parameter an option
     tokens_in: int, tokens_out: int, requests: int, models: tuple[str, ...], everything: bool, as_json: bool
 ) -> None:
@@ -47,11 +61,10 @@ def cost(  # noqa: PLR0917 - one parameter an option
     endpoints = [e for model in wanted for e in catalog.of_model(model) if not e.retired_at(day)]
     rows, unpriced = costs.table(endpoints, tokens_in=tokens_in, tokens_out=tokens_out, requests=requests, day=day)
     if as_json:
-        click.echo(
-            json.dumps({"version": 1, "endpoints": [_json(row) for row in rows], "unpriced": unpriced}, indent=1)
-        )
+        print_json({"endpoints": [_json(row) for row in rows], "unpriced": unpriced})
         return
-    click.echo(f"{tokens_in:,} input + {tokens_out:,} output tokens a request, {requests:,} requests a month; USD")
+    asked = request_text(Usage(tokens_in, tokens_out))
+    click.echo(f"{asked} a request, {requests:,} requests a month; USD")
     for line in rendered(_COLUMNS, [_row(row) for row in rows]):
         click.echo(line)
     for endpoint in unpriced:

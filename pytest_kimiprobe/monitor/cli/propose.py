@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import os
 import sys
 from dataclasses import asdict
@@ -16,8 +15,9 @@ from routing import catalog
 from routing.errors import ConfigError
 from routing.flags.source import Flags
 
-from ...run_file import Failure
+from ...results.run_file import Failure
 from ...safe_text import one_line
+from ...tables import folded
 from ..decide import Proposal, decide
 from ..github import proposal_text as say
 from ..github.api import Calls, GitHubProblem, repository
@@ -27,11 +27,11 @@ from .shared import (
     Found,
     flags_file,
     flags_option,
+    json_option,
     path_in_repository,
+    print_json,
     read_results,
-    results_folder,
     results_option,
-    tell_problems,
 )
 
 
@@ -41,7 +41,7 @@ from .shared import (
 @click.option("--repo", envvar="GITHUB_REPOSITORY", help="owner/name (default: GITHUB_REPOSITORY).")
 @click.option("--base", help="Branch to merge into (default: the repository's default branch).")
 @click.option("--dry-run", is_flag=True, help="Print the changes and texts; no token is needed, nothing is sent.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def propose(  # noqa: PLR0917 - one parameter an option
     flags_path: Path | None, results: Path | None, repo: str | None, base: str | None, dry_run: bool, as_json: bool
 ) -> None:
@@ -51,8 +51,7 @@ def propose(  # noqa: PLR0917 - one parameter an option
     the checkout. Exits with 2 if GitHub refuses; the proposals are printed all the same.
     """
     path = flags_file(flags_path)
-    found = read_results(results_folder(results, path))
-    tell_problems(found.problems)
+    found = read_results(results, path)
     if dry_run:
         _rehearse(path, found, as_json=as_json)
         return
@@ -60,11 +59,11 @@ def propose(  # noqa: PLR0917 - one parameter an option
         raise ConfigError("not set; name the repository with --repo owner/name", where="GITHUB_REPOSITORY")
     outcomes, problems = _propose(path_in_repository(path), found, repo, base)
     if as_json:
-        rows = [asdict(outcome) for outcome in outcomes]
-        click.echo(json.dumps({"version": 1, "outcomes": rows, "problems": problems}, indent=1))
+        print_json({"outcomes": [asdict(outcome) for outcome in outcomes], "problems": problems})
     else:
         for outcome in outcomes:
-            click.echo(f"{outcome.flag}: {outcome.action}{f' {outcome.url}' if outcome.url else ''}\n  {outcome.told}")
+            click.echo(f"{outcome.flag}: {outcome.action}{f' {outcome.url}' if outcome.url else ''}")
+            click.echo("\n".join(folded("", outcome.told, 2)))
     for problem in problems:
         click.echo(f"Error: {problem}", err=True)
     sys.exit(2 if problems else 0)
@@ -93,12 +92,11 @@ def _rehearse(path: Path, found: Found, *, as_json: bool) -> None:
     text = path.read_text("utf-8")
     proposals = decide(flags, found.evidence, catalog.load(), found.now)
     if as_json:
-        rows = [as_row(proposal) | _texts(path, text, found, proposal) for proposal in proposals]
-        click.echo(json.dumps({"version": 1, "proposals": rows}, indent=1))
+        print_json({"proposals": [as_row(proposal) | _texts(path, text, found, proposal) for proposal in proposals]})
         return
     for proposal in proposals:
         if not proposal.changes:
-            click.echo(f"{proposal.flag}: no pull request: {proposal.verdict}")
+            click.echo("\n".join(folded("", f"{proposal.flag}: no pull request: {proposal.verdict}", 0)))
             continue
         texts = _texts(path, text, found, proposal)
         click.echo(f"{texts['title']}\n\n{texts['diff']}\n{texts['body']}")

@@ -29,18 +29,20 @@ from ...recording.replay_diff import (
     verdicts_in,
 )
 from ...recording.replays import Replays
+from ...results.last_run import SWITCHED_OFF
 from ...safe_text import one_line
 from ...tables import Column, rendered
 from . import Wrong
+from .shared import json_option, print_json
 
 MAX_BYTES = 256 << 20
 _COLUMNS = (
-    Column("case"),
-    Column("endpoint"),
+    Column("case", shorten="middle"),
+    Column("endpoint", shorten="middle"),
     Column("mode"),
     Column("sample", right=True),
-    Column("then"),
-    Column("now"),
+    Column("then", shorten="end"),
+    Column("now", shorten="end"),
 )
 _ASIDE = ("SOURCE", "RECORD", "RESULTS", "JSON", "COMPARE", "SUITE", "ENDPOINT")
 """Settings that a replay ignores: it judges everything that was recorded, and writes no files of the user."""
@@ -53,7 +55,7 @@ _ASIDE = ("SOURCE", "RECORD", "RESULTS", "JSON", "COMPARE", "SUITE", "ENDPOINT")
     type=click.Path(path_type=Path),
     help="A run file of results/, or one that --kimiprobe-json wrote (default: the verdicts in the cassettes).",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def replay(
@@ -62,9 +64,12 @@ def replay(
     """Judge RECORDINGS again, offline, and show changed verdicts.
 
     RECORDINGS is a folder that --kimiprobe-record wrote, or one file of it. Further ARGUMENTS go to pytest. Exit codes:
-    0 no verdict changed, 1 some did, 2 the recordings or FILE cannot be used.
+    0 no verdict changed, 1 some did, 2 FILE or a file of the recordings cannot be used.
     """
     found = replays.read(recordings)
+    if unreadable := found.unreadable():
+        files = "; ".join(f"{path}: cannot be read: {why}" for path, why in unreadable.items())
+        raise Wrong(one_line(f"{files}; record it again, or take it out of {recordings}", 1000))
     before = _before(against, found)
     probes = _judged_now(recordings, arguments)
     others = _of_other_runs(found, before, against)
@@ -73,8 +78,11 @@ def replay(
     if not comparison.compared:
         raise Wrong(f"nothing to compare: {against or recordings} holds no verdict on any of these recordings")
     notes = [*others, *_notes(comparison, against)]
-    lines = [json.dumps(_document(comparison, against, notes), indent=1)] if as_json else _text(comparison, notes)
-    click.echo("\n".join(lines))
+    if as_json:
+        print_json(_document(comparison, against, notes))
+    else:
+        hosts = " (simulated hosts)" if found.simulated else ""
+        click.echo("\n".join(_text(comparison, notes, hosts)))
     context.exit(1 if comparison.changed else 0)
 
 
@@ -112,6 +120,7 @@ def _judged_now(recordings: Path, arguments: Sequence[str]) -> list[JudgedProbe]
         command += ["--kimiprobe-json", str(target), *arguments]
         aside = {f"KIMIPROBE_{name}" for name in _ASIDE}
         environment = {name: value for name, value in os.environ.items() if name not in aside}
+        environment[SWITCHED_OFF] = "0"
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment, check=False)  # noqa: S603 - a list, no shell
         if done.returncode not in {0, 1} or not target.is_file():
             raise Wrong(f"the replay failed (pytest's exit code {done.returncode}): {_last_lines(done)}")
@@ -134,9 +143,10 @@ def _notes(comparison: ReplayDiff, against: Path | None) -> list[str]:
     return notes
 
 
-def _text(comparison: ReplayDiff, notes: Sequence[str]) -> list[str]:
+def _text(comparison: ReplayDiff, notes: Sequence[str], hosts: str) -> list[str]:
     count = len(comparison.changed)
-    head = f"{comparison.compared} verdicts compared, {count or 'none'} changed"
+    beside = f" and {comparison.pairs} on pairs" if comparison.pairs else ""
+    head = f"{comparison.compared - comparison.pairs} verdicts{beside} compared, {count or 'none'} changed{hosts}"
     table = rendered(_COLUMNS, [_line(change) for change in comparison.changed]) if count else []
     return [head, *table, *notes]
 
@@ -154,9 +164,9 @@ def _verdict_text(judgement: VerdictReason) -> str:
 
 def _document(comparison: ReplayDiff, against: Path | None, notes: Sequence[str]) -> dict[str, Any]:
     return {
-        "version": 1,
         "against": str(against) if against else None,
         "compared": comparison.compared,
+        "pairs": comparison.pairs,
         "missing": comparison.missing,
         "extra": comparison.extra,
         "changed": [_row(change) for change in comparison.changed],

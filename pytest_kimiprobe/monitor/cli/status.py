@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,24 +18,18 @@ from routing.flags.source import find_flags
 from routing.parsing.safe_read import read_regular
 from routing.types import Status
 
-from ...results import evidence_now, evidence_row
+from ...reporting.endpoint_table import COLUMNS, cells, labels_of
+from ...results.store import evidence_now, evidence_row
 from ...safe_text import one_line
-from ...summary import labels_of, money, seconds
-from ...tables import Column, rendered
-from .shared import flags_option, results_folder, results_option, tell_problems
+from ...tables import Column, folded, rendered
+from .shared import flags_option, json_option, print_json, results_folder, results_option, tell_problems
 
-WIDTH = 80
-_SHORTEST_LABEL = 12
-_COLUMNS = (
-    Column("endpoint"),
-    Column("status"),
-    *(Column(title, right=True) for title in ("judged", "pass", "resc", "fail", "err", "p50", "p95", "$/1k", "age")),
-)
+_COLUMNS = (*COLUMNS, Column("age", right=True))
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One endpoint as it stands now; `evidence` None: never probed."""
+    """One endpoint now; `evidence` None: never probed."""
 
     endpoint: str
     model: str
@@ -48,12 +41,12 @@ class Row:
 @flags_option
 @results_option
 @click.option("--all", "everything", is_flag=True, help="Also endpoints of the catalogue that were never probed.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def status(flags_path: Path | None, results: Path | None, everything: bool, as_json: bool) -> None:
     """Show the status of each endpoint, and how old it is.
 
-    Counts are those of each endpoint's newest run; `resc` needed rescue, `err` gave nothing to judge. What is older
-    than 7 days reads `unknown`. Unreadable files are named and change nothing.
+    Counts are those of each endpoint's newest run, as its report has them. What is older than 7 days reads `unknown`.
+    Unreadable files are named and change nothing.
     """
     now, problems = datetime.now(UTC), list[str]()
     folder = results_folder(results, flags_path or find_flags())
@@ -61,14 +54,14 @@ def status(flags_path: Path | None, results: Path | None, everything: bool, as_j
     catalog = catalogs.load()
     rows = rows_of(evidence, catalog, now, everything=everything)
     if as_json:
-        click.echo(json.dumps(document(evidence, rows, now, problems), indent=1))
+        print_json(document(evidence, rows, now, problems))
         return
     click.echo("\n".join(lines_of(folder, evidence, rows, now)))
     tell_problems(problems)
 
 
 def read(folder: Path, now: datetime, problems: list[str]) -> Evidence:
-    """latest.json; where it cannot be read, what the run files give. Each trouble is told in `problems`."""
+    """latest.json; if it cannot be read, what the run files give. Each problem is added to `problems`."""
     path = folder / "latest.json"
     derived, runs = Evidence(), 0
     try:
@@ -104,13 +97,13 @@ def _row(name: str, evidence: Evidence, catalog: Catalog, now: datetime) -> Row:
 
 
 def lines_of(folder: Path, evidence: Evidence, rows: Sequence[Row], now: datetime) -> list[str]:
-    """The age in words, one table a model, and what to do where the evidence is old or missing."""
+    """The age, one table a model, and what to do if the evidence is old or missing."""
     if evidence.generated_at is None or not evidence.endpoints:
         return [f"no results in {folder} yet: `kimiprobe check` makes some", *_tables(rows, now)]
     newest = min(row.age(now) for row in evidence.endpoints.values())
     marked = "" if evidence.source == "live" else f" ({evidence.source}: says nothing of real hosts)"
     head = f"newest evidence {age_words(newest)} old, of run {one_line(evidence.run, 40)}{marked}"
-    lines = [evidence.origin or str(folder), head, *_tables(rows, now)]
+    lines = [evidence.origin or str(folder), *folded("", head, 0), *_tables(rows, now)]
     lines += ["", "counted: native tool calls; where there are none, tools described in the prompt"]
     stale = [row for row in rows if row.evidence and row.evidence.age(now) > FRESH_FOR]
     if stale:
@@ -120,52 +113,19 @@ def lines_of(folder: Path, evidence: Evidence, rows: Sequence[Row], now: datetim
 
 
 def _tables(rows: Sequence[Row], now: datetime) -> Iterator[str]:
-    cells = [_cells(row, now) for row in rows]
-    used = [max(len(column.title), *(len(row[place]) for row in cells), 0) for place, column in enumerate(_COLUMNS)][1:]
-    room = max(WIDTH - sum(used) - len(used), _SHORTEST_LABEL)
     for model in dict.fromkeys(row.model for row in rows):
-        mine = [place for place, row in enumerate(rows) if row.model == model]
-        labels = labels_of([rows[place].endpoint for place in mine])
+        mine = [row for row in rows if row.model == model]
+        labels = labels_of([row.endpoint for row in mine])
         yield ""
         yield model
-        # All tables of one width, so that columns stand under each other.
-        table = [
-            (_cut(labels[rows[place].endpoint], room).ljust(room), *_padded(cells[place][1:], used)) for place in mine
-        ]
-        yield from rendered(_COLUMNS, table, gap=" ")
+        yield from rendered(_COLUMNS, [_cells(labels[row.endpoint], row, now) for row in mine])
 
 
-def _cells(row: Row, now: datetime) -> tuple[str, ...]:
+def _cells(label: str, row: Row, now: datetime) -> tuple[str, ...]:
     known = row.evidence
     if known is None:
-        return (row.endpoint, row.status, *["-"] * (len(_COLUMNS) - 3), "never")
-    counts = known.counts
-    numbers = (counts.judged, counts.passed, counts.rescued, counts.failed, counts.errors)
-    return (
-        row.endpoint,
-        row.status,
-        *(str(number or ".") for number in numbers),
-        seconds(known.p50_ms),
-        seconds(known.p95_ms),
-        money(known.cost_per_1k_usd),
-        _short_age(known.age(now)),
-    )
-
-
-def _padded(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
-    return [
-        cell.rjust(width) if column.right else cell.ljust(width)
-        for cell, width, column in zip(cells, widths, _COLUMNS[1:], strict=True)
-    ]
-
-
-def _cut(label: str, room: int) -> str:
-    """The ends tell endpoints apart; the middle gives way."""
-    label = one_line(label, 200)
-    if len(label) <= room:
-        return label
-    tail = room // 2
-    return f"{label[: room - tail - 1]}…{label[-tail:]}"
+        return (one_line(label), *["-"] * (len(COLUMNS) - 2), row.status, "never")
+    return (*cells(label, replace(known, status=row.status)), _short_age(known.age(now)))
 
 
 def age_words(age: timedelta) -> str:
@@ -188,7 +148,6 @@ def _short_age(age: timedelta) -> str:
 def document(evidence: Evidence, rows: Sequence[Row], now: datetime, problems: Sequence[str]) -> dict[str, Any]:
     """The same as JSON: rows as in latest.json, with `status` as of now and `recorded_status` as it was."""
     return {
-        "version": 1,
         "origin": evidence.origin,
         "generated_at": utc_text(evidence.generated_at) if evidence.generated_at else None,
         "run": evidence.run,

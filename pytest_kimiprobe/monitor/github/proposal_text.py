@@ -7,7 +7,6 @@ changes nothing.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,19 +15,19 @@ from hashlib import sha256
 from routing.evidence.model import Counts, EndpointEvidence, utc_text
 from routing.reasons import meaning_of
 
-from ...run_file import Failure
-from ...summary import money, seconds
+from ...reporting.endpoint_table import money, seconds
+from ...reporting.markdown import cell, code, fence, table
+from ...results.run_file import Failure
+from ...stats.measures import wilson
 from ..decide import Proposal, percent_text
 from ..flags_edit.flags_file import edited
 from ..flags_edit.yaml_text import Value
-from ..safe_markdown import cell, code, fence, table
 
 REST_DAYS = 14
 """Days for which a proposal that a human closed is not opened again."""
 LABEL = "kimiprobe"
 _ROWS = 12
 _EXAMPLES = 8
-_Z = 1.96
 _MARKER = re.compile(
     r"^<!-- kimiprobe:flag=(?P<flag>[a-z][a-z0-9_.-]*) from=(?P<before>\d+) to=(?P<after>\d+)"
     r" evidence=(?P<evidence>[0-9a-f]*) v=1 -->"
@@ -43,13 +42,7 @@ class Marker:
     flag: str
     before: int
     after: int
-    evidence: str
     overtaken: bool = False
-
-    @property
-    def turns_on(self) -> bool:
-        """Whether the pull request asked for more traffic; otherwise it asked for none."""
-        return self.after > 0
 
 
 def marker_of(body: str | None) -> Marker | None:
@@ -58,7 +51,7 @@ def marker_of(body: str | None) -> Marker | None:
     found = _MARKER.match(text)
     if not found:
         return None
-    return Marker(found["flag"], int(found["before"]), int(found["after"]), found["evidence"], _OVERTAKEN in text)
+    return Marker(found["flag"], int(found["before"]), int(found["after"]), _OVERTAKEN in text)
 
 
 def title(proposal: Proposal) -> str:
@@ -126,17 +119,6 @@ def overtaken(text: str, verdict: str) -> str:
     return f"{head}\n{_OVERTAKEN}\n\n{note}\n{rest}"
 
 
-def wilson(right: int, judged: int) -> tuple[float, float]:
-    """The 95 % interval of a share, 0..1 (Wilson's score)."""
-    if not judged:
-        return 0.0, 1.0
-    share, square = right / judged, _Z * _Z
-    middle = share + square / (2 * judged)
-    spread = _Z * math.sqrt(share * (1 - share) / judged + square / (4 * judged * judged))
-    scale = 1 + square / judged
-    return max((middle - spread) / scale, 0.0), min((middle + spread) / scale, 1.0)
-
-
 def _setting(share: int) -> str:
     return f"on for {share} % of users" if share else "off"
 
@@ -151,8 +133,8 @@ def _measured(proposal: Proposal) -> str:
         verdict = verdict.replace(f"{row.evidence.endpoint} ", f"{code(row.evidence.endpoint)} ")
     lines = [f"{verdict}."]
     judged = proposal.counts.judged
-    if judged:
-        low, high = wilson(proposal.right, judged)
+    if interval := wilson(proposal.right, judged):
+        low, high = interval.low, interval.high
         lines.append(
             f"With {judged} calls the true share lies between {low * 100:.1f} and {high * 100:.1f} % (95 % interval)."
         )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from pytest_kimiprobe.cases.model import Case, Parity
-from pytest_kimiprobe.cells import cells_of, endpoints_of
 from pytest_kimiprobe.judging.parity import PairAnswer, compare
+from pytest_kimiprobe.stats.aggregates import cells_of
+from pytest_kimiprobe.stats.status import endpoints_of
 from pytest_kimiprobe.verdicts import PARITY, ProbeResult, Run, Verdict
 from routing.evidence.model import parse_utc
 from routing.types import ToolCall

@@ -15,10 +15,10 @@ import yaml
 
 from pytest_kimiprobe.cases import model as cases
 from pytest_kimiprobe.cases.plan import ProbePlan, cannot, estimate, expand, select
-from pytest_kimiprobe.cells import NATIVE
 from pytest_kimiprobe.monitor import decide
 from pytest_kimiprobe.monitor.cli import main
-from pytest_kimiprobe.results import write_run
+from pytest_kimiprobe.results.store import write_run
+from pytest_kimiprobe.stats.aggregates import NATIVE
 from pytest_kimiprobe.verdicts import ProbeResult, Run
 from routing import catalog
 from routing.evidence.model import FRESH_FOR

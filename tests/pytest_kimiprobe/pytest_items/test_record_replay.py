@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +65,15 @@ def replayed(*arguments: str) -> Result:
     return CliRunner().invoke(main, ["replay", *arguments], prog_name="kimiprobe")
 
 
-def test_every_packaged_case_replays_to_the_recorded_verdicts(pytester: pytest.Pytester) -> None:
+@pytest.mark.parametrize(("suite", "cases"), [("smoke", 5), pytest.param("full", 50, marks=pytest.mark.long)])
+def test_every_packaged_case_replays_to_the_recorded_verdicts(
+    pytester: pytest.Pytester, suite: str, cases: int
+) -> None:
     """With personas that leak, cut, break and poll: verdict, reason, calls, times and cost, pairs included."""
     pytester.makefile(".yaml", personas=PERSONAS)
     names = ("moonshot/kimi-k2.6", "openrouter/*novita*", "openrouter/*wandb*", "replicate/moonshotai/kimi-k2.5")
     endpoints = [f"--kimiprobe-endpoint={name}" for name in names]
-    source = ("--kimiprobe", "--kimiprobe-source=simulator:personas.yaml", "--kimiprobe-suite=full", *endpoints)
+    source = ("--kimiprobe", "--kimiprobe-source=simulator:personas.yaml", f"--kimiprobe-suite={suite}", *endpoints)
     pytester.runpytest(*source, RECORD, "--kimiprobe-json=live.json", "--kimiprobe-budget=100", "-q")
     pytester.runpytest(*REPLAY, "--kimiprobe-json=again.json", "-q")
     live, again = probes(pytester, "live.json"), probes(pytester, "again.json")
@@ -75,7 +81,7 @@ def test_every_packaged_case_replays_to_the_recorded_verdicts(pytester: pytest.P
     assert sent.keys() <= again.keys() <= live.keys()
     assert {name: live[name] for name in again} == again
     assert {row["verdict"] for row in sent.values()} == {"pass", "rescued", "fail", "error"}
-    assert len({row["case"] for row in sent.values()}) > 50
+    assert len({row["case"] for row in sent.values()}) > cases
 
 
 def test_users_cases_replay_too(pytester: pytest.Pytester) -> None:
@@ -221,7 +227,7 @@ class TestReplayCommand:
         """Exit code 0, by the cassettes' own verdicts and by the run's file; settings for recording do not disturb."""
         for more in ((), ("--against", "live.json")):
             result = replayed("tapes", *more)
-            assert (result.exit_code, result.stdout) == (0, "2 verdicts compared, none changed\n")
+            assert (result.exit_code, result.stdout) == (0, "2 verdicts compared, none changed (simulated hosts)\n")
 
     def test_a_changed_judge_shows_what_changes(self, recorded: Path) -> None:
         """Exit code 1; a line a probe: case, endpoint, mode, sample, then and now."""
@@ -238,7 +244,7 @@ class TestReplayCommand:
         }
         table = replayed("tapes")
         assert table.exit_code == 1
-        assert table.stdout.splitlines()[0] == "2 verdicts compared, 2 changed"
+        assert table.stdout.splitlines()[0] == "2 verdicts compared, 2 changed (simulated hosts)"
         assert table.stdout.splitlines()[2].split()[:7] == [
             "capital",
             "moonshot/kimi-k2.6",
@@ -248,6 +254,36 @@ class TestReplayCommand:
             "fail",
             "missing_call:",
         ]
+
+    def test_verdicts_on_pairs_are_counted_apart(self, pytester: pytest.Pytester) -> None:
+        """A pair is no recorded answer."""
+        pytester.makefile(".kimiprobe.yaml", own=OWN.replace("expect:", "parity: calls, expect:"))
+        pytester.runpytest(*HEALTHY, RECORD, "own.kimiprobe.yaml", "--kimiprobe-json=live.json")
+        result = replayed("tapes", "--against", "live.json")
+        assert result.stdout == "2 verdicts and 1 on pairs compared, none changed (simulated hosts)\n"
+
+    @pytest.mark.parametrize("text", ["", "interactions: [", "{}", "metadata: {kimiprobe: {version: 9}}"])
+    def test_a_destroyed_cassette_is_named_with_what_to_do(self, recorded: Path, text: str) -> None:
+        """Exit code 2: what cannot be read is never passed over."""
+        (recorded / "tapes" / "torn.yaml").write_text(text, "utf-8")
+        result = replayed("tapes")
+        assert result.exit_code == 2
+        assert "torn.yaml: cannot be read" in result.stderr
+        assert "record it again, or take it out of tapes" in result.stderr
+
+    def test_what_a_cassette_says_never_reaches_the_terminal_raw(self, recorded: Path) -> None:
+        """An escape sequence in an id, also in one that is recorded twice."""
+        (tape,) = (recorded / "tapes").rglob("*.yaml")
+        hostile = tape.read_text("utf-8").replace("id: own", 'id: "\\e[31mown', 1)
+        hostile = re.sub(r'(id: "\\e\[31mown[^\n]*)', r'\1"', hostile, count=1)
+        for name in ("one.yaml", "two.yaml"):
+            (recorded / "tapes" / name).write_text(hostile, "utf-8")
+        result = replayed("tapes")
+        again = subprocess.run(
+            [sys.executable, "-m", "pytest", *REPLAY, "-v"], cwd=recorded, capture_output=True, text=True, check=False
+        )
+        assert result.exit_code == 2
+        assert "\x1b" not in result.output + again.stdout + again.stderr
 
     @pytest.mark.parametrize(
         ("text", "told"),

@@ -20,7 +20,7 @@ from pytest_kimiprobe.recording.replay_diff import (
     recorded_verdicts,
     verdicts_in,
 )
-from pytest_kimiprobe.run_file import rendered
+from pytest_kimiprobe.results.run_file import rendered
 from pytest_kimiprobe.verdicts import ProbeResult, Run
 
 PASS, WRONG, LEAKED = (

@@ -15,7 +15,7 @@ from pytest_kimiprobe.monitor.decide import decide
 from pytest_kimiprobe.monitor.github import proposal_text
 from pytest_kimiprobe.monitor.github.api import Calls, GitHubProblem, repository
 from pytest_kimiprobe.monitor.github.pull_request import PullRequestResult, PullRequests, branch_of
-from pytest_kimiprobe.run_file import Failure
+from pytest_kimiprobe.results.run_file import Failure
 from routing.errors import KeyMissing
 from routing.evidence.model import Evidence
 from routing.flags.source import Flags
@@ -512,14 +512,6 @@ def test_bodies_of_humans_have_no_marker() -> None:
     assert proposal_text.marker_of(None) is None
     assert proposal_text.marker_of("Please merge") is None
     assert proposal_text.marker_of("x\n" + the_body()) is None
-
-
-def test_the_interval_is_wilsons() -> None:
-    """Published values are reproduced; without calls the interval is unknown."""
-    assert [round(bound, 3) for bound in proposal_text.wilson(8, 10)] == [0.49, 0.943]
-    assert proposal_text.wilson(0, 0) == (0.0, 1.0)
-    low, high = proposal_text.wilson(60, 60)
-    assert (round(low, 2), round(high, 9)) == (0.94, 1.0)
 
 
 def test_the_body_names_its_evidence() -> None:

@@ -1,0 +1,71 @@
+"""`kimiprobe route`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pytest_kimiprobe.monitor.cli.shared import flags_option, json_option, print_json, results_option
+from pytest_kimiprobe.safe_text import one_line
+from routing import Router
+from routing.selection import Route
+from routing.types import Tool
+
+_TOOL: Tool = {"type": "function", "function": {"name": "any", "parameters": {"type": "object"}}}
+
+
+@click.command()
+@click.option("--user", help="User that the flags are evaluated for.")
+@click.option("--group", "groups", multiple=True, help="Group of the user (repeatable).")
+@click.option("--model", help="Model to route (default: default_model of flags.yaml).")
+@flags_option
+@results_option
+@json_option
+def route(  # noqa: PLR0917 - one parameter an option
+    user: str | None,
+    groups: tuple[str, ...],
+    model: str | None,
+    flags_path: Path | None,
+    results: Path | None,
+    as_json: bool,
+) -> None:
+    """Show where a user's request would go, and why.
+
+    Nothing is sent. The request is one with tools. Prices are compared for one assumed request, as `kimiprobe check`
+    and `kimiprobe cost` compare them.
+    """
+    with Router.load(flags_path, evidence=results / "latest.json" if results else None) as router:
+        found = router.route(tools=[_TOOL], user=user, groups=groups, model=model)
+        status = router.status()
+    if as_json:
+        print_json(_document(found))
+        return
+    click.echo("\n".join(one_line_kept(line) for line in str(found).splitlines()))
+    for problem in filter(None, (status.flags.error, status.evidence.error)):
+        click.echo(f"warning: {one_line(problem, 400)}", err=True)
+
+
+def one_line_kept(line: str) -> str:
+    """The line with its indent, and without what a terminal would act on."""
+    indent = len(line) - len(line.lstrip())
+    return " " * indent + one_line(line, 400)
+
+
+def _document(found: Route) -> dict[str, Any]:
+    return {
+        "model": found.model,
+        "priced_for": {"input": found.priced_for.prompt_tokens, "output": found.priced_for.completion_tokens},
+        "candidates": [
+            {
+                "endpoint": candidate.endpoint,
+                "status": candidate.status,
+                "usd": None if candidate.estimate_usd is None else str(candidate.estimate_usd),
+                "trusted": candidate.trusted,
+                "why": candidate.why,
+            }
+            for candidate in found.candidates
+        ],
+        "left_out": [{"endpoint": left.endpoint, "why": left.why} for left in found.left_out],
+    }

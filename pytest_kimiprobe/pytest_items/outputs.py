@@ -1,0 +1,141 @@
+"""What a run writes when it ends: cassettes, the recorded run, the JSON file, the step summary."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from routing.errors import ConfigError
+from routing.tokens import ASSUMED_REQUEST
+
+from ..config import options
+from ..reporting.json_report import document, lines_of
+from ..reporting.summary import Summary
+from ..reporting.terminal import markdown
+from ..results import last_run
+from ..results.last_run import Failed, LastRun
+from ..results.record_run import record_run
+from ..results.store import Change, atomic_write
+from ..stats.paired_test import Comparison, NotCompared, compare
+from ..verdicts import Run
+
+if TYPE_CHECKING:
+    from .session import ProbeSession
+
+
+def write(probes: ProbeSession, *, complete: bool) -> tuple[Summary, bool]:
+    """Write all that was asked for; returns the summary, and whether something could not be written."""
+    run = probes.run(complete=complete)
+    notes = _notes(probes, run)
+    changed: list[Change] = []
+    told, failed = _recorded(probes)
+    notes += told
+    measured = _summary(probes, run)
+
+    def summary() -> Summary:
+        return replace(measured, changes=changed, notes=[*notes, *measured.notes])
+
+    def into_results() -> None:
+        if folder := options.value(probes.config, "results"):
+            found, note = record_run(Path(folder), run)
+            changed.extend(found)
+            notes.extend([note] if note else [])
+
+    def into_json() -> None:
+        if path := options.value(probes.config, "json"):
+            atomic_write(Path(path), lines_of(document(summary())))
+
+    def into_step_summary() -> None:
+        if path := os.environ.get("GITHUB_STEP_SUMMARY"):
+            with Path(path).open("a", encoding="utf-8") as file:
+                file.write(markdown(summary()))
+
+    for written in (into_results, into_json, into_step_summary):  # one that fails must not cost the others
+        if problem := _problem(written):
+            notes.append(f"NOT WRITTEN: {problem}")
+            failed = True
+    _keep_failures(probes, measured)
+    return summary(), failed
+
+
+def _notes(probes: ProbeSession, run: Run) -> list[str]:
+    """What must be known of the run as a whole. Refusals that ended in errors are among the causes already."""
+    notes = [] if run.complete else ["incomplete: the run was interrupted; what was judged is kept"]
+    refused = any(probe.verdict == "error" and probe.reason == "rate_limited" for probe in run.probes)
+    return notes if refused else [*notes, *probes.refusals()]
+
+
+def _keep_failures(probes: ProbeSession, summary: Summary) -> None:
+    """For `kimiprobe rerun`."""
+    failures = tuple(
+        Failed(probes.scope.argument_of(one.id), one.id, one.endpoint, one.verdict, one.reason, one.detail)
+        for one in summary.failures
+    )
+    folder = Path(probes.config.invocation_params.dir)
+    python = ("-P",) if sys.flags.safe_path else ()
+    last_run.keep(LastRun(folder, python, *probes.scope.rerun(), failures))
+
+
+def _problem(write_one: Callable[[], None]) -> str:
+    """Why something could not be written; empty where it was."""
+    try:
+        write_one()
+    except ConfigError as error:
+        return str(error)
+    except OSError as error:
+        return f"{error.filename}: {error.strerror}"
+    return ""
+
+
+def _recorded(probes: ProbeSession) -> tuple[list[str], bool]:
+    """Write the cassettes that were asked for; a note about it, and whether it failed."""
+    recorder, scope = probes.recorder, probes.scope
+    if recorder is None:
+        return [], False
+    keys = {f"{name}_KEY": scope.environment.get(row.key_env, "") for name, row in scope.catalog.providers.items()}
+    try:
+        count = recorder.write(probes.kept.results, {**os.environ, **scope.environment, **keys})
+    except ConfigError as error:
+        return [f"NOT RECORDED: {error}"], True
+    return [f"recorded: {count} cassettes in {recorder.folder}"], False
+
+
+def _summary(probes: ProbeSession, run: Run) -> Summary:
+    """With the comparison that was asked for, or why there is none."""
+    comparison, told = _compared(probes, run)
+    notes = [told] if told else []
+    day = datetime.now(UTC).date()
+    prices = {one.id: price.cost(ASSUMED_REQUEST) for one in probes.scope.endpoints if (price := one.price_at(day))}
+    return replace(
+        Summary.of(run, probes.money()),
+        notes=notes,
+        comparison=comparison,
+        prices=prices,
+        hosts=probes.scope.hosts(),
+        model=probes.scope.model,
+        rerun=f"{command_name()} rerun",
+    )
+
+
+def command_name() -> str:
+    """What a person types for `kimiprobe` here: its name if the shell finds it, else the script beside this Python."""
+    script = Path(sys.executable).with_name("kimiprobe")
+    if shutil.which("kimiprobe") or not script.is_file():
+        return "kimiprobe"
+    return os.path.relpath(script) if script.is_relative_to(Path.cwd()) else str(script)
+
+
+def _compared(probes: ProbeSession, run: Run) -> tuple[Comparison | None, str]:
+    """The comparison that was asked for, or why there is none."""
+    if not probes.scope.compared:
+        return None, ""
+    try:
+        return compare(run, *probes.scope.compared), ""
+    except NotCompared as problem:
+        return None, f"nothing to compare: {problem}"

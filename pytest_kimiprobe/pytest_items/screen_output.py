@@ -1,0 +1,80 @@
+"""What pytest prints of probes: nothing but the screen that ends the run, unless its options ask for more.
+
+`-v` lists the items; `-v`, `--tb` and `-r` show pytest's sections. Tests that are not probes are printed as ever.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from ..results.last_run import failure_order
+from ..verdicts import ProbeResult
+
+SUMMING: pytest.StashKey[bool] = pytest.StashKey()
+"""Set while pytest writes its sections, which name verdicts that were not printed before."""
+_PROPERTY = "kimiprobe_verdict"
+_ASKING = re.compile(r"--tb(=|$)|-[vqxsl]*r")
+
+
+def lists_items(config: pytest.Config) -> bool:
+    """Whether pytest prints a line for each item (`-v`)."""
+    return bool(config.option.verbose > 0)
+
+
+def shows_sections(config: pytest.Config) -> bool:
+    """Whether the command line asks for pytest's sections. `addopts` do not: they are for the user's own tests."""
+    return lists_items(config) or any(_ASKING.match(str(argument)) for argument in config.invocation_params.args)
+
+
+def is_of_probe(report: pytest.TestReport) -> bool:
+    """Whether a report is of a probe, by what its item told."""
+    return any(name == _PROPERTY for name, _ in getattr(report, "user_properties", ()))
+
+
+def category_of(report: pytest.TestReport) -> str:
+    """Pytest's category of a probe's report, under which the last line counts it."""
+    if report.skipped:
+        return "skipped"
+    if report.failed:
+        return "failed" if report.when == "call" else "error"
+    return "passed" if report.when == "call" else ""
+
+
+@contextmanager
+def no_file_names(config: pytest.Config) -> Iterator[None]:
+    """Have pytest not name the file of each probe: answers come in any order, so names would alternate."""
+    reporter: Any = config.pluginmanager.getplugin("terminalreporter")
+    if reporter is None or lists_items(config):
+        yield
+        return
+    former, reporter.showfspath = reporter.showfspath, False
+    try:
+        yield
+    finally:
+        reporter.showfspath = former
+
+
+def summary_of_others(
+    reporter: pytest.TerminalReporter, results: Mapping[str, ProbeResult]
+) -> Generator[None, object, object]:
+    """Around pytest's sections: leave out those of probes that were not asked for, sort the others as they are numbered."""
+    former = {name: list(reporter.stats.get(name, ())) for name in ("failed", "error", "skipped")}
+    for name, reports in former.items():
+        kept = reports if shows_sections(reporter.config) else [one for one in reports if not is_of_probe(one)]
+        reporter.stats[name] = sorted(kept, key=lambda report: _number(report, results))
+    reporter.config.stash[SUMMING] = True
+    try:
+        return (yield)
+    finally:
+        reporter.config.stash[SUMMING] = False
+        reporter.stats.update({name: reports for name, reports in former.items() if reports})
+
+
+def _number(report: Any, results: Mapping[str, ProbeResult]) -> tuple[Any, ...]:
+    result = results.get(getattr(report, "nodeid", ""))
+    return failure_order(result) if result is not None else (False, False, False, "")

@@ -1,0 +1,90 @@
+"""What a report is made of, and the order of its endpoints. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from routing.evidence.model import EndpointEvidence
+from routing.selection import price_order
+from routing.types import Status
+
+from ..results.last_run import failures_of
+from ..results.store import Change
+from ..stats.measures import Measures, measures_of
+from ..stats.paired_test import Comparison
+from ..stats.ranking import Ranking, rank
+from ..stats.status import LEAST_JUDGED, endpoints_of
+from ..verdicts import ProbeResult, Run
+
+_BEST_FIRST: tuple[Status, ...] = ("works", "needs_rescue", "degraded", "broken", "down")
+USABLE: frozenset[Status] = frozenset({"works", "needs_rescue"})
+"""Statuses of endpoints that can be recommended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Money and time of a run; `span_s` from the first request to the last verdict, `cpu_s` our own work in it."""
+
+    usd: Decimal
+    budget_usd: Decimal
+    span_s: float
+    cpu_s: float
+    cut_off_usd: Decimal = Decimal(0)
+    """The part of `usd` that no provider has billed: what cut-off requests can have cost at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What the report is made of. `prices`: USD of the assumed request by endpoint; None if no price is known."""
+
+    run: Run
+    evidence: Mapping[str, EndpointEvidence]
+    spent: Spent
+    changes: Sequence[Change] = ()
+    notes: Sequence[str] = ()
+    measures: Mapping[str, Measures] = field(default_factory=dict)
+    comparison: Comparison | None = None
+    prices: Mapping[str, Decimal | None] = field(default_factory=dict)
+    hosts: str = ""
+    """What answered, for the first line; empty if the source says it."""
+    model: str = ""
+    rerun: str = "kimiprobe rerun"
+    """The command that reruns a failure, but for its number."""
+
+    @property
+    def ranking(self) -> Ranking:
+        """Which endpoints differ in what was right at the first try."""
+        return rank({name: row.strict for name, row in self.measures.items()})
+
+    @property
+    def order(self) -> list[str]:
+        """Endpoints by recommendation, best first: by status, then by the price of the assumed request."""
+        return sorted(self.evidence, key=self._place)
+
+    @property
+    def best(self) -> EndpointEvidence | None:
+        """The endpoint to use: the cheapest that works, else the cheapest that works with rescue.
+
+        Endpoints with enough judged calls go before the others. None if no endpoint works.
+        """
+        usable = [self.evidence[name] for name in self.order if self.evidence[name].status in USABLE]
+        enough = [row for row in usable if row.counts.judged >= LEAST_JUDGED]
+        return next(iter(enough or usable), None)
+
+    @property
+    def failures(self) -> list[ProbeResult]:
+        """Failures as `kimiprobe rerun` numbers them."""
+        return failures_of(self.run)
+
+    def _place(self, endpoint: str) -> tuple[int, tuple[Decimal, bool, str]]:
+        status = self.evidence[endpoint].status
+        place = _BEST_FIRST.index(status) if status in _BEST_FIRST else len(_BEST_FIRST)
+        is_reference = self.run.references.get(endpoint) == endpoint
+        return place, price_order(self.prices.get(endpoint), endpoint, is_reference=is_reference)
+
+    @classmethod
+    def of(cls, run: Run, spent: Spent) -> Summary:
+        """A summary with the evidence and the measures of the run."""
+        return cls(run, endpoints_of(run), spent, measures=measures_of(run.answers, run.references))

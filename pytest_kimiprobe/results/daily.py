@@ -1,0 +1,141 @@
+"""The roll-up: one line per endpoint and day in `daily/YYYY-MM.jsonl`, derived from the run files and never appended to.
+
+    {"v": 1, "day": "2026-11-23", "endpoint": "...", "runs": ["77-1"], "status": "works", "judged": 50, "passed": 49,
+     "rescued": 0, "failed": 1, "errors": 0, "reasons": {"wrong_tool": 1}, "p50_ms": 1900, "p95_ms": 4100,
+     "cost_usd": "0.031", "costed": 50, "calls": 50, "valid_calls": 50, "k2vv_calls": 40, "k2vv_valid": 40}
+
+Counts are those of all runs of the day, status and times those of its newest. Years of it are small enough to read at
+once. Days whose run files are in reach are computed again; earlier ones stay unchanged. The same runs give the same text, so
+that two writers never disagree.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+from typing import Any
+
+from routing.evidence.model import EndpointEvidence
+
+from ..safe_text import one_line
+from ..stats.aggregates import Cell
+from ..stats.status import evidence_of
+from .run_file import counts_row
+from .store import KEPT_FOR, StoredRun, atomic_write, counted, load_runs
+
+VERSION = 1
+FOLDER = "daily"
+Line = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """One file as it was read: its good lines by day and endpoint, whether all were good, whether it is a newer release's."""
+
+    lines: Mapping[tuple[str, str], Line]
+    whole: bool = True
+    newer: bool = False
+
+
+def refresh_daily(folder: Path, now: datetime, problems: list[str]) -> list[Path]:
+    """Bring the roll-up up to date with the run files; returns the files that changed.
+
+    A torn line is named in `problems` and made anew where its runs are still there; a file of a newer release is named
+    and left alone. Raises ResultsError when a file cannot be written; what was there is then kept.
+    """
+    since = (now - KEPT_FOR).date()
+    # The first day of reach may be there in part only.
+    reached = {key: line for key, line in lines_of(_runs(folder, since, now)).items() if key[0] > since.isoformat()}
+    written = []
+    for month in sorted({day[:7] for day, _ in reached}):
+        path = folder / FOLDER / f"{month}.jsonl"
+        known = read_month(path, problems)
+        if known.newer:
+            continue
+        kept = {key: line for key, line in known.lines.items() if key[0] <= since.isoformat()}
+        if not known.whole:
+            first = date.fromisoformat(f"{month}-01")
+            kept |= lines_of(_runs(folder, first, now))
+        rows = {key: line for key, line in {**kept, **reached}.items() if key[0].startswith(month)}
+        text = rendered(rows)
+        if not path.exists() or path.read_text("utf-8", "replace") != text:
+            atomic_write(path, text)
+            written.append(path)
+    return written
+
+
+def lines_of(runs: Iterable[StoredRun]) -> dict[tuple[str, str], Line]:
+    """Day and endpoint → line."""
+    days: dict[tuple[str, str], list[tuple[StoredRun, Cell, EndpointEvidence]]] = defaultdict(list)
+    for run in runs:
+        evidence = evidence_of(run.totals, run.figures, run.finished_at, run.name)
+        cells = {cell.endpoint: cell for cell in run.totals}
+        for endpoint, row in evidence.items():
+            days[run.started_at.astimezone(UTC).date().isoformat(), endpoint].append((run, cells[endpoint], row))
+    return {key: _line(key, found) for key, found in days.items()}
+
+
+def rendered(lines: Mapping[tuple[str, str], Line]) -> str:
+    """The text of a file, sorted by day and endpoint."""
+    return "".join(f"{json.dumps(line, sort_keys=True, allow_nan=False)}\n" for _, line in sorted(lines.items()))
+
+
+def read_month(path: Path, problems: list[str]) -> Month:
+    """A file as it was read; empty if there is none. Torn lines are left out and named."""
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        return Month({})
+    except (OSError, UnicodeDecodeError) as error:
+        problems.append(f"{path}: skipped: {one_line(str(error))}")
+        return Month({}, whole=False)
+    lines: dict[tuple[str, str], Line] = {}
+    whole = True
+    for number, raw in enumerate(text.splitlines(), 1):
+        try:
+            line = json.loads(raw)
+            if line["v"] > VERSION:
+                problems.append(f"{path}: version {line['v']!r}; this release reads version {VERSION}: left as it is")
+                return Month({}, newer=True)
+            lines[str(date.fromisoformat(line["day"])), str(line["endpoint"])] = line
+        except (ValueError, KeyError, TypeError, RecursionError):
+            problems.append(f"{path}:{number}: not a line of the roll-up; left out")
+            whole = False
+    return Month(lines, whole)
+
+
+def _runs(folder: Path, since: date, now: datetime) -> Iterator[StoredRun]:
+    # What cannot be read is named when latest.json is computed from the same files.
+    yield from counted(load_runs(folder, datetime.combine(since, time(), UTC), []), now)
+
+
+def _line(key: tuple[str, str], found: Sequence[tuple[StoredRun, Cell, EndpointEvidence]]) -> Line:
+    ordered = sorted(found, key=lambda one: (one[0].started_at, one[0].name))
+    newest = next((row for _, _, row in reversed(ordered) if row.counts.judged), ordered[-1][2])
+    counts = [counts_row(row.counts) for _, _, row in ordered]
+    reasons: dict[str, int] = defaultdict(int)
+    for _, cell, _ in ordered:
+        for reason, count in cell.reasons.items():
+            reasons[reason] += count
+    names = ("costed", "calls", "valid_calls", "k2vv_calls", "k2vv_valid")
+    line = {
+        "v": VERSION,
+        "day": key[0],
+        "endpoint": key[1],
+        "runs": [run.name for run, _, _ in ordered],
+        "status": ordered[-1][2].status,
+        **{name: sum(row[name] for row in counts) for name in counts[0]},
+        "reasons": dict(reasons),
+        **newest.times,
+        "latency_unreliable": newest.latency_unreliable,
+        "cost_usd": str(sum(cell.cost_usd for _, cell, _ in ordered)),
+        **{name: sum(getattr(cell, name) for _, cell, _ in ordered) for name in names},
+    }
+    return {name: value for name, value in line.items() if name in _ALWAYS or value}
+
+
+_ALWAYS = frozenset({"v", "day", "endpoint", "runs", "status", "judged", "passed", "errors"})

@@ -1,0 +1,106 @@
+"""The failures of the last run and the options they need, kept for `kimiprobe rerun` in `.kimiprobe/` of its folder.
+
+The folder holds a `.gitignore` of everything, as pytest's cache does: the working tree stays clean.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from routing.errors import ConfigError
+from routing.parsing.safe_read import read_regular
+
+from ..safe_text import one_line
+from ..verdicts import PARITY, ProbeResult, Run
+from .store import ResultsError, atomic_write
+
+FOLDER = ".kimiprobe"
+SWITCHED_OFF = "KIMIPROBE_KEEP_LAST_RUN"
+"""Variable that, set to `0`, leaves the last run as it is: for runs that are made of an earlier one."""
+PYTEST_VARIABLES = ("PYTEST_ADDOPTS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD", "PYTEST_PLUGINS")
+"""Variables by which pytest takes options and plugins."""
+_FILE = "last_run.json"
+_VERSION = 1
+_MAX_BYTES = 8 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """One failure: the argument by which pytest finds it, and what it was."""
+
+    argument: str
+    id: str
+    endpoint: str
+    verdict: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """`python` and `options` are arguments of Python and of pytest, `environment` the variables of pytest that were set."""
+
+    folder: Path
+    python: tuple[str, ...]
+    options: tuple[str, ...]
+    environment: Mapping[str, str]
+    failures: tuple[Failed, ...]
+
+
+def failures_of(run: Run) -> list[ProbeResult]:
+    """Wrong and missing answers, the most informative first: wrong answers, unlike pairs, errors, refusals."""
+    failed = [probe for probe in run.probes if probe.verdict in {"fail", "error"}]
+    return sorted(failed, key=failure_order)
+
+
+def failure_order(probe: ProbeResult) -> tuple[bool, bool, bool, str]:
+    """Sort key of failures; the same run gives the same order, whatever came back first."""
+    return probe.verdict == "error", probe.reason == "rate_limited", probe.mode == PARITY, probe.id
+
+
+def keep(run: LastRun) -> None:
+    """Write it. A folder that cannot be written costs nothing but `kimiprobe rerun`."""
+    if os.environ.get(SWITCHED_OFF) == "0":
+        return
+    document = {
+        "version": _VERSION,
+        "python": list(run.python),
+        "options": list(run.options),
+        "environment": dict(run.environment),
+        "failures": [asdict(failure) for failure in run.failures],
+    }
+    with contextlib.suppress(ResultsError, OSError):
+        atomic_write(run.folder / FOLDER / _FILE, json.dumps(document, indent=1) + "\n")
+        (run.folder / FOLDER / ".gitignore").write_text("*\n", "utf-8")
+
+
+def find(start: Path) -> LastRun:
+    """The last run of this folder, or of the nearest one above. Raises ConfigError if there is none."""
+    for folder in (start, *start.parents):
+        path = folder / FOLDER / _FILE
+        if path.is_file():
+            return _read(folder, path)
+    raise ConfigError("no run was made here or above; `kimiprobe check` makes one", where=FOLDER)
+
+
+def _read(folder: Path, path: Path) -> LastRun:
+    try:
+        data: Any = json.loads(read_regular(path, error=ConfigError, max_bytes=_MAX_BYTES))
+        if data["version"] != _VERSION:
+            raise ConfigError(f"version {data['version']!r} is not version {_VERSION}; run again", where=str(path))
+        failures = tuple(Failed(**{name: str(value) for name, value in row.items()}) for row in data["failures"])
+        python, options = _texts(data["python"]), _texts(data["options"])
+        environment = {str(name): str(value) for name, value in data["environment"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as problem:
+        raise ConfigError(f"cannot be read ({one_line(str(problem))}); run again", where=str(path)) from None
+    return LastRun(folder, python, options, environment, failures)
+
+
+def _texts(values: Sequence[object]) -> tuple[str, ...]:
+    return tuple(map(str, values))

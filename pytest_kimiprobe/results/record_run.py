@@ -1,0 +1,55 @@
+"""Records a run in a results folder: its file, then latest.json and the daily roll-up, which are derived."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from routing.errors import ConfigError
+from routing.evidence.model import Evidence, loads
+from routing.flags.source import Flags, find_flags
+
+from ..verdicts import Run
+from .daily import refresh_daily
+from .store import RECORDED, Change, changes, refresh_latest, run_paths, write_run
+
+_WRITERS = 20
+"""Results are derived anew at most this often while other processes write."""
+
+
+def record_run(folder: Path, run: Run) -> tuple[list[Change], str]:
+    """Write the run into `folder`; returns what changed, or a note why the run is not evidence.
+
+    Raises ResultsError where the folder cannot be written.
+    """
+    if run.source not in RECORDED:
+        return [], f"not recorded in {folder}: a {run.source} run is not evidence"
+    if run.source == "local" and not _test_environment(folder):
+        return [], (
+            f"not recorded in {folder}: base URLs point at this machine; "
+            "only with `environment: test` in flags.yaml is that evidence"
+        )
+    before = _known(folder / "latest.json")
+    write_run(folder, run)
+    after, problems, known = Evidence(), list[str](), set[Path]()
+    # The last writer must have seen all runs: one that another process wrote meanwhile is counted in another turn.
+    for _ in range(_WRITERS):
+        if (seen := run_paths(folder, now := datetime.now(UTC))) == known:
+            break
+        known, problems = seen, []
+        after = refresh_latest(folder, now, problems)
+        refresh_daily(folder, now, problems)
+    return changes(before, after), "; ".join(problems)
+
+
+def _test_environment(folder: Path) -> bool:
+    path = find_flags(folder.absolute().parent)
+    return path is not None and Flags.load(path).environment == "test"
+
+
+def _known(path: Path) -> Evidence:
+    """The former evidence; none where there is none or it cannot be read: it is derived anew anyway."""
+    try:
+        return loads(path.read_text("utf-8"), origin=str(path))
+    except (OSError, ConfigError, UnicodeDecodeError):
+        return Evidence()

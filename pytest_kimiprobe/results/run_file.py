@@ -1,0 +1,340 @@
+"""The text of a run file: a run into JSON and back. Pure; pytest_kimiprobe.results does the reading and writing."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import routing
+from routing.evidence.model import MOST_COST, MOST_COUNTED, Counts, EndpointEvidence, counted, parse_utc, utc_text
+from routing.types import Usage
+
+from ..safe_text import one_line, safe_line
+from ..stats.aggregates import NATIVE, Cell, Figures, cases_of, cells_of, figures_of, summed
+from ..stats.measures import Measures, measures_of, measures_row
+from ..stats.quantiles import PERCENTILES
+from ..stats.status import endpoints_of
+from ..verdicts import ProbeResult, Run
+
+VERSION = 1
+MAX_FAILURES = 50
+"""Failures told in a run file; the counts hold all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One wrong or missing answer, as the file has it. The text is untrusted."""
+
+    endpoint: str
+    case: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRun:
+    """A run file as read back: its header, what evidence is made of, and the failures it tells."""
+
+    path: str
+    id: str
+    attempt: int
+    source: str
+    started_at: datetime
+    finished_at: datetime
+    complete: bool
+    totals: tuple[Cell, ...]
+    """One cell per endpoint, as `cells.summed` makes them: evidence and status are the same by these as by all cells."""
+    cases: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Endpoint → the cases of which an answer was judged."""
+    figures: tuple[Figures, ...] = ()
+    failures: tuple[Failure, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """`<run id>-<attempt>`."""
+        return f"{self.id}-{self.attempt}"
+
+
+def rendered(run: Run, environment: Mapping[str, str]) -> str:
+    """The whole file: header, cells, figures per endpoint and the first failures, redacted, a line each."""
+    failures = [probe for probe in run.probes if probe.verdict in {"fail", "error"}]
+    answers = run.answers
+    statuses, measures, cells = endpoints_of(run), measures_of(answers, run.references), cells_of(answers)
+    totals = {cell.endpoint: cell for cell in summed(cells)}
+    return document(
+        {"version": VERSION, "run": _header(run, environment)},
+        {
+            "cells": [_cell_row(cell) for cell in cells],
+            "endpoints": [
+                _measures_row(measures[row.endpoint], totals[row.endpoint])
+                | {"cases": sorted(cases_of(cells, row.endpoint))}
+                | _figures_row(row, statuses.get(row.endpoint))
+                for row in figures_of(answers)
+            ],
+            "failures": [_failure_row(probe, environment) for probe in failures[:MAX_FAILURES]],
+        },
+    )
+
+
+def parsed(text: str, path: str) -> StoredRun:
+    """Read a run file. Raises ValueError that says what is wrong."""
+    try:
+        return _stored(json.loads(text), path)
+    except KeyError as error:
+        raise ValueError(f"{error} is missing") from None
+    except (TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from None
+
+
+def _stored(data: Mapping[str, Any], path: str) -> StoredRun:
+    if data["version"] != VERSION:
+        told = f"version {data['version']!r}; this release reads version {VERSION}: upgrade pytest-kimiprobe"
+        raise ValueError(told)
+    header, rows = data["run"], data["endpoints"]
+    totals, cases = _summed_up(data)
+    return StoredRun(
+        path=path,
+        id=str(header["id"]),
+        attempt=counted(header["attempt"], "attempt"),
+        source=str(header["source"]),
+        started_at=parse_utc(header["started_at"]),
+        finished_at=parse_utc(header["finished_at"]),
+        complete=bool(header["complete"]),
+        totals=totals,
+        cases=cases,
+        figures=tuple(_figures_from(row) for row in rows),
+        failures=tuple(_failure_from(row) for row in data["failures"]),
+    )
+
+
+def _summed_up(data: Mapping[str, Any]) -> tuple[tuple[Cell, ...], dict[str, frozenset[str]]]:
+    """Totals and judged cases per endpoint; from the cells where an older release wrote no totals."""
+    rows = data["endpoints"]
+    if all("basis" in row and "cases" in row for row in rows):
+        cases = {str(row["endpoint"]): frozenset(map(str, row["cases"])) for row in rows}
+        return tuple(_cell_from({"endpoint": row["endpoint"], **row["basis"]}) for row in rows), cases
+    cells = tuple(_cell_from(row) for row in data["cells"])
+    return summed(cells), {cell.endpoint: frozenset(cases_of(cells, cell.endpoint)) for cell in cells}
+
+
+def _cell_from(row: Mapping[str, Any]) -> Cell:
+    """A row leaves out what is nothing."""
+    tokens = row.get("tokens", {})
+    names = ("costed", "calls", "valid_calls", "k2vv_calls", "k2vv_valid")
+    return Cell(
+        endpoint=str(row["endpoint"]),
+        case=str(row.get("case", "")),
+        mode=str(row.get("mode", "")),
+        capability=str(row.get("capability", NATIVE)),
+        verdicts=_counted(row["verdicts"]),
+        reasons=_counted(row.get("reasons", {})),
+        error_classes=_counted(row.get("error_classes", {})),
+        p50_ms=_median_from(row),
+        tokens=Usage(*(_tokens(tokens.get(name, 0), name) for name in ("prompt", "completion", "cached", "reasoning"))),
+        cost_usd=_money(row.get("cost_usd", "0"), "cost_usd"),
+        **{name: counted(row.get(name, 0), name) for name in names},
+    )
+
+
+def _median_from(row: Mapping[str, Any]) -> float | None:
+    """The median; an older release wrote it with the 95th percentile."""
+    return _percentiles_from({"p50": row["p50_ms"]} if row.get("p50_ms") else row.get("total_ms")).get("p50")
+
+
+def _failure_from(row: Mapping[str, Any]) -> Failure:
+    return Failure(*(str(row[name]) for name in ("endpoint", "case", "reason", "detail")))
+
+
+def _figures_from(row: Mapping[str, Any]) -> Figures:
+    cost = row["cost_per_1k_usd"]
+    return Figures(
+        str(row["endpoint"]),
+        _percentiles_from(row["total_ms"]),
+        _percentiles_from(row["first_token_ms"]),
+        None if cost is None else _money(cost, "cost_per_1k_usd"),
+        bool(row.get("latency_unreliable", False)),
+    )
+
+
+def _counted(row: Mapping[str, Any]) -> dict[str, int]:
+    return {str(name): counted(count, str(name)) for name, count in row.items()}
+
+
+def _tokens(value: Any, name: str) -> int:
+    """Tokens of a whole cell: many probes' sum."""
+    if type(value) is not int or not 0 <= value <= MOST_COUNTED * 1000:
+        raise ValueError(f"tokens.{name} is not a count")
+    return value
+
+
+def _money(value: Any, name: str) -> Decimal:
+    amount = Decimal(value) if isinstance(value, str) and len(value) <= 40 else Decimal("NaN")
+    if not amount.is_finite() or not 0 <= amount <= MOST_COST:
+        raise ValueError(f"{name} is not an amount of money")
+    return amount
+
+
+def _percentiles_row(value: Mapping[str, float]) -> dict[str, float] | None:
+    return {name: _short(milliseconds) for name, milliseconds in value.items()} or None
+
+
+def _short(milliseconds: float) -> float:
+    """Whole milliseconds from 100 on: more was never measured."""
+    return round(milliseconds) if milliseconds >= 100 else milliseconds
+
+
+def _percentiles_from(row: Mapping[str, Any] | None) -> dict[str, float]:
+    """Those that this release knows and the file holds."""
+    names = (f"p{percent}" for percent in PERCENTILES)
+    return {name: _finite(float(row[name])) for name in names if row and name in row}
+
+
+def _finite(number: float) -> float:
+    if not math.isfinite(number):
+        raise ValueError(f"{number} is not a measured value")
+    return number
+
+
+def _header(run: Run, environment: Mapping[str, str]) -> dict[str, Any]:
+    not_run = Counter(probe.reason for probe in run.answers if probe.verdict == "not_run")
+    return {
+        "id": run.id,
+        "attempt": run.attempt,
+        "source": run.source,
+        "suite": run.suite,
+        "started_at": utc_text(run.started_at),
+        "finished_at": utc_text(run.finished_at),
+        "complete": run.complete,
+        "probes": len(run.answers),
+        "not_run": dict(not_run),
+        "lag_p95_ms": run.lag_p95_ms,
+        "kimiprobe": routing.__version__,
+        **_provenance(environment),
+    }
+
+
+def _provenance(environment: Mapping[str, str]) -> dict[str, str]:
+    """Commit and page of the workflow run, where GitHub's variables look as they should."""
+    sha = environment.get("GITHUB_SHA", "")
+    found = {"git_sha": sha if re.fullmatch(r"[0-9a-f]{40}", sha) else "", "url": run_url(environment)}
+    return {name: value for name, value in found.items() if value}
+
+
+def run_url(environment: Mapping[str, str]) -> str:
+    """The workflow run's page; empty outside of GitHub or where a variable does not look as it should."""
+    server, repository = environment.get("GITHUB_SERVER_URL", ""), environment.get("GITHUB_REPOSITORY", "")
+    url = f"{server}/{repository}/actions/runs/{environment.get('GITHUB_RUN_ID', '')}"
+    return url if re.fullmatch(r"https://[\w.-]+/[\w.-]+/[\w.-]+/actions/runs/[0-9]+", url) else ""
+
+
+def _failure_row(probe: ProbeResult, environment: Mapping[str, str]) -> dict[str, str]:
+    return {
+        "id": one_line(probe.id),
+        "endpoint": probe.endpoint,
+        "case": probe.case,
+        "mode": probe.mode,
+        "verdict": probe.verdict,
+        "reason": probe.reason,
+        "detail": safe_line(probe.detail, environment=environment),
+    }
+
+
+def _cell_row(cell: Cell) -> dict[str, Any]:
+    """What is nothing is left out, and the median has two digits: years of runs stay in the repository.
+
+    More digits of a few probes would be noise; exact times, tokens and cost are in the endpoint's row.
+    """
+    row = {
+        "case": cell.case,
+        "mode": cell.mode,
+        "capability": "" if cell.capability == NATIVE else cell.capability,
+        "reasons": dict(cell.reasons),
+        "error_classes": dict(cell.error_classes),
+        "p50_ms": _two_digits(cell.p50_ms) if cell.p50_ms is not None else None,
+        "calls": cell.calls,
+        "valid_calls": cell.valid_calls,
+        "k2vv_calls": cell.k2vv_calls,
+        "k2vv_valid": cell.k2vv_valid,
+    }
+    return {"endpoint": cell.endpoint, "verdicts": dict(cell.verdicts), **_there(row)}
+
+
+def _total_row(cell: Cell) -> dict[str, Any]:
+    """An endpoint's total, with tokens and cost of all its probes."""
+    tokens = cell.tokens
+    row = _cell_row(cell)
+    del row["endpoint"]
+    amounts = {
+        "tokens": _there(
+            {
+                "prompt": tokens.prompt_tokens,
+                "cached": tokens.cached_tokens,
+                "completion": tokens.completion_tokens,
+                "reasoning": tokens.reasoning_tokens,
+            }
+        ),
+        "cost_usd": str(cell.cost_usd) if cell.cost_usd else "",
+        "costed": cell.costed,
+    }
+    return row | _there(amounts)
+
+
+def _two_digits(milliseconds: float) -> int:
+    return int(float(f"{milliseconds:.1e}"))
+
+
+def _there(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if value}
+
+
+def _measures_row(measures: Measures, total: Cell) -> dict[str, Any]:
+    """The measures, without what the cells and the total say already."""
+    row = measures_row(measures)
+    for name in ("by_case", "reasons", "tokens", "cost_per_call_usd"):
+        del row[name]
+    return {**row, "basis": _total_row(total)}
+
+
+def _figures_row(row: Figures, evidence: EndpointEvidence | None) -> dict[str, Any]:
+    return {
+        "endpoint": row.endpoint,
+        "status": evidence.status if evidence else "unknown",
+        **counts_row(evidence.counts if evidence else Counts()),
+        "total_ms": _percentiles_row(row.total_ms),
+        "first_token_ms": _percentiles_row(row.first_token_ms),
+        "cost_per_1k_usd": None if row.cost_per_1k_usd is None else str(row.cost_per_1k_usd),
+    }
+
+
+def document(head: Mapping[str, Any], tables: Mapping[str, Sequence[Any] | Mapping[str, Any]]) -> str:
+    """JSON with sorted keys and one row of each table a line."""
+    parts = {name: _json(value) for name, value in head.items()}
+    parts |= {name: _table(rows) for name, rows in tables.items()}
+    body = ",\n".join(f"{_json(name)}: {text}" for name, text in sorted(parts.items()))
+    return f"{{\n{body}\n}}\n"
+
+
+def _table(rows: Sequence[Any] | Mapping[str, Any]) -> str:
+    if isinstance(rows, Mapping):
+        lines, brackets = [f"{_json(name)}: {_json(row)}" for name, row in sorted(rows.items())], "{}"
+    else:
+        lines, brackets = [_json(row) for row in rows], "[]"
+    body = ",\n".join(f"  {line}" for line in lines)
+    return f"{brackets[0]}\n{body}\n{brackets[1]}" if lines else brackets
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, allow_nan=False)
+
+
+def counts_row(counts: Counts) -> dict[str, int]:
+    """Counts as JSON."""
+    names = ("judged", "passed", "rescued", "failed", "errors")
+    return {name: getattr(counts, name) for name in names}

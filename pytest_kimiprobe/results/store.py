@@ -1,0 +1,308 @@
+"""What runs leave behind: one file a run under `runs/`, and `latest.json`, derived from them for the router.
+
+    results/runs/2026/11/23/051740Z-<run id>-<attempt>.json     written once, never changed by another run
+    results/latest.json                                         see routing.evidence; recomputed, never merged
+
+A run file holds counts per endpoint, case and mode (`cells`), times and cost per endpoint (`endpoints`) and some
+failures in a redacted line each; raw exchanges stay out of the repository. One row a line and sorted keys keep diffs
+readable. Runs of the simulator and replays never come here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from routing.errors import ConfigError, EvidenceError
+from routing.evidence.model import CLOCK_SKEW, FRESH_FOR, VERSION, Counts, EndpointEvidence, Evidence, loads, utc_text
+from routing.parsing.safe_read import read_regular
+from routing.types import Status
+
+from ..atomic_files import replace_files
+from ..safe_text import one_line
+from ..stats.status import endpoints_of, evidence_of, status_of
+from ..verdicts import Run
+from .run_file import StoredRun, counts_row, document, parsed, rendered
+
+__all__ = [
+    "Change",
+    "ResultsError",
+    "StoredRun",
+    "atomic_write",
+    "changes",
+    "counted",
+    "endpoints_of",
+    "evidence_now",
+    "latest",
+    "load_runs",
+    "refresh_latest",
+    "run_paths",
+    "status_of",
+    "write_run",
+]
+
+RECORDED = frozenset({"live", "local"})
+KEPT_FOR = timedelta(days=30)
+"""An endpoint that no run came to for so long is left out of latest.json; it reads `unknown` long before."""
+MAX_BYTES = 8 << 20
+"""A run file may hold so many bytes; ours hold a few hundred a cell."""
+_MAX_NAME = 80
+FILE_NAME = re.compile(r"[0-9]{6}Z-[A-Za-z0-9_-]{1,90}-[0-9]{1,6}(?:\.[0-9]{1,4})?\.json")
+"""The names that `write_run` gives."""
+
+
+class ResultsError(ConfigError):
+    """Results cannot be written, or may not be. `where` names the path; what was there before is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A status that changed. `since` is when the former status was last seen; None where there was none."""
+
+    endpoint: str
+    before: Status
+    after: Status
+    since: datetime | None
+
+
+def write_run(folder: Path, run: Run, *, environment: Mapping[str, str] | None = None) -> Path:
+    """Write the run's file under `folder` and return its path; writing the same run again replaces its own file only.
+
+    Raises ResultsError for runs of the simulator and replays, and when the folder cannot be written.
+    """
+    environment = os.environ if environment is None else environment
+    if run.source not in RECORDED:
+        raise ResultsError(f"a run of source {run.source!r} is not evidence and is not recorded", where=str(folder))
+    path = _free_path(folder / "runs", run)
+    atomic_write(path, rendered(run, environment))
+    return path
+
+
+def load_runs(folder: Path, since: datetime | None, problems: list[str]) -> list[StoredRun]:
+    """All runs that started at `since` or later, oldest first.
+
+    A file that is torn, foreign or of a newer version is skipped and named in `problems`, never touched. Folders of
+    earlier days are not even listed.
+    """
+    runs = []
+    for path in _run_files(folder / "runs", since.date() if since else date.min):
+        try:
+            run = parsed(read_run(path), str(path))
+        except (ConfigError, ValueError) as error:
+            told = str(error).removeprefix(f"{path}: ")
+            problems.append(f"{one_line(str(path), 400)}: skipped: {one_line(told)}")
+            continue
+        if run.source not in RECORDED:
+            problems.append(
+                f"{one_line(str(path), 400)}: skipped: a run of source {one_line(run.source, 20)!r} is not evidence"
+            )
+        elif since is None or run.started_at >= since:
+            runs.append(run)
+    return sorted(runs, key=_order)
+
+
+def read_run(path: Path) -> str:
+    """The text of a run file. Raises ResultsError for another name, no regular file, too many bytes, not UTF-8."""
+    if not FILE_NAME.fullmatch(path.name):
+        raise ResultsError("is not named as run files are", where=str(path))
+    try:
+        return read_regular(path, error=ResultsError, max_bytes=MAX_BYTES).decode("utf-8")
+    except UnicodeDecodeError:
+        raise ResultsError("is not UTF-8", where=str(path)) from None
+
+
+def counted(runs: Iterable[StoredRun], now: datetime) -> list[StoredRun]:
+    """The runs that are evidence, oldest first: none of the future, and local ones only if there are no live ones."""
+    # Dated further ahead, by its start or its end, it would stay the newest for ever.
+    dated = (run for run in runs if max(run.started_at, run.finished_at) <= now + CLOCK_SKEW)
+    known = sorted(dated, key=_order)
+    source = "live" if any(run.source == "live" for run in known) else "local"
+    return [run for run in known if run.source == source]
+
+
+def latest(runs: Iterable[StoredRun], now: datetime, window_days: int = FRESH_FOR.days) -> Evidence:
+    """Evidence per endpoint: the newest run that came to it, and the counts of the last `window_days` days.
+
+    If there is a live run, local ones are left out: answers of this machine are never mixed with real evidence.
+    """
+    known = counted(runs, now)
+    opening = now - timedelta(days=window_days)
+    newest: dict[str, EndpointEvidence] = {}
+    windows: dict[str, Counts] = {}
+    cases: dict[str, set[str]] = defaultdict(set)
+    for run in known:
+        for endpoint, row in evidence_of(run.totals, run.figures, run.finished_at, run.name).items():
+            newest[endpoint] = replace(row, complete=run.complete)
+            if run.started_at >= opening:
+                cases[endpoint] |= run.cases.get(endpoint, frozenset())
+                windows[endpoint] = _plus(windows.get(endpoint, Counts()), row.counts)
+    return Evidence(
+        generated_at=now,
+        run=known[-1].name if known else "",
+        source=known[-1].source if known else "",
+        endpoints={
+            endpoint: replace(
+                newest[endpoint],
+                window=windows.get(endpoint, Counts()),
+                window_days=window_days,
+                cases=len(cases[endpoint]),
+            )
+            for endpoint in sorted(newest)
+        },
+    )
+
+
+def evidence_now(folder: Path, now: datetime, problems: list[str]) -> tuple[Evidence, list[StoredRun]]:
+    """Evidence as the run files give it now, and the runs; without run files, what latest.json holds.
+
+    Raises EvidenceError where only a latest.json is there and it cannot be read.
+    """
+    runs = load_runs(folder, now - KEPT_FOR, problems)
+    path = folder / "latest.json"
+    if runs or not path.exists():
+        return replace(latest(runs, now), origin=str(folder)), runs
+    return loads(read_regular(path, error=EvidenceError).decode("utf-8", "replace"), origin=str(path)), runs
+
+
+def run_paths(folder: Path, now: datetime) -> set[Path]:
+    """The run files that `refresh_latest` reads."""
+    return set(_run_files(folder / "runs", (now - KEPT_FOR).date()))
+
+
+def refresh_latest(folder: Path, now: datetime, problems: list[str] | None = None) -> Evidence:
+    """Recompute `latest.json` from the run files and write it atomically. Raises ResultsError when it cannot."""
+    found: list[str] = [] if problems is None else problems
+    evidence = latest(load_runs(folder, now - KEPT_FOR, found), now)
+    path = folder / "latest.json"
+    atomic_write(path, dumps(evidence))
+    return replace(evidence, origin=str(path))
+
+
+def changes(before: Evidence, after: Evidence) -> list[Change]:
+    """Endpoints whose status differs, in order; one that was not there before was `unknown`."""
+    found = []
+    for endpoint, row in sorted(after.endpoints.items()):
+        former = before.endpoints.get(endpoint)
+        status = former.status if former else "unknown"
+        if row.status != status:
+            found.append(Change(endpoint, status, row.status, former.probed_at if former else None))
+    return found
+
+
+def dumps(evidence: Evidence) -> str:
+    """latest.json: what `routing.evidence.loads` reads. One endpoint a line."""
+    now = evidence.generated_at or datetime.now(UTC)
+    head = {"version": VERSION, "generated_at": utc_text(now), "run": evidence.run, "source": evidence.source}
+    rows = {endpoint: evidence_row(row, now) for endpoint, row in sorted(evidence.endpoints.items())}
+    return document(head, {"endpoints": rows})
+
+
+def evidence_row(row: EndpointEvidence, now: datetime) -> dict[str, Any]:
+    """One endpoint's evidence as JSON; None where nothing was measured."""
+    return {
+        "status": row.status,
+        "probed_at": utc_text(row.probed_at),
+        "run": row.run,
+        **counts_row(row.counts),
+        "window": {"days": row.window_days, **counts_row(row.window)},
+        **row.times,
+        "latency_unreliable": row.latency_unreliable,
+        "cost_per_1k_usd": None if row.cost_per_1k_usd is None else str(row.cost_per_1k_usd),
+        "reasons": dict(row.reasons),
+        "complete": row.complete,
+        "cases": row.cases,
+        "calls": row.calls,
+        "valid_calls": row.valid_calls,
+        "schema_accuracy": _rounded(row.schema_accuracy),
+        "k2vv_calls": row.k2vv_calls,
+        "k2vv_valid": row.k2vv_valid,
+        "k2vv_compatible": _rounded(row.k2vv_compatible),
+        "age_s": int(row.age(now).total_seconds()),
+    }
+
+
+def atomic_write(path: Path, text: str) -> None:
+    """Replace a file as one step. Raises ResultsError naming the path; the old content is then still there."""
+    if path.exists() and not path.is_file():  # a device or a pipe must not be replaced by a file
+        raise ResultsError("is no regular file", where=str(path))
+    replace_files({path: text.encode()}, _refused)
+
+
+def _refused(path: Path, why: str) -> ResultsError:
+    return ResultsError(f"cannot write: {why}; what was there is kept", where=str(path))
+
+
+def _free_path(root: Path, run: Run) -> Path:
+    """The run's own path: where it was written before, or a free one."""
+    started = run.started_at.astimezone(UTC)
+    stem = f"{started:%H%M%SZ}-{safe_name(run.id)}-{run.attempt}"
+    number = 1
+    while True:
+        path = root / f"{started:%Y/%m/%d}" / f"{stem}{'' if number == 1 else f'.{number}'}.json"
+        if not os.path.lexists(path) or _is_of(path, run):
+            return path
+        number += 1
+
+
+def _is_of(path: Path, run: Run) -> bool:
+    try:
+        stored = parsed(read_run(path), str(path))
+    except (ConfigError, ValueError):
+        return False
+    return (stored.id, stored.attempt, utc_text(stored.started_at)) == (run.id, run.attempt, utc_text(run.started_at))
+
+
+def safe_name(text: str) -> str:
+    """A run id fit for a file name everywhere; one that had to be changed carries a hash, so that two never meet."""
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "_", text)[:_MAX_NAME]
+    return (
+        plain
+        if plain == text and plain
+        else f"{plain or 'run'}_{sha256(text.encode('utf-8', 'replace')).hexdigest()[:8]}"
+    )
+
+
+def _plus(one: Counts, other: Counts) -> Counts:
+    return Counts(*(a + b for a, b in zip(counts_row(one).values(), counts_row(other).values(), strict=True)))
+
+
+def _rounded(share: float | None) -> float | None:
+    return None if share is None else round(share, 6)
+
+
+def _order(run: StoredRun) -> tuple[datetime, str, int]:
+    return run.started_at, run.id, run.attempt
+
+
+def _run_files(root: Path, since: date) -> Iterator[Path]:
+    """Run files of that day and later, in order of their paths."""
+    for year in _folders(root, f"{since:%Y}"):
+        for month in _folders(year, f"{since:%m}" if year.name == f"{since:%Y}" else ""):
+            for day in _folders(month):
+                if _day_of(day) >= since:
+                    names = sorted(entry.name for entry in os.scandir(day) if not entry.name.startswith("."))
+                    yield from (day / name for name in names if name.endswith(".json"))
+
+
+def _folders(parent: Path, since: str = "") -> list[Path]:
+    """Subfolders named by digits, `since` and later."""
+    try:
+        entries = [entry.name for entry in os.scandir(parent) if entry.name[:1].isdigit() and entry.is_dir()]
+    except OSError:
+        return []
+    return [parent / name for name in sorted(entries) if name >= since]
+
+
+def _day_of(folder: Path) -> date:
+    """The day of a folder; a folder of another name is read, so that its files can be named as problems."""
+    try:
+        return date(*(int(part) for part in folder.parts[-3:]))
+    except ValueError:
+        return date.max

@@ -1,0 +1,216 @@
+"""A run as counts: one cell per endpoint, case and mode, and the cells that a status rests on. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from routing.evidence.model import Counts
+from routing.reasons import error_class_of
+from routing.types import Usage
+
+from ..verdicts import JUDGED, ProbeResult
+from .quantiles import percentiles
+
+NATIVE, EMULATED = "tools", "tools:emulated"
+NO_TOKENS = Usage(0, 0)
+_RAN = (*sorted(JUDGED), "error")
+_MICRO = Decimal("0.000001")
+_MOST_USD = 1000
+_MOST_COUNTED = 10**9
+"""Per probe; what an answer claims beyond is left out of the sums."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What one endpoint did with one case in one mode. `reasons` and `error_classes` leave out what passed.
+
+    `costed` is the number of probes whose cost is known; `cost_usd` is their sum.
+    """
+
+    endpoint: str
+    case: str
+    mode: str
+    capability: str = NATIVE
+    verdicts: Mapping[str, int] = field(default_factory=dict)
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    error_classes: Mapping[str, int] = field(default_factory=dict)
+    p50_ms: float | None = None
+    tokens: Usage = NO_TOKENS
+    cost_usd: Decimal = Decimal(0)
+    costed: int = 0
+    calls: int = 0
+    valid_calls: int = 0
+    k2vv_calls: int = 0
+    k2vv_valid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Times and cost of one endpoint over a run's judged probes: percentiles of cells cannot be merged."""
+
+    endpoint: str
+    total_ms: Mapping[str, float] = field(default_factory=dict)
+    """`p50` and further percentiles in milliseconds; empty if nothing was measured."""
+    first_token_ms: Mapping[str, float] = field(default_factory=dict)
+    cost_per_1k_usd: Decimal | None = None
+    latency_unreliable: bool = False
+    """Whether more than one in twenty of its times is our own slowness."""
+
+
+C = TypeVar("C", Cell, ProbeResult)
+
+
+def cells_of(probes: Iterable[ProbeResult]) -> tuple[Cell, ...]:
+    """One cell per endpoint, case, mode and capability, sorted."""
+    groups = grouped(probes, lambda probe: (probe.endpoint, probe.case, probe.mode, probe.capability))
+    return tuple(_cell(key, group) for key, group in sorted(groups.items()))
+
+
+def figures_of(probes: Iterable[ProbeResult]) -> tuple[Figures, ...]:
+    """One row per endpoint, sorted."""
+    return tuple(_figures(endpoint, group) for endpoint, group in sorted(grouped(probes, endpoint_of).items()))
+
+
+def basis(cells: Sequence[Cell]) -> list[Cell]:
+    """The cells that an endpoint's status rests on: those of native tool calls.
+
+    Where it has none that ran (an endpoint without native tools), those of tools described in the prompt.
+    """
+    return _native_first(cells, lambda cell: any(map(cell.verdicts.get, _RAN)))
+
+
+def basis_of(probes: Sequence[ProbeResult]) -> list[ProbeResult]:
+    """The probes of one endpoint that its status rests on: see `basis`."""
+    return _native_first(probes, lambda probe: probe.verdict in _RAN)
+
+
+def _native_first(items: Sequence[C], ran: Callable[[C], object]) -> list[C]:
+    native = [item for item in items if item.capability != EMULATED]
+    emulated = [item for item in items if item.capability == EMULATED]
+    return native if any(map(ran, native)) or not emulated else emulated
+
+
+def cases_of(cells: Iterable[Cell], endpoint: str) -> set[str]:
+    """The cases of which an answer of this endpoint was judged."""
+    return {cell.case for cell in cells if cell.endpoint == endpoint and any(map(cell.verdicts.get, JUDGED))}
+
+
+def counts_of(cells: Sequence[Cell]) -> Counts:
+    """Counts of the cells in `basis(cells)`; with emulated tools a rescued call is the right answer: passed."""
+    passed = rescued = failed = errors = 0
+    for cell in basis(cells):
+        verdicts = cell.verdicts
+        expected = verdicts.get("rescued", 0) if cell.capability == EMULATED else 0
+        passed += verdicts.get("pass", 0) + expected
+        rescued += verdicts.get("rescued", 0) - expected
+        failed += verdicts.get("fail", 0)
+        errors += verdicts.get("error", 0)
+    return Counts(passed + rescued + failed, passed, rescued, failed, errors)
+
+
+def summed(cells: Iterable[Cell]) -> tuple[Cell, ...]:
+    """One cell per endpoint: verdicts, reasons and classes of its basis, calls, tokens and cost of all its cells.
+
+    Evidence and status are the same by these as by the cells they are made of.
+    """
+    return tuple(_sum(endpoint, group) for endpoint, group in sorted(grouped(cells, endpoint_of).items()))
+
+
+def _sum(endpoint: str, cells: Sequence[Cell]) -> Cell:
+    chosen = basis(cells)
+    names = ("costed", "calls", "valid_calls", "k2vv_calls", "k2vv_valid")
+    tokens = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens")
+    return Cell(
+        endpoint=endpoint,
+        case="",
+        mode="",
+        capability=chosen[0].capability,
+        verdicts=added(cell.verdicts for cell in chosen),
+        reasons=added(cell.reasons for cell in chosen),
+        error_classes=added(cell.error_classes for cell in chosen),
+        tokens=Usage(*(sum(getattr(cell.tokens, name) for cell in cells) for name in tokens)),
+        cost_usd=sum((cell.cost_usd for cell in cells), Decimal(0)),
+        **{name: sum(getattr(cell, name) for cell in cells) for name in names},
+    )
+
+
+def _cell(key: tuple[str, str, str, str], probes: Sequence[ProbeResult]) -> Cell:
+    endpoint, case, mode, capability = key
+    wrong = [probe for probe in probes if probe.verdict in {"rescued", "fail", "error"}]
+    usages = [probe.usage for probe in probes if probe.usage and is_credible(probe.usage)]
+    costs = _costs(probes)
+    k2vv = [probe.k2vv_valid for probe in probes if probe.k2vv_valid is not None]
+    judged = [probe for probe in probes if probe.verdict in JUDGED]
+    return Cell(
+        endpoint=endpoint,
+        case=case,
+        mode=mode,
+        capability=capability,
+        verdicts=dict(Counter(probe.verdict for probe in probes)),
+        reasons=dict(Counter(probe.reason for probe in wrong)),
+        error_classes=dict(Counter(_class(probe) for probe in wrong if probe.verdict == "error")),
+        p50_ms=percentiles(probe.total_ms for probe in judged).get("p50"),
+        tokens=sum(usages, Usage(0, 0)),
+        cost_usd=sum(costs, Decimal(0)),
+        costed=len(costs),
+        calls=sum(probe.calls for probe in probes),
+        valid_calls=sum(probe.valid_calls for probe in probes),
+        k2vv_calls=len(k2vv),
+        k2vv_valid=sum(k2vv),
+    )
+
+
+def _figures(endpoint: str, probes: Sequence[ProbeResult]) -> Figures:
+    judged = [probe for probe in probes if probe.verdict in JUDGED]
+    costs = _costs(judged)
+    return Figures(
+        endpoint,
+        percentiles(probe.total_ms for probe in judged),
+        percentiles(probe.first_token_ms for probe in judged),
+        (sum(costs, Decimal(0)) * 1000 / len(costs)).quantize(_MICRO) if costs else None,
+        sum(probe.unreliable for probe in judged) * 20 > len(judged),
+    )
+
+
+def is_credible_cost(cost: Decimal | None) -> bool:
+    """Whether a cost is known and can be true."""
+    return cost is not None and cost.is_finite() and 0 <= cost <= _MOST_USD
+
+
+def is_credible(usage: Usage | None) -> bool:
+    """Whether a usage is known and can be true."""
+    if usage is None:
+        return False
+    counts = (usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens, usage.reasoning_tokens)
+    return all(0 <= count <= _MOST_COUNTED for count in counts)
+
+
+def _costs(probes: Iterable[ProbeResult]) -> list[Decimal]:
+    """What probes cost, where that is known and can be true."""
+    return [probe.cost_usd for probe in probes if probe.cost_usd is not None and is_credible_cost(probe.cost_usd)]
+
+
+def _class(probe: ProbeResult) -> str:
+    return probe.error_class or error_class_of(probe.reason) or "unknown"
+
+
+def endpoint_of(item: ProbeResult | Cell) -> str:
+    return item.endpoint
+
+
+def grouped(items: Iterable[Any], key: Any) -> dict[Any, list[Any]]:
+    groups: dict[Any, list[Any]] = defaultdict(list)
+    for item in items:
+        groups[key(item)].append(item)
+    return groups
+
+
+def added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for each in counts:
+        total.update(each)
+    return dict(sorted(total.items()))

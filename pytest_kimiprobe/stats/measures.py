@@ -1,0 +1,335 @@
+"""What the probes of one endpoint come to: rates with intervals, causes, times, tokens, money. Pure.
+
+Quality is measured at the first try: nothing that was answered is asked again. Of a case that describes its tools in the
+prompt a rescued call is the right answer; everywhere else rescued calls are counted apart.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from routing.reasons import error_class_of
+from routing.types import Usage
+
+from ..verdicts import JUDGED, ProbeResult
+from .aggregates import EMULATED, NO_TOKENS, basis_of, is_credible, is_credible_cost
+from .quantiles import PERCENTILES, TimeInterval, quantile_interval
+
+_Z95 = 1.959963984540054
+_CALLED = "tool_calls"
+_NANO = Decimal("1e-9")
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """95 % confidence, both ends 0..1."""
+
+    low: float
+    high: float
+
+    def overlaps(self, other: Interval) -> bool:
+        """Whether the two cannot be told apart."""
+        return self.low <= other.high and other.low <= self.high
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """`right` of `judged`."""
+
+    right: int = 0
+    judged: int = 0
+
+    @property
+    def share(self) -> float | None:
+        """0..1; None where nothing was judged."""
+        return self.right / self.judged if self.judged else None
+
+    @property
+    def interval(self) -> Interval | None:
+        """Wilson's 95 % interval; None where nothing was judged."""
+        return wilson(self.right, self.judged)
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """Whether tools were called on the requests on which the reference endpoint called them, as K2VV counts it.
+
+    `both` called, `only_here`, `only_there`, and `neither`.
+    """
+
+    both: int = 0
+    only_here: int = 0
+    only_there: int = 0
+    neither: int = 0
+
+    @property
+    def f1(self) -> float | None:
+        """2PR / (P + R); None where neither endpoint ever called."""
+        wrong = self.only_here + self.only_there
+        return 2 * self.both / (2 * self.both + wrong) if self.both or wrong else None
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """One endpoint over one run.
+
+    `strict` counts what was right at the first try, `lenient` also what was rescued, of the calls that the status rests
+    on (`aggregates.basis`); `by_case` is lenient, by case; `by_load` strict, by load. `pass_power` maps k to pass^k: the chance that k tries of one case are all right. `refusals` are the
+    429s that were waited out, `unreliable` the answers whose times are ours rather than the provider's.
+
+    Rates with parameters of the simulator's personas as their true values: `answered` is availability (errors of the
+    provider count against it, those of the account or the request do not count at all), `triggered` the share of the
+    answers that were to call a tool and did, in whatever form, `leaked` the share of those that called whose calls or
+    markers stood in the text, `schema` the share of answers with structured calls whose calls are all strictly valid.
+    The last three are of native tools.
+    """
+
+    endpoint: str
+    sent: int = 0
+    strict: Rate = Rate()
+    lenient: Rate = Rate()
+    by_case: Mapping[str, Rate] = field(default_factory=dict)
+    by_load: Mapping[str, Rate] = field(default_factory=dict)
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    tokens: Usage = NO_TOKENS
+    cost_usd: Decimal = Decimal(0)
+    costed: int = 0
+    right_costed: int = 0
+    pass_power: Mapping[int, float] = field(default_factory=dict)
+    trigger: Trigger | None = None
+    calls: Rate = Rate()
+    k2vv: Rate = Rate()
+    refusals: int = 0
+    unreliable: int = 0
+    answered: Rate = Rate()
+    triggered: Rate = Rate()
+    leaked: Rate = Rate()
+    schema: Rate = Rate()
+    time_intervals: Mapping[str, TimeInterval] = field(default_factory=dict)
+
+    @property
+    def rates(self) -> dict[str, Rate]:
+        """By name, what a report tells beside the first try; of `leak` less is better, of the others more."""
+        return {
+            "availability": self.answered,
+            "trigger": self.triggered,
+            "leak": self.leaked,
+            "schema": self.schema,
+            "k2vv_compatible": self.k2vv,
+        }
+
+    @property
+    def cost_per_call(self) -> Decimal | None:
+        """USD of one probe whose cost is known."""
+        return self.cost_usd / self.costed if self.costed else None
+
+    @property
+    def cost_per_success(self) -> Decimal | None:
+        """USD spent for each right answer: wrong ones are paid for too. None where there was no right one."""
+        return self.cost_usd / self.right_costed if self.right_costed else None
+
+    @property
+    def latency_unreliable(self) -> bool:
+        """Whether more than one in twenty of its times is ours, and with it the 95th percentile."""
+        return self.unreliable * 20 > self.strict.judged
+
+
+def wilson(right: int, judged: int, z: float = _Z95) -> Interval | None:
+    """Wilson's interval of a share, without continuity correction; None where nothing was judged.
+
+    95 % with the `z` it has; its coverage is near that on average, not at each share (see docs/decisions.md).
+    """
+    if not judged:
+        return None
+    share, squared = right / judged, z**2
+    middle = share + squared / (2 * judged)
+    half = z * math.sqrt(share * (1 - share) / judged + squared / (4 * judged**2))
+    bottom = 1 + squared / judged
+    low = 0.0 if right == 0 else max((middle - half) / bottom, 0.0)
+    return Interval(low, 1.0 if right == judged else min((middle + half) / bottom, 1.0))
+
+
+def rate_text(rate: Rate) -> str:
+    """`96.0 % (90.2-98.4)`, `-` where nothing was judged."""
+    share, interval = rate.share, rate.interval
+    if share is None or interval is None:
+        return "-"
+    return f"{share * 100:.1f} % ({interval.low * 100:.1f}-{interval.high * 100:.1f})"
+
+
+def pass_power(tries: Iterable[Rate], k: int) -> float | None:
+    """pass^k over cases: the mean of C(c, k) / C(n, k); None where no case was tried k times."""
+    known = [math.comb(rate.right, k) / math.comb(rate.judged, k) for rate in tries if rate.judged >= k]
+    return sum(known) / len(known) if known else None
+
+
+def measures_of(probes: Sequence[ProbeResult], references: Mapping[str, str]) -> dict[str, Measures]:
+    """One row per endpoint, sorted; `references` maps an endpoint to the reference endpoint of its model."""
+    groups: dict[str, list[ProbeResult]] = defaultdict(list)
+    for probe in probes:
+        groups[probe.endpoint].append(probe)
+    calling = {endpoint: _calling(group) for endpoint, group in groups.items()}
+    found = {}
+    for endpoint, group in sorted(groups.items()):
+        reference = references.get(endpoint, "")
+        trigger = _trigger(calling[endpoint], calling[reference]) if reference in calling else None
+        found[endpoint] = _measures(endpoint, group, trigger if reference != endpoint else None)
+    return found
+
+
+def is_right(probe: ProbeResult, *, lenient: bool) -> bool:
+    """Whether the answer was right; `lenient` counts what was rescued, too."""
+    return probe.verdict == "pass" or (probe.verdict == "rescued" and (lenient or probe.capability == EMULATED))
+
+
+def rate_of(probes: Iterable[ProbeResult], *, lenient: bool) -> Rate:
+    """How many of the judged ones were right."""
+    judged = [probe for probe in probes if probe.verdict in JUDGED]
+    return Rate(sum(is_right(probe, lenient=lenient) for probe in judged), len(judged))
+
+
+def measures_row(row: Measures) -> dict[str, Any]:
+    """As JSON: shares 0..1 rounded to four digits, USD as text, None where nothing was measured."""
+    return {
+        "first_try": _rate_row(row.strict),
+        "first_try_with_rescue": _rate_row(row.lenient),
+        "by_case": {case: [rate.right, rate.judged] for case, rate in row.by_case.items()},
+        "by_load": {load: [rate.right, rate.judged] for load, rate in row.by_load.items()},
+        "reasons": dict(sorted(row.reasons.items())),
+        "pass_power": {str(k): round(power, 4) for k, power in row.pass_power.items()},
+        "rates": {name: _rate_row(rate) for name, rate in row.rates.items()},
+        "times_interval95_ms": {name: [_ms(one.low), _ms(one.high)] for name, one in row.time_intervals.items()},
+        "trigger": _trigger_row(row.trigger),
+        "tokens": {
+            "prompt": row.tokens.prompt_tokens,
+            "cached": row.tokens.cached_tokens,
+            "completion": row.tokens.completion_tokens,
+            "reasoning": row.tokens.reasoning_tokens,
+        },
+        "cost_per_call_usd": _usd(row.cost_per_call),
+        "cost_per_success_usd": _usd(row.cost_per_success),
+        "refusals": row.refusals,
+        "latency_unreliable": row.latency_unreliable,
+    }
+
+
+def _rate_row(rate: Rate) -> dict[str, Any]:
+    share, interval = rate.share, rate.interval
+    return {
+        "right": rate.right,
+        "judged": rate.judged,
+        "share": None if share is None else round(share, 4),
+        "interval95": None if interval is None else [round(interval.low, 4), round(interval.high, 4)],
+    }
+
+
+def _ms(time: float | None) -> float | None:
+    return None if time is None else round(time, 1)
+
+
+def _trigger_row(trigger: Trigger | None) -> dict[str, Any] | None:
+    if trigger is None:
+        return None
+    f1 = trigger.f1
+    counts = {name: getattr(trigger, name) for name in ("both", "only_here", "only_there", "neither")}
+    return {"f1": None if f1 is None else round(f1, 4), **counts}
+
+
+def _usd(amount: Decimal | None) -> str | None:
+    return None if amount is None else str(amount.quantize(_NANO))
+
+
+def _measures(endpoint: str, probes: Sequence[ProbeResult], trigger: Trigger | None) -> Measures:
+    judged = [probe for probe in probes if probe.verdict in JUDGED]
+    basis = [probe for probe in basis_of(probes) if probe.verdict in JUDGED]
+    costed = [probe for probe in probes if is_credible_cost(probe.cost_usd)]
+    k2vv = [probe.k2vv_valid for probe in probes if probe.k2vv_valid is not None]
+    native = [probe for probe in judged if probe.capability != EMULATED]
+    asked = [probe for probe in native if probe.wants_call]
+    called = [probe for probe in native if _called(probe)]
+    structured = [probe for probe in native if probe.calls]
+    return Measures(
+        endpoint=endpoint,
+        sent=sum(probe.verdict not in {"not_run", "unsupported"} for probe in probes),
+        strict=rate_of(basis, lenient=False),
+        lenient=rate_of(basis, lenient=True),
+        by_case=_rates(judged, "case", lenient=True),
+        by_load=_rates(judged, "load", lenient=False),
+        reasons=dict(Counter(probe.reason for probe in probes if probe.verdict in {"rescued", "fail", "error"})),
+        tokens=_tokens(probes),
+        cost_usd=sum((probe.cost_usd for probe in costed if probe.cost_usd is not None), Decimal(0)),
+        costed=len(costed),
+        right_costed=sum(is_right(probe, lenient=True) for probe in costed),
+        pass_power=_powers(judged),
+        trigger=trigger,
+        calls=Rate(sum(probe.valid_calls for probe in probes), sum(probe.calls for probe in probes)),
+        k2vv=Rate(sum(k2vv), len(k2vv)),
+        refusals=sum(probe.refusals for probe in probes),
+        unreliable=sum(probe.unreliable for probe in judged),
+        answered=Rate(len(judged), len(judged) + sum(map(_unanswered, probes))),
+        triggered=Rate(sum(map(_called, asked)), len(asked)),
+        leaked=Rate(sum(probe.leaked for probe in called), len(called)),
+        schema=Rate(sum(probe.calls == probe.valid_calls for probe in structured), len(structured)),
+        time_intervals=_time_intervals(judged),
+    )
+
+
+def _time_intervals(judged: Sequence[ProbeResult]) -> dict[str, TimeInterval]:
+    """`total_p50`, `first_token_p50` and so on, as far as there are times."""
+    times = {"total": [probe.total_ms for probe in judged], "first_token": [probe.first_token_ms for probe in judged]}
+    found = {
+        f"{name}_p{percent}": quantile_interval(values, percent / 100)
+        for name, values in times.items()
+        for percent in PERCENTILES
+    }
+    return {name: interval for name, interval in found.items() if interval is not None}
+
+
+def _called(probe: ProbeResult) -> bool:
+    """Whether the answer meant to call a tool, in the structured field or anywhere else."""
+    return probe.calls > 0 or probe.leaked
+
+
+def _unanswered(probe: ProbeResult) -> bool:
+    """Whether the provider owes an answer."""
+    return probe.verdict == "error" and (probe.error_class or error_class_of(probe.reason)) == "provider"
+
+
+def _rates(probes: Iterable[ProbeResult], name: str, *, lenient: bool) -> dict[str, Rate]:
+    groups: dict[str, list[ProbeResult]] = defaultdict(list)
+    for probe in probes:
+        groups[getattr(probe, name)].append(probe)
+    return {key: rate_of(group, lenient=lenient) for key, group in sorted(groups.items()) if key}
+
+
+def _powers(judged: Sequence[ProbeResult]) -> dict[int, float]:
+    """pass^k for k = 2, 4, 8 as far as cases were tried so often; tries of one case in one mode are its repeats."""
+    groups: dict[tuple[str, str], list[ProbeResult]] = defaultdict(list)
+    for probe in judged:
+        groups[probe.case, probe.mode].append(probe)
+    tries = [rate_of(group, lenient=True) for group in groups.values()]
+    powers = {k: pass_power(tries, k) for k in (2, 4, 8)}
+    return {k: power for k, power in powers.items() if power is not None}
+
+
+def _tokens(probes: Iterable[ProbeResult]) -> Usage:
+    return sum((probe.usage for probe in probes if probe.usage and is_credible(probe.usage)), Usage(0, 0))
+
+
+def _calling(probes: Iterable[ProbeResult]) -> dict[tuple[str, ...], bool]:
+    """Request → whether its finish reason was `tool_calls`, where there was a finish reason."""
+    return {
+        (probe.case, probe.mode, str(probe.repeat), probe.load): probe.finish_reason == _CALLED
+        for probe in probes
+        if probe.finish_reason is not None and probe.capability != EMULATED
+    }
+
+
+def _trigger(here: Mapping[tuple[str, ...], bool], there: Mapping[tuple[str, ...], bool]) -> Trigger:
+    pairs = Counter((called, there[request]) for request, called in here.items() if request in there)
+    return Trigger(pairs[True, True], pairs[True, False], pairs[False, True], pairs[False, False])

@@ -1,0 +1,86 @@
+"""Percentiles of measured times by nearest rank, and their intervals; no distribution is assumed. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+PERCENTILES = (50, 95)
+"""The percentiles of times that results, evidence and reports hold."""
+_ALPHA = 0.05
+_LEAST = 0.94
+_SPREADS = 9
+"""Standard deviations around the mean beyond which a binomial count does not matter."""
+
+
+def percentiles(values: Iterable[float | None]) -> dict[str, float]:
+    """`p50`, `p95` of the values that are known, by nearest rank: measured values. Empty if nothing was measured."""
+    known = sorted(value for value in values if value is not None)
+    return {f"p{percent}": round(nearest_rank(known, percent / 100), 1) for percent in PERCENTILES if known}
+
+
+@dataclass(frozen=True, slots=True)
+class TimeInterval:
+    """95 % confidence in milliseconds; an end is None where too little was measured to bound it."""
+
+    low: float | None
+    high: float | None
+
+
+def quantile_interval(values: Iterable[float | None], share: float) -> TimeInterval | None:
+    """95 % interval of the quantile at `share` (0 < share < 1); None where nothing was measured.
+
+    The ends are two of the measured values: how many lie below the true quantile is binomial, whatever the distribution
+    (David and Nagaraja, Order Statistics, 7.1). Of the pairs of ranks the one whose coverage is nearest 95 % and not
+    below 94 %: few values cannot hit 95 % exactly.
+    """
+    known = sorted(value for value in values if value is not None)
+    if not known:
+        return None
+    low, high = _ranks(len(known), share)
+    return TimeInterval(known[low - 1] if low else None, known[high - 1] if high <= len(known) else None)
+
+
+@lru_cache(maxsize=4096)
+def _ranks(count: int, share: float) -> tuple[int, int]:
+    """Ranks from 1 of the two ends; 0 and `count` + 1 are open ends.
+
+    Between rank a and rank b lies the quantile where at least a and fewer than b values are below it.
+    """
+    below = _cumulated(count, share)
+    first, last = min(below), max(below)
+
+    def up_to(number: int) -> float:
+        return 0.0 if number < first else 1.0 if number > last else below[number]
+
+    low = next(number for number, total in below.items() if total > _ALPHA / 2)
+    high = next(number for number, total in below.items() if total >= 1 - _ALPHA / 2) + 1
+    near = [(a, b) for a in (low, low + 1) for b in (high - 1, high) if a < b]
+
+    def coverage(pair: tuple[int, int]) -> float:
+        return up_to(pair[1] - 1) - up_to(pair[0] - 1)
+
+    enough = [pair for pair in near if coverage(pair) >= _LEAST]
+    return min(enough, key=lambda pair: abs(coverage(pair) - 1 + _ALPHA))
+
+
+def _cumulated(count: int, share: float) -> dict[int, float]:
+    """Number to the chance that at most so many of `count` lie below the quantile, where that is neither 0 nor 1."""
+    middle, spread = count * share, math.sqrt(count * share * (1 - share))
+    numbers = range(
+        max(math.floor(middle - _SPREADS * spread), 0), min(math.ceil(middle + _SPREADS * spread), count) + 1
+    )
+    total, found = 0.0, {}
+    for number in numbers:
+        choices = math.lgamma(count + 1) - math.lgamma(number + 1) - math.lgamma(count - number + 1)
+        total += math.exp(choices + number * math.log(share) + (count - number) * math.log1p(-share))
+        found[number] = min(total, 1.0)
+    found[numbers[-1]] = 1.0
+    return found
+
+
+def nearest_rank(ordered: Sequence[float], share: float) -> float:
+    """The smallest of the sorted values that at least `share` of them do not exceed."""
+    return ordered[max(math.ceil(share * len(ordered)), 1) - 1]
