@@ -146,7 +146,7 @@ async def _host(transport: Transport, provider: Provider) -> Diagnosis:
     try:
         async with asyncio.timeout(REACH_S):
             request = HttpRequest("GET", f"{provider.base_url}/models", {}, b"")
-            async with transport.send(request, shard=provider.name):
+            async with transport.send(request):
                 return Diagnosis("ok", "host", f"{provider.base_url} answers")
     except TimeoutError:
         problem = f"does not answer within {REACH_S:g} s"
