@@ -119,9 +119,9 @@ def read_run(path: Path) -> str:
 
 
 def counted(runs: Iterable[StoredRun], now: datetime) -> list[StoredRun]:
-    """The runs that are evidence, oldest first: none of the future, and local ones only if there are no live ones."""
+    """The runs that are evidence, oldest first: complete ones, none of the future, local ones only if none is live."""
     # Dated further ahead, by its start or its end, it would stay the newest for ever.
-    dated = (run for run in runs if max(run.started_at, run.finished_at) <= now + CLOCK_SKEW)
+    dated = (run for run in runs if run.complete and max(run.started_at, run.finished_at) <= now + CLOCK_SKEW)
     known = sorted(dated, key=_order)
     source = "live" if any(run.source == "live" for run in known) else "local"
     return [run for run in known if run.source == source]

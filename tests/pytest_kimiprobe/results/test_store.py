@@ -520,6 +520,14 @@ def test_an_endpoint_that_was_planned_but_not_run_keeps_its_evidence(tmp_path: P
     assert evidence.endpoints[KIMI].run == "77-1"
 
 
+def test_a_run_that_is_not_complete_does_not_count(tmp_path: Path) -> None:
+    """Its file stays, but what was judged before it ended changes neither status nor counts."""
+    broken_off = a_run(*failed(20), run_id="78", complete=False)
+    evidence = record(tmp_path, a_run(*passed(20), at=NOW - timedelta(days=1)), broken_off)
+    assert evidence.endpoints[KIMI].status == "works"
+    assert evidence.endpoints[KIMI].window.judged == 20
+
+
 def test_evidence_ages_and_is_dropped(tmp_path: Path) -> None:
     """After seven days it reads unknown; after thirty it is left out."""
     evidence = record(
