@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast
 
@@ -41,7 +42,9 @@ def case(prompt: str | None = None, **options: Unpack[CaseOptions]) -> Callable[
         return function
 
     bare = cast("Any", prompt)
-    if isinstance(bare, str | None):
+    if not callable(bare):
         return declare
-    row = {}  # `@case` without arguments: the error comes with file and line, when the tests are collected
-    return cast("Callable[[F], F]", declare(bare))
+    # `@case` without arguments, or a wrong prompt: the error comes with file and line, when the tests are collected.
+    both = functools.wraps(bare)(lambda function: declare(function))
+    setattr(both, ATTRIBUTE, {})
+    return cast("Callable[[F], F]", both)

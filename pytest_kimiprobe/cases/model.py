@@ -148,8 +148,8 @@ def declared(name: str, row: Mapping[str, Any], file: str, line: int) -> Case:
     where = f"{file}:{line}:1"
     if own := sorted({"name", "expect"} & row.keys()):
         raise CaseError(f"{own[0]}: the test function says this", where=where)
-    if ("prompt" in row) == ("messages" in row):
-        raise CaseError('give a prompt or messages, as in @case("What is the weather?")', where=where)
+    if not isinstance(row.get("prompt", ""), str):
+        raise CaseError(f"prompt: takes a text, not {type(row['prompt']).__name__}", where=where)
     try:
         plain = json.loads(json.dumps(row, default=_as_json, allow_nan=False))
     except (TypeError, ValueError) as error:
@@ -161,7 +161,9 @@ def declared(name: str, row: Mapping[str, Any], file: str, line: int) -> Case:
     data = {"version": 1, "cases": [asked]}
     document = Document(data, file, (line, 1, None))
     for path, message in violations(data, "case.schema.json", __package__):
-        raise CaseError(f"{'.'.join(map(str, path[2:])) or 'the case'}: {message}", where=where)
+        if not path[2:]:  # the only rule about the case as a whole
+            raise CaseError('give a prompt or messages, as in @case("What is the weather?")', where=where)
+        raise CaseError(f"{'.'.join(map(str, path[2:]))}: {message}", where=where)
     case = _Reading(document, ("cases", 0), {}).case(asked)
     return replace(case, name=name)
 

@@ -38,14 +38,34 @@ def load_checked(
 def violations(data: Any, schema: str, package: str) -> Iterator[tuple[list[str | int], str]]:
     """Path and message of each violation of the schema file `schema` of `package`."""
     known_schema, validator = _loaded(package, schema)
+    later: list[tuple[list[str | int], str]] = []  # an unknown key is often why nothing of `oneOf` is there
     for violation in validator.iter_errors(data):
-        path = list(violation.instance_path)
-        if violation.schema_path[-1] == "additionalProperties":
-            known = node_at(known_schema, violation.schema_path[:-1]).get("properties", {})
+        path, keyword = list(violation.instance_path), violation.schema_path[-1]
+        node = node_at(known_schema, violation.schema_path[:-1])
+        if keyword == "additionalProperties":
+            known = node.get("properties", {})
             unknown = next(key for key in violation.instance if key not in known)
             yield [*path, unknown], unknown_key(unknown, known)
+        elif keyword == "enum":  # the validator names three values at most
+            yield path, f"{shown(violation.instance)} is not one of {_alternatives(node['enum'])}"
+        elif keyword == "oneOf" and "title" in node:
+            later.append((path, node["title"]))
+        elif keyword == "anyOf" and "title" in node:
+            yield path, f"{shown(violation.instance)} is not {node['title']}"
         else:
             yield path, violation.message
+    yield from later
+
+
+def shown(value: Any) -> str:
+    """A value of a file as a message may show it: JSON, escaped and short."""
+    text = json.dumps(value)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
+
+
+def _alternatives(values: Sequence[Any]) -> str:
+    *others, last = map(json.dumps, values)
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def unknown_key(key: str, known: Mapping[str, Any]) -> str:

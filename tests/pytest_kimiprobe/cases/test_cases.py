@@ -135,7 +135,7 @@ class TestBadFiles:
             (HEAD + "  - {name: ../../etc/passwd, prompt: p, expect: {calls: []}}", ":3:12", "does not match"),
             (HEAD + "  - {name: a/b, prompt: p, expect: {calls: []}}", ":3:12", "does not match"),
             (HEAD + "  - {name: a, prompt: p, expect: {}}", ":3:34", "less than 1 propert"),
-            (HEAD + "  - {name: a, expect: {calls: []}}", ":3:5", "is not valid under"),
+            (HEAD + "  - {name: a, expect: {calls: []}}", ":3:5", "give a prompt or messages"),
             (HEAD + "  - {name: a, prompt: p, tools: [b], expect: {calls: []}}", ":3:34", "no tool 'b' under `tools`"),
         ],
     )

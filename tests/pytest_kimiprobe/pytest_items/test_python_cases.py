@@ -157,6 +157,9 @@ class TestPythonCases:
         [
             ("", "give a prompt or messages"),
             ("'Hi', suite='huge'", 'suite: "huge" is not one of "smoke", "core" or "full"'),
+            ("promt='Hi'", "promt: unknown key; did you mean prompt"),
+            ("5", "prompt: takes a text, not int"),
+            ("lambda: 1", "prompt: takes a text, not function"),
             ("'Hi', name='other'", "name: the test function says this"),
             ("'Hi', temperature=float('nan')", "is not JSON"),
             ("'Hi', tools=[{'name': 'f', 'parameters': {'type': 'objekt'}}]", "not a JSON Schema"),
@@ -182,6 +185,8 @@ class TestPythonCases:
             ("thinking='yes'", "thinking: 'yes'"),
             ("max_tokens=-5", "max_tokens: -5"),
             ("promt='Hi'", "promt: Hi"),
+            ("stop=5", "stop: 5"),
+            ("tool_choice='never'", "tool_choice: never"),
             ("tool_choice={'type': 'function', 'function': {'name': 'f'}}", "tool_choice: {function: {name: f}}"),
         ],
     )
@@ -199,6 +204,22 @@ class TestPythonCases:
             load(file)
         words = str(read.value).removeprefix(f"{read.value.where}: ").removeprefix("cases.0.")
         assert str(refused.value) == f"own.py:2:1: {words}"
+
+    @pytest.mark.parametrize(
+        ("row", "words"),
+        [
+            ({"stop": 5}, "stop: 5 is not a text or a list of texts, none of them empty"),
+            ({"tool_choice": "never"}, 'tool_choice: "never" is not auto, none, required, or an object that names a tool'),
+            ({"need": ["x"]}, 'need.0: "x" is not one of "vision", "thinking", "thinking_off" or "native_ids"'),
+            ({"tools": [{"nmae": "f"}]}, "tools.0.nmae: unknown key; did you mean name"),
+            ({"messages": [{"role": "king", "content": "Hi"}]}, 'messages.0.role: "king" is not one of "system", '),
+        ],
+    )
+    def test_a_refused_value_comes_with_all_that_is_allowed(self, row: dict[str, Any], words: str) -> None:
+        asked = row if "messages" in row else {"prompt": "Hi", **row}
+        with pytest.raises(CaseError) as refused:
+            declared("test_a", asked, "own.py", 2)
+        assert str(refused.value).startswith(f"own.py:2:1: {words}")
 
     def test_a_mistyped_option_gets_a_suggestion(self) -> None:
         with pytest.raises(CaseError, match="promt: unknown key; did you mean prompt\\?"):
