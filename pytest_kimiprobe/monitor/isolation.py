@@ -22,7 +22,7 @@ def command(folder: Path, plugins: Sequence[str] = (), *, with_conftest: bool = 
     `plugins` are modules to load. Only with some of them the working directory can be imported from.
     """
     root, settings = repository_settings(folder)
-    python = [sys.executable, *([] if plugins else ["-P"]), "-m", "pytest"]
+    python = [sys.executable, *([] if plugins else ["-P"]), "-m", "pytest_kimiprobe.monitor.isolated_run"]
     isolated = ["-c", os.devnull, f"--rootdir={root}", f"--confcutdir={root}", "--disable-plugin-autoload"]
     conftest = [] if with_conftest else ["--noconftest"]
     loaded = [argument for name in ("pytest_kimiprobe.plugin", *plugins) for argument in ("-p", name)]

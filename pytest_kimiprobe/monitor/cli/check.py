@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from pytest_kimiprobe.monitor import isolation
+from routing.errors import ConfigError
 from routing.flags.source import Flags, find_flags
 
 from .shared import flags_option
@@ -37,7 +38,7 @@ def check(
 
     It is `pytest --kimiprobe` with the results recorded, isolated from the repository's test environment: of its
     configuration only kimiprobe_* settings are read. Further ARGUMENTS go to pytest. Exit codes are pytest's: 0 all
-    right, 1 some probes failed, 2 and above the monitor itself is broken.
+    right, 1 some probes failed, 2 and above the monitor itself is broken. A run that is not complete exits with 2 or more.
     """
     path = flags_path or find_flags()
     if path is not None and not options["model"]:
@@ -46,4 +47,7 @@ def check(
     command += ["--kimiprobe", *(f"--kimiprobe-{name}={value}" for name, value in options.items() if value is not None)]
     command += [f"--kimiprobe-endpoint={glob}" for glob in endpoints]
     # In place of this process: pytest rewrites asserts of modules that are not loaded yet, and Ctrl-C is its own.
-    os.execve(command[0], [*command, *arguments], isolation.environment())  # noqa: S606 - no shell
+    try:
+        os.execve(command[0], [*command, *arguments], isolation.environment())  # noqa: S606 - no shell
+    except OSError as error:
+        raise ConfigError(error.strerror or "cannot be run", where=command[0]) from None

@@ -76,3 +76,31 @@ def test_a_conftest_is_loaded_where_that_is_asked_for(repository: Path, monkeypa
     assert done.returncode != 0
     assert "probes/conftest.py" in done.stderr
     assert "tests/conftest.py" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "last_act",
+    ["raise SystemExit(1)", "raise SystemExit(0)", "import os; os.kill(os.getpid(), 15)", "raise KeyboardInterrupt"],
+)
+def test_a_check_that_ends_before_it_probes_exits_with_two_or_more(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, last_act: str
+) -> None:
+    (repository / "probes" / "conftest.py").write_text(f"{last_act}\n", "utf-8")
+    assert check(repository, monkeypatch, "--with-conftest").returncode not in {0, 1}
+
+
+@pytest.mark.parametrize(
+    "hook", ["pytest_configure(config)", "pytest_sessionstart(session)", "pytest_collection(session)"]
+)
+def test_a_plugin_that_raises_ends_a_check_with_two_or_more(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, hook: str
+) -> None:
+    (repository / "listener.py").write_text(f"def {hook}:\n    raise SystemExit(1)\n", "utf-8")
+    assert check(repository, monkeypatch, "--plugin=listener").returncode not in {0, 1}
+
+
+def test_a_check_that_only_collects_or_shows_help_is_all_right(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert check(repository, monkeypatch, "--collect-only", "-q").returncode == 0
+    assert check(repository, monkeypatch, "--version").returncode == 0

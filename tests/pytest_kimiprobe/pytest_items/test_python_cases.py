@@ -209,7 +209,10 @@ class TestPythonCases:
         ("row", "words"),
         [
             ({"stop": 5}, "stop: 5 is not a text or a list of texts, none of them empty"),
-            ({"tool_choice": "never"}, 'tool_choice: "never" is not auto, none, required, or an object that names a tool'),
+            (
+                {"tool_choice": "never"},
+                'tool_choice: "never" is not auto, none, required, or an object that names a tool',
+            ),
             ({"need": ["x"]}, 'need.0: "x" is not one of "vision", "thinking", "thinking_off" or "native_ids"'),
             ({"tools": [{"nmae": "f"}]}, "tools.0.nmae: unknown key; did you mean name"),
             ({"messages": [{"role": "king", "content": "Hi"}]}, 'messages.0.role: "king" is not one of "system", '),

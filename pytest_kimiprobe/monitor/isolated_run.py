@@ -1,0 +1,54 @@
+"""The process of `kimiprobe check`: pytest, with exit code 0 or 1 only if a run was completed.
+
+A conftest.py or a plugin can end pytest with any code before a probe is sent.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
+
+
+class _Completion:
+    """Plugin that notes whether tests were run, and whether the run of the probes was completed."""
+
+    def __init__(self) -> None:
+        self.ran = self.complete = False
+
+    def pytest_unconfigure(self, config: pytest.Config) -> None:
+        from ..plugin import SESSION
+
+        probes = config.stash.get(SESSION, None)
+        summary = probes.summary if probes else None
+        self.complete = bool(summary and summary.run.complete)
+
+    def pytest_runtestloop(self, session: pytest.Session) -> None:
+        self.ran = not session.config.option.collectonly
+
+
+def main() -> int:
+    """Run pytest with this process's arguments. Exit code: pytest's, or 2 if it is less and no run was completed."""
+    found, code = _Completion(), 2
+    try:
+        import pytest
+
+        code = int(pytest.main(plugins=[found]))
+        sys.stdout.flush()
+    except BrokenPipeError:  # as pytest does: the reader of a pipe has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except BaseException:  # noqa: BLE001 - whatever a conftest.py or a plugin raises
+        traceback.print_exc()
+    if code < 2 and not found.complete and (code or found.ran):
+        print(f"kimiprobe: no run was completed (pytest's exit code {code})", file=sys.stderr)
+        return 2
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
