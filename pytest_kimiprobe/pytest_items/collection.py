@@ -91,7 +91,9 @@ def _require_found(session: pytest.Session, probes: ProbeSession, items: Sequenc
     asked = (f"{name}::{part}" for name, parts in probes.named.items() for part in sorted(parts) if part)
     missing = [probe for probe in asked if probe not in there]
     if missing and not session.testsfailed:
-        raise pytest.UsageError(f"not found: {', '.join(missing)}")
+        left_out = {probe.rpartition("::")[2].partition("[")[0] for probe in missing} & set(probes.scope.left_out)
+        why = f"; not in suite {probes.scope.suite}: --kimiprobe-suite full runs all" if left_out else ""
+        raise pytest.UsageError(f"not found: {', '.join(missing)}{why}")
 
 
 def _leave_out(session: pytest.Session, items: list[pytest.Item], other: Callable[[pytest.Item], bool]) -> None:

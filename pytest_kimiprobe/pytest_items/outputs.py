@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from routing.errors import ConfigError
+from routing.evidence.model import utc_text
 from routing.tokens import ASSUMED_REQUEST
 
 from ..config import options
@@ -23,7 +24,7 @@ from ..results.last_run import Failed, LastRun
 from ..results.record_run import record_run
 from ..results.store import Change, atomic_write
 from ..stats.paired_test import Comparison, NotCompared, compare
-from ..verdicts import Run
+from ..verdicts import ProbeResult, Run
 
 if TYPE_CHECKING:
     from .session import ProbeSession
@@ -62,7 +63,7 @@ def write(probes: ProbeSession, *, complete: bool) -> tuple[Summary, bool]:
         if problem := _problem(written):
             notes.append(f"NOT WRITTEN: {problem}")
             failed = True
-    _keep_failures(probes, measured)
+    keep_failures(probes, measured.failures)
     return summary(), failed or unreached
 
 
@@ -73,15 +74,17 @@ def _notes(probes: ProbeSession, run: Run) -> list[str]:
     return notes if refused else [*notes, *probes.refusals()]
 
 
-def _keep_failures(probes: ProbeSession, summary: Summary) -> None:
-    """For `kimiprobe rerun`."""
+def keep_failures(probes: ProbeSession, failed: Sequence[ProbeResult]) -> None:
+    """For `kimiprobe rerun`; a run without probes has none, and replaces those of an earlier run."""
     failures = tuple(
         Failed(probes.scope.argument_of(one.id), one.id, one.endpoint, one.verdict, one.reason, one.detail)
-        for one in summary.failures
+        for one in failed
     )
     folder = Path(probes.config.invocation_params.dir)
     python = ("-P",) if sys.flags.safe_path else ()
-    last_run.keep(LastRun(folder, python, *probes.scope.rerun(), failures))
+    scope, judged = probes.scope, "" if probes.kept.results else ", no probes"
+    title = f"{scope.source}, suite {scope.suite}, {utc_text(scope.started_at)}{judged}"
+    last_run.keep(LastRun(folder, python, *scope.rerun(), failures, title))
 
 
 def _problem(write_one: Callable[[], None]) -> str:

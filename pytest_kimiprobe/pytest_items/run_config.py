@@ -62,6 +62,9 @@ class Scope:
         self.started_at = datetime.now(UTC)
         self.run_id = uuid.uuid4().hex[:12]
         self.discovered: Sequence[str] = ()
+        self.included = 0
+        self.left_out: list[str] = []
+        """Cases that are not in the suite; `included` counts the others."""
         try:
             path = options.value(config, "catalog")
             self.catalog: Catalog = catalogs.load(Path(path) if path else None, environment=self.environment)
@@ -142,7 +145,10 @@ class Scope:
         """All probes of a case of the suite, each with why it is not sent where it is not."""
         if self.choice.kind == "replay":
             yield from self.replays.plans(case, {endpoint.id: endpoint for endpoint in self.endpoints})
-        elif in_suite(case, self.suite):
+        elif not in_suite(case, self.suite):
+            self.left_out.append(case.name)
+        else:
+            self.included += 1
             for plan in expand(case, self.endpoints, self.repeats, self._loads(case, packaged=packaged)):
                 yield Planned(plan, self._unsent(plan))
 

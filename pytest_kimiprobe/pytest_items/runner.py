@@ -60,6 +60,10 @@ def _put_aside(config: pytest.Config) -> list[str]:
 def forecast(session: ProbeSession, items: list[pytest.Item]) -> list[str]:
     """Cost and time, before anything is spent."""
     plans = [plan for _, plan in to_send(items)]
+    scope = session.scope
+    if scope.left_out and not scope.included:
+        of_all = f"0 of {len(scope.left_out)} cases belong to suite {scope.suite}"
+        return [f"kimiprobe: {of_all}: --kimiprobe-suite full runs all"]
     if not plans or session.scope.choice.kind == "replay" or _only_looking(session.config):
         return []
     if session.config.option.verbose < -1:
@@ -154,6 +158,8 @@ def finish(probes: ProbeSession, exit_status: int, session: pytest.Session) -> N
     with _uninterrupted():
         probes.finish()
         if not probes.kept.results:
+            if not _only_looking(probes.config):
+                outputs.keep_failures(probes, ())
             return
         complete = int(exit_status) in {0, 1} and not probes.cancelled
         probes.summary, failed = outputs.write(probes, complete=complete)

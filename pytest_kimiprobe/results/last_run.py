@@ -52,6 +52,8 @@ class LastRun:
     options: tuple[str, ...]
     environment: Mapping[str, str]
     failures: tuple[Failed, ...]
+    title: str = ""
+    """Source, suite and time of the run, for people."""
 
 
 def failures_of(run: Run) -> list[ProbeResult]:
@@ -82,6 +84,7 @@ def keep(run: LastRun) -> None:
         "options": list(run.options),
         "environment": dict(run.environment),
         "failures": [asdict(failure) for failure in run.failures],
+        "title": run.title,
     }
     with contextlib.suppress(ResultsError, OSError):
         atomic_write(folder / _FILE, json.dumps(document, indent=1) + "\n")
@@ -109,7 +112,7 @@ def _read(folder: Path, path: Path) -> LastRun:
         environment = {str(name): str(value) for name, value in data["environment"].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
         raise ConfigError(f"cannot be read ({one_line(str(problem))}); run again", where=str(path)) from None
-    return LastRun(folder, python, options, environment, failures)
+    return LastRun(folder, python, options, environment, failures, str(data.get("title", "")))
 
 
 def _identity(folder: Path) -> list[int] | None:

@@ -45,7 +45,8 @@ def rerun(number: int | None) -> None:
 
 def _listed(found: LastRun) -> list[str]:
     lines = [line for number, failure in enumerate(found.failures, 1) for line in _lines(number, failure)]
-    return lines or ["the last run had no failures"]
+    run = f"the last run ({one_line(found.title, 200)})" if found.title else "the last run"
+    return [f"failures of {run}:", *lines] if lines else [f"{run} had no failures"]
 
 
 def _lines(number: int, failure: Failed) -> list[str]:

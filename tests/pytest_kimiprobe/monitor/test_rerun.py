@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -96,7 +97,8 @@ def test_without_a_number_it_lists_the_failures(pytester: pytest.Pytester) -> No
     order = [(one.verdict == "error", one.reason == "rate_limited") for one in failures]
     assert order == sorted(order)
     listed = kimiprobe("rerun", folder=pytester.path).stdout
-    assert listed.startswith("1    kimiprobe/core.yaml::")
+    assert listed.startswith("failures of the last run (simulator, suite core, ")
+    assert "\n1    kimiprobe/core.yaml::" in listed
     assert f"\n{len(failures)} " in listed
 
 
@@ -156,3 +158,26 @@ def test_no_link_of_a_repository_is_written_through(pytester: pytest.Pytester, l
     path.symlink_to(outside if link == FOLDER else outside / ".gitignore")
     pytester.runpytest(*RUN, "kimiprobe/core.yaml")
     assert [(file.name, file.read_text()) for file in outside.iterdir()] == [(".gitignore", "build/\n")]
+
+
+def test_the_list_names_source_suite_and_time_of_its_run(pytester: pytest.Pytester) -> None:
+    pytester.runpytest(*RUN, "--kimiprobe-suite=smoke", "kimiprobe/core.yaml::weather")
+    listed = kimiprobe("rerun", folder=pytester.path).stdout
+    assert re.match(r"failures of the last run \(simulator, suite smoke, 20\d\d-\d\d-\d\dT\d\d:\d\d", listed), listed
+
+
+def test_a_run_without_probes_replaces_the_failures_of_an_earlier_run(pytester: pytest.Pytester) -> None:
+    pytester.runpytest(*RUN, "--kimiprobe-suite=smoke", "kimiprobe/core.yaml::weather")
+    pytester.runpytest(*RUN, "--collect-only")
+    assert find(pytester.path).failures
+    pytester.runpytest(*RUN, "-k", "no-such-case")
+    assert "no probes) had no failures" in kimiprobe("rerun", folder=pytester.path).stdout
+
+
+def test_a_run_whose_suite_leaves_out_all_cases_says_so(pytester: pytest.Pytester) -> None:
+    pytester.makefile(".kimiprobe.yaml", own=OWN)
+    result = pytester.runpytest(*RUN, "--kimiprobe-suite=smoke", "own.kimiprobe.yaml")
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    result.stdout.fnmatch_lines(["kimiprobe: 0 of 1 cases belong to suite smoke: --kimiprobe-suite full runs all"])
+    named = pytester.runpytest(*RUN, "--kimiprobe-suite=smoke", "kimiprobe/schemas.yaml::enum-argument")
+    named.stderr.fnmatch_lines(["*not found: *enum-argument; not in suite smoke: --kimiprobe-suite full runs all"])
