@@ -94,7 +94,8 @@ def _flags(path: Path | None, catalog: Catalog) -> Diagnosis:
     except ConfigError as error:
         return Diagnosis("problem", "flags", str(error))
     on = sum(flag.enabled for flag in flags.flags.values())
-    return Diagnosis("ok", "flags", f"{path}: {len(flags.flags)} flags, {on} enabled, environment {flags.environment}")
+    count = f"{len(flags.flags)} flag{'' if len(flags.flags) == 1 else 's'}"
+    return Diagnosis("ok", "flags", f"{path}: {count}, {on} enabled, environment {flags.environment}")
 
 
 def _evidence(folder: Path) -> Diagnosis:

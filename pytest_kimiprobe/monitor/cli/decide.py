@@ -43,7 +43,7 @@ def lines_of(proposals: Iterable[rule.Proposal]) -> list[str]:
             else _setting_text(proposal.before)
         )
         lines.append(f"{proposal.flag}: {proposal.kind.replace('_', ' ')} ({change})")
-        lines += folded("", proposal.verdict, 2)
+        lines += folded("", proposal.verdict.removeprefix("no evidence, no change: "), 2)
     return lines
 
 

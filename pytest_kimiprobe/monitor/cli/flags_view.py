@@ -19,9 +19,9 @@ _FIRST = ("description", "owner")
 def state(flag: Flag) -> str:
     """The users that the flag is on for, in a few words."""
     if flag.pin is not None:
-        return 'nobody (pin "off")' if flag.pin == "off" else f'everybody (pin "on"){_but(flag)}'
+        return 'no user (pin "off")' if flag.pin == "off" else f'all users (pin "on"){_but(flag)}'
     if not flag.enabled:
-        return "nobody"
+        return "no user"
     named = [_count(len(targets.allow), kind) for kind, targets in _kinds(flag) if targets.allow]
     shares = [f"{flag.percent} %"] if flag.percent or not named else []
     return " + ".join([*shares, *named]) + _but(flag)

@@ -112,7 +112,7 @@ def _about(flag: Flag, before: Flag | None, base: Flags | None) -> Iterator[_Tol
         now, step = share(before), _next_step(flag, share(before))
         yield "error", (*at, "percent"), f"jumps from {now} to {share(flag)}; the next step is {step}"
     if flag.enabled and not flag.percent and not flag.users.allow and not flag.groups.allow and flag.pin is None:
-        yield "warning", (*at, "enabled"), "enabled, but on for nobody: percent is 0 and nobody is allowed"
+        yield "warning", (*at, "enabled"), "enabled, but on for no user: percent is 0 and no user or group is allowed"
     if not flag.enabled and flag.percent and flag.pin is None:
         yield (
             "warning",

@@ -84,7 +84,7 @@ def test_the_projects_own_file_has_no_findings() -> None:
         ),
         (
             [flag(0), ("allow: [alice]", "allow: []")],
-            "12:14: warning: flags.kimi.enabled: enabled, but on for nobody: percent is 0 and nobody is allowed",
+            "12:14: warning: flags.kimi.enabled: enabled, but on for no user: percent is 0 and no user or group is allowed",
         ),
         (
             [flag(50, enabled=False)],
