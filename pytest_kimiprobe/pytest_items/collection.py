@@ -53,7 +53,11 @@ def _packaged_and_own(config: pytest.Config, session: ProbeSession) -> list[str]
     """What a run without a path runs: all that is packaged or given by options and plugins, and `kimiprobe_paths`."""
     packaged = {f"{PACKAGED}/{file.name}": file for file in packaged_files()} | _named_paths(session)
     names = [name for name, path in packaged.items() if not is_ignored(name, path, config)]
-    return [*names, *map(str, config.getini("kimiprobe_paths"))]
+    own: list[Path] = config.getini("kimiprobe_paths")
+    for path in own:
+        if not path.exists():
+            raise pytest.UsageError(f"ini setting kimiprobe_paths: no such file or folder: {path}")
+    return [*names, *map(str, own)]
 
 
 def _named_paths(session: ProbeSession) -> dict[str, Path]:

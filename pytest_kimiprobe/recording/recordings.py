@@ -142,7 +142,7 @@ def files(path: Path) -> list[Path]:
     """The recordings at `path`: the file itself, or all recordings below the folder, sorted by name."""
     path = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links, and pytest does not
     if not path.exists():
-        raise RecordingError("not there", where=str(path))
+        raise RecordingError("not there; --kimiprobe-record FOLDER records a run", where=str(path))
     if not path.is_dir():
         return [path]
     found = sorted(file for file in path.rglob("*") if _is_recording(file))

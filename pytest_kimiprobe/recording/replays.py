@@ -59,7 +59,8 @@ class Replays:
                 try:
                     recordings.read(path)
                 except ConfigError as problem:
-                    found[path] = str(problem).removeprefix(f"{path}: ")
+                    why = str(problem).removeprefix(f"{path}:")
+                    found[path] = why.strip() if why.startswith(" ") else f"line {why}"
         return found
 
     def name(self, path: Path) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -40,6 +42,7 @@ def check(
     configuration only kimiprobe_* settings are read. Further ARGUMENTS go to pytest. Exit codes are pytest's: 0 all
     right, 1 some probes failed, 2 and above the monitor itself is broken. A run that is not complete exits with 2 or more.
     """
+    _refuse_unknown(arguments, may_have_more=bool(plugins))
     path = flags_path or find_flags()
     if path is not None and not options["model"]:
         options["model"] = Flags.load(path).default_model
@@ -51,3 +54,16 @@ def check(
         os.execve(command[0], [*command, *arguments], isolation.environment())  # noqa: S606 - no shell
     except OSError as error:
         raise ConfigError(error.strerror or "cannot be run", where=command[0]) from None
+
+
+def _refuse_unknown(arguments: Sequence[str], *, may_have_more: bool) -> None:
+    """Raise NoSuchOption for a mistyped option of ours; `may_have_more`: plugins may declare similar ones."""
+    from pytest_kimiprobe.config.options import OPTIONS
+
+    whole = ["--kimiprobe", *(option.flag for option in OPTIONS)]
+    short = [name for parameter in check.params for name in parameter.opts if name.startswith("--")]
+    for name in (argument.partition("=")[0] for argument in arguments if argument.startswith("--")):
+        ours = name.startswith("--kimiprobe")
+        close = difflib.get_close_matches(name, whole if ours else short, n=1, cutoff=0.6 if ours else 0.8)
+        if (ours and name not in whole) or (close and not ours and not may_have_more):
+            raise click.NoSuchOption(name, possibilities=close)

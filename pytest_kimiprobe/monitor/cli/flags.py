@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -122,11 +123,13 @@ def evaluate(name: str, user: str | None, groups: tuple[str, ...], path: Path, a
 @_texts
 @_flags
 def create(name: str, controls: tuple[str, ...], path: Path, **texts: str | None) -> None:
-    """Add a flag that is off for everybody.
+    """Add a flag that is off for all users.
 
     Without --description it says which endpoints it controls; without --owner it has the owner of the first flag.
     """
-    there = Flags.load(path).flags
+    there, rule = Flags.load(path).flags, schema()["definitions"]["name"]
+    if not re.fullmatch(rule["pattern"], name):
+        raise click.UsageError(f"{one_line(name)!r} is not {rule['title']}")
     for problem in flags_lint.unmatched(controls, _catalog().get("endpoints", ())) if name not in there else ():
         raise click.UsageError(problem)
     row: dict[str, Any] = {
@@ -190,7 +193,7 @@ def _already_on(flag: Flag, reason: str | None) -> None:
 @_reason
 @_flags
 def disable(name: str, reason: str | None, path: Path) -> None:
-    """Turn a flag off for everybody.
+    """Turn a flag off for all users.
 
     Enabled again, it starts at the first step of its ladder.
     """

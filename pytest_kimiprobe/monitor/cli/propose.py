@@ -20,7 +20,7 @@ from ...safe_text import one_line
 from ...tables import folded
 from ..decide import Proposal, decide
 from ..github import proposal_text as say
-from ..github.api import Calls, GitHubProblem, repository
+from ..github.api import Calls, GitHubProblem, repository, require_name
 from ..github.pull_request import PullRequestResult, PullRequests
 from .decide import as_row
 from .shared import (
@@ -52,6 +52,11 @@ def propose(  # noqa: PLR0917 - one parameter an option
     """
     path = flags_file(flags_path)
     found = read_results(results, path)
+    if dry_run and repo:
+        try:
+            require_name(repo)
+        except GitHubProblem as problem:
+            raise ConfigError(str(problem), where="--repo") from None
     if dry_run:
         _rehearse(path, found, as_json=as_json)
         return

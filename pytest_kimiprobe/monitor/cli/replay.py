@@ -64,7 +64,8 @@ def replay(
     """Judge RECORDINGS again, offline, and show changed verdicts.
 
     RECORDINGS is a folder that --kimiprobe-record wrote, or one file of it. Further ARGUMENTS go to pytest. Exit codes:
-    0 no verdict changed, 1 some did, 2 FILE or a file of the recordings cannot be used.
+    0 no verdict changed, 1 some did, 2 the file of --against or a file of RECORDINGS
+    cannot be used.
     """
     found = replays.read(recordings)
     if unreadable := found.unreadable():

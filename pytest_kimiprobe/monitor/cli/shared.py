@@ -56,7 +56,12 @@ def flags_file(given: Path | None) -> Path:
 
 
 def results_folder(given: Path | None, flags: Path | None = None) -> Path:
-    """The given folder, otherwise `results` beside the flags file, otherwise `results` in the current folder."""
+    """The given folder, otherwise `results` beside the flags file, otherwise `results` in the current folder.
+
+    Raises ConfigError for a given folder that does not exist.
+    """
+    if given is not None and not given.is_dir():
+        raise ConfigError("no such folder; `kimiprobe check --results FOLDER` makes one", where=str(given))
     beside = flags or find_flags()
     return given or (beside.parent if beside else Path()) / "results"
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from routing import catalog as catalogs
+
 from ...simulator import (
     Scenario,
     ScenarioError,
@@ -17,6 +19,7 @@ from ...simulator import (
     scenario_names,
     serve_forever,
 )
+from ..flags_edit.lint import unmatched
 
 _SHARE = click.FloatRange(0, 1)
 _MS = click.FloatRange(0, 3_600_000)
@@ -70,6 +73,9 @@ def _with_rates(scenario: Scenario, endpoints: tuple[str, ...], rates: dict[str,
     given = {name: value for name, value in rates.items() if value is not None}
     if endpoints and not given:
         raise click.UsageError("--endpoint needs at least one rate: --availability, --schema-accuracy, ...")
+    known = {*catalogs.load(environment={}).endpoints, *scenario.endpoints}
+    for problem in unmatched(endpoints, known):
+        raise click.UsageError(f"--endpoint: {problem}")
     return scenario.replaced(endpoints or ("*",), persona_of(given, "rates")) if given else scenario
 
 

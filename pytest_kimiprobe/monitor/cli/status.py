@@ -14,7 +14,7 @@ from routing import catalog as catalogs
 from routing.catalog import Catalog
 from routing.errors import EvidenceError
 from routing.evidence.model import FRESH_FOR, EndpointEvidence, Evidence, loads, utc_text
-from routing.flags.source import find_flags
+from routing.flags.source import Flags, find_flags
 from routing.parsing.safe_read import read_regular
 from routing.types import Status
 
@@ -49,6 +49,8 @@ def status(flags_path: Path | None, results: Path | None, everything: bool, as_j
     Unreadable files are named and change nothing.
     """
     now, problems = datetime.now(UTC), list[str]()
+    if flags_path is not None:
+        Flags.load(flags_path)
     folder = results_folder(results, flags_path or find_flags())
     evidence = read(folder, now, problems)
     catalog = catalogs.load()

@@ -69,6 +69,12 @@ class Calls:
             self.sleep(wait)
 
 
+def require_name(name: str) -> None:
+    """Raise GitHubProblem unless the name is `owner/name`."""
+    if not re.fullmatch(r"[A-Za-z0-9][\w-]*/[\w.-]+", name):
+        raise GitHubProblem(f"{one_line(name, 60)!r} is not a repository; expected owner/name")
+
+
 def repository(name: str, environment: Mapping[str, str], calls: Calls, *, backoff_s: float = 0.5) -> Repository:
     """Open the repository `owner/name` with the token of the environment.
 
@@ -79,8 +85,7 @@ def repository(name: str, environment: Mapping[str, str], calls: Calls, *, backo
         from urllib3.util import Retry
     except ModuleNotFoundError:
         raise GitHubProblem(f"PyGithub is not installed: {install_hint('github')}") from None
-    if not re.fullmatch(r"[A-Za-z0-9][\w-]*/[\w.-]+", name):
-        raise GitHubProblem(f"{one_line(name, 60)!r} is not a repository; expected owner/name")
+    require_name(name)
     token, url = environment.get("GITHUB_TOKEN", "").strip(), environment.get("GITHUB_API_URL", "") or API
     if not token:
         raise KeyMissing("not set; a workflow passes `github.token` or a GitHub App's", where="GITHUB_TOKEN")

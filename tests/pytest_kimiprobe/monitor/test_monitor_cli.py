@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -313,3 +314,30 @@ def test_without_channels_it_is_printed(project: Path) -> None:
     result = kimiprobe("alert", GITHUB_REPOSITORY="o/r")
     assert (result.exit_code, result.stdout) == (0, f"{WORKING}\n")
     assert "no issue is written: GITHUB_TOKEN: not set" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("status --flags /nowhere", "/nowhere: "),
+        ("status --flags bad.yaml", "bad.yaml:"),
+        ("status --results /nowhere", "/nowhere: no such folder"),
+        ("decide --results /nowhere", "/nowhere: no such folder"),
+        ("propose --repo nope --dry-run", "--repo: 'nope' is not a repository; expected owner/name"),
+        ("check --sute smoke", "No such option"),
+        ("check --kimiprobe-sute smoke", "--kimiprobe-suite"),
+        ("check --source=replay:/nowhere", "/nowhere: not there; --kimiprobe-record FOLDER records a run"),
+    ],
+)
+def test_a_name_that_does_not_exist_is_refused_with_the_next_step(project: Path, arguments: str, message: str) -> None:
+    (project / "bad.yaml").write_text("nonsense: [", "utf-8")
+    command = [sys.executable, "-c", "from pytest_kimiprobe.monitor.cli import main; main()", *arguments.split()]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    assert (done.returncode in {2, 4}, message in done.stderr) == (True, True), done.stderr
+
+
+def test_decide_gives_the_reason_for_no_evidence_once(project: Path) -> None:
+    command = [sys.executable, "-c", "from pytest_kimiprobe.monitor.cli import main; main()", "decide"]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=True)
+    assert "no evidence (" in done.stdout
+    assert "no evidence, no change" not in done.stdout

@@ -52,6 +52,10 @@ def test_rates_are_for_some_endpoints(served: list[Scenario]) -> None:
     [
         ("--schema-accuracy 97", "97.0 is not in the range 0<=x<=1"),
         ("--leak-rate often", "'often' is not a valid float"),
+        (
+            "--endpoint moonshoot/* --leak-rate .5",
+            "moonshoot/* matches no endpoint of the catalogue; did you mean moonshot/*?",
+        ),
         ("--endpoint moonshot/*", "--endpoint needs at least one rate"),
         ("--first-token-ms 0 --first-token-p95-ms 5", "must be at least first_token_ms, which must be above 0"),
         ("--availability nan", "nan"),

@@ -136,11 +136,12 @@ def test_a_latest_that_lacks_a_run_is_told(tmp_path: Path) -> None:
 
 
 def test_without_results_it_says_how_to_get_some(tmp_path: Path) -> None:
-    """An empty folder, or none, is no error."""
-    for folder in (tmp_path, tmp_path / "nowhere"):
-        result = status(folder)
-        assert (result.exit_code, result.stderr) == (0, "")
-        assert "`kimiprobe check` makes some" in result.stdout
+    """An empty folder is not an error; a folder that was named and does not exist is one."""
+    result = status(tmp_path)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "`kimiprobe check` makes some" in result.stdout
+    missing = status(tmp_path / "nowhere")
+    assert (missing.exit_code, "nowhere: no such folder; `kimiprobe check" in missing.stderr) == (2, True)
 
 
 def test_what_was_never_probed_is_shown_on_request(tmp_path: Path) -> None:

@@ -268,7 +268,8 @@ class TestReplayCommand:
         (recorded / "tapes" / "torn.yaml").write_text(text, "utf-8")
         result = replayed("tapes")
         assert result.exit_code == 2
-        assert "torn.yaml: cannot be read" in result.stderr
+        assert "torn.yaml: cannot be read: " in result.stderr
+        assert result.stderr.count("torn.yaml") == 1
         assert "record it again, or take it out of tapes" in result.stderr
 
     def test_what_a_cassette_says_never_reaches_the_terminal_raw(self, recorded: Path) -> None:

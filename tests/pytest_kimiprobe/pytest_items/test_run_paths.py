@@ -163,3 +163,12 @@ def test_stepwise_is_refused(pytester: pytest.Pytester) -> None:
     found = pytester.runpytest(*HEALTHY, PROBE, "--stepwise")
     assert found.ret == pytest.ExitCode.USAGE_ERROR
     found.stderr.fnmatch_lines(["*--stepwise*use --lf*"])
+
+
+def test_a_folder_of_kimiprobe_paths_that_does_not_exist_is_refused_by_the_settings_name(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makeini("[pytest]\nkimiprobe_paths = nowhere\n")
+    result = pytester.runpytest("--kimiprobe", "--kimiprobe-source=simulator")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*ini setting kimiprobe_paths: no such file or folder: *nowhere"])

@@ -100,7 +100,7 @@ def test_list() -> None:
     """One line a flag, and what holds for all."""
     assert output("list") == textwrap.dedent("""\
         flag                          on for           controls
-        openrouter_kimi_tool_calling  nobody           openrouter/moonshotai/kimi-*
+        openrouter_kimi_tool_calling  no user          openrouter/moonshotai/kimi-*
         groq_kimi_tool_calling        10 % + 2 groups  groq/moonshotai/kimi-*
         serial 41, environment test, default model kimi-k2.6
         """)
@@ -129,7 +129,7 @@ def test_show() -> None:
                         Moonshot's own endpoint.
         owner           @kimi-routing
         controls        openrouter/moonshotai/kimi-*
-        on for          nobody
+        on for          no user
         users denied    mallory
         pin             none
         enabled         no
@@ -170,9 +170,9 @@ def test_show_as_json() -> None:
         ("", "true", 0, "[]", "[]", "0 %"),
         ("", "true", 0, "[a]", "[]", "1 user"),
         ("", "true", 0, "[a]", "[x, y]", "1 user + 2 groups"),
-        ("", "false", 50, "[a]", "[x]", "nobody"),
-        ("    pin: 'off'\n", "true", 50, "[a]", "[x]", 'nobody (pin "off")'),
-        ("    pin: 'on'\n", "false", 0, "[a]", "[x]", 'everybody (pin "on")'),
+        ("", "false", 50, "[a]", "[x]", "no user"),
+        ("    pin: 'off'\n", "true", 50, "[a]", "[x]", 'no user (pin "off")'),
+        ("    pin: 'on'\n", "false", 0, "[a]", "[x]", 'all users (pin "on")'),
     ],
 )
 def test_list_says_whom_a_flag_is_on_for(
@@ -260,7 +260,7 @@ def test_a_jump_is_made_and_told(path: Path) -> None:
 
 def test_disable(path: Path) -> None:
     """Off for everybody; the next start is at the first step again."""
-    assert output("disable", GROQ, "--reason", "leaks tokens") == f"{GROQ}: on for nobody (serial 42)\n"
+    assert output("disable", GROQ, "--reason", "leaks tokens") == f"{GROQ}: on for no user (serial 42)\n"
     flag = Flags.load(path).flag(GROQ)
     assert (flag.enabled, flag.percent, flag.reason) == (False, 0, "leaks tokens")
     assert flag.since == dt.datetime(2026, 11, 23, 5, 17, 40, tzinfo=dt.UTC)
@@ -351,7 +351,7 @@ def test_remove_user(path: Path) -> None:
 def test_create(path: Path) -> None:
     """A new flag is off, stands last, and has an owner and a description without being asked."""
     assert output("create", "new", "--controls", "together/*", "--controls", "replicate/*") == (
-        "new: on for nobody (serial 42)\n"
+        "new: on for no user (serial 42)\n"
     )
     assert path.read_text() == FILE.replace("serial: 41", "serial: 42").replace(
         "...\n",
@@ -366,6 +366,7 @@ def test_create(path: Path) -> None:
         (["show", "nope"], f"flags.yaml: no flag 'nope'; available: {KIMI}, {GROQ}"),
         (["enable", "nope"], f"flags.yaml: no flag 'nope'; available: {KIMI}, {GROQ}"),
         (["create", KIMI, "--controls", "a/*"], f"flags.yaml: flag '{KIMI}' exists already"),
+        (["create", "Bad Name", "--controls", "groq/*"], "Error: 'Bad Name' is not a flag name: a to z first"),
         (["create", "x"], "Missing option '--controls'"),
         (
             ["create", "x", "--controls", "groqq/*"],
