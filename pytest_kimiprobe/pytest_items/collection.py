@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import itertools
+import unicodedata
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,9 @@ from .items import (
 from .probe_facts import planned_by
 from .run_paths import PACKAGED, RECORDED, divided, is_ignored
 from .session import ProbeSession
+
+_UNSAFE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Unicode categories of characters that are not shown: control, format, surrogate and line separators."""
 
 
 def prepare(config: pytest.Config) -> ProbeSession:
@@ -164,12 +168,24 @@ def _named(parent: pytest.Session, probes: ProbeSession, name: str, path: Path |
 
 
 def collected(file_path: Path, parent: pytest.Collector, session: ProbeSession) -> pytest.Collector | None:
-    """A collector for a user's case file, named as `kimiprobe_files` says."""
-    if not any(fnmatch.fnmatch(file_path.name, glob) for glob in parent.config.getini("kimiprobe_files")):
+    """A collector for a user's case file, named as `kimiprobe_files` says. Raises CollectError for an unsafe name."""
+    config, name = parent.config, file_path.name
+    ours = any(fnmatch.fnmatch(name, glob) for glob in config.getini("kimiprobe_files"))
+    python = file_path.suffix == ".py" and any(fnmatch.fnmatch(name, glob) for glob in config.getini("python_files"))
+    if ours or python or parent.session.isinitpath(file_path):
+        _require_safe(name)
+    if not ours:
         return None
     node: CaseFile = CaseFile.from_parent(parent, path=file_path)
     node.plans, node.read = session.scope.plans, partial(cases.load, file_path)
     return node
+
+
+def _require_safe(name: str) -> None:
+    """Names of files are printed at the start of a line, by pytest too: they must not be commands of a terminal or CI."""
+    if name.startswith("::") or any(unicodedata.category(char) in _UNSAFE for char in name):
+        message = "rename the file: its name has a control character, or begins with `::`"
+        raise pytest.Collector.CollectError(f"file name {name!a}: {message}")
 
 
 def _of_plugins(config: pytest.Config) -> list[cases.Case]:

@@ -172,3 +172,16 @@ def test_a_folder_of_kimiprobe_paths_that_does_not_exist_is_refused_by_the_setti
     result = pytester.runpytest("--kimiprobe", "--kimiprobe-source=simulator")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*ini setting kimiprobe_paths: no such file or folder: *nowhere"])
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\x1b[31mb", "::error::b", "a\u202eb"])
+@pytest.mark.parametrize("suffix", [".kimiprobe.yaml", "_test.py"])
+def test_a_file_name_with_control_characters_or_a_leading_command_is_refused_escaped(
+    pytester: pytest.Pytester, name: str, suffix: str
+) -> None:
+    (pytester.path / f"{name}{suffix}").write_text("version: 1\n", "utf-8")
+    result = pytester.runpytest("--kimiprobe", "--kimiprobe-source=simulator", ".")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    printed = str(result.stdout)
+    assert f"file name {name + suffix!a}: rename the file" in printed
+    assert f"{name}{suffix}" not in printed.replace(ascii(name + suffix), "")
