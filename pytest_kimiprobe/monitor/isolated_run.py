@@ -8,10 +8,14 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from typing import TYPE_CHECKING
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pytest
+
+_OF_REPOSITORY = ("rootdir:", "configfile:", "plugins:")
+"""Lines of pytest's header about the configuration that an isolated run does not read."""
 
 
 class _Completion:
@@ -31,13 +35,26 @@ class _Completion:
         self.ran = not session.config.option.collectonly
 
 
+def _with_header(found: _Completion) -> _Completion:
+    """The plugin with a hook that leaves pytest's lines about the repository out of the header."""
+    import pytest  # here: if pytest cannot be imported, `main` says so
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_report_header() -> Generator[None, list[Any], list[Any]]:
+        lines = [line for some in (yield) for line in ([some] if isinstance(some, str) else some)]
+        return [line for line in lines if not line.startswith(_OF_REPOSITORY)]
+
+    found.pytest_report_header = pytest_report_header  # type: ignore[attr-defined]
+    return found
+
+
 def main() -> int:
     """Run pytest with this process's arguments. Exit code: pytest's, or 2 if it is less and no run was completed."""
     found, code = _Completion(), 2
     try:
         import pytest
 
-        code = int(pytest.main(plugins=[found]))
+        code = int(pytest.main(plugins=[_with_header(found)]))
         sys.stdout.flush()
     except BrokenPipeError:  # as pytest does: the reader of a pipe has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from routing.errors import ConfigError
 
 from ..config.ini_files import repository_settings
 
+_INSIDE = ("kimiprobe_json", "kimiprobe_record", "kimiprobe_catalog")
+"""Settings that name files to write, or hosts and key variables: a repository may name files of itself only."""
 _FOR_TESTS = frozenset({"PYTEST_ADDOPTS", "PYTEST_PLUGINS"})
 
 
@@ -22,12 +26,22 @@ def command(folder: Path, plugins: Sequence[str] = (), *, with_conftest: bool = 
     `plugins` are modules to load. Only with some of them the working directory can be imported from.
     """
     root, settings = repository_settings(folder)
+    _require_inside(root, settings)
     python = [sys.executable, *([] if plugins else ["-P"]), "-m", "pytest_kimiprobe.monitor.isolated_run"]
     isolated = ["-c", os.devnull, f"--rootdir={root}", f"--confcutdir={root}", "--disable-plugin-autoload"]
     conftest = [] if with_conftest else ["--noconftest"]
     loaded = [argument for name in ("pytest_kimiprobe.plugin", *plugins) for argument in ("-p", name)]
     given = [argument for name, value in settings.items() for argument in ("-o", f"{name}={value}")]
     return [*python, *isolated, *conftest, *loaded, *given]
+
+
+def _require_inside(root: Path, settings: Mapping[str, str]) -> None:
+    for name in _INSIDE:
+        path = Path(settings.get(name, ""))
+        out = path.anchor or ".." in path.parts or not (root / path).resolve().is_relative_to(root.resolve())
+        if out:
+            message = f"{path}: must be a relative path inside the repository, without `..`"
+            raise ConfigError(message, where=f"ini setting {name}")
 
 
 def environment() -> dict[str, str]:

@@ -99,6 +99,27 @@ def test_a_plugin_that_raises_ends_a_check_with_two_or_more(
     assert check(repository, monkeypatch, "--plugin=listener").returncode not in {0, 1}
 
 
+def test_the_header_of_a_check_does_not_name_the_configuration_that_it_does_not_read(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = check(repository, monkeypatch, "-k", "capital").stdout
+    assert "kimiprobe: simulated" in shown
+    assert not {"rootdir:", "configfile:", "plugins:"} & set(shown.split())
+
+
+@pytest.mark.parametrize("name", ["json", "record", "catalog"])
+@pytest.mark.parametrize("path", ["../out", "/tmp/out", "link/out"])
+def test_a_check_refuses_a_setting_that_leads_out_of_the_repository(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, name: str, path: str
+) -> None:
+    (repository / "link").symlink_to("/tmp")
+    with (repository / "pyproject.toml").open("a", encoding="utf-8") as file:
+        file.write(f"kimiprobe_{name} = '{path}'\n")
+    done = check(repository, monkeypatch)
+    said = f"ini setting kimiprobe_{name}: {path}: must be a relative path inside the repository, without `..`"
+    assert (done.returncode, said in done.stderr, done.stdout) == (2, True, "")
+
+
 def test_a_check_that_only_collects_or_shows_help_is_all_right(
     repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
