@@ -45,6 +45,6 @@ def case(prompt: str | None = None, **options: Unpack[CaseOptions]) -> Callable[
     if not callable(bare):
         return declare
     # `@case` without arguments, or a wrong prompt: the error comes with file and line, when the tests are collected.
-    both = functools.wraps(bare)(declare)
+    both: Any = functools.wraps(bare)(declare)
     setattr(both, ATTRIBUTE, {})
     return cast("Callable[[F], F]", both)

@@ -182,7 +182,7 @@ def collected(file_path: Path, parent: pytest.Collector, session: ProbeSession) 
 
 
 def _require_safe(name: str) -> None:
-    """Names of files are printed at the start of a line, by pytest too: they must not be commands of a terminal or CI."""
+    """Raise CollectError for a name that a terminal or CI could read as a command: pytest begins lines with names."""
     if name.startswith("::") or any(unicodedata.category(char) in _UNSAFE for char in name):
         message = "rename the file: its name has a control character, or begins with `::`"
         raise pytest.Collector.CollectError(f"file name {name!a}: {message}")

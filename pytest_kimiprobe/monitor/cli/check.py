@@ -40,7 +40,8 @@ def check(
 
     It is `pytest --kimiprobe` with the results recorded, isolated from the repository's test environment: of its
     configuration only kimiprobe_* settings are read. Further ARGUMENTS go to pytest. Exit codes are pytest's: 0 all
-    right, 1 some probes failed, 2 and above the monitor itself is broken. A run that is not complete exits with 2 or more.
+    right, 1 some probes failed, 2 and above the monitor itself is broken. A run that is not complete
+    exits with 2 or more.
     """
     _refuse_unknown(arguments, may_have_more=bool(plugins))
     path = flags_path or find_flags()

@@ -55,8 +55,8 @@ def propose(  # noqa: PLR0917 - one parameter an option
     if dry_run and repo:
         try:
             require_name(repo)
-        except GitHubProblem as problem:
-            raise ConfigError(str(problem), where="--repo") from None
+        except GitHubProblem as refusal:
+            raise ConfigError(str(refusal), where="--repo") from None
     if dry_run:
         _rehearse(path, found, as_json=as_json)
         return
