@@ -18,7 +18,7 @@ from .catalog import Catalog, Endpoint
 from .circuit_breaker import Breaker, Permit, classify
 from .errors import AllAttemptsFailed, ExchangeError, KeyMissing, RequestRejected
 from .exchange import Exchange, Target, exchange
-from .reasons import error_class_of
+from .reasons import reason_of
 from .selection import Route
 from .transport import Transport
 from .types import Answer, Attempt, ChatRequest, Parked, Reply
@@ -223,7 +223,7 @@ class FallbackLoop:
             endpoint=done.endpoint,
             outcome=outcome,
             reason=reason,
-            error_class=error_class_of(reason),
+            error_class=reason_of(reason).error_class,
             detail=detail,
             elapsed_ms=done.total_ms,
             cost_usd=paid[0],
@@ -240,7 +240,15 @@ class FallbackLoop:
     def _skip(self, endpoint: Endpoint, reason: str, detail: str) -> None:
         self._attempts.append(
             Attempt(
-                endpoint.id, "failed", reason, error_class_of(reason), detail, 0.0, Decimal(0), "catalog", sent=False
+                endpoint.id,
+                "failed",
+                reason,
+                reason_of(reason).error_class,
+                detail,
+                0.0,
+                Decimal(0),
+                "catalog",
+                sent=False,
             )
         )
 
