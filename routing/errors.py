@@ -24,7 +24,6 @@ are removed from every text of an error. Errors can be pickled and copied.
 
 from __future__ import annotations
 
-import copyreg
 from typing import Any, ClassVar
 
 from .reasons import ELSEWHERE, reason_of
@@ -53,7 +52,7 @@ class RoutingError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The default calls the class with `args`, which do not match the parameters of these constructors.
-        return copyreg.__newobj__, (type(self), *self.args), self.__dict__
+        return type(self).__new__, (type(self), *self.args), self.__dict__
 
 
 class ConfigError(RoutingError):

@@ -17,7 +17,8 @@ from .catalog import Catalog
 from .circuit_breaker import Breaker
 from .errors import EvidenceError, NoRoute, RouterClosed
 from .evidence.file_source import EvidenceFile, EvidenceSource, EvidenceStatus
-from .flags.source import Flags, FlagsSource, FlagsStatus, find_flags
+from .flags.model import Flags
+from .flags.source import FlagsSource, FlagsStatus, find_flags
 from .request_options import Options
 from .selection import Route, RouteRequest, RoutingState, choose
 from .tokens import ASSUMED_REQUEST, has_image, prompt_tokens_of

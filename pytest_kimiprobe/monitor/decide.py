@@ -26,7 +26,7 @@ from typing import Literal, TypeAlias
 
 from routing.catalog import Catalog
 from routing.evidence.model import FRESH_FOR, Counts, EndpointEvidence, Evidence
-from routing.flags.source import Flag, Flags
+from routing.flags.model import Flag, Flags
 
 from ..results.store import evidence_row
 from ..stats.status import DEGRADED_AT, LEAST_JUDGED, WORKS_AT

@@ -10,7 +10,7 @@ Order of decision; the first rule that applies decides:
     6. percent           on for the first N percent of users (routing.bucketing); without a user only at 100
 
 Deny comes before pin "on" because it is about a user's rights (for example data residency), not about the endpoint's
-health. The public names are in routing.flags.
+health.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ import click
 from routing import catalog
 from routing.errors import EvidenceError, KeyMissing
 from routing.evidence.model import loads, utc_text
-from routing.flags.source import Flags, find_flags
+from routing.flags.model import Flags
+from routing.flags.source import find_flags
 from routing.parsing.safe_read import read_regular
 
 from ...results.run_file import run_url

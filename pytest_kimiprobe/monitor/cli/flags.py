@@ -15,8 +15,8 @@ import click
 from routing import catalog as catalogs
 from routing.errors import CatalogError, FlagsError
 from routing.evidence.model import utc_text
-from routing.flags.model import TEXT_KEYS
-from routing.flags.source import VARIABLE, Flag, Flags, find_flags
+from routing.flags.model import TEXT_KEYS, Flag, Flags
+from routing.flags.source import VARIABLE, find_flags
 from routing.flags.validation import schema
 from routing.parsing.safe_read import read_regular
 

@@ -8,8 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from routing.evidence.model import utc_text
-from routing.flags.model import KEYS, TEXT_KEYS
-from routing.flags.source import Flag, FlagEvidence, Targets
+from routing.flags.model import KEYS, TEXT_KEYS, Flag, FlagEvidence, Targets
 
 from ...safe_text import one_line
 

@@ -13,8 +13,7 @@ from itertools import chain
 from typing import Literal, TypeAlias
 
 from routing.errors import FlagsError
-from routing.flags.model import glob_pattern
-from routing.flags.source import Flag, Flags
+from routing.flags.model import Flag, Flags, glob_pattern
 from routing.flags.validation import problems
 from routing.parsing import strict_yaml
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routing.errors import FlagsError
-from routing.flags.model import glob_pattern
-from routing.flags.source import Flags, find_flags
+from routing.flags.model import Flags, glob_pattern
+from routing.flags.source import find_flags
 from routing.flags.validation import overlap
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 
 from routing.errors import ConfigError, FlagsError
-from routing.flags.source import Flags
+from routing.flags.model import Flags
 from routing.flags.validation import problems, schema
 from routing.parsing import strict_yaml
 

@@ -16,7 +16,8 @@ import pytest
 
 from routing.errors import FlagsError
 from routing.flags import source as flags_module
-from routing.flags.source import Flags, FlagsSource
+from routing.flags.model import Flags
+from routing.flags.source import FlagsSource
 from routing.parsing import last_good
 
 ROOT = Path(__file__).resolve().parents[3]

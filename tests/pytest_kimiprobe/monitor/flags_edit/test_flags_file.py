@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pytest_kimiprobe.monitor.flags_edit.flags_file import created, edited
 from routing.errors import FlagsError
-from routing.flags.source import Flags
+from routing.flags.model import Flags
 
 ROOT = Path(__file__).resolve().parents[4]
 KIMI, GROQ, INLINE = "kimi", "groq_kimi", "inline"

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_kimiprobe.monitor.flags_edit.lint import lint
 from routing import catalog as catalogs
-from routing.flags.source import Flags
+from routing.flags.model import Flags
 
 ROOT = Path(__file__).resolve().parents[4]
 FILE = """\

@@ -18,7 +18,7 @@ from pytest_kimiprobe.monitor.github.pull_request import PullRequestResult, Pull
 from pytest_kimiprobe.results.run_file import Failure
 from routing.errors import KeyMissing
 from routing.evidence.model import Evidence
-from routing.flags.source import Flags
+from routing.flags.model import Flags
 
 pytestmark = hub.needs_npm
 
