@@ -204,7 +204,7 @@ def check(document: strict_yaml.Document) -> None:
     found = problems(document)
     if found:
         more = f" (and {len(found) - 1} more: `kimiprobe flags lint` lists them)" if len(found) > 1 else ""
-        raise FlagsError(f"{found[0]}{more}", where=f"{document.where}:{found[0].line}:{found[0].column}")
+        raise FlagsError(f"{found[0].text}{more}", where=f"{document.where}:{found[0].line}:{found[0].column}")
 
 
 @cache

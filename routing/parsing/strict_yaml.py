@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 64
+_MAX_VALUES = 40_000
 _MAX_NUMBER = 40
 _END = "..."
 
@@ -147,6 +148,7 @@ class YamlReader:
         self._end_line = end_line
         self._ended: yaml.Event | None = None
         self._stack: list[_Open] = []
+        self._values = 0
 
     def build(self, source: str | bytes) -> None:
         """Read one document into `root`, which stays None if there is none. Errors go to `refuse`."""
@@ -177,6 +179,9 @@ class YamlReader:
 
     def scalar(self, event: yaml.ScalarEvent) -> str | int | float | bool | None:
         self.collection(event)
+        self._values += 1
+        if self._values > _MAX_VALUES:
+            self.refuse(f"holds more than {_MAX_VALUES} keys and values", mark_of(event))
         text: str = event.value
         if event.style:  # quoted or block: a string whatever it looks like
             if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
