@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from ..errors import EvidenceError
 from ..parsing.last_good import Held, LastGoodFile
@@ -25,14 +24,6 @@ class EvidenceStatus:
     origin: str
     generated_at: str
     error: str | None
-
-
-class EvidenceSource(Protocol):
-    """Provider of the evidence in use."""
-
-    def current(self) -> Evidence: ...
-
-    def status(self) -> EvidenceStatus: ...
 
 
 class EvidenceFile(LastGoodFile[Evidence]):

@@ -30,6 +30,7 @@ from ..errors import FlagsError
 from ..evidence.model import parse_utc
 from ..parsing import strict_yaml
 from ..parsing.safe_read import read_regular
+from ..parsing.schema_files import converted
 from . import bucketing
 from .validation import problems, specificity
 
@@ -219,17 +220,10 @@ def _flags(data: Mapping[str, Any], where: str) -> Flags:
         serial=data["serial"],
         environment=data["environment"],
         default_model=data["default_model"],
-        flags={name: _flag(name, row) for name, row in data["flags"].items()},
+        flags={name: Flag(name, **converted(row, _CONVERTED)) for name, row in data["flags"].items()},
         fallback_models=tuple(data.get("fallback_models", ())),
         rollback_from=data.get("rollback_from"),
         where=where,
-    )
-
-
-def _flag(name: str, row: Mapping[str, Any]) -> Flag:
-    """A flag of a row that satisfies the schema; values that are not plain are converted."""
-    return Flag(
-        name=name, **{key: _CONVERTED[key](value) if key in _CONVERTED else value for key, value in row.items()}
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import resources
 from typing import Any
 
@@ -35,6 +35,11 @@ def load_checked(
         dotted = ".".join(map(str, path)) or "the file"
         raise error(f"{dotted}: {message}", where=document.at(path))
     return document
+
+
+def converted(row: Mapping[str, Any], how: Mapping[str, Callable[[Any], Any]]) -> dict[str, Any]:
+    """The row of a checked file with the values of some keys converted."""
+    return {key: how[key](value) if key in how else value for key, value in row.items()}
 
 
 def violations(data: Any, schema: str, package: str) -> Iterator[tuple[list[str | int], str]]:
