@@ -14,6 +14,7 @@ import zlib
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from routing.errors import ConfigError
+from routing.parsing.strict_json import deeper_than
 from routing.parsing.strict_yaml import MAX_DEPTH, PLAIN, Mark, YamlReader, mark_of, shown
 from routing.transport.limits import MAX_BODY
 
@@ -50,7 +51,7 @@ def load_json(text: str | bytes) -> Any:
         raise
     except ValueError:  # not UTF-8, or a number of thousands of digits
         raise Unreadable("is not JSON: a byte or number that no reader takes") from None
-    if _depth_of(data) > MAX_DEPTH:
+    if deeper_than(data, MAX_DEPTH):
         raise Unreadable(f"is nested deeper than {MAX_DEPTH} levels")
     return data
 
@@ -146,17 +147,6 @@ def _looks_plain(body: bytes) -> bool:
 
 def _refuse_constant(word: str) -> NoReturn:
     raise Unreadable(f"is not JSON: {word} is not a number")
-
-
-def _depth_of(data: Any) -> int:
-    """How deep lists and mappings nest, counted without recursion."""
-    depth, level = 0, [data]
-    while level := [item for item in level if isinstance(item, (dict, list))]:
-        depth += 1
-        if depth > MAX_DEPTH:
-            break
-        level = [inner for item in level for inner in (item.values() if isinstance(item, dict) else item)]
-    return depth
 
 
 class _Cassette(YamlReader):
