@@ -60,7 +60,7 @@ def load_yaml(data: bytes, where: str) -> Any:
     """One YAML document as dict, list, str, bytes, int, bool and None. Raises RecordingError with file and line."""
     cassette = _Cassette(where, RecordingError)
     cassette.build(data)
-    return cassette.root[0] if cassette.root else None
+    return cassette.root
 
 
 def decoded(body: bytes, encoding: str) -> bytes:

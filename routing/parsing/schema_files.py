@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import functools
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterator, Mapping
 from importlib import resources
 from typing import Any
 
@@ -47,7 +48,7 @@ def violations(data: Any, schema: str, package: str) -> Iterator[tuple[list[str 
     known_schema, validator = loaded(package, schema)
     for violation in validator.iter_errors(data):
         path, value, keyword = list(violation.instance_path), violation.instance, violation.schema_path[-1]
-        node = _node_at(known_schema, violation.schema_path[:-1])
+        node: Any = functools.reduce(operator.getitem, violation.schema_path[:-1], known_schema)
         if keyword == "additionalProperties":
             known = node.get("properties", {})
             yield from (([*path, key], _unknown_key(key, known)) for key in value if key not in known)
@@ -68,14 +69,6 @@ def _unknown_key(key: str, known: Mapping[str, Any]) -> str:
     """The message about a key that the schema does not have, with the nearest one that it has."""
     close = difflib.get_close_matches(key[:_SHOWN], known, n=1)
     return "unknown key" + (f"; did you mean {close[0]}?" if close else f"; known are {', '.join(known)}")
-
-
-def _node_at(schema: Mapping[str, Any], steps: Sequence[str | int]) -> Any:
-    """The part of a schema at a path; some releases of jsonschema_rs report the path through `$ref`, some its end."""
-    node: Any = schema
-    for step in steps:
-        node = schema["definitions"][node["$ref"].rpartition("/")[2]] if step == "$ref" else node[step]
-    return node
 
 
 @functools.cache
