@@ -181,7 +181,7 @@ class _Cassette(YamlReader):
     def alias(self, event: yaml.AliasEvent) -> None:
         self.refuse(f"the alias {shown(event.anchor)} is not read here: repeat the value", mark_of(event))
 
-    def document(self, event: yaml.Event) -> None:
+    def document(self, event: yaml.DocumentStartEvent) -> None:
         """Directives are read."""
 
     def refuse(self, message: str, mark: Mark | None) -> NoReturn:

@@ -158,7 +158,7 @@ def parse_utc(text: str) -> datetime:
     return moment.astimezone(UTC)
 
 
-def loads(text: str, *, origin: str = "") -> Evidence:
+def loads(text: str | bytes, *, origin: str = "") -> Evidence:
     """Parse latest.json. Raises EvidenceError that names file and field; a newer version is refused."""
     try:
         data = json.loads(text)

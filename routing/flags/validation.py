@@ -6,13 +6,12 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice, pairwise
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 from ..evidence.model import parse_utc
 from ..parsing.schema_files import loaded, shown, violations
-from ..parsing.strict_yaml import Document
+from ..parsing.strict_yaml import Document, Path
 
-Path: TypeAlias = "tuple[str | int, ...]"
 _SCHEMA = ("flags.schema.json", "routing")
 _MAX_TOLD = 100
 _MAX_GLOBS = 1000

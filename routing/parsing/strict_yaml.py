@@ -24,6 +24,7 @@ MAX_DEPTH = 64
 _MAX_VALUES = 40_000
 _MAX_NUMBER = 40
 _END = "..."
+_END_MARKER = re.compile(r"^\.\.\.(?=\s)", re.MULTILINE)
 
 # Lone CR, NEL, LS and PS are line breaks to libyaml but not to git; direction overrides show text in another order.
 UNSEEN = re.compile(
@@ -86,9 +87,12 @@ def loads(
     if len(data) > max_bytes:
         source.refuse(f"is {len(data)} bytes; at most {max_bytes} are read")
     text = _decoded(data, source)
-    end_line = _end_line(text, source) if require_end else None
-    reader = YamlReader(where, error, end_line)
+    end_line = _end_line(text, source) if require_end else 0
+    reader = YamlReader(where, error)
     reader.build(text)
+    first = _END_MARKER.search(text) if require_end else None
+    if first and (line := text.count("\n", 0, first.start())) < end_line:
+        source.refuse("the document ends before the last line `...`", line + 1)
     return Document(reader.root, where, reader.marks)
 
 
@@ -135,12 +139,10 @@ class YamlReader:
 
     documents_error: ClassVar[str] = "a second document; one is read"
 
-    def __init__(self, where: str, error: type[ConfigError], end_line: int | None = None) -> None:
+    def __init__(self, where: str, error: type[ConfigError]) -> None:
         self.root: Any = None
         self.marks: dict[Path, Mark] = {}
         self._source = _Source(where, error)
-        self._end_line = end_line
-        self._ended: yaml.Event | None = None
         self._stack: list[_Open] = []
         self._values = 0
 
@@ -159,8 +161,8 @@ class YamlReader:
                     self._stack.pop()
                 elif isinstance(event, yaml.AliasEvent):
                     self.alias(event)
-                else:
-                    if isinstance(event, yaml.DocumentStartEvent) and self.marks:
+                elif isinstance(event, yaml.DocumentStartEvent):
+                    if self.marks:
                         self.refuse(self.documents_error, mark_of(event))
                     self.document(event)
         except yaml.MarkedYAMLError as problem:
@@ -218,19 +220,9 @@ class YamlReader:
     def alias(self, event: yaml.AliasEvent) -> None:
         self.refuse(f"aliases are not read here: {shown(event.anchor)}", mark_of(event))
 
-    def document(self, event: yaml.Event) -> None:
-        import yaml
-
-        if isinstance(event, yaml.DocumentStartEvent) and (event.version or event.tags):
+    def document(self, event: yaml.DocumentStartEvent) -> None:
+        if event.version or event.tags:
             self.refuse("directives (%...) are not read here", mark_of(event))
-        elif isinstance(event, yaml.DocumentEndEvent):
-            self._ended = event
-        elif (
-            isinstance(event, yaml.StreamEndEvent)
-            and self._ended
-            and self._end_line not in {None, mark_of(self._ended)[0] - 1}
-        ):
-            self.refuse("the document ends before the last line `...`", mark_of(self._ended))
 
     def refuse(self, message: str, mark: Mark | None) -> NoReturn:
         line, column = mark or (0, 1)
