@@ -26,6 +26,9 @@ from ..verdicts import ProbeResult, Run
 VERSION = 1
 MAX_FAILURES = 50
 """Failures told in a run file; the counts hold all of them."""
+_TOKENS = ("prompt", "completion", "cached", "reasoning")
+_MOST_TOKENS = MOST_COUNTED * 1000
+"""Tokens of a whole cell: the sum of many probes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +140,7 @@ def _cell_from(row: Mapping[str, Any]) -> Cell:
         reasons=_counted(row.get("reasons", {})),
         error_classes=_counted(row.get("error_classes", {})),
         p50_ms=_median_from(row),
-        tokens=Usage(*(_tokens(tokens.get(name, 0), name) for name in ("prompt", "completion", "cached", "reasoning"))),
+        tokens=Usage(*(counted(tokens.get(name, 0), name, most=_MOST_TOKENS) for name in _TOKENS)),
         cost_usd=_money(row.get("cost_usd", "0"), "cost_usd"),
         **{name: counted(row.get(name, 0), name) for name in names},
     )
@@ -165,13 +168,6 @@ def _figures_from(row: Mapping[str, Any]) -> Figures:
 
 def _counted(row: Mapping[str, Any]) -> dict[str, int]:
     return {str(name): counted(count, str(name)) for name, count in row.items()}
-
-
-def _tokens(value: Any, name: str) -> int:
-    """Tokens of a whole cell: many probes' sum."""
-    if type(value) is not int or not 0 <= value <= MOST_COUNTED * 1000:
-        raise ValueError(f"tokens.{name} is not a count")
-    return value
 
 
 def _money(value: Any, name: str) -> Decimal:

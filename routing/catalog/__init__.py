@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..errors import CatalogError
+from ..parsing.safe_read import read_regular
 from ..parsing.schema_files import converted, load_checked
 from ..types import JsonObject
 from .model import Catalog, Endpoint, Model, Price, Provider, Requirements
@@ -51,11 +52,7 @@ def _packaged_document() -> JsonObject:
 
 
 def _read(path: Path) -> Catalog:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise CatalogError(error.strerror or "unreadable", where=str(path)) from None
-    document = _document(data, str(path))
+    document = _document(read_regular(path, error=CatalogError), str(path))
     if "extends" in document:
         return _catalog(_laid_over(_packaged_document(), document), str(path))
     return _catalog(document, str(path))

@@ -155,7 +155,7 @@ class Flags:
     def loads(cls, data: bytes, where: str = "flags.yaml") -> Flags:
         """Parse a flags file. Raises FlagsError with `file:line:column: flags.NAME.key: what is wrong`."""
         document = strict_yaml.loads(data, where=where, error=FlagsError, require_end=True)
-        check(document)
+        _check(document)
         return _flags(document.data, where)
 
     @classmethod
@@ -196,7 +196,7 @@ def glob_pattern(glob: str) -> re.Pattern[str]:
     return re.compile(fnmatch.translate(glob))
 
 
-def check(document: strict_yaml.Document) -> None:
+def _check(document: strict_yaml.Document) -> None:
     """Raise FlagsError with the first problem of a parsed flags file, and how many more there are."""
     version = document.data.get("version") if isinstance(document.data, dict) else None
     if type(version) is int and version > VERSION:
