@@ -15,7 +15,7 @@ from . import strict_yaml
 
 _SHOWN = 60
 _MASK = "\ufffc"
-"""Stands for the wrong value in the validator's messages: the value itself may be long."""
+"""The wrong value in the messages of the validator, until its short form replaces it."""
 
 
 def load_checked(
