@@ -85,14 +85,17 @@ class KeyMissing(ConfigError):
     advice = "set the variable to the provider's key"
 
 
+def _with_advice(error: RoutingError) -> str:
+    return f"{error.args[0]}\nwhat to do: {error.advice}"
+
+
 class NoRoute(RoutingError):
     """No endpoint fits the request. The message gives the reason for each endpoint, and what to do."""
 
     error_class = "selection"
     advice = "enable a flag for one of the endpoints that were left out, or ask for less"
 
-    def __str__(self) -> str:
-        return _with_advice(self)
+    __str__ = _with_advice
 
 
 class RouterClosed(RoutingError):
@@ -100,10 +103,6 @@ class RouterClosed(RoutingError):
 
     error_class = "request"
     advice = "make another router with Router.load()"
-
-
-def _with_advice(error: RoutingError) -> str:
-    return f"{error.args[0]}\nwhat to do: {error.advice}"
 
 
 class AllAttemptsFailed(RoutingError):
@@ -125,8 +124,7 @@ class AllAttemptsFailed(RoutingError):
             self.endpoint, self.phase = attempts[-1].endpoint, attempts[-1].phase
             self.advice = reason_of(attempts[-1].reason).advice or ELSEWHERE
 
-    def __str__(self) -> str:
-        return _with_advice(self)
+    __str__ = _with_advice
 
     @property
     def error_class(self) -> ErrorClass | None:  # type: ignore[override]

@@ -163,10 +163,13 @@ class Flags:
         """Read a flags file: a regular file of at most 1 MiB. Raises FlagsError."""
         return cls.loads(read_regular(path, error=FlagsError), str(path))
 
-    @classmethod
-    def bootstrap(cls) -> Flags:
+    @staticmethod
+    @cache
+    def bootstrap() -> Flags:
         """The packaged flags: everything off, so that only the reference and the vision endpoint serve."""
-        return _bootstrap()
+        name = "bootstrap_flags.yaml"
+        flags = Flags.loads((resources.files(__package__) / name).read_bytes(), f"packaged {name}")
+        return replace(flags, stand_in=True)
 
     def flag(self, name: str) -> Flag:
         """The flag of that name. Raises FlagsError that lists the names."""
@@ -206,13 +209,6 @@ def _check(document: strict_yaml.Document) -> None:
     if found:
         more = f" (and {len(found) - 1} more: `kimiprobe flags lint` lists them)" if len(found) > 1 else ""
         raise FlagsError(f"{found[0].text}{more}", where=f"{document.where}:{found[0].line}:{found[0].column}")
-
-
-@cache
-def _bootstrap() -> Flags:
-    name = "bootstrap_flags.yaml"
-    flags = Flags.loads((resources.files(__package__) / name).read_bytes(), f"packaged {name}")
-    return replace(flags, stand_in=True)
 
 
 def _flags(data: Mapping[str, Any], where: str) -> Flags:
