@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .cases.decorator import case
     from .cases.model import Case, Expectation, ExpectedCall
-    from .judging.answers import SeenAnswer
+    from .judging.judge import SeenAnswer
     from .verdicts import ProbeResult
 
 __all__ = ["Case", "Expectation", "ExpectedCall", "ProbeResult", "SeenAnswer", "case"]
-_MODULES = ("verdicts", "cases.model", "judging.answers", "cases.decorator")
+_MODULES = ("verdicts", "cases.model", "judging.judge", "cases.decorator")
 """Modules that define the public names. The first use of a name imports them in this order, up to the one that has it."""
 
 

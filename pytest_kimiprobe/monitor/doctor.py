@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import routing
 from routing import catalog as catalogs
@@ -18,8 +18,9 @@ from routing.evidence import model as evidences
 from routing.flags.model import Flags
 from routing.flags.source import find_flags
 from routing.transport import HttpRequest, Transport, library
-from routing.transport.event_loop import LoopThread
+from routing.transport.event_loop import run
 
+from ..import_check import install_hint
 from ..providers.account import account_of
 
 REACH_S = 5.0
@@ -62,9 +63,11 @@ def examine(
     yield _evidence(results or (path.parent / "results" if path else Path("results")))
     yield from _keys(catalog, environment)
     if reach:
-        yield from _reach(catalog)
+        yield from _of_each(catalog.providers.values(), _host)
     if account:
-        yield from _accounts(catalog, environment)
+        keys = {provider.name: _key(provider, environment) for provider in catalog.providers.values()}
+        asked = [provider for provider in catalog.providers.values() if provider.account and keys[provider.name]]
+        yield from _of_each(asked, lambda transport, provider: _account(transport, provider, keys[provider.name]))
 
 
 def _routing() -> Diagnosis:
@@ -77,7 +80,7 @@ def _routing() -> Diagnosis:
 def _extras() -> Iterator[Diagnosis]:
     for extra, module in _EXTRAS.items():
         there = importlib.util.find_spec(module) is not None
-        hint = "" if there else f': pip install "pytest-kimiprobe[{extra}]"'
+        hint = "" if there else f": {install_hint(extra)}"
         yield Diagnosis(
             "ok" if there else "note", "extra", f"{extra} {'installed' if there else 'not installed'}{hint}"
         )
@@ -124,43 +127,33 @@ def _keys(catalog: Catalog, environment: Mapping[str, str]) -> Iterator[Diagnosi
         yield Diagnosis("problem", "key", "no key at all: live runs need one; simulated ones none")
 
 
-def _reach(catalog: Catalog) -> Iterator[Diagnosis]:
-    loop, transport = LoopThread("kimiprobe-doctor"), Transport()
-    try:
-        for provider, problem in loop.submit(_all_reached(transport, list(catalog.providers.values()))).result():
-            yield Diagnosis("note" if problem else "ok", "host", f"{provider.base_url} {problem or 'answers'}")
-    finally:
-        loop.submit(transport.aclose()).result()
-        loop.close()
+def _of_each(
+    providers: Iterable[Provider], ask: Callable[[Transport, Provider], Coroutine[Any, Any, Diagnosis]]
+) -> list[Diagnosis]:
+    """Ask all providers concurrently."""
+
+    async def answers() -> list[Diagnosis]:
+        transport = Transport()
+        try:
+            return await asyncio.gather(*(ask(transport, provider) for provider in providers))
+        finally:
+            await transport.aclose()
+
+    return run(answers())
 
 
-async def _all_reached(transport: Transport, providers: list[Provider]) -> list[tuple[Provider, str]]:
-    problems = await asyncio.gather(*(_reached(transport, provider) for provider in providers))
-    return list(zip(providers, problems, strict=True))
-
-
-async def _reached(transport: Transport, provider: Provider) -> str:
-    """Why the host could not be reached; empty if it gives any answer. No key is sent."""
+async def _host(transport: Transport, provider: Provider) -> Diagnosis:
+    """Whether the host gives any answer. No key is sent."""
     try:
         async with asyncio.timeout(REACH_S):
             request = HttpRequest("GET", f"{provider.base_url}/models", {}, b"")
-            async with transport.send(request, shard=provider.name):
-                return ""
+            async with transport.send(request):
+                return Diagnosis("ok", "host", f"{provider.base_url} answers")
     except TimeoutError:
-        return f"does not answer within {REACH_S:g} s"
+        problem = f"does not answer within {REACH_S:g} s"
     except ExchangeError as error:
-        return f"is not reached: {error.reason}"
-
-
-def _accounts(catalog: Catalog, environment: Mapping[str, str]) -> Iterator[Diagnosis]:
-    loop, transport = LoopThread("kimiprobe-doctor"), Transport()
-    try:
-        for provider in catalog.providers.values():
-            if provider.account and (key := _key(provider, environment)):
-                yield loop.submit(_account(transport, provider, key)).result()
-    finally:
-        loop.submit(transport.aclose()).result()
-        loop.close()
+        problem = f"is not reached: {error.reason}"
+    return Diagnosis("note", "host", f"{provider.base_url} {problem}")
 
 
 def _key(provider: Provider, environment: Mapping[str, str]) -> str:

@@ -33,8 +33,6 @@ from .samples import Sample, request_fingerprint, samples_of
 
 _LONG_S = 3600.0
 """Deadline of a replayed exchange, which waits for nothing."""
-_CHUNK = 1 << 16
-"""Bytes of a replayed body that are given together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +182,6 @@ class ReplayTransport:
         self,
         request: HttpRequest,  # noqa: ARG002 - the signature of a transport
         *,
-        shard: str,  # noqa: ARG002
         timeout_s: float | None = TIMEOUT_S,  # noqa: ARG002
         progress: RequestProgress | None = None,  # noqa: ARG002
     ) -> AsyncIterator[HttpResponse]:
@@ -197,8 +194,8 @@ class ReplayTransport:
             yield HttpResponse(step.status, step.answer_headers, body)
 
     async def _body(self, body: bytes) -> AsyncGenerator[bytes, None]:
-        for at in range(0, len(body), _CHUNK):
-            yield body[at : at + _CHUNK]
+        if body:
+            yield body
         broken = self._captured.broken
         if broken is not None and broken.side == "answer" and self._next == len(self._captured.steps):
             raise broken.error()

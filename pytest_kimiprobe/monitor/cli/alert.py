@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -21,7 +21,7 @@ from ...results.run_file import run_url
 from .. import notify
 from ..alert import Alert, alerts, alerts_between
 from ..github.api import Calls, GitHubProblem, repository
-from .shared import Found, flags_option, read_results, results_folder, results_option, tell_problems
+from .shared import Found, flags_option, json_option, print_json, read_results, results_option
 
 
 @click.command()
@@ -30,7 +30,7 @@ from .shared import Found, flags_option, read_results, results_folder, results_o
 @click.option("--before", type=click.Path(path_type=Path), help="An earlier latest.json (default: the runs before).")
 @click.option("--repo", envvar="GITHUB_REPOSITORY", help="owner/name of the issues (default: GITHUB_REPOSITORY).")
 @click.option("--dry-run", is_flag=True, help="Print the alerts; nothing is sent.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def alert(  # noqa: PLR0917 - one parameter an option
     flags_path: Path | None, results: Path | None, before: Path | None, repo: str | None, dry_run: bool, as_json: bool
 ) -> None:
@@ -40,12 +40,11 @@ def alert(  # noqa: PLR0917 - one parameter an option
     out. All channels are tried; exits with 2 if one did not accept an alert.
     """
     flags_path = flags_path or find_flags()
-    found = read_results(results_folder(results, flags_path))
-    tell_problems(found.problems)
+    found = read_results(results, flags_path)
     changes = _alerts(found, flags_path, before)
     deliveries = [notify.AlertDelivery(one) for one in changes] if dry_run else _deliver(changes, repo, os.environ)
     if as_json:
-        click.echo(json.dumps({"version": 1, "alerts": [_row(delivery) for delivery in deliveries]}, indent=1))
+        print_json({"alerts": [_row(delivery) for delivery in deliveries]})
     else:
         click.echo("\n".join(map(_text, deliveries)) or "nothing changed")
     problems = [problem for delivery in deliveries for problem in delivery.problems]
@@ -85,12 +84,7 @@ def _deliver(changes: list[Alert], repo: str | None, environment: Mapping[str, s
     except GitHubProblem as problem:
         problems.append(str(problem))
     deliveries = [notify.deliver(one, issues, webhook, run_url=url) for one in changes]
-    if not problems:
-        return deliveries
-    return [
-        notify.AlertDelivery(one.alert, one.issue, one.webhook, one.repeated, (*one.problems, *problems))
-        for one in deliveries
-    ]
+    return [replace(one, problems=(*one.problems, *problems)) for one in deliveries]
 
 
 def _text(delivery: notify.AlertDelivery) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -14,6 +13,7 @@ from routing.types import Usage
 
 from ...tables import Column, rendered
 from .. import costs
+from .shared import json_option, print_json
 
 _COLUMNS = (
     Column("endpoint", shorten="middle"),
@@ -47,7 +47,7 @@ _TOKENS = click.IntRange(min=0, max=10**9)
     "--model", "models", multiple=True, help="Model to price (repeatable; default: default and vision model)."
 )
 @click.option("--all", "everything", is_flag=True, help="Every model of the catalogue.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def cost(  # noqa: PLR0917 - one parameter an option
     tokens_in: int, tokens_out: int, requests: int, models: tuple[str, ...], everything: bool, as_json: bool
 ) -> None:
@@ -61,9 +61,7 @@ def cost(  # noqa: PLR0917 - one parameter an option
     endpoints = [e for model in wanted for e in catalog.of_model(model) if not e.retired_at(day)]
     rows, unpriced = costs.table(endpoints, tokens_in=tokens_in, tokens_out=tokens_out, requests=requests, day=day)
     if as_json:
-        click.echo(
-            json.dumps({"version": 1, "endpoints": [_json(row) for row in rows], "unpriced": unpriced}, indent=1)
-        )
+        print_json({"endpoints": [_json(row) for row in rows], "unpriced": unpriced})
         return
     asked = request_text(Usage(tokens_in, tokens_out))
     click.echo(f"{asked} a request, {requests:,} requests a month; USD")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -16,23 +15,22 @@ from routing.flags.model import Flags
 
 from ...tables import folded
 from .. import decide as rule
-from .shared import flags_file, flags_option, read_results, results_folder, results_option, tell_problems
+from .shared import flags_file, flags_option, json_option, print_json, read_results, results_option
 
 
 @click.command()
 @flags_option
 @results_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def decide(flags_path: Path | None, results: Path | None, as_json: bool) -> None:
     """Show where evidence and flags disagree; change nothing."""
     path = flags_file(flags_path)
-    found = read_results(results_folder(results, path))
+    found = read_results(results, path)
     proposals = rule.decide(Flags.load(path), found.evidence, catalog.load(), found.now)
     if as_json:
-        click.echo(json.dumps({"version": 1, "proposals": [as_row(proposal) for proposal in proposals]}, indent=1))
+        print_json({"proposals": [as_row(proposal) for proposal in proposals]})
     else:
         click.echo("\n".join(lines_of(proposals)))
-    tell_problems(found.problems)
 
 
 def lines_of(proposals: Iterable[rule.Proposal]) -> list[str]:

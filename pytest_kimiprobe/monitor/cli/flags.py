@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -24,8 +23,9 @@ from ...safe_text import one_line
 from ...tables import Column, folded, rendered
 from ..flags_edit import flags_file
 from ..flags_edit import lint as flags_lint
-from .flags_view import as_json, count_text, state, story
+from .flags_view import count_text, row_of, state, story
 from .groups import SuggestingGroup
+from .shared import json_option, print_json
 
 _NAME_WIDTH = 40
 
@@ -48,7 +48,6 @@ def _path(_: click.Context, __: click.Parameter, given: Path | None) -> Path:
 _flags = click.option(
     "--flags", "path", type=click.Path(path_type=Path), callback=_path, help="flags.yaml (default: found upwards)."
 )
-_json = click.option("--json", "machine", is_flag=True, help="Print JSON.")
 _reason = click.option("--reason", help="Why, in a sentence; stored in the flag for reviewers.")
 _name = click.argument("name")
 
@@ -66,12 +65,12 @@ def _texts(command: Callable[..., None]) -> Callable[..., None]:
 
 @flags.command("list")
 @_flags
-@_json
-def list_(path: Path, machine: bool) -> None:
+@json_option
+def list_(path: Path, as_json: bool) -> None:
     """All flags: the users they are on for, and what they control."""
     loaded = Flags.load(path)
-    if machine:
-        _print_json({"serial": loaded.serial, "flags": [as_json(flag) for flag in loaded.flags.values()]})
+    if as_json:
+        print_json({"serial": loaded.serial, "flags": [row_of(flag) for flag in loaded.flags.values()]})
         return
     rows = [
         [one_line(flag.name, _NAME_WIDTH), state(flag), one_line(", ".join(flag.controls))]
@@ -86,12 +85,12 @@ def list_(path: Path, machine: bool) -> None:
 @flags.command()
 @_name
 @_flags
-@_json
-def show(name: str, path: Path, machine: bool) -> None:
+@json_option
+def show(name: str, path: Path, as_json: bool) -> None:
     """One flag, and everything that decides about it."""
     flag = Flags.load(path).flag(name)
-    if machine:
-        _print_json(as_json(flag))
+    if as_json:
+        print_json(row_of(flag))
         return
     for key, text in story(flag):
         click.echo("\n".join(folded(key, text, 16)))
@@ -102,12 +101,12 @@ def show(name: str, path: Path, machine: bool) -> None:
 @click.option("--user", help="The user to decide for.")
 @click.option("--group", "groups", multiple=True, help="A group of the user's (repeatable).")
 @_flags
-@_json
-def evaluate(name: str, user: str | None, groups: tuple[str, ...], path: Path, machine: bool) -> None:
+@json_option
+def evaluate(name: str, user: str | None, groups: tuple[str, ...], path: Path, as_json: bool) -> None:
     """Whether a flag is on for a user, and why."""
     decision = Flags.load(path).evaluate(name, user, groups)
-    if machine:
-        _print_json({"flag": name, "user": user, "groups": list(groups), "on": decision.on, "why": decision.why})
+    if as_json:
+        print_json({"flag": name, "user": user, "groups": list(groups), "on": decision.on, "why": decision.why})
     else:
         click.echo(f"{'on' if decision.on else 'off'}: {decision.why}")
 
@@ -287,16 +286,16 @@ def _change(path: Path, name: str, change: Callable[[str], str]) -> None:
 @flags.command()
 @click.option("--base", type=click.Path(path_type=Path), help="The accepted version that this one would replace.")
 @_flags
-@_json
-def lint(base: Path | None, path: Path, machine: bool) -> None:
+@json_option
+def lint(base: Path | None, path: Path, as_json: bool) -> None:
     """Check flags.yaml; exits with 1 if there are errors.
 
     With --base, steps and serial are checked as well: `git show origin/main:flags.yaml > base.yaml`.
     """
     findings = _findings(path, _accepted(base) if base is not None else None)
     errors = sum(finding.level == "error" for finding in findings)
-    if machine:
-        _print_json({"findings": [asdict(finding) for finding in findings]})
+    if as_json:
+        print_json({"findings": [asdict(finding) for finding in findings]})
     else:
         for finding in findings:
             click.echo(f"{path}:{finding}")
@@ -324,7 +323,3 @@ def _catalog() -> dict[str, Any]:
     except CatalogError:  # `doctor` reports it; flags can be checked without it
         return {}
     return {"endpoints": list(catalog.endpoints), "reference": {model.reference for model in catalog.models.values()}}
-
-
-def _print_json(data: Mapping[str, Any]) -> None:
-    click.echo(json.dumps({"version": 1, **data}, indent=1))

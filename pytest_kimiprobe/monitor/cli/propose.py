@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import os
 import sys
 from dataclasses import asdict
@@ -28,11 +27,11 @@ from .shared import (
     Found,
     flags_file,
     flags_option,
+    json_option,
     path_in_repository,
+    print_json,
     read_results,
-    results_folder,
     results_option,
-    tell_problems,
 )
 
 
@@ -42,7 +41,7 @@ from .shared import (
 @click.option("--repo", envvar="GITHUB_REPOSITORY", help="owner/name (default: GITHUB_REPOSITORY).")
 @click.option("--base", help="Branch to merge into (default: the repository's default branch).")
 @click.option("--dry-run", is_flag=True, help="Print the changes and texts; no token is needed, nothing is sent.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def propose(  # noqa: PLR0917 - one parameter an option
     flags_path: Path | None, results: Path | None, repo: str | None, base: str | None, dry_run: bool, as_json: bool
 ) -> None:
@@ -52,8 +51,7 @@ def propose(  # noqa: PLR0917 - one parameter an option
     the checkout. Exits with 2 if GitHub refuses; the proposals are printed all the same.
     """
     path = flags_file(flags_path)
-    found = read_results(results_folder(results, path))
-    tell_problems(found.problems)
+    found = read_results(results, path)
     if dry_run:
         _rehearse(path, found, as_json=as_json)
         return
@@ -61,8 +59,7 @@ def propose(  # noqa: PLR0917 - one parameter an option
         raise ConfigError("not set; name the repository with --repo owner/name", where="GITHUB_REPOSITORY")
     outcomes, problems = _propose(path_in_repository(path), found, repo, base)
     if as_json:
-        rows = [asdict(outcome) for outcome in outcomes]
-        click.echo(json.dumps({"version": 1, "outcomes": rows, "problems": problems}, indent=1))
+        print_json({"outcomes": [asdict(outcome) for outcome in outcomes], "problems": problems})
     else:
         for outcome in outcomes:
             click.echo(f"{outcome.flag}: {outcome.action}{f' {outcome.url}' if outcome.url else ''}")
@@ -95,8 +92,7 @@ def _rehearse(path: Path, found: Found, *, as_json: bool) -> None:
     text = path.read_text("utf-8")
     proposals = decide(flags, found.evidence, catalog.load(), found.now)
     if as_json:
-        rows = [as_row(proposal) | _texts(path, text, found, proposal) for proposal in proposals]
-        click.echo(json.dumps({"version": 1, "proposals": rows}, indent=1))
+        print_json({"proposals": [as_row(proposal) | _texts(path, text, found, proposal) for proposal in proposals]})
         return
     for proposal in proposals:
         if not proposal.changes:

@@ -33,6 +33,7 @@ from ...results.last_run import SWITCHED_OFF
 from ...safe_text import one_line
 from ...tables import Column, rendered
 from . import Wrong
+from .shared import json_option, print_json
 
 MAX_BYTES = 256 << 20
 _COLUMNS = (
@@ -54,7 +55,7 @@ _ASIDE = ("SOURCE", "RECORD", "RESULTS", "JSON", "COMPARE", "SUITE", "ENDPOINT")
     type=click.Path(path_type=Path),
     help="A run file of results/, or one that --kimiprobe-json wrote (default: the verdicts in the cassettes).",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def replay(
@@ -77,10 +78,11 @@ def replay(
     if not comparison.compared:
         raise Wrong(f"nothing to compare: {against or recordings} holds no verdict on any of these recordings")
     notes = [*others, *_notes(comparison, against)]
-    hosts = " (simulated hosts)" if found.simulated else ""
-    document = _document(comparison, against, notes)
-    lines = [json.dumps(document, indent=1)] if as_json else _text(comparison, notes, hosts)
-    click.echo("\n".join(lines))
+    if as_json:
+        print_json(_document(comparison, against, notes))
+    else:
+        hosts = " (simulated hosts)" if found.simulated else ""
+        click.echo("\n".join(_text(comparison, notes, hosts)))
     context.exit(1 if comparison.changed else 0)
 
 
@@ -162,7 +164,6 @@ def _verdict_text(judgement: VerdictReason) -> str:
 
 def _document(comparison: ReplayDiff, against: Path | None, notes: Sequence[str]) -> dict[str, Any]:
     return {
-        "version": 1,
         "against": str(against) if against else None,
         "compared": comparison.compared,
         "pairs": comparison.pairs,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -17,33 +18,23 @@ from routing.flags.source import FILE_NAME, find_flags
 from ...results.run_file import Failure
 from ...results.store import StoredRun, evidence_now
 
-_F = TypeVar("_F", bound=Callable[..., Any])
+_PATH = click.Path(path_type=Path)
+flags_option = click.option("--flags", "flags_path", type=_PATH, help="flags.yaml (default: found upwards).")
+results_option = click.option("--results", type=_PATH, help="Results folder (default: results beside flags.yaml).")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-def flags_option(command: _F) -> _F:
-    """Add the option `--flags PATH`, passed as `flags_path`."""
-    option = click.option(
-        "--flags", "flags_path", type=click.Path(path_type=Path), help="flags.yaml (default: found upwards)."
-    )
-    return option(command)
-
-
-def results_option(command: _F) -> _F:
-    """Add the option `--results DIR`, passed as `results`."""
-    option = click.option(
-        "--results", type=click.Path(path_type=Path), help="Results folder (default: results beside flags.yaml)."
-    )
-    return option(command)
+def print_json(data: Mapping[str, Any]) -> None:
+    """Print the data as JSON, after the version of the format."""
+    click.echo(json.dumps({"version": 1, **data}, indent=1))
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """Content of the results folder, read at `now`."""
 
-    folder: Path
     evidence: Evidence
     runs: tuple[StoredRun, ...]
-    problems: tuple[str, ...]
     now: datetime
 
     def examples(self, endpoints: Iterable[str]) -> Mapping[str, Failure]:
@@ -70,11 +61,12 @@ def results_folder(given: Path | None, flags: Path | None = None) -> Path:
     return given or (beside.parent if beside else Path()) / "results"
 
 
-def read_results(folder: Path) -> Found:
-    """Read the evidence as of now. Raises EvidenceError."""
+def read_results(given: Path | None, flags: Path | None) -> Found:
+    """Read the evidence as of now, and warn about files that were skipped. Raises EvidenceError."""
     now, problems = datetime.now(UTC), list[str]()
-    evidence, runs = evidence_now(folder, now, problems)
-    return Found(folder, evidence, tuple(runs), tuple(problems), now)
+    evidence, runs = evidence_now(results_folder(given, flags), now, problems)
+    tell_problems(problems)
+    return Found(evidence, tuple(runs), now)
 
 
 def tell_problems(problems: Iterable[str]) -> None:
