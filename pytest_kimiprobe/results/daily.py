@@ -1,12 +1,12 @@
-"""The roll-up: one line per endpoint and day in `daily/YYYY-MM.jsonl`, derived from the run files and never appended to.
+"""The roll-up: one line per endpoint and day in `daily/YYYY-MM.jsonl`, derived from the run files.
 
     {"v": 1, "day": "2026-11-23", "endpoint": "...", "runs": ["77-1"], "status": "works", "judged": 50, "passed": 49,
      "rescued": 0, "failed": 1, "errors": 0, "reasons": {"wrong_tool": 1}, "p50_ms": 1900, "p95_ms": 4100,
      "cost_usd": "0.031", "costed": 50, "calls": 50, "valid_calls": 50, "k2vv_calls": 40, "k2vv_valid": 40}
 
-Counts are those of all runs of the day, status and times those of its newest. Years of it are small enough to read at
-once. Days whose run files are in reach are computed again; earlier ones stay unchanged. The same runs give the same text, so
-that two writers never disagree.
+Counts are those of all runs of the day, status and times those of its newest. Years of it fit into memory. Days whose
+run files are in reach are computed again; earlier ones stay unchanged. The same runs give the same text, so that two
+writers never disagree.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Line = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Month:
-    """One file as it was read: its good lines by day and endpoint, whether all were good, whether it is a newer release's."""
+    """One file as it was read: good lines by day and endpoint. `newer`: a newer release wrote it."""
 
     lines: Mapping[tuple[str, str], Line]
     whole: bool = True

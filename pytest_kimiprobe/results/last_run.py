@@ -44,7 +44,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class LastRun:
-    """`python` and `options` are arguments of Python and of pytest, `environment` the variables of pytest that were set."""
+    """`python` and `options` are arguments of Python and of pytest; `environment` holds pytest's variables."""
 
     folder: Path
     python: tuple[str, ...]

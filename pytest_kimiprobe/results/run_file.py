@@ -50,7 +50,7 @@ class StoredRun:
     finished_at: datetime
     complete: bool
     totals: tuple[Cell, ...]
-    """One cell per endpoint, as `cells.summed` makes them: evidence and status are the same by these as by all cells."""
+    """One cell per endpoint (`aggregates.summed`). They give the same evidence and status as all cells."""
     cases: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Endpoint → the cases of which an answer was judged."""
     figures: tuple[Figures, ...] = ()

@@ -1,7 +1,7 @@
 """What the probes of one endpoint come to: rates with intervals, causes, times, tokens, money. Pure.
 
-Quality is measured at the first try: nothing that was answered is asked again. Of a case that describes its tools in the
-prompt a rescued call is the right answer; everywhere else rescued calls are counted apart.
+Quality is measured at the first try: no answered request is sent again. If a case describes its tools in the prompt, a
+rescued call is the right answer; in all other cases rescued calls are counted apart.
 """
 
 from __future__ import annotations
@@ -79,14 +79,14 @@ class Measures:
     """One endpoint over one run.
 
     `strict` counts what was right at the first try, `lenient` also what was rescued, of the calls that the status rests
-    on (`aggregates.basis`); `by_case` is lenient, by case; `by_load` strict, by load. `pass_power` maps k to pass^k: the chance that k tries of one case are all right. `refusals` are the
-    429s that were waited out, `unreliable` the answers whose times are ours rather than the provider's.
+    on (`aggregates.basis`). `by_case` is lenient, `by_load` strict. `pass_power` maps k to pass^k: the chance that k
+    tries of one case are all right. `refusals` are the 429s after which a request was sent again. `unreliable` counts
+    the answers whose times are distorted by this machine.
 
-    Rates with parameters of the simulator's personas as their true values: `answered` is availability (errors of the
-    provider count against it, those of the account or the request do not count at all), `triggered` the share of the
-    answers that were to call a tool and did, in whatever form, `leaked` the share of those that called whose calls or
-    markers stood in the text, `schema` the share of answers with structured calls whose calls are all strictly valid.
-    The last three are of native tools.
+    The true values of four rates are parameters of the simulator's personas. `answered` is availability: only errors
+    of the provider count against it. `triggered`: answers that called a tool in any form, of those that should.
+    `leaked`: answers with calls or markers in the text, of those that called. `schema`: answers whose calls are all
+    strictly valid, of those with structured calls. The last three count native tools only.
     """
 
     endpoint: str

@@ -1,7 +1,7 @@
 """Two endpoints on the same probes: paired outcomes, McNemar's exact test, cost and latency ratio. Pure.
 
-A pair is the same case, mode, repeat and load at both endpoints, judged at both. Right means right at the first try, as in
-every table; what was right after rescue, errors (nothing to judge) and probes that were not run are counted apart.
+A pair is the same case, mode, repeat and load at both endpoints, judged at both. Right means right at the first try, as
+in every table. Rescued answers, errors (nothing to judge) and probes that were not run are counted apart.
 """
 
 from __future__ import annotations

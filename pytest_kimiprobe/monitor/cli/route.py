@@ -34,7 +34,8 @@ def route(  # noqa: PLR0917 - one parameter an option
 ) -> None:
     """Show where a user's request would go, and why.
 
-    Nothing is sent. The request is one with tools. Prices are compared for one assumed request, as `kimiprobe check` and `kimiprobe cost` compare them.
+    Nothing is sent. The request is one with tools. Prices are compared for the assumed request of `kimiprobe check`
+    and `kimiprobe cost`.
     """
     with Router.load(flags_path, evidence=results / "latest.json" if results else None) as router:
         found = router.route(tools=[_TOOL], user=user, groups=groups, model=model)
