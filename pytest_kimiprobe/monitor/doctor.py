@@ -17,7 +17,6 @@ from routing.errors import ConfigError, ExchangeError, KeyMissing
 from routing.evidence import model as evidences
 from routing.flags.source import Flags, find_flags
 from routing.transport import HttpRequest, Transport, library
-from routing.transport.event_loop import LoopThread
 
 from ..providers.account import account_of
 
@@ -60,10 +59,7 @@ def examine(
     yield _flags(path, catalog)
     yield _evidence(results or (path.parent / "results" if path else Path("results")))
     yield from _keys(catalog, environment)
-    if reach:
-        yield from _reach(catalog)
-    if account:
-        yield from _accounts(catalog, environment)
+    yield from asyncio.run(_asked(catalog, environment, reach=reach, account=account))
 
 
 def _routing() -> Diagnosis:
@@ -123,43 +119,31 @@ def _keys(catalog: Catalog, environment: Mapping[str, str]) -> Iterator[Diagnosi
         yield Diagnosis("problem", "key", "no key at all: live runs need one; simulated ones none")
 
 
-def _reach(catalog: Catalog) -> Iterator[Diagnosis]:
-    loop, transport = LoopThread("kimiprobe-doctor"), Transport()
+async def _asked(catalog: Catalog, environment: Mapping[str, str], *, reach: bool, account: bool) -> list[Diagnosis]:
+    """What hosts answer: all concurrently, then their accounts one after the other."""
+    transport, providers = Transport(), catalog.providers.values()
     try:
-        for provider, problem in loop.submit(_all_reached(transport, list(catalog.providers.values()))).result():
-            yield Diagnosis("note" if problem else "ok", "host", f"{provider.base_url} {problem or 'answers'}")
+        found = list(await asyncio.gather(*(_reached(transport, one) for one in providers))) if reach else []
+        for provider in providers:
+            if account and provider.account and (key := _key(provider, environment)):
+                found.append(await _account(transport, provider, key))
     finally:
-        loop.submit(transport.aclose()).result()
-        loop.close()
+        await transport.aclose()
+    return found
 
 
-async def _all_reached(transport: Transport, providers: list[Provider]) -> list[tuple[Provider, str]]:
-    problems = await asyncio.gather(*(_reached(transport, provider) for provider in providers))
-    return list(zip(providers, problems, strict=True))
-
-
-async def _reached(transport: Transport, provider: Provider) -> str:
-    """Why the host could not be reached; empty if it gives any answer. No key is sent."""
+async def _reached(transport: Transport, provider: Provider) -> Diagnosis:
+    """Whether the host gives any answer. No key is sent."""
     try:
         async with asyncio.timeout(REACH_S):
             request = HttpRequest("GET", f"{provider.base_url}/models", {}, b"")
             async with transport.send(request, shard=provider.name):
-                return ""
+                return Diagnosis("ok", "host", f"{provider.base_url} answers")
     except TimeoutError:
-        return f"does not answer within {REACH_S:g} s"
+        problem = f"does not answer within {REACH_S:g} s"
     except ExchangeError as error:
-        return f"is not reached: {error.reason}"
-
-
-def _accounts(catalog: Catalog, environment: Mapping[str, str]) -> Iterator[Diagnosis]:
-    loop, transport = LoopThread("kimiprobe-doctor"), Transport()
-    try:
-        for provider in catalog.providers.values():
-            if provider.account and (key := _key(provider, environment)):
-                yield loop.submit(_account(transport, provider, key)).result()
-    finally:
-        loop.submit(transport.aclose()).result()
-        loop.close()
+        problem = f"is not reached: {error.reason}"
+    return Diagnosis("note", "host", f"{provider.base_url} {problem}")
 
 
 def _key(provider: Provider, environment: Mapping[str, str]) -> str:

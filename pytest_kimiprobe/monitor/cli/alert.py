@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
@@ -20,7 +20,16 @@ from ...results.run_file import run_url
 from .. import notify
 from ..alert import Alert, alerts, alerts_between
 from ..github.api import Calls, GitHubProblem, repository
-from .shared import Found, flags_option, read_results, results_folder, results_option, tell_problems
+from .shared import (
+    Found,
+    flags_option,
+    json_option,
+    read_results,
+    results_folder,
+    results_option,
+    show,
+    tell_problems,
+)
 
 
 @click.command()
@@ -29,7 +38,7 @@ from .shared import Found, flags_option, read_results, results_folder, results_o
 @click.option("--before", type=click.Path(path_type=Path), help="An earlier latest.json (default: the runs before).")
 @click.option("--repo", envvar="GITHUB_REPOSITORY", help="owner/name of the issues (default: GITHUB_REPOSITORY).")
 @click.option("--dry-run", is_flag=True, help="Print the alerts; nothing is sent.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def alert(  # noqa: PLR0917 - one parameter an option
     flags_path: Path | None, results: Path | None, before: Path | None, repo: str | None, dry_run: bool, as_json: bool
 ) -> None:
@@ -43,10 +52,8 @@ def alert(  # noqa: PLR0917 - one parameter an option
     tell_problems(found.problems)
     changes = _alerts(found, flags_path, before)
     deliveries = [notify.AlertDelivery(one) for one in changes] if dry_run else _deliver(changes, repo, os.environ)
-    if as_json:
-        click.echo(json.dumps({"version": 1, "alerts": [_row(delivery) for delivery in deliveries]}, indent=1))
-    else:
-        click.echo("\n".join(map(_text, deliveries)) or "nothing changed")
+    lines = list(map(_text, deliveries)) or ["nothing changed"]
+    show(lines, {"alerts": [_row(delivery) for delivery in deliveries]}, as_json=as_json)
     problems = [problem for delivery in deliveries for problem in delivery.problems]
     for problem in dict.fromkeys(problems):
         click.echo(f"Error: not delivered: {problem}", err=True)
@@ -84,12 +91,7 @@ def _deliver(changes: list[Alert], repo: str | None, environment: Mapping[str, s
     except GitHubProblem as problem:
         problems.append(str(problem))
     deliveries = [notify.deliver(one, issues, webhook, run_url=url) for one in changes]
-    if not problems:
-        return deliveries
-    return [
-        notify.AlertDelivery(one.alert, one.issue, one.webhook, one.repeated, (*one.problems, *problems))
-        for one in deliveries
-    ]
+    return [replace(one, problems=(*one.problems, *problems)) for one in deliveries]
 
 
 def _text(delivery: notify.AlertDelivery) -> str:
@@ -103,16 +105,6 @@ def _text(delivery: notify.AlertDelivery) -> str:
 
 
 def _row(delivery: notify.AlertDelivery) -> dict[str, object]:
-    one = delivery.alert
-    return {
-        "subject": one.key,
-        "state": one.state,
-        "text": one.text,
-        "details": list(one.details),
-        "run": one.run,
-        "since": utc_text(one.since) if one.since else None,
-        "issue": delivery.issue,
-        "webhook": delivery.webhook,
-        "repeated": delivery.repeated,
-        "problems": list(delivery.problems),
-    }
+    row = asdict(delivery)
+    one = row.pop("alert")
+    return {"subject": one.pop("key"), **one, **row, "since": utc_text(one["since"]) if one["since"] else None}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -14,6 +13,7 @@ from routing.types import Usage
 
 from ...tables import Column, rendered
 from .. import costs
+from .shared import json_option, show
 
 _COLUMNS = (
     Column("endpoint", shorten="middle"),
@@ -47,7 +47,7 @@ _TOKENS = click.IntRange(min=0, max=10**9)
     "--model", "models", multiple=True, help="Model to price (repeatable; default: default and vision model)."
 )
 @click.option("--all", "everything", is_flag=True, help="Every model of the catalogue.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def cost(  # noqa: PLR0917 - one parameter an option
     tokens_in: int, tokens_out: int, requests: int, models: tuple[str, ...], everything: bool, as_json: bool
 ) -> None:
@@ -60,21 +60,15 @@ def cost(  # noqa: PLR0917 - one parameter an option
     wanted = list(catalog.models) if everything else list(models) or [catalog.default_model, vision]
     endpoints = [e for model in wanted for e in catalog.of_model(model) if not e.retired_at(day)]
     rows, unpriced = costs.table(endpoints, tokens_in=tokens_in, tokens_out=tokens_out, requests=requests, day=day)
-    if as_json:
-        click.echo(
-            json.dumps({"version": 1, "endpoints": [_json(row) for row in rows], "unpriced": unpriced}, indent=1)
-        )
-        return
     asked = request_text(Usage(tokens_in, tokens_out))
-    click.echo(f"{asked} a request, {requests:,} requests a month; USD")
-    for line in rendered(_COLUMNS, [_row(row) for row in rows]):
-        click.echo(line)
-    for endpoint in unpriced:
-        click.echo(f"{endpoint}: no price known")
+    lines = [f"{asked} a request, {requests:,} requests a month; USD"]
+    lines += rendered(_COLUMNS, [_row(row) for row in rows])
+    lines += [f"{endpoint}: no price known" for endpoint in unpriced]
     if rows:
         first, last = rows[0], rows[-1]
         share = first.saved_per_month / last.per_month if last.per_month else Decimal(0)
-        click.echo(f"the first instead of the last saves ${first.saved_per_month:.2f} a month ({share:.0%})")
+        lines.append(f"the first instead of the last saves ${first.saved_per_month:.2f} a month ({share:.0%})")
+    show(lines, {"endpoints": [_json(row) for row in rows], "unpriced": unpriced}, as_json=as_json)
 
 
 def _row(row: costs.CostRow) -> tuple[str, ...]:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from ..github.push_results import ResultsPusher
-from .shared import results_folder, results_option
+from .shared import json_option, results_folder, results_option, show
 
 
 @click.command()
 @results_option
 @click.option("--remote", default="origin", show_default=True, help="Remote to push to.")
 @click.option("--branch", help="Branch to record on (default: the one that is checked out, or GITHUB_REF_NAME).")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def record(results: Path | None, remote: str, branch: str | None, as_json: bool) -> None:
     """Commit and push the run files that the remote lacks.
 
@@ -25,14 +25,9 @@ def record(results: Path | None, remote: str, branch: str | None, as_json: bool)
     for GitHub if it is set. Exits with 2 if nothing could be pushed; the files are kept.
     """
     done = ResultsPusher(results_folder(results), branch or _workflow_branch(), remote).push(datetime.now(UTC))
-    if as_json:
-        row = {"commit": done.commit, "files": list(done.files), "tries": done.tries, "note": done.note}
-        click.echo(json.dumps({"version": 1, **row}, indent=1))
-        return
-    for file in done.files:
-        click.echo(file)
-    click.echo(f"recorded as {done.commit[:12]} ({done.tries} tries)" if done.commit else "nothing new to record")
-    if done.note:
+    told = f"recorded as {done.commit[:12]} ({done.tries} tries)" if done.commit else "nothing new to record"
+    show([*done.files, told], asdict(done), as_json=as_json)
+    if done.note and not as_json:
         click.echo(f"note: {done.note}", err=True)
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from ...results.last_run import SWITCHED_OFF
 from ...safe_text import one_line
 from ...tables import Column, rendered
 from . import Wrong
+from .shared import json_option, show
 
 MAX_BYTES = 256 << 20
 _COLUMNS = (
@@ -54,7 +56,7 @@ _ASIDE = ("SOURCE", "RECORD", "RESULTS", "JSON", "COMPARE", "SUITE", "ENDPOINT")
     type=click.Path(path_type=Path),
     help="A run file of results/, or one that --kimiprobe-json wrote (default: the verdicts in the cassettes).",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def replay(
@@ -78,9 +80,7 @@ def replay(
         raise Wrong(f"nothing to compare: {against or recordings} holds no verdict on any of these recordings")
     notes = [*others, *_notes(comparison, against)]
     hosts = " (simulated hosts)" if found.simulated else ""
-    document = _document(comparison, against, notes)
-    lines = [json.dumps(document, indent=1)] if as_json else _text(comparison, notes, hosts)
-    click.echo("\n".join(lines))
+    show(_text(comparison, notes, hosts), _document(comparison, against, notes), as_json=as_json)
     context.exit(1 if comparison.changed else 0)
 
 
@@ -161,26 +161,11 @@ def _verdict_text(judgement: VerdictReason) -> str:
 
 
 def _document(comparison: ReplayDiff, against: Path | None, notes: Sequence[str]) -> dict[str, Any]:
-    return {
-        "version": 1,
-        "against": str(against) if against else None,
-        "compared": comparison.compared,
-        "pairs": comparison.pairs,
-        "missing": comparison.missing,
-        "extra": comparison.extra,
-        "changed": [_row(change) for change in comparison.changed],
-        "notes": list(notes),
-    }
+    changed = [_row(change) for change in comparison.changed]
+    return {"against": str(against) if against else None, **asdict(comparison), "changed": changed, "notes": notes}
 
 
 def _row(change: VerdictChange) -> dict[str, Any]:
-    probe = change.probe
-    return {
-        "id": probe.id,
-        "case": probe.case,
-        "endpoint": probe.endpoint,
-        "mode": probe.mode,
-        "sample": probe.sample,
-        "before": {"verdict": change.before.verdict, "reason": change.before.reason},
-        "after": {"verdict": probe.judgement.verdict, "reason": probe.judgement.reason, "detail": probe.detail},
-    }
+    row = asdict(change.probe)
+    after = {**row.pop("judgement")._asdict(), "detail": row.pop("detail")}
+    return {**row, "before": change.before._asdict(), "after": after}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
-from pytest_kimiprobe.monitor.cli.shared import flags_option, results_option
+from pytest_kimiprobe.monitor.cli.shared import flags_option, json_option, results_option, show, tell_problems
 from pytest_kimiprobe.safe_text import one_line
 from routing import Router
 from routing.selection import Route
@@ -23,7 +22,7 @@ _TOOL: Tool = {"type": "function", "function": {"name": "any", "parameters": {"t
 @click.option("--model", help="Model to route (default: default_model of flags.yaml).")
 @flags_option
 @results_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def route(  # noqa: PLR0917 - one parameter an option
     user: str | None,
     groups: tuple[str, ...],
@@ -40,12 +39,9 @@ def route(  # noqa: PLR0917 - one parameter an option
     with Router.load(flags_path, evidence=results / "latest.json" if results else None) as router:
         found = router.route(tools=[_TOOL], user=user, groups=groups, model=model)
         status = router.status()
-    if as_json:
-        click.echo(json.dumps(_document(found), indent=1))
-        return
-    click.echo("\n".join(one_line_kept(line) for line in str(found).splitlines()))
-    for problem in filter(None, (status.flags.error, status.evidence.error)):
-        click.echo(f"warning: {one_line(problem, 400)}", err=True)
+    show(map(one_line_kept, str(found).splitlines()), _document(found), as_json=as_json)
+    if not as_json:
+        tell_problems(one_line(problem, 400) for problem in (status.flags.error, status.evidence.error) if problem)
 
 
 def one_line_kept(line: str) -> str:
@@ -56,7 +52,6 @@ def one_line_kept(line: str) -> str:
 
 def _document(found: Route) -> dict[str, Any]:
     return {
-        "version": 1,
         "model": found.model,
         "priced_for": {"input": found.priced_for.prompt_tokens, "output": found.priced_for.completion_tokens},
         "candidates": [

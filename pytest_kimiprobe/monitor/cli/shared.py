@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -17,23 +18,18 @@ from routing.flags.source import FILE_NAME, find_flags
 from ...results.run_file import Failure
 from ...results.store import StoredRun, evidence_now
 
-_F = TypeVar("_F", bound=Callable[..., Any])
+flags_option = click.option(
+    "--flags", "flags_path", type=click.Path(path_type=Path), help="flags.yaml (default: found upwards)."
+)
+results_option = click.option(
+    "--results", type=click.Path(path_type=Path), help="Results folder (default: results beside flags.yaml)."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-def flags_option(command: _F) -> _F:
-    """Add the option `--flags PATH`, passed as `flags_path`."""
-    option = click.option(
-        "--flags", "flags_path", type=click.Path(path_type=Path), help="flags.yaml (default: found upwards)."
-    )
-    return option(command)
-
-
-def results_option(command: _F) -> _F:
-    """Add the option `--results DIR`, passed as `results`."""
-    option = click.option(
-        "--results", type=click.Path(path_type=Path), help="Results folder (default: results beside flags.yaml)."
-    )
-    return option(command)
+def show(lines: Iterable[str], document: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print a command's result: lines of text, or with `--json` the document and its version."""
+    click.echo(json.dumps({"version": 1, **document}, indent=1) if as_json else "\n".join(lines))
 
 
 @dataclass(frozen=True, slots=True)

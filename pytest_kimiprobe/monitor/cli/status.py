@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -23,7 +22,7 @@ from ...reporting.endpoint_table import COLUMNS, cells, labels_of
 from ...results.store import evidence_now, evidence_row
 from ...safe_text import one_line
 from ...tables import Column, folded, rendered
-from .shared import flags_option, results_folder, results_option, tell_problems
+from .shared import flags_option, json_option, results_folder, results_option, show, tell_problems
 
 _COLUMNS = (*COLUMNS, Column("age", right=True))
 
@@ -42,7 +41,7 @@ class Row:
 @flags_option
 @results_option
 @click.option("--all", "everything", is_flag=True, help="Also endpoints of the catalogue that were never probed.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def status(flags_path: Path | None, results: Path | None, everything: bool, as_json: bool) -> None:
     """Show the status of each endpoint, and how old it is.
 
@@ -54,11 +53,9 @@ def status(flags_path: Path | None, results: Path | None, everything: bool, as_j
     evidence = read(folder, now, problems)
     catalog = catalogs.load()
     rows = rows_of(evidence, catalog, now, everything=everything)
-    if as_json:
-        click.echo(json.dumps(document(evidence, rows, now, problems), indent=1))
-        return
-    click.echo("\n".join(lines_of(folder, evidence, rows, now)))
-    tell_problems(problems)
+    show(lines_of(folder, evidence, rows, now), document(evidence, rows, now, problems), as_json=as_json)
+    if not as_json:
+        tell_problems(problems)
 
 
 def read(folder: Path, now: datetime, problems: list[str]) -> Evidence:
@@ -149,7 +146,6 @@ def _short_age(age: timedelta) -> str:
 def document(evidence: Evidence, rows: Sequence[Row], now: datetime, problems: Sequence[str]) -> dict[str, Any]:
     """The same as JSON: rows as in latest.json, with `status` as of now and `recorded_status` as it was."""
     return {
-        "version": 1,
         "origin": evidence.origin,
         "generated_at": utc_text(evidence.generated_at) if evidence.generated_at else None,
         "run": evidence.run,
