@@ -210,8 +210,21 @@ def words_of(result: ProbeResult) -> str:
     return one_line(f"{result.endpoint}: {result.reason}{detail}", 400)
 
 
-def planned_of(item: pytest.Item) -> Planned | None:
-    """The probe behind a test function, where there is one."""
+def planned_by(item: object) -> Planned | None:
+    """The probe of an item, from a case file or from a test function with `@case`; None for other items."""
+    if isinstance(item, CaseProbe):
+        return item.planned
     call = getattr(item, "callspec", None)
     found = call.params.get(ARGUMENT) if call else None
     return found if isinstance(found, Planned) else None
+
+
+def is_skipped(item: pytest.Item) -> bool:
+    """Whether the item has the unconditional `skip` mark."""
+    return item.get_closest_marker("skip") is not None
+
+
+def to_send(items: Iterable[pytest.Item]) -> list[tuple[pytest.Item, ProbePlan]]:
+    """The items that send a request, each with its plan. Items with a skip mark are left out."""
+    planned = ((item, planned_by(item)) for item in items if not is_skipped(item))
+    return [(item, found.plan) for item, found in planned if found and not found.unsent]

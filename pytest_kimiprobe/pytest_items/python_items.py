@@ -14,7 +14,7 @@ from routing.errors import ConfigError
 from ..cases.decorator import ATTRIBUTE, Declared
 from ..judging.judge import Judgement
 from ..safe_text import one_line
-from .items import ARGUMENT, pair_of, planned_of, words_of
+from .items import ARGUMENT, pair_of, planned_by, words_of
 
 if TYPE_CHECKING:
     from ..judging.answers import SeenAnswer
@@ -44,7 +44,7 @@ def with_pairs(made: Sequence[pytest.Item | pytest.Collector]) -> list[pytest.It
     found: list[pytest.Item | pytest.Collector] = []
     for item in made:
         found.append(item)
-        planned = planned_of(item) if isinstance(item, pytest.Item) else None
+        planned = planned_by(item)
         if planned is not None and planned.plan.mode == "stream" and planned.plan.case.parity:
             found.append(pair_of(cast("pytest.Item", item), planned.plan))
     return found

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,9 @@ from typing import Any
 from routing.evidence.model import EndpointEvidence
 
 from ..safe_text import one_line
-from ..stats.aggregates import Cell
-from ..stats.status import evidence_of
-from .run_file import counts_row
-from .store import KEPT_FOR, StoredRun, atomic_write, counted, load_runs
+from ..stats.aggregates import Cell, added
+from .run_file import StoredRun
+from .store import KEPT_FOR, atomic_write, counted, load_runs
 
 VERSION = 1
 FOLDER = "daily"
@@ -72,9 +71,8 @@ def lines_of(runs: Iterable[StoredRun]) -> dict[tuple[str, str], Line]:
     """Day and endpoint → line."""
     days: dict[tuple[str, str], list[tuple[StoredRun, Cell, EndpointEvidence]]] = defaultdict(list)
     for run in runs:
-        evidence = evidence_of(run.totals, run.figures, run.finished_at, run.name)
         cells = {cell.endpoint: cell for cell in run.totals}
-        for endpoint, row in evidence.items():
+        for endpoint, row in run.evidence.items():
             days[run.started_at.astimezone(UTC).date().isoformat(), endpoint].append((run, cells[endpoint], row))
     return {key: _line(key, found) for key, found in days.items()}
 
@@ -116,11 +114,7 @@ def _runs(folder: Path, since: date, now: datetime) -> Iterator[StoredRun]:
 def _line(key: tuple[str, str], found: Sequence[tuple[StoredRun, Cell, EndpointEvidence]]) -> Line:
     ordered = sorted(found, key=lambda one: (one[0].started_at, one[0].name))
     newest = next((row for _, _, row in reversed(ordered) if row.counts.judged), ordered[-1][2])
-    counts = [counts_row(row.counts) for _, _, row in ordered]
-    reasons: dict[str, int] = defaultdict(int)
-    for _, cell, _ in ordered:
-        for reason, count in cell.reasons.items():
-            reasons[reason] += count
+    counts = added(asdict(row.counts) for _, _, row in ordered)
     names = ("costed", "calls", "valid_calls", "k2vv_calls", "k2vv_valid")
     line = {
         "v": VERSION,
@@ -128,8 +122,8 @@ def _line(key: tuple[str, str], found: Sequence[tuple[StoredRun, Cell, EndpointE
         "endpoint": key[1],
         "runs": [run.name for run, _, _ in ordered],
         "status": ordered[-1][2].status,
-        **{name: sum(row[name] for row in counts) for name in counts[0]},
-        "reasons": dict(reasons),
+        **counts,
+        "reasons": added(cell.reasons for _, cell, _ in ordered),
         **newest.times,
         "latency_unreliable": newest.latency_unreliable,
         "cost_usd": str(sum(cell.cost_usd for _, cell, _ in ordered)),

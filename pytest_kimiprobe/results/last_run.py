@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -68,13 +68,8 @@ def keep(run: LastRun) -> None:
     """Write it. A folder that cannot be written costs nothing but `kimiprobe rerun`."""
     if os.environ.get(SWITCHED_OFF) == "0":
         return
-    document = {
-        "version": _VERSION,
-        "python": list(run.python),
-        "options": list(run.options),
-        "environment": dict(run.environment),
-        "failures": [asdict(failure) for failure in run.failures],
-    }
+    document = {"version": _VERSION, **asdict(run)}
+    del document["folder"]
     with contextlib.suppress(ResultsError, OSError):
         atomic_write(run.folder / FOLDER / _FILE, json.dumps(document, indent=1) + "\n")
         (run.folder / FOLDER / ".gitignore").write_text("*\n", "utf-8")
@@ -94,13 +89,16 @@ def _read(folder: Path, path: Path) -> LastRun:
         data: Any = json.loads(read_regular(path, error=ConfigError, max_bytes=_MAX_BYTES))
         if data["version"] != _VERSION:
             raise ConfigError(f"version {data['version']!r} is not version {_VERSION}; run again", where=str(path))
-        failures = tuple(Failed(**{name: str(value) for name, value in row.items()}) for row in data["failures"])
-        python, options = _texts(data["python"]), _texts(data["options"])
-        environment = {str(name): str(value) for name, value in data["environment"].items()}
+        return LastRun(
+            folder,
+            python=tuple(map(str, data["python"])),
+            options=tuple(map(str, data["options"])),
+            environment=_texts(data["environment"]),
+            failures=tuple(Failed(**_texts(row)) for row in data["failures"]),
+        )
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
         raise ConfigError(f"cannot be read ({one_line(str(problem))}); run again", where=str(path)) from None
-    return LastRun(folder, python, options, environment, failures)
 
 
-def _texts(values: Sequence[object]) -> tuple[str, ...]:
-    return tuple(map(str, values))
+def _texts(row: Mapping[str, object]) -> dict[str, str]:
+    return {name: str(value) for name, value in row.items()}

@@ -7,7 +7,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -17,15 +17,18 @@ from routing.evidence.model import MOST_COST, MOST_COUNTED, Counts, EndpointEvid
 from routing.types import Usage
 
 from ..safe_text import one_line, safe_line
-from ..stats.aggregates import NATIVE, Cell, Figures, cases_of, cells_of, figures_of, summed
-from ..stats.measures import Measures, measures_of, measures_row
+from ..stats.aggregates import NATIVE, TOKENS, Cell, Figures, cases_of, cells_of, figures_of, summed
+from ..stats.measures import Measures, measures_of, measures_row, tokens_row
 from ..stats.quantiles import PERCENTILES
-from ..stats.status import endpoints_of
+from ..stats.status import endpoints_of, evidence_of
 from ..verdicts import ProbeResult, Run
 
 VERSION = 1
 MAX_FAILURES = 50
 """Failures told in a run file; the counts hold all of them."""
+_CELL = tuple(row.name for row in fields(Cell))
+_OF_TOTALS = frozenset({"tokens", "cost_usd", "costed"})
+"""Fields of a cell that only the total of an endpoint is written with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,11 @@ class StoredRun:
     def name(self) -> str:
         """`<run id>-<attempt>`."""
         return f"{self.id}-{self.attempt}"
+
+    @property
+    def evidence(self) -> dict[str, EndpointEvidence]:
+        """What this run alone says of each endpoint."""
+        return evidence_of(self.totals, self.figures, self.finished_at, self.name)
 
 
 def rendered(run: Run, environment: Mapping[str, str]) -> str:
@@ -137,7 +145,7 @@ def _cell_from(row: Mapping[str, Any]) -> Cell:
         reasons=_counted(row.get("reasons", {})),
         error_classes=_counted(row.get("error_classes", {})),
         p50_ms=_median_from(row),
-        tokens=Usage(*(_tokens(tokens.get(name, 0), name) for name in ("prompt", "completion", "cached", "reasoning"))),
+        tokens=Usage(**{name: _tokens(tokens.get(name.removesuffix("_tokens"), 0), name) for name in TOKENS}),
         cost_usd=_money(row.get("cost_usd", "0"), "cost_usd"),
         **{name: counted(row.get(name, 0), name) for name in names},
     )
@@ -205,16 +213,11 @@ def _finite(number: float) -> float:
 def _header(run: Run, environment: Mapping[str, str]) -> dict[str, Any]:
     not_run = Counter(probe.reason for probe in run.answers if probe.verdict == "not_run")
     return {
-        "id": run.id,
-        "attempt": run.attempt,
-        "source": run.source,
-        "suite": run.suite,
+        **_picked(run, "id", "attempt", "source", "suite", "complete", "lag_p95_ms"),
         "started_at": utc_text(run.started_at),
         "finished_at": utc_text(run.finished_at),
-        "complete": run.complete,
         "probes": len(run.answers),
         "not_run": dict(not_run),
-        "lag_p95_ms": run.lag_p95_ms,
         "kimiprobe": routing.__version__,
         **_provenance(environment),
     }
@@ -234,14 +237,15 @@ def run_url(environment: Mapping[str, str]) -> str:
     return url if re.fullmatch(r"https://[\w.-]+/[\w.-]+/[\w.-]+/actions/runs/[0-9]+", url) else ""
 
 
+def _picked(item: Run | ProbeResult | Cell, *names: str) -> dict[str, Any]:
+    """The fields that the file has under their names."""
+    return {name: getattr(item, name) for name in names}
+
+
 def _failure_row(probe: ProbeResult, environment: Mapping[str, str]) -> dict[str, str]:
     return {
+        **_picked(probe, "endpoint", "case", "mode", "verdict", "reason"),
         "id": one_line(probe.id),
-        "endpoint": probe.endpoint,
-        "case": probe.case,
-        "mode": probe.mode,
-        "verdict": probe.verdict,
-        "reason": probe.reason,
         "detail": safe_line(probe.detail, environment=environment),
     }
 
@@ -252,42 +256,23 @@ def _cell_row(cell: Cell) -> dict[str, Any]:
     More digits of a few probes would be noise; exact times, tokens and cost are in the endpoint's row.
     """
     row = {
-        "case": cell.case,
-        "mode": cell.mode,
+        **_picked(cell, *(name for name in _CELL if name not in _OF_TOTALS)),
         "capability": "" if cell.capability == NATIVE else cell.capability,
-        "reasons": dict(cell.reasons),
-        "error_classes": dict(cell.error_classes),
-        "p50_ms": _two_digits(cell.p50_ms) if cell.p50_ms is not None else None,
-        "calls": cell.calls,
-        "valid_calls": cell.valid_calls,
-        "k2vv_calls": cell.k2vv_calls,
-        "k2vv_valid": cell.k2vv_valid,
+        "p50_ms": None if cell.p50_ms is None else int(float(f"{cell.p50_ms:.1e}")),
     }
-    return {"endpoint": cell.endpoint, "verdicts": dict(cell.verdicts), **_there(row)}
+    return {"verdicts": cell.verdicts, **_there(row)}
 
 
 def _total_row(cell: Cell) -> dict[str, Any]:
     """An endpoint's total, with tokens and cost of all its probes."""
-    tokens = cell.tokens
     row = _cell_row(cell)
     del row["endpoint"]
     amounts = {
-        "tokens": _there(
-            {
-                "prompt": tokens.prompt_tokens,
-                "cached": tokens.cached_tokens,
-                "completion": tokens.completion_tokens,
-                "reasoning": tokens.reasoning_tokens,
-            }
-        ),
+        "tokens": _there(tokens_row(cell.tokens)),
         "cost_usd": str(cell.cost_usd) if cell.cost_usd else "",
         "costed": cell.costed,
     }
     return row | _there(amounts)
-
-
-def _two_digits(milliseconds: float) -> int:
-    return int(float(f"{milliseconds:.1e}"))
 
 
 def _there(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -306,7 +291,7 @@ def _figures_row(row: Figures, evidence: EndpointEvidence | None) -> dict[str, A
     return {
         "endpoint": row.endpoint,
         "status": evidence.status if evidence else "unknown",
-        **counts_row(evidence.counts if evidence else Counts()),
+        **asdict(evidence.counts if evidence else Counts()),
         "total_ms": _percentiles_row(row.total_ms),
         "first_token_ms": _percentiles_row(row.first_token_ms),
         "cost_per_1k_usd": None if row.cost_per_1k_usd is None else str(row.cost_per_1k_usd),
@@ -332,9 +317,3 @@ def _table(rows: Sequence[Any] | Mapping[str, Any]) -> str:
 
 def _json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, allow_nan=False)
-
-
-def counts_row(counts: Counts) -> dict[str, int]:
-    """Counts as JSON."""
-    names = ("judged", "passed", "rescued", "failed", "errors")
-    return {name: getattr(counts, name) for name in names}

@@ -16,9 +16,10 @@ import re
 import secrets
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
+from operator import add
 from pathlib import Path
 from typing import Any
 
@@ -28,26 +29,8 @@ from routing.parsing.safe_read import read_regular
 from routing.types import Status
 
 from ..safe_text import one_line
-from ..stats.status import endpoints_of, evidence_of, status_of
 from ..verdicts import Run
-from .run_file import StoredRun, counts_row, document, parsed, rendered
-
-__all__ = [
-    "Change",
-    "ResultsError",
-    "StoredRun",
-    "atomic_write",
-    "changes",
-    "counted",
-    "endpoints_of",
-    "evidence_now",
-    "latest",
-    "load_runs",
-    "refresh_latest",
-    "run_paths",
-    "status_of",
-    "write_run",
-]
+from .run_file import StoredRun, document, parsed, rendered
 
 RECORDED = frozenset({"live", "local"})
 KEPT_FOR = timedelta(days=30)
@@ -139,7 +122,7 @@ def latest(runs: Iterable[StoredRun], now: datetime, window_days: int = FRESH_FO
     windows: dict[str, Counts] = {}
     cases: dict[str, set[str]] = defaultdict(set)
     for run in known:
-        for endpoint, row in evidence_of(run.totals, run.figures, run.finished_at, run.name).items():
+        for endpoint, row in run.evidence.items():
             newest[endpoint] = replace(row, complete=run.complete)
             if run.started_at >= opening:
                 cases[endpoint] |= run.cases.get(endpoint, frozenset())
@@ -207,23 +190,15 @@ def dumps(evidence: Evidence) -> str:
 
 def evidence_row(row: EndpointEvidence, now: datetime) -> dict[str, Any]:
     """One endpoint's evidence as JSON; None where nothing was measured."""
+    data = asdict(row)
+    del data["endpoint"]
     return {
-        "status": row.status,
+        **data.pop("counts"),
+        "window": {"days": data.pop("window_days"), **data.pop("window")},
+        **data,
         "probed_at": utc_text(row.probed_at),
-        "run": row.run,
-        **counts_row(row.counts),
-        "window": {"days": row.window_days, **counts_row(row.window)},
-        **row.times,
-        "latency_unreliable": row.latency_unreliable,
         "cost_per_1k_usd": None if row.cost_per_1k_usd is None else str(row.cost_per_1k_usd),
-        "reasons": dict(row.reasons),
-        "complete": row.complete,
-        "cases": row.cases,
-        "calls": row.calls,
-        "valid_calls": row.valid_calls,
         "schema_accuracy": _rounded(row.schema_accuracy),
-        "k2vv_calls": row.k2vv_calls,
-        "k2vv_valid": row.k2vv_valid,
         "k2vv_compatible": _rounded(row.k2vv_compatible),
         "age_s": int(row.age(now).total_seconds()),
     }
@@ -297,7 +272,7 @@ def safe_name(text: str) -> str:
 
 
 def _plus(one: Counts, other: Counts) -> Counts:
-    return Counts(*(a + b for a, b in zip(counts_row(one).values(), counts_row(other).values(), strict=True)))
+    return Counts(*map(add, astuple(one), astuple(other)))
 
 
 def _rounded(share: float | None) -> float | None:

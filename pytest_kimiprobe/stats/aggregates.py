@@ -17,6 +17,8 @@ from .quantiles import percentiles
 
 NATIVE, EMULATED = "tools", "tools:emulated"
 NO_TOKENS = Usage(0, 0)
+TOKENS = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens")
+"""Counts of a usage that results and reports hold."""
 _RAN = (*sorted(JUDGED), "error")
 _MICRO = Decimal("0.000001")
 _MOST_USD = 1000
@@ -123,7 +125,6 @@ def summed(cells: Iterable[Cell]) -> tuple[Cell, ...]:
 def _sum(endpoint: str, cells: Sequence[Cell]) -> Cell:
     chosen = basis(cells)
     names = ("costed", "calls", "valid_calls", "k2vv_calls", "k2vv_valid")
-    tokens = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens")
     return Cell(
         endpoint=endpoint,
         case="",
@@ -132,7 +133,7 @@ def _sum(endpoint: str, cells: Sequence[Cell]) -> Cell:
         verdicts=added(cell.verdicts for cell in chosen),
         reasons=added(cell.reasons for cell in chosen),
         error_classes=added(cell.error_classes for cell in chosen),
-        tokens=Usage(*(sum(getattr(cell.tokens, name) for cell in cells) for name in tokens)),
+        tokens=sum((cell.tokens for cell in cells), NO_TOKENS),
         cost_usd=sum((cell.cost_usd for cell in cells), Decimal(0)),
         **{name: sum(getattr(cell, name) for cell in cells) for name in names},
     )
@@ -141,8 +142,7 @@ def _sum(endpoint: str, cells: Sequence[Cell]) -> Cell:
 def _cell(key: tuple[str, str, str, str], probes: Sequence[ProbeResult]) -> Cell:
     endpoint, case, mode, capability = key
     wrong = [probe for probe in probes if probe.verdict in {"rescued", "fail", "error"}]
-    usages = [probe.usage for probe in probes if probe.usage and is_credible(probe.usage)]
-    costs = _costs(probes)
+    costs = costs_of(probes)
     k2vv = [probe.k2vv_valid for probe in probes if probe.k2vv_valid is not None]
     judged = [probe for probe in probes if probe.verdict in JUDGED]
     return Cell(
@@ -154,7 +154,7 @@ def _cell(key: tuple[str, str, str, str], probes: Sequence[ProbeResult]) -> Cell
         reasons=dict(Counter(probe.reason for probe in wrong)),
         error_classes=dict(Counter(_class(probe) for probe in wrong if probe.verdict == "error")),
         p50_ms=percentiles(probe.total_ms for probe in judged).get("p50"),
-        tokens=sum(usages, Usage(0, 0)),
+        tokens=tokens_of(probes),
         cost_usd=sum(costs, Decimal(0)),
         costed=len(costs),
         calls=sum(probe.calls for probe in probes),
@@ -166,13 +166,13 @@ def _cell(key: tuple[str, str, str, str], probes: Sequence[ProbeResult]) -> Cell
 
 def _figures(endpoint: str, probes: Sequence[ProbeResult]) -> Figures:
     judged = [probe for probe in probes if probe.verdict in JUDGED]
-    costs = _costs(judged)
+    costs = costs_of(judged)
     return Figures(
         endpoint,
         percentiles(probe.total_ms for probe in judged),
         percentiles(probe.first_token_ms for probe in judged),
         (sum(costs, Decimal(0)) * 1000 / len(costs)).quantize(_MICRO) if costs else None,
-        sum(probe.unreliable for probe in judged) * 20 > len(judged),
+        are_unreliable(judged),
     )
 
 
@@ -181,16 +181,20 @@ def is_credible_cost(cost: Decimal | None) -> bool:
     return cost is not None and cost.is_finite() and 0 <= cost <= _MOST_USD
 
 
-def is_credible(usage: Usage | None) -> bool:
-    """Whether a usage is known and can be true."""
-    if usage is None:
-        return False
-    counts = (usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens, usage.reasoning_tokens)
-    return all(0 <= count <= _MOST_COUNTED for count in counts)
+def are_unreliable(judged: Sequence[ProbeResult]) -> bool:
+    """Whether more than one in twenty of their times is distorted by this machine, and with it the 95th percentile."""
+    return sum(probe.unreliable for probe in judged) * 20 > len(judged)
 
 
-def _costs(probes: Iterable[ProbeResult]) -> list[Decimal]:
-    """What probes cost, where that is known and can be true."""
+def tokens_of(probes: Iterable[ProbeResult]) -> Usage:
+    """Sum of the usages that are known and can be true."""
+    usages = [probe.usage for probe in probes if probe.usage is not None]
+    credible = [one for one in usages if all(0 <= getattr(one, name) <= _MOST_COUNTED for name in TOKENS)]
+    return sum(credible, NO_TOKENS)
+
+
+def costs_of(probes: Iterable[ProbeResult]) -> list[Decimal]:
+    """Costs of probes, if they are known and can be true."""
     return [probe.cost_usd for probe in probes if probe.cost_usd is not None and is_credible_cost(probe.cost_usd)]
 
 

@@ -15,8 +15,8 @@ from routing.errors import ConfigError
 from routing.evidence.model import Evidence
 from routing.flags.source import FILE_NAME, find_flags
 
-from ...results.run_file import Failure
-from ...results.store import StoredRun, evidence_now
+from ...results.run_file import Failure, StoredRun
+from ...results.store import evidence_now
 
 flags_option = click.option(
     "--flags", "flags_path", type=click.Path(path_type=Path), help="flags.yaml (default: found upwards)."
