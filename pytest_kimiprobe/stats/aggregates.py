@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -30,7 +30,9 @@ _MOST_COUNTED = 10**9
 class Cell:
     """What one endpoint did with one case in one mode. `reasons` and `error_classes` leave out what passed.
 
-    `costed` is the number of probes whose cost is known; `cost_usd` is their sum.
+    `costed` is the number of probes whose cost is known; `cost_usd` is their sum. `times` are percentiles by their names
+    in `EndpointEvidence` (`p50_ms`). An endpoint's total has three figures that cannot be summed from cells: all its
+    times, `cost_per_1k_usd`, and whether its times are unreliable.
     """
 
     endpoint: str
@@ -40,7 +42,7 @@ class Cell:
     verdicts: Mapping[str, int] = field(default_factory=dict)
     reasons: Mapping[str, int] = field(default_factory=dict)
     error_classes: Mapping[str, int] = field(default_factory=dict)
-    p50_ms: float | None = None
+    times: Mapping[str, float] = field(default_factory=dict)
     tokens: Usage = NO_TOKENS
     cost_usd: Decimal = Decimal(0)
     costed: int = 0
@@ -48,19 +50,8 @@ class Cell:
     valid_calls: int = 0
     k2vv_calls: int = 0
     k2vv_valid: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """Times and cost of one endpoint over a run's judged probes: percentiles of cells cannot be merged."""
-
-    endpoint: str
-    total_ms: Mapping[str, float] = field(default_factory=dict)
-    """`p50` and further percentiles in milliseconds; empty if nothing was measured."""
-    first_token_ms: Mapping[str, float] = field(default_factory=dict)
     cost_per_1k_usd: Decimal | None = None
     latency_unreliable: bool = False
-    """Whether more than one in twenty of its times is our own slowness."""
 
 
 C = TypeVar("C", Cell, ProbeResult)
@@ -72,9 +63,10 @@ def cells_of(probes: Iterable[ProbeResult]) -> tuple[Cell, ...]:
     return tuple(_cell(key, group) for key, group in sorted(groups.items()))
 
 
-def figures_of(probes: Iterable[ProbeResult]) -> tuple[Figures, ...]:
-    """One row per endpoint, sorted."""
-    return tuple(_figures(endpoint, group) for endpoint, group in sorted(grouped(probes, endpoint_of).items()))
+def totals_of(probes: Iterable[ProbeResult]) -> tuple[Cell, ...]:
+    """One total per endpoint, sorted."""
+    groups = sorted(grouped(probes, endpoint_of).items())
+    return tuple(replace(_sum(endpoint, cells_of(group)), **_unsummable(group)) for endpoint, group in groups)
 
 
 def basis(cells: Sequence[Cell]) -> list[Cell]:
@@ -153,7 +145,7 @@ def _cell(key: tuple[str, str, str, str], probes: Sequence[ProbeResult]) -> Cell
         verdicts=dict(Counter(probe.verdict for probe in probes)),
         reasons=dict(Counter(probe.reason for probe in wrong)),
         error_classes=dict(Counter(_class(probe) for probe in wrong if probe.verdict == "error")),
-        p50_ms=percentiles(probe.total_ms for probe in judged).get("p50"),
+        times=_times("", (probe.total_ms for probe in judged)),
         tokens=tokens_of(probes),
         cost_usd=sum(costs, Decimal(0)),
         costed=len(costs),
@@ -164,16 +156,20 @@ def _cell(key: tuple[str, str, str, str], probes: Sequence[ProbeResult]) -> Cell
     )
 
 
-def _figures(endpoint: str, probes: Sequence[ProbeResult]) -> Figures:
+def _times(prefix: str, values: Iterable[float | None]) -> dict[str, float]:
+    return {f"{prefix}{name}_ms": value for name, value in percentiles(values).items()}
+
+
+def _unsummable(probes: Sequence[ProbeResult]) -> dict[str, Any]:
+    """Figures of a total that are not sums of its cells."""
     judged = [probe for probe in probes if probe.verdict in JUDGED]
     costs = costs_of(judged)
-    return Figures(
-        endpoint,
-        percentiles(probe.total_ms for probe in judged),
-        percentiles(probe.first_token_ms for probe in judged),
-        (sum(costs, Decimal(0)) * 1000 / len(costs)).quantize(_MICRO) if costs else None,
-        are_unreliable(judged),
-    )
+    times = _times("", (probe.total_ms for probe in judged))
+    return {
+        "times": times | _times("first_token_", (probe.first_token_ms for probe in judged)),
+        "cost_per_1k_usd": (sum(costs, Decimal(0)) * 1000 / len(costs)).quantize(_MICRO) if costs else None,
+        "latency_unreliable": are_unreliable(judged),
+    }
 
 
 def is_credible_cost(cost: Decimal | None) -> bool:
