@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from routing.errors import ConfigError
+from routing.reasons import error_class_of
 
 from ..cases.decorator import ATTRIBUTE, Declared
-from ..judging.judge import Judgement
 from ..safe_text import one_line
 from .items import ARGUMENT, pair_of, planned_by, words_of
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ..judging.answers import SeenAnswer
     from .run_config import Scope
     from .verdict_store import VerdictStore
+
+_WRONG = "wrong_answer"
 
 
 def parametrize(metafunc: pytest.Metafunc, scope: Scope) -> None:
@@ -88,8 +90,5 @@ def settle(item: pytest.Item, report: pytest.TestReport, call: pytest.CallInfo[A
     elif report.when == "call" and not report.skipped:
         if report.failed and result.verdict != "fail":
             message = one_line(str(call.excinfo.value if call.excinfo else "failed"), 300)
-            new = Judgement("fail", "wrong_answer", message)
-            result = replace(
-                result, verdict=new.verdict, reason=new.reason, detail=new.detail, error_class=new.error_class
-            )
+            result = replace(result, verdict="fail", reason=_WRONG, detail=message, error_class=error_class_of(_WRONG))
         kept.record(item, result)

@@ -73,12 +73,13 @@ def replay(
         raise Wrong(one_line(f"{files}; record it again, or take it out of {recordings}", 1000))
     before = _before(against, found)
     probes = _judged_now(recordings, arguments)
-    others = _of_other_runs(found, before, against)
-    probes = [probe for probe in probes if not _is_of_another(found, before, probe)]
+    others = {probe for probe, sample in found.samples.items() if before.run and sample.run != before.run}
+    probes = [probe for probe in probes if probe.id not in others]
     comparison = compare(probes, before)
     if not comparison.compared:
         raise Wrong(f"nothing to compare: {against or recordings} holds no verdict on any of these recordings")
-    notes = [*others, *_notes(comparison, against)]
+    notes = [f"{len(others)} recorded probes are of another run than {against}"] if others else []
+    notes += _notes(comparison, against)
     hosts = " (simulated hosts)" if found.simulated else ""
     show(_text(comparison, notes, hosts), _document(comparison, against, notes), as_json=as_json)
     context.exit(1 if comparison.changed else 0)
@@ -97,16 +98,6 @@ def _before(against: Path | None, found: Replays) -> EarlierVerdicts:
         message = f"is of run {before.run}, the recordings are of {', '.join(sorted(runs))}"
         raise AgainstError(one_line(message, 300), where=str(against))
     return before
-
-
-def _is_of_another(found: Replays, before: EarlierVerdicts, probe: JudgedProbe) -> bool:
-    sample = found.samples.get(probe.id)
-    return bool(before.run) and sample is not None and sample.run != before.run
-
-
-def _of_other_runs(found: Replays, before: EarlierVerdicts, against: Path | None) -> list[str]:
-    others = sum(bool(before.run) and sample.run != before.run for sample in found.samples.values())
-    return [f"{others} recorded probes are of another run than {against}"] if others else []
 
 
 def _judged_now(recordings: Path, arguments: Sequence[str]) -> list[JudgedProbe]:

@@ -136,11 +136,8 @@ def age_words(age: timedelta) -> str:
 
 
 def _short_age(age: timedelta) -> str:
-    total = int(age.total_seconds())
-    for unit, size in (("d", 86400), ("h", 3600)):
-        if total >= size:
-            return f"{total // size}{unit}"
-    return f"{total // 60}m"
+    number, _, unit = age_words(age).partition(" ")
+    return f"{number}{unit[0]}" if number.isdigit() else "0m"
 
 
 def document(evidence: Evidence, rows: Sequence[Row], now: datetime, problems: Sequence[str]) -> dict[str, Any]:
