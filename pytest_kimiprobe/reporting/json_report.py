@@ -14,6 +14,7 @@ from routing.types import JsonObject
 from ..stats.aggregates import TOKENS
 from ..stats.measures import measures_row
 from ..stats.paired_test import comparison_row
+from ..stats.quantiles import rounded
 from ..stats.ranking import ranking_row, rankings
 from ..verdicts import ProbeResult
 from .summary import Summary
@@ -54,8 +55,8 @@ def _probe(probe: ProbeResult) -> JsonObject:
     return {
         **{name: getattr(probe, name) for name in _OF_PROBE},
         "tool_calls": [{"id": call.id, "name": call.name, "arguments": call.arguments} for call in probe.tool_calls],
-        "first_token_ms": _rounded(probe.first_token_ms),
-        "total_ms": _rounded(probe.total_ms),
+        "first_token_ms": rounded(probe.first_token_ms, 1),
+        "total_ms": rounded(probe.total_ms, 1),
         "usage": None if usage is None else {name: getattr(usage, name) for name in TOKENS},
         "cost_usd": _number(probe.cost_usd),
         "unreliable": probe.unreliable,
@@ -85,10 +86,6 @@ def _rows(value: object) -> str:
     if not isinstance(value, list):
         return json.dumps(value, default=str)
     return "[\n " + ",\n ".join(json.dumps(row, default=str) for row in value) + "]" if value else "[]"
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 1)
 
 
 def _number(amount: Decimal | None) -> float | None:

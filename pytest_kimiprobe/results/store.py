@@ -29,6 +29,7 @@ from routing.parsing.safe_read import read_regular
 from routing.types import Status
 
 from ..safe_text import one_line
+from ..stats.quantiles import rounded
 from ..verdicts import Run
 from .run_file import StoredRun, document, parsed, rendered
 
@@ -152,7 +153,12 @@ def evidence_now(folder: Path, now: datetime, problems: list[str]) -> tuple[Evid
     path = folder / "latest.json"
     if runs or not path.exists():
         return replace(latest(runs, now), origin=str(folder)), runs
-    return loads(read_regular(path, error=EvidenceError).decode("utf-8", "replace"), origin=str(path)), runs
+    return read_latest(path), runs
+
+
+def read_latest(path: Path) -> Evidence:
+    """Evidence as a latest.json holds it. Raises EvidenceError if it is not there or cannot be read."""
+    return loads(read_regular(path, error=EvidenceError).decode("utf-8", "replace"), origin=str(path))
 
 
 def run_paths(folder: Path, now: datetime) -> set[Path]:
@@ -198,8 +204,8 @@ def evidence_row(row: EndpointEvidence, now: datetime) -> dict[str, Any]:
         **data,
         "probed_at": utc_text(row.probed_at),
         "cost_per_1k_usd": None if row.cost_per_1k_usd is None else str(row.cost_per_1k_usd),
-        "schema_accuracy": _rounded(row.schema_accuracy),
-        "k2vv_compatible": _rounded(row.k2vv_compatible),
+        "schema_accuracy": rounded(row.schema_accuracy, 6),
+        "k2vv_compatible": rounded(row.k2vv_compatible, 6),
         "age_s": int(row.age(now).total_seconds()),
     }
 
@@ -273,10 +279,6 @@ def safe_name(text: str) -> str:
 
 def _plus(one: Counts, other: Counts) -> Counts:
     return Counts(*map(add, astuple(one), astuple(other)))
-
-
-def _rounded(share: float | None) -> float | None:
-    return None if share is None else round(share, 6)
 
 
 def _order(run: StoredRun) -> tuple[datetime, str, int]:

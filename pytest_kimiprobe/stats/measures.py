@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from operator import attrgetter
 from typing import Any
@@ -30,7 +30,7 @@ from .aggregates import (
     is_credible_cost,
     tokens_of,
 )
-from .quantiles import PERCENTILES, TimeInterval, quantile_interval
+from .quantiles import PERCENTILES, TimeInterval, quantile_interval, rounded
 
 _Z95 = 1.959963984540054
 _CALLED = "tool_calls"
@@ -205,7 +205,9 @@ def measures_row(row: Measures) -> dict[str, Any]:
         "reasons": dict(sorted(row.reasons.items())),
         "pass_power": {str(k): round(power, 4) for k, power in row.pass_power.items()},
         "rates": {name: _rate_row(rate) for name, rate in row.rates.items()},
-        "times_interval95_ms": {name: [_ms(one.low), _ms(one.high)] for name, one in row.time_intervals.items()},
+        "times_interval95_ms": {
+            name: [rounded(one.low, 1), rounded(one.high, 1)] for name, one in row.time_intervals.items()
+        },
         "trigger": _trigger_row(row.trigger),
         "tokens": tokens_row(row.tokens),
         "cost_per_call_usd": _usd(row.cost_per_call),
@@ -221,25 +223,19 @@ def tokens_row(tokens: Usage) -> dict[str, int]:
 
 
 def _rate_row(rate: Rate) -> dict[str, Any]:
-    share, interval = rate.share, rate.interval
+    interval = rate.interval
     return {
         "right": rate.right,
         "judged": rate.judged,
-        "share": None if share is None else round(share, 4),
+        "share": rounded(rate.share, 4),
         "interval95": None if interval is None else [round(interval.low, 4), round(interval.high, 4)],
     }
-
-
-def _ms(time: float | None) -> float | None:
-    return None if time is None else round(time, 1)
 
 
 def _trigger_row(trigger: Trigger | None) -> dict[str, Any] | None:
     if trigger is None:
         return None
-    f1 = trigger.f1
-    counts = {name: getattr(trigger, name) for name in ("both", "only_here", "only_there", "neither")}
-    return {"f1": None if f1 is None else round(f1, 4), **counts}
+    return {"f1": rounded(trigger.f1, 4), **asdict(trigger)}
 
 
 def _usd(amount: Decimal | None) -> str | None:

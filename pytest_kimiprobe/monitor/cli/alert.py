@@ -11,12 +11,12 @@ from pathlib import Path
 import click
 
 from routing import catalog
-from routing.errors import EvidenceError, KeyMissing
-from routing.evidence.model import loads, utc_text
+from routing.errors import KeyMissing
+from routing.evidence.model import utc_text
 from routing.flags.source import Flags, find_flags
-from routing.parsing.safe_read import read_regular
 
 from ...results.run_file import run_url
+from ...results.store import read_latest
 from .. import notify
 from ..alert import Alert, alerts, alerts_between
 from ..github.api import Calls, GitHubProblem, repository
@@ -67,8 +67,7 @@ def _alerts(found: Found, flags_path: Path | None, before: Path | None) -> list[
         return []
     if before is None:
         return alerts(found.runs, rows, found.now, flags=flags)
-    former = loads(read_regular(before, error=EvidenceError).decode("utf-8", "replace"), origin=str(before))
-    return alerts_between(former, evidence, rows, found.now, flags=flags)
+    return alerts_between(read_latest(before), evidence, rows, found.now, flags=flags)
 
 
 def _deliver(changes: list[Alert], repo: str | None, environment: Mapping[str, str]) -> list[notify.AlertDelivery]:

@@ -13,13 +13,12 @@ import click
 from routing import catalog as catalogs
 from routing.catalog import Catalog
 from routing.errors import EvidenceError
-from routing.evidence.model import FRESH_FOR, EndpointEvidence, Evidence, loads, utc_text
+from routing.evidence.model import FRESH_FOR, EndpointEvidence, Evidence, utc_text
 from routing.flags.source import find_flags
-from routing.parsing.safe_read import read_regular
 from routing.types import Status
 
 from ...reporting.endpoint_table import COLUMNS, cells, labels_of
-from ...results.store import evidence_now, evidence_row
+from ...results.store import evidence_now, evidence_row, read_latest
 from ...safe_text import one_line
 from ...tables import Column, folded, rendered
 from .shared import flags_option, json_option, results_folder, results_option, show, tell_problems
@@ -70,7 +69,7 @@ def read(folder: Path, now: datetime, problems: list[str]) -> Evidence:
     if not path.exists():
         return derived
     try:
-        evidence = loads(read_regular(path, error=EvidenceError).decode("utf-8", "replace"), origin=str(path))
+        evidence = read_latest(path)
     except EvidenceError as problem:
         if runs:
             problems.append(f"{problem}; shown is what the run files give")
