@@ -31,7 +31,7 @@ class Cell:
     """What one endpoint did with one case in one mode. `reasons` and `error_classes` leave out what passed.
 
     `costed` is the number of probes whose cost is known; `cost_usd` is their sum. `times` are percentiles by their
-    names in `EndpointEvidence` (`p50_ms`). An endpoint's total has three figures that cannot be summed from cells: all its
+    names in `EndpointEvidence` (`p50_ms`). An endpoint's total has three figures that cannot be summed from cells: its
     times, `cost_per_1k_usd`, and whether its times are unreliable.
     """
 
