@@ -14,7 +14,7 @@ from routing.reasons import error_class_of
 
 from ..cases.decorator import ATTRIBUTE, Declared
 from ..safe_text import one_line
-from .items import ARGUMENT, pair_of, planned_by, words_of
+from .items import ARGUMENT, pair_of, planned_by, require_answer, require_right
 
 if TYPE_CHECKING:
     from ..judging.answers import SeenAnswer
@@ -65,18 +65,14 @@ class AnswerFixture:
         result = kept.held.get(probe)
         if result is None or (probe not in kept.seen and result.verdict in {"pass", "rescued"}):
             pytest.fail("no answer: `answer` belongs to functions below @case", pytrace=False)
-        if result.verdict in {"unsupported", "not_run"}:
-            pytest.skip(words_of(result))
-        if result.verdict == "error":
-            pytest.fail(words_of(result), pytrace=False)
+        require_answer(result)
         return kept.seen[probe]
 
 
 def refuse_wrong(item: pytest.Item, kept: VerdictStore) -> None:
     """Fail the test if its answer may not be delivered; the function has nothing to judge then."""
-    result = kept.held.get(item.nodeid)
-    if result is not None and result.verdict == "fail":
-        pytest.fail(words_of(result), pytrace=False)
+    if result := kept.held.get(item.nodeid):
+        require_right(result)
 
 
 def settle(item: pytest.Item, report: pytest.TestReport, call: pytest.CallInfo[Any], kept: VerdictStore) -> None:
