@@ -60,21 +60,19 @@ def status(flags_path: Path | None, results: Path | None, everything: bool, as_j
 def read(folder: Path, now: datetime, problems: list[str]) -> Evidence:
     """latest.json; if it cannot be read, what the run files give. Each problem is added to `problems`."""
     path = folder / "latest.json"
-    derived, runs = Evidence(), 0
     try:
-        derived, found = evidence_now(folder, now, problems)
-        runs = len(found)
+        derived, runs = evidence_now(folder, now, problems)
     except EvidenceError as problem:
         problems.append(str(problem))
-    if not path.exists():
+        return Evidence()
+    if not runs or not path.exists():
         return derived
     try:
         evidence = read_latest(path)
     except EvidenceError as problem:
-        if runs:
-            problems.append(f"{problem}; shown is what the run files give")
+        problems.append(f"{problem}; shown is what the run files give")
         return derived
-    if runs and derived.run != evidence.run:
+    if derived.run != evidence.run:
         problems.append(f"{path} does not count run {one_line(derived.run, 60)} yet; `kimiprobe record` recomputes it")
     return evidence
 
