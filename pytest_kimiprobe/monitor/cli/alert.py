@@ -20,16 +20,7 @@ from ...results.store import read_latest
 from .. import notify
 from ..alert import Alert, alerts, alerts_between
 from ..github.api import Calls, GitHubProblem, repository
-from .shared import (
-    Found,
-    flags_option,
-    json_option,
-    read_results,
-    results_folder,
-    results_option,
-    show,
-    tell_problems,
-)
+from .shared import Found, flags_option, json_option, read_results, results_option, show
 
 
 @click.command()
@@ -48,8 +39,7 @@ def alert(  # noqa: PLR0917 - one parameter an option
     out. All channels are tried; exits with 2 if one did not accept an alert.
     """
     flags_path = flags_path or find_flags()
-    found = read_results(results_folder(results, flags_path))
-    tell_problems(found.problems)
+    found = read_results(results, flags_path)
     changes = _alerts(found, flags_path, before)
     deliveries = [notify.AlertDelivery(one) for one in changes] if dry_run else _deliver(changes, repo, os.environ)
     lines = list(map(_text, deliveries)) or ["nothing changed"]

@@ -15,16 +15,7 @@ from routing.flags.source import Flags
 
 from ...tables import folded
 from .. import decide as rule
-from .shared import (
-    flags_file,
-    flags_option,
-    json_option,
-    read_results,
-    results_folder,
-    results_option,
-    show,
-    tell_problems,
-)
+from .shared import flags_file, flags_option, json_option, read_results, results_option, show
 
 
 @click.command()
@@ -34,10 +25,9 @@ from .shared import (
 def decide(flags_path: Path | None, results: Path | None, as_json: bool) -> None:
     """Show where evidence and flags disagree; change nothing."""
     path = flags_file(flags_path)
-    found = read_results(results_folder(results, path))
+    found = read_results(results, path)
     proposals = rule.decide(Flags.load(path), found.evidence, catalog.load(), found.now)
     show(lines_of(proposals), {"proposals": [as_row(proposal) for proposal in proposals]}, as_json=as_json)
-    tell_problems(found.problems)
 
 
 def lines_of(proposals: Iterable[rule.Proposal]) -> list[str]:

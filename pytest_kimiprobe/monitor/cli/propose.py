@@ -23,18 +23,7 @@ from ..github import proposal_text as say
 from ..github.api import Calls, GitHubProblem, repository
 from ..github.pull_request import PullRequestResult, PullRequests
 from .decide import as_row
-from .shared import (
-    Found,
-    flags_file,
-    flags_option,
-    json_option,
-    path_in_repository,
-    read_results,
-    results_folder,
-    results_option,
-    show,
-    tell_problems,
-)
+from .shared import Found, flags_file, flags_option, json_option, path_in_repository, read_results, results_option, show
 
 
 @click.command()
@@ -53,8 +42,7 @@ def propose(  # noqa: PLR0917 - one parameter an option
     the checkout. Exits with 2 if GitHub refuses; the proposals are printed all the same.
     """
     path = flags_file(flags_path)
-    found = read_results(results_folder(results, path))
-    tell_problems(found.problems)
+    found = read_results(results, path)
     if dry_run:
         _rehearse(path, found, as_json=as_json)
         return

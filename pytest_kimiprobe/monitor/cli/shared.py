@@ -36,10 +36,8 @@ def show(lines: Iterable[str], document: Mapping[str, Any], *, as_json: bool) ->
 class Found:
     """Content of the results folder, read at `now`."""
 
-    folder: Path
     evidence: Evidence
     runs: tuple[StoredRun, ...]
-    problems: tuple[str, ...]
     now: datetime
 
     def examples(self, endpoints: Iterable[str]) -> Mapping[str, Failure]:
@@ -66,11 +64,12 @@ def results_folder(given: Path | None, flags: Path | None = None) -> Path:
     return given or (beside.parent if beside else Path()) / "results"
 
 
-def read_results(folder: Path) -> Found:
-    """Read the evidence as of now. Raises EvidenceError."""
+def read_results(given: Path | None, flags: Path | None) -> Found:
+    """Read the evidence as of now, with a warning for each file that was skipped. Raises EvidenceError."""
     now, problems = datetime.now(UTC), list[str]()
-    evidence, runs = evidence_now(folder, now, problems)
-    return Found(folder, evidence, tuple(runs), tuple(problems), now)
+    evidence, runs = evidence_now(results_folder(given, flags), now, problems)
+    tell_problems(problems)
+    return Found(evidence, tuple(runs), now)
 
 
 def tell_problems(problems: Iterable[str]) -> None:
