@@ -16,14 +16,14 @@ probe: $(VENV)/.probe  ## run the suite against the embedded simulator: no key, 
 	  test $$code -le 1 || exit $$code; \
 	  grep -qF '"complete": true' $(RUN) || { echo "make probe: the run is not complete" >&2; exit 2; }
 
-# Nothing may be skipped in CI, the published parsers of tests/engines neither.
-test: $(VENV)/.test $(if $(CI),.venv-engines/.ready)  ## style, types, tests with branch coverage, the built wheel in an empty environment
+test: $(VENV)/.test  ## style, types, the quick tests, the built wheel in an empty environment
 	@BIN=$(BIN) ./tests/run.sh
 
-test-long: $(VENV)/.test  ## what takes long by nature, after `make test` in CI
+# Nothing may be skipped in CI, the published parsers of tests/engines neither.
+test-long: $(VENV)/.test $(if $(CI),.venv-engines/.ready)  ## quick and long tests with branch coverage
 	@BIN=$(BIN) ./tests/run.sh long
 
-nightly: $(VENV)/.test  ## what has no bound on its time
+nightly: $(VENV)/.test  ## tests without a bound on their time
 	@BIN=$(BIN) ./tests/run.sh nightly
 
 engines: .venv-engines/.ready  ## published engines, for tests/engines: their parsers only, in an environment of their own

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .cases.decorator import case
     from .cases.model import Case, Expectation, ExpectedCall
-    from .judging.answers import SeenAnswer
+    from .judging.judge import SeenAnswer
     from .verdicts import ProbeResult
 
 __all__ = ["Case", "Expectation", "ExpectedCall", "ProbeResult", "SeenAnswer", "case"]
@@ -19,7 +19,7 @@ _MODULES = {
     "Expectation": "cases.model",
     "ExpectedCall": "cases.model",
     "ProbeResult": "verdicts",
-    "SeenAnswer": "judging.answers",
+    "SeenAnswer": "judging.judge",
     "case": "cases.decorator",
 }
 

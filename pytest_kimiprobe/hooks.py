@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from routing.catalog import Endpoint
 
     from .cases.model import Case
-    from .judging.answers import SeenAnswer
+    from .judging.judge import SeenAnswer
     from .verdicts import ProbeResult
 
 

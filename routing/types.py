@@ -148,8 +148,7 @@ class Answer:
 
     `complete` is false if a stream ended without a finish reason: truncation is never a success.
     `notes` list tolerated deviations from the protocol (for example `tool_call_without_index`), and changes made to the
-    request for this endpoint. `tried` lists the upstreams that a gateway asked, in order. `upstream_cost_usd` is the
-    upstream's cost as the gateway reports it (OpenRouter's cost details).
+    request for this endpoint. `tried` lists the upstreams that a gateway asked, in order.
     """
 
     text: str = ""
@@ -164,7 +163,6 @@ class Answer:
     complete: bool = True
     notes: tuple[str, ...] = ()
     tried: tuple[UpstreamAttempt, ...] = ()
-    upstream_cost_usd: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast
 
 if TYPE_CHECKING:
     from routing.types import ChatOptions
 
-    from .model import Case, Parity, Suite
+    from .model import Parity, Suite
 
     class CaseOptions(ChatOptions, total=False):
         """What `case` takes beside the prompt: the fields of a row of a case file."""
@@ -24,20 +23,8 @@ if TYPE_CHECKING:
 
 
 ATTRIBUTE = "kimiprobe_case"
+"""Attribute of a test function that holds the options of its case; they are checked when the tests are collected."""
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True, slots=True)
-class Declared:
-    """What a decorator was given; checked when the tests are collected."""
-
-    row: Mapping[str, Any]
-
-    def case(self, name: str, file: str, line: int) -> Case:
-        """The case. Raises CaseError with file and line for what a case file could not say either."""
-        from .model import declared
-
-        return declared(name, self.row, file, line)
 
 
 def case(prompt: str | None = None, **options: Unpack[CaseOptions]) -> Callable[[F], F]:
@@ -50,7 +37,7 @@ def case(prompt: str | None = None, **options: Unpack[CaseOptions]) -> Callable[
     row = {key: value for key, value in {"prompt": prompt, **options}.items() if value not in (None, "")}
 
     def declare(function: F) -> F:
-        setattr(function, ATTRIBUTE, Declared(row))
+        setattr(function, ATTRIBUTE, row)
         return function
 
     bare = cast("Any", prompt)

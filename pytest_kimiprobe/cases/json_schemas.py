@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from routing.parsing.safe_read import read_regular
 from routing.parsing.strict_json import StrictJsonError, loads
 from routing.schema import ToolSet
 from routing.types import JsonObject, Tool
@@ -39,11 +40,9 @@ def files(folder: Path) -> list[Path]:
 def load(path: Path) -> list[Case]:
     """One case for each line. Raises CaseError naming file and line; unusable schemas make cases marked `unusable`."""
     try:
-        if path.stat().st_size > _MOST:
-            raise CaseError(f"is larger than {_MOST} bytes", where=f"{path}:1:1")
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CaseError(f"cannot be read: {type(error).__name__}", where=str(path)) from None
+        lines = read_regular(path, error=CaseError, max_bytes=_MOST).decode("utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise CaseError("is not UTF-8", where=str(path)) from None
     return list(_cases(lines, path))
 
 

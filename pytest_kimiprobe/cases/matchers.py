@@ -78,20 +78,12 @@ def paired(count: int, others: int, fit: Callable[[int, int], bool]) -> dict[int
     return {want: other for other, want in owner.items()}
 
 
-def _contains(operand: str, value: Any) -> bool:
-    return isinstance(value, str) and len(value) <= MOST and operand.casefold() in value.casefold()
-
-
-def _matches(operand: str, value: Any) -> bool:
-    return isinstance(value, str) and len(value) <= MOST and _regex(operand)(value)
+def _searchable(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= MOST
 
 
 def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _length(operand: int, value: Any) -> bool:
-    return isinstance(value, str | list) and len(value) == operand
 
 
 def _listed(operand: Sequence[Any], value: Any) -> bool:
@@ -112,7 +104,7 @@ def _members(operand: Mapping[str, Any], value: Any) -> bool:
 
 def _repeats(operand: int, value: Any) -> bool:
     """Whether a phrase of three or more words occurs `operand` times in a row, as when a model loops."""
-    words = value.split()[:_WORDS] if isinstance(value, str) and len(value) <= MOST else []
+    words = value.split()[:_WORDS] if _searchable(value) else []
     return any(_looped(words, period) >= period * (operand - 1) for period in range(3, _PHRASE + 1))
 
 
@@ -123,23 +115,6 @@ def _looped(words: Sequence[str], period: int) -> int:
         run = run + 1 if now == before else 0
         longest = max(longest, run)
     return longest
-
-
-_KINDS: Mapping[str, Callable[[Any, Any], bool]] = {
-    "$any": lambda _, __: True,
-    "$one_of": lambda operand, value: any(equal(option, value) for option in operand),
-    "$contains": _contains,
-    "$matches": _matches,
-    "$not": lambda operand, value: not matches(operand, value),
-    "$all_of": lambda operand, value: all(matches(one, value) for one in operand),
-    "$at_least": lambda operand, value: _number(value) and value >= operand,
-    "$at_most": lambda operand, value: _number(value) and value <= operand,
-    "$length": _length,
-    "$list": _listed,
-    "$unordered": _unordered,
-    "$members": _members,
-    "$repeats": _repeats,
-}
 
 
 @lru_cache(maxsize=512)
@@ -163,3 +138,20 @@ def _regex(pattern: str) -> Callable[[str], bool]:
             return False
 
     return occurs
+
+
+_KINDS: Mapping[str, Callable[[Any, Any], bool]] = {
+    "$any": lambda _, __: True,
+    "$one_of": lambda operand, value: any(equal(option, value) for option in operand),
+    "$contains": lambda operand, value: _searchable(value) and operand.casefold() in value.casefold(),
+    "$matches": lambda operand, value: _searchable(value) and _regex(operand)(value),
+    "$not": lambda operand, value: not matches(operand, value),
+    "$all_of": lambda operand, value: all(matches(one, value) for one in operand),
+    "$at_least": lambda operand, value: _number(value) and value >= operand,
+    "$at_most": lambda operand, value: _number(value) and value <= operand,
+    "$length": lambda operand, value: isinstance(value, str | list) and len(value) == operand,
+    "$list": _listed,
+    "$unordered": _unordered,
+    "$members": _members,
+    "$repeats": _repeats,
+}

@@ -131,7 +131,8 @@ def in_suite(case: Case, suite: str) -> bool:
 def load(path: Path) -> list[Case]:
     """All cases of a file, in file order. Raises CaseError naming file, line and column."""
     document = load_checked(_read(path), "case.schema.json", where=str(path), error=CaseError, package=__package__)
-    shared = {name: _function(name, body) for name, body in document.data.get("tools", {}).items()}
+    tools = document.data.get("tools", {})
+    shared: dict[str, Tool] = {n: {"type": "function", "function": {"name": n, **body}} for n, body in tools.items()}
     for name, tool in shared.items():
         _require_usable([tool], document.at(["tools", name]))
     cases: dict[str, Case] = {}
@@ -185,10 +186,6 @@ def _read(path: Path) -> bytes:
     if not data.strip():
         raise CaseError("is empty; a case file holds `version: 1` and `cases`", where=f"{path}:1:1")
     return data
-
-
-def _function(name: str, body: JsonObject) -> Tool:
-    return {"type": "function", "function": {"name": name, **body}}
 
 
 def _require_usable(tools: Sequence[Tool], where: str) -> None:

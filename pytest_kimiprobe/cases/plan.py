@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -143,11 +143,8 @@ def estimate(plans: Sequence[ProbePlan], catalog: Catalog, day: date) -> Estimat
     about = most = Decimal(0)
     for plan in plans:
         price = plan.endpoint.price_at(day) or dearest
-        about += price.cost(Usage(_prompt_bytes(plan.case) // 4 + 1, _TYPICAL_COMPLETION))
+        parts = [dict(part) for part in (*plan.case.request("plain").messages, *plan.case.tools)]
+        prompt_bytes = len(json.dumps(parts, ensure_ascii=False).encode())
+        about += price.cost(Usage(prompt_bytes // 4 + 1, _TYPICAL_COMPLETION))
         most += cost_bound(plan, catalog, day)
     return Estimate(about, most)
-
-
-def _prompt_bytes(case: Case) -> int:
-    parts: list[Mapping[str, object]] = [*case.request("plain").messages, *case.tools]
-    return len(json.dumps([dict(part) for part in parts], ensure_ascii=False).encode())

@@ -15,13 +15,43 @@ from routing.parsing.strict_json import StrictJsonError, loads
 from routing.reasons import error_class_of
 from routing.rescue.markers import NATIVE_TEXT
 from routing.schema import ToolSet
-from routing.types import Answer, ErrorClass, Tool, ToolCall
+from routing.types import Answer, ErrorClass, Tool, ToolCall, Usage
 from routing.verify import ANYTHING, Checked, RequestExpectations, check, check_generation, expectations_of
 
 from ..cases.matchers import matches, paired, shown
 from ..cases.model import Case, Expectation, ExpectedCall
 from ..verdicts import Verdict
-from .answers import SeenAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class SeenAnswer:
+    """A deliverable answer, as test functions and plugins see it.
+
+    `rescued`: text or calls had to be repaired; `reason` is the code that says how.
+    """
+
+    text: str
+    tool_calls: tuple[ToolCall, ...]
+    rescued: bool
+    reason: str
+    reasoning: str = ""
+    finish_reason: str | None = None
+    usage: Usage | None = None
+
+    @classmethod
+    def of(cls, checked: Checked, answer: Answer | None) -> SeenAnswer:
+        """Build from the checked answer. `answer` is None if a provider rejected the call that its model generated."""
+        came = answer or Answer()
+        return cls(
+            text=checked.text,
+            tool_calls=checked.tool_calls,
+            rescued=checked.outcome == "rescued",
+            reason=checked.reason,
+            reasoning=came.reasoning,
+            finish_reason=came.finish_reason,
+            usage=came.usage,
+        )
+
 
 Opinion: TypeAlias = Callable[[Case, SeenAnswer], str | None]
 """Returns why an answer is wrong, "" if it is right, or None for no opinion."""
@@ -129,7 +159,10 @@ def _mismatch(case: Case, expect: Expectation, checked: Checked, answer: Answer)
         return "wrong_text", f"expected {shown(expect.text)}"
     if expect.end_state is not None and (missed := expect.end_state.wrong(calls)):
         return "wrong_end_state", missed
-    return _wrong_metadata(case, expect, checked, answer) or _none_of(case, expect, checked, answer)
+    if wrong := _wrong_metadata(case, expect, checked, answer):
+        return wrong
+    others = [_mismatch(case, one, checked, answer) for one in expect.any_of]
+    return others[0] if others and all(others) else None
 
 
 def _wrong_metadata(case: Case, expect: Expectation, checked: Checked, answer: Answer) -> tuple[str, str] | None:
@@ -148,11 +181,6 @@ def _wrong_metadata(case: Case, expect: Expectation, checked: Checked, answer: A
         wrong = next((call for call in checked.tool_calls if not is_kimi_id(call.id, call.name)), None)
         return ("wrong_call_id", f"of {wrong.name}: not functions.NAME:N") if wrong else None
     return None
-
-
-def _none_of(case: Case, expect: Expectation, checked: Checked, answer: Answer) -> tuple[str, str] | None:
-    wrong = [_mismatch(case, one, checked, answer) for one in expect.any_of]
-    return wrong[0] if wrong and all(wrong) else None
 
 
 def _leaked(case: Case, checked: Checked) -> tuple[str, str] | None:
@@ -192,7 +220,8 @@ def _tolerated(case: Case, checked: Checked, answer: Answer) -> tuple[str, str] 
         return "protocol_deviation", ", ".join(noted)
     if moved := next((want.name for want in case.expect.calls or () if _out_of_order(case, want, checked)), ""):
         return "reordered_arguments", f"of {moved}"
-    if "fresh" in case.expect.ids and (again := {call.id for call in checked.tool_calls} & _ids(case)):
+    used = {call["id"] for message in case.messages for call in message.get("tool_calls") or ()}
+    if "fresh" in case.expect.ids and (again := {call.id for call in checked.tool_calls} & used):
         return "reused_call_id", f"{len(again)} of the history's"
     return None
 
@@ -209,15 +238,14 @@ def _out_of_order(case: Case, want: ExpectedCall, checked: Checked) -> bool:
     return any(names != sorted(names, key=listed.index) for names in known)
 
 
-def _ids(case: Case) -> set[str]:
-    return {call["id"] for message in case.messages for call in message.get("tool_calls") or ()}
-
-
 def _wrong_calls(expect: Expectation, calls: Sequence[ToolCall]) -> tuple[str, str] | None:
     expected = expect.calls or ()
     if not expected and calls and not expect.other_calls:
         return "unexpected_call", f"called {calls[0].name}"
-    taken = _matched(expected, calls, ordered=expect.ordered)
+    if expect.ordered:
+        taken = _in_order(expected, calls)
+    else:  # as many pairs as possible
+        taken = paired(len(expected), len(calls), lambda want, call: _wrong_call(expected[want], calls[call]) is None)
     for position, want in enumerate(expected):
         if position not in taken:
             return _why_missing(want, calls, position)
@@ -227,14 +255,8 @@ def _wrong_calls(expect: Expectation, calls: Sequence[ToolCall]) -> tuple[str, s
     return None
 
 
-def _matched(expected: Sequence[ExpectedCall], calls: Sequence[ToolCall], *, ordered: bool) -> dict[int, int]:
-    """Index of each expectation → index of the call that satisfies it; as many pairs as possible."""
-    if ordered:
-        return _in_order(expected, calls)
-    return paired(len(expected), len(calls), lambda want, call: _wrong_call(expected[want], calls[call]) is None)
-
-
 def _in_order(expected: Sequence[ExpectedCall], calls: Sequence[ToolCall]) -> dict[int, int]:
+    """Index of each expectation → index of the call that satisfies it."""
     taken: dict[int, int] = {}
     for place, call in enumerate(calls):
         if len(taken) < len(expected) and not _wrong_call(expected[len(taken)], call):

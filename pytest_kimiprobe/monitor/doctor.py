@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import routing
 from routing import catalog as catalogs
@@ -17,6 +17,7 @@ from routing.errors import ConfigError, ExchangeError, KeyMissing
 from routing.evidence import model as evidences
 from routing.flags.source import Flags, find_flags
 from routing.transport import HttpRequest, Transport, library
+from routing.transport.event_loop import run
 
 from ..providers.account import account_of
 
@@ -59,7 +60,12 @@ def examine(
     yield _flags(path, catalog)
     yield _evidence(results or (path.parent / "results" if path else Path("results")))
     yield from _keys(catalog, environment)
-    yield from asyncio.run(_asked(catalog, environment, reach=reach, account=account))
+    if reach:
+        yield from _of_each(catalog.providers.values(), _host)
+    if account:
+        keys = {provider.name: _key(provider, environment) for provider in catalog.providers.values()}
+        asked = [provider for provider in catalog.providers.values() if provider.account and keys[provider.name]]
+        yield from _of_each(asked, lambda transport, provider: _account(transport, provider, keys[provider.name]))
 
 
 def _routing() -> Diagnosis:
@@ -119,20 +125,22 @@ def _keys(catalog: Catalog, environment: Mapping[str, str]) -> Iterator[Diagnosi
         yield Diagnosis("problem", "key", "no key at all: live runs need one; simulated ones none")
 
 
-async def _asked(catalog: Catalog, environment: Mapping[str, str], *, reach: bool, account: bool) -> list[Diagnosis]:
-    """What hosts answer: all concurrently, then their accounts one after the other."""
-    transport, providers = Transport(), catalog.providers.values()
-    try:
-        found = list(await asyncio.gather(*(_reached(transport, one) for one in providers))) if reach else []
-        for provider in providers:
-            if account and provider.account and (key := _key(provider, environment)):
-                found.append(await _account(transport, provider, key))
-    finally:
-        await transport.aclose()
-    return found
+def _of_each(
+    providers: Iterable[Provider], ask: Callable[[Transport, Provider], Coroutine[Any, Any, Diagnosis]]
+) -> list[Diagnosis]:
+    """Ask all providers concurrently."""
+
+    async def answers() -> list[Diagnosis]:
+        transport = Transport()
+        try:
+            return await asyncio.gather(*(ask(transport, provider) for provider in providers))
+        finally:
+            await transport.aclose()
+
+    return run(answers())
 
 
-async def _reached(transport: Transport, provider: Provider) -> Diagnosis:
+async def _host(transport: Transport, provider: Provider) -> Diagnosis:
     """Whether the host gives any answer. No key is sent."""
     try:
         async with asyncio.timeout(REACH_S):

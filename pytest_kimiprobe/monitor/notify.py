@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 LABEL = "kimiprobe-alert"
 WEBHOOK_VARIABLE = "KIMIPROBE_WEBHOOK_URL"
 WEBHOOK_S = 10.0
-_ENTRY = re.compile(
-    r"<!-- kimiprobe:alert=(?P<key>\S+) state=(?P<state>\w+) run=(?P<run>\S+) webhook=(?P<webhook>\w+) v=1 -->"
-)
 
 Sent: TypeAlias = Literal["sent", "failed", "none"]
 
@@ -123,11 +120,12 @@ class Issues:
         return _AlertIssue(alert, None, None)
 
     def _entry(self, alert: Alert, issue: Issue) -> Issue | IssueComment | None:
-        if _is_entry_of(alert, issue.body):
+        """The issue's body or comment that holds this alert."""
+        start = _entry_start(alert)
+        if start in (issue.body or ""):
             return issue
         comments = self._do("list comments", lambda: list(issue.get_comments()))
-        ours = (comment for comment in comments if self._is_ours(comment))
-        return next((comment for comment in ours if _is_entry_of(alert, comment.body)), None)
+        return next((comment for comment in comments if self._is_ours(comment) and start in (comment.body or "")), None)
 
     def _is_ours(self, text: Issue | IssueComment) -> bool:
         """Whether kimiprobe wrote it: a hidden line by another author must not suppress an alert."""
@@ -157,7 +155,7 @@ class Issues:
         elif thread.entry is None:
             kept = issue
             self._do("comment on the issue", lambda: kept.create_comment(entry))
-        elif thread.webhook != webhook:
+        elif _entry_line(alert, webhook) not in (thread.entry.body or ""):
             self._amend(thread.entry, webhook)
         if (issue.title, issue.state) != (alert.text, wanted):
             current = issue
@@ -197,9 +195,9 @@ class _AlertIssue:
     entry: Issue | IssueComment | None
 
     @property
-    def webhook(self) -> str:
-        found = _ENTRY.search((self.entry.body or "") if self.entry else "")
-        return found["webhook"] if found else "none"
+    def is_sent(self) -> bool:
+        """Whether the webhook has accepted this alert."""
+        return self.entry is not None and _entry_line(self.alert, "sent") in (self.entry.body or "")
 
 
 def deliver(alert: Alert, issues: Issues | None, webhook: Webhook | None, *, run_url: str = "") -> AlertDelivery:
@@ -212,7 +210,7 @@ def deliver(alert: Alert, issues: Issues | None, webhook: Webhook | None, *, run
         except GitHubProblem as problem:
             problems.append(str(problem))
     repeated = thread is not None and thread.entry is not None
-    sent: Sent = "sent" if thread and thread.webhook == "sent" else "none"
+    sent: Sent = "sent" if thread and thread.is_sent else "none"
     if webhook and sent != "sent":
         try:
             webhook.send(webhook_text(alert, run_url))
@@ -244,17 +242,12 @@ def _subject(key: str) -> str:
     return f"<!-- kimiprobe:subject={key} -->"
 
 
+def _entry_start(alert: Alert) -> str:
+    return f"<!-- kimiprobe:alert={alert.key} state={alert.state} run={_run_id(alert.run)} webhook="
+
+
 def _entry_line(alert: Alert, webhook: Sent) -> str:
-    return f"<!-- kimiprobe:alert={alert.key} state={alert.state} run={_run_id(alert.run)} webhook={webhook} v=1 -->"
-
-
-def _is_entry_of(alert: Alert, body: str | None) -> bool:
-    found = _ENTRY.search(body or "")
-    return found is not None and (found["key"], found["state"], found["run"]) == (
-        alert.key,
-        alert.state,
-        _run_id(alert.run),
-    )
+    return f"{_entry_start(alert)}{webhook} v=1 -->"
 
 
 def _run_id(run: str) -> str:

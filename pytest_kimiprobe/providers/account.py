@@ -27,43 +27,34 @@ class Account:
 async def account_of(transport: Transport, provider: Provider, key: str, *, timeout_s: float = 10.0) -> Account | None:
     """Ask for the account of this key; None if the provider has no such API. Raises ExchangeError."""
     if provider.account == "openrouter":
-        key_page = parse_openrouter_key(*await get(transport, provider, key, "/key", timeout_s=timeout_s))
-        credit = parse_openrouter_credits(*await get(transport, provider, key, "/credits", timeout_s=timeout_s))
-        known = [left for left in (key_page.left, credit.left) if left is not None]
-        return Account(min(known, default=None), key_page.limit)
+        limits = await page_of(transport, provider, key, "/key", timeout_s=timeout_s)
+        return openrouter_account(limits, await page_of(transport, provider, key, "/credits", timeout_s=timeout_s))
     if provider.account.startswith("moonshot"):
-        page = await get(transport, provider, key, "/users/me/balance", timeout_s=timeout_s)
-        return parse_moonshot_balance(*page, currency="CNY" if provider.account == "moonshot-cny" else "USD")
+        page = await page_of(transport, provider, key, "/users/me/balance", timeout_s=timeout_s)
+        currency = "CNY" if provider.account == "moonshot-cny" else "USD"
+        return Account(_amount(page.get("available_balance")), None, currency)  # cash and vouchers together
     return None
 
 
-def parse_openrouter_key(status: int, headers: Mapping[str, str], body: bytes) -> Account:
-    """Parse `GET /key`: the limit of the key. The field `rate_limit` is obsolete."""
-    data = page_data(status, headers, body)
-    return Account(_amount(data.get("limit_remaining")), _amount(data.get("limit")))
+def openrouter_account(key: Mapping[str, Any], credit: Mapping[str, Any]) -> Account:
+    """The account by the pages `/key` and `/credits`: `left` is the smaller of the key's rest and the credit's.
+
+    Credit is negative if the account is overdrawn. The field `rate_limit` of `/key` is obsolete.
+    """
+    bought, used = _amount(credit.get("total_credits")), _amount(credit.get("total_usage"))
+    left = [_amount(key.get("limit_remaining")), None if bought is None or used is None else bought - used]
+    return Account(min((amount for amount in left if amount is not None), default=None), _amount(key.get("limit")))
 
 
-def parse_openrouter_credits(status: int, headers: Mapping[str, str], body: bytes) -> Account:
-    """Parse `GET /credits`: credit bought minus credit used; negative if overdrawn."""
-    data = page_data(status, headers, body)
-    bought, used = _amount(data.get("total_credits")), _amount(data.get("total_usage"))
-    return Account(None if bought is None or used is None else bought - used)
-
-
-def parse_moonshot_balance(status: int, headers: Mapping[str, str], body: bytes, *, currency: str = "USD") -> Account:
-    """Parse `GET /users/me/balance`: cash and vouchers together."""
-    return Account(_amount(page_data(status, headers, body).get("available_balance")), None, currency)
-
-
-async def get(
+async def page_of(
     transport: Transport, provider: Provider, key: str, path: str, *, timeout_s: float
-) -> tuple[int, Mapping[str, str], bytes]:
-    """Request a page of the provider with the key; returns status, headers and body. Raises ExchangeError."""
+) -> Mapping[str, Any]:
+    """Request a page of the provider with the key, and return its `data`. Raises ExchangeError."""
     headers = dict(wire_named(provider.wire).authorization(key))
     request = HttpRequest("GET", provider.base_url + path, headers, b"", provider.hosts)
     async with transport.send(request, shard=provider.name, timeout_s=timeout_s) as response:
         body = b"".join([chunk async for chunk in response.chunks])
-        return response.status, response.headers, body
+        return page_data(response.status, response.headers, body)
 
 
 def page_data(status: int, headers: Mapping[str, str], body: bytes) -> Mapping[str, Any]:

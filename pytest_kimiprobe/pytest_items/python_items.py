@@ -12,12 +12,13 @@ import pytest
 from routing.errors import ConfigError
 from routing.reasons import error_class_of
 
-from ..cases.decorator import ATTRIBUTE, Declared
+from ..cases.decorator import ATTRIBUTE
+from ..cases.model import declared
 from ..safe_text import one_line
 from .items import ARGUMENT, pair_of, planned_by, require_answer, require_right
 
 if TYPE_CHECKING:
-    from ..judging.answers import SeenAnswer
+    from ..judging.judge import SeenAnswer
     from .run_config import Scope
     from .verdict_store import VerdictStore
 
@@ -27,13 +28,12 @@ _WRONG = "wrong_answer"
 def parametrize(metafunc: pytest.Metafunc, scope: Scope) -> None:
     """Parametrize `answer` with one item for each endpoint, mode and repeat. Raises CollectError."""
     function = metafunc.function
-    declared: Declared = getattr(function, ATTRIBUTE)
     code = inspect.unwrap(function).__code__
     where = f"{code.co_filename}:{code.co_firstlineno}:1"
     if ARGUMENT not in metafunc.fixturenames:
         raise pytest.Collector.CollectError(f"{where}: a function below @case takes `answer`")
     try:
-        case = declared.case(function.__name__, code.co_filename, code.co_firstlineno)
+        case = declared(function.__name__, getattr(function, ATTRIBUTE), code.co_filename, code.co_firstlineno)
     except ConfigError as error:
         raise pytest.Collector.CollectError(str(error)) from None
     planned = list(scope.plans(case))

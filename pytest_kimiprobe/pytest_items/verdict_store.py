@@ -16,8 +16,7 @@ from routing.verify import ANYTHING
 from ..cases.plan import ProbePlan, Unsent
 from ..engine.clock import Timestamp
 from ..engine.types import ProbeOutcome
-from ..judging.answers import SeenAnswer
-from ..judging.judge import Judgement, judge, judge_any
+from ..judging.judge import Judgement, SeenAnswer, judge, judge_any
 from ..judging.parity import PairAnswer, compare
 from ..safe_text import one_line, redact
 from ..verdicts import PARITY, ProbeMode, ProbeResult

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from routing.redaction import REDACTED
-from routing.wire.json_spans import first, items, members
+from routing.wire.json_fields import first, items, members
 
 from ..engine.capture import CapturedExchange, CapturedRequest
 

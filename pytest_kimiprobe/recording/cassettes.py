@@ -14,8 +14,11 @@ import zlib
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from routing.errors import ConfigError
+from routing.parsing.strict_json import deeper_than
 from routing.parsing.strict_yaml import MAX_DEPTH, PLAIN, Mark, YamlReader, mark_of, shown
 from routing.transport.limits import MAX_BODY
+
+from ..engine.capture import CapturedRequest
 
 if TYPE_CHECKING:
     import yaml
@@ -23,7 +26,6 @@ if TYPE_CHECKING:
 _TEXT_TAGS = frozenset({None, "tag:yaml.org,2002:str", "tag:yaml.org,2002:python/unicode", "!"})
 _BINARY = "tag:yaml.org,2002:binary"
 _INT = re.compile(r"-?[0-9]{1,18}")
-_GZIP, _ZLIB, _RAW = 31, 15, -15
 
 
 class RecordingError(ConfigError):
@@ -50,7 +52,7 @@ def load_json(text: str | bytes) -> Any:
         raise
     except ValueError:  # not UTF-8, or a number of thousands of digits
         raise Unreadable("is not JSON: a byte or number that no reader takes") from None
-    if _depth_of(data) > MAX_DEPTH:
+    if deeper_than(data, MAX_DEPTH):
         raise Unreadable(f"is nested deeper than {MAX_DEPTH} levels")
     return data
 
@@ -62,48 +64,57 @@ def load_yaml(data: bytes, where: str) -> Any:
     return cassette.root[0] if cassette.root else None
 
 
-def decoded(body: bytes, encoding: str) -> bytes:
-    """The body without its content encoding; vcrpy may have taken it off already. Raises Unreadable."""
-    encoding = encoding.strip().lower()
-    if encoding in {"", "identity"} or _looks_plain(body):
-        return body
-    if encoding in {"gzip", "x-gzip"}:
-        return _inflated(body, _GZIP, encoding)
-    if encoding == "deflate":
-        try:
-            return _inflated(body, _ZLIB, encoding)
-        except Unreadable as problem:
-            if problem.reason == "body_too_large":
-                raise
-            return _inflated(body, _RAW, encoding)
-    advice = "record with vcrpy's decode_compressed_response=True"
-    raise Unreadable(f"content-encoding {encoding[:20]!r} is not read here; {advice}", "other_protocol")
+def step_of(row: Any) -> CapturedRequest:
+    """One interaction: a request with its answer. Raises Unreadable."""
+    row = as_mapping(row, "an interaction")
+    request, response = as_mapping(row.get("request"), "request"), as_mapping(row.get("response"), "response")
+    url = as_text(request.get("uri"), "request.uri")
+    content = _as_bytes(request.get("body"), "request.body")
+    headers = _headers(response, "response.headers")
+    # Older versions of vcrpy store httpx responses as `status_code` and `content`.
+    status = response.get("status_code") or as_mapping(response.get("status"), "response.status").get("code")
+    body = _as_bytes(response.get("body", response.get("content")), "response.body")
+    return CapturedRequest(
+        method=str(request.get("method")),
+        url=url,
+        headers=_headers(request, "request.headers"),
+        content=content,
+        status=as_status(status, "response.status.code"),
+        answer_headers=headers,
+        body=_decoded(body, headers.get("content-encoding", "")),
+    )
 
 
 def as_mapping(value: Any, field: str) -> dict[str, Any]:
     """A mapping. Raises Unreadable."""
     if not isinstance(value, dict):
-        raise Unreadable(f"{field} is missing" if value is None else f"{field} must be an object")
+        raise _wrong(value, field, "an object")
     return value
 
 
 def as_text(value: Any, field: str) -> str:
     """A text. Raises Unreadable."""
     if not isinstance(value, str):
-        raise Unreadable(f"{field} is missing" if value is None else f"{field} must be text")
+        raise _wrong(value, field, "text")
     return value
 
 
 def as_status(value: Any, field: str) -> int:
     """An HTTP status. Raises Unreadable."""
-    if value is None:
-        raise Unreadable(f"{field} is missing")
     if type(value) is not int or not 100 <= value <= 599:
-        raise Unreadable(f"{field} must be an HTTP status")
+        raise _wrong(value, field, "an HTTP status")
     return value
 
 
-def as_bytes(value: Any, field: str) -> bytes:
+def _wrong(value: Any, field: str, wanted: str) -> Unreadable:
+    return Unreadable(f"{field} is missing" if value is None else f"{field} must be {wanted}")
+
+
+def _headers(row: dict[str, Any], field: str) -> dict[str, str]:
+    return {str(name).lower(): _first(value) for name, value in as_mapping(row.get("headers") or {}, field).items()}
+
+
+def _as_bytes(value: Any, field: str) -> bytes:
     """A body as vcrpy keeps it: text, bytes, or a mapping with `string` or `base64_string`. Raises Unreadable."""
     if isinstance(value, dict):
         if isinstance(coded := value.get("base64_string"), str):
@@ -119,10 +130,24 @@ def as_bytes(value: Any, field: str) -> bytes:
     return value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
 
 
-def first_value(value: Any) -> str:
+def _first(value: Any) -> str:
     """A header's first value, of a list or alone."""
     value = value[0] if isinstance(value, list) and value else value
     return value.decode("latin-1") if isinstance(value, bytes) else value if isinstance(value, str) else ""
+
+
+def _decoded(body: bytes, encoding: str) -> bytes:
+    """The body without its content encoding; vcrpy may have taken it off already. Raises Unreadable."""
+    encoding = encoding.strip().lower()
+    if encoding in {"", "identity"} or _looks_plain(body):
+        return body
+    if encoding in {"gzip", "x-gzip"}:
+        return _inflated(body, 31, encoding)
+    if encoding == "deflate":  # zlib's format, which begins with a head, or without that head
+        headed = body[0] & 15 == 8 and int.from_bytes(body[:2]) % 31 == 0
+        return _inflated(body, 15 if headed else -15, encoding)
+    advice = "record with vcrpy's decode_compressed_response=True"
+    raise Unreadable(f"content-encoding {encoding[:20]!r} is not read here; {advice}", "other_protocol")
 
 
 def _inflated(body: bytes, window: int, encoding: str) -> bytes:
@@ -146,17 +171,6 @@ def _looks_plain(body: bytes) -> bool:
 
 def _refuse_constant(word: str) -> NoReturn:
     raise Unreadable(f"is not JSON: {word} is not a number")
-
-
-def _depth_of(data: Any) -> int:
-    """How deep lists and mappings nest, counted without recursion."""
-    depth, level = 0, [data]
-    while level := [item for item in level if isinstance(item, (dict, list))]:
-        depth += 1
-        if depth > MAX_DEPTH:
-            break
-        level = [inner for item in level for inner in (item.values() if isinstance(item, dict) else item)]
-    return depth
 
 
 class _Cassette(YamlReader):

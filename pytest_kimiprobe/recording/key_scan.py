@@ -62,16 +62,12 @@ def holds_key(value: str | bytes, environment: Mapping[str, str]) -> bool:
             continue
         seen.add(piece)
         bytes_left -= len(piece)
-        if bytes_left < 0 or _looks_like_key(piece, environment):
+        text = piece.decode("utf-8", "replace")
+        if bytes_left < 0 or redact(text, environment) != text:
             return True
         if depth < _DEEP:
             todo += [(inner, depth + 1) for inner in _decodings(piece)]
     return False
-
-
-def _looks_like_key(data: bytes, environment: Mapping[str, str]) -> bool:
-    text = data.decode("utf-8", "replace")
-    return redact(text, environment) != text
 
 
 def _decodings(data: bytes) -> Iterator[bytes]:

@@ -9,9 +9,7 @@ renamed, so a run leaves all of its cassettes or none. A cassette of the same ca
 
 from __future__ import annotations
 
-import contextlib
 import os
-import secrets
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -24,6 +22,7 @@ from urllib.parse import quote
 import routing
 from routing.catalog import Catalog, Provider
 
+from ..atomic_files import replace_files
 from ..cases.plan import ProbePlan
 from ..engine.capture import CapturedExchange
 from ..engine.types import ProbeOutcome
@@ -106,7 +105,7 @@ class Recorder:
         if found := [key for path, text in texts.items() for key in _keys(path, text, environment)]:
             more = f", and in {len(found) - _SHOWN} other places" if len(found) > _SHOWN else ""
             raise KeyFound(f"no cassette was written: found what looks like a key in {'; '.join(found[:_SHOWN])}{more}")
-        _write_all(texts)
+        replace_files({path: text.encode() for path, text in texts.items()}, _refused)
         return len(texts)
 
 
@@ -162,25 +161,5 @@ def _require_writable(folder: Path) -> None:
         raise RecordingError("cannot be written to", where=str(nearest))
 
 
-def _write_all(texts: Mapping[Path, str]) -> None:
-    """Write every text to a temporary file first, then rename all."""
-    staged: dict[Path, Path] = {}
-    path = Path()
-    try:
-        for path, text in texts.items():
-            # A random name, opened with "x": an existing link of that name cannot be followed.
-            staged[path] = path.with_name(f".{secrets.token_hex(8)}.tmp")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with staged[path].open("x", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-        for path, temporary in staged.items():
-            temporary.replace(path)
-    except OSError as error:
-        message = f"cannot write: {error.strerror or error}; what was there is kept"
-        raise RecordingError(message, where=str(path)) from None
-    finally:
-        for temporary in staged.values():
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
+def _refused(path: Path, why: str) -> RecordingError:
+    return RecordingError(f"cannot write: {why}; what was there is kept", where=str(path))

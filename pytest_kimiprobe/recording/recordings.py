@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,24 +18,12 @@ from urllib.parse import urlsplit
 from routing.errors import ExchangeError, ProviderFailure, error_type
 from routing.exchange import Exchange
 from routing.parsing.safe_read import read_regular
-from routing.types import Answer, JsonObject, Tool
-from routing.verify import RequestExpectations
+from routing.types import Answer, ChatRequest, JsonObject, Tool, ToolChoice
+from routing.verify import RequestExpectations, expectations_of
 from routing.wire import wire_named
 
 from ..safe_text import one_line
-from .cassettes import (
-    RecordingError,
-    Unreadable,
-    as_bytes,
-    as_mapping,
-    as_status,
-    as_text,
-    decoded,
-    first_value,
-    load_json,
-    load_yaml,
-)
-from .recorded_request import asked_in
+from .cassettes import RecordingError, Unreadable, as_mapping, as_status, as_text, load_json, load_yaml, step_of
 
 __all__ = ["RecordedRow", "RecordingError", "files", "read"]
 
@@ -59,8 +47,6 @@ _HOSTS = {
     "api.replicate.com": "replicate",
     "api.anthropic.com": "anthropic",
 }
-
-
 _CLIENT_TOOLS = ("computer_", "bash_", "text_editor_", "memory_")
 """Type prefixes of Anthropic's predefined tools that the caller runs; only Anthropic knows their schemas."""
 
@@ -94,7 +80,7 @@ class RecordedRow:
     @property
     def asked(self) -> RequestExpectations:
         """The parts of the request that the answer is checked against, as in a live run."""
-        return asked_in(self.request, self.tools)
+        return _expected(self.request, self.tools)
 
     @property
     def tools(self) -> list[Tool]:
@@ -266,22 +252,13 @@ def _row(data: Any) -> RecordedRow:
 
 
 def _interaction(data: Any) -> RecordedRow:
-    row = as_mapping(data, "it")
-    request, response = as_mapping(row.get("request"), "request"), as_mapping(row.get("response"), "response")
-    uri = as_text(request.get("uri"), "request.uri")
+    step = step_of(as_mapping(data, "it"))
     try:
-        parts = urlsplit(uri)
+        parts = urlsplit(step.url)
         host = parts.hostname or ""
     except ValueError:
         raise Unreadable("request.uri is not a URL") from None
-    asked = _asked(as_bytes(request.get("body"), "request.body"))
-    headers = {
-        str(name).lower(): first_value(value)
-        for name, value in as_mapping(response.get("headers") or {}, "response.headers").items()
-    }
-    # Older versions of vcrpy store httpx responses as `status_code` and `content`.
-    status = response.get("status_code") or as_mapping(response.get("status"), "response.status").get("code")
-    body = as_bytes(response.get("body", response.get("content")), "response.body")
+    asked = _asked(step.content)
     return RecordedRow(
         id="",
         provider=_HOSTS.get(host, _name(host) or "unknown"),
@@ -289,9 +266,9 @@ def _interaction(data: Any) -> RecordedRow:
         model=_name(asked.get("model")) or "unknown",
         stream=asked.get("stream") is True,
         request=asked,
-        status=as_status(status, "response.status.code"),
-        content_type=_name(headers.get("content-type")),
-        body=decoded(body, headers.get("content-encoding", "")),
+        status=step.status,
+        content_type=_name(step.answer_headers.get("content-type")),
+        body=step.body,
     )
 
 
@@ -307,3 +284,35 @@ def _asked(body: bytes) -> JsonObject:
 def _name(value: Any, limit: int = _NAME) -> str:
     """A value of a recording as it may appear in ids and reports; empty unless it is text or a number."""
     return one_line(str(value), limit) if isinstance(value, (str, int)) else ""
+
+
+def _expected(body: JsonObject, tools: Sequence[Tool]) -> RequestExpectations:
+    """What the answer is checked against besides the tools: conversation, `tool_choice`, one or several calls."""
+    messages = body.get("messages")
+    choice = body.get("tool_choice")
+    parallel = body.get("parallel_tool_calls")
+    if isinstance(choice, Mapping) and choice.get("disable_parallel_tool_use") is True:
+        parallel = False
+    read = [message for message in messages if isinstance(message, Mapping)] if isinstance(messages, list) else []
+    return expectations_of(
+        ChatRequest(
+            messages=read,
+            tools=tools,
+            tool_choice=_tool_choice(choice),
+            parallel_tool_calls=parallel if isinstance(parallel, bool) else None,
+        )
+    )
+
+
+def _tool_choice(choice: Any) -> ToolChoice | None:
+    """`tool_choice` in OpenAI's form, translated from Anthropic's `{"type": "any"}` or `{"type": "tool", ...}`."""
+    if isinstance(choice, str):
+        return choice if choice in {"auto", "none", "required"} else None
+    if not isinstance(choice, Mapping):
+        return None
+    kind, name = choice.get("type"), choice.get("name")
+    if kind == "tool" and isinstance(name, str):
+        return {"type": "function", "function": {"name": name}}
+    if kind == "function" and isinstance(choice.get("function"), Mapping):
+        return choice
+    return {"any": "required", "none": "none", "auto": "auto"}.get(str(kind))

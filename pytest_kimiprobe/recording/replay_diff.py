@@ -12,7 +12,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from routing.errors import ConfigError
 from routing.evidence.model import counted
@@ -30,19 +30,15 @@ class AgainstError(ConfigError):
     """The file to compare with cannot be used. The message names it."""
 
 
+ProbeGroup: TypeAlias = tuple[str, str, str]
+"""Endpoint, case and mode: the key by which a run file counts verdicts."""
+
+
 class VerdictReason(NamedTuple):
     """A verdict and its reason code."""
 
     verdict: str
     reason: str
-
-
-class ProbeGroup(NamedTuple):
-    """Key by which a run file counts verdicts."""
-
-    endpoint: str
-    case: str
-    mode: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +55,7 @@ class JudgedProbe:
 
     @property
     def group(self) -> ProbeGroup:
-        return ProbeGroup(self.endpoint, self.case, self.mode)
+        return self.endpoint, self.case, self.mode
 
 
 @dataclass(slots=True)
@@ -167,7 +163,7 @@ def _counts(rows: Iterable[Mapping[str, Any]]) -> dict[ProbeGroup, VerdictCounts
     """The counts of a run file by group; a row leaves out counts that are zero."""
     groups: dict[ProbeGroup, VerdictCounts] = defaultdict(VerdictCounts)
     for row in rows:
-        group = groups[ProbeGroup(str(row["endpoint"]), str(row["case"]), str(row["mode"]))]
+        group = groups[str(row["endpoint"]), str(row["case"]), str(row["mode"])]
         for kept, name in ((group.verdicts, "verdicts"), (group.reasons, "reasons")):
             kept.update({str(value): counted(count, name) for value, count in row.get(name, {}).items()})
     return groups

@@ -33,8 +33,6 @@ from .samples import Sample, request_fingerprint, samples_of
 
 _LONG_S = 3600.0
 """Deadline of a replayed exchange, which waits for nothing."""
-_CHUNK = 1 << 16
-"""Bytes of a replayed body that are given together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +195,8 @@ class ReplayTransport:
             yield HttpResponse(step.status, step.answer_headers, body)
 
     async def _body(self, body: bytes) -> AsyncGenerator[bytes, None]:
-        for at in range(0, len(body), _CHUNK):
-            yield body[at : at + _CHUNK]
+        if body:
+            yield body
         broken = self._captured.broken
         if broken is not None and broken.side == "answer" and self._next == len(self._captured.steps):
             raise broken.error()

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from hashlib import sha256
 from http import HTTPStatus
 from typing import Any
@@ -20,12 +21,11 @@ from routing.redaction import escaped
 from routing.types import ChatRequest, JsonObject
 
 from ..engine.capture import CapturedExchange, CapturedFailure, CapturedRequest
-from .cassettes import Unreadable, as_bytes, as_mapping, as_status, as_text, decoded, first_value
+from .cassettes import Unreadable, as_mapping, as_text, step_of
 
 VERSION = 1
-_MODES, _LOADS, _SIDES = ("plain", "stream"), ("mixed", "alone", "crowd"), ("request", "answer")
+_SIDES = ("request", "answer")
 _PHASES = ("connect", "send", "headers", "body", "parse", "verify")
-_ORIGINS = ("reported", "catalog", "unknown")
 _LONGEST = 2000
 
 
@@ -63,10 +63,6 @@ class Sample:
     def order(self) -> tuple[str, str, str, int]:
         """Sort key for the order of samples in a cassette."""
         return self.id.partition("::")[0], self.mode, self.load, self.repeat
-
-
-_OWN = ("id", "mode", "repeat", "load", "asked", "run", "attempt", "source", "kimiprobe", "verdict", "reason")
-_MEASURED = ("first_token_ms", "total_ms", "late_ms", "at_once", "refusals", "cost_origin")
 
 
 def request_fingerprint(request: ChatRequest) -> str:
@@ -131,7 +127,7 @@ def _writable(name: str) -> str:
 
 
 def _row(sample: Sample) -> JsonObject:
-    row: JsonObject = {name: getattr(sample, name) for name in (*_OWN, *_MEASURED)}
+    row: JsonObject = {name: getattr(sample, name) for name in _READERS}
     row["id"] = _writable(sample.id)
     row |= {name: round(row[name], 6) for name in ("first_token_ms", "total_ms", "late_ms") if row[name] is not None}
     row["interactions"] = len(sample.captured.steps)
@@ -144,42 +140,12 @@ def _row(sample: Sample) -> JsonObject:
 
 
 def _sample(row: Mapping[str, Any], case: str, endpoint: str, interactions: Sequence[Any]) -> Sample:
-    steps = tuple(_step(as_mapping(each, "an interaction")) for each in interactions)
-    texts = ("id", "asked", "run", "source", "kimiprobe", "verdict", "reason")
-    fields: dict[str, Any] = {name: _short(row, name) for name in texts}
-    fields |= {name: _whole(row, name) for name in ("repeat", "attempt", "at_once", "refusals")}
-    return Sample(
-        case=case,
-        endpoint=endpoint,
-        captured=CapturedExchange(steps, _broken(row.get("broken")), row.get("whole") is not False),
-        mode=_one_of(row, "mode", _MODES),
-        load=_one_of(row, "load", _LOADS),
-        cost_origin=_one_of(row, "cost_origin", _ORIGINS),
-        **fields,
-        total_ms=_number(row, "total_ms") or 0.0,
-        late_ms=_number(row, "late_ms") or 0.0,
-        first_token_ms=_number(row, "first_token_ms"),
-        cost_usd=_money(row),
+    captured = CapturedExchange(
+        tuple(map(step_of, interactions)), _broken(row.get("broken")), row.get("whole") is not False
     )
-
-
-def _step(row: Mapping[str, Any]) -> CapturedRequest:
-    request, response = as_mapping(row.get("request"), "request"), as_mapping(row.get("response"), "response")
-    headers = _headers(response, "response.headers")
-    body = as_bytes(response.get("body"), "response.body")
-    return CapturedRequest(
-        method=as_text(request.get("method"), "request.method"),
-        url=as_text(request.get("uri"), "request.uri"),
-        headers=_headers(request, "request.headers"),
-        content=as_bytes(request.get("body"), "request.body"),
-        status=as_status(as_mapping(response.get("status"), "response.status").get("code"), "response.status.code"),
-        answer_headers=headers,
-        body=decoded(body, headers.get("content-encoding", "")),
-    )
-
-
-def _headers(row: Mapping[str, Any], field: str) -> dict[str, str]:
-    return {name.lower(): first_value(value) for name, value in as_mapping(row.get("headers") or {}, field).items()}
+    read = {name: reader(row, name) for name, reader in _READERS.items()}
+    known = {name: value for name, value in read.items() if value is not None}
+    return Sample(case=case, endpoint=endpoint, captured=captured, **known)
 
 
 def _broken(row: Any) -> CapturedFailure | None:
@@ -245,8 +211,8 @@ def _number(row: Mapping[str, Any], field: str) -> float | None:
     return number
 
 
-def _money(row: Mapping[str, Any]) -> Decimal | None:
-    value = row.get("cost_usd")
+def _money(row: Mapping[str, Any], field: str) -> Decimal | None:
+    value = row.get(field)
     if value is None:
         return None
     try:
@@ -254,5 +220,17 @@ def _money(row: Mapping[str, Any]) -> Decimal | None:
     except InvalidOperation:
         amount = Decimal("NaN")
     if not amount.is_finite() or not 0 <= amount < 1_000_000:
-        raise Unreadable("cost_usd must be an amount of USD")
+        raise Unreadable(f"{field} must be an amount of USD")
     return amount
+
+
+_READERS: Mapping[str, Callable[[Mapping[str, Any], str], Any]] = {
+    **dict.fromkeys(("id", "asked", "run", "source", "kimiprobe", "verdict", "reason"), _short),
+    **dict.fromkeys(("repeat", "attempt", "at_once", "refusals"), _whole),
+    **dict.fromkeys(("first_token_ms", "total_ms", "late_ms"), _number),
+    "mode": partial(_one_of, allowed=("plain", "stream")),
+    "load": partial(_one_of, allowed=("mixed", "alone", "crowd")),
+    "cost_origin": partial(_one_of, allowed=("reported", "catalog", "unknown")),
+    "cost_usd": _money,
+}
+"""Fields of a sample that its row in the metadata holds, each with the function that reads it."""

@@ -10,10 +10,8 @@ readable. Runs of the simulator and replays never come here.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import secrets
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, astuple, dataclass, replace
@@ -28,6 +26,7 @@ from routing.evidence.model import CLOCK_SKEW, FRESH_FOR, VERSION, Counts, Endpo
 from routing.parsing.safe_read import read_regular
 from routing.types import Status
 
+from ..atomic_files import replace_files
 from ..safe_text import one_line
 from ..stats.quantiles import rounded
 from ..verdicts import Run
@@ -211,40 +210,14 @@ def evidence_row(row: EndpointEvidence, now: datetime) -> dict[str, Any]:
 
 
 def atomic_write(path: Path, text: str) -> None:
-    """Replace a file as one step: readers see the old or the new content, also after a crash.
-
-    Raises ResultsError naming the path; the old content is then still there.
-    """
-    # An unpredictable name, created exclusively: an existing link is never followed.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    """Replace a file as one step. Raises ResultsError naming the path; the old content is then still there."""
     if path.exists() and not path.is_file():  # a device or a pipe must not be replaced by a file
         raise ResultsError("is no regular file", where=str(path))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("x", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise ResultsError(
-            f"cannot write: {error.strerror or error}; what was there is kept", where=str(path)
-        ) from None
+    replace_files({path: text.encode()}, _refused)
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself last. The content is in place already, so a refusal is not an error."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+def _refused(path: Path, why: str) -> ResultsError:
+    return ResultsError(f"cannot write: {why}; what was there is kept", where=str(path))
 
 
 def _free_path(root: Path, run: Run) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -64,6 +65,14 @@ class Draft:
     reasoning: str = ""
     calls: tuple[Call, ...] = ()
     finish: str = "stop"
+
+
+def parsed(text: str | bytes) -> Any:
+    """The JSON value of a text; None if it is not JSON."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 _PIECE = re.compile(r"\s*(?:[^\W_]{1,6}|<\||\|>|[^\s])", re.UNICODE)

@@ -6,49 +6,20 @@ docs/providers.md lists what hosts refuse, and what makes Kimi models leak their
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from types import MappingProxyType
+from dataclasses import replace
 
 from ..catalog.model import Endpoint, Provider
 from ..errors import EndpointUnavailable
-from ..types import Answer, JsonObject, Message, RawToolCall
-from .calls import NewId, fresh_id, legal_id, native_id, numbered, own_id, paired
+from ..types import JsonObject, Message
+from .calls import NewId, PreparedHistory, legal_id, native_id, numbered, own_id, paired
 from .reading import REASONING, images_of, read_message, text_of
+from .tool_names import NameRule, aliases
 
-_NO_NAMES: Mapping[str, str] = MappingProxyType({})
+__all__ = ["PLACEHOLDER", "PreparedHistory", "prepare"]
+
 PLACEHOLDER = " "
 """Sent as the reasoning of an earlier call if it is not known and the host requires it. LiteLLM sends the same."""
 _DETAILS = frozenset({"reasoning.text", "reasoning.summary", "reasoning.encrypted"})
-
-
-@dataclass(frozen=True, slots=True)
-class PreparedHistory:
-    """A history in the form that one endpoint accepts.
-
-    `notes` list what was changed. `made_up` are the ids of tool results that were missing and were filled in. `restore`
-    gives the answer tool names and call ids that fit the caller's own history.
-    """
-
-    messages: tuple[JsonObject, ...]
-    notes: tuple[str, ...] = ()
-    made_up: frozenset[str] = frozenset()
-    taken: frozenset[str] = frozenset()
-    calls: int = 0
-    names: Mapping[str, str] = field(default_factory=lambda: _NO_NAMES)
-    """Tool names as they are sent -> the caller's tool names."""
-
-    def restore(self, answer: Answer) -> Answer:
-        """The answer with the caller's tool names, and with call ids that no earlier call of the conversation has.
-
-        Kimi K3 counts from 0 in every turn, so the same id may come again with other arguments.
-        """
-        calls = tuple(self._restored(call) for call in answer.tool_calls)
-        return answer if calls == answer.tool_calls else replace(answer, tool_calls=calls)
-
-    def _restored(self, call: RawToolCall) -> RawToolCall:
-        name = call.name if call.name is None else self.names.get(call.name, call.name)
-        call_id = call.id and fresh_id(call.id, self.calls, self.taken)
-        return RawToolCall(call_id, name, call.arguments)
 
 
 def prepare(
@@ -57,18 +28,22 @@ def prepare(
     provider: Provider,
     *,
     thinks: bool | None = None,
-    names: Mapping[str, str] = _NO_NAMES,
+    tools: Iterable[str] = (),
+    rule: NameRule = "any",
 ) -> PreparedHistory:
     """Make the history valid for `endpoint`.
 
-    `thinks`: whether the endpoint will think in this request (None: its default). `names`: the caller's tool names ->
-    the names that are sent. Raises RequestRejected for messages that no protocol has, and EndpointUnavailable for
-    content that this endpoint does not accept.
+    `thinks`: whether the endpoint will think in this request (None: its default). `tools`: names of the offered tools;
+    they and the names in the history are changed if they break `rule`. Raises RequestRejected for messages that no
+    protocol has, and EndpointUnavailable for content that this endpoint does not accept.
     """
     notes: dict[str, None] = {}
     quirks = provider.quirks | endpoint.quirks
-    read = [_renamed(read_message(message, notes), names) for message in messages]
-    done = numbered(paired(read, notes), _new_id(endpoint, provider), notes)
+    read = [read_message(message, notes) for message in messages]
+    earlier = (call["function"]["name"] for message in read for call in message.get("tool_calls", ()))
+    sent = aliases([*tools, *earlier], rule)
+    renamed = [_renamed(message, sent) for message in read]
+    done = numbered(paired(renamed, notes), _new_id(endpoint, provider), notes)
     thinks = endpoint.thinks if thinks is None else thinks
     shaped = [_reasoning(message, endpoint, provider, notes, thinks=thinks) for message in done.messages]
     shaped = list(_images_moved(shaped, notes, provider.wire))
@@ -76,8 +51,7 @@ def prepare(
         _check_images(message, endpoint, quirks)
         if "text_content" in quirks and isinstance(message["content"], list) and not images_of(message["content"]):
             message["content"] = text_of(message["content"])
-    sent = {alias: name for name, alias in names.items()}
-    return PreparedHistory(tuple(shaped), tuple(notes), done.made_up, done.taken, done.calls, sent)
+    return replace(done, messages=tuple(shaped), notes=tuple(notes), aliases=sent)
 
 
 def _renamed(message: JsonObject, names: Mapping[str, str]) -> JsonObject:
@@ -147,15 +121,11 @@ def _images_moved(messages: Iterable[JsonObject], notes: dict[str, None], wire: 
             continue
         if others := images_of(content):
             notes[f"images_of_{role}_messages: moved into a user message"] = None
-            waiting += [{"type": "text", "text": _image_origin(message)}, *others]
+            origin = f"tool result {message['tool_call_id']}" if role == "tool" else f"the {role} message"
+            waiting += [{"type": "text", "text": f"[Images of {origin}]"}, *others]
         yield {**message, "content": text_of(content) or ("[images follow]" if others else "")}
     if waiting:
         yield {"role": "user", "content": waiting}
-
-
-def _image_origin(message: JsonObject) -> str:
-    of = f"tool result {message['tool_call_id']}" if message["role"] == "tool" else f"the {message['role']} message"
-    return f"[Images of {of}]"
 
 
 def _check_images(message: JsonObject, endpoint: Endpoint, quirks: frozenset[str]) -> None:

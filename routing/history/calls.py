@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from ..parsing.kimi_ids import free_kimi_id, kimi_id
-from ..types import JsonObject
+from ..types import Answer, JsonObject, RawToolCall
 
 NO_RESULT = "No result of this call was recorded."
 _LEGAL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -83,24 +83,44 @@ def _as_text(result: JsonObject) -> JsonObject:
 
 
 @dataclass(frozen=True, slots=True)
-class NumberedHistory:
-    """Messages whose calls and results carry the ids that are sent.
+class PreparedHistory:
+    """A history in the form that one endpoint accepts.
 
-    `made_up` are the ids of results that were missing and were filled in.
+    `taken` are ids that a new call must not have: the caller's and those that are sent. `calls` counts the calls.
+    `notes` list what was changed. `made_up` are the ids of tool results that were missing and were filled in. `restore`
+    gives the answer tool names and call ids that fit the caller's own history.
     """
 
-    messages: list[JsonObject]
-    made_up: frozenset[str]
-    taken: frozenset[str]
-    """Ids that a new call must not have: the caller's and those that are sent."""
-    calls: int
+    messages: tuple[JsonObject, ...]
+    notes: tuple[str, ...] = ()
+    made_up: frozenset[str] = frozenset()
+    taken: frozenset[str] = frozenset()
+    calls: int = 0
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """The caller's tool names -> the names that are sent, for those that differ."""
+
+    def restore(self, answer: Answer) -> Answer:
+        """The answer with the caller's tool names, and with call ids that no earlier call of the conversation has.
+
+        Kimi K3 counts from 0 in every turn, so the same id may come again with other arguments.
+        """
+        theirs = {sent: name for name, sent in self.aliases.items()}
+        calls = tuple(
+            RawToolCall(
+                call.id and fresh_id(call.id, self.calls, self.taken),
+                call.name if call.name is None else theirs.get(call.name, call.name),
+                call.arguments,
+            )
+            for call in answer.tool_calls
+        )
+        return answer if calls == answer.tool_calls else replace(answer, tool_calls=calls)
 
 
 NewId = Callable[[str, str, int, set[str]], str]
 """(the caller's id, tool name, number of the call in the conversation, ids in use) -> the id that is sent."""
 
 
-def numbered(turns: Iterable[PairedMessage], new_id: NewId, notes: dict[str, None]) -> NumberedHistory:
+def numbered(turns: Iterable[PairedMessage], new_id: NewId, notes: dict[str, None]) -> PreparedHistory:
     """Give all calls and their results new ids; fill in the results that are missing."""
     messages: list[JsonObject] = []
     used: set[str] = set()
@@ -123,7 +143,7 @@ def numbered(turns: Iterable[PairedMessage], new_id: NewId, notes: dict[str, Non
         messages += results
     if made_up:
         notes["tool_results_missing: reported as missing"] = None
-    return NumberedHistory(messages, frozenset(made_up), frozenset(used | theirs), count)
+    return PreparedHistory(tuple(messages), (), frozenset(made_up), frozenset(used | theirs), count)
 
 
 def _without_calls(message: JsonObject) -> JsonObject:

@@ -8,28 +8,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
-from ..errors import RequestRejected
 from ..types import JsonObject, Message, Tool, ToolChoice
 from .calls import NO_RESULT, native_id, numbered, paired
-from .reading import read_message, text_of
+from .reading import as_json, read_message, text_of
 
 
 def emulation(tools: Sequence[Tool], tool_choice: ToolChoice | None = None) -> Message:
     """The system message that describes the tools. Raises RequestRejected if they cannot be written as JSON."""
-    described = _json([tool["function"] for tool in tools])
+    described = as_json([tool["function"] for tool in tools])
     text = (
         f"You can use these tools, described as JSON: {described}\n"
         'To use one, reply with nothing but a JSON object {"name": <tool name>, "arguments": {<arguments>}} '
         "and no other text."
     )
     return {"role": "system", "content": text + _choice_text(tool_choice)}
-
-
-def _json(value: object) -> str:
-    try:
-        return json.dumps(value, ensure_ascii=False, default=dict, allow_nan=False)
-    except (TypeError, ValueError, RecursionError):
-        raise RequestRejected("bad_request", "the tools are not JSON", phase="send") from None
 
 
 def _choice_text(tool_choice: ToolChoice | None) -> str:

@@ -118,7 +118,7 @@ def _finite(number: str) -> float:
 def as_json(value: Any) -> str:
     """Compact JSON text. Raises RequestRejected for a value that is not JSON."""
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+        return json.dumps(value, ensure_ascii=False, default=dict, allow_nan=False)
     except (TypeError, ValueError, RecursionError):
         raise RequestRejected("bad_request", "the request holds a value that is not JSON", phase="send") from None
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import Literal, TypeAlias
 
+NameRule: TypeAlias = Literal["any", "plain", "letter first"]
 _LONGEST = 64
-_ANY = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_PLAIN = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_LETTER_FIRST = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
-_RULES = {"any": _ANY, "plain": _PLAIN, "letter first": _LETTER_FIRST}
+_RULES: Mapping[NameRule, re.Pattern[str]] = {
+    "any": re.compile(r"[A-Za-z0-9_.-]{1,64}"),
+    "plain": re.compile(r"[A-Za-z0-9_-]{1,64}"),
+    "letter first": re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}"),
+}
 
 
-def aliases(names: Iterable[str], rule: str) -> Mapping[str, str]:
+def aliases(names: Iterable[str], rule: NameRule) -> Mapping[str, str]:
     """Name -> the name that is sent, for names that break the rule. The names sent are unique.
 
     Rules: `plain` (the characters that Anthropic accepts), `letter first` (Moonshot), `any` (most hosts: dots too).

@@ -66,6 +66,10 @@ def printable(text: str, limit: int = MAX_SENTENCE) -> str:
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
+class _Unusable(Exception):
+    """Why a schema cannot be used."""
+
+
 @dataclass(slots=True)
 class _Entry:
     """One tool. Its validator is compiled on first use."""
@@ -79,20 +83,17 @@ class _Entry:
     """
 
     def compiled(self) -> jsonschema_rs.Validator:
-        if self.validator is not None and not self.problem:
-            return self.validator
-        if self.problem:
-            raise ToolSchemaError(self.name, self.problem)
-        surveyed = survey(self.schema)
-        if surveyed.problem:
-            self.problem = surveyed.problem
-            raise ToolSchemaError(self.name, self.problem)
-        try:
-            self.explainable = not surveyed.recursive
-            self.validator = _compile(self.name, self.schema)
-        except ToolSchemaError as error:
-            self.problem = error.reason
-            raise
+        problem = self.problem
+        if self.validator is None and not problem:
+            surveyed = survey(self.schema)
+            self.explainable, problem = not surveyed.recursive, surveyed.problem
+            try:
+                self.validator = None if problem else _compile(self.schema)
+            except _Unusable as why:
+                problem = str(why)
+            self.problem = problem  # once, when it is known: another thread may read it
+        if self.validator is None or problem:
+            raise ToolSchemaError(self.name, problem)
         return self.validator
 
 
@@ -235,10 +236,10 @@ def _build(tools: Iterable[Any]) -> ToolSet:
     return ToolSet(entries, tuple(unnamed))
 
 
-def _compile(name: str, schema: Any) -> jsonschema_rs.Validator:
+def _compile(schema: Any) -> jsonschema_rs.Validator:
     import jsonschema_rs
 
-    draft = getattr(jsonschema_rs, _draft(name, schema))
+    draft = getattr(jsonschema_rs, _draft(schema))
     identifier = schema.get("$id", "")
     if not (isinstance(identifier, str) and _IDENTIFIER.match(identifier)):
         schema = {key: value for key, value in schema.items() if key != "$id"}
@@ -251,23 +252,23 @@ def _compile(name: str, schema: Any) -> jsonschema_rs.Validator:
             mask="it",
         )
     except jsonschema_rs.ValidationError as error:
-        raise ToolSchemaError(name, _why_no_schema(error)) from None
+        raise _Unusable(_why_no_schema(error)) from None
     except jsonschema_rs.ReferencingError as error:
-        raise ToolSchemaError(name, printable(f"a $ref cannot be resolved offline: {error}")) from None
+        raise _Unusable(printable(f"a $ref cannot be resolved offline: {error}")) from None
     except ValueError as error:
-        raise ToolSchemaError(name, printable(f"the schema cannot be read: {error}")) from None
+        raise _Unusable(printable(f"the schema cannot be read: {error}")) from None
     return validator
 
 
-def _draft(name: str, schema: Any) -> str:
+def _draft(schema: Any) -> str:
     if not isinstance(schema, dict):
-        raise ToolSchemaError(name, "parameters must be a JSON Schema object")
+        raise _Unusable("parameters must be a JSON Schema object")
     declared = schema.get("$schema")
     if declared is None:
         return _DEFAULT_DRAFT
     draft = _DRAFTS.get(re.sub(r"^https?://|#$", "", declared)) if isinstance(declared, str) else None
     if draft is None:
-        raise ToolSchemaError(name, f"$schema {printable(str(declared), 80)} is not a draft from 4 to 2020-12")
+        raise _Unusable(f"$schema {printable(str(declared), 80)} is not a draft from 4 to 2020-12")
     return draft
 
 

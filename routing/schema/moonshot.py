@@ -19,13 +19,15 @@ from .parts import (
     both,
     branches_of,
     definition_name,
+    endings,
     inferred_type,
+    loosened,
     pointed,
     references,
+    root_followed,
     types_of_enum,
     union,
 )
-from .recursion import endings, loosened
 
 _ANNOTATIONS = frozenset({"description", "title", "default"})
 """Keywords that are allowed beside `anyOf` and `$ref`."""
@@ -74,7 +76,10 @@ class _Adapter:
         self._defining = 0
 
     def root(self) -> JsonObject:
-        made = self._keywords(self._distributed(self._without_ref(self.whole)))
+        schema, followed = root_followed(self.whole)  # the root must be the schema of an object
+        if followed:
+            self._note("$ref at the root followed")
+        made = self._keywords(self._distributed(schema))
         if isinstance(made.get("anyOf"), list):
             self._note("anyOf at the root merged into one object")
             made = union({**made, "anyOf": [self._defs.get(definition_name(one), one) for one in made["anyOf"]]})
@@ -99,16 +104,6 @@ class _Adapter:
                 used[name] = None
                 waiting += references(self._defs[name])
         return {name: node for name, node in self._defs.items() if name in used}
-
-    def _without_ref(self, schema: JsonObject) -> JsonObject:
-        """The schema with a `$ref` at its root followed, because the root must be the schema of an object."""
-        for _ in range(8):
-            target = pointed(self.whole, schema.get("$ref"))
-            if not isinstance(target, dict) or target is self.whole:
-                break
-            self._note("$ref at the root followed")
-            schema = {**target, **{key: value for key, value in schema.items() if key != "$ref"}}
-        return schema if "$ref" not in schema else {key: value for key, value in schema.items() if key != "$ref"}
 
     def node(self, schema: Any) -> JsonObject:
         if not isinstance(schema, dict):

@@ -11,11 +11,11 @@ from typing import Any
 
 from ..catalog.model import Endpoint, Provider
 from ..history import PreparedHistory, prepare
-from ..schema.parts import pointed, union
+from ..schema.parts import pointed, root_followed, union
 from ..types import ChatRequest, JsonObject
 from .anthropic_messages import converted
 from .base import WireRequest
-from .request_checks import FunctionTool, chosen, fitted, function_tools, names_sent, note_unknown
+from .request_checks import chosen, fitted, function_tools, note_unknown
 
 VERSION = "2023-06-01"
 """https://platform.claude.com/docs/en/api/versioning: the version that all public examples and recordings use."""
@@ -32,8 +32,8 @@ def build(request: ChatRequest, endpoint: Endpoint, provider: Provider) -> WireR
     notes: dict[str, None] = {}
     request = fitted(request, endpoint, notes)
     offered = function_tools(request.tools)
-    names = names_sent(request, offered, "plain")
-    history = prepare(request.messages, endpoint, provider, names=names)
+    tools = [offer["name"] for offer in offered]
+    history = prepare(request.messages, endpoint, provider, tools=tools, rule="plain")
     notes |= dict.fromkeys(history.notes)
     system, messages = converted(history, notes)
     body: JsonObject = {
@@ -43,7 +43,7 @@ def build(request: ChatRequest, endpoint: Endpoint, provider: Provider) -> WireR
     }
     if system:
         body["system"] = system
-    body |= _tools(request, offered, names, history, notes)
+    body |= _tools(request, offered, history, notes)
     body |= _sampling(request, provider.quirks | endpoint.quirks, notes)
     body |= _thinking(request.reasoning_effort, endpoint, notes)
     note_unknown(request, _KNOWN, notes)
@@ -55,12 +55,12 @@ def build(request: ChatRequest, endpoint: Endpoint, provider: Provider) -> WireR
 
 def _tools(
     request: ChatRequest,
-    offered: list[FunctionTool],
-    names: Mapping[str, str],
+    offered: list[JsonObject],
     history: PreparedHistory,
     notes: dict[str, None],
 ) -> JsonObject:
     if offered:
+        names = history.aliases
         choice = _choice(request, names)
         return {
             "tools": [_tool(offer, names, notes) for offer in offered],
@@ -77,21 +77,18 @@ def _tools(
     return {"tools": tools, "tool_choice": {"type": "none"}}
 
 
-def _tool(offer: FunctionTool, names: Mapping[str, str], notes: dict[str, None]) -> JsonObject:
-    schema = _input_schema(offer.parameters or {"type": "object", "properties": {}}, offer.name, notes)
-    tool: JsonObject = {"name": names.get(offer.name, offer.name), "input_schema": schema}
-    return tool | ({"description": offer.description} if offer.description else {})
+def _tool(offer: JsonObject, names: Mapping[str, str], notes: dict[str, None]) -> JsonObject:
+    name = offer["name"]
+    schema = _input_schema(offer.get("parameters") or {"type": "object", "properties": {}}, name, notes)
+    tool: JsonObject = {"name": names.get(name, name), "input_schema": schema}
+    return tool | ({"description": offer["description"]} if "description" in offer else {})
 
 
 def _input_schema(schema: JsonObject, name: str, notes: dict[str, None]) -> JsonObject:
     """The schema with an object at its root: Anthropic accepts neither `$ref` nor `anyOf`, `oneOf`, `allOf` there."""
-    made = {key: value for key, value in schema.items() if key != "$schema"}
-    for _ in range(8):
-        target = pointed(schema, made.get("$ref"))
-        if not isinstance(target, dict) or target is schema:
-            break
+    made, followed = root_followed({key: value for key, value in schema.items() if key != "$schema"})
+    if followed:
         notes[f"schema of {name}: $ref at the root followed"] = None
-        made = {**target, **{key: value for key, value in made.items() if key != "$ref"}}
     for keyword in ("anyOf", "oneOf", "allOf"):
         branches = made.pop(keyword, None)
         if isinstance(branches, list):
@@ -100,7 +97,6 @@ def _input_schema(schema: JsonObject, name: str, notes: dict[str, None]) -> Json
                 pointed(schema, branch.get("$ref")) or branch for branch in branches if isinstance(branch, dict)
             ]
             made = union({**made, "anyOf": [branch for branch in resolved if isinstance(branch, dict)] or [{}]})
-    made.pop("$ref", None)
     if made.get("type") != "object":
         notes |= {f"schema of {name}: type object set at the root": None} if "type" in made else {}
         made = {**made, "type": "object"}

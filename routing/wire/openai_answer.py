@@ -6,18 +6,18 @@ This module does not decide whether an answer is right: it passes argument strin
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 from ..errors import ProviderFailure
 from ..parsing.message_text import texts_of
-from ..types import Answer, RawToolCall, UpstreamAttempt, Usage
+from ..types import Answer, UpstreamAttempt, Usage
+from .answer_stream import AnswerStream, PartialCall
 from .error_bodies import fault, printable_line
-from .json_fields import MAX_CALLS, count, event_object, is_count, mapping, money, string, whole_object
-from .limits import TextLimit
+from .json_fields import count, event_object, is_count, label, mapping, money, string, whole_object
 from .openai_request import build
-from .sse import Decoder, Event
+from .sse import Event
 
 __all__ = ["OpenAIStream", "authorization", "build", "parse", "stream"]
 
@@ -42,36 +42,33 @@ def parse(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
     choice = _first_choice(data)
     if choice is None:
         raise ProviderFailure("malformed_body", "no choices in the answer", status=status, phase="parse")
-    assembly = _OpenAIAssembly()
     message = choice.get("message")
     if not isinstance(message, dict):
         raise ProviderFailure("malformed_body", "the choice holds no message", status=status, phase="parse")
-    assembly.envelope(data, choice)
-    assembly.delta(message, whole=True)
-    return assembly.answer(complete=True)
+    whole = OpenAIStream()
+    whole.envelope(data, choice)
+    whole.delta(message, whole=True)
+    return whole.answer(complete=True)
 
 
-class OpenAIStream:
-    """Assembles a streamed answer. An error event raises its error, wherever it comes in the stream."""
+class OpenAIStream(AnswerStream):
+    """Collects envelope fields and deltas; a whole answer is one envelope and one delta."""
 
     def __init__(self) -> None:
-        self._decoder = Decoder()
-        self._assembly = _OpenAIAssembly()
+        super().__init__()
         self._done = False
-
-    def feed(self, chunk: bytes) -> bool:
-        """Take bytes; True once the answer has content. Raises ExchangeError for an error in the stream."""
-        for event in self._decoder.feed(chunk):
-            self._event(event)
-        return self._assembly.begun
+        self._cost: Decimal | None = None
+        self._upstream_cost: Decimal | None = None
+        self._own_key = False
+        self._upstream: str | None = None
+        self._tried: tuple[UpstreamAttempt, ...] = ()
 
     def finish(self) -> Answer:
         """The answer. `complete` is true after a finish reason, or after tool calls that `[DONE]` ended."""
-        assembly = self._assembly
-        ended = assembly.finish_reason is not None or (self._done and bool(assembly.calls))
-        return assembly.answer(complete=ended)
+        return self.answer(complete=self.finish_reason is not None or (self._done and bool(self.calls)))
 
-    def _event(self, event: Event) -> None:
+    def event(self, event: Event) -> None:
+        """Take one chunk; nothing after `[DONE]` is read."""
         payload = event.data.strip()
         if self._done or payload == "[DONE]":
             self._done = True
@@ -80,57 +77,13 @@ class OpenAIStream:
         if data.get("error") or event.name == "error":
             raise fault(200, data.get("error") or data)
         choice = _first_choice(data) or {}
-        self._assembly.envelope(data, choice)
+        self.envelope(data, choice)
         delta = choice.get("delta")
         if isinstance(delta, dict):
-            self._assembly.delta(delta, whole=False)
-
-
-def stream() -> OpenAIStream:
-    """A new streamed answer."""
-    return OpenAIStream()
-
-
-@dataclass(slots=True)
-class _PartialCall:
-    """One tool call under assembly."""
-
-    index: int | None
-    id: str | None = None
-    name: str | None = None
-    fragments: list[str] = field(default_factory=list)
-    value: Any = None
-    """Arguments that came as a JSON value instead of a string."""
-
-    def call(self) -> RawToolCall:
-        whole = "".join(self.fragments)
-        return RawToolCall(self.id, self.name, self.value if self.value is not None and not whole else whole)
-
-
-class _OpenAIAssembly:
-    """Collects envelope fields and deltas; a whole answer is one envelope and one delta."""
-
-    def __init__(self) -> None:
-        self.text: list[str] = []
-        self.reasoning: list[str] = []
-        self.calls: list[_PartialCall] = []
-        self.finish_reason: str | None = None
-        self.usage: Usage | None = None
-        self.cost: Decimal | None = None
-        self.upstream_cost: Decimal | None = None
-        self.own_key = False
-        self.model: str | None = None
-        self.upstream: str | None = None
-        self.id: str | None = None
-        self.tried: tuple[UpstreamAttempt, ...] = ()
-        self.notes: dict[str, None] = {}
-        self._limit = TextLimit()
-
-    @property
-    def begun(self) -> bool:
-        return bool(self.text or self.reasoning or self.calls)
+            self.delta(delta, whole=False)
 
     def envelope(self, data: Mapping[str, Any], choice: Mapping[str, Any]) -> None:
+        """Take the fields around the message: finish reason, names, usage and cost."""
         if choice.get("error"):
             raise fault(200, choice["error"])
         reason = choice.get("finish_reason")
@@ -138,11 +91,11 @@ class _OpenAIAssembly:
             raise ProviderFailure("server_error", "finish_reason error", phase="body", retryable=True)
         if isinstance(reason, str) and reason:
             self.finish_reason = _FINISH.get(reason, reason)
-        for name, attribute in (("model", "model"), ("provider", "upstream"), ("id", "id")):
-            if isinstance(value := data.get(name), str) and value:
-                setattr(self, attribute, printable_line(value, 200))
+        self.model = label(data.get("model")) or self.model
+        self.id = label(data.get("id")) or self.id
+        self._upstream = label(data.get("provider")) or self._upstream
         if isinstance(told := data.get("openrouter_metadata"), dict):
-            self.tried = _tried(told) or self.tried
+            self._tried = _tried(told) or self._tried
         self._usage(data, choice)
 
     def _usage(self, data: Mapping[str, Any], choice: Mapping[str, Any]) -> None:
@@ -150,20 +103,21 @@ class _OpenAIAssembly:
         for row in (data.get("usage"), choice.get("usage"), mapping(data.get("x_groq")).get("usage")):
             if isinstance(row, dict):
                 self.usage = _usage(row) or self.usage
-                self.cost = money(row.get("cost")) if row.get("cost") is not None else self.cost
-                self.upstream_cost = _upstream_cost(row) or self.upstream_cost
+                self._cost = money(row.get("cost")) if row.get("cost") is not None else self._cost
+                self._upstream_cost = _upstream_cost(row) or self._upstream_cost
                 if row.get("is_byok") is True:
-                    self.own_key = True
+                    self._own_key = True
                     self.notes["byok: the upstream bills the caller's own key"] = None
                 if self.usage is None:
                     self.notes["usage_malformed"] = None
                 return
 
     def delta(self, delta: Mapping[str, Any], *, whole: bool) -> None:
-        self.text.extend(map(self._limit.take, filter(None, texts_of(delta.get("content")))))
+        """Take a piece of the message, or the whole message."""
+        self.text.extend(map(self.limit.take, filter(None, texts_of(delta.get("content")))))
         # Moonshot sends reasoning_content, OpenRouter and Groq send reasoning. If both come, they are equal.
         thought = delta.get("reasoning_content") or delta.get("reasoning")
-        self.reasoning.extend(map(self._limit.take, filter(None, texts_of(thought))))
+        self.reasoning.extend(map(self.limit.take, filter(None, texts_of(thought))))
         calls = delta.get("tool_calls")
         if isinstance(calls, list):
             for row in calls:
@@ -173,64 +127,54 @@ class _OpenAIAssembly:
     def _call(self, row: Mapping[str, Any], *, whole: bool) -> None:
         function = mapping(row.get("function"))
         call_id, name = string(row.get("id")), string(function.get("name"))
-        call = self._new_call(row) if whole else self._call_of(row, call_id, name)
+        call = self.new_call(_numbered(row)) if whole else self._call_of(row, call_id, name)
         if call_id and not call.id:
-            call.id = self._limit.take(call_id)
+            call.id = self.limit.take(call_id)
         if name and not (call.name or "").endswith(name):
-            call.name = (call.name or "") + self._limit.take(name) if not call.fragments else call.name
+            call.name = (call.name or "") + self.limit.take(name) if not call.pieces else call.name
         arguments = function.get("arguments")
         if isinstance(arguments, str):
             if arguments or whole:
-                call.fragments.append(self._limit.take(arguments))
+                call.pieces.append(self.limit.take(arguments))
         elif arguments is not None:
-            self._limit.take_value(arguments)
-            call.value = arguments
+            self.limit.take_value(arguments)
+            call.whole = arguments
             self.notes["arguments_not_a_string"] = None
 
-    def _new_call(self, row: Mapping[str, Any]) -> _PartialCall:
-        if len(self.calls) >= MAX_CALLS:
-            raise ProviderFailure("malformed_body", f"more than {MAX_CALLS} tool calls", phase="body")
-        index = row.get("index")
-        self.calls.append(_PartialCall(index if isinstance(index, int) else None))
-        return self.calls[-1]
-
-    def _call_of(self, row: Mapping[str, Any], call_id: str | None, name: str | None) -> _PartialCall:
+    def _call_of(self, row: Mapping[str, Any], call_id: str | None, name: str | None) -> PartialCall:
         """The call that a delta belongs to. Hosts omit the index, repeat the id, or send every call as index 0."""
         index = row.get("index")
         if isinstance(index, int):
             for call in reversed(self.calls):
                 if call.index == index:
                     another = call_id and call.id and call_id != call.id and name
-                    return self._new_call(row) if another else call
-            return self._new_call(row)
+                    return self.new_call(_numbered(row)) if another else call
+            return self.new_call(_numbered(row))
         self.notes["tool_call_without_index"] = None
         if call_id:
-            return next((call for call in self.calls if call.id == call_id), None) or self._new_call(row)
-        if self.calls and not (name and self.calls[-1].fragments):
+            return next((call for call in self.calls if call.id == call_id), None) or self.new_call(_numbered(row))
+        if self.calls and not (name and self.calls[-1].pieces):
             return self.calls[-1]
-        return self._new_call(row)
+        return self.new_call(_numbered(row))
 
     def _billed(self) -> Decimal | None:
         """What the caller pays. If the upstream bills the caller's own key, `cost` is only the gateway's share."""
-        if not self.own_key or self.cost is None:
-            return self.cost
-        return None if self.upstream_cost is None else self.cost + self.upstream_cost
+        if not self._own_key or self._cost is None:
+            return self._cost
+        return None if self._upstream_cost is None else self._cost + self._upstream_cost
 
     def answer(self, *, complete: bool) -> Answer:
-        return Answer(
-            text="".join(self.text),
-            reasoning="".join(self.reasoning),
-            tool_calls=tuple(call.call() for call in self.calls),
-            finish_reason=self.finish_reason,
-            usage=self.usage,
-            reported_cost_usd=self._billed(),
-            model=self.model,
-            upstream=self.upstream,
-            generation_id=self.id,
-            complete=complete,
-            notes=tuple(self.notes),
-            tried=self.tried,
-        )
+        """The answer as far as it has come, with what a gateway says about cost and upstreams."""
+        known = super().answer(complete=complete)
+        return replace(known, reported_cost_usd=self._billed(), upstream=self._upstream, tried=self._tried)
+
+
+stream = OpenAIStream
+
+
+def _numbered(row: Mapping[str, Any]) -> PartialCall:
+    index = row.get("index")
+    return PartialCall(index if isinstance(index, int) else None)
 
 
 def _first_choice(data: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -7,10 +7,11 @@ from typing import Any
 
 from ..catalog.model import Endpoint, Provider
 from ..history import prepare
+from ..history.tool_names import NameRule
 from ..schema.moonshot import adapted
 from ..types import ChatRequest, JsonObject
 from .base import WireRequest
-from .request_checks import FunctionTool, chosen, fitted, function_tools, names_sent
+from .request_checks import chosen, fitted, function_tools
 
 _K3 = {"none": "low", "minimal": "low", "low": "low", "medium": "high", "high": "high", "xhigh": "max", "max": "max"}
 """OpenAI's `reasoning_effort` values -> those of Kimi K3, which always thinks."""
@@ -25,9 +26,11 @@ def build(request: ChatRequest, endpoint: Endpoint, provider: Provider) -> WireR
     request = fitted(request, endpoint, notes)
     quirks = provider.quirks | endpoint.quirks
     offered = function_tools(request.tools)
-    names = names_sent(request, offered, "letter first" if "moonshot_schema" in quirks else "any")
+    rule: NameRule = "letter first" if "moonshot_schema" in quirks else "any"
     thinking, thinks = _thinking(request.reasoning_effort, endpoint, notes)
-    history = prepare(request.messages, endpoint, provider, thinks=thinks, names=names)
+    tools = [offer["name"] for offer in offered]
+    history = prepare(request.messages, endpoint, provider, thinks=thinks, tools=tools, rule=rule)
+    names = history.aliases
     body: JsonObject = {"model": endpoint.provider_model_id, "messages": list(history.messages)}
     if offered:
         body["tools"] = [_tool(offer, names, quirks, notes) for offer in offered]
@@ -48,17 +51,11 @@ def build(request: ChatRequest, endpoint: Endpoint, provider: Provider) -> WireR
     return WireRequest("/chat/completions", body, headers, notes=told, restore=history.restore)
 
 
-def _tool(offer: FunctionTool, names: Mapping[str, str], quirks: frozenset[str], notes: dict[str, None]) -> JsonObject:
-    function: JsonObject = {"name": names.get(offer.name, offer.name)}
-    if offer.description:
-        function["description"] = offer.description
-    if offer.strict is not None:
-        function["strict"] = offer.strict
-    if offer.parameters is not None:
-        function["parameters"] = offer.parameters
-    if "moonshot_schema" in quirks and offer.parameters is not None:
-        function["parameters"], changes = adapted(offer.parameters)
-        notes |= {f"schema of {offer.name}: {change}": None for change in changes}
+def _tool(offer: JsonObject, names: Mapping[str, str], quirks: frozenset[str], notes: dict[str, None]) -> JsonObject:
+    function: JsonObject = {**offer, "name": names.get(offer["name"], offer["name"])}
+    if "moonshot_schema" in quirks and "parameters" in offer:
+        function["parameters"], changes = adapted(offer["parameters"])
+        notes |= {f"schema of {offer['name']}: {change}": None for change in changes}
     return {"type": "function", "function": function}
 
 

@@ -18,12 +18,15 @@ from ..errors import EndpointUnavailable, ProviderFailure
 from ..history.reading import images_of, read_message, text_of
 from ..parsing.message_text import texts_of
 from ..types import Answer, ChatRequest, JsonObject, Usage
+from .answer_stream import AnswerStream
 from .base import WireRequest
 from .error_bodies import fault, printable_line
-from .json_fields import is_count, mapping, string, whole_object
-from .limits import TextLimit
+from .json_fields import is_count, label, mapping, string, whole_object
+from .openai_answer import authorization
 from .request_checks import fitted, note_unknown
-from .sse import Decoder, Event
+from .sse import Event
+
+__all__ = ["ReplicateStream", "authorization", "build", "parse", "stream"]
 
 WAIT_S = 5
 """Seconds that the creating request is held open. Short, so that the prediction's id, needed to cancel it, is known
@@ -39,11 +42,6 @@ _ENDED = frozenset({"succeeded", "failed", "canceled", "aborted"})
 _MODEL_ID = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+")
 _KNOWN = frozenset({"tool_choice", "parallel_tool_calls", "max_tokens", "temperature", "top_p"})
 _SPEAKERS = {"user": "User", "assistant": "Assistant"}
-
-
-def authorization(key: str) -> Mapping[str, str]:
-    """The header that carries the key."""
-    return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 def build(request: ChatRequest, endpoint: Endpoint, provider: Provider) -> WireRequest:
@@ -158,8 +156,8 @@ def parse(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
         text="".join(_output(page.get("output"))),
         finish_reason="length" if cut else "stop",
         usage=used,
-        model=printable_line(page["model"], 200) if string(page.get("model")) else None,
-        generation_id=printable_line(page["id"], 200) if string(page.get("id")) else None,
+        model=label(page.get("model")),
+        generation_id=label(page.get("id")),
     )
 
 
@@ -174,37 +172,20 @@ def _usage(metrics: Mapping[str, Any]) -> Usage | None:
     return Usage(prompt, completion) if is_count(prompt) and is_count(completion) else None
 
 
-class ReplicateStream:
+class ReplicateStream(AnswerStream):
     """A prediction's output as server-sent events: plain text, then `done`."""
 
-    def __init__(self) -> None:
-        self._decoder = Decoder()
-        self._text: list[str] = []
-        self._limit = TextLimit()
-        self._done = False
-
-    def feed(self, chunk: bytes) -> bool:
-        """Take bytes; True once there is text. Raises ProviderFailure for an error in the stream."""
-        for event in self._decoder.feed(chunk):
-            self._event(event)
-        return bool(self._text)
-
-    def _event(self, event: Event) -> None:
+    def event(self, event: Event) -> None:
+        """Take one event."""
         if event.name == "error":
             raise ProviderFailure("server_error", printable_line(event.data), phase="body", retryable=True)
-        if event.name == "output" and not self._done and event.data:
-            self._text.append(self._limit.take(event.data))
+        if event.name == "output" and self.finish_reason is None and event.data:
+            self.text.append(self.limit.take(event.data))
         elif event.name == "done":
-            self._done = True
+            self.finish_reason = "stop"
             reason = string((_page(event.data.encode("utf-8", "surrogatepass")) or {}).get("reason"))
             if reason in {"error", "canceled"}:
                 raise ProviderFailure("server_error", f"the prediction ended: {reason}", phase="body", retryable=True)
 
-    def finish(self) -> Answer:
-        """The answer. `complete` is false if no `done` event came."""
-        return Answer(text="".join(self._text), finish_reason="stop" if self._done else None, complete=self._done)
 
-
-def stream() -> ReplicateStream:
-    """A new streamed answer."""
-    return ReplicateStream()
+stream = ReplicateStream

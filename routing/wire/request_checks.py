@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from ..catalog.model import Endpoint, Requirements
 from ..errors import EndpointUnavailable, RequestRejected
 from ..history.prompt_tools import as_text, emulation
-from ..history.tool_names import aliases
 from ..types import EFFORTS, ChatOptions, ChatRequest, JsonObject, Message, Tool, ToolChoice
-
-
-@dataclass(frozen=True, slots=True)
-class FunctionTool:
-    """One function tool; `parameters` and `strict` are None if the caller gave none."""
-
-    name: str
-    description: str
-    parameters: JsonObject | None
-    strict: bool | None = None
 
 
 def fitted(request: ChatRequest, endpoint: Endpoint, notes: dict[str, None]) -> ChatRequest:
@@ -58,22 +47,24 @@ def _emulated(request: ChatRequest, notes: dict[str, None]) -> ChatRequest:
     return replace(request, messages=messages, tools=(), tool_choice=None, parallel_tool_calls=None)
 
 
-def function_tools(tools: Sequence[Tool]) -> list[FunctionTool]:
-    """The function tools of a request. Raises RequestRejected for a tool of another kind or without a name."""
-    return [_function_tool(tool) for tool in tools]
+def function_tools(tools: Sequence[Tool]) -> list[JsonObject]:
+    """The functions of a request's tools: name, and description, strict and parameters if the caller gave them.
+
+    Raises RequestRejected for a tool of another kind or without a name.
+    """
+    return [_function(tool) for tool in tools]
 
 
-def _function_tool(tool: Any) -> FunctionTool:
-    function = tool.get("function") if isinstance(tool, Mapping) else None
-    if not isinstance(function, Mapping) or not isinstance(function.get("name"), str) or not function["name"]:
+def _function(tool: Any) -> JsonObject:
+    given = tool.get("function") if isinstance(tool, Mapping) else None
+    if not isinstance(given, Mapping) or not isinstance(given.get("name"), str) or not given["name"]:
         raise RequestRejected("bad_request", "a tool is not a function with a name", phase="send")
-    parameters, description = function.get("parameters"), function.get("description")
-    return FunctionTool(
-        name=function["name"],
-        description=description if isinstance(description, str) else "",
-        parameters=_plain(parameters) if isinstance(parameters, Mapping) else None,
-        strict=strict if isinstance(strict := function.get("strict"), bool) else None,
-    )
+    kinds = {"description": str, "strict": bool, "parameters": Mapping}
+    return {"name": given["name"]} | {
+        name: _plain(given[name])
+        for name, kind in kinds.items()
+        if isinstance(given.get(name), kind) and given[name] != ""
+    }
 
 
 def _plain(value: Any) -> Any:
@@ -94,22 +85,3 @@ def chosen(choice: ToolChoice | None) -> str | None:
     if not isinstance(name, str):
         raise RequestRejected("bad_request", "tool_choice names no function", phase="send")
     return name
-
-
-def names_sent(request: ChatRequest, offered: Sequence[FunctionTool], rule: str) -> Mapping[str, str]:
-    """The caller's tool names -> the names sent, for those that differ; names in the history included."""
-    earlier = [
-        str(function["name"])
-        for message in request.messages
-        for call in _calls(message)
-        if isinstance(call, Mapping)
-        and isinstance(function := call.get("function"), Mapping)
-        and isinstance(function.get("name"), str)
-        and function["name"]
-    ]
-    return aliases([*(offer.name for offer in offered), *earlier], rule)
-
-
-def _calls(message: Any) -> Sequence[Any]:
-    calls = message.get("tool_calls") if isinstance(message, Mapping) else None
-    return calls if isinstance(calls, list | tuple) else ()

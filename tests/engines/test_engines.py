@@ -9,6 +9,8 @@ from model_writings import PACKAGED, right
 from seen_faults import BY_NAME, SEEN, Seen
 from shown_defects import CORE, PAGE, THERE_FOR, TRAPS, by_engines, by_seen, renewed, right_words, trapped
 
+pytestmark = pytest.mark.long
+
 OK: Word = ("pass", "ok")
 
 

@@ -17,6 +17,8 @@ from engine_process import ENGINES, Engine, needs_engines, parsed
 from engine_wire import Said, plain_body, stream_events
 from model_writings import PACKAGED, WRITINGS, right, row
 
+pytestmark = pytest.mark.long
+
 ENDPOINT = "openrouter/moonshotai/kimi-k2.6"
 CASE = "name-with-hyphens"
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import trustme
 from asking import FIRST, KEY, SECOND, Asker, routed
+from dead_host import DEAD
 from faulty_server import FaultyServer, chat, closes_kept, hangs_up, hangs_up_early, in_turn, reply, tls_of
 
 from routing.exchange import Exchange
@@ -21,7 +22,8 @@ from routing.transport.event_loop import run
 
 Faulty = Callable[..., FaultyServer]
 HOST = "api.moonshot.ai"
-DEAD = "http://127.0.0.1:1"
+SOON_S = 5.0
+"""Deadlines here are below 0.5 s, servers last 30 s or longer; what is between is for a busy machine."""
 
 
 def named(done: Exchange) -> tuple[str, str, str | None]:
@@ -30,11 +32,11 @@ def named(done: Exchange) -> tuple[str, str, str | None]:
     return done.error.reason, done.error.error_class, done.error.phase
 
 
-def within(seconds: float, work: Callable[[], Exchange]) -> Exchange:
-    """What `work` gives, which must not take longer."""
+def soon(work: Callable[[], Exchange]) -> Exchange:
+    """What `work` gives long before the server would end."""
     began = time.monotonic()
     done = work()
-    assert time.monotonic() - began < seconds
+    assert time.monotonic() - began < SOON_S
     return done
 
 
@@ -81,7 +83,7 @@ def test_con_01_connection_refused(
     with routed(tmp_path, monkeypatch, DEAD, second.url) as router:
         replies = [router.complete("hi", max_cost_usd=0.02) for _ in range(4)]
     assert {attempt.reason for got in replies for attempt in got.attempts} == {"connect_refused", "ok"}
-    assert min(got.attempts[0].elapsed_ms for got in replies) < 50
+    assert min(got.attempts[0].elapsed_ms for got in replies) < 1_000
     assert {got.attempts[0].cost_usd for got in replies} == {0}
     assert {seen.json["max_tokens"] for seen in second.requests} == {4096}
 
@@ -102,7 +104,7 @@ def test_con_03_a_name_server_that_hangs(names: dict[str, Any], faulty: Faulty, 
     names["answers"][HOST] = threading.Event()
     asker.ask(faulty(reply(chat())).url)  # whatever is made once is made
     for _ in range(8):
-        done = within(0.6, lambda: asker.ask(f"https://{HOST}/v1", hosts=[HOST], timeout_s=0.1))
+        done = soon(lambda: asker.ask(f"https://{HOST}/v1", hosts=[HOST], timeout_s=0.1))
         assert named(done) == ("timeout", "provider", "connect")
         assert done.cost_usd == 0
     assert sum(thread.name == "kimiprobe-dns" for thread in threading.enumerate()) == 1
@@ -121,7 +123,7 @@ def test_con_03_a_program_does_not_wait_for_the_name_server(names: dict[str, Any
         return began
 
     began = run(given_up())
-    assert time.monotonic() - began < 0.55
+    assert time.monotonic() - began < SOON_S
 
 
 @pytest.mark.parametrize(("speak", "reconnects"), [("closes_idle", 0), ("closes_kept", 1)])
@@ -206,7 +208,7 @@ def test_tls_03_a_right_certificate(faulty: Faulty, asker: Asker, trusted: trust
 def test_tls_04_a_handshake_that_never_completes(faulty: Faulty, asker: Asker) -> None:
     """The deadline covers the handshake, a part of connecting; the socket is closed, and what was not sent costs 0."""
     server = faulty("silent")
-    done = within(0.8, lambda: asker.ask(https(server), timeout_s=0.3))
+    done = soon(lambda: asker.ask(https(server), timeout_s=0.3))
     assert server.left.wait(1)
     assert named(done) == ("timeout", "provider", "connect")
     assert done.cost_usd == 0
@@ -238,22 +240,22 @@ def test_tmo_01_a_server_that_never_answers(
 ) -> None:
     """The deadline fires while waiting for the answer to begin, and another endpoint answers in the time that is left."""
     server = faulty("silent")
-    done = within(0.8, lambda: asker.ask(server.url, timeout_s=0.3))
+    done = soon(lambda: asker.ask(server.url, timeout_s=0.3))
     assert named(done) == ("timeout", "provider", "headers")
     with routed(tmp_path, monkeypatch, server.url, faulty(reply(chat())).url) as router:
-        got = router.complete("hi", timeout=1.0)
+        got = router.complete("hi", timeout=2.0)
     assert [attempt.reason for attempt in got.attempts] == ["timeout", "ok"]
 
 
 @pytest.mark.parametrize("speak", ["slow_body", "slow_stream"])
 def test_tmo_02_a_body_by_the_byte(faulty: Faulty, asker: Asker, speak: str) -> None:
     """The deadline is total: bytes that trickle in do not put it off."""
-    done = within(0.8, lambda: asker.ask(faulty(speak).url, timeout_s=0.3))
+    done = soon(lambda: asker.ask(faulty(speak).url, timeout_s=0.3))
     assert named(done) == ("timeout", "provider", "body")
     assert done.status == 200
 
 
 def test_tmo_03_headers_one_by_one(faulty: Faulty, asker: Asker) -> None:
     """The deadline is total, also before the answer has begun."""
-    done = within(0.8, lambda: asker.ask(faulty("slow_headers").url, timeout_s=0.3))
+    done = soon(lambda: asker.ask(faulty("slow_headers").url, timeout_s=0.3))
     assert named(done) == ("timeout", "provider", "headers")

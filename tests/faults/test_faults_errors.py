@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from asking import FIRST, SECOND, TOOL, Asker, routed
+from dead_host import DEAD
 from faulty_server import Behaviour, FaultyServer, chat, delta, reply, stream
 
 from routing import AllAttemptsFailed, NoRoute
@@ -16,7 +17,6 @@ from routing.errors import ExchangeError
 from routing.reasons import REASONS
 
 Faulty = Callable[..., FaultyServer]
-DEAD = "http://127.0.0.1:1"
 CUT: Behaviour = stream(delta(content="I will "), done=False)
 
 RAISED: list[tuple[str, str | Behaviour, dict[str, Any], str, bool]] = [

@@ -14,9 +14,10 @@ import pytest
 from faulty_server import Behaviour, FaultyServer, call, chat, delta, event, head, reply, stream
 
 from routing.transport.limits import MAX_BODY, MAX_EVENT
-from routing.wire.limits import MAX_TEXT
+from routing.wire.answer_stream import MAX_TEXT
 
 Faulty = Callable[..., FaultyServer]
+pytestmark = pytest.mark.long
 HERE = Path(__file__).resolve().parent
 MOST_MB = 64
 EMOJI = "\U0001f600"

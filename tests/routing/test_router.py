@@ -190,7 +190,7 @@ def test_a_request_that_runs_out_of_time_says_so(router: Router, world: World) -
     started = time.perf_counter()
     with pytest.raises(AllAttemptsFailed, match="timeout"):
         router.complete(QUESTION, tools=[WEATHER], user="123", timeout=0.5)
-    assert time.perf_counter() - started < 1.5
+    assert time.perf_counter() - started < 5
 
 
 def test_max_cost_bounds_what_all_attempts_may_cost(router: Router, world: World) -> None:

@@ -206,12 +206,37 @@ def started() -> Iterator[Hub]:
             try:
                 hub = Hub(url, _port(process))
                 layer.hub = hub  # type: ignore[attr-defined]
-                serving.start()
-                yield hub
+                with _drained(process), _running(layer, serving):
+                    yield hub
             finally:
-                layer.shutdown()
                 layer.server_close()
                 process.terminate()
+
+
+@contextmanager
+def _running(layer: ThreadingHTTPServer, serving: threading.Thread) -> Iterator[None]:
+    serving.start()
+    try:
+        yield
+    finally:
+        layer.shutdown()
+        serving.join()
+
+
+@contextmanager
+def _drained(process: "subprocess.Popen[str]") -> Iterator[None]:
+    """Reads what the emulator writes, because a full pipe would stop it.
+
+    The thread is joined before the pipe is closed. Otherwise it may fail later, in whatever test runs then.
+    """
+    assert process.stdout is not None
+    reading = threading.Thread(target=process.stdout.read, daemon=True)
+    reading.start()
+    try:
+        yield
+    finally:
+        process.terminate()
+        reading.join()
 
 
 def _seed() -> dict[str, Any]:
@@ -225,8 +250,6 @@ def _port(process: "subprocess.Popen[str]") -> int:
     assert process.stdout is not None
     for line in process.stdout:
         if line.startswith("listening "):
-            # Nobody reads on: a full pipe would stop the emulator.
-            threading.Thread(target=process.stdout.read, daemon=True).start()
             return int(line.split()[1])
     pytest.fail("emulate did not start")
 

@@ -20,8 +20,7 @@ from pytest_kimiprobe.cases.plan import ProbePlan, cannot, expand
 from pytest_kimiprobe.judging.judge import judge
 from pytest_kimiprobe.pytest_items.verdict_store import facts_of, result_of
 from pytest_kimiprobe.simulator import Persona, Scenario
-from pytest_kimiprobe.simulator.behaviour.draws import Draws
-from pytest_kimiprobe.simulator.behaviour.rates import plain_persona, plain_persona_name, uniforms
+from pytest_kimiprobe.simulator.behaviour.draws import Draws, plain_persona, plain_persona_name, uniforms
 from pytest_kimiprobe.simulator.http_types import Request
 from pytest_kimiprobe.simulator.server.app import PREFIXES, App
 from pytest_kimiprobe.verdicts import ProbeResult

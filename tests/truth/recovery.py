@@ -14,7 +14,7 @@ from ranking_order import told_apart
 from shared_data import DATA
 
 from pytest_kimiprobe.simulator import Persona
-from pytest_kimiprobe.simulator.behaviour.rates import first_token_ms, plain_persona_name, uniforms
+from pytest_kimiprobe.simulator.behaviour.draws import first_token_ms, plain_persona_name, uniforms
 from pytest_kimiprobe.stats.measures import Measures, measures_of
 from pytest_kimiprobe.stats.quantiles import quantile_interval
 from pytest_kimiprobe.stats.ranking import Ranking, rankings

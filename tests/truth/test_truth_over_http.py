@@ -15,7 +15,7 @@ from played import Asked, InProcess, answered, packaged, requests
 from recovery import own
 
 from pytest_kimiprobe.simulator import Persona, Scenario, load_scenario
-from pytest_kimiprobe.simulator.behaviour.rates import first_token_ms, plain_persona_name, uniforms
+from pytest_kimiprobe.simulator.behaviour.draws import first_token_ms, plain_persona_name, uniforms
 from pytest_kimiprobe.stats.measures import measures_of, measures_row
 
 ENDPOINTS = (
@@ -49,7 +49,7 @@ def run(folder: Path, path: Path) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_a_run_over_http_counts_what_the_run_in_this_process_counts(tmp_path: Path, seed: int) -> None:
     """Every rate, reason and case of every endpoint, exactly; and no first token comes before it was drawn."""
     path = scenario(tmp_path, seed)

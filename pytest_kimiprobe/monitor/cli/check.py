@@ -10,10 +10,12 @@ import click
 from pytest_kimiprobe.monitor import isolation
 from routing.flags.source import Flags, find_flags
 
+from .shared import flags_option
+
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.option("--results", default="results", show_default=True, help="Folder that the run is recorded in.")
-@click.option("--flags", "flags_path", type=click.Path(path_type=Path), help="flags.yaml (default: found upwards).")
+@flags_option
 @click.option("--source", help="live, simulator[:SCENARIO] or replay:PATH.")
 @click.option("--suite", help="smoke, core or full.")
 @click.option("--endpoint", "endpoints", multiple=True, help="Only endpoints that match this glob (repeatable).")
@@ -23,18 +25,13 @@ from routing.flags.source import Flags, find_flags
 @click.option("--plugin", "plugins", multiple=True, help="Module of a pytest plugin to load (repeatable).")
 @click.option("--with-conftest", is_flag=True, help="Load conftest.py files as `pytest --kimiprobe` does.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def check(  # noqa: PLR0917 - one parameter an option
-    results: str,
+def check(
     flags_path: Path | None,
-    source: str | None,
-    suite: str | None,
     endpoints: tuple[str, ...],
-    model: str | None,
-    repeat: int | None,
-    budget: str | None,
     plugins: tuple[str, ...],
     with_conftest: bool,
     arguments: tuple[str, ...],
+    **options: str | int | None,
 ) -> None:
     """Run the suite, record the run, print the recommendation.
 
@@ -43,10 +40,10 @@ def check(  # noqa: PLR0917 - one parameter an option
     right, 1 some probes failed, 2 and above the monitor itself is broken.
     """
     path = flags_path or find_flags()
-    model = model or (Flags.load(path).default_model if path is not None else None)
-    given = {"source": source, "suite": suite, "model": model, "repeat": repeat, "budget": budget, "results": results}
+    if path is not None and not options["model"]:
+        options["model"] = Flags.load(path).default_model
     command = isolation.command(Path.cwd(), plugins, with_conftest=with_conftest)
-    command += ["--kimiprobe", *(f"--kimiprobe-{name}={value}" for name, value in given.items() if value is not None)]
+    command += ["--kimiprobe", *(f"--kimiprobe-{name}={value}" for name, value in options.items() if value is not None)]
     command += [f"--kimiprobe-endpoint={glob}" for glob in endpoints]
     # In place of this process: pytest rewrites asserts of modules that are not loaded yet, and Ctrl-C is its own.
     os.execve(command[0], [*command, *arguments], isolation.environment())  # noqa: S606 - no shell

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -24,8 +23,9 @@ from ...safe_text import one_line
 from ...tables import Column, rendered
 from ..flags_edit import flags_file
 from ..flags_edit import lint as flags_lint
-from .flags_view import as_json, state, story
+from .flags_view import row_of, state, story
 from .groups import SuggestingGroup
+from .shared import json_option, print_json
 
 _WIDTH = 80
 _NAME_WIDTH = 40
@@ -49,7 +49,6 @@ def _path(_: click.Context, __: click.Parameter, given: Path | None) -> Path:
 _flags = click.option(
     "--flags", "path", type=click.Path(path_type=Path), callback=_path, help="flags.yaml (default: found upwards)."
 )
-_json = click.option("--json", "machine", is_flag=True, help="Print JSON.")
 _reason = click.option("--reason", help="Why, in a sentence; stored in the flag for reviewers.")
 _name = click.argument("name")
 
@@ -67,12 +66,12 @@ def _texts(command: Callable[..., None]) -> Callable[..., None]:
 
 @flags.command("list")
 @_flags
-@_json
-def list_(path: Path, machine: bool) -> None:
+@json_option
+def list_(path: Path, as_json: bool) -> None:
     """All flags: the users they are on for, and what they control."""
     loaded = Flags.load(path)
-    if machine:
-        _print_json({"serial": loaded.serial, "flags": [as_json(flag) for flag in loaded.flags.values()]})
+    if as_json:
+        print_json({"serial": loaded.serial, "flags": [row_of(flag) for flag in loaded.flags.values()]})
         return
     rows = [[one_line(flag.name, _NAME_WIDTH), state(flag), ", ".join(flag.controls)] for flag in loaded.flags.values()]
     room = _WIDTH - sum(2 + max(len(row[place]) for row in [["flag", "on for"], *rows]) for place in (0, 1))
@@ -88,12 +87,12 @@ def list_(path: Path, machine: bool) -> None:
 @flags.command()
 @_name
 @_flags
-@_json
-def show(name: str, path: Path, machine: bool) -> None:
+@json_option
+def show(name: str, path: Path, as_json: bool) -> None:
     """One flag, and everything that decides about it."""
     flag = Flags.load(path).flag(name)
-    if machine:
-        _print_json(as_json(flag))
+    if as_json:
+        print_json(row_of(flag))
         return
     for key, text in story(flag):
         click.echo(textwrap.fill(text, _WIDTH, initial_indent=f"{key:<15} ", subsequent_indent=" " * 16))
@@ -104,12 +103,12 @@ def show(name: str, path: Path, machine: bool) -> None:
 @click.option("--user", help="The user to decide for.")
 @click.option("--group", "groups", multiple=True, help="A group of the user's (repeatable).")
 @_flags
-@_json
-def evaluate(name: str, user: str | None, groups: tuple[str, ...], path: Path, machine: bool) -> None:
+@json_option
+def evaluate(name: str, user: str | None, groups: tuple[str, ...], path: Path, as_json: bool) -> None:
     """Whether a flag is on for a user, and why."""
     decision = Flags.load(path).evaluate(name, user, groups)
-    if machine:
-        _print_json({"flag": name, "user": user, "groups": list(groups), "on": decision.on, "why": decision.why})
+    if as_json:
+        print_json({"flag": name, "user": user, "groups": list(groups), "on": decision.on, "why": decision.why})
     else:
         click.echo(f"{'on' if decision.on else 'off'}: {decision.why}")
 
@@ -298,8 +297,8 @@ def _warn(path: Path, name: str, before: Flags) -> None:
 @flags.command()
 @click.option("--base", type=click.Path(path_type=Path), help="The accepted version that this one would replace.")
 @_flags
-@_json
-def lint(base: Path | None, path: Path, machine: bool) -> None:
+@json_option
+def lint(base: Path | None, path: Path, as_json: bool) -> None:
     """Check flags.yaml; exits with 1 if there are errors.
 
     With --base, steps and serial are checked as well: `git show origin/main:flags.yaml > base.yaml`.
@@ -307,9 +306,9 @@ def lint(base: Path | None, path: Path, machine: bool) -> None:
     accepted = _accepted(base) if base is not None else None
     findings = flags_lint.lint(read_regular(path, error=FlagsError), where=str(path), base=accepted, **_catalog())
     errors = sum(finding.level == "error" for finding in findings)
-    if machine:
+    if as_json:
         keys = ("line", "column", "level", "path", "message")
-        _print_json({"findings": [{key: getattr(finding, key) for key in keys} for finding in findings]})
+        print_json({"findings": [{key: getattr(finding, key) for key in keys} for finding in findings]})
     else:
         for finding in findings:
             click.echo(f"{path}:{finding}")
@@ -337,7 +336,3 @@ def _catalog() -> dict[str, Any]:
     except CatalogError:  # `doctor` reports it; flags can be checked without it
         return {}
     return {"endpoints": list(catalog.endpoints), "reference": {model.reference for model in catalog.models.values()}}
-
-
-def _print_json(data: Mapping[str, Any]) -> None:
-    click.echo(json.dumps({"version": 1, **data}, indent=1))

@@ -69,7 +69,7 @@ def _rows(kind: str, targets: Targets) -> Iterator[tuple[str, str]]:
             yield f"{kind} {word}", ", ".join(one_line(name) for name in sorted(names))
 
 
-def as_json(flag: Flag) -> dict[str, Any]:
+def row_of(flag: Flag) -> dict[str, Any]:
     """The flag with every key, in the terms of the file."""
     return {"name": flag.name, **{key: _plain(getattr(flag, key)) for key in KEYS}}
 

@@ -29,7 +29,15 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 
 def show(lines: Iterable[str], document: Mapping[str, Any], *, as_json: bool) -> None:
     """Print a command's result: lines of text, or with `--json` the document and its version."""
-    click.echo(json.dumps({"version": 1, **document}, indent=1) if as_json else "\n".join(lines))
+    if as_json:
+        print_json(document)
+    else:
+        click.echo("\n".join(lines))
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """Print the document as JSON, after the version of the format."""
+    click.echo(json.dumps({"version": 1, **document}, indent=1))
 
 
 @dataclass(frozen=True, slots=True)

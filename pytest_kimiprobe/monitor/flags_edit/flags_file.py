@@ -11,11 +11,9 @@ nothing returns the very text.
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import os
 import re
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -29,6 +27,7 @@ from routing.parsing import strict_yaml
 from routing.parsing.safe_read import read_regular
 from routing.parsing.strict_yaml import shown
 
+from ...atomic_files import replace_files
 from .yaml_text import Value, put, without_comments
 
 Changes: TypeAlias = Mapping[str, Mapping[str, Value]]
@@ -102,35 +101,16 @@ def _decoded(data: bytes, path: Path) -> str:
 
 
 def _replace(path: Path, old: bytes, new: bytes) -> None:
-    """Write beside the file, flush to disk, rename over it. A link stays a link."""
+    """Replace the file unless it has changed since it was read. A link stays a link."""
     target = Path(os.path.realpath(path))
-    try:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    except OSError as problem:
-        raise FlagsError(f"cannot be written: {problem.strerror}", where=str(path)) from None
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(new)
-            os.fchmod(file.fileno(), target.stat().st_mode & 0o777)
-            file.flush()
-            os.fsync(file.fileno())
+
+    def require_unchanged() -> None:
         if read_regular(target, error=FlagsError) != old:
             raise FlagsError("was changed by another program meanwhile: try again", where=str(path))
-        Path(name).replace(target)
-        _flush_folder(target.parent)
-    except OSError as problem:
-        raise FlagsError(f"cannot be written: {problem.strerror}", where=str(path)) from None
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            Path(name).unlink()
 
-
-def _flush_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    replace_files(
+        {target: new}, lambda _, why: FlagsError(f"cannot be written: {why}", where=str(path)), require_unchanged
+    )
 
 
 # ------------------------------------------------------------------------------------------------------- the edit

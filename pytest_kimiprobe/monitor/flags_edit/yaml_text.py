@@ -5,9 +5,9 @@ Works on plain files such as ours (routing.strict_yaml): mappings and lists in b
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import yaml
@@ -22,62 +22,54 @@ Path: TypeAlias = "tuple[str, ...]"
 
 def put(text: str, path: Path, value: Value, *, order: Sequence[str] = ()) -> str:
     """The text with `value` at `path`; None removes the key. A new key comes after its predecessor in `order`."""
-    at = _find(text, path)
-    if at.node is None:
-        return text if value is None else _added(text, at, value, order)
+    parent, rest = _find(text, path)
+    number = _number(parent, rest[0])
+    if number is None:
+        return text if value is None else _added(text, parent, rest, value, order)
     if value is None:
-        return _removed(text, at)
-    if isinstance(value, Mapping) and isinstance(at.node, MappingNode):
-        return _merged(text, path, at.node, value, order)
-    if isinstance(at.node, SequenceNode) and isinstance(value, Sequence) and not isinstance(value, str):
-        return _list_set(text, path, at.node, list(value))
-    return _replaced(text, at.node, value)
+        return _removed(text, parent, number)
+    name, node = parent.value[number]
+    if isinstance(value, Mapping) and isinstance(node, MappingNode):
+        return _merged(text, path, node, value, order)
+    if isinstance(value, Sequence) and isinstance(node, SequenceNode):
+        return _list_set(text, name, node, value)
+    return _replaced(text, node, value)
 
 
 def without_comments(text: str, path: Path) -> str:
     """The text without the comments of the block entry at `path`: those above it, and deeper ones below it."""
-    at = _find(text, path)
-    if at.node is None or at.key_node is None or at.parent.flow_style:
+    parent, rest = _find(text, path)
+    number = _number(parent, rest[0])
+    if number is None or parent.flow_style:
         return text
-    indent = at.key_node.start_mark.column
-    start = _line_start(text, at.key_node.start_mark.index)
-    end = _next_line(text, _end(text, at.node))
-    above, below = text[:start].splitlines(keepends=True), text[end:].splitlines(keepends=True)
-    while above and above[-1].startswith(f"{' ' * indent}#"):
-        above.pop()
-    deeper = re.compile(rf" {{{indent + 1},}}#")
-    while below and deeper.match(below[0]):
-        below.pop(0)
-    return "".join([*above, text[start:end], *below])
+    start, end = _spans(text, parent)[number]
+    start, end, indent = _line_start(text, start), _next_line(text, end), parent.start_mark.column
+    above = re.sub(rf"(?m)(^ {{{indent}}}#.*\n)+\Z", "", text[:start])
+    return above + text[start:end] + re.sub(rf"\A( {{{indent + 1},}}#.*\n)+", "", text[end:])
 
 
 # ------------------------------------------------------------------------------------------------------ where it is
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """The deepest mapping on the way, the key in it, and what remains of the path below that key."""
+def _find(text: str, path: Path) -> tuple[MappingNode, Path]:
+    """The deepest mapping on the way to `path`, and the rest of the path below it."""
+    node: Any = yaml.compose(text, Loader=yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader)
+    number = _number(node, path[0])
+    while len(path) > 1 and number is not None and isinstance(node.value[number][1], MappingNode):
+        node, path = node.value[number][1], path[1:]
+        number = _number(node, path[0])
+    return node, path
 
-    parent: MappingNode
-    key: str
-    below: Path
-    key_node: ScalarNode | None
-    node: Node | None
+
+def _number(parent: MappingNode, key: str) -> int | None:
+    """Index of the key in the mapping."""
+    return next((number for number, (name, _) in enumerate(parent.value) if name.value == key), None)
 
 
-def _find(text: str, path: Path) -> _Place:
-    loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
-    parent: Any = yaml.compose(text, Loader=loader)
-    for depth, step in enumerate(path):
-        if not isinstance(parent, MappingNode):
-            break
-        pair = next(((key, node) for key, node in parent.value if key.value == step), None)
-        if pair is None:
-            return _Place(parent, step, path[depth + 1 :], None, None)
-        if depth == len(path) - 1:
-            return _Place(parent, step, (), *pair)
-        parent = pair[1]
-    raise ValueError(f"no mapping at {'.'.join(path)}")
+def _spans(text: str, node: Any) -> list[tuple[int, int]]:
+    """Start and end of each entry of a mapping or list."""
+    entries = node.value if isinstance(node, MappingNode) else [(item, item) for item in node.value]
+    return [(first.start_mark.index, _end(text, last)) for first, last in entries]
 
 
 def _end(text: str, node: Any) -> int:
@@ -85,10 +77,7 @@ def _end(text: str, node: Any) -> int:
     if isinstance(node, ScalarNode):
         end: int = node.end_mark.index
         return len(text[:end].rstrip()) if node.style in {"|", ">"} else end
-    if node.flow_style or not node.value:
-        return int(node.end_mark.index)
-    last = node.value[-1]
-    return _end(text, last[1] if isinstance(node, MappingNode) else last)
+    return int(node.end_mark.index) if node.flow_style or not node.value else _spans(text, node)[-1][1]
 
 
 def _line_start(text: str, index: int) -> int:
@@ -100,26 +89,18 @@ def _next_line(text: str, index: int) -> int:
     return len(text) if found < 0 else found + 1
 
 
-def _newline(text: str) -> str:
-    return "\r\n" if "\r\n" in text else "\n"
-
-
 # ------------------------------------------------------------------------------------------------------ how it looks
 
 
 def flow(value: Value) -> str:
     """The value on one line, in quotes if any YAML reader could read it as something else."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int):
-        return str(value)
     if isinstance(value, str):
         return value if _plain(value) else _quoted(value)
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{flow(key)}: {flow(inner)}" for key, inner in value.items()) + "}"
-    if value is None:
-        return "null"
-    return "[" + ", ".join(flow(inner) for inner in value) + "]"
+    if isinstance(value, Sequence):
+        return "[" + ", ".join(flow(inner) for inner in value) + "]"
+    return json.dumps(value)
 
 
 def _plain(text: str) -> bool:
@@ -135,8 +116,7 @@ def _plain(text: str) -> bool:
 
 
 def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
-    return '"' + strict_yaml.UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", escaped) + '"'
+    return strict_yaml.UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False))
 
 
 def _alike(node: Node, value: Value) -> str:
@@ -166,120 +146,75 @@ def _realigned(rest: str, growth: int) -> str:
 
 
 def _merged(text: str, path: Path, node: MappingNode, value: Mapping[str, Value], order: Sequence[str]) -> str:
-    for key, _ in node.value:
-        if key.value not in value:
-            text = put(text, (*path, key.value), None)
-    for name, inner in value.items():
+    gone = {key.value: None for key, _ in node.value if key.value not in value}
+    for name, inner in {**gone, **value}.items():
         text = put(text, (*path, name), inner, order=order)
     return text
 
 
-def _removed(text: str, at: _Place) -> str:
-    pairs = at.parent.value
-    number = next(number for number, (key, _) in enumerate(pairs) if key.value == at.key)
-    spans = [(key.start_mark.index, _end(text, node)) for key, node in pairs]
-    if at.parent.flow_style:
-        return _cut(text, spans, number)
-    start, end = spans[number]
-    return text[: _line_start(text, start)] + text[_next_line(text, end) :]
+def _list_set(text: str, key: Node, node: SequenceNode, new: Sequence[Value]) -> str:
+    """Entries that stay keep their place and comment, and new ones follow; any other change replaces the list."""
+    old, wanted = [item.value for item in node.value], [str(value) for value in new]
+    kept = [number for number, name in enumerate(old) if name in wanted]
+    more = [value for value in new if str(value) not in old]
+    if not kept or [*(old[number] for number in kept), *map(str, more)] != wanted:
+        return _list_replaced(text, key, node, new)
+    # From the last entry to the first, so that the positions of the others stay right.
+    for number in reversed(range(len(old))):
+        if number not in kept:
+            text = _removed(text, node, number)
+        elif number == kept[-1] and more:
+            rows = [f"- {flow(value)}" for value in more]
+            text = _inserted(text, node, number, ", ".join(map(flow, more)), rows)
+    return text
 
 
-def _cut(text: str, spans: Sequence[tuple[int, int]], number: int) -> str:
-    """The text without one entry between brackets, and without the comma that is no longer needed."""
+def _list_replaced(text: str, key: Node, node: SequenceNode, new: Sequence[Value]) -> str:
+    if node.flow_style:
+        return _replaced(text, node, new)
+    colon = text.index(":", key.end_mark.index) + 1
+    items = _line_start(text, node.start_mark.index)
+    return f"{text[:colon]} {flow(new)}{text[colon:items]}{text[_next_line(text, _end(text, node)) :]}"
+
+
+def _removed(text: str, node: Any, number: int) -> str:
+    """The text without one entry of a mapping or list, and without the comma that is no longer needed."""
+    spans = _spans(text, node)
     start, end = spans[number]
     line, rest = _line_start(text, start), _next_line(text, end)
-    if not text[line:start].strip() and re.fullmatch(r",?\s*(#.*)?\s*", text[end:rest]):
-        return text[:line] + text[rest:]  # alone on its line, which goes with its comment
+    alone = not text[line:start].strip() and re.fullmatch(r",?\s*(#.*)?\s*", text[end:rest])
+    if alone or not node.flow_style:
+        return text[:line] + text[rest:]  # with the comment on its line
     if number:
         return text[: spans[number - 1][1]] + text[end:]
-    return text[:start] + (text[spans[1][0] :] if len(spans) > 1 else text[end:])
+    return text[:start] + re.sub(r"\A\s*,(\s*#.*\n)*\s*", "", text[end:])
 
 
 # ------------------------------------------------------------------------------------------------------------- add
 
 
-def _added(text: str, at: _Place, value: Value, order: Sequence[str]) -> str:
-    for step in reversed(at.below):
+def _added(text: str, parent: MappingNode, path: Path, value: Value, order: Sequence[str]) -> str:
+    key, *below = path
+    for step in reversed(below):
         value = {step: value}
-    pairs = at.parent.value
-    before = _predecessor([key.value for key, _ in pairs], at.key, order)
-    if at.parent.flow_style:
-        end = _end(text, pairs[before][1]) if pairs else at.parent.start_mark.index + 1
-        return text[:end] + (", " if pairs else "") + f"{flow(at.key)}: {flow(value)}" + text[end:]
-    place = _next_line(text, _end(text, pairs[before][1]))
-    return text[:place] + _block(at.key, value, at.parent.start_mark.column, _newline(text)) + text[place:]
+    keys = [name.value for name, _ in parent.value]
+    earlier = set(order[: order.index(key)] if key in order else keys)
+    after = max((number for number, known in enumerate(keys) if known in earlier), default=len(keys) - 1)
+    return _inserted(text, parent, after, f"{flow(key)}: {flow(value)}", _rows(key, value))
 
 
-def _predecessor(keys: Sequence[str], key: str, order: Sequence[str]) -> int:
-    """Index of the key after which the new one comes."""
-    if key not in order:
-        return len(keys) - 1
-    earlier = set(order[: order.index(key)])
-    return max((number for number, known in enumerate(keys) if known in earlier), default=len(keys) - 1)
+def _inserted(text: str, node: Any, after: int, inline: str, rows: Sequence[str]) -> str:
+    """The text with new content after an entry: `inline` between brackets, `rows` in block style."""
+    end = _spans(text, node)[after][1] if node.value else node.start_mark.index + 1
+    if node.flow_style:
+        return text[:end] + (", " if node.value else "") + inline + text[end:]
+    place, indent = _next_line(text, end), " " * node.start_mark.column
+    newline = "\r\n" if "\r\n" in text else "\n"
+    return text[:place] + "".join(f"{indent}{row}{newline}" for row in rows) + text[place:]
 
 
-def _block(key: str, value: Value, indent: int, newline: str) -> str:
-    """A new key on its own line; a mapping of mappings or of many keys is spread over lines."""
+def _rows(key: str, value: Value) -> list[str]:
+    """Lines of a new key; a mapping of many keys is spread over lines."""
     if isinstance(value, Mapping) and len(value) > 3:
-        rows = "".join(_block(name, inner, indent + 2, newline) for name, inner in value.items())
-        return f"{' ' * indent}{flow(key)}:{newline}{rows}"
-    return f"{' ' * indent}{flow(key)}: {flow(value)}{newline}"
-
-
-# ----------------------------------------------------------------------------------------------------------- lists
-
-
-def _list_set(text: str, path: Path, node: SequenceNode, new: list[Value]) -> str:
-    old = _values(text, node)
-    kept = [value for value in old if value in new]
-    more = [value for value in new if value not in old]
-    if [*kept, *more] != new or not new or not kept:
-        return _list_replaced(text, path, new)
-    for value in [value for value in old if value not in new]:
-        node = _sequence(text, path)
-        text = _item_removed(text, node, _values(text, node).index(value))
-    for value in more:
-        text = _item_added(text, _sequence(text, path), value)
-    return text
-
-
-def _sequence(text: str, path: Path) -> SequenceNode:
-    node = _find(text, path).node
-    assert isinstance(node, SequenceNode)  # noqa: S101 - put() has looked
-    return node
-
-
-def _values(text: str, node: SequenceNode) -> list[Any]:
-    return [
-        strict_yaml.loads(text[item.start_mark.index : _end(text, item)].encode(), where="").data for item in node.value
-    ]
-
-
-def _list_replaced(text: str, path: Path, new: list[Value]) -> str:
-    at = _find(text, path)
-    node = at.node
-    assert node is not None  # noqa: S101 - put() has looked
-    assert at.key_node is not None  # noqa: S101
-    if text[node.start_mark.index] == "[":
-        end = _end(text, node)
-        growth = len(flow(new)) - (end - node.start_mark.index)
-        return text[: node.start_mark.index] + flow(new) + _realigned(text[end:], growth)
-    colon = text.index(":", at.key_node.end_mark.index) + 1
-    items = _line_start(text, node.start_mark.index)
-    return f"{text[:colon]} {flow(new)}{text[colon:items]}{text[_next_line(text, _end(text, node)) :]}"
-
-
-def _item_removed(text: str, node: SequenceNode, number: int) -> str:
-    spans = [(item.start_mark.index, _end(text, item)) for item in node.value]
-    if node.flow_style:
-        return _cut(text, spans, number)
-    start, end = spans[number]
-    return text[: _line_start(text, start)] + text[_next_line(text, end) :]
-
-
-def _item_added(text: str, node: SequenceNode, value: Value) -> str:
-    end = _end(text, node.value[-1])
-    if node.flow_style:
-        return f"{text[:end]}, {flow(value)}{text[end:]}"
-    place = _next_line(text, end)
-    return f"{text[:place]}{' ' * node.start_mark.column}- {flow(value)}{_newline(text)}{text[place:]}"
+        return [f"{flow(key)}:", *(f"  {row}" for name, inner in value.items() for row in _rows(name, inner))]
+    return [f"{flow(key)}: {flow(value)}"]

@@ -22,16 +22,10 @@ class RecordProblem(ConfigError):
 class Git:
     """Runs git in one folder. `environment` is added to the process environment."""
 
-    def __init__(self, root: Path, environment: Mapping[str, str] | None = None) -> None:
-        self.root = root
+    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
+        self.folder = folder
         plain = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_TRACE", "GIT_CURL"))}
-        self._environment = {**plain, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", **(environment or {})}
-
-    def with_environment(self, environment: Mapping[str, str]) -> Git:
-        """A copy with further environment variables."""
-        other = Git(self.root)
-        other._environment = {**self._environment, **environment}
-        return other
+        self.environment = {**plain, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", **(environment or {})}
 
     def run(self, *arguments: str, check: bool = True, text: str | None = None) -> subprocess.CompletedProcess[str]:
         """Run one command. Raises RecordProblem if it fails, unless `check` is false."""
@@ -39,8 +33,8 @@ class Git:
         try:
             done = subprocess.run(  # noqa: S603 - a list, no shell
                 command,
-                cwd=self.root,
-                env=self._environment,
+                cwd=self.folder,
+                env=self.environment,
                 input=text,
                 capture_output=True,
                 text=True,
@@ -54,7 +48,7 @@ class Git:
         except subprocess.TimeoutExpired:
             done = subprocess.CompletedProcess(command, 124, "", f"no answer within {TIMEOUT_S} s")
         if check and done.returncode:
-            raise RecordProblem(f"git {arguments[0]}: {error_text(done.stderr)}", where=str(self.root))
+            raise RecordProblem(f"git {arguments[0]}: {error_text(done.stderr)}", where=str(self.folder))
         return done
 
     def out(self, *arguments: str, text: str | None = None) -> str:

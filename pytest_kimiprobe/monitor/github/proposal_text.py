@@ -42,13 +42,7 @@ class Marker:
     flag: str
     before: int
     after: int
-    evidence: str
     overtaken: bool = False
-
-    @property
-    def turns_on(self) -> bool:
-        """Whether the pull request asked for more traffic; otherwise it asked for none."""
-        return self.after > 0
 
 
 def marker_of(body: str | None) -> Marker | None:
@@ -57,7 +51,7 @@ def marker_of(body: str | None) -> Marker | None:
     found = _MARKER.match(text)
     if not found:
         return None
-    return Marker(found["flag"], int(found["before"]), int(found["after"]), found["evidence"], _OVERTAKEN in text)
+    return Marker(found["flag"], int(found["before"]), int(found["after"]), _OVERTAKEN in text)
 
 
 def title(proposal: Proposal) -> str:

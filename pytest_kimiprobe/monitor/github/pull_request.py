@@ -61,8 +61,7 @@ class PullRequests:
 
     def _sync(self, proposal: Proposal, examples: Mapping[str, Failure], source: str) -> PullRequestResult:
         branch = branch_of(proposal.flag)
-        mine = [pull for pull in self._pulls("open", branch) if pull.head.ref == branch]
-        pull = mine[0] if mine else None
+        pull = next(iter(self._pulls("open", branch)), None)
         if not proposal.changes:
             return self._settle(proposal, pull)
         head = self._head(branch)
@@ -192,7 +191,7 @@ class PullRequests:
         if newest.merged_at or marker is None or marker.overtaken or newest.closed_at is None:
             return ""
         until = newest.closed_at + timedelta(days=say.REST_DAYS)
-        if marker.turns_on != (proposal.after.share > 0) or self._now >= until:
+        if (marker.after > 0) != (proposal.after.share > 0) or self._now >= until:
             return ""
         return f"#{newest.number} asked the same and was closed unmerged; it comes back on {until:%Y-%m-%d} at the earliest"
 

@@ -1,4 +1,4 @@
-"""HTTP responses as a persona sends them: refused, delayed, paced, replaced or cut."""
+"""Answers as a persona gives them, and its HTTP responses: refused, delayed, paced, replaced or cut."""
 
 from __future__ import annotations
 
@@ -8,11 +8,16 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..conversation import JsonObject
+from ..conversation import Draft, JsonObject, Prompt, completion_tokens, shorten, token_count
 from ..http_types import CutConnection, Response, json_response
+from ..model import answer
 from ..scenario import Persona
+from .personas import apply_persona
 from .refusals import Refusal, error_event, refusal
+from .served_models import SimulatedUsage
 
+_OVERHEAD = 8
+"""Tokens of a chat template."""
 _TIMER_S = 0.002
 """A stream that is early by less than this sends its event without a timer."""
 _REFUSING = ("rate_limited", "down", "server_error", "retired", "no_credit")
@@ -20,6 +25,16 @@ _REFUSING = ("rate_limited", "down", "server_error", "retired", "no_credit")
 _HTML = (
     b"<!DOCTYPE html>\n<html><head><title>Just a moment...</title></head><body>Checking your browser</body></html>\n"
 )
+
+
+def respond(prompt: Prompt, persona: Persona) -> tuple[Draft, SimulatedUsage]:
+    """The answer of the model, cut at the caller's limit and changed by the persona, and the tokens it used."""
+    tools = {tool.name: tool for tool in prompt.tools}
+    draft = apply_persona(persona, shorten(answer(prompt), prompt.max_tokens), tools)
+    history = "".join(turn.text + "".join(call.arguments for call in turn.calls) for turn in prompt.turns)
+    offered = "".join(tool.name + tool.description + str(tool.schema) for tool in prompt.tools)
+    prompt_tokens = _OVERHEAD + token_count(history + offered)
+    return draft, SimulatedUsage(prompt_tokens, completion_tokens(draft), token_count(draft.reasoning))
 
 
 def refused_by(persona: Persona, provider: str, model: str, upstream: str = "") -> Refusal | None:
@@ -94,17 +109,13 @@ def answer_stream(persona: Persona, info: AnswerInfo, events: Sequence[str]) -> 
     if persona.persona == "error_in_200":
         events = [error_event(info.provider, info.error)]
     elif persona.persona in ("stream_error", "cut"):
-        events = _beginning(events, persona.at)
+        # The first part of the stream, which never reaches the chunk with the finish reason.
+        last = next((spot for spot, event in enumerate(events) if _finishes(event)), len(events))
+        events = list(events[: max(1, int(last * persona.at))])
         if persona.persona == "stream_error":
             events.append(_stream_error(info, events))
     cut = persona.persona == "cut" and persona.how == "close"
     return Response(200, headers, chunks=_paced(events, persona, info.tokens / persona.tokens_per_s, cut=cut))
-
-
-def _beginning(events: Sequence[str], at: float) -> list[str]:
-    """The first part of a stream, which never reaches the chunk with the finish reason."""
-    last = next((spot for spot, event in enumerate(events) if _finishes(event)), len(events))
-    return list(events[: max(1, int(last * at))])
 
 
 def _finishes(event: str) -> bool:

@@ -99,16 +99,8 @@ def _models(entry: Mapping[str, Any]) -> dict[str, SimulatedModel]:
 
 def _model(name: str, row: Mapping[str, Any], hosts: Mapping[str, Any]) -> SimulatedModel:
     price = SimulatedPrice(*(Decimal(part) / 1_000_000 for part in row["price"]))
-    return SimulatedModel(
-        id=name,
-        slug=row.get("slug", name),
-        price=price,
-        context=row.get("context", 131072),
-        thinks=row.get("thinks", "never"),
-        accepts_required=row.get("required", False),
-        retired=row.get("retired", False),
-        upstreams=tuple(
-            SimulatedUpstream(tag, title, quantization, price.scaled(Decimal(share)))
-            for tag, (title, quantization, share) in hosts.items()
-        ),
+    upstreams = tuple(
+        SimulatedUpstream(tag, title, quantization, price.scaled(Decimal(share)))
+        for tag, (title, quantization, share) in hosts.items()
     )
+    return SimulatedModel(name, **{"slug": name, **row, "price": price, "upstreams": upstreams})

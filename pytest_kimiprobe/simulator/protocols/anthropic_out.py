@@ -4,36 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
-from ..behaviour.served_models import SimulatedModel, SimulatedUsage
-from ..conversation import Call, Draft, JsonObject, pieces
+from ..conversation import Call, JsonObject, parsed, pieces
+from .openai_out import ChatAnswer
 
 _STOP = {"stop": "end_turn", "tool_calls": "tool_use", "length": "max_tokens"}
 
 
-@dataclass(frozen=True, slots=True)
-class MessagesAnswer:
-    """One answer with its model, usage and a `serial` that makes ids unique."""
-
-    model: SimulatedModel
-    draft: Draft
-    usage: SimulatedUsage
-    serial: str
-
-    @property
-    def head(self) -> JsonObject:
-        """Fields that do not depend on the content."""
-        return {"model": self.model.slug, "id": f"msg_01{self.serial}", "type": "message", "role": "assistant"}
-
-    @property
-    def stop(self) -> JsonObject:
-        """Fields that say why the answer ended."""
-        return {"stop_reason": _STOP[self.draft.finish], "stop_sequence": None}
+def _head(answer: ChatAnswer) -> JsonObject:
+    return {"model": answer.model.slug, "id": f"msg_01{answer.serial}", "type": "message", "role": "assistant"}
 
 
-def _usage(answer: MessagesAnswer) -> JsonObject:
+def _stop(answer: ChatAnswer) -> JsonObject:
+    return {"stop_reason": _STOP[answer.draft.finish], "stop_sequence": None}
+
+
+def _usage(answer: ChatAnswer) -> JsonObject:
     return {
         "input_tokens": answer.usage.prompt,
         "cache_creation_input_tokens": 0,
@@ -45,7 +31,7 @@ def _usage(answer: MessagesAnswer) -> JsonObject:
     }
 
 
-def plain(answer: MessagesAnswer) -> JsonObject:
+def plain(answer: ChatAnswer) -> JsonObject:
     """The body of an answer that is not streamed."""
     draft = answer.draft
     content: list[JsonObject] = []
@@ -53,27 +39,23 @@ def plain(answer: MessagesAnswer) -> JsonObject:
         content.append({"type": "thinking", "thinking": draft.reasoning, "signature": _signature(answer)})
     if draft.text:
         content.append({"type": "text", "text": draft.text})
-    content += [{**_tool_use(answer, spot, call), "input": _object(call)} for spot, call in enumerate(draft.calls)]
-    return {**answer.head, "content": content, **answer.stop, "usage": _usage(answer)}
+    for spot, call in enumerate(
+        draft.calls
+    ):  # a plain answer always has an object; invalid JSON shows in a stream only
+        content.append({**_tool_use(answer, spot, call), "input": parsed(call.arguments) or {}})
+    return {**_head(answer), "content": content, **_stop(answer), "usage": _usage(answer)}
 
 
-def _signature(answer: MessagesAnswer) -> str:
+def _signature(answer: ChatAnswer) -> str:
     return f"c2ln{answer.serial}"
 
 
-def _tool_use(answer: MessagesAnswer, spot: int, call: Call) -> JsonObject:
+def _tool_use(answer: ChatAnswer, spot: int, call: Call) -> JsonObject:
     number = f"toolu_01{answer.serial[: -len(str(spot))]}{spot}"
     return {"type": "tool_use", "id": number, "name": call.name, "input": {}, "caller": {"type": "direct"}}
 
 
-def _object(call: Call) -> Any:
-    try:
-        return json.loads(call.arguments)
-    except ValueError:  # a plain answer always has an object; invalid JSON shows in a stream only
-        return {}
-
-
-def events(answer: MessagesAnswer) -> list[str]:
+def events(answer: ChatAnswer) -> list[str]:
     """The server-sent events of a streamed answer."""
     return [
         f"event: {event['type']}\ndata: {json.dumps(event, ensure_ascii=False, separators=(',', ':'))}\n\n"
@@ -81,9 +63,9 @@ def events(answer: MessagesAnswer) -> list[str]:
     ]
 
 
-def _events(answer: MessagesAnswer) -> Iterator[JsonObject]:
+def _events(answer: ChatAnswer) -> Iterator[JsonObject]:
     started = {
-        **answer.head,
+        **_head(answer),
         "content": [],
         "stop_reason": None,
         "stop_sequence": None,
@@ -97,11 +79,11 @@ def _events(answer: MessagesAnswer) -> Iterator[JsonObject]:
             yield {"type": "content_block_delta", "index": spot, "delta": delta}
         yield {"type": "content_block_stop", "index": spot}
     used = {"input_tokens": answer.usage.prompt, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0}
-    yield {"type": "message_delta", "delta": answer.stop, "usage": {**used, "output_tokens": answer.usage.completion}}
+    yield {"type": "message_delta", "delta": _stop(answer), "usage": {**used, "output_tokens": answer.usage.completion}}
     yield {"type": "message_stop"}
 
 
-def _blocks(answer: MessagesAnswer) -> Iterator[tuple[JsonObject, list[JsonObject]]]:
+def _blocks(answer: ChatAnswer) -> Iterator[tuple[JsonObject, list[JsonObject]]]:
     draft = answer.draft
     if draft.reasoning:
         thoughts: list[JsonObject] = [

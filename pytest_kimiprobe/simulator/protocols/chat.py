@@ -1,4 +1,4 @@
-"""One chat-completions request of the OpenAI family, from the checks to the rendered answer."""
+"""One request of chat completions or of Anthropic's Messages, from the checks to the rendered answer."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import time
 from dataclasses import dataclass, replace
 
 from ..behaviour.draws import Draws, serial
-from ..behaviour.refusals import Refusal, error_event
-from ..behaviour.respond import respond
-from ..behaviour.responses import AnswerInfo, answer_plain, answer_stream, early_response, refused_by
+from ..behaviour.refusals import error_event
+from ..behaviour.responses import AnswerInfo, answer_plain, answer_stream, early_response, refused_by, respond
 from ..behaviour.served_models import SimulatedModel, SimulatedUpstream, find_model
 from ..conversation import JsonObject
 from ..http_types import Response, json_response
 from ..scenario import Persona, Scenario
-from .openai_in import check_groq, check_groq_calls, check_history, check_moonshot, read_prompt, thinks
-from .openai_out import ChatAnswer, events, plain
+from . import anthropic_in, anthropic_out, openai_in, openai_out
+from .openai_in import check_groq, check_groq_calls, check_history, check_moonshot, thinks
+from .openai_out import ChatAnswer
 from .openrouter import attempt_entry, candidates, route_metadata
 from .shapes import parse_body
 
@@ -33,6 +33,13 @@ async def chat(provider: str, raw: bytes, draws: Draws, *, add_metadata: bool = 
         check_groq(body)
     upstreams = candidates(model, body) if provider == "openrouter" else ()
     return await _answer(_AcceptedRequest(provider, model, body, tuple(upstreams), add_metadata), draws)
+
+
+async def messages(raw: bytes, version: str, draws: Draws) -> Response:
+    """Answer `POST /v1/messages`; `version` is the anthropic-version header. Raises Refusal as Anthropic refuses."""
+    body = parse_body("anthropic", raw)
+    anthropic_in.check(body, version)
+    return await _answer(_AcceptedRequest("anthropic", find_model("anthropic", body["model"]), body), draws)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +99,8 @@ def _chat_answer(
     request: _AcceptedRequest, upstream: SimulatedUpstream | None, persona: Persona, serial_text: str
 ) -> ChatAnswer:
     body = request.body
-    draft, used = respond(read_prompt(body, thinking=thinks(request.model, body)), persona)
+    protocol = anthropic_in if request.provider == "anthropic" else openai_in
+    draft, used = respond(protocol.read_prompt(body, thinking=thinks(request.model, body)), persona)
     return ChatAnswer(
         provider=request.provider,
         model=request.model,
@@ -106,23 +114,25 @@ def _chat_answer(
 
 
 async def _rendered(answer: ChatAnswer, body: JsonObject, persona: Persona) -> Response:
+    protocol = anthropic_out if answer.provider == "anthropic" else openai_out
     info = AnswerInfo(answer.provider, answer.usage.completion, answer.upstream_title, _headers(answer))
     refused = check_groq_calls(answer.draft.calls, body) if answer.provider == "groq" else None
+    if refused and body.get("stream"):
+        head = openai_out.events(replace(answer, draft=replace(answer.draft, calls=())))[0]
+        return answer_stream(persona, info, [head, error_event("groq", refused)])
     if body.get("stream"):
-        return answer_stream(persona, info, _refused_stream(answer, refused) if refused else events(answer))
+        return answer_stream(persona, info, protocol.events(answer))
     if refused:
         return json_response(refused.body, refused.status, info.headers)
-    return await answer_plain(persona, info, plain(answer))
-
-
-def _refused_stream(answer: ChatAnswer, refused: Refusal) -> list[str]:
-    first = events(replace(answer, draft=replace(answer.draft, calls=())))[:1]
-    return [*first, error_event("groq", refused)]
+    return await answer_plain(persona, info, protocol.plain(answer))
 
 
 def _headers(answer: ChatAnswer) -> dict[str, str]:
     if answer.provider == "openrouter":
         return {"x-generation-id": answer.id}
+    if answer.provider == "anthropic":
+        limits = {f"anthropic-ratelimit-{kind}-remaining": "1000" for kind in ("requests", "tokens")}
+        return {"request-id": f"req_01{answer.serial}", **limits}
     if answer.provider == "groq":
         return {
             "x-request-id": f"req_{answer.serial.lower()}",

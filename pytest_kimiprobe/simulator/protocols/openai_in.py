@@ -8,7 +8,7 @@ from typing import Any
 
 from ..behaviour.refusals import Refusal, refusal
 from ..behaviour.served_models import SimulatedModel
-from ..conversation import Call, JsonObject, OfferedTool, Prompt, PromptTurn, Role
+from ..conversation import Call, JsonObject, OfferedTool, Prompt, PromptTurn, Role, parsed
 from ..validity import checker, offer
 
 
@@ -128,7 +128,7 @@ def check_groq_calls(calls: tuple[Call, ...], body: JsonObject) -> Refusal | Non
     """Groq's 400 `tool_use_failed` if a call of the model does not fit the request's tools; None if all fit."""
     schemas = {tool.name: tool.schema for tool in _tools(body)}
     for call in calls:
-        arguments = _loads(call.arguments)
+        arguments = parsed(call.arguments)
         if call.name not in schemas:
             reason = f"attempted to call tool '{call.name}' which was not in request.tools"
         elif not isinstance(arguments, dict) or not checker(schemas[call.name])(arguments):
@@ -141,13 +141,6 @@ def check_groq_calls(calls: tuple[Call, ...], body: JsonObject) -> Refusal | Non
         error = {"message": message, **kind, "failed_generation": generation}
         return Refusal(400, {"error": error})
     return None
-
-
-def _loads(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return None
 
 
 def read_prompt(body: JsonObject, *, thinking: bool) -> Prompt:

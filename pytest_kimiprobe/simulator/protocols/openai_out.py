@@ -94,14 +94,11 @@ def _reasoning(answer: ChatAnswer, text: str) -> JsonObject:
     return {"reasoning": text, "reasoning_details": [detail]}
 
 
-def _call_id(answer: ChatAnswer, spot: int, call: Call) -> str:
-    return f"call_{answer.serial.lower()}{spot}" if answer.provider == "together" else call.id
-
-
 def _call(answer: ChatAnswer, spot: int, call: Call) -> JsonObject:
     index = {} if answer.provider == "groq" else {"index": spot}
+    call_id = f"call_{answer.serial.lower()}{spot}" if answer.provider == "together" else call.id
     function = {"name": call.name, "arguments": call.arguments}
-    return {**index, "id": _call_id(answer, spot, call), "type": "function", "function": function}
+    return {**index, "id": call_id, "type": "function", "function": function}
 
 
 def usage(answer: ChatAnswer) -> JsonObject:

@@ -11,8 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from ..behaviour.draws import Draws, serial
 from ..behaviour.refusals import refusal
-from ..behaviour.respond import respond
-from ..behaviour.responses import AnswerInfo, answer_stream, early_response
+from ..behaviour.responses import AnswerInfo, answer_stream, early_response, respond
 from ..behaviour.served_models import SimulatedUsage, find_model
 from ..conversation import Draft, JsonObject, Prompt, PromptTurn, Role, pieces
 from ..http_types import Request, Response, json_response
@@ -61,6 +60,8 @@ class Prediction:
         url = f"{self.base}/predictions/{self.id}"
         urls = {"get": url, "cancel": f"{url}/cancel", "web": f"https://replicate.com/p/{self.id}"}
         done = status in ("succeeded", "failed", "canceled")
+        tokens = {"input_token_count": self.used.prompt, "output_token_count": self.used.completion}
+        metrics = {"predict_time": round(self.duration_s, 6), **tokens}
         return {
             "id": self.id,
             "model": self.model,
@@ -74,17 +75,13 @@ class Prediction:
             "created_at": self.created_at.isoformat(),
             "urls": urls | ({"stream": f"{self.base}/stream/{self.id}"} if self.streams else {}),
             **({"completed_at": (self.created_at + timedelta(seconds=self.duration_s)).isoformat()} if done else {}),
-            **({"metrics": self._metrics()} if status == "succeeded" else {}),
+            **({"metrics": metrics} if status == "succeeded" else {}),
         }
 
     def output(self) -> list[str]:
         """The text in pieces; the persona `cut` drops the last of them."""
         parts = pieces(self.draft.text)
         return parts[: max(1, int(len(parts) * self.persona.at))] if self.persona.persona == "cut" else parts
-
-    def _metrics(self) -> JsonObject:
-        tokens = {"input_token_count": self.used.prompt, "output_token_count": self.used.completion}
-        return {"predict_time": round(self.duration_s, 6), **tokens}
 
 
 @dataclass(slots=True)
@@ -136,7 +133,8 @@ async def _created(prediction: Prediction, prefer: str) -> Response:
 
 
 def _stream(prediction: Prediction) -> Response:
-    events = [f"event: output\nid: {spot}:0\n{_data(part)}\n\n" for spot, part in enumerate(prediction.output())]
+    parts = ["\n".join(f"data: {line}" for line in part.split("\n")) for part in prediction.output()]
+    events = [f"event: output\nid: {spot}:0\n{part}\n\n" for spot, part in enumerate(parts)]
     kind = prediction.persona.persona
     if kind in _FAILING:
         events = ['event: error\ndata: {"detail": "upstream error"}\n\n', 'event: done\ndata: {"reason": "error"}\n\n']
@@ -144,10 +142,6 @@ def _stream(prediction: Prediction) -> Response:
         events.append("event: done\ndata: {}\n\n")
     pace = replace(prediction.persona, persona="healthy")
     return answer_stream(pace, AnswerInfo("replicate", prediction.used.completion), events)
-
-
-def _data(text: str) -> str:
-    return "\n".join(f"data: {line}" for line in text.split("\n"))
 
 
 _SPEAKER = re.compile(

@@ -23,7 +23,8 @@ def parse_body(provider: str, raw: bytes) -> JsonObject:
         raise refusal(provider, "bad_request", detail="The request body must be a JSON object.")
     for error in _validator(provider if provider in ("anthropic", "replicate") else "openai").iter_errors(body):
         where = ".".join(map(str, error.instance_path)) or "body"
-        raise refusal(provider, "bad_request", detail=f"{where}: {_short(error.message)}")
+        what = error.message if len(error.message) <= _SHOWN else f"{error.message[:_SHOWN]}..."
+        raise refusal(provider, "bad_request", detail=f"{where}: {what}")
     return body
 
 
@@ -34,7 +35,3 @@ def _validator(protocol: str) -> Any:
 
     shapes = yaml.safe_load(resources.files(__package__).joinpath("shapes.yaml").read_text("utf-8"))
     return jsonschema_rs.validator_for(shapes[protocol])
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

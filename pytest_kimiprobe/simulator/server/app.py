@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,10 +9,10 @@ from typing import Any
 from ..behaviour.draws import Draws
 from ..behaviour.refusals import Refusal, refusal
 from ..behaviour.served_models import SimulatedModel, find_model, served_models
+from ..conversation import parsed
 from ..http_types import Request, Response, json_response
 from ..protocols import openrouter
-from ..protocols.chat import chat
-from ..protocols.messages import messages
+from ..protocols.chat import chat, messages
 from ..protocols.predictions import Predictions
 
 PREFIXES = {
@@ -48,7 +47,7 @@ class App:
 
     async def handle(self, request: Request) -> Response:
         """Answer one request."""
-        self.requests.append(Received(request.method, request.path, _json(request.body)))
+        self.requests.append(Received(request.method, request.path, parsed(request.body)))
         try:
             return await self._answer(request)
         except Refusal as refused:
@@ -73,13 +72,6 @@ class App:
         if page is None:
             raise refusal(provider, "unknown_path")
         return json_response(page)
-
-
-def _json(body: bytes) -> Any:
-    try:
-        return json.loads(body) if body else None
-    except (ValueError, RecursionError):
-        return None
 
 
 def _key(provider: str, request: Request) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import hub
 import pytest
 from building import CATALOG, GROQ, KIMI, MOONSHOT, NOVITA, NOW, evidence, row, stored, the_flags
+from dead_host import DEAD
 from hub import BOT, Hub, Repository
 
 from pytest_kimiprobe.monitor import notify
@@ -156,6 +157,7 @@ def test_two_files_can_be_compared() -> None:
 class Receiver(ThreadingHTTPServer):
     """A webhook that accepts messages, refuses them, or does not answer."""
 
+    daemon_threads = False  # `server_close` waits for them: what they do ends with the test
     status = 200
     silent = False
 
@@ -196,6 +198,7 @@ def receiver() -> Iterator[Receiver]:
     yield server
     server.quiet.set()
     server.shutdown()
+    thread.join()
     server.server_close()
 
 
@@ -238,7 +241,7 @@ def test_a_silent_webhook_costs_its_deadline_and_no_more(receiver: Receiver) -> 
 def test_a_dead_webhook_is_a_problem() -> None:
     """A refused connection is reported."""
     with pytest.raises(NotDelivered, match="connect"):
-        Webhook("http://127.0.0.1:1/x").send("x")
+        Webhook(f"{DEAD}/x").send("x")
 
 
 @pytest.mark.parametrize("url", ["http://example.com/x", "ftp://example.com", "file:///etc/passwd", "secret"])

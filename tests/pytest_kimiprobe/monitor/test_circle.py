@@ -83,6 +83,7 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield made
 
 
+@pytest.mark.long
 @hub.needs_npm
 def test_evidence_moves_the_flag_by_pull_request_and_the_flag_moves_the_route(world: World) -> None:
     """On when the host works, off when it breaks; nothing changes without a merge."""

@@ -11,6 +11,7 @@ import hub
 import pytest
 from building import FLAG, KIMI, MOONSHOT, flags_text
 from click.testing import CliRunner, Result
+from dead_host import DEAD
 from hub import BOT, Hub
 
 from pytest_kimiprobe.monitor.cli import main
@@ -284,7 +285,7 @@ def test_a_failed_channel_is_an_error_after_the_others(project: Path, server: Hu
     """A dead webhook does not stop the issue, and the exit code is 2; the URL stays secret."""
     repo = server.repository({"flags.yaml": flags_text()})
     a_run(project, "r1", 20)
-    url = "http://127.0.0.1:1/services/secret-part"
+    url = f"{DEAD}/services/secret-part"
     result = kimiprobe("alert", KIMIPROBE_WEBHOOK_URL=url, **repo.environment)
     assert result.exit_code == 2
     assert "not delivered: KIMIPROBE_WEBHOOK_URL" in result.stderr

@@ -13,20 +13,16 @@ import pytest
 from click.testing import CliRunner
 
 from pytest_kimiprobe.monitor.cli.doctor import doctor
-from pytest_kimiprobe.providers.account import (
-    Account,
-    account_of,
-    parse_moonshot_balance,
-    parse_openrouter_credits,
-    parse_openrouter_key,
-)
-from pytest_kimiprobe.providers.upstreams import Upstream, list_upstreams, parse_upstreams
+from pytest_kimiprobe.providers.account import Account, account_of, openrouter_account, page_data
+from pytest_kimiprobe.providers.discovery import Upstream, upstreams_of
 from pytest_kimiprobe.simulator import Simulator, load_scenario
 from routing import catalog
+from routing.catalog.model import Price
 from routing.errors import AccountError, ProviderFailure
 from routing.transport import Transport
 
 T = TypeVar("T")
+DAY = date(2026, 11, 23)
 ENDPOINT = {
     "name": "Novita | moonshotai/kimi-k2.6",
     "tag": "novita/fp8",
@@ -64,62 +60,36 @@ def asked(work: Callable[[Transport], Awaitable[T]]) -> T:
 
 def test_an_upstream_has_tag_prices_and_capabilities() -> None:
     """Prices per token become prices per million tokens; `function` becomes `named`."""
-    (upstream,) = parse_upstreams(200, {}, page({"endpoints": [ENDPOINT]}))
-    assert upstream == Upstream(
-        tag="novita/fp8",
-        title="Novita",
-        quantization="fp8",
-        input=Decimal("0.8000000"),
-        cached_input=Decimal("0.16000000"),
-        output=Decimal("3.4000000"),
-        tool_choices=frozenset({"auto", "none", "named"}),
-        parameters=frozenset({"tools", "tool_choice"}),
-        uptime=99.5,
-        status=0,
-    )
-    price = upstream.price(date(2026, 11, 23))
-    assert price is not None
-    assert (price.input, price.cached_input, price.output) == (Decimal("0.8"), Decimal("0.16"), Decimal("3.4"))
+    (upstream,) = upstreams_of({"endpoints": [ENDPOINT]}, DAY)
+    price = Price(DAY, Decimal("0.8"), Decimal("0.16"), Decimal("3.4"), "openrouter", DAY)
+    assert upstream == Upstream("novita/fp8", price, frozenset({"auto", "none", "named"}))
 
 
 def test_what_an_upstream_does_not_say_is_unknown() -> None:
     """Never zero: a price of zero would make it the cheapest."""
-    (upstream,) = parse_upstreams(200, {}, page({"endpoints": [{"tag": "x", "pricing": {"prompt": "free"}}, {}, 3]}))
-    assert (upstream.input, upstream.output, upstream.uptime) == (None, None, None)
-    assert upstream.price(date(2026, 11, 23)) is None
+    (upstream,) = upstreams_of({"endpoints": [{"tag": "x", "pricing": {"prompt": "free"}}, {}, 3]}, DAY)
+    assert upstream == Upstream("x")
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", page({}), page({"endpoints": 3}), page([1])])
 def test_a_malformed_page_is_a_failure_of_the_provider(body: bytes) -> None:
     """It has a reason code instead of a traceback."""
     with pytest.raises(ProviderFailure, match="malformed_body"):
-        parse_upstreams(200, {}, body)
+        upstreams_of(page_data(200, {}, body), DAY)
 
 
 def test_a_refused_key_is_an_account_error(simulator: Simulator) -> None:
     """The error classes are those of any exchange."""
     body = b'{"error": {"code": 401, "message": "No auth credentials found"}}'
     with pytest.raises(AccountError, match="unauthorized"):
-        parse_upstreams(401, {}, body)
+        page_data(401, {}, body)
 
 
 def test_credit_is_what_was_bought_less_what_was_used() -> None:
     """It can be negative; a key may have no limit."""
-    assert parse_openrouter_credits(200, {}, page({"total_credits": 5, "total_usage": 6.25})) == Account(
-        Decimal("-1.25")
-    )
-    assert parse_openrouter_key(200, {}, page({"limit": None, "limit_remaining": None, "usage": 3})) == Account(None)
-    balance = page({"available_balance": 49.5, "voucher_balance": 0, "cash_balance": 49.5})
-    assert parse_moonshot_balance(200, {}, balance, currency="CNY") == Account(Decimal("49.5"), None, "CNY")
-
-
-def test_upstreams_are_asked_for_over_http(simulator: Simulator) -> None:
-    """The simulated OpenRouter lists pinned endpoints of the catalogue, each with a price."""
-    found = catalog.load(environment=simulator.environment())
-    provider = found.providers["openrouter"]
-    upstreams = asked(lambda http: list_upstreams(http, provider, "sk-or-simulated", "moonshotai/kimi-k2.6"))
-    assert {"novita/fp8", "moonshotai/int4", "wandb/fp8"} <= {upstream.tag for upstream in upstreams}
-    assert all(upstream.price(date(2026, 11, 23)) for upstream in upstreams)
+    unlimited = {"limit": None, "limit_remaining": None, "usage": 3}
+    assert openrouter_account(unlimited, {"total_credits": 5, "total_usage": 6.25}) == Account(Decimal("-1.25"))
+    assert openrouter_account(unlimited, {}) == Account(None)
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from shared_data import DATA, needs_data
 
-from pytest_kimiprobe.cases.decorator import ATTRIBUTE, Declared
-from pytest_kimiprobe.cases.model import CaseError, load
+from pytest_kimiprobe.cases.decorator import ATTRIBUTE
+from pytest_kimiprobe.cases.model import CaseError, declared, load
 
 HEALTHY = ("--kimiprobe", "--kimiprobe-source", "simulator:healthy", "--kimiprobe-endpoint", "moonshot/*")
 WEATHER = """
@@ -78,10 +78,10 @@ class TestPythonCases:
 
     def test_a_pair_of_unlike_answers_fails(self, pytester: pytest.Pytester) -> None:
         """Where the function turns down one of both, the pair is not alike."""
-        declared = '@case("What is the weather in Paris?", tools=[get_weather], parity="calls")'
+        decorator = '@case("What is the weather in Paris?", tools=[get_weather], parity="calls")'
         judged = '"-stream-" not in request.node.name'
         pytester.makepyfile(
-            test_own=f"{WEATHER}\n    {declared}\n    def test_one(answer, request):\n        assert {judged}\n"
+            test_own=f"{WEATHER}\n    {decorator}\n    def test_one(answer, request):\n        assert {judged}\n"
         )
         result = pytester.runpytest(*HEALTHY, "test_own.py", "-k", "test_one", "--kimiprobe-json", "out.json")
         result.assert_outcomes(passed=1, failed=2, deselected=2)
@@ -191,19 +191,18 @@ class TestPythonCases:
         """Both are checked as one row."""
         scope: dict[str, Any] = {}
         exec(f"from pytest_kimiprobe import case\n@case('Hi', {python})\ndef test_a(): pass", scope)
-        with pytest.raises(CaseError) as declared:
-            getattr(scope["test_a"], ATTRIBUTE).case("test_a", "own.py", 2)
+        with pytest.raises(CaseError) as refused:
+            declared("test_a", getattr(scope["test_a"], ATTRIBUTE), "own.py", 2)
         file = tmp_path / "own.kimiprobe.yaml"
         file.write_text(f"version: 1\ncases:\n- {{name: a, prompt: Hi, expect: {{calls: []}}, {yaml}}}\n")
         with pytest.raises(CaseError) as read:
             load(file)
         words = str(read.value).removeprefix(f"{read.value.where}: ").removeprefix("cases.0.")
-        assert str(declared.value) == f"own.py:2:1: {words}"
+        assert str(refused.value) == f"own.py:2:1: {words}"
 
     def test_a_mistyped_option_gets_a_suggestion(self) -> None:
-        declared = Declared({"prompt": "Hi", "promt": "Hi"})
         with pytest.raises(CaseError, match="promt: unknown key; did you mean prompt\\?"):
-            declared.case("test_a", "own.py", 2)
+            declared("test_a", {"prompt": "Hi", "promt": "Hi"}, "own.py", 2)
 
     def test_a_bare_decorator_is_an_error_with_its_place(self, pytester: pytest.Pytester) -> None:
         """Not pytest's complaint about a fixture."""
@@ -212,8 +211,8 @@ class TestPythonCases:
         result.stdout.fnmatch_lines(["*test_own.py:2:1: give a prompt or messages, as in @case*"])
 
     def test_a_case_can_ask_for_everything_that_a_request_can(self) -> None:
-        declared = Declared({"prompt": "Hi", "stop": ["."], "top_p": 0.5, "reasoning_effort": "low", "temperature": 0})
-        asked = declared.case("test_a", "own.py", 2).request("plain")
+        row = {"prompt": "Hi", "stop": ["."], "top_p": 0.5, "reasoning_effort": "low", "temperature": 0}
+        asked = declared("test_a", row, "own.py", 2).request("plain")
         assert (asked.stop, asked.top_p, asked.reasoning_effort, asked.temperature) == (["."], 0.5, "low", 0)
 
     def test_importing_the_package_stays_light(self) -> None:

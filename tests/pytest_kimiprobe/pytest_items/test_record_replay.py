@@ -65,12 +65,15 @@ def replayed(*arguments: str) -> Result:
     return CliRunner().invoke(main, ["replay", *arguments], prog_name="kimiprobe")
 
 
-def test_every_packaged_case_replays_to_the_recorded_verdicts(pytester: pytest.Pytester) -> None:
+@pytest.mark.parametrize(("suite", "cases"), [("smoke", 5), pytest.param("full", 50, marks=pytest.mark.long)])
+def test_every_packaged_case_replays_to_the_recorded_verdicts(
+    pytester: pytest.Pytester, suite: str, cases: int
+) -> None:
     """With personas that leak, cut, break and poll: verdict, reason, calls, times and cost, pairs included."""
     pytester.makefile(".yaml", personas=PERSONAS)
     names = ("moonshot/kimi-k2.6", "openrouter/*novita*", "openrouter/*wandb*", "replicate/moonshotai/kimi-k2.5")
     endpoints = [f"--kimiprobe-endpoint={name}" for name in names]
-    source = ("--kimiprobe", "--kimiprobe-source=simulator:personas.yaml", "--kimiprobe-suite=full", *endpoints)
+    source = ("--kimiprobe", "--kimiprobe-source=simulator:personas.yaml", f"--kimiprobe-suite={suite}", *endpoints)
     pytester.runpytest(*source, RECORD, "--kimiprobe-json=live.json", "--kimiprobe-budget=100", "-q")
     pytester.runpytest(*REPLAY, "--kimiprobe-json=again.json", "-q")
     live, again = probes(pytester, "live.json"), probes(pytester, "again.json")
@@ -78,7 +81,7 @@ def test_every_packaged_case_replays_to_the_recorded_verdicts(pytester: pytest.P
     assert sent.keys() <= again.keys() <= live.keys()
     assert {name: live[name] for name in again} == again
     assert {row["verdict"] for row in sent.values()} == {"pass", "rescued", "fail", "error"}
-    assert len({row["case"] for row in sent.values()}) > 50
+    assert len({row["case"] for row in sent.values()}) > cases
 
 
 def test_users_cases_replay_too(pytester: pytest.Pytester) -> None:

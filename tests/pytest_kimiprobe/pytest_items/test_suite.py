@@ -33,10 +33,18 @@ def wrong(probes: Sequence[dict[str, Any]]) -> list[tuple[str, str, str]]:
     ("endpoint", "unsupported"),
     [
         ("moonshot/kimi-k2.6", {"choice-required", "choice-named", "choice-of-no-tool"}),
-        ("moonshot/kimi-k2.7-code", {"choice-required", "choice-named", "choice-of-no-tool", "thinking-off", *SEEING}),
         ("openrouter/moonshotai/kimi-k2.6", {"native-ids"}),
-        ("together/moonshotai/Kimi-K3", {"thinking-off", "native-ids"}),
-        ("groq/moonshotai/kimi-k2-instruct", {"thinking-on", "thinking-off", "native-ids", *SEEING}),
+        pytest.param(
+            "moonshot/kimi-k2.7-code",
+            {"choice-required", "choice-named", "choice-of-no-tool", "thinking-off", *SEEING},
+            marks=pytest.mark.long,
+        ),
+        pytest.param("together/moonshotai/Kimi-K3", {"thinking-off", "native-ids"}, marks=pytest.mark.long),
+        pytest.param(
+            "groq/moonshotai/kimi-k2-instruct",
+            {"thinking-on", "thinking-off", "native-ids", *SEEING},
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_healthy_endpoints_pass_every_case_that_they_support(
@@ -93,7 +101,9 @@ HOSTS = ("wandb/fp8", "deepinfra/fp4", "novita/fp8", "fireworks/fp8", "moonshota
 BATCHES = [list(PERSONAS)[start : start + len(HOSTS)] for start in range(0, len(PERSONAS), len(HOSTS))]
 
 
-@pytest.mark.parametrize("personas", BATCHES, ids=", ".join)
+@pytest.mark.parametrize(
+    "personas", [BATCHES[0], *(pytest.param(batch, marks=pytest.mark.long) for batch in BATCHES[1:])], ids=", ".join
+)
 def test_each_broken_persona_fails_the_cases_that_it_should(tmp_path: Path, personas: list[str]) -> None:
     """And no others: the verdict of each case, plain and streamed, is the one in the table; one host a persona."""
     hosts = dict(zip(personas, HOSTS, strict=False))

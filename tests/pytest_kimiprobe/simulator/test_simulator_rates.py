@@ -7,7 +7,7 @@ import statistics
 import pytest
 
 from pytest_kimiprobe.simulator import Persona
-from pytest_kimiprobe.simulator.behaviour.rates import first_token_ms, persona_by_rates, plain_persona_name, uniforms
+from pytest_kimiprobe.simulator.behaviour.draws import first_token_ms, persona_by_rates, plain_persona_name, uniforms
 
 MANY = 20_000
 RATED = Persona(availability=0.9, trigger_rate=0.8, leak_rate=0.25, schema_accuracy=0.7)

@@ -13,6 +13,7 @@ from pathlib import Path
 from subprocess import PIPE
 
 import pytest
+from examples import examples
 
 from routing.errors import FlagsError
 from routing.flags import source as flags_module
@@ -208,13 +209,14 @@ def test_a_new_comment_is_no_change(path: Path) -> None:
     assert (source.status().state, source.status().warning) == ("live", None)
 
 
+@pytest.mark.generated
 def test_one_wrong_byte_never_changes_a_decision_silently() -> None:
-    """10,000 one-byte mutations of a running router's file: refused, without effect, or reported as a warning."""
+    """2,500 and more one-byte mutations of a file in use: refused, without effect, or reported as a warning."""
     whole = content(1000, extra='    users: {allow: [alice], deny: [bob]}\n    groups: {deny: ["eu"]}\n')
     held = flags_module._accepted(whole, None, "f")
     dice = random.Random(20261123)
     seen = {"refused": 0, "same": 0, "warned": 0}
-    for _ in range(10_000):
+    for _ in range(examples(2_500)):
         place = dice.randrange(len(whole))
         middle = dice.choice(
             [bytes([dice.randrange(256)]), bytes([dice.randrange(32, 127)]), b"", whole[place : place + 1] * 2]
@@ -229,7 +231,7 @@ def test_one_wrong_byte_never_changes_a_decision_silently() -> None:
         else:
             assert after.warning is not None
             seen["warned"] += 1
-    assert min(seen.values()) > 100
+    assert min(seen.values()) > 25
 
 
 # ------------------------------------------------------------------------------------------- FLG-14: ways of writing
@@ -344,13 +346,13 @@ def test_threads_share_one_source(path: Path) -> None:
     threads = [threading.Thread(target=ask) for _ in range(8)]
     for thread in threads:
         thread.start()
-    for serial in range(1001, 1101):
+    for serial in range(1001, 1041):
         rename_over(path, content(serial))
     stop.set()
     for thread in threads:
         thread.join()
     assert wrong == []
-    assert source.current().serial == 1100
+    assert source.current().serial == 1040
 
 
 # ----------------------------------------------------------------------------------------------------------- cost

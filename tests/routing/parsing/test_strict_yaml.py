@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -289,6 +290,7 @@ def test_any_bytes_are_read_or_refused(raw: bytes) -> None:
     assert isinstance(result, Document)
 
 
+@pytest.mark.generated
 def test_both_parsers_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     """If both parsers accept a mutated file, they read the same from it."""
     if not hasattr(yaml, "CSafeLoader"):
@@ -296,7 +298,7 @@ def test_both_parsers_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = b"# c\na: {b: [1, 'x', \"y\"], c: true}\nd:\n  - e: f\n    g: |\n      h\n...\n"
     dice = random.Random(7)
     differing = []
-    for _ in range(2000):
+    for _ in range(examples(600)):
         mutant = bytearray(whole)
         mutant[dice.randrange(len(mutant))] = dice.randrange(32, 127)
         read = []

@@ -21,6 +21,8 @@ __all__ = ["work"]
 
 Cost: TypeAlias = tuple[int, int]
 SIZE = 6_000
+FEW = ("braces", "calls", "lines before marks", "an open fence", "an open string")
+"""Floods that `make test` also sends in small pieces."""
 SIZES = (SIZE, 2 * SIZE, 3 * SIZE)
 CITY = ToolSet.of(
     [
@@ -52,7 +54,9 @@ def test_a_longer_flood_is_evenly_more_work(name: str, work: Work) -> None:
     assert grown(work, lambda size: rescue(flood(name, size), TOOLS))
 
 
-@pytest.mark.parametrize("name", sorted(FLOODS))
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.long] * (name not in FEW)) for name in sorted(FLOODS)]
+)
 def test_a_longer_flood_in_small_pieces_is_evenly_more_work(name: str, work: Work) -> None:
     """The same where it arrives seven characters at a time: nothing is read again with each piece."""
 

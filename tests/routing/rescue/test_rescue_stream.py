@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rescue_floods import FLOODS, flood
@@ -49,14 +50,14 @@ def sound(found: Rescue, tools: list[dict[str, Any]]) -> None:
 
 
 @given(FRAGMENTS, OFFERED, FINISH, LAST_USER)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(100))
 def test_no_message_breaks_what_is_promised(text: str, tools: Any, finish_reason: str | None, user: str | None) -> None:
     """Never an exception, never a call whose name was not offered or whose arguments break the schema."""
     sound(rescue(text, tools, finish_reason=finish_reason, last_user=user), tools)
 
 
 @given(FRAGMENTS, st.data(), OFFERED, FINISH, LAST_USER)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(100))
 def test_any_chunking_ends_the_same(
     text: str, data: st.DataObject, tools: Any, finish_reason: str | None, user: str | None
 ) -> None:
@@ -68,7 +69,8 @@ def test_any_chunking_ends_the_same(
     assert found.text.startswith(given_text)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.generated
+@pytest.mark.parametrize("seed", range(examples(1)))
 def test_random_messages_end_the_same_in_random_chunks(seed: int) -> None:
     """The same on 150 longer random messages a seed, most of them in single characters."""
     rng = random.Random(seed)
@@ -138,7 +140,7 @@ _ENVELOPES = st.recursive(
 
 
 @given(_ENVELOPES, st.sampled_from(["{}", "```json\n{}\n```", "<tool_call>{}</tool_call>", "I'll do it.\n{}"]))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(100))
 def test_envelopes_of_any_shape_break_nothing(value: Any, around: str) -> None:
     """The keys of a call with anything behind them: the same promises, whole and in chunks."""
     text = around.replace("{}", json.dumps(value), 1)
@@ -151,7 +153,7 @@ PLAIN = [fragment for fragment in [*MARKS, *WORDS] if fragment.startswith(("<|",
 
 
 @given(st.lists(st.sampled_from([*PLAIN, *WHOLE[:5], " ", "\n", "Done. "]), max_size=12).map("".join))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(100))
 def test_no_marker_goes_through_outside_quotations(text: str) -> None:
     """Where nothing on a line quotes it and no sentence goes on around it, no marker of K2 or K3 stands in the text."""
     markers = [mark for mark in MARKS if mark.startswith("<|")]

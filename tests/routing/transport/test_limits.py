@@ -18,8 +18,8 @@ from routing.errors import ProviderFailure
 from routing.transport import limits
 from routing.transport.failures import RequestProgress, failure_of, timed_out
 from routing.transport.limits import BodyLimit, GzipDecoder
-from routing.wire import limits as text_limits
-from routing.wire.limits import TextLimit
+from routing.wire import answer_stream as text_limits
+from routing.wire.answer_stream import TextLimit
 
 
 def cut(data: bytes, sizes: list[int]) -> Iterator[bytes]:

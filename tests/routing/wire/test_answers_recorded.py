@@ -9,6 +9,7 @@ from typing import Any
 
 import pydantic
 import pytest
+from examples import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sdk_answers import calls_of, stream_event, text_of, whole_answer
@@ -72,7 +73,7 @@ def raw_of(row: dict[str, Any]) -> bytes:
 
 @needs_data
 @pytest.mark.parametrize("row", STREAMS, ids=named)
-@settings(max_examples=12, suppress_health_check=list(HealthCheck), deadline=None)
+@settings(max_examples=examples(6), suppress_health_check=list(HealthCheck), deadline=None)
 @given(data=st.data())
 def test_a_recorded_stream_gives_the_same_answer_however_it_is_cut(row: dict[str, Any], data: st.DataObject) -> None:
     """Cut at any places, also twice at the same: an empty piece is not the end.

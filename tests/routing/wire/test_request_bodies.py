@@ -13,6 +13,7 @@ from typing import Any
 
 import pydantic
 import pytest
+from examples import examples
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from made_requests import requests
@@ -31,7 +32,7 @@ CATALOG = catalog.load(environment={})
 ENDPOINTS = tuple(CATALOG.endpoints.values())
 BEYOND_OPENAI = {"moonshot": "reasoning_content", "moonshot-cn": "reasoning_content", "together": "reasoning_content"}
 """The field of an assistant's message that a provider of the family has and OpenAI's types do not know."""
-PROPERTY = settings(max_examples=20, suppress_health_check=list(HealthCheck), deadline=None)
+PROPERTY = settings(max_examples=examples(8), suppress_health_check=list(HealthCheck), deadline=None)
 
 
 def built(endpoint: Endpoint, request: ChatRequest, provider: Provider | None = None) -> JsonObject | None:

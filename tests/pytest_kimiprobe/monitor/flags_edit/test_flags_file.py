@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -308,7 +309,7 @@ EDITS = st.fixed_dictionaries(
 
 
 @given(st.lists(st.tuples(st.sampled_from([KIMI, GROQ, INLINE]), EDITS), min_size=1, max_size=3))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=examples(30))
 def test_any_edits_do_what_they_say_and_nothing_else(edits: list[tuple[str, dict[str, Any]]]) -> None:
     """After any edits the file holds the values asked for, and the other flags' text is the same byte for byte."""
     text = FILE

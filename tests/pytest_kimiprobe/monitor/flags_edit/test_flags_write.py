@@ -107,9 +107,9 @@ def test_a_failing_disk_leaves_the_old_file(call: str, path: Path, monkeypatch: 
 def test_a_folder_that_may_not_be_written_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error names the file, not a temporary one."""
 
-    def refuse(**_: object) -> tuple[int, str]:
+    def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("tempfile.mkstemp", refuse)
+    monkeypatch.setattr("pathlib.Path.open", refuse)
     with pytest.raises(FlagsError, match=re.escape(f"{path}: cannot be written: Permission denied")):
         change_file(path, lambda text: edited(text, {KIMI: {"percent": 50}}))

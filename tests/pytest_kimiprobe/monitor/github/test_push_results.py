@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from building import KIMI, MOONSHOT
 
+from pytest_kimiprobe.monitor.github import push_results
 from pytest_kimiprobe.monitor.github.git import RecordProblem, token_for
-from pytest_kimiprobe.monitor.github.push_results import PushResult, ResultsPusher, _ResultsFolder
+from pytest_kimiprobe.monitor.github.push_results import PushResult, ResultsPusher
 from pytest_kimiprobe.results.store import refresh_latest, write_run
 from pytest_kimiprobe.verdicts import ProbeResult, Run
 from routing.evidence.model import loads
@@ -167,15 +168,15 @@ def test_a_push_that_came_first_costs_a_second_try(
     (other / "flags.yaml").write_text("other\n...\n")
     git(other, "commit", "--quiet", "-am", "other")
     waits: list[float] = []
-    build = _ResultsFolder.commit
+    build = push_results._build_commit
 
-    def overtaken(self: _ResultsFolder, *arguments: Any) -> str:
-        commit = build(self, *arguments)
+    def overtaken(*arguments: Any) -> tuple[str, list[str]]:
+        commit = build(*arguments)
         if not waits:
             git(other, "push", "--quiet", "origin", "HEAD:refs/heads/main")
         return commit
 
-    monkeypatch.setattr(_ResultsFolder, "commit", overtaken)
+    monkeypatch.setattr(push_results, "_build_commit", overtaken)
     done = recorder(here, sleep=waits.append).push(NOW)
     assert (done.tries, waits) == (2, [0.4])
     assert git(remote, "show", "main:flags.yaml") == "other\n..."
