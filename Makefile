@@ -26,7 +26,7 @@ test-long: $(VENV)/.test $(if $(CI),.venv-engines/.ready)  ## quick and long tes
 nightly: $(VENV)/.test  ## tests without a bound on their time
 	@BIN=$(BIN) ./tests/run.sh nightly
 
-engines: .venv-engines/.ready  ## published engines, for tests/engines: their parsers only, in an environment of their own
+engines: .venv-engines/.ready  ## published engines, for tests/engines: their parsers only, in a separate environment
 
 .venv-engines/.ready: tests/engines/setup.sh tests/engines/current.txt tests/engines/early.txt
 	@echo "installing into .venv-engines (once, about 55 MB)"

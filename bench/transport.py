@@ -37,7 +37,7 @@ async def ours(library: str, url: str) -> AsyncIterator[Send]:
     transport = Transport()
 
     async def send() -> None:
-        async with transport.send(HttpRequest("POST", url, HEADERS, BODY), shard="bench") as response:
+        async with transport.send(HttpRequest("POST", url, HEADERS, BODY)) as response:
             assert [chunk async for chunk in response.chunks]
 
     yield send

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 
 DISTRIBUTION = "pytest-kimiprobe"
+LIBRARIES = {"github": "pygithub", "record": "vcrpy"}
+"""Library that each extra of the distribution adds."""
 
 
 def intruder() -> str:
@@ -24,3 +26,8 @@ def complaint(path: str) -> str:
         f"another package or file named `routing` is in the way: {path}. kimiprobe needs that import name: rename it, "
         "uninstall it, or run from another folder"
     )
+
+
+def install_hint(extra: str) -> str:
+    """What to type if the library of an extra is missing; it works from any index or mirror."""
+    return f"pip install {LIBRARIES[extra]} (the extra `{extra}` of {DISTRIBUTION})"

@@ -33,7 +33,6 @@ class Sender(Protocol):
         self,
         request: HttpRequest,
         *,
-        shard: str,
         timeout_s: float | None = TIMEOUT_S,
         progress: RequestProgress | None = None,
     ) -> AbstractAsyncContextManager[HttpResponse]: ...
@@ -131,7 +130,7 @@ async def _exchange(transport: Sender, prepared: PreparedExchange, timeout_s: fl
         attempt.error = _unexpected(error, attempt)
     finally:
         if attempt.cancel is not None:
-            _send_in_background(transport, _http(prepared.wire, target, attempt.cancel), target.provider.name)
+            _send_in_background(transport, _http(prepared.wire, target, attempt.cancel))
     return attempt.result((time.perf_counter() - started) * 1000)
 
 
@@ -145,16 +144,16 @@ def _unexpected(error: Exception, attempt: _Attempt) -> ExchangeError:
 _background: set[asyncio.Task[None]] = set()
 
 
-def _send_in_background(transport: Sender, request: HttpRequest, shard: str) -> None:
+def _send_in_background(transport: Sender, request: HttpRequest) -> None:
     """Send a cancel request without waiting for it, so that the provider stops work on an abandoned exchange."""
-    task = asyncio.get_running_loop().create_task(_send_cancel(transport, request, shard))
+    task = asyncio.get_running_loop().create_task(_send_cancel(transport, request))
     _background.add(task)
     task.add_done_callback(_background.discard)
 
 
-async def _send_cancel(transport: Sender, request: HttpRequest, shard: str) -> None:
+async def _send_cancel(transport: Sender, request: HttpRequest) -> None:
     with suppress(ExchangeError):
-        async with transport.send(request, shard=shard, timeout_s=CANCEL_TIMEOUT_S) as response:
+        async with transport.send(request, timeout_s=CANCEL_TIMEOUT_S) as response:
             async for _ in response.chunks:
                 pass
 
@@ -206,10 +205,10 @@ class _Attempt:
 
     async def _step(self, transport: Sender, step: WireRequest, started: float) -> WireRequest | None:
         """Send one request and read its answer; return the request that must follow."""
-        prepared, wire, shard = self.prepared, self.prepared.wire, self.target.provider.name
+        prepared, wire = self.prepared, self.prepared.wire
         request = prepared.http if step is prepared.built else _http(wire, self.target, step)
         self.body.clear()
-        async with transport.send(request, shard=shard, timeout_s=None, progress=self.progress) as response:
+        async with transport.send(request, timeout_s=None, progress=self.progress) as response:
             self.status = response.status
             self.content_type = response.headers.get("content-type", "")
             if is_event_stream(response.status, response.headers):

@@ -41,6 +41,8 @@ installed=$("$folder/runtime/bin/python" -m pip list --format=freeze | cut -d= -
 for package in pytest click jsonschema pygithub vcrpy; do
   case " $installed " in *" $package "*) echo "the runtime alone has $package" >&2; exit 1 ;; esac
 done
+if said=$("$folder/runtime/bin/kimiprobe" status 2>&1); then echo "kimiprobe ran without click" >&2; exit 1; fi
+case $said in *"only the runtime is installed"*) ;; *) echo "$said" >&2; exit 1 ;; esac
 until [ -s "$folder/project/hosts.env" ]; do kill -0 "$simulator"; sleep 0.1; done
 block "router example" > "$folder/project/example.py"
 (

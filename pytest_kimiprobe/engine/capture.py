@@ -115,13 +115,12 @@ class CapturingTransport:
         self,
         request: HttpRequest,
         *,
-        shard: str,
         timeout_s: float | None = TIMEOUT_S,
         progress: RequestProgress | None = None,
     ) -> AsyncIterator[HttpResponse]:
         """Send as the other transport does; raises what it raises."""
         async with AsyncExitStack() as stack:
-            sending = self._inner.send(request, shard=shard, timeout_s=timeout_s, progress=progress)
+            sending = self._inner.send(request, timeout_s=timeout_s, progress=progress)
             try:
                 response = await stack.enter_async_context(sending)
             except BaseException:  # a transport error, a deadline or anything else: the exchange's error says which

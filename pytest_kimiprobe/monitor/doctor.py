@@ -19,6 +19,7 @@ from routing.flags.source import Flags, find_flags
 from routing.transport import HttpRequest, Transport, library
 from routing.transport.event_loop import run
 
+from ..import_check import install_hint
 from ..providers.account import account_of
 
 REACH_S = 5.0
@@ -78,7 +79,7 @@ def _routing() -> Diagnosis:
 def _extras() -> Iterator[Diagnosis]:
     for extra, module in _EXTRAS.items():
         there = importlib.util.find_spec(module) is not None
-        hint = "" if there else f': pip install "pytest-kimiprobe[{extra}]"'
+        hint = "" if there else f": {install_hint(extra)}"
         yield Diagnosis(
             "ok" if there else "note", "extra", f"{extra} {'installed' if there else 'not installed'}{hint}"
         )
@@ -145,7 +146,7 @@ async def _host(transport: Transport, provider: Provider) -> Diagnosis:
     try:
         async with asyncio.timeout(REACH_S):
             request = HttpRequest("GET", f"{provider.base_url}/models", {}, b"")
-            async with transport.send(request, shard=provider.name):
+            async with transport.send(request):
                 return Diagnosis("ok", "host", f"{provider.base_url} answers")
     except TimeoutError:
         problem = f"does not answer within {REACH_S:g} s"

@@ -86,7 +86,7 @@ class Webhook:
         transport = Transport(max_body=1 << 16)
         try:
             request = HttpRequest("POST", self.url, {"Content-Type": "application/json"}, body)
-            async with asyncio.timeout(self.timeout_s), transport.send(request, shard="webhook") as response:
+            async with asyncio.timeout(self.timeout_s), transport.send(request) as response:
                 if not 200 <= response.status < 300:
                     raise NotDelivered(f"HTTP {response.status}", where=WEBHOOK_VARIABLE)
         finally:

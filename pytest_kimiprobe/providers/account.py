@@ -52,7 +52,7 @@ async def page_of(
     """Request a page of the provider with the key, and return its `data`. Raises ExchangeError."""
     headers = dict(wire_named(provider.wire).authorization(key))
     request = HttpRequest("GET", provider.base_url + path, headers, b"", provider.hosts)
-    async with transport.send(request, shard=provider.name, timeout_s=timeout_s) as response:
+    async with transport.send(request, timeout_s=timeout_s) as response:
         body = b"".join([chunk async for chunk in response.chunks])
         return page_data(response.status, response.headers, body)
 

@@ -36,13 +36,15 @@ def write(probes: ProbeSession, *, complete: bool) -> tuple[Summary, bool]:
     changed: list[Change] = []
     told, failed = _recorded(probes)
     notes += told
+    unreached = {probe.reason for probe in run.answers if probe.verdict != "not_run"} == {"local_failure"}
+    notes += ["NOT MEASURED: this machine failed before any provider could answer"] * unreached
     measured = _summary(probes, run)
 
     def summary() -> Summary:
         return replace(measured, changes=changed, notes=[*notes, *measured.notes])
 
     def into_results() -> None:
-        if folder := options.value(probes.config, "results"):
+        if not unreached and (folder := options.value(probes.config, "results")):
             found, note = record_run(Path(folder), run)
             changed.extend(found)
             notes.extend([note] if note else [])
@@ -61,7 +63,7 @@ def write(probes: ProbeSession, *, complete: bool) -> tuple[Summary, bool]:
             notes.append(f"NOT WRITTEN: {problem}")
             failed = True
     _keep_failures(probes, measured)
-    return summary(), failed
+    return summary(), failed or unreached
 
 
 def _notes(probes: ProbeSession, run: Run) -> list[str]:

@@ -26,6 +26,8 @@ from . import python_items as python_probes
 from .items import PairProbe, Probe, is_late, planned_by, to_send
 from .session import ProbeSession
 
+_ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""Signals that ask a process to end."""
 _TYPICAL_S = {"live": 3.0, "simulator": 0.3, "replay": 0.0}
 
 
@@ -92,6 +94,7 @@ def loop(session: pytest.Session, probes: ProbeSession) -> bool | None:
         return None
     to_judge = set(ours)
     _run_in_order(session, probes, [item for item in session.items if item not in to_judge])
+    _end_as_ctrl_c_does()
     probes.send(ours)
     late = [item for item in ours if not isinstance(item, Probe) or is_late(item)]
     with screen_output.no_file_names(session.config):
@@ -157,17 +160,27 @@ def finish(probes: ProbeSession, exit_status: int, session: pytest.Session) -> N
             session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 
 
+def _end_as_ctrl_c_does() -> None:
+    """Until `finish`, SIGTERM and SIGHUP interrupt the run, which then writes what was judged: it was paid for."""
+    if threading.current_thread() is threading.main_thread():
+        for number in _ENDING:
+            if signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores SIGHUP
+                signal.signal(number, signal.default_int_handler)
+
+
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """A second Ctrl-C must not cost what was judged; the third party to wait for is only the disk."""
+    """A second signal must not cost what was judged; the third party to wait for is only the disk."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    former = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ours = [number for number in _ENDING if signal.getsignal(number) is signal.default_int_handler]
+    former = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, *ours)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, former)
+        for number, handler in former.items():
+            signal.signal(number, signal.SIG_DFL if number in ours else handler)
 
 
 def summarize(reporter: pytest.TerminalReporter, probes: ProbeSession) -> None:

@@ -26,6 +26,7 @@ from ..atomic_files import replace_files
 from ..cases.plan import ProbePlan
 from ..engine.capture import CapturedExchange
 from ..engine.types import ProbeOutcome
+from ..import_check import install_hint
 from ..safe_text import one_line
 from ..verdicts import ProbeResult
 from .account_data import scrubbed
@@ -57,7 +58,7 @@ class Recorder:
         self._run = run
         self._samples: dict[str, Sample] = {}
         if find_spec("vcr") is None:
-            raise RecordingError("needs the library vcrpy: pip install 'pytest-kimiprobe[record]'")
+            raise RecordingError(f"needs the library vcrpy: {install_hint('record')}")
         _require_writable(folder)
 
     def keep(self, probe: str, plan: ProbePlan, outcome: ProbeOutcome[Any], provider: Provider) -> None:

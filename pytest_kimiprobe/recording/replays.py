@@ -182,7 +182,6 @@ class ReplayTransport:
         self,
         request: HttpRequest,  # noqa: ARG002 - the signature of a transport
         *,
-        shard: str,  # noqa: ARG002
         timeout_s: float | None = TIMEOUT_S,  # noqa: ARG002
         progress: RequestProgress | None = None,  # noqa: ARG002
     ) -> AsyncIterator[HttpResponse]:

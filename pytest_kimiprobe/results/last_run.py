@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -65,14 +66,19 @@ def failure_order(probe: ProbeResult) -> tuple[bool, bool, bool, str]:
 
 
 def keep(run: LastRun) -> None:
-    """Write it. A folder that cannot be written costs nothing but `kimiprobe rerun`."""
-    if os.environ.get(SWITCHED_OFF) == "0":
+    """Write it. A folder that cannot be written costs nothing but `kimiprobe rerun`.
+
+    Links that a repository holds are not followed: they could lead to any file of the user.
+    """
+    folder = run.folder / FOLDER
+    if os.environ.get(SWITCHED_OFF) == "0" or folder.is_symlink():
         return
-    document = {"version": _VERSION, **asdict(run)}
-    del document["folder"]
+    with contextlib.suppress(OSError):
+        folder.mkdir(exist_ok=True)
+    document = {"version": _VERSION, **asdict(run), "folder": _identity(folder)}
     with contextlib.suppress(ResultsError, OSError):
-        atomic_write(run.folder / FOLDER / _FILE, json.dumps(document, indent=1) + "\n")
-        (run.folder / FOLDER / ".gitignore").write_text("*\n", "utf-8")
+        atomic_write(folder / _FILE, json.dumps(document, indent=1) + "\n")
+        atomic_write(folder / ".gitignore", "*\n")
 
 
 def find(start: Path) -> LastRun:
@@ -89,6 +95,8 @@ def _read(folder: Path, path: Path) -> LastRun:
         data: Any = json.loads(read_regular(path, error=ConfigError, max_bytes=_MAX_BYTES))
         if data["version"] != _VERSION:
             raise ConfigError(f"version {data['version']!r} is not version {_VERSION}; run again", where=str(path))
+        if (here := _identity(path.parent)) is None or data.get("folder") != here:
+            raise ConfigError("was not written here by you, and could run any program; run again", where=str(path))
         return LastRun(
             folder,
             python=tuple(map(str, data["python"])),
@@ -98,6 +106,15 @@ def _read(folder: Path, path: Path) -> LastRun:
         )
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
         raise ConfigError(f"cannot be read ({one_line(str(problem))}); run again", where=str(path)) from None
+
+
+def _identity(folder: Path) -> list[int] | None:
+    """What a file that came with a repository cannot know: the folder's inode. None for another user's folder."""
+    with contextlib.suppress(OSError):
+        status = folder.lstat()
+        if stat.S_ISDIR(status.st_mode) and status.st_uid == getattr(os, "getuid", lambda: 0)():
+            return [status.st_ino, status.st_uid]
+    return None
 
 
 def _texts(row: Mapping[str, object]) -> dict[str, str]:

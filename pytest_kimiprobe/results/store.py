@@ -123,6 +123,8 @@ def latest(runs: Iterable[StoredRun], now: datetime, window_days: int = FRESH_FO
     cases: dict[str, set[str]] = defaultdict(set)
     for run in known:
         for endpoint, row in run.evidence.items():
+            if not row.counts.judged and set(row.reasons) == {"local_failure"}:
+                continue  # no request left this machine: that says nothing of the endpoint
             newest[endpoint] = replace(row, complete=run.complete)
             if run.started_at >= opening:
                 cases[endpoint] |= run.cases.get(endpoint, frozenset())

@@ -57,7 +57,7 @@ class EvidenceUrl(LastGood[Evidence]):
 async def _fetch(transport: Transport, url: str) -> bytes:
     body = bytearray()
     async with asyncio.timeout(FETCH_S):
-        async with transport.send(HttpRequest("GET", url, {}, b""), shard="evidence") as response:
+        async with transport.send(HttpRequest("GET", url, {}, b"")) as response:
             if response.status != 200:
                 raise EvidenceError(f"HTTP {response.status}")
             async for chunk in response.chunks:

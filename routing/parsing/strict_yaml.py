@@ -185,7 +185,9 @@ class YamlReader:
         if text in PLAIN:
             return PLAIN[text]
         if _AMBIGUOUS.fullmatch(text):
-            self.refuse(f"{text} means different things to different YAML readers: put it in quotes", mark_of(event))
+            self.refuse(
+                f"{text[:40]} means different things to different YAML readers: put it in quotes", mark_of(event)
+            )
         return self.number(text, event)
 
     def number(self, text: str, event: yaml.ScalarEvent) -> str | int | float:

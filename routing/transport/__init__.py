@@ -17,20 +17,18 @@ import functools
 import importlib
 import logging
 import os
-import ssl
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
-from weakref import WeakKeyDictionary
 
 from ..errors import AccountError, ConfigError, ExchangeError, RequestRejected
-from ..redaction import LogFilter
+from ..redaction import LogFilter, known
 from ..types import LOOPBACK
 from .failures import RequestProgress, forget_frames, timed_out
 from .limits import MAX_BODY, MAX_STREAM, BodyLimit
-from .pool import ConnectionPool, EncodedRequest, StreamedResponse
+from .pool import ConnectionPool, StreamedResponse
 
 TIMEOUT_S = 600.0
 """Total deadline of a request if the caller gives none."""
@@ -40,9 +38,9 @@ _HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "Connection": "keep-
 _log_filter = LogFilter()
 
 
-@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class HttpRequest:
-    """One request, key included; its repr shows the host only. It may be sent often, and is checked once.
+    """One request, key included; its repr shows the host only.
 
     `hosts` are those that credentials in `headers` may go to, beside this machine.
     """
@@ -73,29 +71,20 @@ class HttpResponse:
 
 
 class Transport:
-    """Sends requests through one connection pool per shard; all methods belong to one event loop (event_loop.py).
+    """Sends requests through one connection pool; all methods belong to one event loop (event_loop.py).
 
     `proxy` is a URL, `KIMIPROBE_PROXY` by default; "" means none. Raises ConfigError for a proxy that is not a URL.
     """
 
-    def __init__(self, *, max_body: int = MAX_BODY, max_stream: int = MAX_STREAM, proxy: str | None = None) -> None:
-        self._max_body, self._max_stream = max_body, max_stream
+    def __init__(self, *, max_body: int = MAX_BODY, proxy: str | None = None) -> None:
+        self._max_body = max_body
         self._proxy = _checked_proxy(os.environ.get(PROXY_VARIABLE, "") if proxy is None else proxy)
-        self._pools: dict[tuple[str, bool], ConnectionPool] = {}
-        """By shard, and whether the requests stay on this machine."""
         self._http: Any = None
-        self._core: Any = None
-        self._tls: ssl.SSLContext | None = None
-        self._encoded: WeakKeyDictionary[HttpRequest, EncodedRequest] = WeakKeyDictionary()
+        self._pool: ConnectionPool | None = None
 
     @asynccontextmanager
     async def send(
-        self,
-        request: HttpRequest,
-        *,
-        shard: str,
-        timeout_s: float | None = TIMEOUT_S,
-        progress: RequestProgress | None = None,
+        self, request: HttpRequest, *, timeout_s: float | None = TIMEOUT_S, progress: RequestProgress | None = None
     ) -> AsyncIterator[HttpResponse]:
         """Send, and give status and headers as soon as they have come; read the body within the `async with`.
 
@@ -104,71 +93,50 @@ class Transport:
         RequestRejected and AccountError for a request that may not or cannot be sent.
         """
         progress = progress or RequestProgress()
-        sent: StreamedResponse | None = None
+        sent: StreamedResponse | ExchangeError | None = None
         try:
             async with asyncio.timeout(timeout_s) as deadline:
-                sent = await self._sent(request, shard, progress)
-                yield self._response(sent)
+                pool = self.warm()
+                encoded = _encoded(request, self._http, pool.core)
+                sent = await pool.send(encoded, known(request.credentials), progress)
+                if isinstance(sent, ExchangeError):
+                    raise sent
+                stream = is_event_stream(sent.status, sent.headers)
+                limit = BodyLimit(stream=stream, max_bytes=MAX_STREAM if stream else self._max_body)
+                async with aclosing(sent.chunks(limit)) as chunks:
+                    yield HttpResponse(sent.status, sent.headers, chunks)
         except TimeoutError as error:
             if timeout_s is None or not deadline.expired():
                 raise  # raised by the caller's code
             forget_frames(error)
             raise timed_out(timeout_s, progress.phase) from None
         finally:
-            if sent is not None:
+            if isinstance(sent, StreamedResponse):
                 await sent.aclose()
 
     async def pause(self, seconds: float) -> None:
         """Wait until the next request of an exchange is due."""
         await asyncio.sleep(seconds)
 
-    def warm(self) -> None:
-        """Import the library and read the certificates, so that the first request does not wait for it."""
-        if self._tls is None:
-            self._http = self._http or library()
-            self._core = importlib.import_module(self._http.__name__.replace("httpx", "httpcore"))
-            self._tls = self._http.create_ssl_context()
+    def warm(self) -> ConnectionPool:
+        """The pool. Imports the library and reads the certificates, so that the first request does not wait for it."""
+        if self._pool is None:
+            http = self._http = self._http or library()
+            core = importlib.import_module(http.__name__.replace("httpx", "httpcore"))
             with suppress(ImportError):
                 importlib.import_module("anyio._backends._asyncio")  # the library's locks are anyio's
-            _keep_keys_out_of_logs(self._core.__name__)
+            for part in ("connection", "http11", "http2", "proxy", "socks"):
+                # At DEBUG the library logs response headers, in which a host may echo the key.
+                logging.getLogger(f"{core.__name__}.{part}").addFilter(_log_filter)
+            proxy = _core_proxy(core, http.Proxy(self._proxy)) if self._proxy else None
+            self._pool = ConnectionPool(core, http.create_ssl_context(), proxy)
+        return self._pool
 
     async def aclose(self) -> None:
-        """Close all pools. Requests under way go on, and close their connections when they end."""
-        pools = list(self._pools.values())
-        self._pools.clear()
-        await asyncio.gather(*(pool.aclose() for pool in pools))
-
-    async def _sent(self, request: HttpRequest, shard: str, progress: RequestProgress) -> StreamedResponse:
-        encoded = self._encoded.get(request) or self._encode(request)
-        pool = self._pool(shard, encoded.local)
-        sent = await pool.send(encoded, progress)
-        if progress.stale:
-            await pool.close_idle()  # the server may have closed these as well
-            sent = await pool.send(encoded, progress, fresh=True)
-        if isinstance(sent, ExchangeError):
-            raise sent
-        return sent
-
-    def _encode(self, request: HttpRequest) -> EncodedRequest:
-        """Check and encode a request. Raises if it cannot be encoded, or would carry a key to another host."""
-        self.warm()
-        encoded = self._encoded[request] = _encoded(request, self._http, self._core)
-        _log_filter.learn(encoded.credentials)
-        return encoded
-
-    def _response(self, sent: StreamedResponse) -> HttpResponse:
-        headers = sent.headers()
-        stream = is_event_stream(sent.status, headers)
-        limit = BodyLimit(stream=stream, max_bytes=self._max_stream if stream else self._max_body)
-        return HttpResponse(sent.status, headers, sent.chunks(limit, headers.get("content-encoding", "")))
-
-    def _pool(self, shard: str, local: bool) -> ConnectionPool:
-        assert self._tls is not None  # noqa: S101 - for the type checker
-        pool = self._pools.get((shard, local))
-        if pool is None:
-            proxy = _proxy(self._proxy, self._http, self._core) if self._proxy and not local else None
-            pool = self._pools[shard, local] = ConnectionPool(self._core, self._tls, proxy)
-        return pool
+        """Close the pool. Requests under way go on, and close their connections when they end."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            await pool.aclose()
 
 
 def is_event_stream(status: int, headers: Mapping[str, str]) -> bool:
@@ -187,20 +155,20 @@ def library() -> Any:
         return importlib.import_module("httpx")
 
 
-def _encoded(request: HttpRequest, http: Any, core: Any) -> EncodedRequest:
+def _encoded(request: HttpRequest, http: Any, core: Any) -> Any:
+    """The request in the library's form. Raises if it cannot be encoded, or would carry a key to another host."""
     _check_headers(request)
     url, content, credentials = _url(http, request.url), request.content, request.credentials
     if not url.host or url.scheme not in {"http", "https"} or url.userinfo:
         raise RequestRejected("bad_request", "not a URL that requests can go to", phase="send")
-    local = url.host in LOOPBACK
-    if credentials and not local:
+    if credentials and url.host not in LOOPBACK:
         _check_host(url, request.hosts)
     headers = {**_HEADERS, "Host": url.netloc.decode("ascii"), **request.headers}
     if content or request.method == "POST":
         headers["Content-Length"] = str(len(content))
     written = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
-    built = core.Request(request.method, _core_url(core, url), headers=written, content=content)
-    return EncodedRequest(built, credentials, local)
+    _log_filter.learn(credentials)
+    return core.Request(request.method, _core_url(core, url), headers=written, content=content)
 
 
 def _check_headers(request: HttpRequest) -> None:
@@ -223,9 +191,8 @@ def _core_url(core: Any, url: Any) -> Any:
     return core.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
 
 
-def _proxy(text: str, http: Any, core: Any) -> Any:
-    """The library's proxy; its URL may hold user and password."""
-    proxy = http.Proxy(text)
+def _core_proxy(core: Any, proxy: Any) -> Any:
+    """The proxy in the form of the library's connections; its URL may hold user and password."""
     return core.Proxy(url=_core_url(core, proxy.url), auth=proxy.raw_auth, headers=proxy.headers.raw)
 
 
@@ -240,17 +207,9 @@ def _url(http: Any, text: str) -> Any:
 
 def _checked_proxy(url: str) -> str:
     url = url.strip()
-    try:
+    with suppress(ValueError):  # an unclosed bracket, or a port that is not a number
         parts = urlsplit(url)
-        right = not url or (parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0)
-    except ValueError:  # an unclosed bracket, or a port that is not a number
-        right = False
-    if not right or not (url.isascii() and url.isprintable()):
-        raise ConfigError("must be http://host:port or https://host:port", where=PROXY_VARIABLE) from None
-    return url
-
-
-def _keep_keys_out_of_logs(core_name: str) -> None:
-    """At DEBUG the library logs response headers, in which a host may echo the key."""
-    for part in ("connection", "http11", "http2", "proxy", "socks"):
-        logging.getLogger(f"{core_name}.{part}").addFilter(_log_filter)
+        right = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        if not url or (right and url.isascii() and url.isprintable()):
+            return url
+    raise ConfigError("must be http://host:port or https://host:port", where=PROXY_VARIABLE)

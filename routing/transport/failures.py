@@ -66,20 +66,18 @@ class RequestProgress:
     """A new connection was made for it."""
     handshake: bool = False
     """The TLS handshake has begun and has not ended."""
-    tunnel: bool = False
-    """A proxy has opened a tunnel for it."""
-    stale: bool = False
-    """A kept connection failed before any answer: the server had closed it."""
+    proxy: bool = False
+    """The new connection leads to a proxy, which has not opened a tunnel."""
     heard: bool = False
     """At least one byte of an answer has come."""
 
     def begin(self) -> None:
         """Start again, on another connection."""
         self.phase = "connect"
-        self.fresh = self.handshake = self.tunnel = self.stale = self.heard = False
+        self.fresh = self.handshake = self.proxy = self.heard = False
 
 
-def failure_of(error: Exception, progress: RequestProgress, *, proxied: bool = False) -> ExchangeError:
+def failure_of(error: Exception, progress: RequestProgress) -> ExchangeError:
     """The error for an exception raised while sending or receiving."""
     names = {kind.__name__ for kind in type(error).__mro__}
     phase = progress.phase
@@ -87,8 +85,10 @@ def failure_of(error: Exception, progress: RequestProgress, *, proxied: bool = F
         return RequestRejected("bad_request", "the request cannot be written as HTTP", phase="send")
     if not names & _LIBRARY or _is_local(error):
         return local_failure(error, phase)
-    if "ProxyError" in names or (proxied and progress.fresh and not progress.tunnel):
-        return _proxy_failure()
+    if "ProxyError" in names or progress.proxy:
+        return RequestRejected(  # it must never move a flag
+            "bad_request", "the proxy refuses the connection", phase="connect", advice="check KIMIPROBE_PROXY"
+        )
     if names & {"ConnectError", "OSError", "UnicodeError"}:
         return _connect_failure(error, handshake=progress.handshake)
     if "RemoteProtocolError" in names and not any(words in str(error) for words in _CUT):
@@ -121,13 +121,11 @@ def forget_frames(error: BaseException) -> None:
 def _is_local(error: Exception) -> bool:
     """Whether every cause that has an error number is one of this machine."""
     causes = [cause for cause in _chain(error) if isinstance(cause, OSError) and cause.errno is not None]
-    return bool(causes) and all(map(_is_local_cause, causes))
-
-
-def _is_local_cause(cause: OSError) -> bool:
-    if isinstance(cause, socket.gaierror):
-        return cause.errno in _LOCAL_LOOKUP
-    return not isinstance(cause, ssl.SSLError) and cause.errno in _LOCAL_ERRNO
+    return bool(causes) and all(
+        cause.errno in (_LOCAL_LOOKUP if isinstance(cause, socket.gaierror) else _LOCAL_ERRNO)
+        and not isinstance(cause, ssl.SSLError)
+        for cause in causes
+    )
 
 
 def _connect_failure(error: Exception, *, handshake: bool) -> ExchangeError:
@@ -143,13 +141,6 @@ def _connect_failure(error: Exception, *, handshake: bool) -> ExchangeError:
     elif any(isinstance(cause, socket.gaierror | UnicodeError) for cause in causes):
         reason = "dns"
     return ProviderFailure(reason, phase="connect", retryable=True)
-
-
-def _proxy_failure() -> ExchangeError:
-    """The error for a proxy that refuses; it must never move a flag."""
-    return RequestRejected(
-        "bad_request", "the proxy refuses the connection", phase="connect", advice="check KIMIPROBE_PROXY"
-    )
 
 
 def _tls_words(error: ssl.SSLError) -> str:

@@ -1,4 +1,4 @@
-"""Pool of the connections to one provider, and a response while it is read.
+"""Connection pool, and a response while it is read.
 
 The connections are httpcore's, the part of httpx below its client (docs/decisions.md). Each exception is translated
 into an error of this package (failures.py), without its text and frames.
@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections import deque
-from collections.abc import AsyncGenerator, Mapping
+from collections import defaultdict, deque
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import ExchangeError, ProviderFailure
-from ..redaction import Secrets, known
+from ..redaction import Secrets
+from ..types import LOOPBACK
 from .connection import Connection
 from .failures import RequestProgress, failure_of
 from .limits import BodyLimit, GzipDecoder
@@ -26,146 +26,111 @@ _RACE_S = 1.0
 """A kept connection that the server had closed fails within a round trip; a later failure had reached the server."""
 
 
-@dataclass(frozen=True, slots=True)
-class EncodedRequest:
-    """Request in the library's form (`httpcore.Request`), which is only read; `credentials` are the keys in it.
-
-    `local`: it stays on this machine.
-    """
-
-    request: Any
-    credentials: frozenset[str] = field(repr=False)
-    local: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _PooledConnection:
-    """HTTP connection of the library, and the network connection below it."""
-
-    network: Connection
-    http: Any
-
-
 class ConnectionPool:
-    """Connections to one provider; an idle one is used again last in, first out.
+    """Connections by origin; an idle one is used again last in, first out.
 
-    `core` is httpcore or httpcore2, `proxy` its Proxy or None.
+    `core` is httpcore or httpcore2, `proxy` its Proxy or None. No proxy is used for this machine.
     """
 
     def __init__(self, core: Any, tls: ssl.SSLContext, proxy: Any = None) -> None:
         self.core = core
-        self.idle: deque[_PooledConnection] = deque()
+        self.idle: defaultdict[str, deque[Connection]] = defaultdict(deque)
         self._tls, self._proxy = tls, proxy
         self._closed = False
 
-    async def send(
-        self, encoded: EncodedRequest, progress: RequestProgress, *, fresh: bool = False
-    ) -> StreamedResponse | ExchangeError:
-        """The response once its headers have come; `fresh` uses no idle connection.
+    async def send(self, request: Any, secrets: Secrets, progress: RequestProgress) -> StreamedResponse | ExchangeError:
+        """The response to the library's request once its headers have come; `secrets` are the keys in the request.
 
-        An error is returned, not raised: its traceback would carry frames of the library.
+        It is sent once more, on a new connection, if a kept connection turns out to be closed. An error is
+        returned, not raised: its traceback would carry frames of the library.
         """
-        progress.begin()
-        began, response = time.monotonic(), None
-        pooled: _PooledConnection | None = None
-        try:
-            origin = encoded.request.url.origin
-            pooled = (None if fresh else await self._idle_connection(origin)) or self._new_connection(origin)
-            pooled.network.progress = progress
-            response = await pooled.http.handle_async_request(encoded.request)
-            progress.phase = "body"
-            return StreamedResponse(self, pooled, response, progress, known(encoded.credentials))
-        except Exception as error:  # noqa: BLE001 - a patched or exhausted machine may raise anything
-            failure = failure_of(error, progress, proxied=self._proxy is not None)
-            fast = time.monotonic() - began < _RACE_S
-            progress.stale = failure.reason == "connection_cut" and not (progress.fresh or progress.heard) and fast
-            return failure
-        finally:
-            if response is None and pooled is not None:
-                await self.release(pooled)
+        idle = self.idle[str(request.url.origin)]
+        while idle and idle[0].http.has_expired():
+            await idle.popleft().aclose()
+        while idle:
+            kept = idle.pop()
+            if kept.http.has_expired():  # the server has closed it, or has sent bytes that no request asked for
+                await kept.aclose()
+                continue
+            began = time.monotonic()
+            sent = await self._send_on(kept, request, secrets, progress)
+            cut = isinstance(sent, ExchangeError) and sent.reason == "connection_cut" and not progress.heard
+            if not cut or time.monotonic() - began > _RACE_S:
+                return sent
+            await _close(idle)  # the server may have closed these as well
+            break
+        return await self._send_on(self._new_connection(request.url.origin), request, secrets, progress)
 
-    async def release(self, pooled: _PooledConnection) -> None:
-        """Keep the connection if its answer came whole and nothing follows it, else close it."""
-        if pooled.http.is_idle() and pooled.network.is_clean and not self._closed:
-            self.idle.append(pooled)
+    async def release(self, connection: Connection) -> None:
+        """Keep the connection if its answer came whole, else close it."""
+        if connection.http.is_idle() and not self._closed:
+            self.idle[connection.origin].append(connection)
         else:
-            await pooled.network.aclose()
-
-    async def close_idle(self) -> None:
-        """Close the idle connections."""
-        while self.idle:
-            await self.idle.pop().http.aclose()
+            await connection.aclose()
 
     async def aclose(self) -> None:
         """Close the idle connections now, and each other one when its request ends."""
         self._closed = True
-        await self.close_idle()
+        for idle in self.idle.values():
+            await _close(idle)
 
-    async def _idle_connection(self, origin: Any) -> _PooledConnection | None:
-        """The idle connection used last that leads to the origin: a provider may have several hosts."""
-        while self.idle and self.idle[0].http.has_expired():
-            await self.idle.popleft().http.aclose()
-        while pooled := next((one for one in reversed(self.idle) if one.http.can_handle_request(origin)), None):
-            self.idle.remove(pooled)
-            if not pooled.http.has_expired():
-                return pooled
-            await pooled.http.aclose()
-        return None
-
-    def _new_connection(self, origin: Any) -> _PooledConnection:
-        network = Connection(self.core)
+    def _new_connection(self, origin: Any) -> Connection:
+        proxy = None if origin.host.decode() in LOOPBACK else self._proxy
+        connection = Connection(self.core, str(origin), proxied=proxy is not None)
         library_pool = self.core.AsyncConnectionPool(
-            ssl_context=self._tls, proxy=self._proxy, keepalive_expiry=_KEPT_S, network_backend=network
+            ssl_context=self._tls, proxy=proxy, keepalive_expiry=_KEPT_S, network_backend=connection
         )
-        return _PooledConnection(network, library_pool.create_connection(origin))
+        connection.http = library_pool.create_connection(origin)
+        return connection
+
+    async def _send_on(
+        self, connection: Connection, request: Any, secrets: Secrets, progress: RequestProgress
+    ) -> StreamedResponse | ExchangeError:
+        progress.begin()
+        connection.progress, response = progress, None
+        try:
+            response = await connection.http.handle_async_request(request)
+            progress.phase, progress.proxy = "body", False
+            return StreamedResponse(self, connection, response, secrets)
+        except Exception as error:  # noqa: BLE001 - a patched or exhausted machine may raise anything
+            return failure_of(error, progress)
+        finally:
+            if response is None:
+                await connection.aclose()
+
+
+async def _close(idle: deque[Connection]) -> None:
+    while idle:
+        await idle.pop().aclose()
 
 
 class StreamedResponse:
-    """Response whose body is still being read.
+    """Response whose body is still being read. `headers` have names in lower case, and no key.
 
     Errors are raised only from frames that hold no bytes in which the key may still be.
     """
 
-    def __init__(
-        self,
-        pool: ConnectionPool,
-        pooled: _PooledConnection,
-        response: Any,
-        progress: RequestProgress,
-        secrets: Secrets,
-    ) -> None:
+    def __init__(self, pool: ConnectionPool, connection: Connection, response: Any, secrets: Secrets) -> None:
         self.status: int = response.status
-        self._pool, self._pooled, self._response = pool, pooled, response
-        self._progress, self._secrets = progress, secrets
+        self.headers: dict[str, str] = {}
+        self._pool, self._connection, self._response, self._secrets = pool, connection, response, secrets
         self._failure: ExchangeError | None = None
-        self._body: AsyncGenerator[bytes, None] | None = None
-
-    def headers(self) -> Mapping[str, str]:
-        """Names in lower case, values without the key; repeated headers are joined (RFC 9110, 5.3)."""
-        found: dict[str, str] = {}
-        together = b"\n".join([value for _, value in self._response.headers])
-        echoed = self._secrets.data(together) is not together
-        for name, value in self._response.headers:
-            key, text = name.decode("latin-1").lower(), _text(self._secrets.data(value) if echoed else value)
-            found[key] = f"{found[key]}, {text}" if key in found else text
-        return found
-
-    def chunks(self, limit: BodyLimit, encoding: str) -> AsyncGenerator[bytes, None]:
-        """The body: decoded, limited, without the key."""
-        self._body = self._limited(limit, encoding.strip().lower())
-        return self._body
+        values = secrets.data(b"\n".join([value for _, value in response.headers])).split(b"\n")
+        for (name, _), value in zip(response.headers, values, strict=False):
+            key, text = name.decode("latin-1").lower(), _text(value)
+            self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text  # RFC 9110, 5.3
 
     async def aclose(self) -> None:
         """End the response. A connection whose answer was not read to its end is closed."""
         try:
-            if self._body is not None:
-                await self._body.aclose()
             with suppress(Exception):  # the body's reader has raised what matters
                 await self._response.aclose()
         finally:
-            await self._pool.release(self._pooled)
+            await self._pool.release(self._connection)
 
-    async def _limited(self, limit: BodyLimit, encoding: str) -> AsyncGenerator[bytes, None]:
+    async def chunks(self, limit: BodyLimit) -> AsyncGenerator[bytes, None]:
+        """The body: decoded, limited, without the key."""
+        encoding = self.headers.get("content-encoding", "").strip().lower()
         if encoding not in {"", "identity", "gzip"}:
             raise ProviderFailure("bad_encoding", "content-encoding other than one layer of gzip", phase="headers")
         async with aclosing(self._clean(GzipDecoder() if encoding == "gzip" else None)) as chunks:
@@ -187,7 +152,7 @@ class StreamedResponse:
                     if gzip and gzip.problem:
                         break
         except Exception as error:  # noqa: BLE001 - as in `send`
-            self._failure = failure_of(error, self._progress)
+            self._failure = failure_of(error, self._connection.progress)
         if rest := stream.finish():
             yield rest
         if gzip and self._failure is None:

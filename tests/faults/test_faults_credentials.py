@@ -297,7 +297,7 @@ def test_transport():
         headers = {"Authorization": "Bearer " + provider.key()}
         request = HttpRequest("POST", provider.base_url, headers, b"{}", provider.hosts)
         del headers  # the test's own
-        async with Transport().send(request, shard="moonshot") as response:
+        async with Transport().send(request) as response:
             chunks = [chunk async for chunk in response.chunks]
             assert response.status == 200
     asyncio.run(sent())

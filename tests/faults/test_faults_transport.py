@@ -30,7 +30,7 @@ def get(url: str, **headers: str) -> HttpRequest:
 
 async def body_of(transport: Transport, request: HttpRequest, **options: Any) -> bytes:
     """The whole body."""
-    async with transport.send(request, shard="s", **options) as response:
+    async with transport.send(request, **options) as response:
         return b"".join([chunk async for chunk in response.chunks])
 
 
@@ -68,17 +68,17 @@ def test_concurrent_requests_have_a_connection_each(faulty: Faulty) -> None:
     async def work(transport: Transport) -> None:
         waiting = [asyncio.ensure_future(body_of(transport, get(server.url))) for _ in range(25)]
         await until(lambda: server.connections == len(waiting))
-        (pool,) = transport._pools.values()
-        assert isinstance(transport._tls, ssl.SSLContext)
+        pool = transport.warm()
+        assert isinstance(pool._tls, ssl.SSLContext)
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
-        assert not pool.idle
+        assert not any(pool.idle.values())
 
     with_transport(work)
 
 
-def test_one_context_for_all_providers(faulty: Faulty, monkeypatch: pytest.MonkeyPatch, library: str) -> None:
+def test_one_context_for_all_hosts(faulty: Faulty, monkeypatch: pytest.MonkeyPatch, library: str) -> None:
     """Making one costs a hundred milliseconds of everybody's loop."""
     http = importlib.import_module(library)
     real, made = http.create_ssl_context, list[ssl.SSLContext]()
@@ -88,13 +88,13 @@ def test_one_context_for_all_providers(faulty: Faulty, monkeypatch: pytest.Monke
         return made[-1]
 
     monkeypatch.setattr(http, "create_ssl_context", make)
-    server = faulty(reply(b"x"))
+    servers = [faulty(reply(b"x")) for _ in range(3)]
 
     async def work(transport: Transport) -> None:
-        for shard in ("a", "b", "c"):
-            async with transport.send(get(server.url), shard=shard):
+        for server in servers:
+            async with transport.send(get(server.url)):
                 pass
-        assert {shard for shard, _ in transport._pools} == {"a", "b", "c"}
+        assert len(transport.warm().idle) == 3
 
     with_transport(work)
     assert len(made) == 1
@@ -107,7 +107,7 @@ def test_the_phases_of_an_exchange(faulty: Faulty) -> None:
     async def work(transport: Transport) -> None:
         progress = RequestProgress()
         assert progress.phase == "connect"
-        async with transport.send(get(server.url), shard="s", progress=progress) as response:
+        async with transport.send(get(server.url), progress=progress) as response:
             assert (progress.phase, progress.fresh) == ("body", True)
             assert response.status == 200
 
@@ -124,7 +124,7 @@ def test_a_deadline_of_the_callers_own_stays_its_own(faulty: Faulty) -> None:
                 await body_of(transport, get(server.url))
         assert not isinstance(caught.value, ProviderFailure)
         with pytest.raises(TimeoutError, match="mine"):
-            async with transport.send(get(server.url), shard="s"):
+            async with transport.send(get(server.url)):
                 raise TimeoutError("mine")
 
     with_transport(work)
@@ -158,7 +158,7 @@ def test_leaving_early_closes_the_connection(faulty: Faulty) -> None:
 
     async def work(transport: Transport) -> None:
         for _ in range(2):
-            async with transport.send(get(server.url), shard="s") as response:
+            async with transport.send(get(server.url)) as response:
                 async for chunk in response.chunks:
                     assert chunk
                     break
@@ -188,7 +188,7 @@ def test_headers_are_read_in_lower_case_and_said_twice_are_joined(faulty: Faulty
     server = faulty(reply(b"x", "X-One: a", "X-ONE: b"))
 
     async def work(transport: Transport) -> None:
-        async with transport.send(get(server.url), shard="s") as response:
+        async with transport.send(get(server.url)) as response:
             assert response.headers["x-one"] == "a, b"
 
     with_transport(work)
@@ -225,7 +225,7 @@ def test_a_stream_flows_at_once(faulty: Faulty) -> None:
     async def work(transport: Transport) -> list[bytes]:
         chunks = []
         request = HttpRequest("POST", faulty(speak).url, {"Authorization": f"Bearer {KEY}"}, b"{}")
-        async with transport.send(request, shard="s", timeout_s=5) as response:
+        async with transport.send(request, timeout_s=5) as response:
             async for chunk in response.chunks:
                 chunks.append(chunk)
                 if b"".join(chunks) == event({"n": 1}):
@@ -239,8 +239,7 @@ def test_the_library_that_is_named_is_taken(faulty: Faulty, asker: Asker, librar
     """And the user agent is ours, not the library's."""
     server = faulty(reply(chat()))
     assert asker.ask(server.url).answer
-    (pool,) = asker.transport._pools.values()
-    assert pool.core.__name__ == library.replace("httpx", "httpcore")
+    assert asker.transport.warm().core.__name__ == library.replace("httpx", "httpcore")
     assert server.requests[0].headers["user-agent"] == "kimiprobe"
     assert server.requests[0].headers["accept-encoding"] == "identity"
 
@@ -253,5 +252,5 @@ def test_the_library_is_chosen_once_a_transport(
     assert asker.ask(server.url).answer
     monkeypatch.setenv("KIMIPROBE_HTTP", "httpx" if library == "httpx2" else "httpx2")
     assert asker.ask(server.url, endpoint=SECOND).answer
-    cores = {pool.core.__name__ for pool in asker.transport._pools.values()}
-    assert (cores, len(asker.transport._pools)) == ({library.replace("httpx", "httpcore")}, 2)
+    assert asker.transport.warm().core.__name__ == library.replace("httpx", "httpcore")
+    assert server.connections == 1

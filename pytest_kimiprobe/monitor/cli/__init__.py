@@ -10,9 +10,14 @@ import io
 import sys
 from typing import Any, NoReturn
 
-import click
+try:
+    import click
+except ModuleNotFoundError:
+    raise SystemExit(
+        "kimiprobe: only the runtime is installed; the commands need the whole package: pip install pytest click jsonschema"
+    ) from None
 
-from ...import_check import complaint, intruder
+from ...import_check import complaint, install_hint, intruder
 
 if _path := intruder():  # before anything of ours needs the real one
     raise SystemExit(f"kimiprobe: {complaint(_path)}")
@@ -65,7 +70,7 @@ class Commands(SuggestingGroup):
 
 def _lacking(name: str, library: str) -> click.Command:
     extra = _EXTRAS.get(library.partition(".")[0])
-    how = f"pip install 'pytest-kimiprobe[{extra}]'" if extra else f"pip install {library}"
+    how = install_hint(extra) if extra else f"pip install {library}"
 
     def refuse(**_: object) -> NoReturn:
         raise Wrong(f"`kimiprobe {name}` needs the library {library}: {how}")

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from routing.errors import KeyMissing, RoutingError
 from routing.types import LOOPBACK
 
+from ...import_check import install_hint
 from ...safe_text import one_line, redact
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def repository(name: str, environment: Mapping[str, str], calls: Calls, *, backo
         import github
         from urllib3.util import Retry
     except ModuleNotFoundError:
-        raise GitHubProblem('PyGithub is not installed: pip install "pytest-kimiprobe[github]"') from None
+        raise GitHubProblem(f"PyGithub is not installed: {install_hint('github')}") from None
     if not re.fullmatch(r"[A-Za-z0-9][\w-]*/[\w.-]+", name):
         raise GitHubProblem(f"{one_line(name, 60)!r} is not a repository; expected owner/name")
     token, url = environment.get("GITHUB_TOKEN", "").strip(), environment.get("GITHUB_API_URL", "") or API

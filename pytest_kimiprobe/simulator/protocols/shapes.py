@@ -17,6 +17,7 @@ def parse_body(provider: str, raw: bytes) -> JsonObject:
     """The JSON object of a request. Raises the provider's refusal of a body that does not satisfy shapes.yaml."""
     try:
         body = json.loads(raw)
+        json.dumps(body, ensure_ascii=False).encode()  # JSON can write lone surrogates, which no answer can quote
     except (ValueError, RecursionError):
         raise refusal(provider, "bad_request", detail="We could not parse the JSON body of your request.") from None
     if not isinstance(body, dict):

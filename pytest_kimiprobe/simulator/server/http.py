@@ -64,7 +64,10 @@ class HttpConnection:
             body += data.data
             if len(body) > MAX_BODY:
                 raise _too_large()
-        path = unquote(urlsplit(event.target.decode("latin-1")).path)
+        try:
+            path = unquote(urlsplit(event.target.decode("latin-1")).path)
+        except ValueError:  # an unclosed bracket of an IPv6 address
+            raise h11.RemoteProtocolError("the request's target is not a URL") from None
         return Request(event.method.decode("latin-1"), path, headers, bytes(body))
 
     async def _event(self, http: h11.Connection) -> object:

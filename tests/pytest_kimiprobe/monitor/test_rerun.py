@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -121,3 +123,36 @@ def test_a_torn_file_says_what_to_do(tmp_path: Path, text: str) -> None:
     (tmp_path / FOLDER / "last_run.json").write_text(text)
     with pytest.raises(ConfigError, match="run again"):
         last_run.find(tmp_path)
+
+
+@pytest.mark.parametrize("marked", [{}, {"folder": None}, {"folder": [1, 0]}], ids=["none", "null", "another"])
+def test_a_last_run_that_came_with_a_repository_is_not_obeyed(
+    pytester: pytest.Pytester, marked: dict[str, object]
+) -> None:
+    """Its options could load any module and its Python arguments run any code."""
+    run = {"version": 1, "python": ["-c", "open('ran', 'w')"], "options": [], "environment": {}}
+    failure = dict.fromkeys(("argument", "id", "endpoint", "verdict", "reason", "detail"), "x")
+    pytester.mkdir(FOLDER).joinpath("last_run.json").write_text(json.dumps({**run, **marked, "failures": [failure]}))
+    done = kimiprobe("rerun", "1", folder=pytester.path)
+    assert (done.returncode, "not written here by you" in done.stderr) == (2, True)
+    assert not (pytester.path / "ran").exists()
+
+
+def test_a_copied_last_run_is_not_obeyed(pytester: pytest.Pytester) -> None:
+    """A copy of a folder is another folder."""
+    pytester.runpytest(*RUN, "kimiprobe/core.yaml")
+    shutil.copytree(pytester.path / FOLDER, pytester.mkdir("copy") / FOLDER)
+    with pytest.raises(ConfigError, match="not written here by you"):
+        last_run.find(pytester.path / "copy")
+
+
+@pytest.mark.parametrize("link", [FOLDER, f"{FOLDER}/.gitignore", f"{FOLDER}/last_run.json"])
+def test_no_link_of_a_repository_is_written_through(pytester: pytest.Pytester, link: str) -> None:
+    """It could lead to any file of the user."""
+    outside = pytester.mkdir("outside")
+    (outside / ".gitignore").write_text("build/\n")
+    path = pytester.path / link
+    path.parent.mkdir(exist_ok=True)
+    path.symlink_to(outside if link == FOLDER else outside / ".gitignore")
+    pytester.runpytest(*RUN, "kimiprobe/core.yaml")
+    assert [(file.name, file.read_text()) for file in outside.iterdir()] == [(".gitignore", "build/\n")]

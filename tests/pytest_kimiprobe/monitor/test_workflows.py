@@ -297,6 +297,14 @@ def test_a_run_without_a_complete_file_is_red_and_not_recorded(tmp_path: Path) -
     assert "needs.probe.outputs.files > 0" in PROBE["jobs"]["record"]["if"]
 
 
+def test_what_a_killed_writer_left_is_no_run_file(tmp_path: Path) -> None:
+    """A file is written beside its place and moved there when it is whole."""
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    (tmp_path / "results" / "runs").mkdir(parents=True)
+    (tmp_path / "results" / "runs" / ".new.json.0123456789abcdef.tmp").write_text(COMPLETE[:-1])
+    assert collected(tmp_path) == (1, "files=0\n")
+
+
 def test_an_interrupted_run_is_kept_for_people_and_not_recorded(tmp_path: Path) -> None:
     """Its file is in the artifact, beside the place that the second job takes files from."""
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)

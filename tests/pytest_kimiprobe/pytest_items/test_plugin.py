@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -523,6 +524,21 @@ class TestOutput:
         assert not (pytester.path / "results").exists()
         result.stdout.fnmatch_lines(["*not recorded in results: a simulator run is not evidence*"])
 
+    def test_without_a_network_nothing_is_recorded_and_the_exit_code_is_3(
+        self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The monitor is broken, not the hosts."""
+
+        def unreachable(*_: object, **__: object) -> None:
+            raise socket.gaierror(socket.EAI_AGAIN, "no name server")
+
+        monkeypatch.setenv("MOONSHOT_API_KEY", "sk-test-key-never-sent")
+        monkeypatch.setattr(socket, "getaddrinfo", unreachable)
+        result = pytester.runpytest("--kimiprobe", *DIRECT, THREE, "--kimiprobe-results=results")
+        assert result.ret == pytest.ExitCode.INTERNAL_ERROR
+        assert not (pytester.path / "results").exists()
+        result.stdout.fnmatch_lines(["*NOT MEASURED: this machine failed before any provider could answer"])
+
     def test_quiet_shows_no_table_only_with_qq(self, pytester: pytest.Pytester) -> None:
         """-q keeps table, recommendation and cost, -qq nothing but pytest's own."""
         pytester.runpytest(*HEALTHY, *DIRECT, THREE, "-q").stdout.fnmatch_lines(["*use *moonshot*"])
@@ -530,7 +546,10 @@ class TestOutput:
 
 
 class TestInterrupted:
-    def test_ctrl_c_keeps_what_was_judged_and_exits_with_2(self, pytester: pytest.Pytester) -> None:
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+    def test_a_signal_keeps_what_was_judged_and_exits_with_2(
+        self, pytester: pytest.Pytester, number: signal.Signals
+    ) -> None:
         """Marked as incomplete."""
         pytester.makefile(".yaml", slow=SLOW)
         command = [sys.executable, "-m", "pytest", "--kimiprobe", "--kimiprobe-source", "simulator:slow.yaml", "-v"]
@@ -539,7 +558,7 @@ class TestInterrupted:
             assert process.stdout is not None
             for line in process.stdout:
                 if "PASSED" in line:
-                    process.send_signal(signal.SIGINT)
+                    process.send_signal(number)
                     break
             rest = process.stdout.read()
         assert process.returncode == pytest.ExitCode.INTERRUPTED, rest

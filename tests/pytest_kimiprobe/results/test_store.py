@@ -583,6 +583,15 @@ def test_the_order_of_files_does_not_matter(tmp_path: Path) -> None:
     assert latest(runs, NOW) == latest(reversed(runs), NOW)
 
 
+def test_failures_of_this_machine_leave_the_evidence_as_it_is(tmp_path: Path) -> None:
+    """No request left it; an endpoint that was not reached is what it was before."""
+    lost = probes(("error", "local_failure", 20))
+    record(tmp_path, a_run(*passed(20), at=NOW - timedelta(hours=2)))
+    before = loads((tmp_path / "latest.json").read_text()).endpoints[KIMI]
+    after = record(tmp_path, a_run(*lost, *passed(20, OTHER), run_id="78", at=NOW - timedelta(hours=1)))
+    assert (after.endpoints[KIMI], after.endpoints[OTHER].status) == (before, "works")
+
+
 def test_a_newer_latest_is_refused_by_older_readers(tmp_path: Path) -> None:
     """Version 2 of latest.json is not guessed at."""
     record(tmp_path, a_run(*passed(1)))

@@ -76,6 +76,7 @@ REFUSED = [
     (b"nonsense\r\n\r\n", b"400"),
     (b"GET / HTTP/1.1\r\n\r\n", b"400"),
     (GET + b"no colon\r\n\r\n", b"400"),
+    (b"GET http://[x HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
     (GET + b"Content-Length: -1\r\n\r\n", b"400"),
     (GET + b"Content-Length: 99999999999\r\n\r\n", b"413"),
     (GET + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", b"400"),
@@ -169,6 +170,14 @@ def test_bad_requests(simulator: Simulator, body: object, word: str) -> None:
     answer = post(simulator, CHAT, body)
     assert answer.status_code == 400
     assert word in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(("path", "header"), [(CHAT, "Authorization"), ("/anthropic/v1/messages", "x-api-key")])
+def test_a_lone_surrogate_is_refused(simulator: Simulator, path: str, header: str) -> None:
+    """JSON can write it, but no answer could quote it."""
+    content = json.dumps({**BODY, "max_tokens": 9, "messages": [{"role": "user", "content": "\ud800"}]}).encode()
+    answer = httpx.post(simulator.url + path, content=content, headers={header: "Bearer k"}, verify=False)
+    assert answer.status_code == 400
 
 
 def test_a_body_that_is_not_json(simulator: Simulator) -> None:

@@ -84,6 +84,10 @@ def test_what_is_read(text: str, expected: Any) -> None:
         ("a: 1\nb: 2\na: 3\n", "f:3:1: duplicate key 'a'"),
         ("a: {b: 1, 'b': 2}\n", "f:1:11: duplicate key 'b'"),
         ("a: 0123\n", "f:1:4: 0123 means different things to different YAML readers: put it in quotes"),
+        (
+            f"a: 0x{'f' * 999}\n",
+            f"f:1:4: 0x{'f' * 38} means different things to different YAML readers: put it in quotes",
+        ),
         ("1: a\n", "f:1:1: keys must be strings: put this one in quotes"),
         ("true: a\n", "f:1:1: keys must be strings: put this one in quotes"),
         ("? [a]\n: 1\n", "f:1:3: keys must be strings"),

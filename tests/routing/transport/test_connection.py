@@ -11,17 +11,20 @@ from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import httpcore2
+import httpx2
 import pytest
 import trustme
 from waiting import until
 
 from routing.errors import ProviderFailure
-from routing.transport import HttpRequest, Transport
-from routing.transport.connection import _HIGH_WATER, Connection, connected_socket
+from routing.redaction import Secrets
+from routing.transport import HttpRequest, Transport, _encoded
+from routing.transport import connection as connection_module
+from routing.transport.connection import _CHUNK, Connection, connected_socket
 from routing.transport.event_loop import run
 from routing.transport.failures import RequestProgress, failure_of
-from routing.transport.pool import EncodedRequest
 
+KEY = "sk-test-key-of-no-account"
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 EVIL = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
 
@@ -94,7 +97,7 @@ def test_all_bytes_are_read_before_the_end_of_the_connection() -> None:
 
 
 def test_a_fast_sender_has_to_wait() -> None:
-    """No more waits here than the high water and what one turn of the loop brings; all of it is read in the end."""
+    """No more is kept here than one piece; the kernel has the rest, and all of it is read in the end."""
     whole = 20 << 20
 
     async def work(connection: Connection) -> int:
@@ -103,11 +106,36 @@ def test_a_fast_sender_has_to_wait() -> None:
             came += len(data)
             await asyncio.sleep(0)
             most = max(most, len(connection._received))
-        assert most <= _HIGH_WATER + (1 << 18)
+        assert most <= _CHUNK
         return came
 
     with server(lambda connection: connection.sendall(b"x" * whole)) as port:
         assert with_connection(port, work) == whole
+
+
+def test_a_sender_that_always_has_more_leaves_turns_to_the_loop() -> None:
+    """Deadlines and other requests need them, however small the pieces are."""
+
+    async def work(connection: Connection) -> None:
+        turns = 0
+
+        async def count_turns() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        counting = asyncio.ensure_future(count_turns())
+        pieces = 0
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(connection_module, "_CHUNK", 100)
+            while await connection.read(100):
+                pieces += 1
+        counting.cancel()
+        assert turns >= pieces // 2 > 1000
+
+    with server(lambda connection: connection.sendall(b"x" * 200_000)) as port:
+        with_connection(port, work)
 
 
 def test_a_slow_reader_on_the_other_side_holds_up_whoever_sends() -> None:
@@ -138,7 +166,7 @@ async def bodies(port: int, between: Callable[[Transport], Awaitable[object]], c
     transport, found = Transport(), []
     for _ in range(count):
         request = HttpRequest("GET", f"http://127.0.0.1:{port}/", {}, b"")
-        async with transport.send(request, shard="s", timeout_s=5) as response:
+        async with transport.send(request, timeout_s=5) as response:
             found.append(b"".join([chunk async for chunk in response.chunks]))
         await between(transport)
     await transport.aclose()
@@ -173,7 +201,7 @@ def test_what_nobody_asked_for_is_no_answer(unasked: bytes) -> None:
 
     async def between(transport: Transport) -> None:
         talker.may.set()
-        kept = next(iter(transport._pools.values())).idle[0].network
+        kept = next(iter(transport.warm().idle.values()))[0]
         await until(lambda: talker.asked > 1 or kept.get_extra_info("is_readable"))
 
     with server(talker.speak) as port:
@@ -252,7 +280,7 @@ def test_bytes_behind_a_proxys_answer_are_not_read_as_if_they_had_come_under_tls
         transport = Transport(proxy=f"http://127.0.0.1:{port}")
         request = HttpRequest("GET", "https://api.example/", {}, b"")
         try:
-            async with transport.send(request, shard="s", timeout_s=5):
+            async with transport.send(request, timeout_s=5):
                 pass
         finally:
             await transport.aclose()
@@ -338,7 +366,7 @@ def test_a_name_whose_every_address_refuses_is_refused(monkeypatch: pytest.Monke
         transport = Transport()
         try:
             request = HttpRequest("GET", f"http://refusing.example:{port}/", {}, b"")
-            async with transport.send(request, shard="s", timeout_s=5):
+            async with transport.send(request, timeout_s=5):
                 pass
         finally:
             await transport.aclose()
@@ -360,7 +388,7 @@ def test_several_hosts_of_one_provider_keep_their_connections() -> None:
         transport = Transport()
         for port in (one, two) * 5:
             request = HttpRequest("GET", f"http://127.0.0.1:{port}/", {}, b"")
-            async with transport.send(request, shard="s", timeout_s=5) as response:
+            async with transport.send(request, timeout_s=5) as response:
                 assert b"".join([chunk async for chunk in response.chunks]) == b"ok"
         await transport.aclose()
 
@@ -381,7 +409,7 @@ def test_a_transport_that_is_closed_under_a_request_keeps_nothing_of_it() -> Non
     async def work() -> None:
         transport = Transport()
         request = HttpRequest("GET", f"http://127.0.0.1:{port}/", {}, b"")
-        async with transport.send(request, shard="s", timeout_s=5) as response:
+        async with transport.send(request, timeout_s=5) as response:
             await transport.aclose()
             assert b"".join([chunk async for chunk in response.chunks]) == b"ok"
         await until(ended.is_set)
@@ -409,7 +437,12 @@ def test_a_request_is_not_sent_again_once_a_byte_of_its_answer_came(begun: int) 
 
 def test_an_encoded_request_shows_no_key() -> None:
     """It is a local of frames that an error may carry."""
-    assert "sk-" not in repr(EncodedRequest(None, frozenset({"sk-test-key-of-no-account"})))
+    request = HttpRequest(
+        "GET", "https://api.example/", {"Authorization": f"Bearer {KEY}"}, b"", frozenset({"api.example"})
+    )
+    encoded = _encoded(request, httpx2, httpcore2)
+    assert KEY.encode() in dict(encoded.headers)[b"Authorization"]
+    assert KEY not in f"{request!r} {encoded!r} {Secrets({KEY})!r}"
 
 
 def test_under_tls_too_whoever_sends_waits_for_a_slow_reader() -> None:
@@ -436,3 +469,76 @@ def test_under_tls_too_whoever_sends_waits_for_a_slow_reader() -> None:
 
     with server(speak) as port:
         with_connection(port, work)
+
+
+@pytest.mark.parametrize("surplus", [b"", EVIL, b"x"])
+@pytest.mark.parametrize("layers", [1, 2], ids=["TLS", "TLS in TLS"])
+def test_under_tls_a_connection_is_used_again_unless_bytes_follow_an_answer(layers: int, surplus: bytes) -> None:
+    """Session tickets that come with the first answer are not such bytes."""
+    authority = trustme.CA()
+    theirs, ours = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
+    authority.issue_cert("api.example").configure_cert(theirs)
+    authority.configure_trust(ours)
+
+    async def work(connection: Connection) -> tuple[bytes, bool]:
+        for _ in range(layers):
+            await connection.start_tls(ours, "api.example")
+        await connection.write(b"x" * 100_000)
+        answer = b""
+        while len(answer) < len(ANSWER):
+            answer += await connection.read(len(ANSWER) - len(answer))
+        return answer, bool(connection.get_extra_info("is_readable"))
+
+    with server(lambda connection: answer_under_tls(connection, theirs, layers, surplus)) as port:
+        assert with_connection(port, work) == (ANSWER, bool(surplus))
+
+
+def answer_under_tls(connection: socket.socket, context: ssl.SSLContext, layers: int, surplus: bytes) -> None:
+    """Answer a request of 100,000 bytes, and read until the client leaves."""
+    with context.wrap_socket(connection, server_side=True) as outer:
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        inner = context.wrap_bio(incoming, outgoing, server_side=True)
+
+        def through(work: Callable[[], Any]) -> Any:
+            while True:
+                try:
+                    found = work()
+                except ssl.SSLWantReadError:
+                    found = None
+                if outgoing.pending:
+                    outer.sendall(outgoing.read())
+                if found is not None:
+                    return found
+                incoming.write(outer.recv(1 << 16))
+
+        def handshake() -> bool:
+            inner.do_handshake()
+            return True
+
+        if layers == 2:
+            through(handshake)
+        count = 0
+        while count < 100_000:
+            count += len(through(lambda: inner.read(1 << 16)) if layers == 2 else outer.recv(1 << 16))
+        through(lambda: inner.write(ANSWER + surplus)) if layers == 2 else outer.sendall(ANSWER + surplus)
+        outer.recv(1)
+
+
+def test_an_answer_that_is_cut_behind_a_proxy_is_not_a_refusal_of_the_proxy() -> None:
+    """Once the answer has begun, the proxy has done its part; also without a tunnel."""
+
+    def speak(connection: socket.socket) -> None:
+        connection.recv(1 << 16)
+        connection.sendall(ANSWER[:-1])
+
+    async def ask(port: int) -> None:
+        transport = Transport(proxy=f"http://127.0.0.1:{port}")
+        request = HttpRequest("GET", "http://status.example/", {}, b"")
+        try:
+            async with transport.send(request, timeout_s=5) as response:
+                assert [chunk async for chunk in response.chunks]
+        finally:
+            await transport.aclose()
+
+    with server(speak) as port, pytest.raises(ProviderFailure, match="connection_cut"):
+        run(ask(port))
