@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from .verdicts import ProbeResult
 
 __all__ = ["Case", "Expectation", "ExpectedCall", "ProbeResult", "SeenAnswer", "case"]
-_MODULES = ("verdicts", "cases.model", "judging.judge", "cases.decorator")
-"""Modules that define the public names. The first use of a name imports them in this order, up to the one that has it."""
+_MODULES = ("cases.decorator", "verdicts", "cases.model", "judging.judge")
+"""Modules that define the public names, in the order in which they are searched: cheap imports first."""
 
 
 def __getattr__(name: str) -> Any:

@@ -334,7 +334,7 @@ def test_a_cost_that_cannot_be_true_is_left_out(tmp_path: Path, claimed: str) ->
     (run,) = load_runs(tmp_path, None, [])
     assert (run.totals[0].cost_usd, run.totals[0].costed) == (Decimal("0.002"), 1)
     assert run.totals[0].tokens == Usage(7, 3)
-    assert run.figures[0].cost_per_1k_usd == Decimal(2)
+    assert run.totals[0].cost_per_1k_usd == Decimal(2)
     assert path.exists()
 
 
@@ -518,6 +518,14 @@ def test_an_endpoint_that_was_planned_but_not_run_keeps_its_evidence(tmp_path: P
     evidence = record(tmp_path, a_run(*passed(20), at=NOW - timedelta(days=1)), interrupted)
     assert evidence.endpoints[KIMI].status == "works"
     assert evidence.endpoints[KIMI].run == "77-1"
+
+
+def test_a_run_that_is_not_complete_does_not_count(tmp_path: Path) -> None:
+    """Its file stays, but what was judged before it ended changes neither status nor counts."""
+    broken_off = a_run(*failed(20), run_id="78", complete=False)
+    evidence = record(tmp_path, a_run(*passed(20), at=NOW - timedelta(days=1)), broken_off)
+    assert evidence.endpoints[KIMI].status == "works"
+    assert evidence.endpoints[KIMI].window.judged == 20
 
 
 def test_evidence_ages_and_is_dropped(tmp_path: Path) -> None:
