@@ -432,7 +432,7 @@ def test_without_a_token_the_variable_is_named() -> None:
 def test_without_pygithub_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """The base install does not include it."""
     monkeypatch.setitem(__import__("sys").modules, "github", None)
-    with pytest.raises(GitHubProblem, match=r'pip install "pytest-kimiprobe\[github\]"'):
+    with pytest.raises(GitHubProblem, match=r"pip install pygithub \(the extra `github`"):
         repository("o/r", {"GITHUB_TOKEN": BOT}, Calls())
 
 
