@@ -12,39 +12,12 @@ from typing import Any
 import jsonschema
 import pytest
 from examples import examples
+from flags_files import FLAG, HEAD, RICH, one_flag, refusal
 
 from routing.errors import ConfigError, FlagsError
 from routing.flags.model import Flags
 from routing.flags.validation import problems, schema
 from routing.parsing import strict_yaml
-
-ROOT = Path(__file__).resolve().parents[3]
-FLAG = "openrouter_kimi_tool_calling"
-
-HEAD = """\
-version: 1
-serial: 41
-environment: production
-bucketing: murmur3-cbor-v1
-default_model: kimi-k2.6
-"""
-RICH = (ROOT / "tests" / "vectors" / "flags_rich.yaml").read_bytes()
-
-
-def one_flag(body: str = "", *, enabled: bool = True, percent: int = 100, head: str = HEAD) -> bytes:
-    """A file with one flag; `body` are further lines of it, indented by four."""
-    return (
-        f"{head}flags:\n  {FLAG}:\n    description: d\n    owner: o\n    controls: [openrouter/moonshotai/kimi-*]\n"
-        f"    enabled: {str(enabled).lower()}\n    percent: {percent}\n{body}...\n"
-    ).encode()
-
-
-def refusal(data: bytes) -> str:
-    """The message with which a file named `f` is refused."""
-    with pytest.raises(FlagsError) as caught:
-        Flags.loads(data, "f")
-    return str(caught.value)
-
 
 # ------------------------------------------------------------------------------------------------ what is refused
 
