@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from routing.evidence.model import EndpointEvidence
-from routing.reasons import meaning_of
+from routing.reasons import reason_of
 from routing.tokens import ASSUMED_REQUEST, request_text
 
 from ..stats.aggregates import EMULATED, basis_of, endpoint_of, grouped
@@ -18,7 +18,7 @@ from ..stats.ranking import OWN
 from ..stats.status import LEAST_JUDGED
 from ..verdicts import PARITY, ProbeResult
 from .endpoint_table import labels_of, money
-from .summary import USABLE, Summary
+from .summary import Summary
 
 Fact: TypeAlias = tuple[str, str, str]
 """A heading, empty if it goes on; a text; a tone: `good`, `bad`, `warn` or empty."""
@@ -76,7 +76,7 @@ def _counted(summary: Summary) -> Iterator[ProbeResult]:
 
 def _cause(probe: ProbeResult) -> str:
     """The reason's meaning; its detail if the reason alone says too little."""
-    return probe.detail if probe.reason == "other_protocol" and probe.detail else meaning_of(probe.reason)
+    return probe.detail if probe.reason == "other_protocol" and probe.detail else reason_of(probe.reason).meaning
 
 
 def _went_wrong(probe: ProbeResult, summary: Summary) -> bool:
@@ -166,10 +166,8 @@ def _right(best: EndpointEvidence) -> str:
 
 def _cheapest(best: EndpointEvidence, summary: Summary) -> str:
     price = summary.prices.get(best.endpoint)
-    why = "cheapest that works" if best.status in USABLE else ""
-    if price is None:
-        return f"{why}; its price is not known"
-    return f"{why}, ${price:.5f} for {request_text(ASSUMED_REQUEST)}"
+    known = "; its price is not known" if price is None else f", ${price:.5f} for {request_text(ASSUMED_REQUEST)}"
+    return f"cheapest that works{known}"
 
 
 def _accuracy(summary: Summary) -> list[str]:
