@@ -17,8 +17,10 @@ from .summary import USABLE, Summary
 
 _INDENT = 6
 _DETAIL_INDENT = 10
-_CAUSES = 4
-"""Lines for causes; with more causes the last line counts the others."""
+_HEIGHT = 24
+"""Lines of a screen; pytest's last line is one of them."""
+_CAUSES = (2, 6)
+"""Fewest and most lines for causes; with more causes the last line counts the others."""
 _SHORTEST = 14
 """Columns that the names of endpoints take at least."""
 _MEASURED = (
@@ -47,22 +49,24 @@ class Line:
 
 def screen(summary: Summary, *, quiet: bool = False, further: bool = False) -> list[Line]:
     """The lines that end a run. `quiet` leaves out causes and the next step; `further` adds the further tables."""
-    lines = [Line(_hosts(summary), "" if summary.run.source == "live" else "warn"), Line(_what(summary))]
+    head = [Line(_hosts(summary), "" if summary.run.source == "live" else "warn"), Line(_what(summary))]
     if summary.evidence:
         rows = _rows(summary)
         tones = ["", *(_tone(summary.evidence[name].status) for name in summary.order)]
-        lines += [Line(""), *(Line(*pair) for pair in zip(rendered(COLUMNS, rows), tones, strict=True)), Line("")]
+        head += [Line(""), *(Line(*pair) for pair in zip(rendered(COLUMNS, rows), tones, strict=True)), Line("")]
     if further and summary.evidence:
-        lines += [*map(Line, rendered(_MEASURED, _measured(summary))), Line("")]
-        lines += [Line(text, tone) for head, said, tone in details(summary) for text in _folded(head, said)]
-    if not quiet:
-        lines += _why(summary, every=further)
-    lines += [Line(text, tone) for head, said, tone in facts(summary) for text in folded(head, said, _INDENT)]
-    if summary.failures and not quiet:
+        head += [*map(Line, rendered(_MEASURED, _measured(summary))), Line("")]
+        head += [Line(text, tone) for title, said, tone in details(summary) for text in _folded(title, said)]
+    tail = [Line(text, tone) for title, said, tone in facts(summary) for text in folded(title, said, _INDENT)]
+    if quiet:
+        return head + tail
+    if summary.failures:
         line = f"{'next':<{_INDENT}}{summary.rerun} 1"
         more = f"   the first of {len(summary.failures)} failures, in full"
-        lines.append(Line(line + more if len(line + more) <= WIDTH else line))
-    return lines
+        tail.append(Line(line + more if len(line + more) <= WIDTH else line))
+    fewest, most = _CAUSES
+    room = min(max(_HEIGHT - 1 - len(head) - len(tail), fewest), most)
+    return head + _why(summary, len(causes(summary)) if further else room) + tail
 
 
 def _hosts(summary: Summary) -> str:
@@ -72,18 +76,18 @@ def _hosts(summary: Summary) -> str:
 def _what(summary: Summary) -> str:
     count, many = requests_of(summary), len(summary.evidence)
     endpoints = f"{many} endpoint{'' if many == 1 else 's'}"
+    pairs = pairs_of(summary)
+    beside = f" and {pairs} pair{'' if pairs == 1 else 's'}" if pairs else ""
     if summary.run.source == "replay":
-        pairs = pairs_of(summary)
-        beside = f" and {pairs} pair{'' if pairs == 1 else 's'}" if pairs else ""
         return f"{endpoints}, {count} recorded answers{beside} judged in {summary.spent.span_s:.1f} s"
     model = f"{summary.model}, " if summary.model else ""
-    return f"{summary.run.suite} suite, {model}{endpoints}, {count} requests in {summary.spent.span_s:.1f} s"
+    return f"{summary.run.suite} suite, {model}{endpoints}, {count} requests{beside} in {summary.spent.span_s:.1f} s"
 
 
-def _why(summary: Summary, *, every: bool) -> list[Line]:
-    """The causes that explain most of what was not right, each with its count and its endpoints."""
+def _why(summary: Summary, room: int) -> list[Line]:
+    """The causes that explain most of what was not right, each with its count and its endpoints, in `room` lines."""
     found = causes(summary)
-    told = found if every or len(found) <= _CAUSES else found[: _CAUSES - 1]
+    told = found if len(found) <= room else found[: room - 1]
     labels = labels_of(list(summary.evidence))
     texts = [_cause(cause, [labels.get(name, name) for name in cause.endpoints]) for cause in told]
     if rest := found[len(told) :]:

@@ -90,20 +90,36 @@ def test_each_figure_has_one_definition() -> None:
 
 
 def test_each_cause_is_shown_once_with_its_count() -> None:
-    """The most frequent first; what does not fit is counted together."""
+    """Failures and errors before rescues, each by their count; what does not fit is counted together."""
     summary = a_summary(*WORST)
     assert [(cause.count, len(cause.endpoints)) for cause in causes(summary)] == [
         (54, 1),
         (41, 1),
-        (32, 1),
         (30, 1),
         (24, 1),
+        (32, 1),
     ]
     shown = lines(summary)
     assert "why   54x HTTP 5xx or an error inside an answer: openrouter+fireworks/fp8" in shown
-    assert "      54x for 2 more causes; -v lists them" in shown
+    assert "      32x the tool call was in the text and was rescued: openrouter+novita/fp8" in shown
+    crowded = lines(replace(summary, notes=["a note"]))
+    assert "      30x finish reason tool_calls, but no call anywhere: openrouter..-table/fp4" in crowded
+    assert "      56x for 2 more causes; -v lists them" in crowded
+    assert len(crowded) == 23
     both = a_summary(probes(PLAIN, "error", "timeout", 2), probes(DIRECT, "error", "timeout", 3))
     assert "why   5x no complete answer within the deadline: moonshot +1" in lines(both)
+
+
+def test_requests_that_the_table_does_not_count_have_their_own_line() -> None:
+    """With them the table adds up to the number of requests; pairs are counted apart."""
+    emulated = probes(DIRECT, "rescued", "rescued_text", 13, capability="tools:emulated")
+    emulated += probes(PLAIN, "error", "timeout", 3, capability="tools:emulated", error_class="provider")
+    shown = lines(a_summary(*WORST, emulated, probes(DIRECT, "pass", "ok", 2, mode="parity")))
+    assert "440 requests and 2 pairs in 6.7 s" in shown[1]
+    assert "also  16 requests with tools described in the prompt: 13 rescued, 3 errors" in shown
+    answered = [line.split()[1] for line in shown[4:12]]
+    assert sum(int(one.partition("/")[2]) for one in answered) == 440 - 16
+    assert len(shown) <= 23
 
 
 def test_the_recommendation_says_on_how_many_calls_it_rests() -> None:
