@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -16,7 +16,7 @@ from ..stats.measures import rate_text, wilson
 from ..stats.paired_test import told
 from ..stats.ranking import OWN
 from ..stats.status import LEAST_JUDGED
-from ..verdicts import PARITY, ProbeResult, Verdict
+from ..verdicts import HONEST_MS, JUDGED, PARITY, ProbeResult, Verdict
 from .endpoint_table import labels_of, money
 from .summary import Summary
 
@@ -117,10 +117,7 @@ def _not_sent(summary: Summary) -> Iterator[Fact]:
 def _alike(summary: Summary) -> Iterator[Fact]:
     """Which endpoints so many probes cannot tell apart, and by what that is said."""
     ranking, labels = summary.ranking, labels_of(list(summary.evidence))
-    alike = [
-        (number, _usable(group, summary) if number == 1 else group) for number, group in enumerate(ranking.groups, 1)
-    ]
-    alike = [(number, group) for number, group in alike if len(group) > 1]
+    alike = [(number, group) for number, group in enumerate(ranking.groups, 1) if len(group) > 1]
     for place, (number, group) in enumerate(alike[:_GROUPS]):
         names = ", ".join(labels.get(name, name) for name in group)
         yield "alike" if not place else "", f"rank {number}: {names}", ""
@@ -129,11 +126,6 @@ def _alike(summary: Summary) -> Iterator[Fact]:
     if alike:
         level = "" if ranking.confidence == OWN else f" ({ranking.confidence:.1%} each, so that all hold together)"
         yield "", f"not distinguishable within a rank: their intervals overlap{level}", ""
-
-
-def _usable(names: Sequence[str], summary: Summary) -> tuple[str, ...]:
-    """Endpoints that may have the first rank: with few answers a broken one cannot be told from the best."""
-    return tuple(name for name in names if summary.evidence[name].status not in {"broken", "down"})
 
 
 def _worse_in_a_crowd(summary: Summary) -> list[str]:
@@ -146,22 +138,27 @@ def _worse_in_a_crowd(summary: Summary) -> list[str]:
 
 
 def _late(summary: Summary) -> list[str]:
-    late = sum(row.latency_unreliable for row in summary.measures.values())
+    """Which share of the counted answers this machine delayed at the endpoints that are marked with `?`."""
+    late = [name for name, row in summary.measures.items() if row.latency_unreliable]
     if not late or summary.run.source in UNTIMED:
         return []
-    return [
-        f"latencies of {late} endpoints are unreliable (?): this machine was {summary.run.lag_p95_ms:.0f} ms late (p95)"
-    ]
+    judged = [probe for probe in _counted(summary) if probe.endpoint in late and probe.verdict in JUDGED]
+    share = f"{sum(probe.unreliable for probe in judged)} of {len(judged)} answers by more than {HONEST_MS:.0f} ms"
+    endpoints = f"{len(late)} endpoint{'' if len(late) == 1 else 's'}"
+    return [f"latencies of {endpoints} are unreliable (?): this machine delayed {share}"]
 
 
 def _use(summary: Summary) -> list[Fact]:
     best = summary.best
-    if best is None:
-        return [("use", "nothing: no endpoint works" if summary.evidence else "nothing: no endpoint was probed", "bad")]
-    if best.counts.judged < LEAST_JUDGED:
-        told = f"{best.counts.judged} calls of {best.endpoint} were judged; a recommendation needs {LEAST_JUDGED}"
+    if best is not None:
+        return [("use", best.endpoint, "good"), ("", f"{_right(best)}; {_cheapest(best, summary)}", "")]
+    few = [row for row in summary.evidence.values() if summary.statuses[row.endpoint] != row.status]
+    if few:
+        most = max(few, key=lambda row: row.counts.judged)
+        calls = f"{most.counts.judged} call{'' if most.counts.judged == 1 else 's'} of {most.endpoint}"
+        told = f"{calls} {'was' if most.counts.judged == 1 else 'were'} judged; a recommendation needs {LEAST_JUDGED}"
         return [("use", f"no recommendation yet: {told}", "warn")]
-    return [("use", best.endpoint, "good"), ("", f"{_right(best)}; {_cheapest(best, summary)}", "")]
+    return [("use", "nothing: no endpoint works" if summary.evidence else "nothing: no endpoint was probed", "bad")]
 
 
 def _right(best: EndpointEvidence) -> str:

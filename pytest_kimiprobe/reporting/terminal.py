@@ -13,7 +13,7 @@ from ..tables import WIDTH, Column, folded, middle_cut, rendered, shown
 from .endpoint_table import COLUMNS, cells, labels_of, money
 from .findings import UNTIMED, Cause, causes, details, facts, pairs_of, requests_of
 from .markdown import cell, code, table
-from .summary import USABLE, Summary
+from .summary import Summary
 
 _INDENT = 6
 _DETAIL_INDENT = 10
@@ -52,7 +52,7 @@ def screen(summary: Summary, *, quiet: bool = False, further: bool = False) -> l
     head = [Line(_hosts(summary), "" if summary.run.source == "live" else "warn"), Line(_what(summary))]
     if summary.evidence:
         rows = _rows(summary)
-        tones = ["", *(_tone(summary.evidence[name].status) for name in summary.order)]
+        tones = ["", *(_tone(summary.statuses[name]) for name in summary.order)]
         head += [Line(""), *(Line(*pair) for pair in zip(rendered(COLUMNS, rows), tones, strict=True)), Line("")]
     if further and summary.evidence:
         head += [*map(Line, rendered(_MEASURED, _measured(summary))), Line("")]
@@ -106,7 +106,10 @@ def _rows(summary: Summary) -> list[tuple[str, ...]]:
     labels = labels_of(list(summary.evidence))
     timed = summary.run.source not in UNTIMED
     found = ((name, summary.evidence[name]) for name in summary.order)
-    return [cells(labels[name], row, doubtful=timed and row.latency_unreliable) for name, row in found]
+    return [
+        cells(labels[name], row, summary.statuses[name], doubtful=timed and row.latency_unreliable)
+        for name, row in found
+    ]
 
 
 def _folded(head: str, text: str) -> list[str]:
@@ -138,13 +141,11 @@ def _measured(summary: Summary) -> list[tuple[str, ...]]:
         measured, place = summary.measures[name], ranking.place(name)
         power, f1 = measured.pass_power.get(2), measured.trigger.f1 if measured.trigger else None
         cost = measured.cost_per_success
-        # Few answers that were all right reach the first rank; an endpoint that cannot be used is not shown there.
-        ranked = place is not None and (place.first > 1 or summary.evidence[name].status in USABLE)
         rows.append(
             (
                 one_line(labels[name]),
                 rate_text(measured.strict),
-                str(place) if ranked else "-",
+                "-" if place is None else str(place),
                 "-" if power is None else f"{power * 100:.0f} %",
                 "-" if f1 is None else f"{f1:.2f}",
                 money(None if cost is None else cost * 1000),

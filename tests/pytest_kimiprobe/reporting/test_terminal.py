@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from pytest_kimiprobe.reporting.summary import Spent, Summary
 from pytest_kimiprobe.reporting.terminal import screen
 from pytest_kimiprobe.results.store import Change
 from pytest_kimiprobe.stats.measures import Rate
+from pytest_kimiprobe.stats.ranking import rank
 from pytest_kimiprobe.verdicts import ProbeResult, Run, Source, Verdict
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -120,6 +122,46 @@ def test_requests_that_the_table_does_not_count_have_their_own_line() -> None:
     answered = [line.split()[1] for line in shown[4:12]]
     assert sum(int(one.partition("/")[2]) for one in answered) == 440 - 16
     assert len(shown) <= 23
+
+
+@pytest.mark.parametrize(
+    ("groups", "status"),
+    [
+        ([("pass", 9)], "unknown"),
+        ([("fail", 2)], "unknown"),
+        ([("pass", 5), ("rescued", 4)], "unknown"),
+        ([("error", 2)], "down"),
+        ([("pass", 3), ("error", 30)], "degraded"),
+        ([("fail", 10)], "broken"),
+    ],
+)
+def test_few_calls_call_an_endpoint_neither_good_nor_bad(groups: list[tuple[Verdict, int]], status: str) -> None:
+    """Below 10 judged calls it is `unknown`, unless it answers too few; recorded is what the thresholds say."""
+    found = [probes(DIRECT, verdict, "timeout", number, error_class="provider") for verdict, number in groups]
+    summary = a_summary(*found)
+    assert lines(summary)[4].split()[-1] == status
+    assert ("no endpoint works" in " ".join(lines(summary))) is (status != "unknown")
+
+
+def test_one_rule_says_which_endpoints_share_a_rank() -> None:
+    """Few answers cannot tell 55 % from the best; the column and the lines below it both leave it out of the first."""
+    good, bad, third = (f"{PLAIN}+{name}" for name in ("good/fp8", "bad/fp8", "third/fp8"))
+    rescued = [*probes(bad, "pass", "ok", 6), *probes(bad, "rescued", "rescued_text", 5)]
+    summary = a_summary(probes(good, "pass", "ok", 11), rescued, probes(third, "pass", "ok", 10))
+    assert bad in rank({name: row.strict for name, row in summary.measures.items()}).groups[0]
+    shown = lines(summary, further=True)
+    ranks = dict(re.findall(r"^(\S+) +\S+ % \(\S+\) +(\S+)", "\n".join(shown), re.MULTILINE))
+    assert ranks == {"openrouter+good/fp8": "1", "openrouter+third/fp8": "1", "openrouter+bad/fp8": "-"}
+    assert "alike     rank 1: openrouter+good/fp8, openrouter+third/fp8" in shown
+
+
+def test_the_note_on_unreliable_times_has_the_figure_that_the_mark_rests_on() -> None:
+    """Answers that this machine delayed, of those that the table counts."""
+    late = probes(DIRECT, "pass", "ok", 2, late_ms=30.0, total_ms=5.0)
+    summary = a_summary(late, probes(DIRECT, "pass", "ok", 18, total_ms=5.0), source="live")
+    told = "latencies of 1 endpoint are unreliable (?): this machine delayed 2 of 20 answers by more than 20 ms"
+    assert told in re.sub(r"\s+", " ", " ".join(lines(summary)))
+    assert "5ms?" in lines(summary)[4]
 
 
 def test_the_recommendation_says_on_how_many_calls_it_rests() -> None:
