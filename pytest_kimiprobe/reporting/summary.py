@@ -18,7 +18,7 @@ from ..stats.ranking import Ranking, rank
 from ..stats.status import DEGRADED_AT, endpoints_of, shown_status
 from ..verdicts import ProbeResult, Run
 
-_BEST_FIRST: tuple[Status, ...] = ("works", "needs_rescue", "degraded", "broken", "down")
+_BEST_FIRST: tuple[Status, ...] = ("works", "needs_rescue", "degraded", "unknown", "broken", "down")
 USABLE: frozenset[Status] = frozenset({"works", "needs_rescue"})
 """Statuses of endpoints that can be recommended."""
 
