@@ -76,9 +76,9 @@ class Summary:
 
     @property
     def best(self) -> EndpointEvidence | None:
-        """The endpoint to use: the cheapest that works, else the cheapest that works with rescue; None if there is none.
+        """The endpoint to use: the cheapest that works, else the cheapest that works with rescue.
 
-        An endpoint with few judged calls is `unknown` and never recommended.
+        An endpoint with few judged calls is `unknown`, so it is never recommended. None if there is nothing to use.
         """
         statuses = self.statuses
         return next((self.evidence[name] for name in self.order if statuses[name] in USABLE), None)
