@@ -152,11 +152,12 @@ def _use(summary: Summary) -> list[Fact]:
     best = summary.best
     if best is not None:
         return [("use", best.endpoint, "good"), ("", f"{_right(best)}; {_cheapest(best, summary)}", "")]
-    few = [row for row in summary.evidence.values() if summary.statuses[row.endpoint] != row.status]
+    few = next(
+        (row for name in summary.order if 0 < (row := summary.evidence[name]).counts.judged < LEAST_JUDGED), None
+    )
     if few:
-        most = max(few, key=lambda row: row.counts.judged)
-        calls = f"{most.counts.judged} call{'' if most.counts.judged == 1 else 's'} of {most.endpoint}"
-        told = f"{calls} {'was' if most.counts.judged == 1 else 'were'} judged; a recommendation needs {LEAST_JUDGED}"
+        calls = f"{few.counts.judged} call{' of' if few.counts.judged == 1 else 's of'} {few.endpoint}"
+        told = f"{calls} {'was' if few.counts.judged == 1 else 'were'} judged; a recommendation needs {LEAST_JUDGED}"
         return [("use", f"no recommendation yet: {told}", "warn")]
     return [("use", "nothing: no endpoint works" if summary.evidence else "nothing: no endpoint was probed", "bad")]
 

@@ -15,7 +15,7 @@ from ..results.store import Change
 from ..stats.measures import Measures, measures_of
 from ..stats.paired_test import Comparison
 from ..stats.ranking import Ranking, rank
-from ..stats.status import DEGRADED_AT, endpoints_of, shown_status
+from ..stats.status import DEGRADED_AT, LEAST_JUDGED, endpoints_of, shown_status
 from ..verdicts import ProbeResult, Run
 
 _BEST_FIRST: tuple[Status, ...] = ("works", "needs_rescue", "degraded", "unknown", "broken", "down")
@@ -78,10 +78,10 @@ class Summary:
     def best(self) -> EndpointEvidence | None:
         """The endpoint to use: the cheapest that works, else the cheapest that works with rescue.
 
-        An endpoint with few judged calls is `unknown`, so it is never recommended. None if there is nothing to use.
+        It has enough judged calls. None if there is nothing to use.
         """
-        statuses = self.statuses
-        return next((self.evidence[name] for name in self.order if statuses[name] in USABLE), None)
+        rows = (self.evidence[name] for name in self.order)
+        return next((row for row in rows if row.status in USABLE and row.counts.judged >= LEAST_JUDGED), None)
 
     @property
     def failures(self) -> list[ProbeResult]:

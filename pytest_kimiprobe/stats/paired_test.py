@@ -1,8 +1,8 @@
 """Two endpoints on the same probes: paired outcomes, McNemar's exact test, cost and latency ratio. Pure.
 
-A pair is the same case, mode, repeat and load at both endpoints, judged at both. As in every table, only probes that the
-statuses rest on count, and right means right at the first try. Rescued answers, errors (nothing to judge) and probes
-that were not run are counted apart.
+A pair is the same case, mode, repeat and load at both endpoints, judged at both. As in every table, only probes that
+the statuses rest on count, and right means right at the first try. Rescued answers, errors (nothing to judge) and
+probes that were not run are counted apart.
 """
 
 from __future__ import annotations

@@ -31,12 +31,13 @@ def endpoints_of(run: Run) -> dict[str, EndpointEvidence]:
 
 
 def shown_status(row: EndpointEvidence) -> Status:
-    """The status that a run shows: `unknown` if fewer than 10 calls were judged, unless too few were answered.
+    """The status that a run shows: below 10 judged calls `unknown` instead of `degraded` or `broken`.
 
-    What is recorded keeps the status by the thresholds alone: a router distrusts an endpoint by few calls already.
+    It stays `degraded` if fewer than half of at least 10 requests were answered. What is recorded is the status by the
+    thresholds alone: a router distrusts an endpoint by few calls already.
     """
     counts = row.counts
-    if not 0 < counts.judged < LEAST_JUDGED:
+    if row.status not in {"degraded", "broken"} or counts.judged >= LEAST_JUDGED:
         return row.status
     unanswered = counts.requests >= LEAST_JUDGED and counts.judged < counts.requests * ANSWERED_AT
     return row.status if unanswered and row.status == "degraded" else "unknown"

@@ -64,7 +64,7 @@ class TestCollection:
         pytester.makepyfile("def test_mine(): raise AssertionError")
         result = pytester.runpytest(*HEALTHY, *DIRECT, "--kimiprobe-suite", "smoke")
         result.stdout.fnmatch_lines(
-            ["smoke suite, kimi-k2.6, 1 endpoint, 12 requests in *", "moonshot * 10/10 * 10 * works"]
+            ["smoke suite, kimi-k2.6, 1 endpoint, 12 requests and 3 pairs in *", "moonshot * 10/10 * 10 * works"]
         )
         assert result.ret == 0
 
@@ -428,7 +428,7 @@ def test_an_endpoint_that_vanished_is_retired(pytester: pytest.Pytester) -> None
     )
     assert result.parseoutcomes() == {"errors": 6}
     (row,) = json.loads((pytester.path / "out.json").read_text("utf-8"))["endpoints"]
-    assert (row["status"], row["judged"], row["reasons"]) == ("retired", 0, {"model_retired": 6})
+    assert (row["status"], row["judged"], row["reasons"]) == ("retired", 0, {"model_retired": 4})
 
 
 LIMITED = """
