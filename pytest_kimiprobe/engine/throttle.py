@@ -109,7 +109,7 @@ def refusal_words(scope: str, throttle: Throttle) -> str:
     times = "once" if throttle.refused == 1 else f"{throttle.refused} times"
     text = f"{scope} refused {times} (HTTP 429)"
     if throttle.waited_s:
-        text += f"; waited {throttle.waited_s:.0f} s"
+        text += f"; waited {throttle.waited_s:.{0 if throttle.waited_s >= 1 else 1}f} s"
     if not throttle.slowed:
         return text
     spaced = f", {throttle.spacing_s:.0f} s apart" if throttle.spacing_s >= 1 else ""

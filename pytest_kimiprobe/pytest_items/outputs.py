@@ -68,10 +68,10 @@ def write(probes: ProbeSession, *, complete: bool) -> tuple[Summary, bool]:
 
 
 def _notes(probes: ProbeSession, run: Run) -> list[str]:
-    """What must be known of the run as a whole. Refusals that ended in errors are among the causes already."""
+    """What must be known of the run as a whole. Refusals that ended in errors and cost no time are causes already."""
     notes = [] if run.complete else ["incomplete: the run was interrupted; what was judged is kept"]
     refused = any(probe.verdict == "error" and probe.reason == "rate_limited" for probe in run.probes)
-    return notes if refused else [*notes, *probes.refusals()]
+    return [*notes, *probes.refusals(waited=refused)]
 
 
 def keep_failures(probes: ProbeSession, failed: Sequence[ProbeResult]) -> None:

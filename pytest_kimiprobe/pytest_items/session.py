@@ -55,11 +55,14 @@ class ProbeSession:
         span = began.until(self.kept.last or began)
         return Spent(usd, self.scope.budget, span.wall_s, span.cpu_s, cut_off)
 
-    def refusals(self) -> list[str]:
-        """One sentence for each provider or upstream that answered 429."""
-        if self._dispatcher is None:
-            return []
-        return [refusal_words(str(scope), slow) for scope, slow in self._dispatcher.throttles.items() if slow.refused]
+    def refusals(self, *, waited: bool) -> list[str]:
+        """One sentence for each provider or upstream that answered 429; with `waited` only if the run waited for it."""
+        throttles = self._dispatcher.throttles if self._dispatcher else {}
+        return [
+            refusal_words(str(scope), slow)
+            for scope, slow in throttles.items()
+            if slow.refused and (slow.waited_s or not waited)
+        ]
 
     def send(self, items: Sequence[pytest.Item]) -> None:
         """Start sending; `serve` then waits for the answers."""

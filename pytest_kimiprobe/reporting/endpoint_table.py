@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from routing.evidence.model import Counts, EndpointEvidence
+from routing.types import Status
 
 from ..safe_text import one_line
 from ..tables import Column
@@ -28,7 +29,7 @@ COLUMNS = (
 _STATUS = {"needs_rescue": "rescue"}
 
 
-def cells(label: str, row: EndpointEvidence, *, doubtful: bool = False) -> tuple[str, ...]:
+def cells(label: str, row: EndpointEvidence, status: Status, *, doubtful: bool) -> tuple[str, ...]:
     """The cells of one endpoint; `doubtful` times are those of a probing machine that was too busy."""
     mark = "?" if doubtful else ""
     return (
@@ -39,7 +40,7 @@ def cells(label: str, row: EndpointEvidence, *, doubtful: bool = False) -> tuple
         seconds(row.p50_ms) + mark,
         seconds(row.p95_ms) + mark,
         money(row.cost_per_1k_usd),
-        _STATUS.get(row.status, row.status),
+        _STATUS.get(status, status),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -11,12 +11,12 @@ from routing.evidence.model import EndpointEvidence
 from routing.reasons import reason_of
 from routing.tokens import ASSUMED_REQUEST, request_text
 
-from ..stats.aggregates import EMULATED, basis_of, endpoint_of, grouped
+from ..stats.aggregates import EMULATED, RAN, basis_of, endpoint_of, grouped
 from ..stats.measures import rate_text, wilson
 from ..stats.paired_test import told
 from ..stats.ranking import OWN
 from ..stats.status import LEAST_JUDGED
-from ..verdicts import PARITY, ProbeResult
+from ..verdicts import HONEST_MS, JUDGED, PARITY, ProbeResult, Verdict
 from .endpoint_table import labels_of, money
 from .summary import Summary
 
@@ -24,6 +24,7 @@ Fact: TypeAlias = tuple[str, str, str]
 """A heading, empty if it goes on; a text; a tone: `good`, `bad`, `warn` or empty."""
 UNTIMED = frozenset({"simulator", "replay"})
 """Sources whose times say nothing of this machine."""
+_NOUNS: Mapping[Verdict, str] = {"pass": "passed", "rescued": "rescued", "fail": "failed", "error": "errors"}
 _GROUPS = 3
 """So many ranks are named; the table shows all."""
 
@@ -38,19 +39,21 @@ class Cause:
 
 
 def causes(summary: Summary) -> list[Cause]:
-    """Every cause once, the most frequent first; what was rescued is one as well."""
-    found: dict[str, Counter[str]] = {}
+    """Every cause once, the most frequent first; causes that a rescue made good come last."""
+    found: dict[tuple[bool, str], Counter[str]] = {}
     pairs = [probe for probe in summary.run.probes if probe.mode == PARITY]
     for probe in (*_counted(summary), *pairs):
         if _went_wrong(probe, summary):
-            found.setdefault(_cause(probe), Counter())[probe.endpoint] += 1
-    rows = [Cause(text, hosts.total(), tuple(name for name, _ in hosts.most_common())) for text, hosts in found.items()]
-    return sorted(rows, key=lambda cause: (-cause.count, cause.text))
+            found.setdefault((probe.verdict == "rescued", _cause(probe)), Counter())[probe.endpoint] += 1
+    ordered = sorted(found.items(), key=lambda row: (row[0][0], -row[1].total(), row[0][1]))
+    return [Cause(text, hosts.total(), tuple(name for name, _ in hosts.most_common())) for (_, text), hosts in ordered]
 
 
 def facts(summary: Summary) -> list[Fact]:
     """What the screen says below its table, the most important first."""
-    found = [] if summary.run.source == "replay" else _use(summary)
+    found = _beside(summary)
+    if summary.run.source != "replay":
+        found += _use(summary)
     compared = summary.comparison
     found += [(head, text, "") for head, text in (told(compared) if compared else ())]
     found += [*_changed(summary), *_not_sent(summary)]
@@ -61,11 +64,18 @@ def facts(summary: Summary) -> list[Fact]:
 
 def details(summary: Summary) -> list[Fact]:
     """What is shown if pytest is asked for more: accuracy, endpoints that cannot be told apart, effects of load."""
-    beside = len(summary.run.answers) - sum(1 for _ in _counted(summary))
-    told = f"{beside} probes that describe tools in the prompt: the table counts native tool calls"
-    found: list[Fact] = [("beside", told, "")] if beside else []
-    found += [("accuracy", text, "") for text in _accuracy(summary)]
+    found: list[Fact] = [("accuracy", text, "") for text in _accuracy(summary)]
     return [*found, *_alike(summary), *(("crowd", text, "warn") for text in _worse_in_a_crowd(summary))]
+
+
+def _beside(summary: Summary) -> list[Fact]:
+    """Requests that the table does not count: with them it adds up to the number of requests."""
+    counted = {probe.id for probe in _counted(summary)}
+    verdicts = Counter(one.verdict for one in summary.run.answers if one.verdict in RAN and one.id not in counted)
+    if not verdicts:
+        return []
+    told = ", ".join(f"{verdicts[verdict]} {noun}" for verdict, noun in _NOUNS.items() if verdicts[verdict])
+    return [("also", f"{verdicts.total()} requests with tools described in the prompt: {told}", "")]
 
 
 def _counted(summary: Summary) -> Iterator[ProbeResult]:
@@ -107,10 +117,7 @@ def _not_sent(summary: Summary) -> Iterator[Fact]:
 def _alike(summary: Summary) -> Iterator[Fact]:
     """Which endpoints so many probes cannot tell apart, and by what that is said."""
     ranking, labels = summary.ranking, labels_of(list(summary.evidence))
-    alike = [
-        (number, _usable(group, summary) if number == 1 else group) for number, group in enumerate(ranking.groups, 1)
-    ]
-    alike = [(number, group) for number, group in alike if len(group) > 1]
+    alike = [(number, group) for number, group in enumerate(ranking.groups, 1) if len(group) > 1]
     for place, (number, group) in enumerate(alike[:_GROUPS]):
         names = ", ".join(labels.get(name, name) for name in group)
         yield "alike" if not place else "", f"rank {number}: {names}", ""
@@ -119,11 +126,6 @@ def _alike(summary: Summary) -> Iterator[Fact]:
     if alike:
         level = "" if ranking.confidence == OWN else f" ({ranking.confidence:.1%} each, so that all hold together)"
         yield "", f"not distinguishable within a rank: their intervals overlap{level}", ""
-
-
-def _usable(names: Sequence[str], summary: Summary) -> tuple[str, ...]:
-    """Endpoints that may have the first rank: with few answers a broken one cannot be told from the best."""
-    return tuple(name for name in names if summary.evidence[name].status not in {"broken", "down"})
 
 
 def _worse_in_a_crowd(summary: Summary) -> list[str]:
@@ -136,22 +138,28 @@ def _worse_in_a_crowd(summary: Summary) -> list[str]:
 
 
 def _late(summary: Summary) -> list[str]:
-    late = sum(row.latency_unreliable for row in summary.measures.values())
+    """Which share of the counted answers this machine delayed at the endpoints that are marked with `?`."""
+    late = [name for name, row in summary.measures.items() if row.latency_unreliable]
     if not late or summary.run.source in UNTIMED:
         return []
-    return [
-        f"latencies of {late} endpoints are unreliable (?): this machine was {summary.run.lag_p95_ms:.0f} ms late (p95)"
-    ]
+    judged = [probe for probe in _counted(summary) if probe.endpoint in late and probe.verdict in JUDGED]
+    share = f"{sum(probe.unreliable for probe in judged)} of {len(judged)} answers by more than {HONEST_MS:.0f} ms"
+    endpoints = f"{len(late)} endpoint{'' if len(late) == 1 else 's'}"
+    return [f"latencies of {endpoints} are unreliable (?): this machine delayed {share}"]
 
 
 def _use(summary: Summary) -> list[Fact]:
     best = summary.best
-    if best is None:
-        return [("use", "nothing: no endpoint works" if summary.evidence else "nothing: no endpoint was probed", "bad")]
-    if best.counts.judged < LEAST_JUDGED:
-        told = f"{best.counts.judged} calls of {best.endpoint} were judged; a recommendation needs {LEAST_JUDGED}"
+    if best is not None:
+        return [("use", best.endpoint, "good"), ("", f"{_right(best)}; {_cheapest(best, summary)}", "")]
+    few = next(
+        (row for name in summary.order if 0 < (row := summary.evidence[name]).counts.judged < LEAST_JUDGED), None
+    )
+    if few:
+        calls = f"{few.counts.judged} call{' of' if few.counts.judged == 1 else 's of'} {few.endpoint}"
+        told = f"{calls} {'was' if few.counts.judged == 1 else 'were'} judged; a recommendation needs {LEAST_JUDGED}"
         return [("use", f"no recommendation yet: {told}", "warn")]
-    return [("use", best.endpoint, "good"), ("", f"{_right(best)}; {_cheapest(best, summary)}", "")]
+    return [("use", "nothing: no endpoint works" if summary.evidence else "nothing: no endpoint was probed", "bad")]
 
 
 def _right(best: EndpointEvidence) -> str:
@@ -191,9 +199,9 @@ def _cost(summary: Summary) -> str:
 
 def requests_of(summary: Summary) -> int:
     """Probes that were sent, or judged again; verdicts on pairs are none."""
-    return sum(probe.verdict not in {"unsupported", "not_run"} for probe in summary.run.answers)
+    return sum(probe.verdict in RAN for probe in summary.run.answers)
 
 
 def pairs_of(summary: Summary) -> int:
-    """Verdicts on pairs of a plain and a streamed answer."""
-    return sum(probe.mode == PARITY for probe in summary.run.probes)
+    """Verdicts on pairs of a plain and a streamed answer, both of which were sent."""
+    return sum(probe.mode == PARITY and probe.verdict in RAN for probe in summary.run.probes)

@@ -15,17 +15,28 @@ from .endpoint_table import money
 _REDRAWN_S = 0.2
 _LINE_S = 30.0
 _BAR = 16
+_HEAD = "kimiprobe: "
 _TOLD = 20
 """A provider's rate is known once it has answered one in so many."""
 
 
-def progress_text(total: int, waiting: Mapping[str, int], left_s: float | None, usd: Decimal, *, bar: str = "") -> str:
-    """`probing  312/424  ########----  2 s left  $0.241  waiting: openrouter 88, moonshot 24`."""
+def progress_text(
+    total: int, waiting: Mapping[str, int], left_s: float | None, usd: Decimal, *, width: int, bar: str = ""
+) -> str:
+    """`probing  312/424  ########----  2 s left  $0.241  waiting: openrouter 88, moonshot 24`.
+
+    Providers that do not fit `width` are left out, the least awaited first; `..` says so.
+    """
     done = total - sum(waiting.values())
     most = sorted((row for row in waiting.items() if row[1]), key=lambda row: (-row[1], row[0]))
     parts = [f"probing  {done}/{total}", bar, "" if left_s is None else f"{left_s:.0f} s left", f"${money(usd)}"]
-    parts.append("waiting: " + ", ".join(f"{name} {count}" for name, count in most) if most else "")
-    return "  ".join(filter(None, parts))
+    head, entries = "  ".join(filter(None, parts)), [f"{name} {count}" for name, count in most]
+    for shown in range(len(entries), 0, -1):
+        more = ", .." if shown < len(entries) else ""
+        text = f"{head}  waiting: {', '.join(entries[:shown])}{more}"
+        if len(text) <= width:
+            return text
+    return end_cut(head, width)
 
 
 def bar_of(share: float, encoding: str) -> str:
@@ -85,14 +96,15 @@ class Progress:
     def _text(self, waiting: Mapping[str, int], elapsed_s: float, usd: Decimal) -> str:
         total = sum(self._first.values())
         bar = bar_of(1 - sum(waiting.values()) / total, self._encoding()) if self.redraws else ""
-        return progress_text(total, waiting, self._left_s(waiting, elapsed_s), usd, bar=bar)
+        width = self.writer.fullwidth - 1 if self.redraws else WIDTH - len(_HEAD)
+        return progress_text(total, waiting, self._left_s(waiting, elapsed_s), usd, width=width, bar=bar)
 
     def _write(self, text: str) -> None:
         if self.redraws:
-            self.writer.write(f"\r\x1b[K{end_cut(text, self.writer.fullwidth - 1)}", flush=True)
+            self.writer.write(f"\r\x1b[K{text}", flush=True)
             self._drawn = True
         else:
-            self.writer.line(f"kimiprobe: {end_cut(text, WIDTH - 11)}")
+            self.writer.line(_HEAD + text)
 
     def _left_s(self, waiting: Mapping[str, int], elapsed_s: float) -> float | None:
         """Seconds until the slowest provider is done at its rate so far; None while too few answers tell it."""

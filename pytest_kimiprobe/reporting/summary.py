@@ -15,10 +15,10 @@ from ..results.store import Change
 from ..stats.measures import Measures, measures_of
 from ..stats.paired_test import Comparison
 from ..stats.ranking import Ranking, rank
-from ..stats.status import LEAST_JUDGED, endpoints_of
+from ..stats.status import DEGRADED_AT, LEAST_JUDGED, endpoints_of, shown_status
 from ..verdicts import ProbeResult, Run
 
-_BEST_FIRST: tuple[Status, ...] = ("works", "needs_rescue", "degraded", "broken", "down")
+_BEST_FIRST: tuple[Status, ...] = ("works", "needs_rescue", "degraded", "unknown", "broken", "down")
 USABLE: frozenset[Status] = frozenset({"works", "needs_rescue"})
 """Statuses of endpoints that can be recommended."""
 
@@ -55,31 +55,40 @@ class Summary:
 
     @property
     def ranking(self) -> Ranking:
-        """Which endpoints differ in what was right at the first try."""
-        return rank({name: row.strict for name, row in self.measures.items()})
+        """Which endpoints differ in what was right at the first try.
+
+        By few answers a bad endpoint cannot be told from the best. So the first rank needs 80 % of requests right.
+        """
+        counts = {name: row.counts for name, row in self.evidence.items()}
+        leading = [name for name, one in counts.items() if one.passed >= DEGRADED_AT * one.requests]
+        return rank({name: row.strict for name, row in self.measures.items()}).led_by(leading)
+
+    @property
+    def statuses(self) -> dict[str, Status]:
+        """The status of each endpoint as it is shown."""
+        return {name: shown_status(row) for name, row in self.evidence.items()}
 
     @property
     def order(self) -> list[str]:
         """Endpoints by recommendation, best first: by status, then by the price of the assumed request."""
-        return sorted(self.evidence, key=self._place)
+        statuses = self.statuses
+        return sorted(self.evidence, key=lambda name: self._place(name, statuses[name]))
 
     @property
     def best(self) -> EndpointEvidence | None:
         """The endpoint to use: the cheapest that works, else the cheapest that works with rescue.
 
-        Endpoints with enough judged calls go before the others. None if no endpoint works.
+        It has enough judged calls. None if there is nothing to use.
         """
-        usable = [self.evidence[name] for name in self.order if self.evidence[name].status in USABLE]
-        enough = [row for row in usable if row.counts.judged >= LEAST_JUDGED]
-        return next(iter(enough or usable), None)
+        rows = (self.evidence[name] for name in self.order)
+        return next((row for row in rows if row.status in USABLE and row.counts.judged >= LEAST_JUDGED), None)
 
     @property
     def failures(self) -> list[ProbeResult]:
         """Failures as `kimiprobe rerun` numbers them."""
         return failures_of(self.run)
 
-    def _place(self, endpoint: str) -> tuple[int, tuple[Decimal, bool, str]]:
-        status = self.evidence[endpoint].status
+    def _place(self, endpoint: str, status: Status) -> tuple[int, tuple[Decimal, bool, str]]:
         place = _BEST_FIRST.index(status) if status in _BEST_FIRST else len(_BEST_FIRST)
         is_reference = self.run.references.get(endpoint) == endpoint
         return place, price_order(self.prices.get(endpoint), endpoint, is_reference=is_reference)

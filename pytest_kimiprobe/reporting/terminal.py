@@ -13,12 +13,14 @@ from ..tables import WIDTH, Column, folded, middle_cut, rendered, shown
 from .endpoint_table import COLUMNS, cells, labels_of, money
 from .findings import UNTIMED, Cause, causes, details, facts, pairs_of, requests_of
 from .markdown import cell, code, table
-from .summary import USABLE, Summary
+from .summary import Summary
 
 _INDENT = 6
 _DETAIL_INDENT = 10
-_CAUSES = 4
-"""Lines for causes; with more causes the last line counts the others."""
+_HEIGHT = 24
+"""Lines of a screen; pytest's last line is one of them."""
+_CAUSES = (2, 6)
+"""Fewest and most lines for causes; with more causes the last line counts the others."""
 _SHORTEST = 14
 """Columns that the names of endpoints take at least."""
 _MEASURED = (
@@ -47,22 +49,24 @@ class Line:
 
 def screen(summary: Summary, *, quiet: bool = False, further: bool = False) -> list[Line]:
     """The lines that end a run. `quiet` leaves out causes and the next step; `further` adds the further tables."""
-    lines = [Line(_hosts(summary), "" if summary.run.source == "live" else "warn"), Line(_what(summary))]
+    head = [Line(_hosts(summary), "" if summary.run.source == "live" else "warn"), Line(_what(summary))]
     if summary.evidence:
         rows = _rows(summary)
-        tones = ["", *(_tone(summary.evidence[name].status) for name in summary.order)]
-        lines += [Line(""), *(Line(*pair) for pair in zip(rendered(COLUMNS, rows), tones, strict=True)), Line("")]
+        tones = ["", *(_tone(summary.statuses[name]) for name in summary.order)]
+        head += [Line(""), *(Line(*pair) for pair in zip(rendered(COLUMNS, rows), tones, strict=True)), Line("")]
     if further and summary.evidence:
-        lines += [*map(Line, rendered(_MEASURED, _measured(summary))), Line("")]
-        lines += [Line(text, tone) for head, said, tone in details(summary) for text in _folded(head, said)]
-    if not quiet:
-        lines += _why(summary, every=further)
-    lines += [Line(text, tone) for head, said, tone in facts(summary) for text in folded(head, said, _INDENT)]
-    if summary.failures and not quiet:
+        head += [*map(Line, rendered(_MEASURED, _measured(summary))), Line("")]
+        head += [Line(text, tone) for title, said, tone in details(summary) for text in _folded(title, said)]
+    tail = [Line(text, tone) for title, said, tone in facts(summary) for text in folded(title, said, _INDENT)]
+    if quiet:
+        return head + tail
+    if summary.failures:
         line = f"{'next':<{_INDENT}}{summary.rerun} 1"
         more = f"   the first of {len(summary.failures)} failures, in full"
-        lines.append(Line(line + more if len(line + more) <= WIDTH else line))
-    return lines
+        tail.append(Line(line + more if len(line + more) <= WIDTH else line))
+    fewest, most = _CAUSES
+    room = min(max(_HEIGHT - 1 - len(head) - len(tail), fewest), most)
+    return head + _why(summary, len(causes(summary)) if further else room) + tail
 
 
 def _hosts(summary: Summary) -> str:
@@ -72,18 +76,18 @@ def _hosts(summary: Summary) -> str:
 def _what(summary: Summary) -> str:
     count, many = requests_of(summary), len(summary.evidence)
     endpoints = f"{many} endpoint{'' if many == 1 else 's'}"
+    pairs = pairs_of(summary)
+    beside = f" and {pairs} pair{'' if pairs == 1 else 's'}" if pairs else ""
     if summary.run.source == "replay":
-        pairs = pairs_of(summary)
-        beside = f" and {pairs} pair{'' if pairs == 1 else 's'}" if pairs else ""
         return f"{endpoints}, {count} recorded answers{beside} judged in {summary.spent.span_s:.1f} s"
     model = f"{summary.model}, " if summary.model else ""
-    return f"{summary.run.suite} suite, {model}{endpoints}, {count} requests in {summary.spent.span_s:.1f} s"
+    return f"{summary.run.suite} suite, {model}{endpoints}, {count} requests{beside} in {summary.spent.span_s:.1f} s"
 
 
-def _why(summary: Summary, *, every: bool) -> list[Line]:
-    """The causes that explain most of what was not right, each with its count and its endpoints."""
+def _why(summary: Summary, room: int) -> list[Line]:
+    """The causes that explain most of what was not right, each with its count and its endpoints, in `room` lines."""
     found = causes(summary)
-    told = found if every or len(found) <= _CAUSES else found[: _CAUSES - 1]
+    told = found if len(found) <= room else found[: room - 1]
     labels = labels_of(list(summary.evidence))
     texts = [_cause(cause, [labels.get(name, name) for name in cause.endpoints]) for cause in told]
     if rest := found[len(told) :]:
@@ -102,7 +106,10 @@ def _rows(summary: Summary) -> list[tuple[str, ...]]:
     labels = labels_of(list(summary.evidence))
     timed = summary.run.source not in UNTIMED
     found = ((name, summary.evidence[name]) for name in summary.order)
-    return [cells(labels[name], row, doubtful=timed and row.latency_unreliable) for name, row in found]
+    return [
+        cells(labels[name], row, summary.statuses[name], doubtful=timed and row.latency_unreliable)
+        for name, row in found
+    ]
 
 
 def _folded(head: str, text: str) -> list[str]:
@@ -134,13 +141,11 @@ def _measured(summary: Summary) -> list[tuple[str, ...]]:
         measured, place = summary.measures[name], ranking.place(name)
         power, f1 = measured.pass_power.get(2), measured.trigger.f1 if measured.trigger else None
         cost = measured.cost_per_success
-        # Few answers that were all right reach the first rank; an endpoint that cannot be used is not shown there.
-        ranked = place is not None and (place.first > 1 or summary.evidence[name].status in USABLE)
         rows.append(
             (
                 one_line(labels[name]),
                 rate_text(measured.strict),
-                str(place) if ranked else "-",
+                "-" if place is None else str(place),
                 "-" if power is None else f"{power * 100:.0f} %",
                 "-" if f1 is None else f"{f1:.2f}",
                 money(None if cost is None else cost * 1000),

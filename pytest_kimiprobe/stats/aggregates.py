@@ -19,7 +19,8 @@ NATIVE, EMULATED = "tools", "tools:emulated"
 NO_TOKENS = Usage(0, 0)
 TOKENS = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens")
 """Counts of a usage that results and reports hold."""
-_RAN = (*sorted(JUDGED), "error")
+RAN = (*sorted(JUDGED), "error")
+"""Verdicts on probes that were sent, or judged again."""
 _MICRO = Decimal("0.000001")
 _MOST_USD = 1000
 _MOST_COUNTED = 10**9
@@ -74,12 +75,17 @@ def basis(cells: Sequence[Cell]) -> list[Cell]:
 
     Where it has none that ran (an endpoint without native tools), those of tools described in the prompt.
     """
-    return _native_first(cells, lambda cell: any(map(cell.verdicts.get, _RAN)))
+    return _native_first(cells, lambda cell: any(map(cell.verdicts.get, RAN)))
 
 
 def basis_of(probes: Sequence[ProbeResult]) -> list[ProbeResult]:
     """The probes of one endpoint that its status rests on: see `basis`."""
-    return _native_first(probes, lambda probe: probe.verdict in _RAN)
+    return _native_first(probes, lambda probe: probe.verdict in RAN)
+
+
+def judged_basis(probes: Sequence[ProbeResult]) -> list[ProbeResult]:
+    """Those of `basis_of` that were judged."""
+    return [probe for probe in basis_of(probes) if probe.verdict in JUDGED]
 
 
 def _native_first(items: Sequence[C], ran: Callable[[C], object]) -> list[C]:
@@ -107,7 +113,7 @@ def counts_of(cells: Sequence[Cell]) -> Counts:
 
 
 def summed(cells: Iterable[Cell]) -> tuple[Cell, ...]:
-    """One cell per endpoint: verdicts, reasons and classes of its basis, calls, tokens and cost of all its cells.
+    """One cell per endpoint with the sums of its basis; tokens and cost are those of all its cells: money was spent.
 
     Evidence and status are the same by these as by the cells they are made of.
     """
@@ -116,7 +122,7 @@ def summed(cells: Iterable[Cell]) -> tuple[Cell, ...]:
 
 def _sum(endpoint: str, cells: Sequence[Cell]) -> Cell:
     chosen = basis(cells)
-    names = ("costed", "calls", "valid_calls", "k2vv_calls", "k2vv_valid")
+    names = ("calls", "valid_calls", "k2vv_calls", "k2vv_valid")
     return Cell(
         endpoint=endpoint,
         case="",
@@ -127,7 +133,8 @@ def _sum(endpoint: str, cells: Sequence[Cell]) -> Cell:
         error_classes=added(cell.error_classes for cell in chosen),
         tokens=sum((cell.tokens for cell in cells), NO_TOKENS),
         cost_usd=sum((cell.cost_usd for cell in cells), Decimal(0)),
-        **{name: sum(getattr(cell, name) for cell in cells) for name in names},
+        costed=sum(cell.costed for cell in cells),
+        **{name: sum(getattr(cell, name) for cell in chosen) for name in names},
     )
 
 
@@ -161,8 +168,8 @@ def _times(prefix: str, values: Iterable[float | None]) -> dict[str, float]:
 
 
 def _unsummable(probes: Sequence[ProbeResult]) -> dict[str, Any]:
-    """Figures of a total that are not sums of its cells."""
-    judged = [probe for probe in probes if probe.verdict in JUDGED]
+    """Figures of a total that are not sums of its cells, by the answers that its status rests on."""
+    judged = judged_basis(probes)
     costs = costs_of(judged)
     times = _times("", (probe.total_ms for probe in judged))
     return {

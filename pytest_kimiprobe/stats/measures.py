@@ -28,6 +28,7 @@ from .aggregates import (
     endpoint_of,
     grouped,
     is_credible_cost,
+    judged_basis,
     tokens_of,
 )
 from .quantiles import PERCENTILES, TimeInterval, quantile_interval, rounded
@@ -90,9 +91,10 @@ class Trigger:
 class Measures:
     """One endpoint over one run.
 
-    `strict` counts what was right at the first try, `lenient` also what was rescued, of the calls that the status rests
-    on (`aggregates.basis`). `by_case` is lenient, `by_load` strict. `pass_power` maps k to pass^k: the chance that k
-    tries of one case are all right. `refusals` are the 429s after which a request was sent again.
+    All figures count the probes that the status rests on (`aggregates.basis`), with three exceptions that count all:
+    `by_case`, `tokens` and `refusals`, the 429s after which a request was sent again. `strict` counts what was right at
+    the first try, `lenient` also what was rescued. `by_case` is lenient, `by_load` strict. `pass_power` maps k to
+    pass^k: the chance that k tries of one case are all right.
 
     The true values of four rates are parameters of the simulator's personas. `answered` is availability: only errors
     of the provider count against it. `triggered`: answers that called a tool in any form, of those that should.
@@ -243,31 +245,30 @@ def _usd(amount: Decimal | None) -> str | None:
 
 
 def _measures(endpoint: str, probes: Sequence[ProbeResult], trigger: Trigger | None) -> Measures:
-    judged = [probe for probe in probes if probe.verdict in JUDGED]
-    basis = [probe for probe in basis_of(probes) if probe.verdict in JUDGED]
-    costs = costs_of(probes)
-    k2vv = [probe.k2vv_valid for probe in probes if probe.k2vv_valid is not None]
+    basis, judged = basis_of(probes), judged_basis(probes)
+    costs = costs_of(basis)
+    k2vv = [probe.k2vv_valid for probe in basis if probe.k2vv_valid is not None]
     native = [probe for probe in judged if probe.capability != EMULATED]
     asked = [probe for probe in native if probe.wants_call]
     called = [probe for probe in native if _called(probe)]
     structured = [probe for probe in native if probe.calls]
     return Measures(
         endpoint=endpoint,
-        strict=rate_of(basis, lenient=False),
-        lenient=rate_of(basis, lenient=True),
-        by_case=_rates(judged, "case", lenient=True),
+        strict=rate_of(judged, lenient=False),
+        lenient=rate_of(judged, lenient=True),
+        by_case=_rates((probe for probe in probes if probe.verdict in JUDGED), "case", lenient=True),
         by_load=_rates(judged, "load", lenient=False),
-        reasons=dict(Counter(probe.reason for probe in probes if probe.verdict in {"rescued", "fail", "error"})),
+        reasons=dict(Counter(probe.reason for probe in basis if probe.verdict in {"rescued", "fail", "error"})),
         tokens=tokens_of(probes),
         cost_usd=sum(costs, Decimal(0)),
         costed=len(costs),
-        right_costed=sum(is_right(probe, lenient=True) for probe in probes if is_credible_cost(probe.cost_usd)),
+        right_costed=sum(is_right(probe, lenient=True) for probe in basis if is_credible_cost(probe.cost_usd)),
         pass_power=_powers(judged),
         trigger=trigger,
         k2vv=Rate(sum(k2vv), len(k2vv)),
         refusals=sum(probe.refusals for probe in probes),
         latency_unreliable=are_unreliable(judged),
-        answered=Rate(len(judged), len(judged) + sum(map(_unanswered, probes))),
+        answered=Rate(len(judged), len(judged) + sum(map(_unanswered, basis))),
         triggered=Rate(sum(map(_called, asked)), len(asked)),
         leaked=Rate(sum(probe.leaked for probe in called), len(called)),
         schema=Rate(sum(probe.calls == probe.valid_calls for probe in structured), len(structured)),

@@ -1,7 +1,8 @@
 """Two endpoints on the same probes: paired outcomes, McNemar's exact test, cost and latency ratio. Pure.
 
-A pair is the same case, mode, repeat and load at both endpoints, judged at both. Right means right at the first try, as
-in every table. Rescued answers, errors (nothing to judge) and probes that were not run are counted apart.
+A pair is the same case, mode, repeat and load at both endpoints, judged at both. As in every table, only probes that
+the statuses rest on count, and right means right at the first try. Rescued answers, errors (nothing to judge) and
+probes that were not run are counted apart.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..verdicts import JUDGED, ProbeResult, Run
+from ..verdicts import ProbeResult, Run
+from .aggregates import judged_basis
 from .measures import Measures, Rate, is_right, measures_of, rate_text
 from .quantiles import rounded
 
@@ -151,11 +153,8 @@ def _rescued(probes: Iterable[ProbeResult]) -> int:
 
 
 def _keyed(probes: Sequence[ProbeResult], endpoint: str) -> dict[tuple[str, str, int, str], ProbeResult]:
-    return {
-        (probe.case, probe.mode, probe.repeat, probe.load): probe
-        for probe in probes
-        if probe.endpoint == endpoint and probe.verdict in JUDGED
-    }
+    mine = judged_basis([probe for probe in probes if probe.endpoint == endpoint])
+    return {(probe.case, probe.mode, probe.repeat, probe.load): probe for probe in mine}
 
 
 def _latency_ratio(pairs: Sequence[tuple[ProbeResult, ProbeResult]]) -> float | None:

@@ -8,8 +8,8 @@ ordered. For two endpoints their own intervals are used: an order is wrong only 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any
 
@@ -45,6 +45,11 @@ class Ranking:
         """The groups of an endpoint, which follow one another; None where nothing of it was judged."""
         found = [number for number, group in enumerate(self.groups, 1) if endpoint in group]
         return Place(found[0], found[-1]) if found else None
+
+    def led_by(self, names: Collection[str]) -> Ranking:
+        """The same groups, with only these endpoints in the first one, which may become empty."""
+        first = tuple(tuple(name for name in group if name in names) for group in self.groups[:1])
+        return replace(self, groups=first + self.groups[1:])
 
 
 def rank(rates: Mapping[str, Rate], *, less_is_better: bool = False) -> Ranking:

@@ -30,6 +30,19 @@ def endpoints_of(run: Run) -> dict[str, EndpointEvidence]:
     return evidence_of(totals_of(run.answers), run.finished_at, f"{run.id}-{run.attempt}")
 
 
+def shown_status(row: EndpointEvidence) -> Status:
+    """The status that a run shows: below 10 judged calls `unknown` instead of `degraded` or `broken`.
+
+    It stays `degraded` if fewer than half of at least 10 requests were answered. What is recorded is the status by the
+    thresholds alone: a router distrusts an endpoint by few calls already.
+    """
+    counts = row.counts
+    if row.status not in {"degraded", "broken"} or counts.judged >= LEAST_JUDGED:
+        return row.status
+    unanswered = counts.requests >= LEAST_JUDGED and counts.judged < counts.requests * ANSWERED_AT
+    return row.status if unanswered and row.status == "degraded" else "unknown"
+
+
 def evidence_of(totals: Iterable[Cell], probed_at: datetime, run: str) -> dict[str, EndpointEvidence]:
     """Evidence per endpoint from the totals of one run; `window` holds the same counts."""
     ran = [total for total in totals if total.verdicts.keys() - {"not_run"}]

@@ -10,7 +10,8 @@ from decimal import Decimal
 import click
 
 from routing import catalog as catalogs
-from routing.catalog import Endpoint
+from routing.catalog import Catalog, Endpoint
+from routing.selection import price_order
 from routing.tokens import ASSUMED_REQUEST, request_text
 from routing.types import Usage
 
@@ -77,7 +78,7 @@ def cost(  # noqa: PLR0917 - one parameter an option
     endpoints = [e for model in wanted for e in catalog.of_model(model) if not e.retired_at(day)]
     unpriced = [endpoint.id for endpoint in endpoints if endpoint.price_at(day) is None]
     usage = Usage(tokens_in, tokens_out)
-    rows = _rows(endpoints, usage, requests, day)
+    rows = _rows(catalog, endpoints, usage, requests, day)
     lines = [f"{request_text(usage)} a request, {requests:,} requests a month; USD"]
     lines += rendered(_COLUMNS, [_cells(row) for row in rows])
     lines += [f"{endpoint}: no price known" for endpoint in unpriced]
@@ -88,8 +89,13 @@ def cost(  # noqa: PLR0917 - one parameter an option
     show(lines, {"endpoints": [_json(row) for row in rows], "unpriced": unpriced}, as_json=as_json)
 
 
-def _rows(endpoints: Sequence[Endpoint], usage: Usage, requests: int, day: date) -> list[CostRow]:
-    """Rows of the endpoints whose price is known, from the cheapest to the dearest."""
+def _rows(catalog: Catalog, endpoints: Sequence[Endpoint], usage: Usage, requests: int, day: date) -> list[CostRow]:
+    """Rows of the endpoints whose price is known, from the cheapest to the dearest, in the order of the router."""
+
+    def order(row: CostRow) -> tuple[Decimal, bool, str]:
+        is_reference = catalog.model(row.model).reference == row.endpoint
+        return price_order(row.usd_per_request, row.endpoint, is_reference=is_reference)
+
     priced = [(endpoint, price, price.cost(usage)) for endpoint in endpoints if (price := endpoint.price_at(day))]
     cheapest = min((cost for _, _, cost in priced), default=Decimal(0))
     dearest = max((cost for _, _, cost in priced), default=Decimal(0))
@@ -106,7 +112,7 @@ def _rows(endpoints: Sequence[Endpoint], usage: Usage, requests: int, day: date)
         )
         for endpoint, price, cost in priced
     ]
-    return sorted(rows, key=lambda row: (row.usd_per_request, row.endpoint))
+    return sorted(rows, key=order)
 
 
 def _cells(row: CostRow) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -123,7 +123,7 @@ def _cells(label: str, row: Row, now: datetime) -> tuple[str, ...]:
     known = row.evidence
     if known is None:
         return (one_line(label), *["-"] * (len(COLUMNS) - 2), row.status, "never")
-    return (*cells(label, replace(known, status=row.status)), _short_age(known.age(now)))
+    return (*cells(label, known, row.status, doubtful=known.latency_unreliable), _short_age(known.age(now)))
 
 
 def age_words(age: timedelta) -> str:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
 from building import KIMI, MOONSHOT, NOVITA, counts, evidence, flags_text, row
 from click.testing import CliRunner
 
@@ -61,6 +62,23 @@ def test_check_route_and_cost_name_the_same_winner_for_the_same_price(tmp_path: 
     costs = json.loads(CliRunner().invoke(main, ["cost", "--json"]).stdout)["endpoints"]
     shown = {one["endpoint"]: one["usd_per_request"] for one in costs}
     assert {one["endpoint"]: one["usd"] for one in found["candidates"]}[NOVITA] == shown[NOVITA] == str(usd[NOVITA])
+
+
+def test_at_one_price_check_route_and_cost_name_the_reference_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name alone would put it first: the others have a flag that a reviewer turned on."""
+    known = catalog.load(environment={})
+    price = known.endpoint(KIMI).prices
+    equal = {name: replace(known.endpoint(name), prices=price) for name in NAMES}
+    monkeypatch.setattr(catalog, "load", lambda *_, **__: replace(known, endpoints={**known.endpoints, **equal}))
+    found = json.loads(routed(tmp_path, "--json"))["candidates"]
+    costs = json.loads(CliRunner().invoke(main, ["cost", "--json"]).stdout)["endpoints"]
+    probes = [ProbeResult(f"{name}{n}", f"c{n}", name, "plain", 1, "pass", "ok") for name in NAMES for n in range(20)]
+    run = Run("1", 1, "live", "core", NOW, NOW, True, tuple(probes), dict.fromkeys(NAMES, MOONSHOT))
+    summary = replace(Summary.of(run, Spent(Decimal(1), Decimal(1), 1.0, 0.1)), prices=dict.fromkeys(NAMES, Decimal(1)))
+    orders = [[one["endpoint"] for one in rows if one["endpoint"] in NAMES] for rows in (found, costs)]
+    assert [*orders, summary.order] == [[KIMI, NOVITA, MOONSHOT]] * 3
 
 
 def test_without_messages_the_router_compares_for_the_assumed_request(tmp_path: Path) -> None:

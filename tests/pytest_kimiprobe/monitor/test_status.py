@@ -57,6 +57,12 @@ def test_one_row_an_endpoint_with_counts_times_cost_and_age(tmp_path: Path) -> N
     assert "kimi-k2.6" in lines
 
 
+def test_latencies_that_the_machine_distorted_are_marked_as_in_a_run(tmp_path: Path) -> None:
+    """A question mark behind both percentiles."""
+    latest(tmp_path, replace(row(), latency_unreliable=True))
+    assert "1.9s? 4.1s?" in " ".join(status(tmp_path).stdout.split())
+
+
 def test_the_age_is_told_in_words(tmp_path: Path) -> None:
     """Of the newest evidence, not of the file."""
     latest(tmp_path, row(age=timedelta(hours=5)), row(MOONSHOT, age=timedelta(days=2)))

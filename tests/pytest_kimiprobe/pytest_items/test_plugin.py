@@ -64,7 +64,7 @@ class TestCollection:
         pytester.makepyfile("def test_mine(): raise AssertionError")
         result = pytester.runpytest(*HEALTHY, *DIRECT, "--kimiprobe-suite", "smoke")
         result.stdout.fnmatch_lines(
-            ["smoke suite, kimi-k2.6, 1 endpoint, 12 requests in *", "moonshot * 10/10 * 10 * works"]
+            ["smoke suite, kimi-k2.6, 1 endpoint, 12 requests and 3 pairs in *", "moonshot * 10/10 * 10 * works"]
         )
         assert result.ret == 0
 
@@ -403,6 +403,15 @@ class TestRefusals:
         assert found["endpoints"][0]["refusals"] == refusals
         result.stdout.fnmatch_lines(["note *moonshot refused *(HTTP 429)*"])
 
+    def test_time_that_refusals_took_is_told_even_if_they_ended_as_errors(self, pytester: pytest.Pytester) -> None:
+        """The causes say how many answers are missing, the note how often and how long the run waited."""
+        pytester.makefile(".yaml", limited=LIMITED.replace("0.5", "1").replace("_s: 0", "_s: 1"))
+        limited = ("--kimiprobe", "--kimiprobe-source", "simulator:limited.yaml", *DIRECT, THREE, "-k", "weather")
+        result = pytester.runpytest(*limited, "--kimiprobe-patience", "1.5")
+        result.stdout.fnmatch_lines(
+            ["why *HTTP 429: moonshot", "note *moonshot refused * times (HTTP 429); waited 1 s*"]
+        )
+
     def test_without_patience_a_refusal_is_the_verdict(self, pytester: pytest.Pytester) -> None:
         """As an error of the provider, never as a wrong answer."""
         pytester.makefile(".yaml", limited=LIMITED.replace("0.5", "1"))
@@ -419,7 +428,7 @@ def test_an_endpoint_that_vanished_is_retired(pytester: pytest.Pytester) -> None
     )
     assert result.parseoutcomes() == {"errors": 6}
     (row,) = json.loads((pytester.path / "out.json").read_text("utf-8"))["endpoints"]
-    assert (row["status"], row["judged"], row["reasons"]) == ("retired", 0, {"model_retired": 6})
+    assert (row["status"], row["judged"], row["reasons"]) == ("retired", 0, {"model_retired": 4})
 
 
 LIMITED = """

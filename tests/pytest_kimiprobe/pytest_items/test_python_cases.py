@@ -101,7 +101,7 @@ class TestPythonCases:
         pytester.makepyfile(test_own=WEATHER + WRONG)
         result = pytester.runpytest(*HEALTHY, "test_own.py", "--kimiprobe-json", "out.json", "--tb=auto")
         result.assert_outcomes(passed=2, failed=2)
-        result.stdout.fnmatch_lines(["E *{'city': 'Paris'} == {'city': 'Rome'}*", "*moonshot*4/4*2*broken"])
+        result.stdout.fnmatch_lines(["E *{'city': 'Paris'} == {'city': 'Rome'}*", "*moonshot*4/4*2*unknown"])
         probes = json.loads((pytester.path / "out.json").read_text("utf-8"))["probes"]
         assert {(one["case"], one["verdict"], one["reason"]) for one in probes} == {
             ("test_weather", "pass", "ok"),

@@ -33,8 +33,22 @@ def written(progress: Progress) -> str:
 
 def test_it_says_how_far_how_long_and_for_how_much() -> None:
     """The provider that is most waited for goes first."""
-    told = progress_text(424, {"moonshot": 24, "openrouter": 88}, 2.2, Decimal("0.2412"), bar="###-")
+    told = progress_text(424, {"moonshot": 24, "openrouter": 88}, 2.2, Decimal("0.2412"), width=80, bar="###-")
     assert told == "probing  312/424  ###-  2 s left  $0.241  waiting: openrouter 88, moonshot 24"
+
+
+@pytest.mark.parametrize(
+    ("width", "told"),
+    [
+        (64, "probing  0/112  $0.00  waiting: openrouter 88, moonshot 24"),
+        (57, "probing  0/112  $0.00  waiting: openrouter 88, .."),
+        (40, "probing  0/112  $0.00"),
+        (12, "probing  0.."),
+    ],
+)
+def test_a_provider_is_left_out_whole_if_the_line_is_too_long(width: int, told: str) -> None:
+    """A number is never cut: it would be a wrong one."""
+    assert progress_text(112, {"openrouter": 88, "moonshot": 24}, None, Decimal(0), width=width) == told
 
 
 def test_time_left_is_that_of_the_slowest_provider() -> None:

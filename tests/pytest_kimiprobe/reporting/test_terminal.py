@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from pytest_kimiprobe.reporting.summary import Spent, Summary
 from pytest_kimiprobe.reporting.terminal import screen
 from pytest_kimiprobe.results.store import Change
 from pytest_kimiprobe.stats.measures import Rate
+from pytest_kimiprobe.stats.ranking import rank
 from pytest_kimiprobe.verdicts import ProbeResult, Run, Source, Verdict
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -90,20 +92,76 @@ def test_each_figure_has_one_definition() -> None:
 
 
 def test_each_cause_is_shown_once_with_its_count() -> None:
-    """The most frequent first; what does not fit is counted together."""
+    """Failures and errors before rescues, each by their count; what does not fit is counted together."""
     summary = a_summary(*WORST)
     assert [(cause.count, len(cause.endpoints)) for cause in causes(summary)] == [
         (54, 1),
         (41, 1),
-        (32, 1),
         (30, 1),
         (24, 1),
+        (32, 1),
     ]
     shown = lines(summary)
     assert "why   54x HTTP 5xx or an error inside an answer: openrouter+fireworks/fp8" in shown
-    assert "      54x for 2 more causes; -v lists them" in shown
+    assert "      32x the tool call was in the text and was rescued: openrouter+novita/fp8" in shown
+    crowded = lines(replace(summary, notes=["a note"]))
+    assert "      30x finish reason tool_calls, but no call anywhere: openrouter..-table/fp4" in crowded
+    assert "      56x for 2 more causes; -v lists them" in crowded
+    assert len(crowded) == 23
     both = a_summary(probes(PLAIN, "error", "timeout", 2), probes(DIRECT, "error", "timeout", 3))
     assert "why   5x no complete answer within the deadline: moonshot +1" in lines(both)
+
+
+def test_requests_that_the_table_does_not_count_have_their_own_line() -> None:
+    """With them the table adds up to the number of requests; pairs are counted apart."""
+    emulated = probes(DIRECT, "rescued", "rescued_text", 13, capability="tools:emulated")
+    emulated += probes(PLAIN, "error", "timeout", 3, capability="tools:emulated", error_class="provider")
+    shown = lines(a_summary(*WORST, emulated, probes(DIRECT, "pass", "ok", 2, mode="parity")))
+    assert "440 requests and 2 pairs in 6.7 s" in shown[1]
+    assert "also  16 requests with tools described in the prompt: 13 rescued, 3 errors" in shown
+    answered = [line.split()[1] for line in shown[4:12]]
+    assert sum(int(one.partition("/")[2]) for one in answered) == 440 - 16
+    assert len(shown) <= 23
+
+
+@pytest.mark.parametrize(
+    ("groups", "status"),
+    [
+        ([("pass", 9)], "works"),
+        ([("fail", 2)], "unknown"),
+        ([("pass", 8), ("fail", 1)], "unknown"),
+        ([("error", 2)], "down"),
+        ([("pass", 3), ("error", 30)], "degraded"),
+        ([("fail", 10)], "broken"),
+    ],
+)
+def test_by_few_calls_no_endpoint_is_called_bad(groups: list[tuple[Verdict, int]], status: str) -> None:
+    """Below 10 judged calls it is `unknown`, unless most requests had no answer; there is no recommendation yet."""
+    found = [probes(DIRECT, verdict, "timeout", number, error_class="provider") for verdict, number in groups]
+    summary = a_summary(*found)
+    assert lines(summary)[4].split()[-1] == status
+    assert ("no endpoint works" in " ".join(lines(summary))) is (status not in {"unknown", "works", "degraded"})
+
+
+def test_one_rule_says_which_endpoints_share_a_rank() -> None:
+    """Few answers cannot tell 55 % from the best; the column and the lines below it both leave it out of the first."""
+    good, bad, third = (f"{PLAIN}+{name}" for name in ("good/fp8", "bad/fp8", "third/fp8"))
+    rescued = [*probes(bad, "pass", "ok", 6), *probes(bad, "rescued", "rescued_text", 5)]
+    summary = a_summary(probes(good, "pass", "ok", 11), rescued, probes(third, "pass", "ok", 10))
+    assert bad in rank({name: row.strict for name, row in summary.measures.items()}).groups[0]
+    shown = lines(summary, further=True)
+    ranks = dict(re.findall(r"^(\S+) +\S+ % \(\S+\) +(\S+)", "\n".join(shown), re.MULTILINE))
+    assert ranks == {"openrouter+good/fp8": "1", "openrouter+third/fp8": "1", "openrouter+bad/fp8": "-"}
+    assert "alike     rank 1: openrouter+good/fp8, openrouter+third/fp8" in shown
+
+
+def test_the_note_on_unreliable_times_has_the_figure_that_the_mark_rests_on() -> None:
+    """Answers that this machine delayed, of those that the table counts."""
+    late = probes(DIRECT, "pass", "ok", 2, late_ms=30.0, total_ms=5.0)
+    summary = a_summary(late, probes(DIRECT, "pass", "ok", 18, total_ms=5.0), source="live")
+    told = "latencies of 1 endpoint are unreliable (?): this machine delayed 2 of 20 answers by more than 20 ms"
+    assert told in re.sub(r"\s+", " ", " ".join(lines(summary)))
+    assert "5ms?" in lines(summary)[4]
 
 
 def test_the_recommendation_says_on_how_many_calls_it_rests() -> None:

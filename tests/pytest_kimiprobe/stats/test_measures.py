@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from decimal import Decimal
 from itertools import combinations
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_kimiprobe.stats.aggregates import totals_of
 from pytest_kimiprobe.stats.measures import (
     Interval,
     Rate,
@@ -162,6 +164,21 @@ def test_tokens_times_and_accuracies_are_summed() -> None:
     assert found.k2vv == Rate(20, 20)
 
 
+def test_all_figures_of_a_row_count_the_probes_that_the_status_rests_on() -> None:
+    """Cost, times and accuracies of tools described in the prompt are left out where native tools were called."""
+    facts = {"cost_usd": Decimal("0.001"), "total_ms": 100.0, "calls": 1, "valid_calls": 1, "k2vv_valid": True}
+    aside = {"cost_usd": Decimal(1), "total_ms": 9000.0, "late_ms": 99.0, "calls": 1, "k2vv_valid": False}
+    native = [probe(repeat=n, **facts) for n in range(10)]
+    emulated = [probe("rescued", repeat=n, case="json", capability="tools:emulated", **aside) for n in range(10)]
+    alone, both = (measures_of(probes, {})[HOST] for probes in (native, native + emulated))
+    assert measures_row(both) == measures_row(alone) | {"by_case": {"json": [10, 10], "weather": [10, 10]}}
+    (alone_total,), (both_total,) = totals_of(native), totals_of(native + emulated)
+    money = {"cost_usd": both_total.cost_usd, "costed": both_total.costed, "tokens": both_total.tokens}
+    assert both_total == replace(alone_total, **money)
+    (unanswered,) = totals_of([probe("error", error_class="provider"), *emulated])
+    assert (unanswered.times, unanswered.cost_per_1k_usd) == ({}, None)
+
+
 @pytest.mark.parametrize(("late", "unreliable"), [(1, False), (2, True)])
 def test_more_than_one_late_answer_in_twenty_spoils_the_percentile(late: int, unreliable: bool) -> None:
     """The endpoint's latencies are then marked."""
@@ -195,7 +212,7 @@ def test_rates_with_a_true_value() -> None:
         ],
         {},
     )[HOST]
-    assert found.answered == Rate(6, 8)
+    assert found.answered == Rate(5, 7)
     assert found.triggered == Rate(3, 4)
     assert found.leaked == Rate(1, 3)
     assert found.schema == Rate(1, 2)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from pytest_kimiprobe.stats.measures import Rate
 from pytest_kimiprobe.stats.paired_test import NotCompared, compare, comparison_row, mcnemar, told
 from pytest_kimiprobe.verdicts import ProbeResult, Run, Verdict
 
@@ -42,6 +44,15 @@ def test_pairs_are_the_same_probe_at_both() -> None:
     assert (found.unpaired, found.rescued) == (2, (1, 0))
     assert ("", "right after rescue: 1 at A, 0 at B") in told(found)
     assert comparison_row(found)["rescued"] == [1, 0]
+
+
+def test_probes_that_the_table_does_not_count_make_no_pair() -> None:
+    """Tools described in the prompt count only at an endpoint without native ones."""
+    run, aside = a_run("+-+", "++-"), a_run("rrrr", "----", capability="tools:emulated")
+    emulated = tuple(replace(probe, case="json") for probe in aside.probes)
+    both = compare(replace(run, probes=run.probes + emulated), A, B)
+    assert comparison_row(both) == comparison_row(compare(run, A, B))
+    assert compare(aside, A, B).rates == (Rate(4, 4), Rate(0, 4))
 
 
 def test_overlapping_intervals_are_not_distinguishable() -> None:
