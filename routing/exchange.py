@@ -135,7 +135,7 @@ async def _exchange(transport: Sender, prepared: PreparedExchange, timeout_s: fl
 
 
 def _unexpected(error: Exception, attempt: _Attempt) -> ExchangeError:
-    """The host is to blame only if bytes of its answer could not be read."""
+    """The error for an unexpected exception: the host is to blame only if bytes of its answer could not be read."""
     if attempt.status is None or isinstance(error, OSError | MemoryError):
         return local_failure(error, attempt.progress.phase)
     return ProviderFailure("malformed_body", f"unexpected {type(error).__name__}", phase="parse")

@@ -123,7 +123,7 @@ class Model:
 class Requirements:
     """What one request needs an endpoint to be able to do.
 
-    `tools`: of any kind, or native ones only. `thinking`: that it thinks (True) or can stop thinking (False).
+    `tools`: any kind, or native ones only. `thinking`: the endpoint must think (True) or be able not to (False).
     """
 
     tools: Literal["", "any", "native"] = ""
@@ -139,8 +139,8 @@ class Endpoint:
     """What a request can be sent to: `<provider>/<provider model id>[+<upstream tag>]`.
 
     `thinking` names how its thinking is controlled: `never` if it has none, `always` if it cannot be controlled.
-    `always_thinks`: the model thinks, whatever it is asked. `quirks` are its own, beside those of its provider.
-    `tool_choices` are the values of `tool_choice` that it accepts; `named` is a certain function.
+    `always_thinks`: the model thinks even if it is asked not to. `quirks` add to those of its provider.
+    `tool_choices` are the accepted values of `tool_choice`; `named` means that one function is named.
     """
 
     id: str
@@ -159,7 +159,7 @@ class Endpoint:
 
     @property
     def thinks(self) -> bool:
-        """Whether it thinks by default."""
+        """Whether the endpoint thinks by default."""
         return self.thinking != "never"
 
     def unmet(self, needs: Requirements) -> str:

@@ -220,8 +220,8 @@ def specificity(glob: str) -> tuple[bool, int]:
 def overlap(one: str, other: str) -> bool:
     """Whether some endpoint can match both of two globs of the same kind: both with `*`, or both without.
 
-    Two globs with `*` have a common match exactly if the texts before their first `*` agree and the texts after their
-    last `*` agree: what is between can be written one after the other.
+    Two globs with `*` have a common match exactly if one text before the first `*` begins with the other, and one text
+    after the last `*` ends with the other. A text with both middle parts one after the other then matches both.
     """
     if "*" not in one or "*" not in other:
         return one == other
@@ -231,7 +231,7 @@ def overlap(one: str, other: str) -> bool:
 
 
 def _ambiguous(flags: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
-    """Pairs of flags that claim an endpoint with equal right."""
+    """Pairs of flags whose equally specific globs can match the same endpoint."""
     ranks: dict[tuple[bool, int], list[tuple[str, int, str]]] = {}
     total = 0
     for name, flag in flags.items():
