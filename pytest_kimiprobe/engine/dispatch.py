@@ -49,7 +49,7 @@ TOGETHER_S = 0.004
 
 @dataclass(frozen=True, slots=True)
 class _SharedRequest:
-    """What all probes of one case at one endpoint in one mode share: the request, and the most that one can cost."""
+    """Parts that all probes of one case, endpoint and mode share: the request, and the most that one can cost."""
 
     prepared: PreparedExchange
     most: Decimal

@@ -1,7 +1,7 @@
 """A pytest that sees nothing of the repository's test environment.
 
-The monitor probes hosts, wherever it runs. What a repository needs for its own tests must not reach it: conftest.py
-files, `addopts`, required and installed plugins, warnings as errors. Only its `kimiprobe_*` settings are read.
+The monitor probes hosts from any repository. Settings that the repository needs for its own tests must not affect it:
+conftest.py files, `addopts`, plugins, warnings as errors. Only the repository's `kimiprobe_*` settings are read.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _FOR_TESTS = frozenset({"PYTEST_ADDOPTS", "PYTEST_PLUGINS"})
 def command(folder: Path, plugins: Sequence[str] = (), *, with_conftest: bool = False) -> list[str]:
     """The beginning of a command line that runs pytest isolated in `folder`. Raises ConfigError.
 
-    `plugins` are modules to load. Only with some of them the working directory can be imported from.
+    `plugins` are modules to load. The working directory is on the import path only if there is at least one.
     """
     root, settings = repository_settings(folder)
     python = [sys.executable, *([] if plugins else ["-P"]), "-m", "pytest"]

@@ -5,8 +5,8 @@ is dumped. Each edit is checked: the new text must read as the old data with exa
 
     edited(text, {"openrouter_kimi_tool_calling": {"enabled": True, "percent": 10, "users.allow": ["alice"]}})
 
-A key may go through mappings with dots; None removes it. Any change raises the serial by one; an edit that changes
-nothing returns the very text.
+Dots in a key lead into nested mappings; the value None removes the key. Any change raises the serial by one; an edit
+that changes nothing returns the same text.
 """
 
 from __future__ import annotations
