@@ -92,8 +92,8 @@ class Router:
     def route(self, messages: str | Sequence[Message] = (), **options: Unpack[RequestOptions]) -> Route:
         """The route of such a request, with reasons; nothing is sent.
 
-        Takes what `complete` takes. Without messages, prices are compared for `ASSUMED_REQUEST`. Raises CatalogError for
-        an unknown model.
+        Takes what `complete` takes. Without messages, prices are compared for `ASSUMED_REQUEST`. Raises CatalogError
+        for an unknown model.
         """
         return self._route(_as_messages(messages), Options.of(options))
 

@@ -37,11 +37,7 @@ class ProbePlan:
     @property
     def name(self) -> str:
         """The item's name. It can be pasted into a command line, and into `-k`, which accepts `+`."""
-        return self.name_in(self.mode)
-
-    def name_in(self, mode: ProbeMode) -> str:
-        """The item's name for another mode, or for the pair of both modes."""
-        return f"{self.case.name}[{self.variant(mode)}]"
+        return f"{self.case.name}[{self.variant(self.mode)}]"
 
     def variant(self, mode: ProbeMode) -> str:
         """The part of the name in brackets: endpoint, mode, repeat, and `crowd` for that load."""

@@ -23,9 +23,7 @@ class Option:
     help: str
     metavar: str = ""
     read: Callable[[str], Any] = str
-    many: bool = False
-    pair: bool = False
-    switch: bool = False
+    action: str = "store"
 
     @property
     def flag(self) -> str:
@@ -38,6 +36,17 @@ class Option:
     @property
     def variable(self) -> str:
         return self.dest.upper()
+
+
+def _globs(text: str) -> list[str]:
+    return text.replace(",", " ").split()
+
+
+def _two(text: str) -> tuple[str, ...]:
+    names = tuple(text.split())
+    if len(names) not in {0, 2} or len(set(names)) != len(names):
+        raise ValueError(f"two different endpoints are needed, not {text!r}")
+    return names
 
 
 def _positive(text: str) -> int:
@@ -95,7 +104,7 @@ def _choice(*allowed: str) -> Callable[[str], str]:
 OPTIONS: tuple[Option, ...] = (
     Option("source", "live", "where answers come from: live, simulator[:SCENARIO] or replay:PATH", "SOURCE"),
     Option("suite", "core", "packaged cases to run: smoke, core or full", "SUITE", _choice("smoke", "core", "full")),
-    Option("endpoint", "", "only endpoints that match this glob (may be repeated)", "GLOB", many=True),
+    Option("endpoint", "", "only endpoints that match this glob (may be repeated)", "GLOB", _globs, "append"),
     Option("model", "", "the model to probe, by the family's own name (default: the catalogue's)", "NAME"),
     Option("repeat", "1", "how often each probe is sent", "N", _positive),
     Option(
@@ -124,11 +133,11 @@ OPTIONS: tuple[Option, ...] = (
     Option("json", "", "write every probe and endpoint to this file as JSON", "FILE"),
     Option("results", "", "record the run in this folder of results", "DIR"),
     Option("record", "", "write what was sent and received into this folder, as vcrpy cassettes without keys", "DIR"),
-    Option("compare", "", "probe these two endpoints and compare them, pair by pair", "A B", pair=True),
-    Option("discover", "", "also probe the upstreams that OpenRouter lists today", read=_yes, switch=True),
+    Option("compare", "", "probe these two endpoints and compare them, pair by pair", "A B", _two),
+    Option("discover", "", "also probe the upstreams that OpenRouter lists today", read=_yes, action="store_true"),
     Option("catalog", "", "use this catalogue instead of the packaged one", "FILE"),
     Option("schemas", "", "also run the JSON Schemas in this folder's .jsonl files as cases (suite full)", "DIR"),
-    Option("verbose", "", "print the exchanges as they happen, keys taken out", read=_yes, switch=True),
+    Option("verbose", "", "print the exchanges as they happen, keys taken out", read=_yes, action="store_true"),
 )
 _BY_NAME = {option.name: option for option in OPTIONS}
 
@@ -140,40 +149,26 @@ def add_options(parser: pytest.Parser) -> None:
         "--kimiprobe", action="store_true", default=False, help="run probes; without it pytest is untouched"
     )
     for option in OPTIONS:
-        group.addoption(option.flag, **_declaration(option))
+        group.addoption(option.flag, dest=option.dest, action=option.action, default=None, **_declaration(option))
         parser.addini(option.dest, option.help, default=None)
     parser.addini("kimiprobe_files", "globs of your own case files", type="args", default=["*.kimiprobe.yaml"])
     parser.addini("kimiprobe_paths", "folders of your own cases, for runs without a path", type="paths", default=[])
 
 
 def _declaration(option: Option) -> dict[str, Any]:
-    if option.switch:
-        return {"action": "store_true", "default": None, "help": option.help}
     text = f"{option.help} (default: {option.default})" if option.default else option.help
-    several = {"nargs": 2} if option.pair else {}
-    return {
-        "action": "append" if option.many else "store",
-        "default": None,
-        "metavar": tuple(option.metavar.split()) if option.pair else option.metavar,
-        **several,
-        "dest": option.dest,
-        "help": text,
-    }
+    several = tuple(option.metavar.split())
+    if len(several) > 1:
+        return {"help": text, "metavar": several, "nargs": len(several)}
+    return {"help": text, "metavar": option.metavar} if several else {"help": text}
 
 
 def value(config: pytest.Config, name: str, environment: Mapping[str, str] | None = None) -> Any:
     """The value of an option, from the first place that sets it. Raises UsageError that names that place."""
     option = _BY_NAME[name]
     place, given = _given(config, option, os.environ if environment is None else environment)
-    if isinstance(given, bool):
-        return given
-    if option.many:
-        items = given if isinstance(given, list) else given.replace(",", " ").split()
-        return [option.read(item) for item in items]
-    if option.pair:
-        return _two(place, given)
     try:
-        return option.read(given)
+        return option.read(" ".join(given) if isinstance(given, list) else str(given))
     except ValueError as error:
         raise pytest.UsageError(f"{place}: {error}") from None
 
@@ -185,7 +180,7 @@ def given(config: pytest.Config, *, leave_out: Collection[str]) -> list[str]:
         place, text = _given(config, option, os.environ)
         if place == "default" or option.name in leave_out:
             continue
-        if option.switch:
+        if option.action == "store_true":
             found += [option.flag] if value(config, option.name) else []
         else:
             found += [f"{option.flag}={text}"]
@@ -203,13 +198,6 @@ def of_pytest(config: pytest.Config) -> list[str]:
     return [*found, *(["--disable-plugin-autoload"] if getattr(option, "disable_plugin_autoload", False) else [])]
 
 
-def _two(place: str, given: Any) -> tuple[str, ...]:
-    names = tuple(given if isinstance(given, list) else given.split())
-    if len(names) not in {0, 2} or len(set(names)) != len(names):
-        raise pytest.UsageError(f"{place}: two different endpoints are needed, not {' '.join(names)!r}")
-    return names
-
-
 def _given(config: pytest.Config, option: Option, environment: Mapping[str, str]) -> tuple[str, Any]:
     given = config.getoption(option.dest, None)
     if given not in (None, []):
@@ -217,17 +205,14 @@ def _given(config: pytest.Config, option: Option, environment: Mapping[str, str]
     if environment.get(option.variable):
         return option.variable, environment[option.variable]
     if ini := _ini(config, option):
-        return f"ini setting {option.dest}", ini if isinstance(ini, str | list) else str(ini)
+        return f"ini setting {option.dest}", ini
     return "default", option.default
 
 
 def _ini(config: pytest.Config, option: Option) -> Any:
     try:
         return config.getini(option.dest)
-    except (
-        TypeError,
-        pytest.UsageError,
-    ):  # a list, a number or true in a [tool.pytest] table, for which pytest expects a string
+    except (TypeError, pytest.UsageError):  # a value in a [tool.pytest] table that is not a string
         from .ini_files import repository_settings
 
         return repository_settings(config.rootpath)[1].get(option.dest, "")

@@ -91,17 +91,15 @@ class CapturingTransport:
     def __init__(self, inner: Sender) -> None:
         self._inner = inner
         self._heard: list[_PartialCapture] = []
-        self._broken: CapturedFailure | None = None
         self._cut: Side | None = None
+        """Where an exception of the transport ended the exchange."""
         self._left = MAX_BODY
         self._over = False
 
     def captured(self, done: Exchange) -> CapturedExchange:
         """What was captured for this exchange. A cancel request that is sent after it is not part of it."""
         self._over = True
-        broken = self._broken
-        if broken is None and self._cut is not None and done.error is not None:
-            broken = CapturedFailure.of(done.error, self._cut)
+        broken = CapturedFailure.of(done.error, self._cut) if self._cut and done.error else None
         return CapturedExchange(tuple(heard.step() for heard in self._heard), broken, self._left >= 0)
 
     async def pause(self, seconds: float) -> None:
@@ -125,10 +123,7 @@ class CapturingTransport:
             sending = self._inner.send(request, timeout_s=timeout_s, progress=progress)
             try:
                 response = await stack.enter_async_context(sending)
-            except ExchangeError as error:
-                self.broke(error, "request")
-                raise
-            except BaseException:  # a deadline, or an unexpected exception: the error of the exchange says which
+            except BaseException:  # a transport error, a deadline or anything else: the exchange's error says which
                 self._cut = "request"
                 raise
             if self._over:
@@ -138,13 +133,8 @@ class CapturingTransport:
             self._heard.append(heard)
             yield HttpResponse(response.status, response.headers, _CapturedChunks(response.chunks, heard, self))
 
-    def broke(self, error: ExchangeError, side: Side) -> None:
-        """Keep an error that the transport raised."""
-        if not self._over:
-            self._broken = CapturedFailure.of(error, side)
-
     def cut(self) -> None:
-        """Note that the body was being read when the exchange was cancelled."""
+        """Note that the exchange ended while the body was being read."""
         self._cut = "answer"
 
     def keep(self, heard: _PartialCapture, chunk: bytes) -> None:
@@ -166,12 +156,9 @@ class _CapturedChunks:
     async def __anext__(self) -> bytes:
         try:
             chunk = await anext(self._chunks)
-        except ExchangeError as error:
-            self._owner.broke(error, "answer")
-            raise
         except StopAsyncIteration:
             raise
-        except BaseException:  # a deadline, or an unexpected exception: the error of the exchange says which
+        except BaseException:
             self._owner.cut()
             raise
         self._owner.keep(self._partial, chunk)

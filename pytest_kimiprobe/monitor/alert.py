@@ -22,8 +22,8 @@ from routing.evidence.model import FRESH_FOR, EndpointEvidence, Evidence
 from routing.flags.source import Flags
 from routing.types import Status
 
-from ..results.store import StoredRun, counted
-from ..stats.status import evidence_of
+from ..results.run_file import StoredRun
+from ..results.store import counted
 from .decide import outage_of, percent_text
 
 MONITOR = "monitor"
@@ -53,8 +53,7 @@ def alerts(runs: Iterable[StoredRun], catalog: Catalog, now: datetime, *, flags:
     states = _SubjectStates(catalog, flags)
     newest: list[Alert] = []
     for run in counted(runs, now):
-        rows = evidence_of(run.totals, run.figures, run.finished_at, run.name)
-        newest = states.add_run(rows, run.name, run.finished_at)
+        newest = states.add_run(run.evidence, run.name, run.finished_at)
     return newest
 
 

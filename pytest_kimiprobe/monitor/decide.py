@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -29,6 +28,7 @@ from routing.evidence.model import FRESH_FOR, Counts, EndpointEvidence, Evidence
 from routing.flags.source import Flag, Flags
 
 from ..results.store import evidence_row
+from ..stats.aggregates import added
 from ..stats.status import DEGRADED_AT, LEAST_JUDGED, WORKS_AT
 
 ENABLE_RATE = WORKS_AT
@@ -137,26 +137,25 @@ class _FlagContext:
 def _proposal(context: _FlagContext, refusal: str) -> Proposal:
     flag = context.flag
     if flag.pin:
-        return _keep(context, "pinned", f'pinned "{flag.pin}" by a human: not touched')
+        return _proposed(context, "pinned", f'pinned "{flag.pin}" by a human: not touched')
     served, retired = context.controlled()
     if retired and not served:
         verdict = f"every endpoint that it controls is retired: {', '.join(retired)}"
-        return _disable(context, (), verdict) if flag.enabled else _keep(context, "agree", verdict)
+        return _proposed(context, "disable" if flag.enabled else "agree", verdict)
     if refusal:
-        return _keep(context, "no_evidence", f"no evidence, no change: {refusal}")
+        return _proposed(context, "no_evidence", f"no evidence, no change: {refusal}")
     rated = tuple(sorted(context.rated(served), key=_merit, reverse=True))
     known = tuple(row for row in rated if row.rating != "unknown")
     if not known:
         whys = _whys(rated) or "no endpoint that it controls was probed"
-        return _keep(context, "no_evidence", f"no evidence, no change: {whys}", rated)
+        return _proposed(context, "no_evidence", f"no evidence, no change: {whys}", rated)
     best = known[0]
     if best.rating == "good" and not context.before.share:
-        return _based(context, "enable", FlagSetting(enabled=True, percent=flag.ladder[0]), best.why, rated)
+        return _proposed(context, "enable", best.why, rated)
     if best.rating == "bad" and flag.enabled:
-        return _disable(
-            context, rated, best.why if len(known) == 1 else f"none of {len(known)} works; at best, {best.why}"
-        )
-    return _keep(context, "agree", best.why, rated)
+        why = best.why if len(known) == 1 else f"none of {len(known)} works; at best, {best.why}"
+        return _proposed(context, "disable", why, rated)
+    return _proposed(context, "agree", best.why, rated)
 
 
 def _whys(rated: Sequence[RatedEndpoint]) -> str:
@@ -168,22 +167,14 @@ def _whys(rated: Sequence[RatedEndpoint]) -> str:
     return "; ".join(f"{', '.join(endpoints)} {why}" for why, endpoints in endpoints_of.items())
 
 
-def _disable(context: _FlagContext, rated: tuple[RatedEndpoint, ...], verdict: str) -> Proposal:
-    return _based(context, "disable", FlagSetting(enabled=False, percent=0), verdict, rated)
-
-
-def _keep(context: _FlagContext, kind: Kind, verdict: str, rated: tuple[RatedEndpoint, ...] = ()) -> Proposal:
-    return _based(context, kind, context.before, verdict, rated)
-
-
-def _based(
-    context: _FlagContext, kind: Kind, after: FlagSetting, verdict: str, rated: tuple[RatedEndpoint, ...]
-) -> Proposal:
+def _proposed(context: _FlagContext, kind: Kind, verdict: str, rated: tuple[RatedEndpoint, ...] = ()) -> Proposal:
+    after = context.before
+    if kind == "enable":
+        after = FlagSetting(enabled=True, percent=context.flag.ladder[0])
+    elif kind == "disable":
+        after = FlagSetting(enabled=False, percent=0)
     rows = [row.evidence for row in rated]
     newest = max(rows, key=lambda row: row.probed_at, default=None)
-    reasons: Counter[str] = Counter()
-    for row in rows:
-        reasons.update(row.reasons)
     return Proposal(
         flag=context.flag.name,
         kind=kind,
@@ -194,7 +185,7 @@ def _based(
         endpoint=rows[0].endpoint if rows else "",
         counts=rows[0].window if rows else Counts(),
         right=_right(rows[0].window, context.flag) if rows else 0,
-        reasons=dict(sorted(reasons.items())),
+        reasons=added(row.reasons for row in rows),
         run=newest.run if newest else "",
         at=newest.probed_at if newest else None,
         evidence=_digest(rows, context.evidence.source),

@@ -20,11 +20,11 @@ from .items import (
     Probe,
     RecordingFile,
     packaged_files,
+    planned_by,
     require_packaged,
     row_probe,
     with_halves,
 )
-from .probe_facts import planned_by
 from .run_paths import PACKAGED, RECORDED, divided, is_ignored
 from .session import ProbeSession
 

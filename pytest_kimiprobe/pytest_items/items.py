@@ -36,19 +36,14 @@ class Probe(pytest.Item):
         """pytest-retry calls it before another try; a probe has no fixtures."""
 
     def setup(self) -> None:
-        """Skips and errors end here: pytest shows ERROR where there was no answer, FAILED where it was wrong."""
-        result = self.result
-        if result is None:
-            return
-        if result.verdict in {"unsupported", "not_run"}:
-            pytest.skip(words_of(result))
-        if result.verdict == "error":
-            pytest.fail(words_of(result), pytrace=False)
+        """Skips and errors end here: pytest shows ERROR for a missing answer, FAILED for a wrong one."""
+        if self.result is not None:
+            require_answer(self.result)
 
     def runtest(self) -> None:
         """Fails for a wrong answer."""
-        if self.result is not None and self.result.verdict == "fail":
-            pytest.fail(words_of(self.result), pytrace=False)
+        if self.result is not None:
+            require_right(self.result)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str:  # noqa: ARG002 - pytest's signature
         """One line; a traceback with locals could show what must not be shown."""
@@ -204,14 +199,41 @@ def _read_or_fail(read_file: Any) -> Any:
         raise pytest.Collector.CollectError(str(error)) from None
 
 
-def words_of(result: ProbeResult) -> str:
+def require_answer(result: ProbeResult) -> None:
+    """Skip what was not sent, and fail what was not answered."""
+    if result.verdict in {"unsupported", "not_run"}:
+        pytest.skip(_words_of(result))
+    if result.verdict == "error":
+        pytest.fail(_words_of(result), pytrace=False)
+
+
+def require_right(result: ProbeResult) -> None:
+    """Fail for a wrong answer."""
+    if result.verdict == "fail":
+        pytest.fail(_words_of(result), pytrace=False)
+
+
+def _words_of(result: ProbeResult) -> str:
     """One line that says what a probe ended with and why."""
     detail = f": {result.detail}" if result.detail else ""
     return one_line(f"{result.endpoint}: {result.reason}{detail}", 400)
 
 
-def planned_of(item: pytest.Item) -> Planned | None:
-    """The probe behind a test function, where there is one."""
+def planned_by(item: object) -> Planned | None:
+    """The probe of an item, from a case file or from a test function with `@case`; None for other items."""
+    if isinstance(item, CaseProbe):
+        return item.planned
     call = getattr(item, "callspec", None)
     found = call.params.get(ARGUMENT) if call else None
     return found if isinstance(found, Planned) else None
+
+
+def is_skipped(item: pytest.Item) -> bool:
+    """Whether the item has the unconditional `skip` mark."""
+    return item.get_closest_marker("skip") is not None
+
+
+def to_send(items: Iterable[pytest.Item]) -> list[tuple[pytest.Item, ProbePlan]]:
+    """The items that send a request, each with its plan. Items with a skip mark are left out."""
+    planned = ((item, planned_by(item)) for item in items if not is_skipped(item))
+    return [(item, found.plan) for item, found in planned if found and not found.unsent]

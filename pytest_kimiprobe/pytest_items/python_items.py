@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from routing.errors import ConfigError
+from routing.reasons import error_class_of
 
 from ..cases.decorator import ATTRIBUTE
 from ..cases.model import declared
-from ..judging.judge import Judgement
 from ..safe_text import one_line
-from .items import ARGUMENT, pair_of, planned_of, words_of
+from .items import ARGUMENT, pair_of, planned_by, require_answer, require_right
 
 if TYPE_CHECKING:
     from ..judging.judge import SeenAnswer
     from .run_config import Scope
     from .verdict_store import VerdictStore
+
+_WRONG = "wrong_answer"
 
 
 def parametrize(metafunc: pytest.Metafunc, scope: Scope) -> None:
@@ -44,7 +46,7 @@ def with_pairs(made: Sequence[pytest.Item | pytest.Collector]) -> list[pytest.It
     found: list[pytest.Item | pytest.Collector] = []
     for item in made:
         found.append(item)
-        planned = planned_of(item) if isinstance(item, pytest.Item) else None
+        planned = planned_by(item)
         if planned is not None and planned.plan.mode == "stream" and planned.plan.case.parity:
             found.append(pair_of(cast("pytest.Item", item), planned.plan))
     return found
@@ -63,18 +65,14 @@ class AnswerFixture:
         result = kept.held.get(probe)
         if result is None or (probe not in kept.seen and result.verdict in {"pass", "rescued"}):
             pytest.fail("no answer: `answer` belongs to functions below @case", pytrace=False)
-        if result.verdict in {"unsupported", "not_run"}:
-            pytest.skip(words_of(result))
-        if result.verdict == "error":
-            pytest.fail(words_of(result), pytrace=False)
+        require_answer(result)
         return kept.seen[probe]
 
 
 def refuse_wrong(item: pytest.Item, kept: VerdictStore) -> None:
     """Fail the test if its answer may not be delivered; the function has nothing to judge then."""
-    result = kept.held.get(item.nodeid)
-    if result is not None and result.verdict == "fail":
-        pytest.fail(words_of(result), pytrace=False)
+    if result := kept.held.get(item.nodeid):
+        require_right(result)
 
 
 def settle(item: pytest.Item, report: pytest.TestReport, call: pytest.CallInfo[Any], kept: VerdictStore) -> None:
@@ -88,8 +86,5 @@ def settle(item: pytest.Item, report: pytest.TestReport, call: pytest.CallInfo[A
     elif report.when == "call" and not report.skipped:
         if report.failed and result.verdict != "fail":
             message = one_line(str(call.excinfo.value if call.excinfo else "failed"), 300)
-            new = Judgement("fail", "wrong_answer", message)
-            result = replace(
-                result, verdict=new.verdict, reason=new.reason, detail=new.detail, error_class=new.error_class
-            )
+            result = replace(result, verdict="fail", reason=_WRONG, detail=message, error_class=error_class_of(_WRONG))
         kept.record(item, result)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 90.0
 _BUDGET = Decimal("0.50")
-"""USD, unless the option says otherwise; simulated money has no limit of its own."""
+"""USD of a run without `--kimiprobe-budget`. Simulated runs have no default limit."""
 _OF_ONE_RUN = frozenset({"endpoint", "repeat", "load", "json", "results", "record", "compare", "verbose"})
 """Options that an id replaces, and those that write files or print."""
 _GOOD_PERSONAS = frozenset({"healthy", "slow"})

@@ -23,8 +23,7 @@ from ..reporting.terminal import Line, screen
 from ..safe_text import one_line
 from . import outputs, screen_output
 from . import python_items as python_probes
-from .items import PairProbe, Probe, is_late
-from .probe_facts import planned_by, to_send
+from .items import PairProbe, Probe, is_late, planned_by, to_send
 from .session import ProbeSession
 
 _ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]

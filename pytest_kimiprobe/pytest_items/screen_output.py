@@ -62,7 +62,7 @@ def no_file_names(config: pytest.Config) -> Iterator[None]:
 def summary_of_others(
     reporter: pytest.TerminalReporter, results: Mapping[str, ProbeResult]
 ) -> Generator[None, object, object]:
-    """Around pytest's sections: leave out those of probes that were not asked for, sort the others as they are numbered."""
+    """Wrap pytest's sections: leave out probes unless options ask for them, sort the others by failure number."""
     former = {name: list(reporter.stats.get(name, ())) for name in ("failed", "error", "skipped")}
     for name, reports in former.items():
         kept = reports if shows_sections(reporter.config) else [one for one in reports if not is_of_probe(one)]

@@ -19,8 +19,7 @@ from ..engine.throttle import refusal_words
 from ..engine.types import ProbeJob
 from ..reporting.summary import Spent, Summary
 from ..verdicts import Run
-from .items import PairProbe, RowProbe
-from .probe_facts import is_skipped, planned_by, to_send
+from .items import PairProbe, RowProbe, is_skipped, planned_by, to_send
 from .run_config import Scope
 from .verdict_store import VerdictStore
 

@@ -13,15 +13,14 @@ from routing.reasons import LEAKS
 from routing.types import Tool
 from routing.verify import ANYTHING
 
-from ..cases.plan import Unsent
+from ..cases.plan import ProbePlan, Unsent
 from ..engine.clock import Timestamp
 from ..engine.types import ProbeOutcome
 from ..judging.judge import Judgement, SeenAnswer, judge, judge_any
 from ..judging.parity import PairAnswer, compare
 from ..safe_text import one_line, redact
-from ..verdicts import ProbeResult
-from .items import PairProbe, Probe, RowProbe
-from .probe_facts import of_pair, of_plan, of_row, planned_by, properties
+from ..verdicts import PARITY, ProbeMode, ProbeResult
+from .items import PairProbe, Probe, RowProbe, planned_by
 from .run_config import Scope
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ class VerdictStore:
 
     def not_sent(self, item: pytest.Item, unsent: Unsent) -> None:
         """Store the reason why nothing was sent."""
-        self._keep(item, None, Judgement(unsent.verdict, unsent.reason, unsent.detail), of_plan(item))
+        self._keep(item, None, Judgement(unsent.verdict, unsent.reason, unsent.detail), _facts(item))
 
     def take(self, outcome: ProbeOutcome[pytest.Item]) -> pytest.Item:
         """Judge an outcome and return its item."""
@@ -63,7 +62,7 @@ class VerdictStore:
             self.not_sent(item, Unsent(outcome.not_run, f"--kimiprobe-budget ${self._scope.budget} is used up"))
         else:
             measured = {"at_once": outcome.at_once, "refusals": outcome.refusals, "late_ms": outcome.late_ms}
-            self._judged(item, outcome.exchange, of_plan(item) | measured)
+            self._judged(item, outcome.exchange, _facts(item) | measured)
             self._record_exchange(item, outcome)
         return item
 
@@ -75,13 +74,15 @@ class VerdictStore:
 
     def replay(self, probe: RowProbe) -> RowProbe:
         """Judge a recorded exchange again."""
-        self._judged(probe, probe.row.exchange(), of_row(probe), probe.row.tools)
+        row = probe.row
+        facts = {"case": row.id, "endpoint": row.endpoint, "mode": "stream" if row.stream else "plain", "repeat": 1}
+        self._judged(probe, row.exchange(), facts, row.tools)
         return probe
 
     def pair(self, pair: PairProbe) -> PairProbe:
         """Compare both answers of a pair."""
         plain, stream = (self._pair_answer(probe) for probe in pair.halves)
-        self._keep(pair, None, compare(pair.plan.case, plain, stream), of_pair(pair))
+        self._keep(pair, None, compare(pair.plan.case, plain, stream), facts_of(pair.plan, PARITY))
         return pair
 
     def _pair_answer(self, probe: str) -> PairAnswer:
@@ -110,13 +111,42 @@ class VerdictStore:
         result = result_of(item.nodeid, done, judgement, facts, environment=self._scope.environment)
         if isinstance(item, RowProbe):
             result = replace(result, total_ms=None)
-        item.user_properties = properties(result)
+        item.user_properties = _properties(result)
         if isinstance(item, Probe):
             item.result = result
             self.record(item, result)
         else:
             self.held[item.nodeid] = result
         self.last = Timestamp.now()
+
+
+def _facts(item: pytest.Item) -> dict[str, Any]:
+    """Fields of a result that describe the probe of an item."""
+    planned = planned_by(item)
+    if planned is None:
+        raise TypeError(f"not a probe: {item.nodeid}")
+    return facts_of(planned.plan, planned.plan.mode)
+
+
+def facts_of(plan: ProbePlan, mode: ProbeMode) -> dict[str, Any]:
+    """Fields of a result that describe a planned probe."""
+    return {
+        "case": plan.case.name,
+        "endpoint": plan.endpoint.id,
+        "mode": mode,
+        "repeat": plan.repeat,
+        "capability": plan.case.capability,
+        "load": plan.load,
+        "wants_call": plan.case.expect.wants_call,
+    }
+
+
+def _properties(result: ProbeResult) -> list[tuple[str, object]]:
+    """Properties for JUnit XML and for the progress letter of an item."""
+    facts: list[tuple[str, object]] = [("kimiprobe_verdict", result.verdict), ("kimiprobe_endpoint", result.endpoint)]
+    if result.total_ms is not None:
+        facts.append(("latency_ms", round(result.total_ms, 1)))
+    return facts
 
 
 def result_of(

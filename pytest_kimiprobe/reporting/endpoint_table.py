@@ -1,7 +1,7 @@
-"""The table of endpoints that a run, its Markdown page and `kimiprobe status` show: one definition of each figure. Pure.
+"""The table of endpoints that a run, its Markdown page and `kimiprobe status` show. Pure.
 
-`answered`: answers that could be judged, of requests. `right`: right at the first try. `rescued`: right after rescue. What
-is neither was judged wrong. Counted are the calls that the status rests on (`stats.aggregates.basis`).
+`answered`: answers that could be judged, of requests. `right`: right at the first try. `rescued`: right after rescue.
+Anything else that was judged is wrong. Counted are the calls that the status rests on (`stats.aggregates.basis`).
 """
 
 from __future__ import annotations

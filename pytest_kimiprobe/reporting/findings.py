@@ -18,7 +18,7 @@ from ..stats.ranking import OWN
 from ..stats.status import LEAST_JUDGED
 from ..verdicts import PARITY, ProbeResult
 from .endpoint_table import labels_of, money
-from .summary import USABLE, Summary
+from .summary import Summary
 
 Fact: TypeAlias = tuple[str, str, str]
 """A heading, empty if it goes on; a text; a tone: `good`, `bad`, `warn` or empty."""
@@ -166,10 +166,8 @@ def _right(best: EndpointEvidence) -> str:
 
 def _cheapest(best: EndpointEvidence, summary: Summary) -> str:
     price = summary.prices.get(best.endpoint)
-    why = "cheapest that works" if best.status in USABLE else ""
-    if price is None:
-        return f"{why}; its price is not known"
-    return f"{why}, ${price:.5f} for {request_text(ASSUMED_REQUEST)}"
+    known = "; its price is not known" if price is None else f", ${price:.5f} for {request_text(ASSUMED_REQUEST)}"
+    return f"cheapest that works{known}"
 
 
 def _accuracy(summary: Summary) -> list[str]:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict, fields
 from decimal import Decimal
 from typing import Any
 
 from routing.evidence.model import EndpointEvidence, utc_text
 from routing.types import JsonObject
 
-from ..results.run_file import counts_row
+from ..stats.aggregates import TOKENS
 from ..stats.measures import measures_row
 from ..stats.paired_test import comparison_row
+from ..stats.quantiles import rounded
 from ..stats.ranking import ranking_row, rankings
 from ..verdicts import ProbeResult
 from .summary import Summary
 
 VERSION = 1
+_NOT_SHOWN = frozenset({"capability", "calls", "valid_calls", "k2vv_valid", "late_ms", "wants_call", "leaked"})
+"""Fields of a probe that only figures of its endpoint rest on."""
+_OF_PROBE = tuple(field.name for field in fields(ProbeResult) if field.name not in _NOT_SHOWN)
 
 
 def document(summary: Summary) -> JsonObject:
@@ -48,34 +53,12 @@ def document(summary: Summary) -> JsonObject:
 def _probe(probe: ProbeResult) -> JsonObject:
     usage = probe.usage
     return {
-        "id": probe.id,
-        "case": probe.case,
-        "endpoint": probe.endpoint,
-        "mode": probe.mode,
-        "repeat": probe.repeat,
-        "verdict": probe.verdict,
-        "reason": probe.reason,
-        "detail": probe.detail,
-        "error_class": probe.error_class,
-        "finish_reason": probe.finish_reason,
+        **{name: getattr(probe, name) for name in _OF_PROBE},
         "tool_calls": [{"id": call.id, "name": call.name, "arguments": call.arguments} for call in probe.tool_calls],
-        "text": probe.text,
-        "first_token_ms": _rounded(probe.first_token_ms),
-        "total_ms": _rounded(probe.total_ms),
-        "usage": None
-        if usage is None
-        else {
-            "prompt_tokens": usage.prompt_tokens,
-            "completion_tokens": usage.completion_tokens,
-            "cached_tokens": usage.cached_tokens,
-            "reasoning_tokens": usage.reasoning_tokens,
-        },
+        "first_token_ms": rounded(probe.first_token_ms, 1),
+        "total_ms": rounded(probe.total_ms, 1),
+        "usage": None if usage is None else {name: getattr(usage, name) for name in TOKENS},
         "cost_usd": _number(probe.cost_usd),
-        "cost_origin": probe.cost_origin,
-        "upstream": probe.upstream,
-        "load": probe.load,
-        "at_once": probe.at_once,
-        "refusals": probe.refusals,
         "unreliable": probe.unreliable,
     }
 
@@ -85,7 +68,7 @@ def _endpoint(row: EndpointEvidence) -> JsonObject:
         "endpoint": row.endpoint,
         "status": row.status,
         "requests": row.counts.requests,
-        **counts_row(row.counts),
+        **asdict(row.counts),
         **row.times,
         "cost_per_1k": _number(row.cost_per_1k_usd),
         "schema_accuracy": row.schema_accuracy,
@@ -103,10 +86,6 @@ def _rows(value: object) -> str:
     if not isinstance(value, list):
         return json.dumps(value, default=str)
     return "[\n " + ",\n ".join(json.dumps(row, default=str) for row in value) + "]" if value else "[]"
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 1)
 
 
 def _number(amount: Decimal | None) -> float | None:

@@ -1,4 +1,4 @@
-"""Progress of a run while its requests are under way: one line that is redrawn at a terminal, else a line now and then."""
+"""Progress of a run while requests are in flight: one redrawn line at a terminal, elsewhere a line every 30 seconds."""
 
 from __future__ import annotations
 

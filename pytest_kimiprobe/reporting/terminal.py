@@ -127,7 +127,7 @@ def _markdown_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) ->
 
 
 def _measured(summary: Summary) -> list[tuple[str, ...]]:
-    """Right at the first try with its interval and rank, pass^2, trigger F1 against the reference, cost of 1,000 right."""
+    """Rows of the further table: first try and interval, rank, pass^2, trigger F1, cost of 1,000 right answers."""
     rows: list[tuple[str, ...]] = []
     ranking, labels = summary.ranking, labels_of(list(summary.evidence))
     for name in summary.order:

@@ -1,12 +1,12 @@
-"""The roll-up: one line per endpoint and day in `daily/YYYY-MM.jsonl`, derived from the run files and never appended to.
+"""The roll-up: one line per endpoint and day in `daily/YYYY-MM.jsonl`, derived from the run files.
 
     {"v": 1, "day": "2026-11-23", "endpoint": "...", "runs": ["77-1"], "status": "works", "judged": 50, "passed": 49,
      "rescued": 0, "failed": 1, "errors": 0, "reasons": {"wrong_tool": 1}, "p50_ms": 1900, "p95_ms": 4100,
      "cost_usd": "0.031", "costed": 50, "calls": 50, "valid_calls": 50, "k2vv_calls": 40, "k2vv_valid": 40}
 
-Counts are those of all runs of the day, status and times those of its newest. Years of it are small enough to read at
-once. Days whose run files are in reach are computed again; earlier ones stay unchanged. The same runs give the same text, so
-that two writers never disagree.
+Counts are those of all runs of the day, status and times those of its newest. Years of it fit into memory. Days whose
+run files are in reach are computed again; earlier ones stay unchanged. The same runs give the same text, so that two
+writers never disagree.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,9 @@ from typing import Any
 from routing.evidence.model import EndpointEvidence
 
 from ..safe_text import one_line
-from ..stats.aggregates import Cell
-from ..stats.status import evidence_of
-from .run_file import counts_row
-from .store import KEPT_FOR, StoredRun, atomic_write, counted, load_runs
+from ..stats.aggregates import Cell, added
+from .run_file import StoredRun
+from .store import KEPT_FOR, atomic_write, counted, load_runs
 
 VERSION = 1
 FOLDER = "daily"
@@ -34,7 +33,7 @@ Line = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Month:
-    """One file as it was read: its good lines by day and endpoint, whether all were good, whether it is a newer release's."""
+    """One file as it was read: good lines by day and endpoint. `newer`: a newer release wrote it."""
 
     lines: Mapping[tuple[str, str], Line]
     whole: bool = True
@@ -72,9 +71,8 @@ def lines_of(runs: Iterable[StoredRun]) -> dict[tuple[str, str], Line]:
     """Day and endpoint → line."""
     days: dict[tuple[str, str], list[tuple[StoredRun, Cell, EndpointEvidence]]] = defaultdict(list)
     for run in runs:
-        evidence = evidence_of(run.totals, run.figures, run.finished_at, run.name)
         cells = {cell.endpoint: cell for cell in run.totals}
-        for endpoint, row in evidence.items():
+        for endpoint, row in run.evidence.items():
             days[run.started_at.astimezone(UTC).date().isoformat(), endpoint].append((run, cells[endpoint], row))
     return {key: _line(key, found) for key, found in days.items()}
 
@@ -116,11 +114,7 @@ def _runs(folder: Path, since: date, now: datetime) -> Iterator[StoredRun]:
 def _line(key: tuple[str, str], found: Sequence[tuple[StoredRun, Cell, EndpointEvidence]]) -> Line:
     ordered = sorted(found, key=lambda one: (one[0].started_at, one[0].name))
     newest = next((row for _, _, row in reversed(ordered) if row.counts.judged), ordered[-1][2])
-    counts = [counts_row(row.counts) for _, _, row in ordered]
-    reasons: dict[str, int] = defaultdict(int)
-    for _, cell, _ in ordered:
-        for reason, count in cell.reasons.items():
-            reasons[reason] += count
+    counts = added(asdict(row.counts) for _, _, row in ordered)
     names = ("costed", "calls", "valid_calls", "k2vv_calls", "k2vv_valid")
     line = {
         "v": VERSION,
@@ -128,8 +122,8 @@ def _line(key: tuple[str, str], found: Sequence[tuple[StoredRun, Cell, EndpointE
         "endpoint": key[1],
         "runs": [run.name for run, _, _ in ordered],
         "status": ordered[-1][2].status,
-        **{name: sum(row[name] for row in counts) for name in counts[0]},
-        "reasons": dict(reasons),
+        **counts,
+        "reasons": added(cell.reasons for _, cell, _ in ordered),
         **newest.times,
         "latency_unreliable": newest.latency_unreliable,
         "cost_usd": str(sum(cell.cost_usd for _, cell, _ in ordered)),

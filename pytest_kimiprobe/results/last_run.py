@@ -9,7 +9,7 @@ import contextlib
 import json
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class LastRun:
-    """`python` and `options` are arguments of Python and of pytest, `environment` the variables of pytest that were set."""
+    """`python` and `options` are arguments of Python and of pytest; `environment` holds pytest's variables."""
 
     folder: Path
     python: tuple[str, ...]
@@ -75,14 +75,7 @@ def keep(run: LastRun) -> None:
         return
     with contextlib.suppress(OSError):
         folder.mkdir(exist_ok=True)
-    document = {
-        "version": _VERSION,
-        "folder": _identity(folder),
-        "python": list(run.python),
-        "options": list(run.options),
-        "environment": dict(run.environment),
-        "failures": [asdict(failure) for failure in run.failures],
-    }
+    document = {"version": _VERSION, **asdict(run), "folder": _identity(folder)}
     with contextlib.suppress(ResultsError, OSError):
         atomic_write(folder / _FILE, json.dumps(document, indent=1) + "\n")
         atomic_write(folder / ".gitignore", "*\n")
@@ -104,12 +97,15 @@ def _read(folder: Path, path: Path) -> LastRun:
             raise ConfigError(f"version {data['version']!r} is not version {_VERSION}; run again", where=str(path))
         if (here := _identity(path.parent)) is None or data.get("folder") != here:
             raise ConfigError("was not written here by you, and could run any program; run again", where=str(path))
-        failures = tuple(Failed(**{name: str(value) for name, value in row.items()}) for row in data["failures"])
-        python, options = _texts(data["python"]), _texts(data["options"])
-        environment = {str(name): str(value) for name, value in data["environment"].items()}
+        return LastRun(
+            folder,
+            python=tuple(map(str, data["python"])),
+            options=tuple(map(str, data["options"])),
+            environment=_texts(data["environment"]),
+            failures=tuple(Failed(**_texts(row)) for row in data["failures"]),
+        )
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
         raise ConfigError(f"cannot be read ({one_line(str(problem))}); run again", where=str(path)) from None
-    return LastRun(folder, python, options, environment, failures)
 
 
 def _identity(folder: Path) -> list[int] | None:
@@ -121,5 +117,5 @@ def _identity(folder: Path) -> list[int] | None:
     return None
 
 
-def _texts(values: Sequence[object]) -> tuple[str, ...]:
-    return tuple(map(str, values))
+def _texts(row: Mapping[str, object]) -> dict[str, str]:
+    return {name: str(value) for name, value in row.items()}

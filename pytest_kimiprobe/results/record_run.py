@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from routing.errors import ConfigError
-from routing.evidence.model import Evidence, loads
+from routing.evidence.model import Evidence
 from routing.flags.source import Flags, find_flags
 
 from ..verdicts import Run
 from .daily import refresh_daily
-from .store import RECORDED, Change, changes, refresh_latest, run_paths, write_run
+from .store import RECORDED, Change, changes, read_latest, refresh_latest, run_paths, write_run
 
 _WRITERS = 20
 """Results are derived anew at most this often while other processes write."""
@@ -50,6 +50,6 @@ def _test_environment(folder: Path) -> bool:
 def _known(path: Path) -> Evidence:
     """The former evidence; none where there is none or it cannot be read: it is derived anew anyway."""
     try:
-        return loads(path.read_text("utf-8"), origin=str(path))
-    except (OSError, ConfigError, UnicodeDecodeError):
+        return read_latest(path)
+    except ConfigError:
         return Evidence()

@@ -7,7 +7,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -17,15 +17,21 @@ from routing.evidence.model import MOST_COST, MOST_COUNTED, Counts, EndpointEvid
 from routing.types import Usage
 
 from ..safe_text import one_line, safe_line
-from ..stats.aggregates import NATIVE, Cell, Figures, cases_of, cells_of, figures_of, summed
-from ..stats.measures import Measures, measures_of, measures_row
+from ..stats.aggregates import NATIVE, TOKENS, Cell, cases_of, cells_of, summed, totals_of
+from ..stats.measures import Measures, measures_of, measures_row, tokens_row
 from ..stats.quantiles import PERCENTILES
-from ..stats.status import endpoints_of
+from ..stats.status import endpoints_of, evidence_of
 from ..verdicts import ProbeResult, Run
 
 VERSION = 1
 MAX_FAILURES = 50
 """Failures told in a run file; the counts hold all of them."""
+_PERCENTILES = tuple(f"p{percent}" for percent in PERCENTILES)
+_CELL = tuple(row.name for row in fields(Cell))
+_OF_TOTALS = frozenset({"tokens", "cost_usd", "costed", "times", "cost_per_1k_usd", "latency_unreliable"})
+"""Fields of a cell that only the total of an endpoint is written with."""
+_TIMES = {"total_ms": "", "first_token_ms": "first_token_"}
+"""Columns of percentiles, and how their names begin in evidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +56,9 @@ class StoredRun:
     finished_at: datetime
     complete: bool
     totals: tuple[Cell, ...]
-    """One cell per endpoint, as `cells.summed` makes them: evidence and status are the same by these as by all cells."""
+    """One cell per endpoint (`aggregates.totals_of`). They give the same status as all cells."""
     cases: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Endpoint → the cases of which an answer was judged."""
-    figures: tuple[Figures, ...] = ()
     failures: tuple[Failure, ...] = ()
 
     @property
@@ -61,22 +66,26 @@ class StoredRun:
         """`<run id>-<attempt>`."""
         return f"{self.id}-{self.attempt}"
 
+    @property
+    def evidence(self) -> dict[str, EndpointEvidence]:
+        """What this run alone says of each endpoint."""
+        return evidence_of(self.totals, self.finished_at, self.name)
+
 
 def rendered(run: Run, environment: Mapping[str, str]) -> str:
     """The whole file: header, cells, figures per endpoint and the first failures, redacted, a line each."""
     failures = [probe for probe in run.probes if probe.verdict in {"fail", "error"}]
     answers = run.answers
-    statuses, measures, cells = endpoints_of(run), measures_of(answers, run.references), cells_of(answers)
-    totals = {cell.endpoint: cell for cell in summed(cells)}
+    evidence, measures, cells = endpoints_of(run), measures_of(answers, run.references), cells_of(answers)
     return document(
         {"version": VERSION, "run": _header(run, environment)},
         {
             "cells": [_cell_row(cell) for cell in cells],
             "endpoints": [
-                _measures_row(measures[row.endpoint], totals[row.endpoint])
-                | {"cases": sorted(cases_of(cells, row.endpoint))}
-                | _figures_row(row, statuses.get(row.endpoint))
-                for row in figures_of(answers)
+                _measures_row(measures[total.endpoint], total)
+                | {"cases": sorted(cases_of(cells, total.endpoint))}
+                | _figures_row(total, evidence.get(total.endpoint))
+                for total in totals_of(answers)
             ],
             "failures": [_failure_row(probe, environment) for probe in failures[:MAX_FAILURES]],
         },
@@ -97,7 +106,8 @@ def _stored(data: Mapping[str, Any], path: str) -> StoredRun:
     if data["version"] != VERSION:
         told = f"version {data['version']!r}; this release reads version {VERSION}: upgrade pytest-kimiprobe"
         raise ValueError(told)
-    header, rows = data["run"], data["endpoints"]
+    header = data["run"]
+    measured = {str(row["endpoint"]): _unsummed_from(row) for row in data["endpoints"]}
     totals, cases = _summed_up(data)
     return StoredRun(
         path=path,
@@ -107,9 +117,8 @@ def _stored(data: Mapping[str, Any], path: str) -> StoredRun:
         started_at=parse_utc(header["started_at"]),
         finished_at=parse_utc(header["finished_at"]),
         complete=bool(header["complete"]),
-        totals=totals,
+        totals=tuple(replace(total, **measured.get(total.endpoint, {})) for total in totals),
         cases=cases,
-        figures=tuple(_figures_from(row) for row in rows),
         failures=tuple(_failure_from(row) for row in data["failures"]),
     )
 
@@ -128,6 +137,7 @@ def _cell_from(row: Mapping[str, Any]) -> Cell:
     """A row leaves out what is nothing."""
     tokens = row.get("tokens", {})
     names = ("costed", "calls", "valid_calls", "k2vv_calls", "k2vv_valid")
+    sums: dict[str, Any] = {name: counted(row.get(name, 0), name) for name in names}
     return Cell(
         endpoint=str(row["endpoint"]),
         case=str(row.get("case", "")),
@@ -136,31 +146,30 @@ def _cell_from(row: Mapping[str, Any]) -> Cell:
         verdicts=_counted(row["verdicts"]),
         reasons=_counted(row.get("reasons", {})),
         error_classes=_counted(row.get("error_classes", {})),
-        p50_ms=_median_from(row),
-        tokens=Usage(*(_tokens(tokens.get(name, 0), name) for name in ("prompt", "completion", "cached", "reasoning"))),
+        tokens=Usage(**{name: _tokens(tokens.get(name.removesuffix("_tokens"), 0), name) for name in TOKENS}),
         cost_usd=_money(row.get("cost_usd", "0"), "cost_usd"),
-        **{name: counted(row.get(name, 0), name) for name in names},
+        **sums,
     )
-
-
-def _median_from(row: Mapping[str, Any]) -> float | None:
-    """The median; an older release wrote it with the 95th percentile."""
-    return _percentiles_from({"p50": row["p50_ms"]} if row.get("p50_ms") else row.get("total_ms")).get("p50")
 
 
 def _failure_from(row: Mapping[str, Any]) -> Failure:
     return Failure(*(str(row[name]) for name in ("endpoint", "case", "reason", "detail")))
 
 
-def _figures_from(row: Mapping[str, Any]) -> Figures:
+def _unsummed_from(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures of a total that are beside its sums."""
     cost = row["cost_per_1k_usd"]
-    return Figures(
-        str(row["endpoint"]),
-        _percentiles_from(row["total_ms"]),
-        _percentiles_from(row["first_token_ms"]),
-        None if cost is None else _money(cost, "cost_per_1k_usd"),
-        bool(row.get("latency_unreliable", False)),
-    )
+    times = {
+        f"{prefix}{name}_ms": _finite(float((row[column] or {})[name]))
+        for column, prefix in _TIMES.items()
+        for name in _PERCENTILES
+        if name in (row[column] or {})
+    }
+    return {
+        "times": times,
+        "cost_per_1k_usd": None if cost is None else _money(cost, "cost_per_1k_usd"),
+        "latency_unreliable": bool(row.get("latency_unreliable", False)),
+    }
 
 
 def _counted(row: Mapping[str, Any]) -> dict[str, int]:
@@ -181,19 +190,13 @@ def _money(value: Any, name: str) -> Decimal:
     return amount
 
 
-def _percentiles_row(value: Mapping[str, float]) -> dict[str, float] | None:
-    return {name: _short(milliseconds) for name, milliseconds in value.items()} or None
+def _percentiles_row(times: Mapping[str, float], prefix: str) -> dict[str, float] | None:
+    return {name: _short(times[key]) for name in _PERCENTILES if (key := f"{prefix}{name}_ms") in times} or None
 
 
 def _short(milliseconds: float) -> float:
     """Whole milliseconds from 100 on: more was never measured."""
     return round(milliseconds) if milliseconds >= 100 else milliseconds
-
-
-def _percentiles_from(row: Mapping[str, Any] | None) -> dict[str, float]:
-    """Those that this release knows and the file holds."""
-    names = (f"p{percent}" for percent in PERCENTILES)
-    return {name: _finite(float(row[name])) for name in names if row and name in row}
 
 
 def _finite(number: float) -> float:
@@ -205,16 +208,11 @@ def _finite(number: float) -> float:
 def _header(run: Run, environment: Mapping[str, str]) -> dict[str, Any]:
     not_run = Counter(probe.reason for probe in run.answers if probe.verdict == "not_run")
     return {
-        "id": run.id,
-        "attempt": run.attempt,
-        "source": run.source,
-        "suite": run.suite,
+        **_picked(run, "id", "attempt", "source", "suite", "complete", "lag_p95_ms"),
         "started_at": utc_text(run.started_at),
         "finished_at": utc_text(run.finished_at),
-        "complete": run.complete,
         "probes": len(run.answers),
         "not_run": dict(not_run),
-        "lag_p95_ms": run.lag_p95_ms,
         "kimiprobe": routing.__version__,
         **_provenance(environment),
     }
@@ -234,14 +232,15 @@ def run_url(environment: Mapping[str, str]) -> str:
     return url if re.fullmatch(r"https://[\w.-]+/[\w.-]+/[\w.-]+/actions/runs/[0-9]+", url) else ""
 
 
+def _picked(item: Run | ProbeResult | Cell, *names: str) -> dict[str, Any]:
+    """The fields that the file has under their names."""
+    return {name: getattr(item, name) for name in names}
+
+
 def _failure_row(probe: ProbeResult, environment: Mapping[str, str]) -> dict[str, str]:
     return {
+        **_picked(probe, "endpoint", "case", "mode", "verdict", "reason"),
         "id": one_line(probe.id),
-        "endpoint": probe.endpoint,
-        "case": probe.case,
-        "mode": probe.mode,
-        "verdict": probe.verdict,
-        "reason": probe.reason,
         "detail": safe_line(probe.detail, environment=environment),
     }
 
@@ -252,42 +251,24 @@ def _cell_row(cell: Cell) -> dict[str, Any]:
     More digits of a few probes would be noise; exact times, tokens and cost are in the endpoint's row.
     """
     row = {
-        "case": cell.case,
-        "mode": cell.mode,
+        **_picked(cell, *(name for name in _CELL if name not in _OF_TOTALS)),
         "capability": "" if cell.capability == NATIVE else cell.capability,
-        "reasons": dict(cell.reasons),
-        "error_classes": dict(cell.error_classes),
-        "p50_ms": _two_digits(cell.p50_ms) if cell.p50_ms is not None else None,
-        "calls": cell.calls,
-        "valid_calls": cell.valid_calls,
-        "k2vv_calls": cell.k2vv_calls,
-        "k2vv_valid": cell.k2vv_valid,
+        "p50_ms": int(float(f"{cell.times.get('p50_ms', 0.0):.1e}")),
     }
-    return {"endpoint": cell.endpoint, "verdicts": dict(cell.verdicts), **_there(row)}
+    return {"verdicts": cell.verdicts, **_there(row)}
 
 
 def _total_row(cell: Cell) -> dict[str, Any]:
     """An endpoint's total, with tokens and cost of all its probes."""
-    tokens = cell.tokens
     row = _cell_row(cell)
     del row["endpoint"]
+    row.pop("p50_ms", None)
     amounts = {
-        "tokens": _there(
-            {
-                "prompt": tokens.prompt_tokens,
-                "cached": tokens.cached_tokens,
-                "completion": tokens.completion_tokens,
-                "reasoning": tokens.reasoning_tokens,
-            }
-        ),
+        "tokens": _there(tokens_row(cell.tokens)),
         "cost_usd": str(cell.cost_usd) if cell.cost_usd else "",
         "costed": cell.costed,
     }
     return row | _there(amounts)
-
-
-def _two_digits(milliseconds: float) -> int:
-    return int(float(f"{milliseconds:.1e}"))
 
 
 def _there(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -302,14 +283,13 @@ def _measures_row(measures: Measures, total: Cell) -> dict[str, Any]:
     return {**row, "basis": _total_row(total)}
 
 
-def _figures_row(row: Figures, evidence: EndpointEvidence | None) -> dict[str, Any]:
+def _figures_row(total: Cell, evidence: EndpointEvidence | None) -> dict[str, Any]:
     return {
-        "endpoint": row.endpoint,
+        "endpoint": total.endpoint,
         "status": evidence.status if evidence else "unknown",
-        **counts_row(evidence.counts if evidence else Counts()),
-        "total_ms": _percentiles_row(row.total_ms),
-        "first_token_ms": _percentiles_row(row.first_token_ms),
-        "cost_per_1k_usd": None if row.cost_per_1k_usd is None else str(row.cost_per_1k_usd),
+        **asdict(evidence.counts if evidence else Counts()),
+        **{column: _percentiles_row(total.times, prefix) for column, prefix in _TIMES.items()},
+        "cost_per_1k_usd": None if total.cost_per_1k_usd is None else str(total.cost_per_1k_usd),
     }
 
 
@@ -332,9 +312,3 @@ def _table(rows: Sequence[Any] | Mapping[str, Any]) -> str:
 
 def _json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, allow_nan=False)
-
-
-def counts_row(counts: Counts) -> dict[str, int]:
-    """Counts as JSON."""
-    names = ("judged", "passed", "rescued", "failed", "errors")
-    return {name: getattr(counts, name) for name in names}

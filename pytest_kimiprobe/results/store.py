@@ -14,9 +14,10 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
+from operator import add
 from pathlib import Path
 from typing import Any
 
@@ -27,26 +28,9 @@ from routing.types import Status
 
 from ..atomic_files import replace_files
 from ..safe_text import one_line
-from ..stats.status import endpoints_of, evidence_of, status_of
+from ..stats.quantiles import rounded
 from ..verdicts import Run
-from .run_file import StoredRun, counts_row, document, parsed, rendered
-
-__all__ = [
-    "Change",
-    "ResultsError",
-    "StoredRun",
-    "atomic_write",
-    "changes",
-    "counted",
-    "endpoints_of",
-    "evidence_now",
-    "latest",
-    "load_runs",
-    "refresh_latest",
-    "run_paths",
-    "status_of",
-    "write_run",
-]
+from .run_file import StoredRun, document, parsed, rendered
 
 RECORDED = frozenset({"live", "local"})
 KEPT_FOR = timedelta(days=30)
@@ -138,7 +122,7 @@ def latest(runs: Iterable[StoredRun], now: datetime, window_days: int = FRESH_FO
     windows: dict[str, Counts] = {}
     cases: dict[str, set[str]] = defaultdict(set)
     for run in known:
-        for endpoint, row in evidence_of(run.totals, run.figures, run.finished_at, run.name).items():
+        for endpoint, row in run.evidence.items():
             if not row.counts.judged and set(row.reasons) == {"local_failure"}:
                 continue  # no request left this machine: that says nothing of the endpoint
             newest[endpoint] = replace(row, complete=run.complete)
@@ -170,7 +154,12 @@ def evidence_now(folder: Path, now: datetime, problems: list[str]) -> tuple[Evid
     path = folder / "latest.json"
     if runs or not path.exists():
         return replace(latest(runs, now), origin=str(folder)), runs
-    return loads(read_regular(path, error=EvidenceError).decode("utf-8", "replace"), origin=str(path)), runs
+    return read_latest(path), runs
+
+
+def read_latest(path: Path) -> Evidence:
+    """Evidence as a latest.json holds it. Raises EvidenceError if it is not there or cannot be read."""
+    return loads(read_regular(path, error=EvidenceError).decode("utf-8", "replace"), origin=str(path))
 
 
 def run_paths(folder: Path, now: datetime) -> set[Path]:
@@ -208,24 +197,16 @@ def dumps(evidence: Evidence) -> str:
 
 def evidence_row(row: EndpointEvidence, now: datetime) -> dict[str, Any]:
     """One endpoint's evidence as JSON; None where nothing was measured."""
+    data = asdict(row)
+    del data["endpoint"]
     return {
-        "status": row.status,
+        **data.pop("counts"),
+        "window": {"days": data.pop("window_days"), **data.pop("window")},
+        **data,
         "probed_at": utc_text(row.probed_at),
-        "run": row.run,
-        **counts_row(row.counts),
-        "window": {"days": row.window_days, **counts_row(row.window)},
-        **row.times,
-        "latency_unreliable": row.latency_unreliable,
         "cost_per_1k_usd": None if row.cost_per_1k_usd is None else str(row.cost_per_1k_usd),
-        "reasons": dict(row.reasons),
-        "complete": row.complete,
-        "cases": row.cases,
-        "calls": row.calls,
-        "valid_calls": row.valid_calls,
-        "schema_accuracy": _rounded(row.schema_accuracy),
-        "k2vv_calls": row.k2vv_calls,
-        "k2vv_valid": row.k2vv_valid,
-        "k2vv_compatible": _rounded(row.k2vv_compatible),
+        "schema_accuracy": rounded(row.schema_accuracy, 6),
+        "k2vv_compatible": rounded(row.k2vv_compatible, 6),
         "age_s": int(row.age(now).total_seconds()),
     }
 
@@ -272,11 +253,7 @@ def safe_name(text: str) -> str:
 
 
 def _plus(one: Counts, other: Counts) -> Counts:
-    return Counts(*(a + b for a, b in zip(counts_row(one).values(), counts_row(other).values(), strict=True)))
-
-
-def _rounded(share: float | None) -> float | None:
-    return None if share is None else round(share, 6)
+    return Counts(*map(add, astuple(one), astuple(other)))
 
 
 def _order(run: StoredRun) -> tuple[datetime, str, int]:

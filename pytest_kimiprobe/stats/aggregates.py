@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -17,6 +17,8 @@ from .quantiles import percentiles
 
 NATIVE, EMULATED = "tools", "tools:emulated"
 NO_TOKENS = Usage(0, 0)
+TOKENS = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens")
+"""Counts of a usage that results and reports hold."""
 _RAN = (*sorted(JUDGED), "error")
 _MICRO = Decimal("0.000001")
 _MOST_USD = 1000
@@ -28,7 +30,9 @@ _MOST_COUNTED = 10**9
 class Cell:
     """What one endpoint did with one case in one mode. `reasons` and `error_classes` leave out what passed.
 
-    `costed` is the number of probes whose cost is known; `cost_usd` is their sum.
+    `costed` is the number of probes whose cost is known; `cost_usd` is their sum. `times` are percentiles by their
+    names in `EndpointEvidence` (`p50_ms`). An endpoint's total has three figures that cannot be summed from cells: its
+    times, `cost_per_1k_usd`, and whether its times are unreliable.
     """
 
     endpoint: str
@@ -38,7 +42,7 @@ class Cell:
     verdicts: Mapping[str, int] = field(default_factory=dict)
     reasons: Mapping[str, int] = field(default_factory=dict)
     error_classes: Mapping[str, int] = field(default_factory=dict)
-    p50_ms: float | None = None
+    times: Mapping[str, float] = field(default_factory=dict)
     tokens: Usage = NO_TOKENS
     cost_usd: Decimal = Decimal(0)
     costed: int = 0
@@ -46,19 +50,8 @@ class Cell:
     valid_calls: int = 0
     k2vv_calls: int = 0
     k2vv_valid: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """Times and cost of one endpoint over a run's judged probes: percentiles of cells cannot be merged."""
-
-    endpoint: str
-    total_ms: Mapping[str, float] = field(default_factory=dict)
-    """`p50` and further percentiles in milliseconds; empty if nothing was measured."""
-    first_token_ms: Mapping[str, float] = field(default_factory=dict)
     cost_per_1k_usd: Decimal | None = None
     latency_unreliable: bool = False
-    """Whether more than one in twenty of its times is our own slowness."""
 
 
 C = TypeVar("C", Cell, ProbeResult)
@@ -70,9 +63,10 @@ def cells_of(probes: Iterable[ProbeResult]) -> tuple[Cell, ...]:
     return tuple(_cell(key, group) for key, group in sorted(groups.items()))
 
 
-def figures_of(probes: Iterable[ProbeResult]) -> tuple[Figures, ...]:
-    """One row per endpoint, sorted."""
-    return tuple(_figures(endpoint, group) for endpoint, group in sorted(grouped(probes, endpoint_of).items()))
+def totals_of(probes: Iterable[ProbeResult]) -> tuple[Cell, ...]:
+    """One total per endpoint, sorted."""
+    groups = sorted(grouped(probes, endpoint_of).items())
+    return tuple(replace(_sum(endpoint, cells_of(group)), **_unsummable(group)) for endpoint, group in groups)
 
 
 def basis(cells: Sequence[Cell]) -> list[Cell]:
@@ -123,7 +117,6 @@ def summed(cells: Iterable[Cell]) -> tuple[Cell, ...]:
 def _sum(endpoint: str, cells: Sequence[Cell]) -> Cell:
     chosen = basis(cells)
     names = ("costed", "calls", "valid_calls", "k2vv_calls", "k2vv_valid")
-    tokens = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens")
     return Cell(
         endpoint=endpoint,
         case="",
@@ -132,7 +125,7 @@ def _sum(endpoint: str, cells: Sequence[Cell]) -> Cell:
         verdicts=added(cell.verdicts for cell in chosen),
         reasons=added(cell.reasons for cell in chosen),
         error_classes=added(cell.error_classes for cell in chosen),
-        tokens=Usage(*(sum(getattr(cell.tokens, name) for cell in cells) for name in tokens)),
+        tokens=sum((cell.tokens for cell in cells), NO_TOKENS),
         cost_usd=sum((cell.cost_usd for cell in cells), Decimal(0)),
         **{name: sum(getattr(cell, name) for cell in cells) for name in names},
     )
@@ -141,8 +134,7 @@ def _sum(endpoint: str, cells: Sequence[Cell]) -> Cell:
 def _cell(key: tuple[str, str, str, str], probes: Sequence[ProbeResult]) -> Cell:
     endpoint, case, mode, capability = key
     wrong = [probe for probe in probes if probe.verdict in {"rescued", "fail", "error"}]
-    usages = [probe.usage for probe in probes if probe.usage and is_credible(probe.usage)]
-    costs = _costs(probes)
+    costs = costs_of(probes)
     k2vv = [probe.k2vv_valid for probe in probes if probe.k2vv_valid is not None]
     judged = [probe for probe in probes if probe.verdict in JUDGED]
     return Cell(
@@ -153,8 +145,8 @@ def _cell(key: tuple[str, str, str, str], probes: Sequence[ProbeResult]) -> Cell
         verdicts=dict(Counter(probe.verdict for probe in probes)),
         reasons=dict(Counter(probe.reason for probe in wrong)),
         error_classes=dict(Counter(_class(probe) for probe in wrong if probe.verdict == "error")),
-        p50_ms=percentiles(probe.total_ms for probe in judged).get("p50"),
-        tokens=sum(usages, Usage(0, 0)),
+        times=_times("", (probe.total_ms for probe in judged)),
+        tokens=tokens_of(probes),
         cost_usd=sum(costs, Decimal(0)),
         costed=len(costs),
         calls=sum(probe.calls for probe in probes),
@@ -164,16 +156,20 @@ def _cell(key: tuple[str, str, str, str], probes: Sequence[ProbeResult]) -> Cell
     )
 
 
-def _figures(endpoint: str, probes: Sequence[ProbeResult]) -> Figures:
+def _times(prefix: str, values: Iterable[float | None]) -> dict[str, float]:
+    return {f"{prefix}{name}_ms": value for name, value in percentiles(values).items()}
+
+
+def _unsummable(probes: Sequence[ProbeResult]) -> dict[str, Any]:
+    """Figures of a total that are not sums of its cells."""
     judged = [probe for probe in probes if probe.verdict in JUDGED]
-    costs = _costs(judged)
-    return Figures(
-        endpoint,
-        percentiles(probe.total_ms for probe in judged),
-        percentiles(probe.first_token_ms for probe in judged),
-        (sum(costs, Decimal(0)) * 1000 / len(costs)).quantize(_MICRO) if costs else None,
-        sum(probe.unreliable for probe in judged) * 20 > len(judged),
-    )
+    costs = costs_of(judged)
+    times = _times("", (probe.total_ms for probe in judged))
+    return {
+        "times": times | _times("first_token_", (probe.first_token_ms for probe in judged)),
+        "cost_per_1k_usd": (sum(costs, Decimal(0)) * 1000 / len(costs)).quantize(_MICRO) if costs else None,
+        "latency_unreliable": are_unreliable(judged),
+    }
 
 
 def is_credible_cost(cost: Decimal | None) -> bool:
@@ -181,16 +177,20 @@ def is_credible_cost(cost: Decimal | None) -> bool:
     return cost is not None and cost.is_finite() and 0 <= cost <= _MOST_USD
 
 
-def is_credible(usage: Usage | None) -> bool:
-    """Whether a usage is known and can be true."""
-    if usage is None:
-        return False
-    counts = (usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens, usage.reasoning_tokens)
-    return all(0 <= count <= _MOST_COUNTED for count in counts)
+def are_unreliable(judged: Sequence[ProbeResult]) -> bool:
+    """Whether more than one in twenty of their times is distorted by this machine, and with it the 95th percentile."""
+    return sum(probe.unreliable for probe in judged) * 20 > len(judged)
 
 
-def _costs(probes: Iterable[ProbeResult]) -> list[Decimal]:
-    """What probes cost, where that is known and can be true."""
+def tokens_of(probes: Iterable[ProbeResult]) -> Usage:
+    """Sum of the usages that are known and can be true."""
+    usages = [probe.usage for probe in probes if probe.usage is not None]
+    credible = [one for one in usages if all(0 <= getattr(one, name) <= _MOST_COUNTED for name in TOKENS)]
+    return sum(credible, NO_TOKENS)
+
+
+def costs_of(probes: Iterable[ProbeResult]) -> list[Decimal]:
+    """Costs of probes, if they are known and can be true."""
     return [probe.cost_usd for probe in probes if probe.cost_usd is not None and is_credible_cost(probe.cost_usd)]
 
 

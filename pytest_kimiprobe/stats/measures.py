@@ -1,24 +1,36 @@
 """What the probes of one endpoint come to: rates with intervals, causes, times, tokens, money. Pure.
 
-Quality is measured at the first try: nothing that was answered is asked again. Of a case that describes its tools in the
-prompt a rescued call is the right answer; everywhere else rescued calls are counted apart.
+Quality is measured at the first try: no answered request is sent again. If a case describes its tools in the prompt, a
+rescued call is the right answer; in all other cases rescued calls are counted apart.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any
 
 from routing.reasons import error_class_of
 from routing.types import Usage
 
 from ..verdicts import JUDGED, ProbeResult
-from .aggregates import EMULATED, NO_TOKENS, basis_of, is_credible, is_credible_cost
-from .quantiles import PERCENTILES, TimeInterval, quantile_interval
+from .aggregates import (
+    EMULATED,
+    NO_TOKENS,
+    TOKENS,
+    are_unreliable,
+    basis_of,
+    costs_of,
+    endpoint_of,
+    grouped,
+    is_credible_cost,
+    tokens_of,
+)
+from .quantiles import PERCENTILES, TimeInterval, quantile_interval, rounded
 
 _Z95 = 1.959963984540054
 _CALLED = "tool_calls"
@@ -79,18 +91,16 @@ class Measures:
     """One endpoint over one run.
 
     `strict` counts what was right at the first try, `lenient` also what was rescued, of the calls that the status rests
-    on (`aggregates.basis`); `by_case` is lenient, by case; `by_load` strict, by load. `pass_power` maps k to pass^k: the chance that k tries of one case are all right. `refusals` are the
-    429s that were waited out, `unreliable` the answers whose times are ours rather than the provider's.
+    on (`aggregates.basis`). `by_case` is lenient, `by_load` strict. `pass_power` maps k to pass^k: the chance that k
+    tries of one case are all right. `refusals` are the 429s after which a request was sent again.
 
-    Rates with parameters of the simulator's personas as their true values: `answered` is availability (errors of the
-    provider count against it, those of the account or the request do not count at all), `triggered` the share of the
-    answers that were to call a tool and did, in whatever form, `leaked` the share of those that called whose calls or
-    markers stood in the text, `schema` the share of answers with structured calls whose calls are all strictly valid.
-    The last three are of native tools.
+    The true values of four rates are parameters of the simulator's personas. `answered` is availability: only errors
+    of the provider count against it. `triggered`: answers that called a tool in any form, of those that should.
+    `leaked`: answers with calls or markers in the text, of those that called. `schema`: answers whose calls are all
+    strictly valid, of those with structured calls. The last three count native tools only.
     """
 
     endpoint: str
-    sent: int = 0
     strict: Rate = Rate()
     lenient: Rate = Rate()
     by_case: Mapping[str, Rate] = field(default_factory=dict)
@@ -102,10 +112,9 @@ class Measures:
     right_costed: int = 0
     pass_power: Mapping[int, float] = field(default_factory=dict)
     trigger: Trigger | None = None
-    calls: Rate = Rate()
     k2vv: Rate = Rate()
     refusals: int = 0
-    unreliable: int = 0
+    latency_unreliable: bool = False
     answered: Rate = Rate()
     triggered: Rate = Rate()
     leaked: Rate = Rate()
@@ -132,11 +141,6 @@ class Measures:
     def cost_per_success(self) -> Decimal | None:
         """USD spent for each right answer: wrong ones are paid for too. None where there was no right one."""
         return self.cost_usd / self.right_costed if self.right_costed else None
-
-    @property
-    def latency_unreliable(self) -> bool:
-        """Whether more than one in twenty of its times is ours, and with it the 95th percentile."""
-        return self.unreliable * 20 > self.strict.judged
 
 
 def wilson(right: int, judged: int, z: float = _Z95) -> Interval | None:
@@ -170,9 +174,7 @@ def pass_power(tries: Iterable[Rate], k: int) -> float | None:
 
 def measures_of(probes: Sequence[ProbeResult], references: Mapping[str, str]) -> dict[str, Measures]:
     """One row per endpoint, sorted; `references` maps an endpoint to the reference endpoint of its model."""
-    groups: dict[str, list[ProbeResult]] = defaultdict(list)
-    for probe in probes:
-        groups[probe.endpoint].append(probe)
+    groups = grouped(probes, endpoint_of)
     calling = {endpoint: _calling(group) for endpoint, group in groups.items()}
     found = {}
     for endpoint, group in sorted(groups.items()):
@@ -203,14 +205,11 @@ def measures_row(row: Measures) -> dict[str, Any]:
         "reasons": dict(sorted(row.reasons.items())),
         "pass_power": {str(k): round(power, 4) for k, power in row.pass_power.items()},
         "rates": {name: _rate_row(rate) for name, rate in row.rates.items()},
-        "times_interval95_ms": {name: [_ms(one.low), _ms(one.high)] for name, one in row.time_intervals.items()},
-        "trigger": _trigger_row(row.trigger),
-        "tokens": {
-            "prompt": row.tokens.prompt_tokens,
-            "cached": row.tokens.cached_tokens,
-            "completion": row.tokens.completion_tokens,
-            "reasoning": row.tokens.reasoning_tokens,
+        "times_interval95_ms": {
+            name: [rounded(one.low, 1), rounded(one.high, 1)] for name, one in row.time_intervals.items()
         },
+        "trigger": _trigger_row(row.trigger),
+        "tokens": tokens_row(row.tokens),
         "cost_per_call_usd": _usd(row.cost_per_call),
         "cost_per_success_usd": _usd(row.cost_per_success),
         "refusals": row.refusals,
@@ -218,26 +217,25 @@ def measures_row(row: Measures) -> dict[str, Any]:
     }
 
 
+def tokens_row(tokens: Usage) -> dict[str, int]:
+    """As JSON: `prompt`, `completion`, `cached`, `reasoning`."""
+    return {name.removesuffix("_tokens"): getattr(tokens, name) for name in TOKENS}
+
+
 def _rate_row(rate: Rate) -> dict[str, Any]:
-    share, interval = rate.share, rate.interval
+    interval = rate.interval
     return {
         "right": rate.right,
         "judged": rate.judged,
-        "share": None if share is None else round(share, 4),
+        "share": rounded(rate.share, 4),
         "interval95": None if interval is None else [round(interval.low, 4), round(interval.high, 4)],
     }
-
-
-def _ms(time: float | None) -> float | None:
-    return None if time is None else round(time, 1)
 
 
 def _trigger_row(trigger: Trigger | None) -> dict[str, Any] | None:
     if trigger is None:
         return None
-    f1 = trigger.f1
-    counts = {name: getattr(trigger, name) for name in ("both", "only_here", "only_there", "neither")}
-    return {"f1": None if f1 is None else round(f1, 4), **counts}
+    return {"f1": rounded(trigger.f1, 4), **asdict(trigger)}
 
 
 def _usd(amount: Decimal | None) -> str | None:
@@ -247,7 +245,7 @@ def _usd(amount: Decimal | None) -> str | None:
 def _measures(endpoint: str, probes: Sequence[ProbeResult], trigger: Trigger | None) -> Measures:
     judged = [probe for probe in probes if probe.verdict in JUDGED]
     basis = [probe for probe in basis_of(probes) if probe.verdict in JUDGED]
-    costed = [probe for probe in probes if is_credible_cost(probe.cost_usd)]
+    costs = costs_of(probes)
     k2vv = [probe.k2vv_valid for probe in probes if probe.k2vv_valid is not None]
     native = [probe for probe in judged if probe.capability != EMULATED]
     asked = [probe for probe in native if probe.wants_call]
@@ -255,22 +253,20 @@ def _measures(endpoint: str, probes: Sequence[ProbeResult], trigger: Trigger | N
     structured = [probe for probe in native if probe.calls]
     return Measures(
         endpoint=endpoint,
-        sent=sum(probe.verdict not in {"not_run", "unsupported"} for probe in probes),
         strict=rate_of(basis, lenient=False),
         lenient=rate_of(basis, lenient=True),
         by_case=_rates(judged, "case", lenient=True),
         by_load=_rates(judged, "load", lenient=False),
         reasons=dict(Counter(probe.reason for probe in probes if probe.verdict in {"rescued", "fail", "error"})),
-        tokens=_tokens(probes),
-        cost_usd=sum((probe.cost_usd for probe in costed if probe.cost_usd is not None), Decimal(0)),
-        costed=len(costed),
-        right_costed=sum(is_right(probe, lenient=True) for probe in costed),
+        tokens=tokens_of(probes),
+        cost_usd=sum(costs, Decimal(0)),
+        costed=len(costs),
+        right_costed=sum(is_right(probe, lenient=True) for probe in probes if is_credible_cost(probe.cost_usd)),
         pass_power=_powers(judged),
         trigger=trigger,
-        calls=Rate(sum(probe.valid_calls for probe in probes), sum(probe.calls for probe in probes)),
         k2vv=Rate(sum(k2vv), len(k2vv)),
         refusals=sum(probe.refusals for probe in probes),
-        unreliable=sum(probe.unreliable for probe in judged),
+        latency_unreliable=are_unreliable(judged),
         answered=Rate(len(judged), len(judged) + sum(map(_unanswered, probes))),
         triggered=Rate(sum(map(_called, asked)), len(asked)),
         leaked=Rate(sum(probe.leaked for probe in called), len(called)),
@@ -301,24 +297,15 @@ def _unanswered(probe: ProbeResult) -> bool:
 
 
 def _rates(probes: Iterable[ProbeResult], name: str, *, lenient: bool) -> dict[str, Rate]:
-    groups: dict[str, list[ProbeResult]] = defaultdict(list)
-    for probe in probes:
-        groups[getattr(probe, name)].append(probe)
+    groups = grouped(probes, attrgetter(name))
     return {key: rate_of(group, lenient=lenient) for key, group in sorted(groups.items()) if key}
 
 
 def _powers(judged: Sequence[ProbeResult]) -> dict[int, float]:
     """pass^k for k = 2, 4, 8 as far as cases were tried so often; tries of one case in one mode are its repeats."""
-    groups: dict[tuple[str, str], list[ProbeResult]] = defaultdict(list)
-    for probe in judged:
-        groups[probe.case, probe.mode].append(probe)
-    tries = [rate_of(group, lenient=True) for group in groups.values()]
+    tries = [rate_of(group, lenient=True) for group in grouped(judged, attrgetter("case", "mode")).values()]
     powers = {k: pass_power(tries, k) for k in (2, 4, 8)}
     return {k: power for k, power in powers.items() if power is not None}
-
-
-def _tokens(probes: Iterable[ProbeResult]) -> Usage:
-    return sum((probe.usage for probe in probes if probe.usage and is_credible(probe.usage)), Usage(0, 0))
 
 
 def _calling(probes: Iterable[ProbeResult]) -> dict[tuple[str, ...], bool]:

@@ -1,7 +1,7 @@
 """Two endpoints on the same probes: paired outcomes, McNemar's exact test, cost and latency ratio. Pure.
 
-A pair is the same case, mode, repeat and load at both endpoints, judged at both. Right means right at the first try, as in
-every table; what was right after rescue, errors (nothing to judge) and probes that were not run are counted apart.
+A pair is the same case, mode, repeat and load at both endpoints, judged at both. Right means right at the first try, as
+in every table. Rescued answers, errors (nothing to judge) and probes that were not run are counted apart.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 from ..verdicts import JUDGED, ProbeResult, Run
 from .measures import Measures, Rate, is_right, measures_of, rate_text
+from .quantiles import rounded
 
 ALPHA = 0.05
 
@@ -87,8 +88,8 @@ def comparison_row(found: Comparison) -> dict[str, Any]:
         "mcnemar_p": round(found.p_value, 6),
         "intervals_overlap": found.overlap,
         "better": found.better or None,
-        "cost_per_success_ratio": _rounded(found.cost_ratio),
-        "latency_ratio": _rounded(found.latency_ratio),
+        "cost_per_success_ratio": rounded(found.cost_ratio, 4),
+        "latency_ratio": rounded(found.latency_ratio, 4),
     }
 
 
@@ -114,10 +115,6 @@ def told(found: Comparison) -> list[tuple[str, str]]:
         ("", f"{what} {ratio:.2f} times as {how} at A as at B") for what, how, ratio in ratios if ratio is not None
     ]
     return lines
-
-
-def _rounded(ratio: float | None) -> float | None:
-    return None if ratio is None else round(ratio, 4)
 
 
 def mcnemar(only_a: int, only_b: int) -> float:

@@ -21,6 +21,11 @@ def percentiles(values: Iterable[float | None]) -> dict[str, float]:
     return {f"p{percent}": round(nearest_rank(known, percent / 100), 1) for percent in PERCENTILES if known}
 
 
+def rounded(value: float | None, digits: int) -> float | None:
+    """The value as JSON has it."""
+    return None if value is None else round(value, digits)
+
+
 @dataclass(frozen=True, slots=True)
 class TimeInterval:
     """95 % confidence in milliseconds; an end is None where too little was measured to bound it."""

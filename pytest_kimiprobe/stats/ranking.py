@@ -1,10 +1,9 @@
 """Which endpoints a run can tell apart, and their order. Pure.
 
-Each rate is shown with its own interval, right 95 times in 100. Among many endpoints some such interval is always
-wrong, so an order is claimed only where the intervals do not overlap that hold for all endpoints together (Bonferroni):
-these are right, and with them every claimed order, in at least 95 runs of 100. They are never narrower: endpoints whose
-own intervals overlap are never told apart. Of two endpoints the intervals are their own: for a wrong order both must miss
-towards each other.
+Each rate is shown with its own 95 % interval. Among many endpoints some of these intervals miss the true value. So an
+order is claimed only if wider intervals do not overlap, which hold for all endpoints together (Bonferroni). In at least
+95 runs of 100 all of these hold, and with them every claimed order. Endpoints whose own intervals overlap are never
+ordered. For two endpoints their own intervals are used: an order is wrong only if both miss towards each other.
 """
 
 from __future__ import annotations
@@ -35,8 +34,8 @@ class Place:
 class Ranking:
     """Groups of endpoints that are not distinguishable within, best first; an endpoint may be in several.
 
-    Two endpoints are distinguishable exactly if no group holds both. `confidence` (0..1) is that of each interval that was
-    used. Endpoints of which nothing was judged are in no group.
+    Two endpoints are distinguishable exactly if no group holds both. `confidence` (0..1) is that of each interval used.
+    Endpoints without a judged answer are in no group.
     """
 
     groups: tuple[tuple[str, ...], ...] = ()

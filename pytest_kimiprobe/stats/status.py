@@ -10,7 +10,7 @@ from routing.evidence.model import Counts, EndpointEvidence
 from routing.types import Status
 
 from ..verdicts import Run
-from .aggregates import Cell, Figures, added, basis, cells_of, counts_of, endpoint_of, figures_of, grouped
+from .aggregates import Cell, added, basis, counts_of, totals_of
 
 WORKS_AT = 0.95
 """Share of judged answers that were right, from which on an endpoint works."""
@@ -27,43 +27,33 @@ def endpoints_of(run: Run) -> dict[str, EndpointEvidence]:
 
     Counts are those that the status rests on (see `basis`).
     """
-    return evidence_of(cells_of(run.answers), figures_of(run.answers), run.finished_at, f"{run.id}-{run.attempt}")
+    return evidence_of(totals_of(run.answers), run.finished_at, f"{run.id}-{run.attempt}")
 
 
-def evidence_of(
-    cells: Iterable[Cell], figures: Iterable[Figures], probed_at: datetime, run: str
-) -> dict[str, EndpointEvidence]:
-    """Evidence per endpoint from the cells of one run; `window` holds the same counts."""
-    known = {row.endpoint: row for row in figures}
-    found = {}
-    for endpoint, group in grouped(cells, endpoint_of).items():
-        if not any(verdict != "not_run" for cell in group for verdict in cell.verdicts):
-            continue
-        times = known.get(endpoint, Figures(endpoint))
-        counts = counts_of(group)
-        found[endpoint] = EndpointEvidence(
-            endpoint=endpoint,
-            status=status_of(group),
-            probed_at=probed_at,
-            counts=counts,
-            window=counts,
-            cost_per_1k_usd=times.cost_per_1k_usd,
-            latency_unreliable=times.latency_unreliable,
-            reasons=added(cell.reasons for cell in basis(group)),
-            run=run,
-            **_times(times),
-            calls=sum(cell.calls for cell in group),
-            valid_calls=sum(cell.valid_calls for cell in group),
-            k2vv_calls=sum(cell.k2vv_calls for cell in group),
-            k2vv_valid=sum(cell.k2vv_valid for cell in group),
-        )
-    return found
+def evidence_of(totals: Iterable[Cell], probed_at: datetime, run: str) -> dict[str, EndpointEvidence]:
+    """Evidence per endpoint from the totals of one run; `window` holds the same counts."""
+    ran = [total for total in totals if total.verdicts.keys() - {"not_run"}]
+    return {total.endpoint: _evidence(total, probed_at, run) for total in ran}
 
 
-def _times(figures: Figures) -> dict[str, Any]:
-    """Percentiles by the names of EndpointEvidence: `p50_ms`, `first_token_p50_ms`."""
-    total = {f"{name}_ms": value for name, value in figures.total_ms.items()}
-    return total | {f"first_token_{name}_ms": value for name, value in figures.first_token_ms.items()}
+def _evidence(total: Cell, probed_at: datetime, run: str) -> EndpointEvidence:
+    counts, times = counts_of([total]), dict[str, Any](total.times)
+    return EndpointEvidence(
+        endpoint=total.endpoint,
+        status=status_of([total]),
+        probed_at=probed_at,
+        counts=counts,
+        window=counts,
+        cost_per_1k_usd=total.cost_per_1k_usd,
+        latency_unreliable=total.latency_unreliable,
+        reasons=total.reasons,
+        run=run,
+        calls=total.calls,
+        valid_calls=total.valid_calls,
+        k2vv_calls=total.k2vv_calls,
+        k2vv_valid=total.k2vv_valid,
+        **times,
+    )
 
 
 def status_of(cells: Sequence[Cell]) -> Status:

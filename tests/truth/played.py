@@ -18,8 +18,7 @@ from urllib.parse import urlsplit
 from pytest_kimiprobe.cases.model import FOLDER, Case, in_suite, load
 from pytest_kimiprobe.cases.plan import ProbePlan, cannot, expand
 from pytest_kimiprobe.judging.judge import judge
-from pytest_kimiprobe.pytest_items.probe_facts import facts_of
-from pytest_kimiprobe.pytest_items.verdict_store import result_of
+from pytest_kimiprobe.pytest_items.verdict_store import facts_of, result_of
 from pytest_kimiprobe.simulator import Persona, Scenario
 from pytest_kimiprobe.simulator.behaviour.draws import Draws, plain_persona, plain_persona_name, uniforms
 from pytest_kimiprobe.simulator.http_types import Request

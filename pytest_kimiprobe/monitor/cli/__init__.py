@@ -28,29 +28,11 @@ from routing.errors import ConfigError
 from ...safe_text import one_line
 from .groups import SuggestingGroup
 
-_HERE = "pytest_kimiprobe.monitor.cli"
-COMMANDS: dict[str, str] = {
-    "check": f"{_HERE}.check:check",
-    "rerun": f"{_HERE}.rerun:rerun",
-    "status": f"{_HERE}.status:status",
-    "doctor": f"{_HERE}.doctor:doctor",
-    "flags": f"{_HERE}.flags:flags",
-    "decide": f"{_HERE}.decide:decide",
-    "route": f"{_HERE}.route:route",
-    "record": f"{_HERE}.record:record",
-    "propose": f"{_HERE}.propose:propose",
-    "alert": f"{_HERE}.alert:alert",
-    "cost": f"{_HERE}.cost:cost",
-    "simulate": f"{_HERE}.simulate:simulate",
-    "replay": f"{_HERE}.replay:replay",
-}
+_NAMES = "check rerun status doctor flags decide route record propose alert cost simulate replay"
+COMMANDS = {name: f"pytest_kimiprobe.monitor.cli.{name}:{name}" for name in _NAMES.split()}
 """Name → `module:attribute`, in the order of `--help`. A row whose module is missing is left out."""
-
-# Top-level module → the extra that brings it.
-_EXTRAS = {
-    "github": "github",
-    "vcr": "record",
-}
+_EXTRAS = {"github": "github", "vcr": "record"}
+"""Top-level module → the extra that brings it."""
 
 
 class Wrong(click.ClickException):

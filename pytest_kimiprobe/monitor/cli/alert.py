@@ -5,22 +5,22 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
 
 from routing import catalog
-from routing.errors import EvidenceError, KeyMissing
-from routing.evidence.model import loads, utc_text
+from routing.errors import KeyMissing
+from routing.evidence.model import utc_text
 from routing.flags.source import Flags, find_flags
-from routing.parsing.safe_read import read_regular
 
 from ...results.run_file import run_url
+from ...results.store import read_latest
 from .. import notify
 from ..alert import Alert, alerts, alerts_between
 from ..github.api import Calls, GitHubProblem, repository
-from .shared import Found, flags_option, json_option, print_json, read_results, results_option
+from .shared import Found, flags_option, json_option, read_results, results_option, show
 
 
 @click.command()
@@ -42,10 +42,8 @@ def alert(  # noqa: PLR0917 - one parameter an option
     found = read_results(results, flags_path)
     changes = _alerts(found, flags_path, before)
     deliveries = [notify.AlertDelivery(one) for one in changes] if dry_run else _deliver(changes, repo, os.environ)
-    if as_json:
-        print_json({"alerts": [_row(delivery) for delivery in deliveries]})
-    else:
-        click.echo("\n".join(map(_text, deliveries)) or "nothing changed")
+    lines = list(map(_text, deliveries)) or ["nothing changed"]
+    show(lines, {"alerts": [_row(delivery) for delivery in deliveries]}, as_json=as_json)
     problems = [problem for delivery in deliveries for problem in delivery.problems]
     for problem in dict.fromkeys(problems):
         click.echo(f"Error: not delivered: {problem}", err=True)
@@ -59,8 +57,7 @@ def _alerts(found: Found, flags_path: Path | None, before: Path | None) -> list[
         return []
     if before is None:
         return alerts(found.runs, rows, found.now, flags=flags)
-    former = loads(read_regular(before, error=EvidenceError).decode("utf-8", "replace"), origin=str(before))
-    return alerts_between(former, evidence, rows, found.now, flags=flags)
+    return alerts_between(read_latest(before), evidence, rows, found.now, flags=flags)
 
 
 def _deliver(changes: list[Alert], repo: str | None, environment: Mapping[str, str]) -> list[notify.AlertDelivery]:
@@ -97,16 +94,6 @@ def _text(delivery: notify.AlertDelivery) -> str:
 
 
 def _row(delivery: notify.AlertDelivery) -> dict[str, object]:
-    one = delivery.alert
-    return {
-        "subject": one.key,
-        "state": one.state,
-        "text": one.text,
-        "details": list(one.details),
-        "run": one.run,
-        "since": utc_text(one.since) if one.since else None,
-        "issue": delivery.issue,
-        "webhook": delivery.webhook,
-        "repeated": delivery.repeated,
-        "problems": list(delivery.problems),
-    }
+    row = asdict(delivery)
+    one = row.pop("alert")
+    return {"subject": one.pop("key"), **one, **row, "since": utc_text(one["since"]) if one["since"] else None}

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import click
 
 from routing import catalog as catalogs
+from routing.catalog import Endpoint
 from routing.tokens import ASSUMED_REQUEST, request_text
 from routing.types import Usage
 
 from ...tables import Column, rendered
-from .. import costs
-from .shared import json_option, print_json
+from .shared import json_option, show
 
 _COLUMNS = (
     Column("endpoint", shorten="middle"),
@@ -23,6 +25,20 @@ _COLUMNS = (
     Column("saved", right=True),
 )
 _TOKENS = click.IntRange(min=0, max=10**9)
+
+
+@dataclass(frozen=True, slots=True)
+class CostRow:
+    """Costs of one endpoint. `times_cheapest` compares with the cheapest row, the saving with the dearest."""
+
+    endpoint: str
+    model: str
+    usd_per_request: Decimal
+    times_cheapest: Decimal
+    usd_per_month: Decimal
+    usd_saved_per_month: Decimal
+    price_since: str
+    price_origin: str
 
 
 @click.command()
@@ -59,40 +75,50 @@ def cost(  # noqa: PLR0917 - one parameter an option
     vision = catalog.endpoint(catalog.vision_endpoint).model
     wanted = list(catalog.models) if everything else list(models) or [catalog.default_model, vision]
     endpoints = [e for model in wanted for e in catalog.of_model(model) if not e.retired_at(day)]
-    rows, unpriced = costs.table(endpoints, tokens_in=tokens_in, tokens_out=tokens_out, requests=requests, day=day)
-    if as_json:
-        print_json({"endpoints": [_json(row) for row in rows], "unpriced": unpriced})
-        return
-    asked = request_text(Usage(tokens_in, tokens_out))
-    click.echo(f"{asked} a request, {requests:,} requests a month; USD")
-    for line in rendered(_COLUMNS, [_row(row) for row in rows]):
-        click.echo(line)
-    for endpoint in unpriced:
-        click.echo(f"{endpoint}: no price known")
+    unpriced = [endpoint.id for endpoint in endpoints if endpoint.price_at(day) is None]
+    usage = Usage(tokens_in, tokens_out)
+    rows = _rows(endpoints, usage, requests, day)
+    lines = [f"{request_text(usage)} a request, {requests:,} requests a month; USD"]
+    lines += rendered(_COLUMNS, [_cells(row) for row in rows])
+    lines += [f"{endpoint}: no price known" for endpoint in unpriced]
     if rows:
         first, last = rows[0], rows[-1]
-        share = first.saved_per_month / last.per_month if last.per_month else Decimal(0)
-        click.echo(f"the first instead of the last saves ${first.saved_per_month:.2f} a month ({share:.0%})")
+        share = first.usd_saved_per_month / last.usd_per_month if last.usd_per_month else Decimal(0)
+        lines.append(f"the first instead of the last saves ${first.usd_saved_per_month:.2f} a month ({share:.0%})")
+    show(lines, {"endpoints": [_json(row) for row in rows], "unpriced": unpriced}, as_json=as_json)
 
 
-def _row(row: costs.CostRow) -> tuple[str, ...]:
+def _rows(endpoints: Sequence[Endpoint], usage: Usage, requests: int, day: date) -> list[CostRow]:
+    """Rows of the endpoints whose price is known, from the cheapest to the dearest."""
+    priced = [(endpoint, price, price.cost(usage)) for endpoint in endpoints if (price := endpoint.price_at(day))]
+    cheapest = min((cost for _, _, cost in priced), default=Decimal(0))
+    dearest = max((cost for _, _, cost in priced), default=Decimal(0))
+    rows = [
+        CostRow(
+            endpoint=endpoint.id,
+            model=endpoint.model,
+            usd_per_request=cost,
+            times_cheapest=cost / cheapest if cheapest else Decimal(1),
+            usd_per_month=cost * requests,
+            usd_saved_per_month=(dearest - cost) * requests,
+            price_since=price.since.isoformat(),
+            price_origin=price.origin,
+        )
+        for endpoint, price, cost in priced
+    ]
+    return sorted(rows, key=lambda row: (row.usd_per_request, row.endpoint))
+
+
+def _cells(row: CostRow) -> tuple[str, ...]:
     return (
         row.endpoint,
-        f"{row.per_request:.5f}",
+        f"{row.usd_per_request:.5f}",
         f"{row.times_cheapest:.1f}x",
-        f"{row.per_month:.2f}",
-        f"{row.saved_per_month:.2f}",
+        f"{row.usd_per_month:.2f}",
+        f"{row.usd_saved_per_month:.2f}",
     )
 
 
-def _json(row: costs.CostRow) -> dict[str, str | float]:
-    return {
-        "endpoint": row.endpoint,
-        "model": row.model,
-        "usd_per_request": str(row.per_request),
-        "times_cheapest": float(round(row.times_cheapest, 4)),
-        "usd_per_month": str(row.per_month),
-        "usd_saved_per_month": str(row.saved_per_month),
-        "price_since": row.price_since.isoformat(),
-        "price_origin": row.price_origin,
-    }
+def _json(row: CostRow) -> dict[str, str | float]:
+    amounts = {name: str(value) for name, value in asdict(row).items()}
+    return {**amounts, "times_cheapest": float(round(row.times_cheapest, 4))}

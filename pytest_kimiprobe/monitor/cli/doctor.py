@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,9 +12,10 @@ import click
 
 from ...tables import folded
 from .. import doctor as checks
-from .shared import flags_option, json_option, print_json, results_option
+from .shared import flags_option, json_option, results_option, show
 
 _INDENT = 19
+_MARKS = {"ok": ("ok", "green"), "note": ("note", "yellow"), "problem": ("PROBLEM", "red")}
 
 
 @click.command()
@@ -31,13 +33,13 @@ def doctor(flags_path: Path | None, results: Path | None, offline: bool, account
     findings = list(
         checks.examine(flags=flags_path, results=results, environment=os.environ, reach=not offline, account=account)
     )
-    if as_json:
-        print_json({"findings": [asdict(finding) for finding in findings]})
-    else:
-        marks = {"ok": ("ok", "green"), "note": ("note", "yellow"), "problem": ("PROBLEM", "red")}
-        for finding in findings:
-            word, color = marks[finding.level]
-            first, *further = folded("", finding.text, _INDENT)
-            click.echo(f"{click.style(f'{word:<8}', fg=color)}{finding.topic:<11}{first[_INDENT:]}")
-            click.echo("".join(f"{line}\n" for line in further), nl=False)
+    lines = (line for finding in findings for line in _lines(finding))
+    show(lines, {"findings": [asdict(finding) for finding in findings]}, as_json=as_json)
     sys.exit(any(finding.level == "problem" for finding in findings))
+
+
+def _lines(finding: checks.Diagnosis) -> Iterator[str]:
+    mark, color = _MARKS[finding.level]
+    first, *further = folded("", finding.text, _INDENT)
+    yield f"{click.style(f'{mark:<8}', fg=color)}{finding.topic:<11}{first[_INDENT:]}"
+    yield from further

@@ -23,16 +23,7 @@ from ..github import proposal_text as say
 from ..github.api import Calls, GitHubProblem, repository
 from ..github.pull_request import PullRequestResult, PullRequests
 from .decide import as_row
-from .shared import (
-    Found,
-    flags_file,
-    flags_option,
-    json_option,
-    path_in_repository,
-    print_json,
-    read_results,
-    results_option,
-)
+from .shared import Found, flags_file, flags_option, json_option, path_in_repository, read_results, results_option, show
 
 
 @click.command()
@@ -58,15 +49,16 @@ def propose(  # noqa: PLR0917 - one parameter an option
     if not repo:
         raise ConfigError("not set; name the repository with --repo owner/name", where="GITHUB_REPOSITORY")
     outcomes, problems = _propose(path_in_repository(path), found, repo, base)
-    if as_json:
-        print_json({"outcomes": [asdict(outcome) for outcome in outcomes], "problems": problems})
-    else:
-        for outcome in outcomes:
-            click.echo(f"{outcome.flag}: {outcome.action}{f' {outcome.url}' if outcome.url else ''}")
-            click.echo("\n".join(folded("", outcome.told, 2)))
+    lines = [line for outcome in outcomes for line in _lines(outcome)]
+    show(lines, {"outcomes": [asdict(outcome) for outcome in outcomes], "problems": problems}, as_json=as_json)
     for problem in problems:
         click.echo(f"Error: {problem}", err=True)
     sys.exit(2 if problems else 0)
+
+
+def _lines(outcome: PullRequestResult) -> list[str]:
+    url = f" {outcome.url}" if outcome.url else ""
+    return [f"{outcome.flag}: {outcome.action}{url}", *folded("", outcome.told, 2)]
 
 
 def _propose(path: str, found: Found, repo: str, base: str | None) -> tuple[list[PullRequestResult], list[str]]:
@@ -91,15 +83,15 @@ def _rehearse(path: Path, found: Found, *, as_json: bool) -> None:
     flags = Flags.load(path)
     text = path.read_text("utf-8")
     proposals = decide(flags, found.evidence, catalog.load(), found.now)
-    if as_json:
-        print_json({"proposals": [as_row(proposal) | _texts(path, text, found, proposal) for proposal in proposals]})
-        return
+    lines, rows = list[str](), []
     for proposal in proposals:
-        if not proposal.changes:
-            click.echo("\n".join(folded("", f"{proposal.flag}: no pull request: {proposal.verdict}", 0)))
-            continue
         texts = _texts(path, text, found, proposal)
-        click.echo(f"{texts['title']}\n\n{texts['diff']}\n{texts['body']}")
+        rows.append(as_row(proposal) | texts)
+        if texts:
+            lines.append(f"{texts['title']}\n\n{texts['diff']}\n{texts['body']}")
+        else:
+            lines += folded("", f"{proposal.flag}: no pull request: {proposal.verdict}", 0)
+    show(lines, {"proposals": rows}, as_json=as_json)
 
 
 def _texts(path: Path, text: str, found: Found, proposal: Proposal) -> dict[str, str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from ..github.push_results import ResultsPusher
-from .shared import json_option, print_json, results_folder, results_option
+from .shared import json_option, results_folder, results_option, show
 
 
 @click.command()
@@ -25,13 +25,9 @@ def record(results: Path | None, remote: str, branch: str | None, as_json: bool)
     for GitHub if it is set. Exits with 2 if nothing could be pushed; the files are kept.
     """
     done = ResultsPusher(results_folder(results), branch or _workflow_branch(), remote).push(datetime.now(UTC))
-    if as_json:
-        print_json(asdict(done))
-        return
-    for file in done.files:
-        click.echo(file)
-    click.echo(f"recorded as {done.commit[:12]} ({done.tries} tries)" if done.commit else "nothing new to record")
-    if done.note:
+    told = f"recorded as {done.commit[:12]} ({done.tries} tries)" if done.commit else "nothing new to record"
+    show([*done.files, told], asdict(done), as_json=as_json)
+    if done.note and not as_json:
         click.echo(f"note: {done.note}", err=True)
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from ...results.last_run import SWITCHED_OFF
 from ...safe_text import one_line
 from ...tables import Column, rendered
 from . import Wrong
-from .shared import json_option, print_json
+from .shared import json_option, show
 
 MAX_BYTES = 256 << 20
 _COLUMNS = (
@@ -72,17 +73,15 @@ def replay(
         raise Wrong(one_line(f"{files}; record it again, or take it out of {recordings}", 1000))
     before = _before(against, found)
     probes = _judged_now(recordings, arguments)
-    others = _of_other_runs(found, before, against)
-    probes = [probe for probe in probes if not _is_of_another(found, before, probe)]
+    others = {probe for probe, sample in found.samples.items() if before.run and sample.run != before.run}
+    probes = [probe for probe in probes if probe.id not in others]
     comparison = compare(probes, before)
     if not comparison.compared:
         raise Wrong(f"nothing to compare: {against or recordings} holds no verdict on any of these recordings")
-    notes = [*others, *_notes(comparison, against)]
-    if as_json:
-        print_json(_document(comparison, against, notes))
-    else:
-        hosts = " (simulated hosts)" if found.simulated else ""
-        click.echo("\n".join(_text(comparison, notes, hosts)))
+    notes = [f"{len(others)} recorded probes are of another run than {against}"] if others else []
+    notes += _notes(comparison, against)
+    hosts = " (simulated hosts)" if found.simulated else ""
+    show(_text(comparison, notes, hosts), _document(comparison, against, notes), as_json=as_json)
     context.exit(1 if comparison.changed else 0)
 
 
@@ -99,16 +98,6 @@ def _before(against: Path | None, found: Replays) -> EarlierVerdicts:
         message = f"is of run {before.run}, the recordings are of {', '.join(sorted(runs))}"
         raise AgainstError(one_line(message, 300), where=str(against))
     return before
-
-
-def _is_of_another(found: Replays, before: EarlierVerdicts, probe: JudgedProbe) -> bool:
-    sample = found.samples.get(probe.id)
-    return bool(before.run) and sample is not None and sample.run != before.run
-
-
-def _of_other_runs(found: Replays, before: EarlierVerdicts, against: Path | None) -> list[str]:
-    others = sum(bool(before.run) and sample.run != before.run for sample in found.samples.values())
-    return [f"{others} recorded probes are of another run than {against}"] if others else []
 
 
 def _judged_now(recordings: Path, arguments: Sequence[str]) -> list[JudgedProbe]:
@@ -163,25 +152,11 @@ def _verdict_text(judgement: VerdictReason) -> str:
 
 
 def _document(comparison: ReplayDiff, against: Path | None, notes: Sequence[str]) -> dict[str, Any]:
-    return {
-        "against": str(against) if against else None,
-        "compared": comparison.compared,
-        "pairs": comparison.pairs,
-        "missing": comparison.missing,
-        "extra": comparison.extra,
-        "changed": [_row(change) for change in comparison.changed],
-        "notes": list(notes),
-    }
+    changed = [_row(change) for change in comparison.changed]
+    return {"against": str(against) if against else None, **asdict(comparison), "changed": changed, "notes": notes}
 
 
 def _row(change: VerdictChange) -> dict[str, Any]:
-    probe = change.probe
-    return {
-        "id": probe.id,
-        "case": probe.case,
-        "endpoint": probe.endpoint,
-        "mode": probe.mode,
-        "sample": probe.sample,
-        "before": {"verdict": change.before.verdict, "reason": change.before.reason},
-        "after": {"verdict": probe.judgement.verdict, "reason": probe.judgement.reason, "detail": probe.detail},
-    }
+    row = asdict(change.probe)
+    after = {**row.pop("judgement")._asdict(), "detail": row.pop("detail")}
+    return {**row, "before": change.before._asdict(), "after": after}

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from pytest_kimiprobe.monitor.cli.shared import flags_option, json_option, print_json, results_option
+from pytest_kimiprobe.monitor.cli.shared import flags_option, json_option, results_option, show, tell_problems
 from pytest_kimiprobe.safe_text import one_line
 from routing import Router
 from routing.selection import Route
@@ -33,18 +33,15 @@ def route(  # noqa: PLR0917 - one parameter an option
 ) -> None:
     """Show where a user's request would go, and why.
 
-    Nothing is sent. The request is one with tools. Prices are compared for one assumed request, as `kimiprobe check`
-    and `kimiprobe cost` compare them.
+    Nothing is sent. The request is one with tools. Prices are compared for the assumed request of `kimiprobe check`
+    and `kimiprobe cost`.
     """
     with Router.load(flags_path, evidence=results / "latest.json" if results else None) as router:
         found = router.route(tools=[_TOOL], user=user, groups=groups, model=model)
         status = router.status()
-    if as_json:
-        print_json(_document(found))
-        return
-    click.echo("\n".join(one_line_kept(line) for line in str(found).splitlines()))
-    for problem in filter(None, (status.flags.error, status.evidence.error)):
-        click.echo(f"warning: {one_line(problem, 400)}", err=True)
+    show(map(one_line_kept, str(found).splitlines()), _document(found), as_json=as_json)
+    if not as_json:
+        tell_problems(one_line(problem, 400) for problem in (status.flags.error, status.evidence.error) if problem)
 
 
 def one_line_kept(line: str) -> str:

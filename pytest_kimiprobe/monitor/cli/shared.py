@@ -15,18 +15,29 @@ from routing.errors import ConfigError
 from routing.evidence.model import Evidence
 from routing.flags.source import FILE_NAME, find_flags
 
-from ...results.run_file import Failure
-from ...results.store import StoredRun, evidence_now
+from ...results.run_file import Failure, StoredRun
+from ...results.store import evidence_now
 
-_PATH = click.Path(path_type=Path)
-flags_option = click.option("--flags", "flags_path", type=_PATH, help="flags.yaml (default: found upwards).")
-results_option = click.option("--results", type=_PATH, help="Results folder (default: results beside flags.yaml).")
+flags_option = click.option(
+    "--flags", "flags_path", type=click.Path(path_type=Path), help="flags.yaml (default: found upwards)."
+)
+results_option = click.option(
+    "--results", type=click.Path(path_type=Path), help="Results folder (default: results beside flags.yaml)."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-def print_json(data: Mapping[str, Any]) -> None:
-    """Print the data as JSON, after the version of the format."""
-    click.echo(json.dumps({"version": 1, **data}, indent=1))
+def show(lines: Iterable[str], document: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print a command's result: lines of text, or with `--json` the document and its version."""
+    if as_json:
+        print_json(document)
+    else:
+        click.echo("\n".join(lines))
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """Print the document as JSON, after the version of the format."""
+    click.echo(json.dumps({"version": 1, **document}, indent=1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +73,7 @@ def results_folder(given: Path | None, flags: Path | None = None) -> Path:
 
 
 def read_results(given: Path | None, flags: Path | None) -> Found:
-    """Read the evidence as of now, and warn about files that were skipped. Raises EvidenceError."""
+    """Read the evidence as of now, with a warning for each file that was skipped. Raises EvidenceError."""
     now, problems = datetime.now(UTC), list[str]()
     evidence, runs = evidence_now(results_folder(given, flags), now, problems)
     tell_problems(problems)

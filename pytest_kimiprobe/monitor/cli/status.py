@@ -13,16 +13,15 @@ import click
 from routing import catalog as catalogs
 from routing.catalog import Catalog
 from routing.errors import EvidenceError
-from routing.evidence.model import FRESH_FOR, EndpointEvidence, Evidence, loads, utc_text
+from routing.evidence.model import FRESH_FOR, EndpointEvidence, Evidence, utc_text
 from routing.flags.source import find_flags
-from routing.parsing.safe_read import read_regular
 from routing.types import Status
 
 from ...reporting.endpoint_table import COLUMNS, cells, labels_of
-from ...results.store import evidence_now, evidence_row
+from ...results.store import evidence_now, evidence_row, read_latest
 from ...safe_text import one_line
 from ...tables import Column, folded, rendered
-from .shared import flags_option, json_option, print_json, results_folder, results_option, tell_problems
+from .shared import flags_option, json_option, results_folder, results_option, show, tell_problems
 
 _COLUMNS = (*COLUMNS, Column("age", right=True))
 
@@ -53,31 +52,27 @@ def status(flags_path: Path | None, results: Path | None, everything: bool, as_j
     evidence = read(folder, now, problems)
     catalog = catalogs.load()
     rows = rows_of(evidence, catalog, now, everything=everything)
-    if as_json:
-        print_json(document(evidence, rows, now, problems))
-        return
-    click.echo("\n".join(lines_of(folder, evidence, rows, now)))
-    tell_problems(problems)
+    show(lines_of(folder, evidence, rows, now), document(evidence, rows, now, problems), as_json=as_json)
+    if not as_json:
+        tell_problems(problems)
 
 
 def read(folder: Path, now: datetime, problems: list[str]) -> Evidence:
     """latest.json; if it cannot be read, what the run files give. Each problem is added to `problems`."""
     path = folder / "latest.json"
-    derived, runs = Evidence(), 0
     try:
-        derived, found = evidence_now(folder, now, problems)
-        runs = len(found)
+        derived, runs = evidence_now(folder, now, problems)
     except EvidenceError as problem:
         problems.append(str(problem))
-    if not path.exists():
+        return Evidence()
+    if not runs or not path.exists():
         return derived
     try:
-        evidence = loads(read_regular(path, error=EvidenceError).decode("utf-8", "replace"), origin=str(path))
+        evidence = read_latest(path)
     except EvidenceError as problem:
-        if runs:
-            problems.append(f"{problem}; shown is what the run files give")
+        problems.append(f"{problem}; shown is what the run files give")
         return derived
-    if runs and derived.run != evidence.run:
+    if derived.run != evidence.run:
         problems.append(f"{path} does not count run {one_line(derived.run, 60)} yet; `kimiprobe record` recomputes it")
     return evidence
 
@@ -138,11 +133,8 @@ def age_words(age: timedelta) -> str:
 
 
 def _short_age(age: timedelta) -> str:
-    total = int(age.total_seconds())
-    for unit, size in (("d", 86400), ("h", 3600)):
-        if total >= size:
-            return f"{total // size}{unit}"
-    return f"{total // 60}m"
+    number, _, unit = age_words(age).partition(" ")
+    return f"{number}{unit[0]}" if number.isdigit() else "0m"
 
 
 def document(evidence: Evidence, rows: Sequence[Row], now: datetime, problems: Sequence[str]) -> dict[str, Any]:

@@ -334,7 +334,7 @@ def test_a_cost_that_cannot_be_true_is_left_out(tmp_path: Path, claimed: str) ->
     (run,) = load_runs(tmp_path, None, [])
     assert (run.totals[0].cost_usd, run.totals[0].costed) == (Decimal("0.002"), 1)
     assert run.totals[0].tokens == Usage(7, 3)
-    assert run.figures[0].cost_per_1k_usd == Decimal(2)
+    assert run.totals[0].cost_per_1k_usd == Decimal(2)
     assert path.exists()
 
 
