@@ -103,7 +103,7 @@ class EndpointEvidence:
 
     @property
     def k2vv_compatible(self) -> float | None:
-        """The same share by the K2 Vendor Verifier's formula, which counts answers instead of calls; the cases are ours."""
+        """Share of answers that the K2 Vendor Verifier's formula calls valid, on our own cases, 0..1."""
         return self.k2vv_valid / self.k2vv_calls if self.k2vv_calls else None
 
     @property
