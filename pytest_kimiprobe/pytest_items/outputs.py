@@ -1,4 +1,4 @@
-"""What a run writes when it ends: cassettes, the recorded run, the JSON file, the step summary."""
+"""Outputs of a run when it ends: cassettes, the recorded run, the JSON file, the step summary."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def write(probes: ProbeSession, *, complete: bool) -> tuple[Summary, bool]:
-    """Write all that was asked for; returns the summary, and whether something could not be written."""
+    """Write the requested outputs; returns the summary, and whether something could not be written."""
     run = probes.run(complete=complete)
     notes = _notes(probes, run)
     changed: list[Change] = []
@@ -58,7 +58,7 @@ def write(probes: ProbeSession, *, complete: bool) -> tuple[Summary, bool]:
             with Path(path).open("a", encoding="utf-8") as file:
                 file.write(markdown(summary()))
 
-    for written in (into_results, into_json, into_step_summary):  # one that fails must not cost the others
+    for written in (into_results, into_json, into_step_summary):  # if one fails, the others are still written
         if problem := _problem(written):
             notes.append(f"NOT WRITTEN: {problem}")
             failed = True
@@ -67,14 +67,14 @@ def write(probes: ProbeSession, *, complete: bool) -> tuple[Summary, bool]:
 
 
 def _notes(probes: ProbeSession, run: Run) -> list[str]:
-    """What must be known of the run as a whole. Refusals that ended in errors are among the causes already."""
+    """Notes about the whole run. Refusals that ended in errors are left out, because the causes name them."""
     notes = [] if run.complete else ["incomplete: the run was interrupted; what was judged is kept"]
     refused = any(probe.verdict == "error" and probe.reason == "rate_limited" for probe in run.probes)
     return notes if refused else [*notes, *probes.refusals()]
 
 
 def _keep_failures(probes: ProbeSession, summary: Summary) -> None:
-    """For `kimiprobe rerun`."""
+    """Store the failures for `kimiprobe rerun`."""
     failures = tuple(
         Failed(probes.scope.argument_of(one.id), one.id, one.endpoint, one.verdict, one.reason, one.detail)
         for one in summary.failures
@@ -85,7 +85,7 @@ def _keep_failures(probes: ProbeSession, summary: Summary) -> None:
 
 
 def _problem(write_one: Callable[[], None]) -> str:
-    """Why something could not be written; empty where it was."""
+    """Why something could not be written; empty if it was written."""
     try:
         write_one()
     except ConfigError as error:
@@ -96,7 +96,7 @@ def _problem(write_one: Callable[[], None]) -> str:
 
 
 def _recorded(probes: ProbeSession) -> tuple[list[str], bool]:
-    """Write the cassettes that were asked for; a note about it, and whether it failed."""
+    """Write the requested cassettes; returns notes about them, and whether writing failed."""
     recorder, scope = probes.recorder, probes.scope
     if recorder is None:
         return [], False
@@ -109,7 +109,7 @@ def _recorded(probes: ProbeSession) -> tuple[list[str], bool]:
 
 
 def _summary(probes: ProbeSession, run: Run) -> Summary:
-    """With the comparison that was asked for, or why there is none."""
+    """The summary of a run, with the requested comparison or the reason why there is none."""
     comparison, told = _compared(probes, run)
     notes = [told] if told else []
     day = datetime.now(UTC).date()
@@ -126,7 +126,7 @@ def _summary(probes: ProbeSession, run: Run) -> Summary:
 
 
 def command_name() -> str:
-    """What a person types for `kimiprobe` here: its name if the shell finds it, else the script beside this Python."""
+    """The command that runs `kimiprobe` here: its name if the shell finds it, else the script beside this Python."""
     script = Path(sys.executable).with_name("kimiprobe")
     if shutil.which("kimiprobe") or not script.is_file():
         return "kimiprobe"
@@ -134,7 +134,7 @@ def command_name() -> str:
 
 
 def _compared(probes: ProbeSession, run: Run) -> tuple[Comparison | None, str]:
-    """The comparison that was asked for, or why there is none."""
+    """The requested comparison, or the reason why there is none."""
     if not probes.scope.compared:
         return None, ""
     try:

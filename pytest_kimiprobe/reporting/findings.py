@@ -1,4 +1,4 @@
-"""What a run found, in sentences: causes of failures, the endpoint to use, cost, comparisons. Pure."""
+"""Findings of a run as sentences: causes of failures, the endpoint to use, cost, comparisons. Pure."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from .endpoint_table import labels_of, money
 from .summary import Summary
 
 Fact: TypeAlias = tuple[str, str, str]
-"""A heading, empty if it goes on; a text; a tone: `good`, `bad`, `warn` or empty."""
+"""Heading (empty if the fact belongs to the heading before), text, and tone: `good`, `bad`, `warn` or empty."""
 UNTIMED = frozenset({"simulator", "replay"})
-"""Sources whose times say nothing of this machine."""
+"""Sources whose times were not measured against real hosts by this machine."""
 _GROUPS = 3
-"""So many ranks are named; the table shows all."""
+"""The number of ranks that are named; the table shows all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Cause:
 
 
 def causes(summary: Summary) -> list[Cause]:
-    """Every cause once, the most frequent first; what was rescued is one as well."""
+    """Every cause once, the most frequent first. Rescues count as causes, too."""
     found: dict[str, Counter[str]] = {}
     pairs = [probe for probe in summary.run.probes if probe.mode == PARITY]
     for probe in (*_counted(summary), *pairs):
@@ -49,7 +49,7 @@ def causes(summary: Summary) -> list[Cause]:
 
 
 def facts(summary: Summary) -> list[Fact]:
-    """What the screen says below its table, the most important first."""
+    """The facts below the table of the screen, the most important first."""
     found = [] if summary.run.source == "replay" else _use(summary)
     compared = summary.comparison
     found += [(head, text, "") for head, text in (told(compared) if compared else ())]
@@ -60,7 +60,7 @@ def facts(summary: Summary) -> list[Fact]:
 
 
 def details(summary: Summary) -> list[Fact]:
-    """What is shown if pytest is asked for more: accuracy, endpoints that cannot be told apart, effects of load."""
+    """Further facts for `-v`: accuracy, endpoints that are not distinguishable, effects of load."""
     beside = len(summary.run.answers) - sum(1 for _ in _counted(summary))
     told = f"{beside} probes that describe tools in the prompt: the table counts native tool calls"
     found: list[Fact] = [("beside", told, "")] if beside else []
@@ -80,7 +80,7 @@ def _cause(probe: ProbeResult) -> str:
 
 
 def _went_wrong(probe: ProbeResult, summary: Summary) -> bool:
-    """What an endpoint cannot do is a cause only if it can do nothing of what was asked."""
+    """Whether the probe counts as a cause. Unsupported probes count only if the endpoint supports no probe at all."""
     if probe.verdict == "unsupported":
         row = summary.evidence.get(probe.endpoint)
         return row is not None and row.status == "unsupported"
@@ -105,7 +105,7 @@ def _not_sent(summary: Summary) -> Iterator[Fact]:
 
 
 def _alike(summary: Summary) -> Iterator[Fact]:
-    """Which endpoints so many probes cannot tell apart, and by what that is said."""
+    """The endpoints that this number of probes cannot distinguish, by rank, and the reason."""
     ranking, labels = summary.ranking, labels_of(list(summary.evidence))
     alike = [
         (number, _usable(group, summary) if number == 1 else group) for number, group in enumerate(ranking.groups, 1)
@@ -122,7 +122,7 @@ def _alike(summary: Summary) -> Iterator[Fact]:
 
 
 def _usable(names: Sequence[str], summary: Summary) -> tuple[str, ...]:
-    """Endpoints that may have the first rank: with few answers a broken one cannot be told from the best."""
+    """Endpoints that may have the first rank. Others are left out: with few answers a broken one may seem the best."""
     return tuple(name for name in names if summary.evidence[name].status not in {"broken", "down"})
 
 
@@ -155,7 +155,7 @@ def _use(summary: Summary) -> list[Fact]:
 
 
 def _right(best: EndpointEvidence) -> str:
-    """How many calls were right, of how many, with the 95 % interval."""
+    """The number of right calls, the number of judged calls, and the 95 % interval."""
     counts, works = best.counts, best.status == "works"
     right = counts.passed + (0 if works else counts.rescued)
     interval = wilson(right, counts.judged)
@@ -190,10 +190,10 @@ def _cost(summary: Summary) -> str:
 
 
 def requests_of(summary: Summary) -> int:
-    """Probes that were sent, or judged again; verdicts on pairs are none."""
+    """Number of probes that were sent, or judged again. Verdicts on pairs do not count."""
     return sum(probe.verdict not in {"unsupported", "not_run"} for probe in summary.run.answers)
 
 
 def pairs_of(summary: Summary) -> int:
-    """Verdicts on pairs of a plain and a streamed answer."""
+    """Number of verdicts on pairs of a plain and a streamed answer."""
     return sum(probe.mode == PARITY for probe in summary.run.probes)

@@ -20,7 +20,7 @@ _DETAIL_INDENT = 10
 _CAUSES = 4
 """Lines for causes; with more causes the last line counts the others."""
 _SHORTEST = 14
-"""Columns that the names of endpoints take at least."""
+"""The smallest width of the endpoints' names, in columns."""
 _MEASURED = (
     Column("endpoint", shorten="middle"),
     Column("first try, 95 %", right=True),
@@ -81,7 +81,7 @@ def _what(summary: Summary) -> str:
 
 
 def _why(summary: Summary, *, every: bool) -> list[Line]:
-    """The causes that explain most of what was not right, each with its count and its endpoints."""
+    """The most frequent causes of answers that were not right, each with its count and its endpoints."""
     found = causes(summary)
     told = found if every or len(found) <= _CAUSES else found[: _CAUSES - 1]
     labels = labels_of(list(summary.evidence))
@@ -110,7 +110,7 @@ def _folded(head: str, text: str) -> list[str]:
 
 
 def markdown(summary: Summary) -> str:
-    """The same for `$GITHUB_STEP_SUMMARY`; foreign text is in code spans only."""
+    """The summary as Markdown for `$GITHUB_STEP_SUMMARY`. Untrusted text is in code spans only."""
     lines = ["## kimiprobe", "", f"**{_hosts(summary).partition(': ')[2]}**", "", _what(summary), ""]
     lines += [_markdown_table(COLUMNS, _rows(summary)), "", _markdown_table(_MEASURED, _measured(summary)), ""]
     lines += [
@@ -134,7 +134,7 @@ def _measured(summary: Summary) -> list[tuple[str, ...]]:
         measured, place = summary.measures[name], ranking.place(name)
         power, f1 = measured.pass_power.get(2), measured.trigger.f1 if measured.trigger else None
         cost = measured.cost_per_success
-        # Few answers that were all right reach the first rank; an endpoint that cannot be used is not shown there.
+        # An endpoint with few answers, all right, reaches the first rank. It is not shown there if it cannot be used.
         ranked = place is not None and (place.first > 1 or summary.evidence[name].status in USABLE)
         rows.append(
             (

@@ -168,7 +168,7 @@ def run_paths(folder: Path, now: datetime) -> set[Path]:
 
 
 def refresh_latest(folder: Path, now: datetime, problems: list[str] | None = None) -> Evidence:
-    """Recompute `latest.json` from the run files and write it atomically. Raises ResultsError if it cannot be written."""
+    """Recompute `latest.json` from the run files and write it atomically. Raises ResultsError if writing fails."""
     found: list[str] = [] if problems is None else problems
     evidence = latest(load_runs(folder, now - KEPT_FOR, found), now)
     path = folder / "latest.json"

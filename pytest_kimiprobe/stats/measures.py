@@ -124,7 +124,7 @@ class Measures:
 
     @property
     def rates(self) -> dict[str, Rate]:
-        """The rates of a report beside the first try, by name. A lower `leak` is better; of the others a higher value."""
+        """The rates of a report beside the first try, by name. A low `leak` is good; of the others a high value."""
         return {
             "availability": self.answered,
             "trigger": self.triggered,

@@ -35,9 +35,9 @@ def check(
 ) -> None:
     """Run the suite, record the run, print the recommendation.
 
-    It is `pytest --kimiprobe` with the results recorded, isolated from the repository's test environment: of its
-    configuration only kimiprobe_* settings are read. Further ARGUMENTS go to pytest. Exit codes are pytest's: 0 all
-    right, 1 some probes failed, 2 and above the monitor itself is broken.
+    It runs `pytest --kimiprobe` isolated from the repository's test environment, and records the results. Of the
+    repository's configuration only kimiprobe_* settings are read. Further ARGUMENTS go to pytest. Exit codes are
+    pytest's: 0 all right, 1 some probes failed, 2 and above the monitor itself is broken.
     """
     path = flags_path or find_flags()
     if path is not None and not options["model"]:
