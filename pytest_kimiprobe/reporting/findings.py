@@ -23,7 +23,7 @@ from .summary import Summary
 Fact: TypeAlias = tuple[str, str, str]
 """Heading (empty if the fact belongs to the heading before), text, and tone: `good`, `bad`, `warn` or empty."""
 UNTIMED = frozenset({"simulator", "replay"})
-"""Sources whose times were not measured against real hosts by this machine."""
+"""Sources whose times are not those of real hosts."""
 _GROUPS = 3
 """The number of ranks that are named; the table shows all."""
 
