@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,20 +15,13 @@ if TYPE_CHECKING:
     from .verdicts import ProbeResult
 
 __all__ = ["Case", "Expectation", "ExpectedCall", "ProbeResult", "SeenAnswer", "case"]
-_MODULES = {
-    "Case": "cases.model",
-    "Expectation": "cases.model",
-    "ExpectedCall": "cases.model",
-    "ProbeResult": "verdicts",
-    "SeenAnswer": "judging.judge",
-    "case": "cases.decorator",
-}
+_MODULES = ("cases.decorator", "verdicts", "cases.model", "judging.judge")
+"""Modules that define the public names, in the order in which they are searched: cheap imports first."""
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for, when it is asked for."""
-    from importlib import import_module
-
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_MODULES[name]}", __name__), name)
+    for module in _MODULES if name in __all__ else ():
+        found = importlib.import_module(f".{module}", __name__)
+        if hasattr(found, name):
+            return getattr(found, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         RouterClosed,
         RoutingError,
     )
-    from .flags.source import Flags
+    from .flags.model import Flags
     from .router import Router, RouterStatus
     from .selection import Candidate, LeftOut, Route
     from .types import Attempt, Parked, Reply, RequestOptions, ToolCall, Usage
@@ -82,11 +82,10 @@ _MODULES = ("types", "errors", "catalog.model", "selection", "flags.model", "rou
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:
-        for name_of_module in _MODULES:
-            module = importlib.import_module(f".{name_of_module}", __name__)
-            if hasattr(module, name):
-                return getattr(module, name)
+    for module in _MODULES if name in __all__ else ():
+        found = importlib.import_module(f".{module}", __name__)
+        if hasattr(found, name):
+            return getattr(found, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -24,10 +24,9 @@ are removed from every text of an error. Errors can be pickled and copied.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
-from .reasons import ELSEWHERE, REASONS
+from .reasons import ELSEWHERE, reason_of
 from .redaction import escaped, redact
 from .types import Attempt, ErrorClass, Phase
 
@@ -51,20 +50,9 @@ class RoutingError(Exception):
     def __init__(self, *args: Any) -> None:
         super().__init__(*(escaped(redact(arg)) if isinstance(arg, str) else arg for arg in args))
 
-    def __reduce__(self) -> tuple[Callable[..., RoutingError], tuple[Any, ...]]:
+    def __reduce__(self) -> tuple[Any, ...]:
         # The default calls the class with `args`, which do not match the parameters of these constructors.
-        return _restored, (type(self), self.args, dict(self.__dict__))
-
-
-E = TypeVar("E", bound=RoutingError)
-
-
-def _restored(kind: type[E], args: tuple[Any, ...], state: dict[str, Any]) -> E:
-    """Rebuild an error when it is unpickled or copied."""
-    error = kind.__new__(kind, *args)
-    error.args = args
-    error.__dict__.update(state)
-    return error
+        return type(self).__new__, (type(self), *self.args), self.__dict__
 
 
 class ConfigError(RoutingError):
@@ -97,14 +85,17 @@ class KeyMissing(ConfigError):
     advice = "set the variable to the provider's key"
 
 
+def _with_advice(error: RoutingError) -> str:
+    return f"{error.args[0]}\nwhat to do: {error.advice}"
+
+
 class NoRoute(RoutingError):
     """No endpoint fits the request. The message gives the reason for each endpoint, and what to do."""
 
     error_class = "selection"
     advice = "enable a flag for one of the endpoints that were left out, or ask for less"
 
-    def __str__(self) -> str:
-        return _with_advice(self)
+    __str__ = _with_advice
 
 
 class RouterClosed(RoutingError):
@@ -112,10 +103,6 @@ class RouterClosed(RoutingError):
 
     error_class = "request"
     advice = "make another router with Router.load()"
-
-
-def _with_advice(error: RoutingError) -> str:
-    return f"{error.args[0]}\nwhat to do: {error.advice}"
 
 
 class AllAttemptsFailed(RoutingError):
@@ -135,10 +122,9 @@ class AllAttemptsFailed(RoutingError):
         self.advice = ELSEWHERE
         if attempts:
             self.endpoint, self.phase = attempts[-1].endpoint, attempts[-1].phase
-            self.advice = advice_for(attempts[-1].reason) or ELSEWHERE
+            self.advice = reason_of(attempts[-1].reason).advice or ELSEWHERE
 
-    def __str__(self) -> str:
-        return _with_advice(self)
+    __str__ = _with_advice
 
     @property
     def error_class(self) -> ErrorClass | None:  # type: ignore[override]
@@ -180,7 +166,7 @@ class ExchangeError(RoutingError):
         self.attempt = attempt
         self.retryable = retryable
         self.retry_after_s = retry_after_s
-        self.advice = advice or advice_for(reason)
+        self.advice = advice or reason_of(reason).advice
         self.failed_generation = failed_generation
         """Groq's `failed_generation`: text that may hold the intended tool call. It goes to rescue, never to a log."""
 
@@ -222,22 +208,11 @@ class BadAnswer(ExchangeError):
     error_class = "answer"
 
 
-ERROR_TYPES: dict[ErrorClass, type[ExchangeError]] = {
-    "request": RequestRejected,
-    "account": AccountError,
-    "selection": EndpointUnavailable,
-    "provider": ProviderFailure,
-    "answer": BadAnswer,
+ERROR_TYPES = {
+    kind.error_class: kind for kind in (RequestRejected, AccountError, EndpointUnavailable, ProviderFailure, BadAnswer)
 }
 
 
 def error_type(reason: str) -> type[ExchangeError]:
     """The error class in Python for a reason code; an unknown code gives ProviderFailure."""
-    row = REASONS.get(reason)
-    return ERROR_TYPES[(row.error_class if row else None) or "provider"]
-
-
-def advice_for(reason: str) -> str:
-    """What a human can do about a reason code; empty for an unknown code."""
-    row = REASONS.get(reason)
-    return row.advice if row else ""
+    return ERROR_TYPES[reason_of(reason).error_class or "provider"]

@@ -7,7 +7,7 @@ import functools
 import json
 import time
 from contextlib import AbstractAsyncContextManager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Protocol
@@ -19,7 +19,7 @@ from .tokens import estimated
 from .transport import TIMEOUT_S, HttpRequest, HttpResponse, is_event_stream
 from .transport.failures import RequestProgress, local_failure, timed_out
 from .transport.limits import MAX_BODY
-from .types import Answer, ChatRequest, CostOrigin, JsonObject, Usage
+from .types import Answer, ChatRequest, CostOrigin, JsonObject, RawToolCall, UpstreamAttempt, Usage
 from .wire import Wire, WireRequest, WireStream, wire_named
 
 CANCEL_TIMEOUT_S = 5.0
@@ -82,7 +82,7 @@ async def exchange(
 
     `number` is the number of the attempt, for the error.
     """
-    return await _exchange(transport, PreparedExchange(target, request), timeout_s, number)
+    return await PreparedExchange(target, request).exchange(transport, timeout_s=timeout_s, number=number)
 
 
 class PreparedExchange:
@@ -110,28 +110,25 @@ class PreparedExchange:
         """`built` with base URL and key."""
         return _http(self.wire, self.target, self.built)
 
-    async def exchange(self, transport: Sender, *, timeout_s: float) -> Exchange:
-        """Send the request once, as attempt 1 (see the function `exchange`)."""
-        return await _exchange(transport, self, timeout_s, 1)
-
-
-async def _exchange(transport: Sender, prepared: PreparedExchange, timeout_s: float, number: int) -> Exchange:
-    started = time.perf_counter()
-    target, attempt = prepared.target, _Attempt(prepared, number)
-    try:
-        attempt.request = prepared.built.body or {}
-        async with asyncio.timeout(timeout_s):
-            await attempt.run(transport, started)
-    except TimeoutError:
-        attempt.error = timed_out(timeout_s, attempt.progress.phase)
-    except ExchangeError as error:
-        attempt.error = error
-    except Exception as error:  # noqa: BLE001 - hostile bytes must not end a service; its text may hold anything
-        attempt.error = _unexpected(error, attempt)
-    finally:
-        if attempt.cancel is not None:
-            _send_in_background(transport, _http(prepared.wire, target, attempt.cancel))
-    return attempt.result((time.perf_counter() - started) * 1000)
+    async def exchange(self, transport: Sender, *, timeout_s: float, number: int = 1) -> Exchange:
+        """Send the request once (see the function `exchange`)."""
+        started = time.perf_counter()
+        attempt = _Attempt(self, number)
+        try:
+            attempt.request = self.built.body or {}
+            async with asyncio.timeout(timeout_s):
+                await attempt.run(transport, started)
+        except TimeoutError:
+            attempt.error = timed_out(timeout_s, attempt.progress.phase)
+        except ExchangeError as error:
+            attempt.error = error
+        except Exception as error:  # noqa: BLE001 - hostile bytes must not end a service; its text may hold anything
+            attempt.error = _unexpected(error, attempt)
+        finally:
+            if attempt.cancel is not None:
+                cancel = _http(self.wire, self.target, attempt.cancel)
+                _send_in_background(transport, cancel)
+        return attempt.result((time.perf_counter() - started) * 1000)
 
 
 def _unexpected(error: Exception, attempt: _Attempt) -> ExchangeError:
@@ -301,28 +298,30 @@ def _scrub(error: ExchangeError, secrets: Secrets) -> None:
 
 
 def _scrubbed(answer: Answer, secrets: Secrets) -> Answer:
-    words = _all_text(answer)
-    if words is not None and secrets.text(words) is words:
+    text = _all_text(answer)
+    if text is not None and secrets.text(text) is text:
         return answer
+    clean: Answer = _clean(answer, secrets)
+    return clean
 
-    def clean(value: Any) -> Any:
-        return secrets.text(value) if isinstance(value, str) else value
 
-    return replace(
-        answer,
-        text=clean(answer.text),
-        reasoning=clean(answer.reasoning),
-        finish_reason=clean(answer.finish_reason),
-        model=clean(answer.model),
-        upstream=clean(answer.upstream),
-        generation_id=clean(answer.generation_id),
-        notes=tuple(map(clean, answer.notes)),
-        tried=tuple(replace(each, upstream=clean(each.upstream)) for each in answer.tried),
-        tool_calls=tuple(
-            replace(call, id=clean(call.id), name=clean(call.name), arguments=_without(call.arguments, secrets))
-            for call in answer.tool_calls
-        ),
-    )
+def _clean(value: Any, secrets: Secrets) -> Any:
+    """The value, of whatever type, without keys."""
+    if isinstance(value, str):
+        return secrets.text(value)
+    if isinstance(value, tuple):
+        return tuple(_clean(item, secrets) for item in value)
+    if isinstance(value, Answer | RawToolCall | UpstreamAttempt):
+        changes = {part.name: _clean(getattr(value, part.name), secrets) for part in fields(value)}
+        return replace(value, **changes)
+    if not isinstance(value, dict | list):
+        return value
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except RecursionError:
+        return REDACTED  # nested too deeply for any tool
+    found = secrets.text(text)
+    return value if found == text else json.loads(found)
 
 
 def _all_text(answer: Answer) -> str | None:
@@ -336,14 +335,3 @@ def _all_text(answer: Answer) -> str | None:
             return None
         told += (call.id, call.name, call.arguments)
     return "\n".join([*filter(None, told), *answer.notes, *(tried.upstream for tried in answer.tried)])
-
-
-def _without(arguments: Any, secrets: Secrets) -> Any:
-    if arguments is None or isinstance(arguments, str):
-        return arguments and secrets.text(arguments)
-    try:
-        text = json.dumps(arguments, ensure_ascii=False)
-    except RecursionError:
-        return REDACTED  # nested too deeply for any tool
-    found = secrets.text(text)
-    return arguments if found == text else json.loads(found)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
@@ -18,7 +18,7 @@ from .catalog import Catalog, Endpoint
 from .circuit_breaker import Breaker, Permit, classify
 from .errors import AllAttemptsFailed, ExchangeError, KeyMissing, RequestRejected
 from .exchange import Exchange, Target, exchange
-from .reasons import error_class_of
+from .reasons import reason_of
 from .selection import Route
 from .transport import Transport
 from .types import Answer, Attempt, ChatRequest, Parked, Reply
@@ -70,9 +70,10 @@ class FallbackLoop:
 
     async def run(self) -> Reply:
         """The first deliverable answer. Raises AllAttemptsFailed."""
-        parked = self._targets([left.endpoint for left in self._route.left_out if left.parked])
+        why = {left.endpoint: left.why for left in self._route.left_out if left.parked}
+        parked = self._targets(why)
         for target in parked:
-            self._skip_parked(target)
+            self._skip(target.endpoint, "parked", why[target.endpoint.id])
         targets = self._targets([candidate.endpoint for candidate in self._route.candidates])
         for position, target in enumerate(targets):
             reply = await self._attempt_at(target, last=position == len(targets) - 1)
@@ -88,7 +89,7 @@ class FallbackLoop:
         """The number of requests that were sent."""
         return sum(attempt.sent for attempt in self._attempts)
 
-    def _targets(self, endpoints: Sequence[str]) -> list[Target]:
+    def _targets(self, endpoints: Iterable[str]) -> list[Target]:
         """The endpoints for which there is a key. The others are recorded as attempts that were not sent."""
         targets = []
         for endpoint in map(self._shared.catalog.endpoint, endpoints):
@@ -174,10 +175,6 @@ class FallbackLoop:
         self._last_error = done.error
         return done
 
-    def _skip_parked(self, target: Target) -> None:
-        why = next(left.why for left in self._route.left_out if left.endpoint == target.endpoint.id)
-        self._skip(target.endpoint, "parked", why)
-
     def _judged(self, done: Exchange, paid: Paid, checked: Checked | None, *, last: bool) -> Reply | None:
         answer = done.answer or Answer()
         if checked is None:
@@ -223,7 +220,7 @@ class FallbackLoop:
             endpoint=done.endpoint,
             outcome=outcome,
             reason=reason,
-            error_class=error_class_of(reason),
+            error_class=reason_of(reason).error_class,
             detail=detail,
             elapsed_ms=done.total_ms,
             cost_usd=paid[0],
@@ -238,10 +235,9 @@ class FallbackLoop:
         self._attempts.append(attempt)
 
     def _skip(self, endpoint: Endpoint, reason: str, detail: str) -> None:
+        kind = reason_of(reason).error_class
         self._attempts.append(
-            Attempt(
-                endpoint.id, "failed", reason, error_class_of(reason), detail, 0.0, Decimal(0), "catalog", sent=False
-            )
+            Attempt(endpoint.id, "failed", reason, kind, detail, 0.0, Decimal(0), "catalog", sent=False)
         )
 
     def _summary(self) -> str:

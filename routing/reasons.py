@@ -124,13 +124,6 @@ LEAKS = frozenset({"rescued_text", "rescued_reasoning", "markers_stripped", "lea
 """Codes of answers in which calls, or the markers of calls, were in the text or the reasoning."""
 
 
-def error_class_of(code: str) -> ErrorClass | None:
-    """Error class of a reason code; None for an unknown code (from a newer file)."""
-    reason = REASONS.get(code)
-    return reason.error_class if reason else None
-
-
-def meaning_of(code: str) -> str:
-    """The meaning of a reason code, for people; an unknown code is returned as it is."""
-    reason = REASONS.get(code)
-    return reason.meaning if reason else code
+def reason_of(code: str) -> Reason:
+    """The reason of a code. An unknown code (from a newer file) has no error class, and itself as its meaning."""
+    return REASONS.get(code) or Reason(code, None, code)

@@ -50,9 +50,8 @@ class Options:
         if effort is not None and effort not in EFFORTS:
             raise ValueError(f"reasoning_effort: one of {', '.join(EFFORTS)} is needed")
         asked: dict[str, Any] = {name: value for name, value in options.items() if name in CHAT_OPTIONS}
-        rest: dict[str, Any] = {
-            name: value for name, value in options.items() if name not in CHAT_OPTIONS and name != "tools"
-        }
+        held = {*asked, "tools"}
+        rest: dict[str, Any] = {name: value for name, value in options.items() if name not in held}
         return cls(ChatRequest((), tuple(tools), **asked), **rest)
 
     def request(self, messages: Sequence[Message]) -> ChatRequest:

@@ -16,8 +16,9 @@ from . import catalog as _catalog
 from .catalog import Catalog
 from .circuit_breaker import Breaker
 from .errors import EvidenceError, NoRoute, RouterClosed
-from .evidence.file_source import EvidenceFile, EvidenceSource, EvidenceStatus
-from .flags.source import Flags, FlagsSource, FlagsStatus, find_flags
+from .evidence.file_source import EvidenceFile, EvidenceStatus
+from .flags.model import Flags
+from .flags.source import FlagsSource, FlagsStatus, find_flags
 from .request_options import Options
 from .selection import Route, RouteRequest, RoutingState, choose
 from .tokens import ASSUMED_REQUEST, has_image, prompt_tokens_of
@@ -26,6 +27,7 @@ from .types import LOOPBACK, Message, Parked, Reply, RequestOptions, Tool
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
+    from .evidence.url_source import EvidenceUrl
     from .transport import Transport
     from .transport.event_loop import LoopThread
 
@@ -227,7 +229,9 @@ class _PendingSubmission:
 _ANY_TOOL: Sequence[Tool] = ({"type": "function", "function": {"name": "any"}},)
 
 
-def _evidence_source(place: str | Path | None, http: Callable[[], tuple[LoopThread, Transport]]) -> EvidenceSource:
+def _evidence_source(
+    place: str | Path | None, http: Callable[[], tuple[LoopThread, Transport]]
+) -> EvidenceFile | EvidenceUrl:
     """The source of a path or URL; plain http only to this machine. Raises EvidenceError for any other URL."""
     if "://" not in str(place or ""):
         return EvidenceFile(Path(place) if place else None)

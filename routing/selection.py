@@ -20,7 +20,7 @@ from decimal import Decimal
 
 from .catalog import Catalog, Endpoint, Requirements
 from .evidence.model import Evidence
-from .flags.source import Flags
+from .flags.model import Flags
 from .tokens import ASSUMED_REQUEST, DEFAULT_COMPLETION, request_text
 from .types import Parked, Status, ToolChoice, Usage
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from .parsing.message_text import texts_of
@@ -65,22 +65,17 @@ ANYTHING = RequestExpectations()
 
 def expectations_of(request: ChatRequest) -> RequestExpectations:
     """The parts of a request that its answer is checked against."""
-    foreign = [
-        text
+    written = [
+        (role, text)
         for message in request.messages
-        if message.get("role") in _FOREIGN
+        if (role := message.get("role")) in _FOREIGN
         for text in texts_of(message.get("content"))
     ]
-    users = [
-        text
-        for message in request.messages
-        if message.get("role") == "user"
-        for text in texts_of(message.get("content"))
-    ]
+    users = [text for role, text in written if role == "user"]
     tools = bool(request.tools)
     return RequestExpectations(
         last_user=users[-1] if users else None,
-        foreign=foreign,
+        foreign=[text for _, text in written],
         tool_choice=request.tool_choice if tools else None,
         parallel_tool_calls=request.parallel_tool_calls if tools else None,
     )
@@ -238,11 +233,8 @@ def _strictly_valid(call: RawToolCall, toolset: ToolSet) -> ToolCall | _CallDefe
 
 
 def _same_ids(calls: tuple[ToolCall, ...]) -> _CallDefect | None:
-    return (
-        _CallDefect("duplicate_call_id", "two calls share an id")
-        if len({call.id for call in calls}) < len(calls)
-        else None
-    )
+    repeated = len({call.id for call in calls}) < len(calls)
+    return _CallDefect("duplicate_call_id", "two calls share an id") if repeated else None
 
 
 def _suspicious(answer: Answer, tools: Sequence[Tool]) -> bool:
@@ -266,18 +258,7 @@ def _counted(checked: Checked, answer: Answer, toolset: ToolSet, valid: int) -> 
         calls = answer.tool_calls
         strictly = valid == len(calls)  # K2VV's rule accepts every call that is strictly valid
         k2vv = bool(calls) and (strictly or all(_k2vv_valid(call, toolset) for call in calls))
-    return Checked(
-        checked.outcome,
-        checked.reason,
-        checked.text,
-        checked.tool_calls,
-        checked.detail,
-        checked.dropped,
-        len(answer.tool_calls),
-        valid,
-        k2vv,
-        checked.leaked,
-    )
+    return replace(checked, calls=len(answer.tool_calls), valid_calls=valid, k2vv_valid=k2vv)
 
 
 def _k2vv_valid(call: RawToolCall, toolset: ToolSet) -> bool:

@@ -159,7 +159,7 @@ def declared(name: str, row: Mapping[str, Any], file: str, line: int) -> Case:
         plain["tools"] = [tool.get("function", tool) if isinstance(tool, dict) else tool for tool in tools]
     asked = {"name": "python", "expect": {"order": "any"}, **plain}
     data = {"version": 1, "cases": [asked]}
-    document = Document(data, file, (line, 1, None))
+    document = Document(data, file, {(): (line, 1)})
     for path, message in violations(data, "case.schema.json", __package__):
         raise CaseError(f"{'.'.join(map(str, path[2:])) or 'the case'}: {message}", where=where)
     case = _Reading(document, ("cases", 0), {}).case(asked)

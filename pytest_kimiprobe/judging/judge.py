@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from routing.exchange import Exchange
 from routing.parsing.kimi_ids import is_kimi_id
 from routing.parsing.strict_json import StrictJsonError, loads
-from routing.reasons import error_class_of
+from routing.reasons import reason_of
 from routing.rescue.markers import NATIVE_TEXT
 from routing.schema import ToolSet
 from routing.types import Answer, ErrorClass, Tool, ToolCall, Usage
@@ -72,7 +72,7 @@ class Judgement:
     @property
     def error_class(self) -> ErrorClass | None:
         """Error class of the reason; None if the answer is right."""
-        return None if self.verdict in {"pass", "rescued"} else error_class_of(self.reason)
+        return None if self.verdict in {"pass", "rescued"} else reason_of(self.reason).error_class
 
 
 def judge(case: Case, done: Exchange, opinion: Opinion | None = None) -> Judgement:

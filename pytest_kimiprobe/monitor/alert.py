@@ -19,7 +19,7 @@ from typing import Literal, TypeAlias
 
 from routing.catalog import Catalog, Model
 from routing.evidence.model import FRESH_FOR, EndpointEvidence, Evidence
-from routing.flags.source import Flags
+from routing.flags.model import Flags
 from routing.types import Status
 
 from ..results.run_file import StoredRun

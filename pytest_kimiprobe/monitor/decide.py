@@ -25,7 +25,7 @@ from typing import Literal, TypeAlias
 
 from routing.catalog import Catalog
 from routing.evidence.model import FRESH_FOR, Counts, EndpointEvidence, Evidence
-from routing.flags.source import Flag, Flags
+from routing.flags.model import Flag, Flags
 
 from ..results.store import evidence_row
 from ..stats.aggregates import added

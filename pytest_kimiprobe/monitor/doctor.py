@@ -15,7 +15,8 @@ from routing import catalog as catalogs
 from routing.catalog import Catalog, Provider
 from routing.errors import ConfigError, ExchangeError, KeyMissing
 from routing.evidence import model as evidences
-from routing.flags.source import Flags, find_flags
+from routing.flags.model import Flags
+from routing.flags.source import find_flags
 from routing.transport import HttpRequest, Transport, library
 from routing.transport.event_loop import run
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from routing.errors import ConfigError
-from routing.reasons import error_class_of
+from routing.reasons import reason_of
 
 from ..cases.decorator import ATTRIBUTE
 from ..cases.model import declared
@@ -86,5 +86,7 @@ def settle(item: pytest.Item, report: pytest.TestReport, call: pytest.CallInfo[A
     elif report.when == "call" and not report.skipped:
         if report.failed and result.verdict != "fail":
             message = one_line(str(call.excinfo.value if call.excinfo else "failed"), 300)
-            result = replace(result, verdict="fail", reason=_WRONG, detail=message, error_class=error_class_of(_WRONG))
+            result = replace(
+                result, verdict="fail", reason=_WRONG, detail=message, error_class=reason_of(_WRONG).error_class
+            )
         kept.record(item, result)

@@ -61,7 +61,7 @@ def load_yaml(data: bytes, where: str) -> Any:
     """One YAML document as dict, list, str, bytes, int, bool and None. Raises RecordingError with file and line."""
     cassette = _Cassette(where, RecordingError)
     cassette.build(data)
-    return cassette.root[0] if cassette.root else None
+    return cassette.root
 
 
 def step_of(row: Any) -> CapturedRequest:
@@ -205,7 +205,7 @@ class _Cassette(YamlReader):
     def alias(self, event: yaml.AliasEvent) -> None:
         self.refuse(f"the alias {shown(event.anchor)} is not read here: repeat the value", mark_of(event))
 
-    def document(self, event: yaml.Event) -> None:
+    def document(self, event: yaml.DocumentStartEvent) -> None:
         """Directives are read."""
 
     def refuse(self, message: str, mark: Mark | None) -> NoReturn:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from routing.evidence.model import EndpointEvidence
-from routing.reasons import meaning_of
+from routing.reasons import reason_of
 from routing.tokens import ASSUMED_REQUEST, request_text
 
 from ..stats.aggregates import EMULATED, basis_of, endpoint_of, grouped
@@ -76,7 +76,7 @@ def _counted(summary: Summary) -> Iterator[ProbeResult]:
 
 def _cause(probe: ProbeResult) -> str:
     """The reason's meaning; its detail if the reason alone says too little."""
-    return probe.detail if probe.reason == "other_protocol" and probe.detail else meaning_of(probe.reason)
+    return probe.detail if probe.reason == "other_protocol" and probe.detail else reason_of(probe.reason).meaning
 
 
 def _went_wrong(probe: ProbeResult, summary: Summary) -> bool:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from routing.errors import ConfigError
 from routing.evidence.model import Evidence
-from routing.flags.source import Flags, find_flags
+from routing.flags.model import Flags
+from routing.flags.source import find_flags
 
 from ..verdicts import Run
 from .daily import refresh_daily

@@ -26,6 +26,8 @@ from ..verdicts import ProbeResult, Run
 VERSION = 1
 MAX_FAILURES = 50
 """The most failures that a run file describes; its counts include all failures."""
+_MOST_TOKENS = MOST_COUNTED * 1000
+"""The largest plausible token count of a whole cell, which sums many probes."""
 _PERCENTILES = tuple(f"p{percent}" for percent in PERCENTILES)
 _CELL = tuple(row.name for row in fields(Cell))
 _OF_TOTALS = frozenset({"tokens", "cost_usd", "costed", "times", "cost_per_1k_usd", "latency_unreliable"})
@@ -146,7 +148,9 @@ def _cell_from(row: Mapping[str, Any]) -> Cell:
         verdicts=_counted(row["verdicts"]),
         reasons=_counted(row.get("reasons", {})),
         error_classes=_counted(row.get("error_classes", {})),
-        tokens=Usage(**{name: _tokens(tokens.get(name.removesuffix("_tokens"), 0), name) for name in TOKENS}),
+        tokens=Usage(
+            **{name: counted(tokens.get(name.removesuffix("_tokens"), 0), name, most=_MOST_TOKENS) for name in TOKENS}
+        ),
         cost_usd=_money(row.get("cost_usd", "0"), "cost_usd"),
         **sums,
     )
@@ -174,13 +178,6 @@ def _unsummed_from(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _counted(row: Mapping[str, Any]) -> dict[str, int]:
     return {str(name): counted(count, str(name)) for name, count in row.items()}
-
-
-def _tokens(value: Any, name: str) -> int:
-    """A token count of a whole cell: the sum of many probes."""
-    if type(value) is not int or not 0 <= value <= MOST_COUNTED * 1000:
-        raise ValueError(f"tokens.{name} is not a count")
-    return value
 
 
 def _money(value: Any, name: str) -> Decimal:

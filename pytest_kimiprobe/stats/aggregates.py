@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 from routing.evidence.model import Counts
-from routing.reasons import error_class_of
+from routing.reasons import reason_of
 from routing.types import Usage
 
 from ..verdicts import JUDGED, ProbeResult
@@ -196,7 +196,7 @@ def costs_of(probes: Iterable[ProbeResult]) -> list[Decimal]:
 
 
 def _class(probe: ProbeResult) -> str:
-    return probe.error_class or error_class_of(probe.reason) or "unknown"
+    return probe.error_class or reason_of(probe.reason).error_class or "unknown"
 
 
 def endpoint_of(item: ProbeResult | Cell) -> str:

@@ -14,7 +14,7 @@ from decimal import Decimal
 from operator import attrgetter
 from typing import Any
 
-from routing.reasons import error_class_of
+from routing.reasons import reason_of
 from routing.types import Usage
 
 from ..verdicts import JUDGED, ProbeResult
@@ -294,7 +294,7 @@ def _called(probe: ProbeResult) -> bool:
 
 def _unanswered(probe: ProbeResult) -> bool:
     """Whether the answer is missing through the provider's fault."""
-    return probe.verdict == "error" and (probe.error_class or error_class_of(probe.reason)) == "provider"
+    return probe.verdict == "error" and (probe.error_class or reason_of(probe.reason).error_class) == "provider"
 
 
 def _rates(probes: Iterable[ProbeResult], name: str, *, lenient: bool) -> dict[str, Rate]:

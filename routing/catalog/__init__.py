@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from decimal import Decimal
 from importlib import resources
@@ -19,9 +19,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..errors import CatalogError
-from ..parsing.schema_files import load_checked
+from ..parsing.safe_read import read_regular
+from ..parsing.schema_files import converted, load_checked
 from ..types import JsonObject
-from .model import ALL_CHOICES, Catalog, Endpoint, Model, Price, Provider, Requirements
+from .model import Catalog, Endpoint, Model, Price, Provider, Requirements
 
 __all__ = ["Catalog", "Endpoint", "Model", "Price", "Provider", "Requirements", "load"]
 
@@ -51,11 +52,7 @@ def _packaged_document() -> JsonObject:
 
 
 def _read(path: Path) -> Catalog:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise CatalogError(error.strerror or "unreadable", where=str(path)) from None
-    document = _document(data, str(path))
+    document = _document(read_regular(path, error=CatalogError), str(path))
     if "extends" in document:
         return _catalog(_laid_over(_packaged_document(), document), str(path))
     return _catalog(document, str(path))
@@ -83,10 +80,7 @@ def _laid_over(base: JsonObject, rows: JsonObject) -> JsonObject:
 
 def _catalog(document: JsonObject, where: str) -> Catalog:
     providers = {name: _provider(name, row, where) for name, row in document["providers"].items()}
-    models = {
-        name: Model(name, row["title"], row["family"], row["reference"], row.get("always_thinks", False))
-        for name, row in document["models"].items()
-    }
+    models = {name: Model(name, **row) for name, row in document["models"].items()}
     endpoints = _endpoints(document["endpoints"], providers, models, where)
     for name, target in [(f"models.{m.name}.reference", m.reference) for m in models.values()] + [
         ("vision_endpoint", document["vision_endpoint"])
@@ -106,18 +100,8 @@ def _catalog(document: JsonObject, where: str) -> Catalog:
 
 
 def _provider(name: str, row: Mapping[str, Any], where: str) -> Provider:
-    provider = Provider(
-        name=name,
-        title=row["title"],
-        wire=row["wire"],
-        base_url="",
-        hosts=frozenset(row.get("hosts") or [urlsplit(row["base_url"]).hostname or ""]),
-        key_env=row.get("key_env", ""),
-        key_page=row.get("key_page", ""),
-        quirks=frozenset(row.get("quirks", ())),
-        reasoning_field=row.get("reasoning_field", ""),
-        account=row.get("account", ""),
-    )
+    own_host = frozenset({urlsplit(row["base_url"]).hostname or ""})
+    provider = Provider(name, **{"hosts": own_host, **converted(row, _CONVERTED)})
     return provider.at(row["base_url"], where=f"{where}: providers.{name}.base_url")
 
 
@@ -140,21 +124,13 @@ def _endpoints(
 def _endpoint(row: Mapping[str, Any], model: Model) -> Endpoint:
     provider, _, rest = row["id"].partition("/")
     model_id, _, upstream = rest.partition("+")
-    retired_on = row.get("retired_on")
     return Endpoint(
-        id=row["id"],
         provider=provider,
         provider_model_id=model_id,
         upstream=upstream or None,
-        model=row["model"],
-        capabilities=frozenset(row.get("capabilities", ("tools", "stream"))),
-        prices=tuple(_price(price) for price in row.get("prices", ())),
-        retired_on=date.fromisoformat(retired_on) if retired_on else None,
-        tool_choices=frozenset(row.get("tool_choices", ALL_CHOICES)),
         family=model.family,
-        thinking=row.get("thinking", "never"),
-        quirks=frozenset(row.get("quirks", ())),
         always_thinks=model.always_thinks,
+        **converted(row, _CONVERTED),
     )
 
 
@@ -168,3 +144,14 @@ def _price(row: Mapping[str, str]) -> Price:
         checked=date.fromisoformat(row["checked"]),
         cache_write=Decimal(row["cache_write"]) if "cache_write" in row else None,
     )
+
+
+_CONVERTED: Mapping[str, Callable[[Any], Any]] = {
+    "hosts": frozenset,
+    "quirks": frozenset,
+    "capabilities": frozenset,
+    "tool_choices": frozenset,
+    "retired_on": date.fromisoformat,
+    "prices": lambda rows: tuple(_price(row) for row in rows),
+}
+"""Values that are not plain. Every key of the file is the name of a field."""

@@ -59,7 +59,7 @@ class Provider:
     wire: str
     base_url: str
     hosts: frozenset[str]
-    key_env: str
+    key_env: str = ""
     key_page: str = ""
     quirks: frozenset[str] = frozenset()
     reasoning_field: str = ""
@@ -148,7 +148,7 @@ class Endpoint:
     provider_model_id: str
     upstream: str | None
     model: str
-    capabilities: frozenset[str]
+    capabilities: frozenset[str] = frozenset({"tools", "stream"})
     prices: tuple[Price, ...] = ()
     retired_on: date | None = None
     tool_choices: frozenset[str] = frozenset(ALL_CHOICES)

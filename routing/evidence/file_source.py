@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from ..errors import EvidenceError
 from ..parsing.last_good import Held, LastGoodFile
@@ -27,20 +26,12 @@ class EvidenceStatus:
     error: str | None
 
 
-class EvidenceSource(Protocol):
-    """Provider of the evidence in use."""
-
-    def current(self) -> Evidence: ...
-
-    def status(self) -> EvidenceStatus: ...
-
-
 class EvidenceFile(LastGoodFile[Evidence]):
     """results/latest.json; a missing file is an empty evidence, not an error. Thread-safe."""
 
     def __init__(self, path: Path | None) -> None:
         where = str(path) if path is not None else None
-        super().__init__(where, Evidence(), _content, lambda data, _: parsed(data, str(where)))
+        super().__init__(where, Evidence(), _content, lambda data, _: loads(data, origin=str(where)))
 
     def status(self) -> EvidenceStatus:
         """Where the evidence comes from and what went wrong last."""
@@ -51,14 +42,6 @@ def status_of(origin: str, held: Held[Evidence]) -> EvidenceStatus:
     """The status of a source of any kind."""
     generated = held.value.generated_at
     return EvidenceStatus(origin, generated.isoformat() if generated else "", held.error)
-
-
-def parsed(data: bytes, where: str) -> Evidence:
-    """The evidence of a file's content. Raises EvidenceError."""
-    try:
-        return loads(data.decode("utf-8"), origin=where)
-    except UnicodeDecodeError:
-        raise EvidenceError("not UTF-8", where=where) from None
 
 
 def _content(path: str) -> bytes:

@@ -158,7 +158,7 @@ def parse_utc(text: str) -> datetime:
     return moment.astimezone(UTC)
 
 
-def loads(text: str, *, origin: str = "") -> Evidence:
+def loads(text: str | bytes, *, origin: str = "") -> Evidence:
     """Parse latest.json. Raises EvidenceError that names file and field; a newer version is refused."""
     try:
         data = json.loads(text)
@@ -200,13 +200,13 @@ def _endpoint(name: str, row: Mapping[str, Any]) -> EndpointEvidence:
         probed_at=parse_utc(row["probed_at"]),
         counts=counts_from(row),
         window=counts_from(window),
-        window_days=_days(window.get("days", FRESH_FOR.days)),
+        window_days=counted(window.get("days", FRESH_FOR.days), "window.days", least=1, most=_MOST_DAYS),
         cost_per_1k_usd=_cost(row.get("cost_per_1k_usd")),
         reasons={str(code): counted(count, f"reasons.{code}") for code, count in (row.get("reasons") or {}).items()},
         run=str(row.get("run", "")),
         complete=row.get("complete", True) is True,
         cases=counted(row.get("cases", 0), "cases"),
-        **_times(row),
+        **{name: _milliseconds(row.get(name), name) for name in TIMES},
         latency_unreliable=bool(row.get("latency_unreliable", False)),
         **{name: counted(row.get(name, 0), name) for name in ("calls", "valid_calls", "k2vv_calls", "k2vv_valid")},
     )
@@ -221,16 +221,10 @@ def counts_from(row: Mapping[str, Any]) -> Counts:
     return counts
 
 
-def counted(value: Any, name: str) -> int:
-    """A count from JSON. Raises ValueError if the value is not one."""
-    if type(value) is not int or not 0 <= value <= MOST_COUNTED:
-        raise ValueError(f"{name[:40]} is not a count")
-    return value
-
-
-def _days(value: Any) -> int:
-    if type(value) is not int or not 1 <= value <= _MOST_DAYS:
-        raise ValueError(f"window.days is not between 1 and {_MOST_DAYS}")
+def counted(value: Any, name: str, *, least: int = 0, most: int = MOST_COUNTED) -> int:
+    """A count from JSON. Raises ValueError if the value is not one, or out of range."""
+    if type(value) is not int or not least <= value <= most:
+        raise ValueError(f"{name[:40]} is not a count from {least} to {most}")
     return value
 
 
@@ -244,12 +238,7 @@ def _cost(value: Any) -> Decimal | None:
     return cost
 
 
-def _times(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _milliseconds(row, name) for name in TIMES}
-
-
-def _milliseconds(row: Mapping[str, Any], name: str) -> float | None:
-    value = row.get(name)
+def _milliseconds(value: Any, name: str) -> Any:
     if value is None:
         return None
     if type(value) not in {int, float} or not 0 <= value <= _MOST_MS:

@@ -12,8 +12,8 @@ from ..errors import EvidenceError, ExchangeError, RouterClosed
 from ..parsing.last_good import Held, LastGood
 from ..transport import HttpRequest, Transport
 from ..transport.event_loop import LoopThread
-from .file_source import EvidenceStatus, parsed, status_of
-from .model import Evidence
+from .file_source import EvidenceStatus, status_of
+from .model import Evidence, loads
 
 REFRESH_S = 300.0
 FETCH_S = 10.0
@@ -45,7 +45,7 @@ class EvidenceUrl(LastGood[Evidence]):
             return held
         fetched, self._pending = self._pending, None
         try:
-            return self._parsed(held, fetched.result(), lambda data, _: parsed(data, self._url))
+            return self._parsed(held, fetched.result(), lambda data, _: loads(data, origin=self._url))
         except CancelledError:
             raise RouterClosed("the router was closed while its first evidence was fetched") from None
         except TimeoutError:

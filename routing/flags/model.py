@@ -10,7 +10,7 @@ Order of decision; the first rule that applies decides:
     6. percent           on for the first N percent of users (bucketing.py); without a user only at 100
 
 Deny comes before pin "on" because it is about a user's rights (for example data residency), not about the endpoint's
-health. The public names are in routing.flags.
+health.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from ..errors import FlagsError
 from ..evidence.model import parse_utc
 from ..parsing import strict_yaml
 from ..parsing.safe_read import read_regular
+from ..parsing.schema_files import converted
 from . import bucketing
 from .validation import problems, specificity
 
@@ -154,7 +155,7 @@ class Flags:
     def loads(cls, data: bytes, where: str = "flags.yaml") -> Flags:
         """Parse a flags file. Raises FlagsError with `file:line:column: flags.NAME.key: what is wrong`."""
         document = strict_yaml.loads(data, where=where, error=FlagsError, require_end=True)
-        check(document)
+        _check(document)
         return _flags(document.data, where)
 
     @classmethod
@@ -162,10 +163,13 @@ class Flags:
         """Read a flags file: a regular file of at most 1 MiB. Raises FlagsError."""
         return cls.loads(read_regular(path, error=FlagsError), str(path))
 
-    @classmethod
-    def bootstrap(cls) -> Flags:
+    @staticmethod
+    @cache
+    def bootstrap() -> Flags:
         """The packaged flags: everything off, so that only the reference and the vision endpoint serve."""
-        return _bootstrap()
+        name = "bootstrap_flags.yaml"
+        flags = Flags.loads((resources.files(__package__) / name).read_bytes(), f"packaged {name}")
+        return replace(flags, stand_in=True)
 
     def flag(self, name: str) -> Flag:
         """The flag of that name. Raises FlagsError that lists the names."""
@@ -195,7 +199,7 @@ def glob_pattern(glob: str) -> re.Pattern[str]:
     return re.compile(fnmatch.translate(glob))
 
 
-def check(document: strict_yaml.Document) -> None:
+def _check(document: strict_yaml.Document) -> None:
     """Raise FlagsError with the first problem of a parsed flags file, and how many more there are."""
     version = document.data.get("version") if isinstance(document.data, dict) else None
     if type(version) is int and version > VERSION:
@@ -204,14 +208,7 @@ def check(document: strict_yaml.Document) -> None:
     found = problems(document)
     if found:
         more = f" (and {len(found) - 1} more: `kimiprobe flags lint` lists them)" if len(found) > 1 else ""
-        raise FlagsError(f"{found[0]}{more}", where=f"{document.where}:{found[0].line}:{found[0].column}")
-
-
-@cache
-def _bootstrap() -> Flags:
-    name = "bootstrap_flags.yaml"
-    flags = Flags.loads((resources.files(__package__) / name).read_bytes(), f"packaged {name}")
-    return replace(flags, stand_in=True)
+        raise FlagsError(f"{found[0].text}{more}", where=f"{document.where}:{found[0].line}:{found[0].column}")
 
 
 def _flags(data: Mapping[str, Any], where: str) -> Flags:
@@ -219,17 +216,10 @@ def _flags(data: Mapping[str, Any], where: str) -> Flags:
         serial=data["serial"],
         environment=data["environment"],
         default_model=data["default_model"],
-        flags={name: _flag(name, row) for name, row in data["flags"].items()},
+        flags={name: Flag(name, **converted(row, _CONVERTED)) for name, row in data["flags"].items()},
         fallback_models=tuple(data.get("fallback_models", ())),
         rollback_from=data.get("rollback_from"),
         where=where,
-    )
-
-
-def _flag(name: str, row: Mapping[str, Any]) -> Flag:
-    """A flag of a row that satisfies the schema; values that are not plain are converted."""
-    return Flag(
-        name=name, **{key: _CONVERTED[key](value) if key in _CONVERTED else value for key, value in row.items()}
     )
 
 

@@ -1,7 +1,7 @@
 """flags.yaml: the reviewed decision which endpoints may serve which users, and how a running router follows the file.
 
-`Flags` is the content of one file (routing.flags_model documents the order of decision). `FlagsSource` follows a file
-that may change, break or vanish: routing continues with the last good flags, and `status()` says so.
+`FlagsSource` follows a file that may change, break or vanish: routing continues with the last good flags, and
+`status()` says so. The module `model` documents the order of decision.
 """
 
 from __future__ import annotations
@@ -16,20 +16,7 @@ from typing import Literal, NamedTuple
 from ..errors import FlagsError
 from ..parsing.last_good import LastGoodFile
 from ..parsing.safe_read import read_regular
-from .model import LADDER, VERSION, Decision, Flag, FlagEvidence, Flags, Targets
-
-__all__ = [
-    "LADDER",
-    "VERSION",
-    "Decision",
-    "Flag",
-    "FlagEvidence",
-    "Flags",
-    "FlagsSource",
-    "FlagsStatus",
-    "Targets",
-    "find_flags",
-]
+from .model import Flags
 
 VARIABLE = "KIMIPROBE_FLAGS"
 FILE_NAME = "flags.yaml"

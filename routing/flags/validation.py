@@ -2,94 +2,63 @@
 
 from __future__ import annotations
 
-import functools
-import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib import resources
 from itertools import islice, pairwise
-from typing import Any, TypeAlias
+from typing import Any, Literal
 
 from ..evidence.model import parse_utc
-from ..parsing.schema_files import node_at, unknown_key
-from ..parsing.strict_yaml import Document
+from ..parsing.schema_files import loaded, shown, violations
+from ..parsing.strict_yaml import Document, Path
 
-Path: TypeAlias = "tuple[str | int, ...]"
-_TYPES = {
-    "integer": "a whole number",
-    "boolean": "true or false",
-    "string": "a string",
-    "object": "a mapping",
-    "array": "a list",
-}
-_SHOWN = 60
+_SCHEMA = ("flags.schema.json", "routing")
 _MAX_TOLD = 100
 _MAX_GLOBS = 1000
-_MAX_KEYS = 200
-_MAX_VALUES = 50_000
+_MAX_NAME = 100
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One problem, at 1-based line and column; `path` is `flags.NAME.percent`, or "" for the file."""
+    """One problem, at 1-based line and column; `path` is `flags.NAME.percent`, or "" for the file.
+
+    An `error` makes the file unreadable or is a step that a human must decide; a `warning` is worth a look.
+    """
 
     line: int
     column: int
+    level: Literal["error", "warning"]
     path: str
     message: str
 
-    def __str__(self) -> str:
+    @property
+    def text(self) -> str:
+        """Path and message."""
         return f"{self.path}: {self.message}" if self.path else self.message
+
+    def __str__(self) -> str:
+        return f"{self.line}:{self.column}: {self.level}: {self.text}"
 
 
 def problems(document: Document) -> list[Problem]:
     """Everything that makes a flags file unreadable, in the order of the file; empty for a good one."""
     found: list[Problem] = []
-    for look in (_oversize, _violations, _rules):  # each may rely on the ones before it
+    for look in (_violations, _rules):  # the rules rely on the schema
         told = islice(look(document.data), _MAX_TOLD)
-        found = found or [_problem(document, path, message) for path, message in told]
+        found = found or [problem_at(document, path, message) for path, message in told]
     return sorted(set(found))
 
 
-def _problem(document: Document, path: Path, message: str) -> Problem:
+def problem_at(document: Document, path: Path, message: str, level: Literal["error", "warning"] = "error") -> Problem:
+    """A problem with the place of the value at `path`."""
     line, column = document.position(path)
-    return Problem(line, column, _dotted(path), message)
+    return Problem(line, column, level, _dotted(path), message)
 
 
 def _dotted(path: Path) -> str:
     """`flags.NAME.controls[0]`; text of the file is escaped, because it may be anything."""
-    text = "".join(f"[{step}]" if isinstance(step, int) else f".{ascii(step)[1:-1][:_SHOWN]}" for step in path)
+    text = "".join(f"[{step}]" if isinstance(step, int) else f".{ascii(step)[1:-1][:_MAX_NAME]}" for step in path)
     return text.removeprefix(".")
-
-
-def shown(value: Any) -> str:
-    """A value of the file as a message may show it: JSON, escaped and short."""
-    text = json.dumps(value)
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
-
-
-def _oversize(data: Any) -> Iterator[tuple[Path, str]]:
-    """Problems found before the schema is used, which reports each wrong value with a copy of its parent."""
-    left = _MAX_VALUES
-    waiting: list[tuple[Path, Any]] = [((), data)]
-    while waiting:
-        path, value = waiting.pop()
-        left -= 1
-        if isinstance(value, dict) and len(value) > _MAX_KEYS:
-            yield path, f"has more than {_MAX_KEYS} keys"
-            return
-        if isinstance(value, list):
-            left -= len(value)
-        if left < 0:
-            yield (), f"holds more than {_MAX_VALUES} values"
-            return
-        waiting += _containers(path, value)
-
-
-def _containers(path: Path, value: Any) -> Iterator[tuple[Path, Any]]:
-    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return (((*path, step), child) for step, child in children if isinstance(child, dict | list))
 
 
 # ---------------------------------------------------------------------------------------------------------- schema
@@ -98,16 +67,9 @@ def _containers(path: Path, value: Any) -> Iterator[tuple[Path, Any]]:
 def _violations(data: Any) -> Iterator[tuple[Path, str]]:
     # To JSON Schema 10.0 and 1e1 are integers, to a reviewer they are typing errors.
     floats = set(_floats(data, ()))
-    for error in _validator().iter_errors(data):
-        path: Path = tuple(error.instance_path)
-        keyword = str(error.schema_path[-1])
-        if keyword == "additionalProperties":
-            known = node_at(schema(), error.schema_path[:-1])["properties"]
-            for key in error.instance:
-                if key not in known:
-                    yield (*path, key), unknown_key(key, known)
-        elif path not in floats:
-            yield path, _sentence(keyword, error)
+    for steps, message in violations(data, *_SCHEMA):
+        if tuple(steps) not in floats:
+            yield tuple(steps), message
     for path in sorted(floats, key=str):
         yield path, "must be a whole number, without point or exponent"
     yield from _bad_names(data)
@@ -129,61 +91,10 @@ def _floats(data: Any, path: Path) -> Iterator[Path]:
         yield from _floats(value, (*path, step))
 
 
-def _sentence(keyword: str, error: Any) -> str:
-    value = shown(error.instance)
-    node = node_at(schema(), error.schema_path[:-1])
-    limit = node.get(keyword)
-    match keyword:
-        case "maximum":
-            return f"{value} is more than the maximum of {limit}"
-        case "minimum":
-            return f"{value} is less than the minimum of {limit}"
-        case "type":
-            quote = ": put it in quotes" if limit == "string" and isinstance(error.instance, int) else ""
-            return f"must be {_TYPES[limit]}, not {value}{quote}"
-        case "const":
-            return f"must be {shown(limit)}, not {value}"
-        case "enum":
-            return f"must be {' or '.join(map(shown, limit))}, not {value}"
-        case "pattern":
-            return f"{value} is not {node['title']}"
-        case "minItems" | "minProperties" | "minLength":
-            return "must not be empty"
-        case "uniqueItems":
-            return f"holds {shown(_repeated(error.instance))} twice"
-        case "maxItems" | "maxProperties" | "maxLength":
-            return f"is longer than {limit}"
-        case _:  # required
-            return str(error.message)
-
-
-def _repeated(values: Sequence[Any]) -> Any:
-    seen: set[str] = set()
-    for value in values:
-        text = json.dumps(value)
-        if text in seen:
-            return value
-        seen.add(text)
-    return None
-
-
-@functools.cache
 def schema() -> dict[str, Any]:
     """The JSON Schema (draft-07) of flags.yaml."""
-    data: dict[str, Any] = json.loads(
-        (resources.files(__package__.partition(".")[0]) / "flags.schema.json").read_text("utf-8")
-    )
+    data, _ = loaded(*reversed(_SCHEMA))
     return data
-
-
-@functools.cache
-def _validator() -> Any:
-    import jsonschema_rs
-
-    ours = json.loads(json.dumps(schema()))
-    del ours["properties"]["flags"]["propertyNames"]  # _bad_names reports better, and the place
-    # The linear engine: no value can make a pattern of ours run long.
-    return jsonschema_rs.Draft7Validator(ours, pattern_options=jsonschema_rs.RegexOptions())
 
 
 # ----------------------------------------------------------------------------------------------- beyond the schema

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from ..errors import ConfigError
-from .safe_read import Signature
+from .safe_read import Signature, signature_of
 
 T = TypeVar("T")
 # File times tick every few ms: a file written this recently can change again without changing its signature.
@@ -95,7 +95,7 @@ class LastGoodFile(LastGood[T]):
     def _read(self, held: Held[T]) -> Held[T]:
         path = str(self._path)
         signature = _signature(path)
-        settled = signature is None or time.time_ns() - max(signature.mtime_ns, signature.ctime_ns) > _SETTLED_NS
+        settled = signature is None or time.time_ns() - max(signature[:2]) > _SETTLED_NS
         held = replace(held, signature=signature, settled=settled)
         try:
             data = self._content(path)
@@ -108,6 +108,6 @@ class LastGoodFile(LastGood[T]):
 
 def _signature(path: str) -> Signature | None:
     try:
-        return Signature.of(os.stat(path))  # noqa: PTH116 - on every request; half the cost of Path.stat
+        return signature_of(os.stat(path))  # noqa: PTH116 - on every request; half the cost of Path.stat
     except (OSError, ValueError):
         return None

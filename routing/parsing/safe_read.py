@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import NamedTuple
+from typing import TypeAlias
 
 from ..errors import ConfigError
 
@@ -15,19 +15,13 @@ _TRIES = 5
 """Readings of a file that keeps changing before it is an error."""
 
 
-class Signature(NamedTuple):
-    """Metadata of a file that changes when its content may have changed. Comparing it costs one stat."""
+Signature: TypeAlias = tuple[int, int, int, int, int]
+"""Change and status times in ns, size, inode and device of a file; differs if its content may have changed."""
 
-    mtime_ns: int
-    ctime_ns: int
-    size: int
-    inode: int
-    device: int
 
-    @classmethod
-    def of(cls, status: os.stat_result) -> Signature:
-        """The signature from one stat. It includes ctime, because a program can set mtime back but not ctime."""
-        return cls(status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino, status.st_dev)
+def signature_of(status: os.stat_result) -> Signature:
+    """The signature from one stat. It includes ctime, because a program can set mtime back but not ctime."""
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino, status.st_dev
 
 
 def read_regular(path: str | Path, *, error: type[ConfigError] = ConfigError, max_bytes: int = MAX_BYTES) -> bytes:
@@ -46,7 +40,7 @@ def read_regular(path: str | Path, *, error: type[ConfigError] = ConfigError, ma
             before = os.fstat(handle)
             _require_regular(before, where, error)
             data = _read(handle, max_bytes + 1)
-            unchanged = Signature.of(os.fstat(handle)) == Signature.of(before)
+            unchanged = signature_of(os.fstat(handle)) == signature_of(before)
         except OSError as problem:
             raise error(_why(problem), where=where) from None
         finally:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import functools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterator, Mapping
 from importlib import resources
 from typing import Any
 
@@ -13,6 +14,8 @@ from ..errors import ConfigError
 from . import strict_yaml
 
 _SHOWN = 60
+_MASK = "\ufffc"
+"""The wrong value in the messages of the validator, until its short form replaces it."""
 
 
 def load_checked(
@@ -35,36 +38,48 @@ def load_checked(
     return document
 
 
+def converted(row: Mapping[str, Any], how: Mapping[str, Callable[[Any], Any]]) -> dict[str, Any]:
+    """The row of a checked file with the values of some keys converted."""
+    return {key: how[key](value) if key in how else value for key, value in row.items()}
+
+
 def violations(data: Any, schema: str, package: str) -> Iterator[tuple[list[str | int], str]]:
     """Path and message of each violation of the schema file `schema` of `package`."""
-    known_schema, validator = _loaded(package, schema)
+    known_schema, validator = loaded(package, schema)
     for violation in validator.iter_errors(data):
-        path = list(violation.instance_path)
-        if violation.schema_path[-1] == "additionalProperties":
-            known = node_at(known_schema, violation.schema_path[:-1]).get("properties", {})
-            unknown = next(key for key in violation.instance if key not in known)
-            yield [*path, unknown], unknown_key(unknown, known)
+        path, value, keyword = list(violation.instance_path), violation.instance, violation.schema_path[-1]
+        node: Any = functools.reduce(operator.getitem, violation.schema_path[:-1], known_schema)
+        if keyword == "additionalProperties":
+            known = node.get("properties", {})
+            yield from (([*path, key], _unknown_key(key, known)) for key in value if key not in known)
+        elif keyword == "pattern" and "title" in node:
+            yield path, f"{shown(value)} is not {node['title']}"
         else:
-            yield path, violation.message
+            quote = keyword == "type" and node["type"] == "string" and isinstance(value, int)
+            yield path, violation.message.replace(_MASK, shown(value)) + (": put it in quotes" if quote else "")
 
 
-def unknown_key(key: str, known: Mapping[str, Any]) -> str:
+def shown(value: Any) -> str:
+    """A value of a file as a message may show it: JSON, escaped and short."""
+    text = json.dumps(value)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
+
+
+def _unknown_key(key: str, known: Mapping[str, Any]) -> str:
     """The message about a key that the schema does not have, with the nearest one that it has."""
     close = difflib.get_close_matches(key[:_SHOWN], known, n=1)
     return "unknown key" + (f"; did you mean {close[0]}?" if close else f"; known are {', '.join(known)}")
 
 
-def node_at(schema: Mapping[str, Any], steps: Sequence[str | int]) -> Any:
-    """The part of a schema at a path; some releases of jsonschema_rs report the path through `$ref`, some its end."""
-    node: Any = schema
-    for step in steps:
-        node = schema["definitions"][node["$ref"].rpartition("/")[2]] if step == "$ref" else node[step]
-    return node
-
-
 @functools.cache
-def _loaded(package: str, schema: str) -> tuple[dict[str, Any], Any]:
+def loaded(package: str, schema: str) -> tuple[dict[str, Any], Any]:
+    """A packaged schema, and its validator. The validator leaves out the names of the keys at the top level."""
     import jsonschema_rs
 
     data = json.loads((resources.files(package) / schema).read_text("utf-8"))
-    return data, jsonschema_rs.Draft7Validator(data)
+    # An error about a name holds a copy of the whole mapping, so that a file of many names would fill the memory.
+    nodes = data["properties"].items()
+    checked = {name: {key: value for key, value in node.items() if key != "propertyNames"} for name, node in nodes}
+    # The linear engine: no value can make a pattern run long.
+    engine = jsonschema_rs.RegexOptions()
+    return data, jsonschema_rs.Draft7Validator({**data, "properties": checked}, mask=_MASK, pattern_options=engine)

@@ -23,9 +23,8 @@ _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+\\?+(?:"|\Z)|[{}\[\],:]|[^\s"{}\[\],:]++', re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
-_NUMBER = re.compile(r"-?[0-9]++(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?")
-_DIGIT_LIMIT = 4300
-"""The most digits that `int()` reads (CPython's guard against quadratic conversion)."""
+_LONG_INTEGER = re.compile(r"-?[0-9]{4301}")
+"""More digits than `int()` reads (CPython's guard against quadratic conversion)."""
 
 
 class StrictJsonError(ValueError):
@@ -38,24 +37,24 @@ class StrictJsonError(ValueError):
 
 
 class _Refused(Exception):
-    """Raised inside the parser's hooks, which do not know their position."""
+    """Raised inside the parser's hooks, which do not know their position; with the reason and the refused token."""
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        raise _Refused("duplicate key")
+        raise _Refused("duplicate key", "")
     return value
 
 
-def _constant(_: str) -> NoReturn:
-    raise _Refused("NaN and Infinity are not JSON")
+def _constant(text: str) -> NoReturn:
+    raise _Refused("NaN and Infinity are not JSON", text)
 
 
 def _float(text: str) -> float:
     number = float(text)
     if math.isinf(number):
-        raise _Refused("number too large")
+        raise _Refused("number too large", text)
     return number
 
 
@@ -85,14 +84,15 @@ def _parse(text: str, decoder: json.JSONDecoder) -> Any:
     try:
         return decoder.decode(text)
     except _Refused as error:
-        reason = str(error)
-        raise StrictJsonError(reason, _locate(text, _FINDERS[reason]())) from None
+        reason, refused = error.args
+        is_it = (lambda part: part.startswith(refused)) if refused else _duplicate()
+        raise StrictJsonError(reason, _locate(text, is_it)) from None
     except json.JSONDecodeError as error:
         raise StrictJsonError(_reason(error), error.pos) from None
     except RecursionError:
         raise StrictJsonError(f"nested deeper than {MAX_DEPTH} levels", _locate(text, _too_deep())) from None
     except ValueError:  # int() refuses more than 4300 digits
-        raise StrictJsonError("integer too long", _locate(text, _long_integer)) from None
+        raise StrictJsonError("integer too long", _locate(text, lambda part: bool(_LONG_INTEGER.match(part)))) from None
 
 
 def _reason(error: json.JSONDecodeError) -> str:
@@ -141,20 +141,6 @@ def _locate(text: str, is_it: Callable[[str], bool]) -> int:
     return next((found.start() for found in _TOKEN.finditer(text) if is_it(found[0])), 0)
 
 
-def _long_integer(part: str) -> bool:
-    return len(part) > _DIGIT_LIMIT and _number(part).lstrip("-").isdigit()
-
-
-def _overflows(part: str) -> bool:
-    number = _number(part)
-    return bool(number) and math.isinf(float(number))
-
-
-def _number(part: str) -> str:
-    found = _NUMBER.match(part)
-    return found[0] if found else ""
-
-
 def _too_deep() -> Callable[[str], bool]:
     depth = 0
 
@@ -185,10 +171,3 @@ def _duplicate() -> Callable[[str], bool]:
         return False
 
     return is_it
-
-
-_FINDERS: dict[str, Callable[[], Callable[[str], bool]]] = {
-    "duplicate key": _duplicate,
-    "NaN and Infinity are not JSON": lambda: lambda part: part in {"NaN", "Infinity", "-Infinity"},
-    "number too large": lambda: _overflows,
-}

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeAlias
 
 from ..errors import ConfigError
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 64
+_MAX_VALUES = 40_000
 _MAX_NUMBER = 40
 _END = "..."
+_END_MARKER = re.compile(r"^\.\.\.(?=\s)", re.MULTILINE)
 
 # Lone CR, NEL, LS and PS are line breaks to libyaml but not to git; direction overrides show text in another order.
 UNSEEN = re.compile(
@@ -41,8 +43,9 @@ _AMBIGUOUS = re.compile(
 
 PLAIN: dict[str, bool | None] = {"true": True, "false": False, "null": None, "~": None, "": None}
 """Scalars without quotes that are not strings or numbers."""
-Mark: TypeAlias = "tuple[int, int, dict[str, Mark] | list[Mark] | None]"
-"""1-based line and column of a value, with the marks of what it holds."""
+Mark: TypeAlias = tuple[int, int]
+"""1-based line and column."""
+Path: TypeAlias = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,22 +54,15 @@ class Document:
 
     data: Any
     where: str
-    _mark: Mark = (1, 1, None)
+    marks: Mapping[Path, Mark] = field(default_factory=dict)
+    """Where each value is, by its path."""
 
-    def position(self, path: Sequence[str | int]) -> tuple[int, int]:
-        """1-based line and column of the value at `path`, or of its nearest ancestor if there is no such value."""
-        mark = self._mark
-        for step in path:
-            inner = mark[2]
-            found: Mark | None = None
-            if isinstance(inner, dict) and isinstance(step, str):
-                found = inner.get(step)
-            elif isinstance(inner, list) and isinstance(step, int) and 0 <= step < len(inner):
-                found = inner[step]
-            if found is None:
-                break
-            mark = found
-        return mark[0], mark[1]
+    def position(self, path: Sequence[str | int]) -> Mark:
+        """The place of the value at `path`, or of its nearest ancestor if there is no such value."""
+        known = tuple(path)
+        while known and known not in self.marks:
+            known = known[:-1]
+        return self.marks.get(known, (1, 1))
 
     def at(self, path: Sequence[str | int]) -> str:
         """`file:line:column` of the value at `path`, as errors name it."""
@@ -91,11 +87,13 @@ def loads(
     if len(data) > max_bytes:
         source.refuse(f"is {len(data)} bytes; at most {max_bytes} are read")
     text = _decoded(data, source)
-    end_line = _end_line(text, source) if require_end else None
-    reader = YamlReader(where, error, end_line)
+    end_line = _end_line(text, source) if require_end else 0
+    reader = YamlReader(where, error)
     reader.build(text)
-    value, mark = reader.root or (None, (1, 1, None))
-    return Document(value, where, mark)
+    first = _END_MARKER.search(text) if require_end else None
+    if first and (line := text.count("\n", 0, first.start())) < end_line:
+        source.refuse("the document ends before the last line `...`", line + 1)
+    return Document(reader.root, where, reader.marks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +139,12 @@ class YamlReader:
 
     documents_error: ClassVar[str] = "a second document; one is read"
 
-    def __init__(self, where: str, error: type[ConfigError], end_line: int | None = None) -> None:
-        self.root: tuple[Any, Mark] | None = None
+    def __init__(self, where: str, error: type[ConfigError]) -> None:
+        self.root: Any = None
+        self.marks: dict[Path, Mark] = {}
         self._source = _Source(where, error)
-        self._end_line = end_line
-        self._ended: yaml.Event | None = None
         self._stack: list[_Open] = []
+        self._values = 0
 
     def build(self, source: str | bytes) -> None:
         """Read one document into `root`, which stays None if there is none. Errors go to `refuse`."""
@@ -156,27 +154,29 @@ class YamlReader:
         try:
             for event in yaml.parse(source, Loader=loader):
                 if isinstance(event, yaml.ScalarEvent):
-                    self._add(self.scalar(event), event, mark_of(event))
+                    self._add(self.scalar(event), event)
                 elif isinstance(event, yaml.CollectionStartEvent):
                     self._open(event, {} if isinstance(event, yaml.MappingStartEvent) else [])
                 elif isinstance(event, yaml.CollectionEndEvent):
-                    done = self._stack.pop()
-                    self._add(done.value, event, done.mark)
+                    self._stack.pop()
                 elif isinstance(event, yaml.AliasEvent):
                     self.alias(event)
-                else:
-                    if isinstance(event, yaml.DocumentStartEvent) and self.root is not None:
+                elif isinstance(event, yaml.DocumentStartEvent):
+                    if self.marks:
                         self.refuse(self.documents_error, mark_of(event))
                     self.document(event)
         except yaml.MarkedYAMLError as problem:
             context = f" {problem.context}" if problem.context else ""
             at = problem.problem_mark
-            self.refuse(f"is not YAML: {problem.problem}{context}", (at.line + 1, at.column + 1, None) if at else None)
+            self.refuse(f"is not YAML: {problem.problem}{context}", (at.line + 1, at.column + 1) if at else None)
         except (yaml.YAMLError, UnicodeError) as problem:
             self.refuse(f"is not YAML: {type(problem).__name__}", None)
 
     def scalar(self, event: yaml.ScalarEvent) -> str | int | float | bool | None:
         self.collection(event)
+        self._values += 1
+        if self._values > _MAX_VALUES:
+            self.refuse(f"holds more than {_MAX_VALUES} keys and values", mark_of(event))
         text: str = event.value
         if event.style:  # quoted or block: a string whatever it looks like
             if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
@@ -222,22 +222,12 @@ class YamlReader:
     def alias(self, event: yaml.AliasEvent) -> None:
         self.refuse(f"aliases are not read here: {shown(event.anchor)}", mark_of(event))
 
-    def document(self, event: yaml.Event) -> None:
-        import yaml
-
-        if isinstance(event, yaml.DocumentStartEvent) and (event.version or event.tags):
+    def document(self, event: yaml.DocumentStartEvent) -> None:
+        if event.version or event.tags:
             self.refuse("directives (%...) are not read here", mark_of(event))
-        elif isinstance(event, yaml.DocumentEndEvent):
-            self._ended = event
-        elif (
-            isinstance(event, yaml.StreamEndEvent)
-            and self._ended
-            and self._end_line not in {None, mark_of(self._ended)[0] - 1}
-        ):
-            self.refuse("the document ends before the last line `...`", mark_of(self._ended))
 
     def refuse(self, message: str, mark: Mark | None) -> NoReturn:
-        line, column, _ = mark or (0, 1, None)
+        line, column = mark or (0, 1)
         self._source.refuse(message, line, column)
 
     def _open(self, event: yaml.CollectionStartEvent, value: dict[str, Any] | list[Any]) -> None:
@@ -247,48 +237,48 @@ class YamlReader:
         self.collection(event)
         if self._stack and self._stack[-1].wants_key:
             self.key(value, event, self._stack[-1].value)
-        self._stack.append(_Open(value, (mark[0], mark[1], {} if isinstance(value, dict) else [])))
+        self._stack.append(_Open(value, self._put(value, mark)))
 
-    def _add(self, value: Any, event: yaml.Event, mark: Mark) -> None:
-        if not self._stack:
-            self.root = (value, mark)
-            return
-        top = self._stack[-1]
-        if top.wants_key:
+    def _add(self, value: Any, event: yaml.Event) -> None:
+        top = self._stack[-1] if self._stack else None
+        if top and top.wants_key:
             top.key = self.key(value, event, top.value)
         else:
-            top.add(value, mark)
+            self._put(value, mark_of(event))
+
+    def _put(self, value: Any, mark: Mark) -> Path:
+        """Store a value where it belongs, and its mark; return its path."""
+        path: Path = ()
+        if self._stack:
+            top = self._stack[-1]
+            path = (*top.path, len(top.value) if top.key is None else top.key)
+            if top.key is None:
+                top.value.append(value)
+            else:
+                top.value[top.key], top.key = value, None
+        else:
+            self.root = value
+        self.marks[path] = mark
+        return path
 
 
+@dataclass(slots=True)
 class _Open:
     """A mapping or list whose end has not been read."""
 
-    __slots__ = ("key", "mark", "value")
-
-    def __init__(self, value: dict[str, Any] | list[Any], mark: Mark) -> None:
-        self.value: Any = value
-        self.mark = mark
-        self.key: str | None = None
+    value: Any
+    path: Path
+    key: str | None = None
 
     @property
     def wants_key(self) -> bool:
         return isinstance(self.value, dict) and self.key is None
 
-    def add(self, value: Any, mark: Mark) -> None:
-        marks: Any = self.mark[2]
-        if isinstance(self.value, list):
-            self.value.append(value)
-            marks.append(mark)
-        else:
-            self.value[self.key] = value
-            marks[self.key] = mark
-            self.key = None
-
 
 def mark_of(event: yaml.Event) -> Mark:
     """Where an event starts."""
     mark = event.start_mark
-    return (mark.line + 1, mark.column + 1, None) if mark else (1, 1, None)
+    return (mark.line + 1, mark.column + 1) if mark else (1, 1)
 
 
 def shown(text: str | None, most: int = 40) -> str:

@@ -22,7 +22,7 @@ from faulty_server import FaultyServer, call, chat, redirect, reply, tls_of, tun
 
 from routing import AllAttemptsFailed, CatalogError, ConfigError, FlagsError, KeyMissing, catalog
 from routing.exchange import Exchange, Target
-from routing.flags.source import Flags
+from routing.flags.model import Flags
 from routing.redaction import REDACTED
 from routing.transport import HttpRequest, Transport
 

@@ -31,10 +31,9 @@ from routing.errors import (
     RequestRejected,
     RouterClosed,
     RoutingError,
-    advice_for,
     error_type,
 )
-from routing.reasons import REASONS, Reason
+from routing.reasons import REASONS, Reason, reason_of
 from routing.schema import ToolSchemaError
 from routing.types import Attempt, ErrorClass, Phase
 
@@ -129,7 +128,7 @@ def test_a_reason_is_raised_as_one_class_only(row: Reason) -> None:
     kind = error_type(row.code)
     assert kind.error_class == row.error_class
     assert [each for each in ERROR_TYPES.values() if each.error_class == row.error_class] == [kind]
-    assert kind(row.code).advice == advice_for(row.code) == row.advice
+    assert kind(row.code).advice == reason_of(row.code).advice == row.advice
     assert row.advice
 
 
@@ -162,7 +161,7 @@ WAITS |= {"body_too_large", "unexpected_status"}
 def test_there_is_advice_where_a_human_can_act(code: str) -> None:
     """Errors of the request and the account always have advice; others only if there is more to do than to wait."""
     if REASONS[code].error_class not in NOBODY_CAN_ACT and code not in WAITS:
-        assert advice_for(code)
+        assert reason_of(code).advice
     if code in WAITS:
         assert REASONS[code].error_class == "provider"
 
@@ -197,7 +196,7 @@ def test_no_key_in_any_text(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_unknown_reason_is_the_providers() -> None:
     """A newer recording may name an unknown reason."""
     assert error_type("of tomorrow") is ProviderFailure
-    assert advice_for("of tomorrow") == ""
+    assert reason_of("of tomorrow").advice == ""
 
 
 @pytest.mark.parametrize("kind", [ConfigError, RoutingError])

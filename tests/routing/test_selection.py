@@ -13,7 +13,7 @@ from routing import catalog
 from routing.catalog import Price
 from routing.errors import CatalogError
 from routing.evidence.model import Counts, EndpointEvidence, Evidence
-from routing.flags.source import Flags
+from routing.flags.model import Flags
 from routing.selection import Route, RouteRequest, RoutingState, choose
 from routing.tokens import has_image, prompt_tokens_of
 from routing.types import Parked, Status

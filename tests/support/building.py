@@ -8,7 +8,7 @@ from pytest_kimiprobe.results.run_file import StoredRun
 from pytest_kimiprobe.stats.aggregates import Cell, summed
 from routing import catalog
 from routing.evidence.model import Counts, EndpointEvidence, Evidence
-from routing.flags.source import Flags
+from routing.flags.model import Flags
 from routing.types import Status
 
 NOW = datetime(2026, 11, 23, 5, 30, tzinfo=UTC)

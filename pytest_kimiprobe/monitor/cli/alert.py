@@ -13,7 +13,8 @@ import click
 from routing import catalog
 from routing.errors import KeyMissing
 from routing.evidence.model import utc_text
-from routing.flags.source import Flags, find_flags
+from routing.flags.model import Flags
+from routing.flags.source import find_flags
 
 from ...results.run_file import run_url
 from ...results.store import read_latest

@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from pytest_kimiprobe.monitor import isolation
-from routing.flags.source import Flags, find_flags
+from routing.flags.model import Flags
+from routing.flags.source import find_flags
 
 from .shared import flags_option
 

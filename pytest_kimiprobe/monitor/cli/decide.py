@@ -11,7 +11,7 @@ import click
 
 from routing import catalog
 from routing.evidence.model import utc_text
-from routing.flags.source import Flags
+from routing.flags.model import Flags
 
 from ...tables import folded
 from .. import decide as rule

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,20 +14,19 @@ import click
 from routing import catalog as catalogs
 from routing.errors import CatalogError, FlagsError
 from routing.evidence.model import utc_text
-from routing.flags.model import TEXT_KEYS
-from routing.flags.source import VARIABLE, Flag, Flags, find_flags
-from routing.flags.validation import schema
+from routing.flags.model import TEXT_KEYS, Flag, Flags
+from routing.flags.source import VARIABLE, find_flags
+from routing.flags.validation import Problem, schema
 from routing.parsing.safe_read import read_regular
 
 from ...safe_text import one_line
-from ...tables import Column, rendered
+from ...tables import Column, folded, rendered
 from ..flags_edit import flags_file
 from ..flags_edit import lint as flags_lint
-from .flags_view import row_of, state, story
+from .flags_view import count_text, row_of, state, story
 from .groups import SuggestingGroup
 from .shared import json_option, print_json
 
-_WIDTH = 80
 _NAME_WIDTH = 40
 
 
@@ -73,13 +72,12 @@ def list_(path: Path, as_json: bool) -> None:
     if as_json:
         print_json({"serial": loaded.serial, "flags": [row_of(flag) for flag in loaded.flags.values()]})
         return
-    rows = [[one_line(flag.name, _NAME_WIDTH), state(flag), ", ".join(flag.controls)] for flag in loaded.flags.values()]
-    room = _WIDTH - sum(2 + max(len(row[place]) for row in [["flag", "on for"], *rows]) for place in (0, 1))
-    for row in rows:
-        row[2] = one_line(row[2], max(room, 10))
-    for line in rendered(
-        (Column("flag", shorten="middle"), Column("on for"), Column("controls", shorten="middle")), rows
-    ):
+    rows = [
+        [one_line(flag.name, _NAME_WIDTH), state(flag), one_line(", ".join(flag.controls))]
+        for flag in loaded.flags.values()
+    ]
+    columns = (Column("flag", shorten="middle"), Column("on for"), Column("controls", shorten="end"))
+    for line in rendered(columns, rows):
         click.echo(line)
     click.echo(f"serial {loaded.serial}, environment {loaded.environment}, default model {loaded.default_model}")
 
@@ -95,7 +93,7 @@ def show(name: str, path: Path, as_json: bool) -> None:
         print_json(row_of(flag))
         return
     for key, text in story(flag):
-        click.echo(textwrap.fill(text, _WIDTH, initial_indent=f"{key:<15} ", subsequent_indent=" " * 16))
+        click.echo("\n".join(folded(key, text, 16)))
 
 
 @flags.command()
@@ -252,14 +250,11 @@ def _targets(
     if both:
         raise click.UsageError(f"{', '.join(sorted(both))}: allow or deny, not both")
     now = getattr(flag, kind)
-    off = {"allow": {*deny, *remove}, "deny": {*allow, *remove}}
-    more = {"allow": allow, "deny": deny}
-    lists = {word: _listed(getattr(now, word), more[word], off[word]) for word in ("allow", "deny")}
-    return {f"{kind}.{word}": names for word, names in lists.items() if set(names) != getattr(now, word)}
-
-
-def _listed(now: frozenset[str], more: Sequence[str], off: set[str]) -> list[str]:
-    return [*sorted(now - off), *(name for name in dict.fromkeys(more) if name not in now)]
+    allowed = dict.fromkeys([*sorted(now.allow.difference(deny, remove)), *allow])
+    denied = dict.fromkeys([*sorted(now.deny.difference(allow, remove)), *deny])
+    changed = {"allow": list(allowed)} if allowed.keys() != now.allow else {}
+    changed |= {"deny": list(denied)} if denied.keys() != now.deny else {}
+    return {f"{kind}.{word}": names for word, names in changed.items()}
 
 
 def _set(path: Path, flag: Flag, changes: Mapping[str, Any]) -> None:
@@ -280,13 +275,7 @@ def _change(path: Path, name: str, change: Callable[[str], str]) -> None:
     flag = after.flag(name)
     word = f"serial {after.serial}" if written else "nothing to change"
     click.echo(f"{flag.name}: on for {state(flag)} ({word})")
-    if written:
-        _warn(path, name, before)
-
-
-def _warn(path: Path, name: str, before: Flags) -> None:
-    """Print the findings of `lint` about the flag that was changed."""
-    for finding in flags_lint.lint(read_regular(path, error=FlagsError), where=str(path), base=before, **_catalog()):
+    for finding in _findings(path, before) if written else ():
         if f"{finding.path}.".startswith(f"flags.{name}."):
             click.echo(f"note: {finding.path.removeprefix('flags.')}: {finding.message}", err=True)
 
@@ -303,17 +292,19 @@ def lint(base: Path | None, path: Path, as_json: bool) -> None:
 
     With --base, steps and serial are checked as well: `git show origin/main:flags.yaml > base.yaml`.
     """
-    accepted = _accepted(base) if base is not None else None
-    findings = flags_lint.lint(read_regular(path, error=FlagsError), where=str(path), base=accepted, **_catalog())
+    findings = _findings(path, _accepted(base) if base is not None else None)
     errors = sum(finding.level == "error" for finding in findings)
     if as_json:
-        keys = ("line", "column", "level", "path", "message")
-        print_json({"findings": [{key: getattr(finding, key) for key in keys} for finding in findings]})
+        print_json({"findings": [asdict(finding) for finding in findings]})
     else:
         for finding in findings:
             click.echo(f"{path}:{finding}")
-        click.echo(f"{path}: {_count(errors, 'error')}, {_count(len(findings) - errors, 'warning')}")
+        click.echo(f"{path}: {count_text(errors, 'error')}, {count_text(len(findings) - errors, 'warning')}")
     sys.exit(errors > 0)
+
+
+def _findings(path: Path, base: Flags | None) -> list[Problem]:
+    return flags_lint.lint(read_regular(path, error=FlagsError), where=str(path), base=base, **_catalog())
 
 
 def _accepted(base: Path) -> Flags | None:
@@ -324,10 +315,6 @@ def _accepted(base: Path) -> Flags | None:
     except FlagsError as problem:
         click.echo(f"steps and serial are not checked, because the base is wrong: {problem}", err=True)
         return None
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number or 'no'} {word}{'' if number == 1 else 's'}"
 
 
 def _catalog() -> dict[str, Any]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from dataclasses import fields
-from datetime import datetime
+from dataclasses import asdict
 from typing import Any
 
 from routing.evidence.model import utc_text
-from routing.flags.model import KEYS, TEXT_KEYS
-from routing.flags.source import Flag, FlagEvidence, Targets
+from routing.flags.model import TEXT_KEYS, Flag, Targets
 
 from ...safe_text import one_line
 
@@ -22,7 +21,7 @@ def state(flag: Flag) -> str:
         return 'nobody (pin "off")' if flag.pin == "off" else f'everybody (pin "on"){_but(flag)}'
     if not flag.enabled:
         return "nobody"
-    named = [_count(len(targets.allow), kind) for kind, targets in _kinds(flag) if targets.allow]
+    named = [count_text(len(targets.allow), kind) for kind, targets in _kinds(flag) if targets.allow]
     shares = [f"{flag.percent} %"] if flag.percent or not named else []
     return " + ".join([*shares, *named]) + _but(flag)
 
@@ -31,8 +30,9 @@ def _kinds(flag: Flag) -> tuple[tuple[str, Targets], ...]:
     return ("user", flag.users), ("group", flag.groups)
 
 
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"
+def count_text(number: int, word: str) -> str:
+    """`no errors`, `1 error`, `2 errors`."""
+    return f"{number or 'no'} {word}{'' if number == 1 else 's'}"
 
 
 def _but(flag: Flag) -> str:
@@ -71,15 +71,6 @@ def _rows(kind: str, targets: Targets) -> Iterator[tuple[str, str]]:
 
 def row_of(flag: Flag) -> dict[str, Any]:
     """The flag with every key, in the terms of the file."""
-    return {"name": flag.name, **{key: _plain(getattr(flag, key)) for key in KEYS}}
-
-
-def _plain(value: Any) -> Any:
-    """A field's value as JSON has it."""
-    if isinstance(value, datetime):
-        return utc_text(value)
-    if isinstance(value, Targets | FlagEvidence):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, frozenset):
-        return sorted(value)
-    return list(value) if isinstance(value, tuple) else value
+    text = json.dumps(asdict(flag), default=lambda value: utc_text(value) if value == flag.since else sorted(value))
+    plain: dict[str, Any] = json.loads(text)
+    return plain

@@ -13,7 +13,7 @@ import click
 
 from routing import catalog
 from routing.errors import ConfigError
-from routing.flags.source import Flags
+from routing.flags.model import Flags
 
 from ...results.run_file import Failure
 from ...safe_text import one_line

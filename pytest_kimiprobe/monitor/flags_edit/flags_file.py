@@ -21,8 +21,7 @@ from typing import Any, TypeAlias
 import yaml
 
 from routing.errors import FlagsError
-from routing.flags.model import KEYS
-from routing.flags.source import Flags
+from routing.flags.model import KEYS, Flags
 from routing.parsing import strict_yaml
 from routing.parsing.safe_read import read_regular
 from routing.parsing.strict_yaml import shown

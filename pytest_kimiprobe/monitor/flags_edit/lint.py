@@ -8,14 +8,13 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from typing import Literal, TypeAlias
 
 from routing.errors import FlagsError
-from routing.flags.model import glob_pattern
-from routing.flags.source import Flag, Flags
-from routing.flags.validation import problems
+from routing.flags.model import Flag, Flags, glob_pattern
+from routing.flags.validation import Problem, problem_at, problems
 from routing.parsing import strict_yaml
 
 from ...safe_text import one_line
@@ -25,20 +24,6 @@ _Told: TypeAlias = "tuple[Level, tuple[str | int, ...], str]"
 _SCHEMA_COMMENT = re.compile(r"# yaml-language-server: \$schema=\S*flags\.schema\.json\s*")
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Finding:
-    """One remark at 1-based line and column of the file; `path` is `flags.NAME.key`."""
-
-    line: int
-    column: int
-    level: Level
-    path: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.line}:{self.column}: {self.level}: {self.path + ': ' if self.path else ''}{self.message}"
-
-
 def lint(
     data: bytes,
     *,
@@ -46,7 +31,7 @@ def lint(
     base: Flags | None = None,
     endpoints: Collection[str] = (),
     reference: Collection[str] = (),
-) -> list[Finding]:
+) -> list[Problem]:
     """All findings in the order of the file.
 
     `base` is the accepted version that this one would replace; without it, steps and serial are not judged.
@@ -56,40 +41,32 @@ def lint(
         document = strict_yaml.loads(data, where=where, error=FlagsError, require_end=True)
     except FlagsError as problem:
         return [_unreadable(problem, where)]
-    wrong = problems(document)
-    if wrong:
-        return [Finding(one.line, one.column, "error", one.path, one.message) for one in wrong]
+    if wrong := problems(document):
+        return wrong
     flags = Flags.loads(data, where)
     told = chain(
-        _first_line(data),
         chain.from_iterable(
             _about(flag, base.flags.get(flag.name) if base else None, base) for flag in flags.flags.values()
         ),
         _against(flags, base) if base else (),
         _globs(flags, endpoints, frozenset(reference)) if endpoints else (),
     )
-    return sorted(_placed(document, one) for one in told)
+    found = [problem_at(document, path, message, level) for level, path, message in told]
+    return sorted([*_first_line(data), *found])
 
 
-def _unreadable(problem: FlagsError, where: str) -> Finding:
+def _unreadable(problem: FlagsError, where: str) -> Problem:
     """A syntax error as a finding: the place is read back from `file:line:column`."""
     place = problem.where.removeprefix(where).split(":")
     line, column = (int(place[1]), int(place[2])) if len(place) == 3 else (1, 1)
-    return Finding(line, column, "error", "", str(problem).removeprefix(f"{problem.where}: "))
+    return Problem(line, column, "error", "", str(problem).removeprefix(f"{problem.where}: "))
 
 
-def _placed(document: strict_yaml.Document, told: _Told) -> Finding:
-    level, path, message = told
-    line, column = document.position(path)
-    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
-    return Finding(line if path else 1, column if path else 1, level, text, message)
-
-
-def _first_line(data: bytes) -> Iterator[_Told]:
+def _first_line(data: bytes) -> Iterator[Problem]:
     first = data.decode("utf-8-sig").partition("\n")[0]
     if not _SCHEMA_COMMENT.fullmatch(first):
         comment = "# yaml-language-server: $schema=./routing/flags.schema.json"
-        yield "warning", (), f"the first line should be `{comment}`, so that editors check and complete"
+        yield Problem(1, 1, "warning", "", f"the first line should be `{comment}`, so that editors check and complete")
 
 
 # -------------------------------------------------------------------------------------------------------- one flag

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from routing.evidence.model import Counts, EndpointEvidence, utc_text
-from routing.reasons import meaning_of
+from routing.reasons import reason_of
 
 from ...reporting.endpoint_table import money, seconds
 from ...reporting.markdown import cell, code, fence, table
@@ -190,7 +190,7 @@ def _details(proposal: Proposal, examples: Mapping[str, Failure], source: str) -
     parts = ["<details><summary>What failed, and where the numbers come from</summary>"]
     if proposal.reasons:
         worst = sorted(proposal.reasons.items(), key=lambda item: (-item[1], item[0]))
-        rows = [[cell(reason), str(count), cell(meaning_of(reason))] for reason, count in worst]
+        rows = [[cell(reason), str(count), cell(reason_of(reason).meaning)] for reason, count in worst]
         parts.append("Newest run, all endpoints of this flag:")
         parts.append(table(["reason", "probes", "meaning"], rows[:_ROWS]))
         picked = [examples[reason] for reason, _ in worst[:_EXAMPLES] if reason in examples]

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from pytest_kimiprobe.monitor.decide import FlagSetting, Kind, Proposal, decide, percent_text
 from routing.evidence.model import Counts, EndpointEvidence, Evidence
-from routing.flags.source import Flags
+from routing.flags.model import Flags
 from routing.types import Status
 
 DOWN = row(status="down", newest=counts(errors=30), week=counts(100, errors=30))

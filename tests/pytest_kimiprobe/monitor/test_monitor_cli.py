@@ -18,7 +18,7 @@ from pytest_kimiprobe.monitor.cli import main
 from pytest_kimiprobe.monitor.cli.shared import path_in_repository
 from pytest_kimiprobe.results.store import refresh_latest, write_run
 from pytest_kimiprobe.verdicts import ProbeResult, Run, Source, Verdict
-from routing.flags.source import Flags
+from routing.flags.model import Flags
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 WORKING = "OpenRouter + Kimi K2 tool calling is now WORKING! Consider gradual rollout."

@@ -143,7 +143,7 @@ def test_a_folder_that_cannot_hold_cassettes_is_reported_first(tmp_path: Path, m
         with pytest.raises(RecordingError, match="cannot be written to"):
             a_recorder(tmp_path / "new")
     monkeypatch.setattr(module, "find_spec", lambda _: None)
-    with pytest.raises(RecordingError, match=r"pip install 'pytest-kimiprobe\[record\]'"):
+    with pytest.raises(RecordingError, match=r"pip install vcrpy \(the extra `record`"):
         a_recorder(tmp_path)
 
 

@@ -83,7 +83,7 @@ def test_a_wrong_catalogue_names_file_and_field(tmp_path: Path, old: str, new: s
 
 def test_a_missing_catalogue_is_named(tmp_path: Path) -> None:
     """A missing file is a CatalogError that names it, not a traceback."""
-    with pytest.raises(CatalogError, match=r"nowhere\.yaml: No such file"):
+    with pytest.raises(CatalogError, match=r"nowhere\.yaml: no such file"):
         catalog.load(tmp_path / "nowhere.yaml", environment={})
 
 

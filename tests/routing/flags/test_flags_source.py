@@ -17,7 +17,8 @@ from examples import examples
 
 from routing.errors import FlagsError
 from routing.flags import source as flags_module
-from routing.flags.source import Flags, FlagsSource
+from routing.flags.model import Flags
+from routing.flags.source import FlagsSource
 from routing.parsing import last_good
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -118,11 +119,14 @@ def break_by(data: bytes) -> Callable[[Path], None]:
 BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
     "FLG-02 missing": (break_by_removing, "no such file"),
     "FLG-04 empty": (break_by(b""), "the last line is not the document end marker"),
-    "FLG-04 null": (break_by(b"null\n...\n"), "must be a mapping, not null"),
-    "FLG-04 text": (break_by(b"hello\n...\n"), 'must be a mapping, not "hello"'),
-    "FLG-04 list": (break_by(b"[]\n...\n"), "must be a mapping, not []"),
+    "FLG-04 null": (break_by(b"null\n...\n"), 'null is not of type "object"'),
+    "FLG-04 text": (break_by(b"hello\n...\n"), '"hello" is not of type "object"'),
+    "FLG-04 list": (break_by(b"[]\n...\n"), '[] is not of type "object"'),
     "FLG-04 two documents": (break_by(b"---\n" + content(1001)[:-4] + b"---\n" + content(1001)), "a second document"),
-    "FLG-04 no flags": (break_by(content(1001).partition(b"flags:")[0] + b"flags: {}\n...\n"), "must not be empty"),
+    "FLG-04 no flags": (
+        break_by(content(1001).partition(b"flags:")[0] + b"flags: {}\n...\n"),
+        "has less than 1 property",
+    ),
     "FLG-05 half": (break_by(content(1001)[:200]), "the last line is not the document end marker"),
     "FLG-08 newer": (break_by(content(1001).replace(b"version: 1", b"version: 99")), "upgrade pytest-kimiprobe"),
     "FLG-12 alias": (break_by(b"a: &a {b: *a}\n...\n"), "anchors are not read here"),

@@ -15,7 +15,7 @@ import time_machine
 from click.testing import CliRunner, Result
 
 from pytest_kimiprobe.monitor.cli import main
-from routing.flags.source import Flags
+from routing.flags.model import Flags
 
 FILE = """\
 # yaml-language-server: $schema=./routing/flags.schema.json

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_kimiprobe.monitor.flags_edit.lint import lint
 from routing import catalog as catalogs
-from routing.flags.source import Flags
+from routing.flags.model import Flags
 
 ROOT = Path(__file__).resolve().parents[4]
 FILE = """\
@@ -175,8 +175,8 @@ def test_a_flag_that_was_off_starts_at_the_first_step() -> None:
 def test_all_schema_problems_are_findings() -> None:
     """All problems of the schema are reported together, without other findings."""
     assert told(("percent: 10", "percent: 101"), ("enabled: true", "enabled: on"), base=BASE) == [
-        '12:14: error: flags.kimi.enabled: must be true or false, not "on"',
-        "13:14: error: flags.kimi.percent: 101 is more than the maximum of 100",
+        '12:14: error: flags.kimi.enabled: "on" is not of type "boolean"',
+        "13:14: error: flags.kimi.percent: 101 is greater than the maximum of 100",
     ]
 
 

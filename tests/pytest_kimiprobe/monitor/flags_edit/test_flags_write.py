@@ -10,7 +10,7 @@ import pytest
 
 from pytest_kimiprobe.monitor.flags_edit.flags_file import change_file, edited
 from routing.errors import FlagsError
-from routing.flags.source import Flags
+from routing.flags.model import Flags
 
 KIMI = "kimi"
 FILE = """\

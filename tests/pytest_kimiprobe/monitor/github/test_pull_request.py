@@ -18,7 +18,7 @@ from pytest_kimiprobe.monitor.github.pull_request import PullRequestResult, Pull
 from pytest_kimiprobe.results.run_file import Failure
 from routing.errors import KeyMissing
 from routing.evidence.model import Evidence
-from routing.flags.source import Flags
+from routing.flags.model import Flags
 
 pytestmark = hub.needs_npm
 
@@ -432,7 +432,7 @@ def test_without_a_token_the_variable_is_named() -> None:
 def test_without_pygithub_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """The base install does not include it."""
     monkeypatch.setitem(__import__("sys").modules, "github", None)
-    with pytest.raises(GitHubProblem, match=r'pip install "pytest-kimiprobe\[github\]"'):
+    with pytest.raises(GitHubProblem, match=r"pip install pygithub \(the extra `github`"):
         repository("o/r", {"GITHUB_TOKEN": BOT}, Calls())
 
 
