@@ -27,7 +27,7 @@ CANCEL_TIMEOUT_S = 5.0
 
 
 class Sender(Protocol):
-    """What an exchange needs of a transport (routing/transport); recordings capture and replay it here."""
+    """The part of a transport (routing/transport) that an exchange uses. Recordings capture and replay at this point."""
 
     def send(
         self,

@@ -51,7 +51,7 @@ class RouteRequest:
 
 @dataclass(frozen=True, slots=True)
 class RoutingState:
-    """What selection knows: catalogue, flags, evidence, time and parked endpoints."""
+    """Input of selection beside the request: catalogue, flags, evidence, time and parked endpoints."""
 
     catalog: Catalog
     flags: Flags

@@ -208,7 +208,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What `Router.complete` returns. `cost_usd` sums all attempts, including failed ones and estimates."""
+    """Result of `Router.complete`. `cost_usd` sums all attempts, including failed ones and estimates."""
 
     text: str
     tool_calls: tuple[ToolCall, ...]

@@ -73,7 +73,7 @@ class _QueuedProbe(Generic[T]):
 
     @property
     def scope(self) -> Hashable:
-        """What a 429 applies to: the upstream behind a gateway, else the account."""
+        """The scope of a 429: the upstream behind a gateway, else the account."""
         provider = self.job.target.provider
         return self.endpoint if "upstream_pinning" in provider.quirks else provider.name
 

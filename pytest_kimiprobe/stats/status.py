@@ -59,8 +59,8 @@ def _evidence(total: Cell, probed_at: datetime, run: str) -> EndpointEvidence:
 def status_of(cells: Sequence[Cell]) -> Status:
     """The status of one endpoint by the cells of one run.
 
-    If nothing was judged: `retired` if every answer says that the model is gone, `down` if there were only failures of
-    the provider, `unsupported` if there were unsupported probes and no errors, else `unknown`.
+    If nothing was judged, errors decide: `retired` if each says that the model is gone, `down` if each is the
+    provider's, else `unknown`. Without errors it is `unsupported` if any probe was, else `unknown`.
 
     Otherwise the share of right answers decides: `works`, `degraded` or `broken`. It is `needs_rescue` if the share for
     `works` is reached only together with rescued answers. Probes that were not run never count.

@@ -121,7 +121,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Requirements:
-    """What one request needs an endpoint to be able to do.
+    """Capabilities that one request needs an endpoint to have.
 
     `tools`: any kind, or native ones only. `thinking`: the endpoint must think (True) or be able not to (False).
     """
@@ -136,7 +136,7 @@ class Requirements:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """What a request can be sent to: `<provider>/<provider model id>[+<upstream tag>]`.
+    """A destination of requests, with the id `<provider>/<provider model id>[+<upstream tag>]`.
 
     `thinking` names how its thinking is controlled: `never` if it has none, `always` if it cannot be controlled.
     `always_thinks`: the model thinks even if it is asked not to. `quirks` add to those of its provider.
@@ -163,7 +163,7 @@ class Endpoint:
         return self.thinking != "never"
 
     def unmet(self, needs: Requirements) -> str:
-        """What the request needs and this endpoint cannot do, as a predicate ("does not stream"); empty if nothing."""
+        """The first need that this endpoint does not meet, as a predicate ("does not stream"); empty if it meets all."""
         able, choice = self.capabilities, needs.tool_choice
         form = choice if isinstance(choice, str) or choice is None else "named"
         kinds = {"tools"} if needs.tools == "native" else {"tools", "tools:emulated"}

@@ -57,7 +57,7 @@ class Targets:
 
 @dataclass(frozen=True, slots=True)
 class FlagEvidence:
-    """What the last change of a flag was based on: `passed` of `judged` answers, reported in `result`."""
+    """Evidence for the last change of a flag: `passed` of `judged` answers, reported in `result`."""
 
     result: str
     judged: int

@@ -131,8 +131,8 @@ def specificity(glob: str) -> tuple[bool, int]:
 def overlap(one: str, other: str) -> bool:
     """Whether some endpoint can match both of two globs of the same kind: both with `*`, or both without.
 
-    Two globs with `*` have a common match exactly if one text before the first `*` begins with the other, and one text
-    after the last `*` ends with the other. A text with both middle parts one after the other then matches both.
+    Two globs with `*` have a common match under two conditions. Of their texts before the first `*`, one begins with
+    the other. Of their texts after the last `*`, one ends with the other. The middle parts can then follow each other.
     """
     if "*" not in one or "*" not in other:
         return one == other

@@ -156,7 +156,7 @@ class TlsLayer:
         return True
 
     def encrypted(self, data: bytes) -> bytes:
-        """What is to be sent for these bytes."""
+        """The encrypted bytes to send for these bytes."""
         view = memoryview(data)
         while view:
             view = view[self._tls.write(view) :]

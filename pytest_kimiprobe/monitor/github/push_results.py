@@ -39,7 +39,7 @@ _FINAL = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class PushResult:
-    """What was pushed. `commit` is empty if the remote had everything already; `note` is for a human."""
+    """Result of a push. `commit` is empty if the remote had everything already; `note` is for a human."""
 
     commit: str
     files: tuple[str, ...]
