@@ -1,8 +1,8 @@
 """Circuit breaker: parks endpoints that asked for a pause, and endpoints that keep failing.
 
 An endpoint is parked until the time that its host named (`Retry-After`, at most an hour). It is also parked for 30 s or
-more if the provider caused at least half, and at least five, of its newest requests to fail. After that time one
-request may try it: success ends the parking, failure prolongs it. The breaker itself never waits.
+more after failures by the provider's fault: at least five, and at least half of its newest requests. After that time
+one request may try it: success ends the parking, failure prolongs it. The breaker itself never waits.
 
 Failures of error class `provider` count against an endpoint; every answer, even a wrong one, counts for it. Errors that
 the caller or the account caused do not count, and neither do timeouts too short to say anything about the host. The

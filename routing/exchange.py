@@ -27,7 +27,7 @@ CANCEL_TIMEOUT_S = 5.0
 
 
 class Sender(Protocol):
-    """The part of a transport (routing/transport) that an exchange uses. Recordings capture and replay at this point."""
+    """The part of a transport (routing/transport) that an exchange uses. Recordings capture and replay here."""
 
     def send(
         self,

@@ -62,7 +62,7 @@ class RequestOptions(ChatOptions, total=False):
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """A request in OpenAI's names, before a provider's wire shapes it: the one list of what can be asked for."""
+    """A request in OpenAI's names, before a provider's wire converts it. The only list of a request's options."""
 
     messages: Sequence[Message]
     tools: Sequence[Tool] = ()

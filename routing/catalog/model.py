@@ -163,7 +163,7 @@ class Endpoint:
         return self.thinking != "never"
 
     def unmet(self, needs: Requirements) -> str:
-        """The first need that this endpoint does not meet, as a predicate ("does not stream"); empty if it meets all."""
+        """The first need that this endpoint does not meet, as a predicate ("does not stream"); empty if all are met."""
         able, choice = self.capabilities, needs.tool_choice
         form = choice if isinstance(choice, str) or choice is None else "named"
         kinds = {"tools"} if needs.tools == "native" else {"tools", "tools:emulated"}

@@ -133,7 +133,7 @@ class Transport:
         return self._pool
 
     async def aclose(self) -> None:
-        """Close the pool. Requests under way go on, and close their connections when they end."""
+        """Close the pool. Requests in flight go on, and close their connections when they end."""
         pool, self._pool = self._pool, None
         if pool is not None:
             await pool.aclose()
