@@ -229,7 +229,7 @@ class Dispatcher(Generic[T]):
         )
 
     def _is_sent_again(self, sent: InFlight[_QueuedProbe[T]], done: Exchange | None) -> bool:
-        """Update the throttle; whether the answer was a 429 and the probe is sent again."""
+        """Update the throttle. Returns whether the answer was a 429 after which the probe is sent again."""
         if done is None or done.status is None:
             return False
         if done.error is None or done.error.reason != "rate_limited":

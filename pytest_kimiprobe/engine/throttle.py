@@ -77,7 +77,7 @@ class Throttle:
                 self.limit += 1
 
     def refused_at(self, now: float, sent_at: float, retry_after_s: float | None) -> bool:
-        """Record a 429 for a request sent at `sent_at`; whether to send it again."""
+        """Record a 429 for a request sent at `sent_at`. Returns whether to send the request again."""
         self.refused += 1
         self._answers = 0
         since = now if self._refused_since is None else self._refused_since

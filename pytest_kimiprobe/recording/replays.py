@@ -67,7 +67,7 @@ class Replays:
         return path.relative_to(self.root).as_posix() if path != self.root else path.name
 
     def plans(self, case: Case, endpoints: Mapping[str, Endpoint]) -> Iterator[Planned]:
-        """The recorded probes of all cases with this name; their ids distinguish them later."""
+        """The recorded probes of all cases with this name. Cases of one name in several files differ in their ids."""
         # Without duplicates: pytest combines each probe with every parameter of a test function.
         alike = {
             (sample.endpoint, sample.mode, sample.repeat, sample.load)

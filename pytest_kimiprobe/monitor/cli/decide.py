@@ -1,4 +1,4 @@
-"""`kimiprobe decide`."""
+"""Command `kimiprobe decide`: compares evidence with flags."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`kimiprobe status`."""
+"""Command `kimiprobe status`: shows the status of each endpoint."""
 
 from __future__ import annotations
 

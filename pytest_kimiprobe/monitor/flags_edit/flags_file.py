@@ -152,7 +152,7 @@ def _data(text: str, where: str) -> Any:
 
 
 def _new_serial(data: Mapping[str, Any]) -> list[_Step]:
-    """One more than any router may have seen; `rollback_from` is removed."""
+    """Steps that set a serial above every serial that a router may have seen, and remove `rollback_from`."""
     leave: list[_Step] = [(("rollback_from",), None)] if "rollback_from" in data else []
     return [*leave, (("serial",), max(data["serial"], data.get("rollback_from", 0)) + 1)]
 
