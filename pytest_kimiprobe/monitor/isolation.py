@@ -1,4 +1,4 @@
-"""A pytest that sees nothing of the repository's test environment.
+"""The command line and environment of a pytest that is isolated from the repository's test environment.
 
 The monitor probes hosts from any repository. Settings that the repository needs for its own tests must not affect it:
 conftest.py files, `addopts`, plugins, warnings as errors. Only the repository's `kimiprobe_*` settings are read.
@@ -31,5 +31,5 @@ def command(folder: Path, plugins: Sequence[str] = (), *, with_conftest: bool = 
 
 
 def environment() -> dict[str, str]:
-    """This process's environment without what changes any pytest."""
+    """This process's environment without the variables that change every pytest."""
     return {name: value for name, value in os.environ.items() if name not in _FOR_TESTS}

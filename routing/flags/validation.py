@@ -33,7 +33,7 @@ class Problem:
 
     @property
     def text(self) -> str:
-        """Path and message."""
+        """The problem as a sentence: its path, then its message."""
         return f"{self.path}: {self.message}" if self.path else self.message
 
     def __str__(self) -> str:
