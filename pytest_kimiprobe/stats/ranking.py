@@ -1,9 +1,10 @@
 """Which endpoints a run can tell apart, and their order. Pure.
 
 Each rate is shown with its own 95 % interval. Among many endpoints some of these intervals miss the true value. So
-ranks use wider intervals, which hold for all endpoints together in at least 95 runs of 100 (Bonferroni). An order is claimed
-only if these do not overlap, so all claimed orders of such a run are right. Endpoints whose own intervals overlap are
-never ordered. For two endpoints their own intervals are used: an order is wrong only if both miss towards each other.
+ranks use wider intervals, which hold for all endpoints together in at least 95 runs of 100 (Bonferroni). An order is
+claimed only if these do not overlap, so all claimed orders of such a run are right. Endpoints whose own intervals
+overlap are never ordered. For two endpoints their own intervals are used: an order is wrong only if both miss towards
+each other.
 """
 
 from __future__ import annotations
