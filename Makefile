@@ -8,8 +8,8 @@ RUN := $(VENV)/probe.json
 
 .PHONY: probe test test-long nightly engines check lock clean
 
-# 0 and 1 are data: the simulated hosts are broken on purpose. A pytest that dies while it is configured may exit with 1
-# too: only a complete run counts.
+# Exit codes 0 and 1 are results: some simulated hosts are broken on purpose. A pytest that dies while it is configured
+# may also exit with 1, so only a complete run counts.
 probe: $(VENV)/.probe  ## run the suite against the embedded simulator: no key, no network
 	@rm -f $(RUN)
 	@$(BIN)/python -m pytest --kimiprobe --kimiprobe-source simulator --kimiprobe-json $(RUN); code=$$?; \
@@ -19,7 +19,7 @@ probe: $(VENV)/.probe  ## run the suite against the embedded simulator: no key, 
 test: $(VENV)/.test  ## style, types, the quick tests, the built wheel in an empty environment
 	@BIN=$(BIN) ./tests/run.sh
 
-# Nothing may be skipped in CI, the published parsers of tests/engines neither.
+# In CI no test may be skipped. So the published parsers of tests/engines are installed there.
 test-long: $(VENV)/.test $(if $(CI),.venv-engines/.ready)  ## quick and long tests with branch coverage
 	@BIN=$(BIN) ./tests/run.sh long
 
@@ -32,7 +32,7 @@ engines: .venv-engines/.ready  ## published engines, for tests/engines: their pa
 	@echo "installing into .venv-engines (once, about 55 MB)"
 	@PYTHON=$(PYTHON) ./tests/engines/setup.sh .venv-engines
 
-# --system-site-packages is off: nothing but what the lock files name.
+# Without --system-site-packages, so that only the libraries of the lock files are used.
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	@$(PYTHON) -m venv $(VENV)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 
 def main(paths: Sequence[str]) -> None:
-    """An error in a fixture counts as a failure."""
+    """Print the sum. An error in a fixture counts as a failure."""
     counts: Counter[str] = Counter()
     for suite in (suite for path in paths for suite in ET.parse(path).iter("testsuite")):  # noqa: S314 - pytest's own
         counts.update({name: int(suite.get(name, "0")) for name in ("tests", "failures", "errors", "skipped")})

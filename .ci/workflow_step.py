@@ -1,6 +1,6 @@
 """Print the shell text of a workflow's step: `workflow_step.py FILE JOB STEP`.
 
-CI runs what the workflow says, not a copy of it.
+CI runs the commands of the workflow, so that no copy can differ.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import yaml
 
 
 def main(path: str, job: str, name: str) -> None:
-    """Raises SystemExit if no step of that name runs a command."""
+    """Print the commands of a step. Raises SystemExit if no step of that name runs a command."""
     steps = yaml.safe_load(Path(path).read_text("utf-8"))["jobs"][job]["steps"]
     found = [step["run"] for step in steps if step.get("name") == name and "run" in step]
     if len(found) != 1:

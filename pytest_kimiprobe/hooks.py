@@ -35,4 +35,4 @@ def pytest_kimiprobe_endpoints(config: pytest.Config) -> Iterable[Endpoint] | No
 
 @pytest.hookspec
 def pytest_kimiprobe_result(result: ProbeResult) -> None:
-    """Called with each result as soon as it is final."""
+    """Receive each result as soon as it is final."""

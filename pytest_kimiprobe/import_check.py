@@ -29,5 +29,5 @@ def complaint(path: str) -> str:
 
 
 def install_hint(extra: str) -> str:
-    """What to type if the library of an extra is missing; it works from any index or mirror."""
+    """The command that installs the missing library of an extra; it works from any index or mirror."""
     return f"pip install {LIBRARIES[extra]} (the extra `{extra}` of {DISTRIBUTION})"

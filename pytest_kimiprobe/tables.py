@@ -16,9 +16,9 @@ _BETWEEN = ".."
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A heading. Numbers are set to the right. If a table is too wide, the column named so gives way.
+    """A column of a table. Numbers are aligned to the right.
 
-    `shorten`: `middle` for names, whose ends tell them apart, `end` for sentences.
+    `shorten` says where cells are cut if the table is too wide: `middle` for names, `end` for sentences.
     """
 
     title: str
@@ -27,7 +27,7 @@ class Column:
 
 
 def shown(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> tuple[list[Column], list[list[str]]]:
-    """The columns that say something in any row, and their cells."""
+    """The columns that have a cell with content, and their cells."""
     places = [place for place in range(len(columns)) if any(row[place] not in EMPTY for row in rows) or not rows]
     return [columns[place] for place in places], [[row[place] for place in places] for row in rows]
 
@@ -43,7 +43,7 @@ def rendered(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[s
 
 
 def _narrow(widths: list[int], columns: Sequence[Column], excess: int) -> None:
-    """Take the excess from the columns that may give way, always from the widest."""
+    """Take the excess from the columns that may be shortened, always from the widest."""
     giving = [place for place, column in enumerate(columns) if column.shorten]
     for _ in range(excess):
         widest = max(giving, key=widths.__getitem__, default=None)
@@ -52,7 +52,7 @@ def _narrow(widths: list[int], columns: Sequence[Column], excess: int) -> None:
 
 
 def middle_cut(text: str, width: int) -> str:
-    """A text of at most `width` characters: the ends of a name tell it from its neighbours."""
+    """Shorten a text to `width` characters by cutting its middle, because similar names differ at their ends."""
     if len(text) <= width:
         return text
     head = (width - len(_BETWEEN)) // 2
@@ -60,7 +60,7 @@ def middle_cut(text: str, width: int) -> str:
 
 
 def end_cut(text: str, width: int) -> str:
-    """A text of at most `width` characters, whose end gives way."""
+    """Shorten a text to `width` characters by cutting its end."""
     return text if len(text) <= width else f"{text[: width - len(_BETWEEN)]}{_BETWEEN}"
 
 

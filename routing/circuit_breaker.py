@@ -1,8 +1,8 @@
 """Circuit breaker: parks endpoints that asked for a pause, and endpoints that keep failing.
 
-An endpoint is parked until the time that its host named (`Retry-After`, at most an hour). It is also parked for 30 s
-or more if at least five of its newest requests, and at least half of them, failed by the provider's fault. After that
-time one request may try it: success ends the parking, failure prolongs it. The breaker itself never waits.
+An endpoint is parked until the time that its host named (`Retry-After`, at most an hour). It is also parked for 30 s or
+more after failures by the provider's fault: at least five, and at least half of its newest requests. After that time
+one request may try it: success ends the parking, failure prolongs it. The breaker itself never waits.
 
 Failures of error class `provider` count against an endpoint; every answer, even a wrong one, counts for it. Errors that
 the caller or the account caused do not count, and neither do timeouts too short to say anything about the host. The

@@ -27,7 +27,7 @@ CANCEL_TIMEOUT_S = 5.0
 
 
 class Sender(Protocol):
-    """What an exchange needs of a transport (routing/transport); recordings capture and replay it here."""
+    """The part of a transport (routing/transport) that an exchange uses. Recordings capture and replay here."""
 
     def send(
         self,
@@ -132,7 +132,7 @@ class PreparedExchange:
 
 
 def _unexpected(error: Exception, attempt: _Attempt) -> ExchangeError:
-    """The host is to blame only if bytes of its answer could not be read."""
+    """The error for an unexpected exception: the host is to blame only if bytes of its answer could not be read."""
     if attempt.status is None or isinstance(error, OSError | MemoryError):
         return local_failure(error, attempt.progress.phase)
     return ProviderFailure("malformed_body", f"unexpected {type(error).__name__}", phase="parse")

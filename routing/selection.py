@@ -51,7 +51,7 @@ class RouteRequest:
 
 @dataclass(frozen=True, slots=True)
 class RoutingState:
-    """What selection knows: catalogue, flags, evidence, time and parked endpoints."""
+    """Input of selection beside the request: catalogue, flags, evidence, time and parked endpoints."""
 
     catalog: Catalog
     flags: Flags
@@ -214,7 +214,7 @@ def _unfit(endpoint: Endpoint, needs: RouteRequest, now: datetime) -> str:
 
 
 def _emulated(endpoint: Endpoint, needs: RouteRequest) -> bool:
-    """Whether tools would be described in the prompt; such endpoints come after those with native tools."""
+    """Whether tools would be described in the prompt. Such endpoints come after those with native tools."""
     return needs.tools and "tools" not in endpoint.capabilities
 
 

@@ -33,7 +33,7 @@ estimates.
 
 
 class ChatOptions(TypedDict, total=False):
-    """How an answer is asked for, in OpenAI's names; the fields of `ChatRequest` beside messages, tools and stream."""
+    """Options of a request, in OpenAI's names: the fields of `ChatRequest` beside messages, tools and stream."""
 
     tool_choice: ToolChoice | None
     parallel_tool_calls: bool | None
@@ -45,7 +45,7 @@ class ChatOptions(TypedDict, total=False):
 
 
 class RequestOptions(ChatOptions, total=False):
-    """What `Router.complete`, `acomplete` and `route` take beside the messages.
+    """Options of `Router.complete`, `acomplete` and `route`: all their arguments beside the messages.
 
     `user` and `groups` decide which flags are on. `timeout` is seconds in all, over every attempt (120). `max_cost_usd`
     is an upper bound over every attempt. `model` is the family's own name (default: flags.yaml's default_model). An
@@ -62,7 +62,7 @@ class RequestOptions(ChatOptions, total=False):
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """A request in OpenAI's names, before a provider's wire shapes it: the one list of what can be asked for."""
+    """A request in OpenAI's names, before a provider's wire converts it. The only list of a request's options."""
 
     messages: Sequence[Message]
     tools: Sequence[Tool] = ()
@@ -121,7 +121,7 @@ class Usage:
 
     @property
     def counted(self) -> bool:
-        """Whether the host counted: no request has an empty prompt, but some hosts report one."""
+        """Whether the host counted tokens. Some hosts report an empty prompt, which no request has."""
         return self.prompt_tokens > 0
 
     def __add__(self, other: Usage) -> Usage:
@@ -208,7 +208,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What `Router.complete` returns. `cost_usd` sums all attempts, including failed ones and estimates."""
+    """Result of `Router.complete`. `cost_usd` sums all attempts, including failed ones and estimates."""
 
     text: str
     tool_calls: tuple[ToolCall, ...]

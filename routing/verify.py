@@ -29,8 +29,8 @@ class Checked:
 
     `calls` counts the structured calls as received, `valid_calls` those that are right without a repair. `k2vv_valid`
     is the K2 Vendor Verifier's judgement of the same answer: every call names an offered tool, parses and satisfies the
-    schema. It is None unless the finish reason is `tool_calls`. `leaked`: a call was in text where the host should have
-    parsed it, and could not be rescued.
+    schema. It is None unless the finish reason is `tool_calls`. `leaked`: a call was in the text, because the host did
+    not parse it, and could not be rescued.
     """
 
     outcome: Outcome

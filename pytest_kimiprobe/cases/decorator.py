@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .model import Parity, Suite
 
     class CaseOptions(ChatOptions, total=False):
-        """What `case` takes beside the prompt: the fields of a row of a case file."""
+        """Arguments of `case` beside the prompt: the fields of a row of a case file."""
 
         messages: Sequence[Mapping[str, Any]]
         tools: Sequence[Mapping[str, Any]]

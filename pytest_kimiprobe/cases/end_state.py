@@ -1,7 +1,7 @@
 """End state: the state that the calls of an answer would lead to, whichever calls were used. Pure.
 
-The state is a set of named values; each tool puts, moves, copies or drops one. BFCL and tau2 also judge the end state
-instead of the calls; here one answer is enough.
+The state is a set of named values; each tool puts, moves, copies or drops one. The benchmarks BFCL and tau2 also judge
+the end state instead of the calls, after a whole conversation; here it is judged after one answer.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ class ExpectedCall:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What a right answer is. All conditions must hold, and one of `any_of` if it is not empty.
+    """Definition of a right answer. All conditions must hold, and one of `any_of` if it is not empty.
 
     `calls` None: calls are not checked. `never` names tools that must not be called. `ids` holds `fresh` (no id of
     the history recurs) and `native` (`functions.NAME:N`). `well_formed`: no deviation from the protocol. `usage`

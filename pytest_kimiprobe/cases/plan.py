@@ -117,7 +117,7 @@ def expand(
 
 
 def cannot(case: Case, endpoint: Endpoint, mode: Mode) -> str:
-    """What the case needs and the endpoint is not able to do, by the catalogue; empty if nothing is missing."""
+    """The need of the case that the endpoint does not meet, by the catalogue; empty if it meets all."""
     needs = Requirements(
         tools="native" if case.tools and not case.emulate_tools else "",
         stream=mode == "stream",

@@ -1,1 +1,1 @@
-"""Options of a run, and where its answers come from."""
+"""Options of a run, and the source of its answers."""

@@ -37,7 +37,7 @@ def _read(file: Path, read: Callable[[str], Mapping[str, Any] | None]) -> Mappin
 
 
 def _text(name: str, value: Any, root: Path) -> str:
-    """A setting as `-o NAME=VALUE` takes it; paths are relative to the file."""
+    """Text of a setting for `-o NAME=VALUE`. Paths are relative to the file."""
     if name == "kimiprobe_paths":
         paths = value if isinstance(value, list) else shlex.split(value)
         return shlex.join(str(root / path) for path in paths)

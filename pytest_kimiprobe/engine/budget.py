@@ -47,7 +47,7 @@ def settled_cost(done: Exchange, plan: ProbePlan, catalog: Catalog) -> Decimal |
     if answer is not None and answer.usage is not None and answer.usage.counted:
         day = datetime.now(UTC).date()
         listed = (plan.endpoint.price_at(day) or catalog.dearest_at(day)).cost(answer.usage)
-        return max(listed, done.cost_usd or Decimal(0))  # a host that reports 0 does not lift the limit
+        return max(listed, done.cost_usd or Decimal(0))  # the budget also holds for a host that reports a cost of 0
     if error is not None and (error.phase == "connect" or (done.status or 0) >= 400):
         return Decimal(0)  # refused before anything was generated
     return done.cost_usd or None

@@ -97,7 +97,7 @@ class CapturingTransport:
         self._over = False
 
     def captured(self, done: Exchange) -> CapturedExchange:
-        """What was captured for this exchange. A cancel request that is sent after it is not part of it."""
+        """The captured requests and answers of this exchange, without a cancel request that is sent after it."""
         self._over = True
         broken = CapturedFailure.of(done.error, self._cut) if self._cut and done.error else None
         return CapturedExchange(tuple(heard.step() for heard in self._heard), broken, self._left >= 0)

@@ -49,7 +49,7 @@ TOGETHER_S = 0.004
 
 @dataclass(frozen=True, slots=True)
 class _SharedRequest:
-    """What all probes of one case at one endpoint in one mode share: the request, and the most that one can cost."""
+    """Parts that all probes of one case, endpoint and mode share: the request, and the most that one can cost."""
 
     prepared: PreparedExchange
     most: Decimal
@@ -73,7 +73,7 @@ class _QueuedProbe(Generic[T]):
 
     @property
     def scope(self) -> Hashable:
-        """What a 429 applies to: the upstream behind a gateway, else the account."""
+        """The scope of a 429: the upstream behind a gateway, else the account."""
         provider = self.job.target.provider
         return self.endpoint if "upstream_pinning" in provider.quirks else provider.name
 
@@ -229,7 +229,7 @@ class Dispatcher(Generic[T]):
         )
 
     def _is_sent_again(self, sent: InFlight[_QueuedProbe[T]], done: Exchange | None) -> bool:
-        """Update the throttle; whether the answer was a 429 and the probe is sent again."""
+        """Update the throttle. Returns whether the answer was a 429 after which the probe is sent again."""
         if done is None or done.status is None:
             return False
         if done.error is None or done.error.reason != "rate_limited":

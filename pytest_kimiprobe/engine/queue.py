@@ -1,7 +1,8 @@
 """Queue of one provider: which probe is sent next, by load, limits and earlier 429s. Pure: no clock, no I/O.
 
-Load `alone`: no other request is in flight at that endpoint. Load `crowd`: `CROWD` requests concurrently at one
-endpoint, one endpoint after the other: some hosts lose streamed calls only then. Load `mixed`: in order.
+Load `alone`: no other request is in flight at that endpoint. Load `crowd`: `CROWD` requests are in flight concurrently
+at one endpoint, because some hosts lose streamed calls only then. Endpoints get their crowds one after the other.
+Load `mixed`: probes are sent in order.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _FIRST: dict[Load, int] = {"alone": 0, "mixed": 1, "crowd": 2}
 
 
 class Queueable(Protocol):
-    """What a queue must know of a probe."""
+    """Properties of a probe that a queue uses."""
 
     @property
     def endpoint(self) -> str: ...
@@ -121,7 +122,7 @@ class ProviderQueue(Generic[S]):
             return not endpoint.alone
         if probe.load == "mixed":
             return True
-        # A crowd begins when all of it can be in flight: else its first probes would be alone.
+        # A crowd begins when all of it can be in flight. Otherwise its first probes would be alone.
         wanted = min(CROWD, len(endpoint.waiting), self.limit, self.throttle_of(probe).limit)
         return self.limit - self.in_flight >= wanted
 

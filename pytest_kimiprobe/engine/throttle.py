@@ -1,8 +1,9 @@
 """Rate limit of one account, learned from its HTTP 429s. Pure: times are given in seconds, nothing sleeps.
 
-A 429 halves the number of concurrent requests. If only one was in flight, the starts are spread instead: the time
-until the next request is allowed is divided by the number of answers in it. Answers raise both limits again, slowly. A
-refused request is sent again after the wait. When only 429s came for `patience_s` seconds, each request is sent once.
+A 429 halves the number of concurrent requests. If only one may be in flight already, the starts are spaced instead. The
+space is the time from the first request since the last 429 to the next allowed one, divided by the answers in between.
+Answers raise both limits again, slowly. A refused request is sent again after the wait. If only 429s came for
+`patience_s` seconds, each request is sent once.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class Throttle:
                 self.limit += 1
 
     def refused_at(self, now: float, sent_at: float, retry_after_s: float | None) -> bool:
-        """Record a 429 for a request sent at `sent_at`; whether to send it again."""
+        """Record a 429 for a request sent at `sent_at`. Returns whether to send the request again."""
         self.refused += 1
         self._answers = 0
         since = now if self._refused_since is None else self._refused_since

@@ -1,4 +1,4 @@
-"""What the dispatcher takes and gives: probes to send, and their outcomes."""
+"""Input and output of the dispatcher: probes to send, and their outcomes."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class ProbeJob(Generic[T]):
 class ProbeOutcome(Generic[T]):
     """Result of one job: an exchange, or the reason code for which nothing was sent.
 
-    `at_once` is the highest number of requests in flight at the endpoint meanwhile, `refusals` the number of 429s
-    before this exchange, `late_ms` the loop's lag while it ran. `captured` holds the bytes, if they are recorded.
+    `at_once` is the highest number of requests in flight at the endpoint meanwhile. `refusals` counts the 429s before
+    this exchange. `late_ms` is the loop's lag while it ran. `captured` holds the bytes, if they are recorded.
     """
 
     item: T

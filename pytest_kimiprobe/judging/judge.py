@@ -212,7 +212,7 @@ def _all_texts(value: Any) -> str:
 
 
 def _tolerated(case: Case, checked: Checked, answer: Answer) -> tuple[str, str] | None:
-    """A deviation of a right answer that was repaired without loss."""
+    """Reason code and detail of a deviation that makes a right answer `rescued`; None if there is no deviation."""
     if found := _new_marker(case, answer.reasoning):
         return "markers_stripped", f"{found} in the reasoning"
     noted = sorted(_DEVIATIONS & set(answer.notes))

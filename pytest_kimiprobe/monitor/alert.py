@@ -117,7 +117,7 @@ class _SubjectStates:
 
 
 def _is_worth_a_first_alert(key: str, state: State, catalog: Catalog) -> bool:
-    """Whether a subject without an earlier state is reported: only if it works and could replace the reference."""
+    """Whether to alert on a subject without an earlier state. It must work, and be able to replace the reference."""
     return key != MONITOR and state == "working" and not _is_reference(key, catalog)
 
 

@@ -9,8 +9,8 @@ endpoints that were probed lately are bad. One endpoint that works is enough to 
 sends traffic to a bad endpoint.
 
 Without fresh evidence nothing changes. The newest run counts only if it was complete. Errors of the account or of the
-request do not count against an endpoint. If more than half of the newest run's endpoints are down, the likely cause is
-our network or key, so none of them counts as down. A pinned flag is never changed.
+request do not count against an endpoint. If more than half of the newest run's endpoints are down, none of them counts
+as down: the likely cause is our network or key. A pinned flag is never changed.
 """
 
 from __future__ import annotations

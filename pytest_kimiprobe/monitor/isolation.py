@@ -1,7 +1,7 @@
-"""A pytest that sees nothing of the repository's test environment.
+"""The command line and environment of a pytest that is isolated from the repository's test environment.
 
-The monitor probes hosts, wherever it runs. What a repository needs for its own tests must not reach it: conftest.py
-files, `addopts`, required and installed plugins, warnings as errors. Only its `kimiprobe_*` settings are read.
+The monitor probes hosts from any repository. Settings that the repository needs for its own tests must not affect it:
+conftest.py files, `addopts`, plugins, warnings as errors. Only the repository's `kimiprobe_*` settings are read.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _FOR_TESTS = frozenset({"PYTEST_ADDOPTS", "PYTEST_PLUGINS"})
 def command(folder: Path, plugins: Sequence[str] = (), *, with_conftest: bool = False) -> list[str]:
     """The beginning of a command line that runs pytest isolated in `folder`. Raises ConfigError.
 
-    `plugins` are modules to load. Only with some of them the working directory can be imported from.
+    `plugins` are modules to load. The working directory is on the import path only if there is at least one.
     """
     root, settings = repository_settings(folder)
     _require_inside(root, settings)
@@ -45,5 +45,5 @@ def _require_inside(root: Path, settings: Mapping[str, str]) -> None:
 
 
 def environment() -> dict[str, str]:
-    """This process's environment without what changes any pytest."""
+    """This process's environment without the variables that change every pytest."""
     return {name: value for name, value in os.environ.items() if name not in _FOR_TESTS}

@@ -1,4 +1,4 @@
-"""What a run collects: by name (packaged cases, plugins, schemas, recordings), by path, and what is left of both."""
+"""Collection and selection of a run's items, by name (packaged cases, plugins, schemas, recordings) or by path."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
 def prepare(config: pytest.Config) -> ProbeSession:
-    """Read the options, see what there is to run, point pytest at it. Raises UsageError."""
+    """Read the options, and set pytest's arguments to the cases to run. Raises UsageError."""
     if config.getoption("stepwise", default=False):
         raise pytest.UsageError(
             "--stepwise follows the order of collection, answers come in any order: use --lf instead"
@@ -54,7 +54,7 @@ def prepare(config: pytest.Config) -> ProbeSession:
 
 
 def _packaged_and_own(config: pytest.Config, session: ProbeSession) -> list[str]:
-    """What a run without a path runs: all that is packaged or given by options and plugins, and `kimiprobe_paths`."""
+    """Arguments of a run without a path: packaged cases, those of options and plugins, and `kimiprobe_paths`."""
     packaged = {f"{PACKAGED}/{file.name}": file for file in packaged_files()} | _named_paths(session)
     names = [name for name, path in packaged.items() if not is_ignored(name, path, config)]
     own: list[Path] = config.getini("kimiprobe_paths")
@@ -65,7 +65,7 @@ def _packaged_and_own(config: pytest.Config, session: ProbeSession) -> list[str]
 
 
 def _named_paths(session: ProbeSession) -> dict[str, Path]:
-    """Files by the names that ids have, but for packaged ones."""
+    """Files that are not packaged, by the names that they have in ids."""
     scope = session.scope
     recorded = {f"{RECORDED}/{scope.replays.name(file)}": file for file in scope.recordings}
     return {PLUGINS: cases.FOLDER / "plugins"} | scope.schemas | recorded
@@ -145,7 +145,7 @@ def _is_recorded(item: pytest.Item, probes: ProbeSession) -> bool:
 
 
 def named_collectors(session: pytest.Session, probes: ProbeSession) -> list[pytest.Collector]:
-    """Collectors of what is asked for by name: packaged cases, those of plugins and schemas, recordings."""
+    """Collectors of everything that is selected by name: packaged cases, those of plugins and schemas, recordings."""
     paths = _named_paths(probes)
     return [_named(session, probes, name, paths.get(name)) for name in probes.named]
 
@@ -189,7 +189,7 @@ def _require_safe(name: str) -> None:
 
 
 def _of_plugins(config: pytest.Config) -> list[cases.Case]:
-    """What `pytest_kimiprobe_cases` gives. Raises CaseError for two of one name."""
+    """The cases that `pytest_kimiprobe_cases` returns. Raises CaseError for two cases of one name."""
     found: dict[str, cases.Case] = {}
     for case in (case for some in config.hook.pytest_kimiprobe_cases(config=config) for case in some or ()):
         if case.name in found:

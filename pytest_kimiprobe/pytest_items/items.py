@@ -33,20 +33,20 @@ class Probe(pytest.Item):
     result: ProbeResult | None = None
 
     def _initrequest(self) -> None:
-        """pytest-retry calls it before another try; a probe has no fixtures."""
+        """Do nothing: pytest-retry calls this before another try, and a probe has no fixtures."""
 
     def setup(self) -> None:
-        """Skips and errors end here: pytest shows ERROR for a missing answer, FAILED for a wrong one."""
+        """End the item if nothing is to be judged: pytest shows SKIPPED, or ERROR if the answer is missing."""
         if self.result is not None:
             require_answer(self.result)
 
     def runtest(self) -> None:
-        """Fails for a wrong answer."""
+        """Fail for a wrong answer."""
         if self.result is not None:
             require_right(self.result)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str:  # noqa: ARG002 - pytest's signature
-        """One line; a traceback with locals could show what must not be shown."""
+        """The failure in one line, because a traceback with locals could show a key."""
         return one_line(redact(str(excinfo.value)), 400)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
@@ -61,14 +61,14 @@ class CaseProbe(Probe):
 
 
 class PairProbe(Probe):
-    """Parity of one case at one endpoint: judged when the answers of both modes are."""
+    """Parity of one case at one endpoint. It is judged when the answers of both modes have been judged."""
 
     plan: ProbePlan
-    """Of either half."""
+    """The plan of either half."""
     halves: tuple[str, ...]
     """Ids of the plain and of the streamed probe."""
     late: bool = False
-    """Its halves are test functions, which speak when all answers are in."""
+    """Whether its halves are test functions, which run only when all answers have come."""
 
 
 class RowProbe(Probe):
@@ -86,7 +86,7 @@ class Cases(pytest.Collector):
     """Names of the cases or probes that are asked for; `""` is all."""
 
     def collect(self) -> Iterator[pytest.Item]:
-        """Every case of the suite with every endpoint, and the pairs of those that must be alike."""
+        """Every case of the suite with every endpoint, and a pair for each case with `parity`."""
         for case in _read_or_fail(self.read):
             for planned in self.plans(case):
                 item: CaseProbe = CaseProbe.from_parent(
@@ -104,7 +104,7 @@ class CaseFile(Cases, pytest.File):
 
 
 def pair_of(half: pytest.Item, plan: ProbePlan) -> PairProbe:
-    """The item that holds both modes of one probe against each other, made from either half's item."""
+    """The item that compares both modes of one probe, made from the item of either half."""
 
     def named(mode: ProbeMode) -> str:
         return half.name.replace(plan.variant(plan.mode), plan.variant(mode))
@@ -119,7 +119,7 @@ def pair_of(half: pytest.Item, plan: ProbePlan) -> PairProbe:
 
 
 def is_late(item: pytest.Item) -> bool:
-    """Whether it is a pair of test functions."""
+    """Whether the item is a pair of test functions."""
     return isinstance(item, PairProbe) and item.late
 
 
@@ -127,13 +127,13 @@ class RecordingFile(pytest.File):
     """A recording; each row is an item."""
 
     alone: bool = True
-    """Nothing else was named: a file that cannot be read ends the run. Among others it is an item that says so."""
+    """Whether no other file was named: a file that cannot be read then ends the run. Otherwise it becomes an item."""
     parts: Container[str] = frozenset({""})
     problem: str = ""
-    """Why a cassette of ours cannot be read: its bare interactions would be judged by less than their case."""
+    """Why a cassette of ours cannot be read. Its interactions are not judged, because their case is unknown."""
 
     def collect(self) -> Iterator[pytest.Item]:
-        """Every row that is asked for."""
+        """An item for every selected row."""
         for row in _read_or_fail(self._rows):
             if is_wanted(row.id, self.parts):
                 yield row_probe(self, row, row.id, _id(self, row.id))
@@ -160,7 +160,7 @@ def row_probe(parent: pytest.Collector, row: RecordedRow, name: str, nodeid: str
 
 
 def require_packaged(name: str, parts: Iterable[str]) -> None:
-    """Raises UsageError for a packaged file or case that does not exist, listing those that do."""
+    """Raise UsageError for a packaged file or case that does not exist. The message lists those that exist."""
     file = cases.FOLDER / name.removeprefix(f"{PACKAGED}/")
     if file not in packaged_files():
         files = ", ".join(f"{PACKAGED}/{file.name}" for file in packaged_files())
@@ -177,13 +177,13 @@ def packaged_files() -> list[Path]:
 
 
 def with_halves(argument: str) -> list[str]:
-    """The id of a pair with those of both its halves, without which it cannot be judged; anything else alone."""
+    """The id of a pair and the ids of both its halves, which the pair needs. Any other argument is returned alone."""
     found = _PAIR.fullmatch(argument)
     return [argument] if found is None else [f"{found['head']}-{mode}-{found['tail']}" for mode in (*MODES, PARITY)]
 
 
 def _id(parent: pytest.Collector, name: str) -> str:
-    # As text: pytest 9.2 would else keep the brackets in the name, and --lf, which reads ids from text, find none.
+    # As text, because pytest 9.2 would otherwise keep the brackets in the name, and --lf would not find the id.
     return f"{parent.nodeid}::{name}"
 
 
@@ -200,7 +200,7 @@ def _read_or_fail(read_file: Any) -> Any:
 
 
 def require_answer(result: ProbeResult) -> None:
-    """Skip what was not sent, and fail what was not answered."""
+    """Skip a probe that was not sent, and fail one that was not answered."""
     if result.verdict in {"unsupported", "not_run"}:
         pytest.skip(_words_of(result))
     if result.verdict == "error":
@@ -214,7 +214,7 @@ def require_right(result: ProbeResult) -> None:
 
 
 def _words_of(result: ProbeResult) -> str:
-    """One line that says what a probe ended with and why."""
+    """One line with the result of a probe and its reason."""
     detail = f": {result.detail}" if result.detail else ""
     return one_line(f"{result.endpoint}: {result.reason}{detail}", 400)
 

@@ -1,4 +1,4 @@
-"""What a run writes when it ends: cassettes, the recorded run, the JSON file, the step summary."""
+"""Outputs of a run when it ends: cassettes, the recorded run, the JSON file, the step summary."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def write(probes: ProbeSession, *, complete: bool) -> tuple[Summary, bool]:
-    """Write all that was asked for; returns the summary, and whether something could not be written."""
+    """Write the requested outputs; returns the summary, and whether something could not be written."""
     run = probes.run(complete=complete)
     notes = _notes(probes, run)
     changed: list[Change] = []
@@ -59,7 +59,7 @@ def write(probes: ProbeSession, *, complete: bool) -> tuple[Summary, bool]:
             with Path(path).open("a", encoding="utf-8") as file:
                 file.write(markdown(summary()))
 
-    for written in (into_results, into_json, into_step_summary):  # one that fails must not cost the others
+    for written in (into_results, into_json, into_step_summary):  # if one fails, the others are still written
         if problem := _problem(written):
             notes.append(f"NOT WRITTEN: {problem}")
             failed = True
@@ -88,7 +88,7 @@ def keep_failures(probes: ProbeSession, failed: Sequence[ProbeResult]) -> None:
 
 
 def _problem(write_one: Callable[[], None]) -> str:
-    """Why something could not be written; empty where it was."""
+    """Why something could not be written; empty if it was written."""
     try:
         write_one()
     except ConfigError as error:
@@ -99,7 +99,7 @@ def _problem(write_one: Callable[[], None]) -> str:
 
 
 def _recorded(probes: ProbeSession) -> tuple[list[str], bool]:
-    """Write the cassettes that were asked for; a note about it, and whether it failed."""
+    """Write the requested cassettes; returns notes about them, and whether writing failed."""
     recorder, scope = probes.recorder, probes.scope
     if recorder is None:
         return [], False
@@ -112,7 +112,7 @@ def _recorded(probes: ProbeSession) -> tuple[list[str], bool]:
 
 
 def _summary(probes: ProbeSession, run: Run) -> Summary:
-    """With the comparison that was asked for, or why there is none."""
+    """The summary of a run, with the requested comparison or the reason why there is none."""
     comparison, told = _compared(probes, run)
     notes = [told] if told else []
     day = datetime.now(UTC).date()
@@ -129,7 +129,7 @@ def _summary(probes: ProbeSession, run: Run) -> Summary:
 
 
 def command_name() -> str:
-    """What a person types for `kimiprobe` here: its name if the shell finds it, else the script beside this Python."""
+    """The command that runs `kimiprobe` here: its name if the shell finds it, else the script beside this Python."""
     script = Path(sys.executable).with_name("kimiprobe")
     if shutil.which("kimiprobe") or not script.is_file():
         return "kimiprobe"
@@ -137,7 +137,7 @@ def command_name() -> str:
 
 
 def _compared(probes: ProbeSession, run: Run) -> tuple[Comparison | None, str]:
-    """The comparison that was asked for, or why there is none."""
+    """The requested comparison, or the reason why there is none."""
     if not probes.scope.compared:
         return None, ""
     try:

@@ -53,7 +53,7 @@ def with_pairs(made: Sequence[pytest.Item | pytest.Collector]) -> list[pytest.It
 
 
 class AnswerFixture:
-    """Plugin with the fixture `answer`, registered with `--kimiprobe` only: the name is a common one."""
+    """Plugin with the fixture `answer`, registered only with `--kimiprobe`, because other projects use the name."""
 
     def __init__(self, kept: VerdictStore) -> None:
         self._kept = kept
@@ -70,7 +70,7 @@ class AnswerFixture:
 
 
 def refuse_wrong(item: pytest.Item, kept: VerdictStore) -> None:
-    """Fail the test if its answer may not be delivered; the function has nothing to judge then."""
+    """Fail the test if its answer cannot be delivered: the function then has nothing to judge."""
     if result := kept.held.get(item.nodeid):
         require_right(result)
 

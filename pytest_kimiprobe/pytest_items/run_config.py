@@ -1,4 +1,4 @@
-"""What an invocation was asked to do: which endpoints meet which cases, how often and under which load."""
+"""Configuration of one invocation: which cases are sent to which endpoints, how often and under which load."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _PROBE_ID = re.compile(
 
 
 class Scope:
-    """The options, read once, and what they come to. Raises UsageError for what cannot be run."""
+    """The options, read once, and the endpoints and cases that follow from them. Raises UsageError."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
@@ -83,7 +83,7 @@ class Scope:
 
     @property
     def source(self) -> Source:
-        """The stamp on everything this run writes."""
+        """The source that all results of this run are marked with."""
         return self.choice.stamp(self.catalog, self.endpoints)
 
     def _default_budget(self) -> Decimal:
@@ -102,7 +102,7 @@ class Scope:
 
     @property
     def patience_s(self) -> float:
-        """Seconds; simulated refusals are played for their own sake and not waited for, unless one says so."""
+        """Seconds for which a provider's 429s are waited out; 0 for simulated ones unless the option is set."""
         given: float | None = options.value(self.config, "patience")
         if given is not None:
             return given
@@ -114,20 +114,20 @@ class Scope:
         return {endpoint.id: self.catalog.models[endpoint.model].reference for endpoint in self.endpoints}
 
     def rerun(self) -> tuple[tuple[str, ...], dict[str, str]]:
-        """The options and variables with which pytest runs a probe of this run again, but for its id."""
+        """The options and variables with which pytest runs a probe of this run again; its id is not included."""
         ours = options.given(self.config, leave_out=_OF_ONE_RUN)
         variables = {name: os.environ[name] for name in PYTEST_VARIABLES if name in os.environ}
         return (*options.of_pytest(self.config), *ours), variables
 
     def argument_of(self, probe: str) -> str:
-        """The id of a probe as pytest takes it from any folder: files of the user's by their whole path."""
+        """The id of a probe as pytest accepts it in any folder: the user's own files have their absolute path."""
         file, separator, rest = probe.partition("::")
         ours = file in self.schemas or file.partition("/")[0] in {PACKAGED, RECORDED}
         path = self.config.rootpath / file
         return f"{path}{separator}{rest}" if path.is_file() and not ours else probe
 
     def hosts(self) -> str:
-        """What answers in this run, for the first line of its report; empty if the source says it all."""
+        """The hosts that answer in this run, for the first line of its report; empty if the source says enough."""
         if self.choice.kind == "simulator":
             scenario = self.scenario()
             personas = [scenario.persona_of(endpoint.id) or scenario.default for endpoint in self.endpoints]
@@ -138,11 +138,11 @@ class Scope:
         return ""
 
     def live_keys(self) -> list[str]:
-        """Providers whose key is there."""
+        """Providers whose key is set."""
         return [name for name in self.catalog.providers if not self._key_problem(name)]
 
     def plans(self, case: Case, *, packaged: bool = False) -> Iterator[Planned]:
-        """All probes of a case of the suite, each with why it is not sent where it is not."""
+        """All probes of a case of the suite. If a probe is not sent, it has the reason."""
         if self.choice.kind == "replay":
             yield from self.replays.plans(case, {endpoint.id: endpoint for endpoint in self.endpoints})
         elif not in_suite(case, self.suite):
@@ -153,21 +153,21 @@ class Scope:
                 yield Planned(plan, self._unsent(plan))
 
     def estimate(self, plans: Sequence[ProbePlan]) -> Estimate:
-        """What these probes cost, before they are sent."""
+        """Estimated cost of these probes, before they are sent."""
         return estimate(plans, self.catalog, datetime.now(UTC).date())
 
     def target(self, endpoint: Endpoint) -> Target:
-        """Where an endpoint's requests go. Raises KeyMissing."""
+        """The destination of an endpoint's requests. Raises KeyMissing."""
         provider = self.catalog.provider_of(endpoint)
         return Target(endpoint, provider, "" if self.choice.kind == "replay" else provider.key(self.environment))
 
     def is_asked_for(self, endpoint: str) -> bool:
-        """Whether `--kimiprobe-endpoint` lets an endpoint's name through."""
+        """Whether `--kimiprobe-endpoint` selects an endpoint."""
         globs: list[str] = options.value(self.config, "endpoint")
         return not globs or any(fnmatch.fnmatchcase(endpoint, glob) for glob in globs)
 
     def recorder(self) -> Recorder | None:
-        """What takes the run down, where that was asked for. Raises UsageError."""
+        """The recorder, if `--kimiprobe-record` is set. Raises UsageError."""
         folder = options.value(self.config, "record")
         if not folder:
             return None
@@ -183,7 +183,7 @@ class Scope:
             raise pytest.UsageError(f"--kimiprobe-record: {error}") from None
 
     def scenario(self) -> Any:
-        """The simulator's. Raises UsageError where it cannot be read."""
+        """The simulator's scenario. Raises UsageError if it cannot be read."""
         from ..simulator import ScenarioError, load_scenario
 
         try:
@@ -192,12 +192,12 @@ class Scope:
             raise pytest.UsageError(str(error)) from None
 
     def meet(self, environment: Mapping[str, str]) -> None:
-        """Take on the keys and base URLs of a simulator that has started."""
+        """Use the keys and base URLs of a simulator that has started."""
         self.environment = environment
         self.catalog = self.catalog.with_base_urls(environment)
 
     def _add_endpoints(self) -> None:
-        """Lay the endpoints of plugins over the catalogue's."""
+        """Add the endpoints of plugins to the catalogue; they replace endpoints of the same id."""
         given = self.config.hook.pytest_kimiprobe_endpoints(config=self.config)
         added = {endpoint.id: endpoint for some in reversed(given) for endpoint in some or ()}
         for endpoint in added.values():
@@ -207,7 +207,7 @@ class Scope:
             self.catalog = replace(self.catalog, endpoints={**self.catalog.endpoints, **added})
 
     def _discover(self, *, given: bool) -> None:
-        """Add what gateways list today; only real ones are asked."""
+        """Add the upstreams that gateways list today. Only real gateways are asked."""
         if given and self.choice.kind == "live":
             from ..providers.discovery import discover
 
@@ -218,7 +218,7 @@ class Scope:
         globs: list[str] = options.value(self.config, "endpoint") or [escape(name) for name in self.compared]
         named = [match for argument in self.config.args if (match := _PROBE_ID.search(argument))]
         if named and not globs and len(named) == len(self.config.args):
-            # An id says which endpoint, repeat and load it means, whatever the defaults are.
+            # An id names its endpoint, repeat and load, so the defaults do not apply to it.
             self.repeats = max(self.repeats, *(int(match["repeat"]) for match in named))
             self.loads = self.loads or (("alone", "crowd") if any(match["crowd"] for match in named) else ())
             globs = [match["endpoint"] for match in named]
@@ -236,7 +236,7 @@ class Scope:
         return replays.read(self.choice.path)
 
     def _replayed(self) -> list[Endpoint]:
-        """The endpoints that were recorded, as far as they were asked for and are known."""
+        """The recorded endpoints that are selected and known."""
         if self._replays is None:
             return []
         from ..recording.replays import endpoint_of
@@ -248,7 +248,7 @@ class Scope:
         return [endpoint for _, endpoint in sorted(found.items()) if endpoint is not None]
 
     def _schemas(self) -> dict[str, Path]:
-        """Files of schemas by the names that ids have."""
+        """Files of schemas by the names that they have in ids."""
         folder = options.value(self.config, "schemas")
         if not folder:
             return {}
@@ -256,7 +256,7 @@ class Scope:
         return {f"{SCHEMAS}/{file.relative_to(root).as_posix()}": file for file in schema_cases.files(root)}
 
     def _loads(self, case: Case, *, packaged: bool) -> Sequence[Load]:
-        """The packaged core cases meet real hosts alone and in a crowd, unless the option says otherwise."""
+        """The loads of a case. By default, packaged core cases are sent to real hosts alone and in a crowd."""
         if self.loads:
             return self.loads
         thorough = packaged and self.suite != "smoke" and in_suite(case, "core") and self.source == "live"

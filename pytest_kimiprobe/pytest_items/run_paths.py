@@ -1,4 +1,4 @@
-"""What a run collects, and for which folders pytest loads a conftest.py.
+"""Arguments of a run as names and paths, and the folders for which pytest loads a conftest.py.
 
 The ids of packaged cases, schemas and recordings begin with a name, not a path: `kimiprobe/core.yaml::weather[...]`.
 Every other argument is a path: pytest's own rules hold for it.
@@ -24,10 +24,10 @@ _CASES = Path(__file__).resolve().parents[1] / "cases" / "packaged"
 
 
 def limit_conftests(config: pytest.Config) -> None:
-    """Before pytest loads conftest.py files: unless the user names a path, only those of `kimiprobe_paths` are loaded.
+    """Unless the user names a path, let pytest load only the conftest.py files of `kimiprobe_paths`.
 
-    pytest would look into the working directory and its `test*` folders, whose conftest.py may need more than a probe
-    does. `confcutdir` keeps the conftest.py of a repository out that holds the virtual environment.
+    Called before pytest loads any. It would load those of the working directory and its `test*` folders, which may need
+    libraries that a probe does not need. `confcutdir` leaves out a repository that holds the virtual environment.
     """
     namespace = config.known_args_namespace
     if not all(_is_name(argument, config.invocation_params.dir) for argument in namespace.file_or_dir):
@@ -42,7 +42,7 @@ def limit_conftests(config: pytest.Config) -> None:
 
 
 def divided(arguments: Iterable[str], known: Container[str], folder: Path) -> tuple[dict[str, set[str]], list[str]]:
-    """Arguments as names, each with the parts asked for below it (`""` is all), and as paths.
+    """Arguments divided into names, each with the selected parts below it (`""` is all), and paths.
 
     `known` are names that exist; anything else below `kimiprobe/` is a name if no such path exists in `folder`.
     """
@@ -58,12 +58,12 @@ def divided(arguments: Iterable[str], known: Container[str], folder: Path) -> tu
 
 
 def is_wanted(name: str, parts: Container[str]) -> bool:
-    """Whether a probe's name is among the parts asked for: all, that one, or all of its case."""
+    """Whether a probe is among the selected parts: all, the probe itself, or all probes of its case."""
     return "" in parts or name in parts or name.partition("[")[0] in parts
 
 
 def is_ignored(name: str, path: Path, config: pytest.Config) -> bool:
-    """Whether `--ignore` or `--ignore-glob` means a packaged file, by its name in ids or by its path."""
+    """Whether `--ignore` or `--ignore-glob` matches a packaged file, by its name in ids or by its path."""
     here = config.invocation_params.dir
     named = here / name
     ignored = {here / given for given in config.getoption("ignore") or ()}

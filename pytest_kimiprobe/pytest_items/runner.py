@@ -1,4 +1,4 @@
-"""What the hooks of `plugin` do once `--kimiprobe` is given."""
+"""Implementation of the hooks in plugin.py, if `--kimiprobe` is given."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _TYPICAL_S = {"live": 3.0, "simulator": 0.3, "replay": 0.0}
 
 
 def header(session: ProbeSession) -> list[str]:
-    """What will answer, and which keys are there."""
+    """Lines at the start of a run: the hosts that answer, and the keys that are set."""
     if session.scope.choice.kind == "replay":
         samples, others = len(session.scope.replays.samples), len(session.scope.replays.others)
         simulated = " of simulated hosts" if session.scope.replays.simulated else ""
@@ -57,7 +57,7 @@ def _put_aside(config: pytest.Config) -> list[str]:
 
 
 def forecast(session: ProbeSession, items: list[pytest.Item]) -> list[str]:
-    """Cost and time, before anything is spent."""
+    """Lines with the estimated cost and time, before anything is spent."""
     plans = [plan for _, plan in to_send(items)]
     scope = session.scope
     if scope.left_out and not scope.included:
@@ -87,7 +87,7 @@ def _typical_seconds(session: ProbeSession, plans: list[ProbePlan]) -> float:
 def loop(session: pytest.Session, probes: ProbeSession) -> bool | None:
     """Run other tests first, then each probe as its answer comes back.
 
-    No request is under way while a user's test runs: it may replace sockets, clocks and the file system.
+    No request is in flight while a user's test runs, because the test may replace sockets, clocks or the file system.
     """
     if _only_looking(session.config):
         return None
@@ -108,7 +108,7 @@ def loop(session: pytest.Session, probes: ProbeSession) -> bool | None:
 
 
 def _serve(session: pytest.Session, probes: ProbeSession, ours: Sequence[pytest.Item]) -> None:
-    """Each probe as its answer comes; test functions below `@case` wait until all their answers are in."""
+    """Run each probe as its answer comes. Test functions below `@case` run when all their answers have come."""
     progress = Progress.of(session.config.pluginmanager.getplugin("terminalreporter"))
     if progress.writer is not None:
         probes.on_progress = lambda waiting: progress.show(waiting, probes.money().usd)
@@ -124,7 +124,7 @@ def _serve(session: pytest.Session, probes: ProbeSession, ours: Sequence[pytest.
 
 
 def _run_in_order(session: pytest.Session, probes: ProbeSession, items: Sequence[pytest.Item]) -> None:
-    """Test functions share fixtures of their module: they run as collected, each knowing the next."""
+    """Run test functions in the order of collection, because they share the fixtures of their module."""
     for item, following in itertools.zip_longest(items, items[1:]):
         if isinstance(item, PairProbe):  # both its functions have spoken
             probes.kept.pair(item)
@@ -132,7 +132,7 @@ def _run_in_order(session: pytest.Session, probes: ProbeSession, items: Sequence
 
 
 def _run_one(session: pytest.Session, item: pytest.Item, following: pytest.Item | None) -> None:
-    # A probe knows no next: they come in the order of their answers, so nothing may stay set up for a certain one.
+    # A probe has no next item: probes run in the order of their answers, so no setup may be kept for another one.
     item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
     if session.shouldfail:
         raise session.Failed(session.shouldfail)
@@ -141,7 +141,7 @@ def _run_one(session: pytest.Session, item: pytest.Item, following: pytest.Item 
 
 
 def enrich(item: pytest.Item, report: pytest.TestReport, call: pytest.CallInfo[Any], probes: ProbeSession) -> None:
-    """The duration that `--durations` and JUnit XML show is the provider's, not our waiting."""
+    """Set the duration that `--durations` and JUnit XML show to the provider's time, without our waiting."""
     result = item.result if isinstance(item, Probe) else probes.kept.held.get(item.nodeid)
     if result is None or report.when == "teardown":
         return
@@ -153,7 +153,7 @@ def enrich(item: pytest.Item, report: pytest.TestReport, call: pytest.CallInfo[A
 
 
 def finish(probes: ProbeSession, exit_status: int, session: pytest.Session) -> None:
-    """Close everything, then write what was asked for; a failure to write makes the run exit with 3."""
+    """Close everything, then write the requested outputs. If one cannot be written, the run exits with 3."""
     with _uninterrupted():
         probes.finish()
         if not probes.kept.results:
@@ -167,7 +167,7 @@ def finish(probes: ProbeSession, exit_status: int, session: pytest.Session) -> N
 
 
 def _end_as_ctrl_c_does() -> None:
-    """Until `finish`, SIGTERM and SIGHUP interrupt the run, which then writes what was judged: it was paid for."""
+    """Until `finish`, let SIGTERM and SIGHUP interrupt the run as Ctrl-C does: it then writes the paid verdicts."""
     if threading.current_thread() is threading.main_thread():
         for number in _ENDING:
             if signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores SIGHUP
@@ -176,7 +176,7 @@ def _end_as_ctrl_c_does() -> None:
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """A second signal must not cost what was judged; the third party to wait for is only the disk."""
+    """Ignore further signals while results are written, so that a second Ctrl-C does not lose them."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -190,7 +190,7 @@ def _uninterrupted() -> Iterator[None]:
 
 
 def summarize(reporter: pytest.TerminalReporter, probes: ProbeSession) -> None:
-    """The table and the recommendation."""
+    """Print the table and the recommendation."""
     config = reporter.config
     if probes.summary is None or config.option.verbose < -1 or getattr(config.option, "no_summary", False):
         return

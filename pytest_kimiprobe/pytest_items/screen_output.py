@@ -1,6 +1,6 @@
-"""What pytest prints of probes: nothing but the screen that ends the run, unless its options ask for more.
+"""Reduces pytest's own output about probes to the screen that ends the run, unless its options ask for more.
 
-`-v` lists the items; `-v`, `--tb` and `-r` show pytest's sections. Tests that are not probes are printed as ever.
+`-v` lists the items; `-v`, `--tb` and `-r` show pytest's sections. Output about other tests does not change.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def shows_sections(config: pytest.Config) -> bool:
 
 
 def is_of_probe(report: pytest.TestReport) -> bool:
-    """Whether a report is of a probe, by what its item told."""
+    """Whether a report is about a probe, by the properties of its item."""
     return any(name == _PROPERTY for name, _ in getattr(report, "user_properties", ()))
 
 
@@ -47,7 +47,7 @@ def category_of(report: pytest.TestReport) -> str:
 
 @contextmanager
 def no_file_names(config: pytest.Config) -> Iterator[None]:
-    """Have pytest not name the file of each probe: answers come in any order, so names would alternate."""
+    """Stop pytest from naming the file of each probe: answers come in any order, so file names would alternate."""
     reporter: Any = config.pluginmanager.getplugin("terminalreporter")
     if reporter is None or lists_items(config):
         yield

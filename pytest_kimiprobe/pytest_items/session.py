@@ -39,9 +39,9 @@ class ProbeSession:
         self.summary: Summary | None = None
         self.cancelled = 0
         self.everything = False
-        """No path or id was given: all packaged cases, or all that was recorded."""
+        """Whether no path or id was given: then all packaged cases run, or all recordings."""
         self.named: dict[str, set[str]] = {}
-        """What is collected by name instead of by path, each with the parts asked for."""
+        """Names that are collected instead of paths, each with its selected parts."""
         self.on_progress: Callable[[Mapping[str, int]], None] = lambda _waiting: None
         self._under_way: Sequence[tuple[pytest.Item, ProbePlan]] = ()
         self._began = Timestamp.now()
@@ -73,7 +73,7 @@ class ProbeSession:
             dispatcher.submit(ProbeJob(item, plan, self.scope.target(plan.endpoint)) for item, plan in self._under_way)
 
     def serve(self, items: Sequence[pytest.Item]) -> Iterator[pytest.Item]:
-        """Give each item back, judged, in the order in which answers come; a pair when both its halves are judged."""
+        """Each item with its verdict, in the order in which answers come. A pair comes when both halves are judged."""
         pairs = {half: item for item in items if isinstance(item, PairProbe) and not item.late for half in item.halves}
         for item in self._served(items):
             yield item
@@ -135,7 +135,7 @@ class ProbeSession:
                 self.kept.not_sent(item, planned.unsent)
                 yield item
             elif planned is not None and is_skipped(item):
-                yield item  # pytest says so
+                yield item  # pytest reports it as skipped
         if self._dispatcher is not None:
             yield from self._answered(self._dispatcher)
 

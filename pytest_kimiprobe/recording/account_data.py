@@ -2,8 +2,8 @@
 
 Only headers that a wire reads or writes are kept. Inside the answer itself (`choices`, `content`, `output` and the
 like) nothing changes, because it is judged, and a tool may be asked about an organization. Around the answer, and
-everywhere in an error, some values are replaced in place: ids of organizations, users, projects and requests, e-mail
-and IP addresses, and masked keys. Every other byte is kept.
+everywhere in an error, ids of organizations, users, projects and requests are replaced in place. So are e-mail and IP
+addresses, and masked keys. Every other byte is kept.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def _document(text: str) -> str:
 
 
 def _spans(text: str) -> Iterator[tuple[int, int, bool]]:
-    """Start and end of each value to check, and whether its name alone is reason to remove it."""
+    """Start and end of each value to check, and whether it is removed because of its name alone."""
     todo: list[tuple[int, str]] = [(first(text), "top")]
     while todo:
         at, where = todo.pop()

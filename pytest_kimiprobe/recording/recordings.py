@@ -287,7 +287,7 @@ def _name(value: Any, limit: int = _NAME) -> str:
 
 
 def _expected(body: JsonObject, tools: Sequence[Tool]) -> RequestExpectations:
-    """What the answer is checked against besides the tools: conversation, `tool_choice`, one or several calls."""
+    """Expectations of the answer besides the tools: conversation, `tool_choice`, one or several calls."""
     messages = body.get("messages")
     choice = body.get("tool_choice")
     parallel = body.get("parallel_tool_calls")

@@ -1,9 +1,9 @@
 """Compares verdicts of a replay with earlier verdicts, and finds those that changed. Pure.
 
-Earlier verdicts come from one of three sources: a file that `--kimiprobe-json` wrote, which names every probe; a run
-file of `results/`, which names failures and counts the rest by endpoint, case and mode; or the cassettes themselves.
-If there are only counts, the smallest number of changes that explains them is reported: a probe whose verdict is among
-the counted ones has not changed.
+Earlier verdicts come from one of three sources. A file that `--kimiprobe-json` wrote names every probe. A run file of
+`results/` names failures and counts the rest by endpoint, case and mode. The third source is the cassettes themselves.
+If there are only counts, the smallest number of changes that explains them is reported. So a probe has not changed if
+its verdict is among the counted ones.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class ReplayDiff:
     missing: int
     extra: int
     pairs: int = 0
-    """How many of those compared are verdicts on pairs."""
+    """Number of verdicts on pairs among the compared ones."""
 
 
 def judged_in(document: Any, where: str) -> list[JudgedProbe]:

@@ -1,4 +1,4 @@
-"""Finds recorded probes, and answers orders from them instead of sending requests, so that they are judged again."""
+"""Finds recorded probes, and answers jobs from them instead of sending requests, so that they are judged again."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Replays:
         return path.relative_to(self.root).as_posix() if path != self.root else path.name
 
     def plans(self, case: Case, endpoints: Mapping[str, Endpoint]) -> Iterator[Planned]:
-        """The recorded probes of all cases with this name; their ids distinguish them later."""
+        """The recorded probes of all cases with this name. Cases of one name in several files differ in their ids."""
         # Without duplicates: pytest combines each probe with every parameter of a test function.
         alike = {
             (sample.endpoint, sample.mode, sample.repeat, sample.load)
@@ -124,7 +124,7 @@ def endpoint_of(catalog: Catalog, sample: Sample) -> Endpoint | None:
 
 
 class Replayer:
-    """Replacement for a Dispatcher: answers every order from its sample, in the order of submission."""
+    """Replacement for a Dispatcher: answers every job from its sample, in the order of submission."""
 
     def __init__(self, samples: Mapping[str, Sample]) -> None:
         self._samples = samples
@@ -134,15 +134,15 @@ class Replayer:
         self.throttles: dict[Hashable, Throttle] = {}
         self.lag = LoopLag()
         self.began: Timestamp | None = None
-        """When the first order was submitted."""
+        """When the first job was submitted."""
 
     def submit(self, jobs: Iterable[ProbeJob[Any]]) -> None:
-        """Add orders to the queue."""
+        """Add jobs to the queue."""
         self.began = self.began or Timestamp.now()
         self._jobs.extend(jobs)
 
     def outcome(self) -> ProbeOutcome[Any] | None:
-        """Outcomes of the submitted orders, one after the other, until none is left."""
+        """The outcome of the next submitted job; None if none is left."""
         return self._replayed(self._jobs.popleft()) if self._jobs else None
 
     def drain(self) -> Sequence[ProbeOutcome[Any]]:

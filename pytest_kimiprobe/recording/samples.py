@@ -2,7 +2,8 @@
 
     metadata: {kimiprobe: {version, case, endpoint, samples: [{id, mode, repeat, load, interactions, total_ms, ...}]}}
 
-A sample owns the next `interactions` of the list: none if no answer came back, several if an answer was polled.
+`interactions` is the number of entries in the cassette's list that belong to a sample, in order. It is 0 if no answer
+came back, and more than 1 if an answer was polled.
 """
 
 from __future__ import annotations

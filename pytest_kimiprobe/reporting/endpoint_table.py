@@ -1,7 +1,7 @@
 """The table of endpoints that a run, its Markdown page and `kimiprobe status` show. Pure.
 
 `answered`: answers that could be judged, of requests. `right`: right at the first try. `rescued`: right after rescue.
-Anything else that was judged is wrong. Counted are the calls that the status rests on (`stats.aggregates.basis`).
+Anything else that was judged is wrong. The table counts the calls that the status rests on (`stats.aggregates.basis`).
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def labels_of(endpoints: Sequence[str]) -> dict[str, str]:
 
 
 def money(amount: Decimal | None) -> str:
-    """USD with as many digits as matter."""
+    """USD, with fewer decimals for larger amounts."""
     if amount is None:
         return "-"
     digits = 2 if amount >= 1 or not amount else 3 if amount >= Decimal("0.01") else 5

@@ -1,4 +1,4 @@
-"""One exchange as text: what was sent, what came back, keys taken out and made inert. Pure."""
+"""One exchange as text: the request and the response, without keys and control characters. Pure."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def exchange_lines(name: str, done: Exchange, environment: Mapping[str, str]) ->
 
 
 def _assembled(answer: Answer) -> str:
-    """What a stream came to."""
+    """The answer that was assembled from a stream, as text."""
     calls = [{"id": call.id, "name": call.name, "arguments": call.arguments} for call in answer.tool_calls]
     whole = {"text": answer.text, "tool_calls": calls, "finish_reason": answer.finish_reason}
     return json.dumps(whole, ensure_ascii=False, default=str)

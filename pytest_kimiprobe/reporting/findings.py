@@ -1,4 +1,4 @@
-"""What a run found, in sentences: causes of failures, the endpoint to use, cost, comparisons. Pure."""
+"""Findings of a run as sentences: causes of failures, the endpoint to use, cost, comparisons. Pure."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from .endpoint_table import labels_of, money
 from .summary import Summary
 
 Fact: TypeAlias = tuple[str, str, str]
-"""A heading, empty if it goes on; a text; a tone: `good`, `bad`, `warn` or empty."""
+"""Heading (empty if the fact belongs to the heading before), text, and tone: `good`, `bad`, `warn` or empty."""
 UNTIMED = frozenset({"simulator", "replay"})
 """Sources whose times say nothing of this machine."""
 _NOUNS: Mapping[Verdict, str] = {"pass": "passed", "rescued": "rescued", "fail": "failed", "error": "errors"}
 _GROUPS = 3
-"""So many ranks are named; the table shows all."""
+"""The number of ranks that are named; the table shows all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def _cause(probe: ProbeResult) -> str:
 
 
 def _went_wrong(probe: ProbeResult, summary: Summary) -> bool:
-    """What an endpoint cannot do is a cause only if it can do nothing of what was asked."""
+    """Whether the probe counts as a cause. Unsupported probes count only if the endpoint supports no probe at all."""
     if probe.verdict == "unsupported":
         row = summary.evidence.get(probe.endpoint)
         return row is not None and row.status == "unsupported"
@@ -115,7 +115,7 @@ def _not_sent(summary: Summary) -> Iterator[Fact]:
 
 
 def _alike(summary: Summary) -> Iterator[Fact]:
-    """Which endpoints so many probes cannot tell apart, and by what that is said."""
+    """The endpoints that this number of probes cannot distinguish, by rank, and the reason."""
     ranking, labels = summary.ranking, labels_of(list(summary.evidence))
     alike = [(number, group) for number, group in enumerate(ranking.groups, 1) if len(group) > 1]
     for place, (number, group) in enumerate(alike[:_GROUPS]):
@@ -163,7 +163,7 @@ def _use(summary: Summary) -> list[Fact]:
 
 
 def _right(best: EndpointEvidence) -> str:
-    """How many calls were right, of how many, with the 95 % interval."""
+    """The number of right calls, the number of judged calls, and the 95 % interval."""
     counts, works = best.counts, best.status == "works"
     right = counts.passed + (0 if works else counts.rescued)
     interval = wilson(right, counts.judged)

@@ -21,12 +21,12 @@ from .summary import Summary
 
 VERSION = 1
 _NOT_SHOWN = frozenset({"capability", "calls", "valid_calls", "k2vv_valid", "late_ms", "wants_call", "leaked"})
-"""Fields of a probe that only figures of its endpoint rest on."""
+"""Fields of a probe that are used only to compute the figures of its endpoint."""
 _OF_PROBE = tuple(field.name for field in fields(ProbeResult) if field.name not in _NOT_SHOWN)
 
 
 def document(summary: Summary) -> JsonObject:
-    """What `--kimiprobe-json` writes. Model output is in it unchanged: treat it as untrusted."""
+    """The document. It holds model output unchanged: treat it as untrusted."""
     run = summary.run
     return {
         "version": VERSION,
@@ -77,7 +77,7 @@ def _endpoint(row: EndpointEvidence) -> JsonObject:
 
 
 def lines_of(document: Mapping[str, Any]) -> str:
-    """JSON in which each row of a list has a line: indenting all of it takes ten times as long."""
+    """JSON in which each row of a list has a line. Indenting the whole document takes ten times as long."""
     members = (f"{json.dumps(name)}: {_rows(value)}" for name, value in document.items())
     return "{" + ",\n".join(members) + "}\n"
 

@@ -1,7 +1,7 @@
 """Untrusted text in Markdown that GitHub renders: it is shown and never has an effect.
 
-Model output may hold mentions, closing keywords, links, images, HTML and fences. A code span or a fence longer than any
-run of backticks inside makes all of them text; what would end a line or a table cell is taken out first.
+Model output may hold mentions, closing keywords, links, images, HTML and fences. They are shown as plain text in a code
+span or fence whose backticks outnumber those inside. Characters that end a line or a table cell are removed first.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def code(text: str, limit: int = 200) -> str:
 
 
 def cell(text: str, limit: int = 120) -> str:
-    """A code span for a table: a pipe would end the cell even inside code."""
+    """A code span for a table, without pipes: they would end the cell even inside code."""
     return code(text, limit).replace("|", r"\|")
 
 

@@ -17,7 +17,7 @@ _LINE_S = 30.0
 _BAR = 16
 _HEAD = "kimiprobe: "
 _TOLD = 20
-"""A provider's rate is known once it has answered one in so many."""
+"""A provider's rate counts as known when it has answered one of this many of its probes."""
 
 
 def progress_text(
@@ -52,9 +52,9 @@ def bar_of(share: float, encoding: str) -> str:
 
 @dataclass(slots=True)
 class Progress:
-    """Tells how far a run is. `writer` is pytest's terminal writer; None tells nothing.
+    """Shows the progress of a run. `writer` is pytest's terminal writer; with None nothing is shown.
 
-    `redraws` holds at a terminal: the line is written over. Elsewhere a line is added every 30 seconds.
+    `redraws` is true at a terminal: the line is overwritten. Elsewhere a line is added every 30 seconds.
     """
 
     writer: Any = None
@@ -67,7 +67,7 @@ class Progress:
 
     @classmethod
     def of(cls, reporter: Any, environment: Mapping[str, str] | None = None) -> Progress:
-        """For pytest's terminal reporter; None, and a reporter that is quiet or lists items, get nothing."""
+        """Progress for pytest's terminal reporter. Nothing is shown if that is None, quiet or lists items."""
         environment = os.environ if environment is None else environment
         if reporter is None or reporter.verbosity != 0:
             return cls()
@@ -75,7 +75,7 @@ class Progress:
         return cls(reporter._tw, bool(reporter.isatty and not plain))  # noqa: SLF001 - pytest has no other way to it
 
     def show(self, waiting: Mapping[str, int], usd: Decimal) -> None:
-        """Tell how many answers are waited for, by provider; not more often than people read."""
+        """Show the number of outstanding answers by provider, but not more often than people can read."""
         now = self.clock()
         if self._began is None:
             self._began = self._told = now
@@ -88,7 +88,7 @@ class Progress:
         self._write(self._text(waiting, now - self._began, usd))
 
     def clear(self) -> None:
-        """Take the redrawn line away."""
+        """Remove the redrawn line."""
         if self._drawn:
             self.writer.write("\r\x1b[K", flush=True)
             self._drawn = False
@@ -107,7 +107,7 @@ class Progress:
             self.writer.line(_HEAD + text)
 
     def _left_s(self, waiting: Mapping[str, int], elapsed_s: float) -> float | None:
-        """Seconds until the slowest provider is done at its rate so far; None while too few answers tell it."""
+        """Seconds until the slowest provider is done at its rate so far; None while there are too few answers."""
         done = {name: self._first[name] - count for name, count in waiting.items()}
         if any(done[name] * _TOLD < self._first[name] for name, count in waiting.items() if count):
             return None

@@ -1,4 +1,4 @@
-"""What a report is made of, and the order of its endpoints. Pure."""
+"""The data of a report, and the order of its endpoints. Pure."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ USABLE: frozenset[Status] = frozenset({"works", "needs_rescue"})
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Money and time of a run; `span_s` from the first request to the last verdict, `cpu_s` our own work in it."""
+    """Money and time of a run: `span_s` from the first request to the last verdict, `cpu_s` the CPU time in it."""
 
     usd: Decimal
     budget_usd: Decimal
     span_s: float
     cpu_s: float
     cut_off_usd: Decimal = Decimal(0)
-    """The part of `usd` that no provider has billed: what cut-off requests can have cost at most."""
+    """The part of `usd` that no provider has reported: an upper bound for requests that were cut off."""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What the report is made of. `prices`: USD of the assumed request by endpoint; None if no price is known."""
+    """The data of a report. `prices`: USD of the assumed request by endpoint; None if no price is known."""
 
     run: Run
     evidence: Mapping[str, EndpointEvidence]
@@ -48,10 +48,10 @@ class Summary:
     comparison: Comparison | None = None
     prices: Mapping[str, Decimal | None] = field(default_factory=dict)
     hosts: str = ""
-    """What answered, for the first line; empty if the source says it."""
+    """The hosts that answered, for the first line; empty if the source says enough."""
     model: str = ""
     rerun: str = "kimiprobe rerun"
-    """The command that reruns a failure, but for its number."""
+    """The command that reruns a failure; the number of the failure is added."""
 
     @property
     def ranking(self) -> Ranking:

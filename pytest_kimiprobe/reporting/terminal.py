@@ -22,7 +22,7 @@ _HEIGHT = 24
 _CAUSES = (2, 6)
 """Fewest and most lines for causes; with more causes the last line counts the others."""
 _SHORTEST = 14
-"""Columns that the names of endpoints take at least."""
+"""The smallest width of the endpoints' names, in columns."""
 _MEASURED = (
     Column("endpoint", shorten="middle"),
     Column("first try, 95 %", right=True),
@@ -117,7 +117,7 @@ def _folded(head: str, text: str) -> list[str]:
 
 
 def markdown(summary: Summary) -> str:
-    """The same for `$GITHUB_STEP_SUMMARY`; foreign text is in code spans only."""
+    """The summary as Markdown for `$GITHUB_STEP_SUMMARY`. Untrusted text is in code spans only."""
     lines = ["## kimiprobe", "", f"**{_hosts(summary).partition(': ')[2]}**", "", _what(summary), ""]
     lines += [_markdown_table(COLUMNS, _rows(summary)), "", _markdown_table(_MEASURED, _measured(summary)), ""]
     lines += [

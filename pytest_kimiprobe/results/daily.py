@@ -5,7 +5,7 @@
      "cost_usd": "0.031", "costed": 50, "calls": 50, "valid_calls": 50, "k2vv_calls": 40, "k2vv_valid": 40}
 
 Counts are those of all runs of the day, status and times those of its newest. Years of it fit into memory. Days whose
-run files are in reach are computed again; earlier ones stay unchanged. The same runs give the same text, so that two
+run files are still kept are computed again; earlier ones stay unchanged. The same runs give the same text, so that two
 writers never disagree.
 """
 
@@ -43,11 +43,11 @@ class Month:
 def refresh_daily(folder: Path, now: datetime, problems: list[str]) -> list[Path]:
     """Bring the roll-up up to date with the run files; returns the files that changed.
 
-    A torn line is named in `problems` and made anew where its runs are still there; a file of a newer release is named
-    and left alone. Raises ResultsError when a file cannot be written; what was there is then kept.
+    A torn line is named in `problems`, and computed again if the run files of its day exist. A file of a newer release
+    is named and not changed. Raises ResultsError if a file cannot be written; its old content is then kept.
     """
     since = (now - KEPT_FOR).date()
-    # The first day of reach may be there in part only.
+    # Of the first day, some runs may be missing from those read.
     reached = {key: line for key, line in lines_of(_runs(folder, since, now)).items() if key[0] > since.isoformat()}
     written = []
     for month in sorted({day[:7] for day, _ in reached}):
@@ -107,7 +107,7 @@ def read_month(path: Path, problems: list[str]) -> Month:
 
 
 def _runs(folder: Path, since: date, now: datetime) -> Iterator[StoredRun]:
-    # What cannot be read is named when latest.json is computed from the same files.
+    # Files that cannot be read are named when latest.json is computed from the same files.
     yield from counted(load_runs(folder, datetime.combine(since, time(), UTC), []), now)
 
 

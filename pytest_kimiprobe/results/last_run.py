@@ -1,6 +1,6 @@
 """The failures of the last run and the options they need, kept for `kimiprobe rerun` in `.kimiprobe/` of its folder.
 
-The folder holds a `.gitignore` of everything, as pytest's cache does: the working tree stays clean.
+The folder holds a `.gitignore` that ignores everything in it, as pytest's cache does.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .store import ResultsError, atomic_write
 
 FOLDER = ".kimiprobe"
 SWITCHED_OFF = "KIMIPROBE_KEEP_LAST_RUN"
-"""Variable that, set to `0`, leaves the last run as it is: for runs that are made of an earlier one."""
+"""If this variable is `0`, a run does not replace the last run. Replays and reruns of an earlier run set it."""
 PYTEST_VARIABLES = ("PYTEST_ADDOPTS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD", "PYTEST_PLUGINS")
 """Variables by which pytest takes options and plugins."""
 _FILE = "last_run.json"
@@ -33,7 +33,7 @@ _MAX_BYTES = 8 << 20
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """One failure: the argument by which pytest finds it, and what it was."""
+    """One failure: the argument by which pytest finds its probe, and what went wrong."""
 
     argument: str
     id: str
@@ -63,14 +63,14 @@ def failures_of(run: Run) -> list[ProbeResult]:
 
 
 def failure_order(probe: ProbeResult) -> tuple[bool, bool, bool, str]:
-    """Sort key of failures; the same run gives the same order, whatever came back first."""
+    """Sort key of failures. The same run gives the same order, in whatever order its answers came."""
     return probe.verdict == "error", probe.reason == "rate_limited", probe.mode == PARITY, probe.id
 
 
 def keep(run: LastRun) -> None:
-    """Write it. A folder that cannot be written costs nothing but `kimiprobe rerun`.
+    """Write the last run. If the folder cannot be written, only `kimiprobe rerun` does not work.
 
-    Links that a repository holds are not followed: they could lead to any file of the user.
+    Links that a repository holds are not followed, because they could lead to any file of the user.
     """
     folder = run.folder / FOLDER
     if os.environ.get(SWITCHED_OFF) == "0" or folder.is_symlink():
@@ -112,7 +112,7 @@ def _read(folder: Path, path: Path) -> LastRun:
 
 
 def _identity(folder: Path) -> list[int] | None:
-    """What a file that came with a repository cannot know: the folder's inode. None for another user's folder."""
+    """The folder's inode, which a file that came with a repository cannot know. None for another user's folder."""
     with contextlib.suppress(OSError):
         status = folder.lstat()
         if stat.S_ISDIR(status.st_mode) and status.st_uid == getattr(os, "getuid", lambda: 0)():

@@ -15,13 +15,13 @@ from .daily import refresh_daily
 from .store import RECORDED, Change, changes, read_latest, refresh_latest, run_paths, write_run
 
 _WRITERS = 20
-"""Results are derived anew at most this often while other processes write."""
+"""The most times that results are derived again because other processes write runs."""
 
 
 def record_run(folder: Path, run: Run) -> tuple[list[Change], str]:
     """Write the run into `folder`; returns what changed, or a note why the run is not evidence.
 
-    Raises ResultsError where the folder cannot be written.
+    Raises ResultsError if the folder cannot be written.
     """
     if run.source not in RECORDED:
         return [], f"not recorded in {folder}: a {run.source} run is not evidence"
@@ -33,7 +33,7 @@ def record_run(folder: Path, run: Run) -> tuple[list[Change], str]:
     before = _known(folder / "latest.json")
     write_run(folder, run)
     after, problems, known = Evidence(), list[str](), set[Path]()
-    # The last writer must have seen all runs: one that another process wrote meanwhile is counted in another turn.
+    # The last writer must have seen all runs. So results are derived again if another process wrote a run meanwhile.
     for _ in range(_WRITERS):
         if (seen := run_paths(folder, now := datetime.now(UTC))) == known:
             break
@@ -49,7 +49,7 @@ def _test_environment(folder: Path) -> bool:
 
 
 def _known(path: Path) -> Evidence:
-    """The former evidence; none where there is none or it cannot be read: it is derived anew anyway."""
+    """The former evidence; empty if it is missing or cannot be read, because it is derived again anyway."""
     try:
         return read_latest(path)
     except ConfigError:

@@ -1,4 +1,4 @@
-"""The text of a run file: a run into JSON and back. Pure; pytest_kimiprobe.results does the reading and writing."""
+"""The text of a run file: converts a run to JSON and back. Pure; store.py reads and writes the files."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from ..verdicts import ProbeResult, Run
 
 VERSION = 1
 MAX_FAILURES = 50
-"""Failures told in a run file; the counts hold all of them."""
+"""The most failures that a run file describes; its counts include all failures."""
 _MOST_TOKENS = MOST_COUNTED * 1000
-"""Tokens of a whole cell: the sum of many probes."""
+"""The largest plausible token count of a whole cell, which sums many probes."""
 _PERCENTILES = tuple(f"p{percent}" for percent in PERCENTILES)
 _CELL = tuple(row.name for row in fields(Cell))
 _OF_TOTALS = frozenset({"tokens", "cost_usd", "costed", "times", "cost_per_1k_usd", "latency_unreliable"})
-"""Fields of a cell that only the total of an endpoint is written with."""
+"""Fields of a cell that are written only for the total of an endpoint."""
 _TIMES = {"total_ms": "", "first_token_ms": "first_token_"}
-"""Columns of percentiles, and how their names begin in evidence."""
+"""Columns of percentiles, and the prefix of their names in evidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class StoredRun:
-    """A run file as read back: its header, what evidence is made of, and the failures it tells."""
+    """Content of a run file: its header, the counts that evidence is derived from, and the failures it describes."""
 
     path: str
     id: str
@@ -60,7 +60,7 @@ class StoredRun:
     totals: tuple[Cell, ...]
     """One cell per endpoint (`aggregates.totals_of`). They give the same status as all cells."""
     cases: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """Endpoint → the cases of which an answer was judged."""
+    """Endpoint → the cases for which an answer was judged."""
     failures: tuple[Failure, ...] = ()
 
     @property
@@ -70,12 +70,12 @@ class StoredRun:
 
     @property
     def evidence(self) -> dict[str, EndpointEvidence]:
-        """What this run alone says of each endpoint."""
+        """Evidence of this run alone, by endpoint."""
         return evidence_of(self.totals, self.finished_at, self.name)
 
 
 def rendered(run: Run, environment: Mapping[str, str]) -> str:
-    """The whole file: header, cells, figures per endpoint and the first failures, redacted, a line each."""
+    """Text of the whole file: header, cells, totals per endpoint, and the first failures, redacted. One row a line."""
     failures = [probe for probe in run.probes if probe.verdict in {"fail", "error"}]
     answers = run.answers
     evidence, measures, cells = endpoints_of(run), measures_of(answers, run.references), cells_of(answers)
@@ -95,7 +95,7 @@ def rendered(run: Run, environment: Mapping[str, str]) -> str:
 
 
 def parsed(text: str, path: str) -> StoredRun:
-    """Read a run file. Raises ValueError that says what is wrong."""
+    """Parse a run file. Raises ValueError that says what is wrong."""
     try:
         return _stored(json.loads(text), path)
     except KeyError as error:
@@ -126,7 +126,7 @@ def _stored(data: Mapping[str, Any], path: str) -> StoredRun:
 
 
 def _summed_up(data: Mapping[str, Any]) -> tuple[tuple[Cell, ...], dict[str, frozenset[str]]]:
-    """Totals and judged cases per endpoint; from the cells where an older release wrote no totals."""
+    """Totals and judged cases per endpoint. If an older release wrote no totals, they are summed from the cells."""
     rows = data["endpoints"]
     if all("basis" in row and "cases" in row for row in rows):
         cases = {str(row["endpoint"]): frozenset(map(str, row["cases"])) for row in rows}
@@ -136,7 +136,7 @@ def _summed_up(data: Mapping[str, Any]) -> tuple[tuple[Cell, ...], dict[str, fro
 
 
 def _cell_from(row: Mapping[str, Any]) -> Cell:
-    """A row leaves out what is nothing."""
+    """The cell of a row. Fields that are missing in the row are zero or empty."""
     tokens = row.get("tokens", {})
     names = ("costed", "calls", "valid_calls", "k2vv_calls", "k2vv_valid")
     sums: dict[str, Any] = {name: counted(row.get(name, 0), name) for name in names}
@@ -161,7 +161,7 @@ def _failure_from(row: Mapping[str, Any]) -> Failure:
 
 
 def _unsummed_from(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures of a total that are beside its sums."""
+    """Figures of a total that are not sums: times, and cost of 1,000 calls."""
     cost = row["cost_per_1k_usd"]
     times = {
         f"{prefix}{name}_ms": _finite(float((row[column] or {})[name]))
@@ -192,7 +192,7 @@ def _percentiles_row(times: Mapping[str, float], prefix: str) -> dict[str, float
 
 
 def _short(milliseconds: float) -> float:
-    """Whole milliseconds from 100 on: more was never measured."""
+    """The time rounded for the file: whole milliseconds from 100 on, because measured times are no more precise."""
     return round(milliseconds) if milliseconds >= 100 else milliseconds
 
 
@@ -216,21 +216,21 @@ def _header(run: Run, environment: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _provenance(environment: Mapping[str, str]) -> dict[str, str]:
-    """Commit and page of the workflow run, where GitHub's variables look as they should."""
+    """Commit and page of the workflow run, if GitHub's variables are set and valid."""
     sha = environment.get("GITHUB_SHA", "")
     found = {"git_sha": sha if re.fullmatch(r"[0-9a-f]{40}", sha) else "", "url": run_url(environment)}
     return {name: value for name, value in found.items() if value}
 
 
 def run_url(environment: Mapping[str, str]) -> str:
-    """The workflow run's page; empty outside of GitHub or where a variable does not look as it should."""
+    """Address of the workflow run's page; empty outside of GitHub or if a variable is not valid."""
     server, repository = environment.get("GITHUB_SERVER_URL", ""), environment.get("GITHUB_REPOSITORY", "")
     url = f"{server}/{repository}/actions/runs/{environment.get('GITHUB_RUN_ID', '')}"
     return url if re.fullmatch(r"https://[\w.-]+/[\w.-]+/[\w.-]+/actions/runs/[0-9]+", url) else ""
 
 
 def _picked(item: Run | ProbeResult | Cell, *names: str) -> dict[str, Any]:
-    """The fields that the file has under their names."""
+    """The named fields of an item, for the file."""
     return {name: getattr(item, name) for name in names}
 
 
@@ -243,9 +243,10 @@ def _failure_row(probe: ProbeResult, environment: Mapping[str, str]) -> dict[str
 
 
 def _cell_row(cell: Cell) -> dict[str, Any]:
-    """What is nothing is left out, and the median has two digits: years of runs stay in the repository.
+    """The row of a cell. It is short, because years of runs stay in the repository.
 
-    More digits of a few probes would be noise; exact times, tokens and cost are in the endpoint's row.
+    Empty fields are left out. The median has two digits, because more digits of a few probes would be noise. Exact
+    times, tokens and cost are in the endpoint's row.
     """
     row = {
         **_picked(cell, *(name for name in _CELL if name not in _OF_TOTALS)),
@@ -273,7 +274,7 @@ def _there(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _measures_row(measures: Measures, total: Cell) -> dict[str, Any]:
-    """The measures, without what the cells and the total say already."""
+    """The row of the measures, without figures that cells and total already hold."""
     row = measures_row(measures)
     for name in ("by_case", "reasons", "tokens", "cost_per_call_usd"):
         del row[name]

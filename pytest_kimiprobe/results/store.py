@@ -1,11 +1,11 @@
-"""What runs leave behind: one file a run under `runs/`, and `latest.json`, derived from them for the router.
+"""The results folder: one file a run under `runs/`, and `latest.json`, which is derived from them for the router.
 
     results/runs/2026/11/23/051740Z-<run id>-<attempt>.json     written once, never changed by another run
     results/latest.json                                         see routing.evidence; recomputed, never merged
 
-A run file holds counts per endpoint, case and mode (`cells`), times and cost per endpoint (`endpoints`) and some
-failures in a redacted line each; raw exchanges stay out of the repository. One row a line and sorted keys keep diffs
-readable. Runs of the simulator and replays never come here.
+A run file holds counts per endpoint, case and mode (`cells`), and times and cost per endpoint (`endpoints`). It
+describes some failures, each in a redacted line; raw exchanges stay out of the repository. One row a line and sorted
+keys keep diffs readable. Runs of the simulator and replays are never stored here.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ from .run_file import StoredRun, document, parsed, rendered
 
 RECORDED = frozenset({"live", "local"})
 KEPT_FOR = timedelta(days=30)
-"""An endpoint that no run came to for so long is left out of latest.json; it reads `unknown` long before."""
+"""An endpoint that was not probed for this long is left out of latest.json. It is `unknown` long before."""
 MAX_BYTES = 8 << 20
-"""A run file may hold so many bytes; ours hold a few hundred a cell."""
+"""The largest run file in bytes that is read. Ours hold a few hundred bytes a cell."""
 _MAX_NAME = 80
 FILE_NAME = re.compile(r"[0-9]{6}Z-[A-Za-z0-9_-]{1,90}-[0-9]{1,6}(?:\.[0-9]{1,4})?\.json")
 """The names that `write_run` gives."""
 
 
 class ResultsError(ConfigError):
-    """Results cannot be written, or may not be. `where` names the path; what was there before is kept."""
+    """Results cannot be written, or must not be. `where` names the path; its old content is kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A status that changed. `since` is when the former status was last seen; None where there was none."""
+    """A status that changed. `since` is when the former status was last seen; None if there was none."""
 
     endpoint: str
     before: Status
@@ -57,9 +57,9 @@ class Change:
 
 
 def write_run(folder: Path, run: Run, *, environment: Mapping[str, str] | None = None) -> Path:
-    """Write the run's file under `folder` and return its path; writing the same run again replaces its own file only.
+    """Write the run's file under `folder` and return its path. Writing the same run again replaces only its own file.
 
-    Raises ResultsError for runs of the simulator and replays, and when the folder cannot be written.
+    Raises ResultsError for runs of the simulator and replays, and if the folder cannot be written.
     """
     environment = os.environ if environment is None else environment
     if run.source not in RECORDED:
@@ -72,8 +72,8 @@ def write_run(folder: Path, run: Run, *, environment: Mapping[str, str] | None =
 def load_runs(folder: Path, since: datetime | None, problems: list[str]) -> list[StoredRun]:
     """All runs that started at `since` or later, oldest first.
 
-    A file that is torn, foreign or of a newer version is skipped and named in `problems`, never touched. Folders of
-    earlier days are not even listed.
+    A file that is torn, foreign or of a newer version is skipped, named in `problems` and never changed. Folders of
+    earlier days are not listed.
     """
     runs = []
     for path in _run_files(folder / "runs", since.date() if since else date.min):
@@ -103,8 +103,8 @@ def read_run(path: Path) -> str:
 
 
 def counted(runs: Iterable[StoredRun], now: datetime) -> list[StoredRun]:
-    """The runs that are evidence, oldest first: complete ones, none of the future, local ones only if none is live."""
-    # Dated further ahead, by its start or its end, it would stay the newest for ever.
+    """The runs that are evidence, oldest first: complete ones, not from the future, local ones only if none is live."""
+    # A run whose start or end is dated further ahead would stay the newest for a long time.
     dated = (run for run in runs if run.complete and max(run.started_at, run.finished_at) <= now + CLOCK_SKEW)
     known = sorted(dated, key=_order)
     source = "live" if any(run.source == "live" for run in known) else "local"
@@ -112,7 +112,7 @@ def counted(runs: Iterable[StoredRun], now: datetime) -> list[StoredRun]:
 
 
 def latest(runs: Iterable[StoredRun], now: datetime, window_days: int = FRESH_FOR.days) -> Evidence:
-    """Evidence per endpoint: the newest run that came to it, and the counts of the last `window_days` days.
+    """Evidence per endpoint: the newest run that probed it, and the counts of the last `window_days` days.
 
     If there is a live run, local ones are left out: answers of this machine are never mixed with real evidence.
     """
@@ -124,7 +124,7 @@ def latest(runs: Iterable[StoredRun], now: datetime, window_days: int = FRESH_FO
     for run in known:
         for endpoint, row in run.evidence.items():
             if not row.counts.judged and set(row.reasons) == {"local_failure"}:
-                continue  # no request left this machine: that says nothing of the endpoint
+                continue  # no request left this machine, so the run says nothing about the endpoint
             newest[endpoint] = replace(row, complete=run.complete)
             if run.started_at >= opening:
                 cases[endpoint] |= run.cases.get(endpoint, frozenset())
@@ -146,9 +146,9 @@ def latest(runs: Iterable[StoredRun], now: datetime, window_days: int = FRESH_FO
 
 
 def evidence_now(folder: Path, now: datetime, problems: list[str]) -> tuple[Evidence, list[StoredRun]]:
-    """Evidence as the run files give it now, and the runs; without run files, what latest.json holds.
+    """Evidence derived from the run files now, and the runs. Without run files, the evidence in latest.json.
 
-    Raises EvidenceError where only a latest.json is there and it cannot be read.
+    Raises EvidenceError if there are no run files and latest.json cannot be read.
     """
     runs = load_runs(folder, now - KEPT_FOR, problems)
     path = folder / "latest.json"
@@ -158,7 +158,7 @@ def evidence_now(folder: Path, now: datetime, problems: list[str]) -> tuple[Evid
 
 
 def read_latest(path: Path) -> Evidence:
-    """Evidence as a latest.json holds it. Raises EvidenceError if it is not there or cannot be read."""
+    """The evidence in a latest.json. Raises EvidenceError if the file is missing or cannot be read."""
     return loads(read_regular(path, error=EvidenceError).decode("utf-8", "replace"), origin=str(path))
 
 
@@ -168,7 +168,7 @@ def run_paths(folder: Path, now: datetime) -> set[Path]:
 
 
 def refresh_latest(folder: Path, now: datetime, problems: list[str] | None = None) -> Evidence:
-    """Recompute `latest.json` from the run files and write it atomically. Raises ResultsError when it cannot."""
+    """Recompute `latest.json` from the run files and write it atomically. Raises ResultsError if writing fails."""
     found: list[str] = [] if problems is None else problems
     evidence = latest(load_runs(folder, now - KEPT_FOR, found), now)
     path = folder / "latest.json"
@@ -177,7 +177,7 @@ def refresh_latest(folder: Path, now: datetime, problems: list[str] | None = Non
 
 
 def changes(before: Evidence, after: Evidence) -> list[Change]:
-    """Endpoints whose status differs, in order; one that was not there before was `unknown`."""
+    """Endpoints whose status differs, in order. A new endpoint counts as `unknown` before."""
     found = []
     for endpoint, row in sorted(after.endpoints.items()):
         former = before.endpoints.get(endpoint)
@@ -196,7 +196,7 @@ def dumps(evidence: Evidence) -> str:
 
 
 def evidence_row(row: EndpointEvidence, now: datetime) -> dict[str, Any]:
-    """One endpoint's evidence as JSON; None where nothing was measured."""
+    """One endpoint's evidence as JSON; None for figures without a measurement."""
     data = asdict(row)
     del data["endpoint"]
     return {
@@ -212,7 +212,7 @@ def evidence_row(row: EndpointEvidence, now: datetime) -> dict[str, Any]:
 
 
 def atomic_write(path: Path, text: str) -> None:
-    """Replace a file as one step. Raises ResultsError naming the path; the old content is then still there."""
+    """Replace a file as one step. Raises ResultsError naming the path; the old content is then kept."""
     if path.exists() and not path.is_file():  # a device or a pipe must not be replaced by a file
         raise ResultsError("is no regular file", where=str(path))
     replace_files({path: text.encode()}, _refused)
@@ -223,7 +223,7 @@ def _refused(path: Path, why: str) -> ResultsError:
 
 
 def _free_path(root: Path, run: Run) -> Path:
-    """The run's own path: where it was written before, or a free one."""
+    """The path for the run: its earlier path if it was written before, else a free one."""
     started = run.started_at.astimezone(UTC)
     stem = f"{started:%H%M%SZ}-{safe_name(run.id)}-{run.attempt}"
     number = 1
@@ -243,7 +243,7 @@ def _is_of(path: Path, run: Run) -> bool:
 
 
 def safe_name(text: str) -> str:
-    """A run id fit for a file name everywhere; one that had to be changed carries a hash, so that two never meet."""
+    """The run id as a valid file name. If characters had to be changed, a hash is added, so that names stay unique."""
     plain = re.sub(r"[^A-Za-z0-9_-]+", "_", text)[:_MAX_NAME]
     return (
         plain
@@ -280,7 +280,7 @@ def _folders(parent: Path, since: str = "") -> list[Path]:
 
 
 def _day_of(folder: Path) -> date:
-    """The day of a folder; a folder of another name is read, so that its files can be named as problems."""
+    """The day of a folder. A folder with another name gets the latest day, so that its files are named as problems."""
     try:
         return date(*(int(part) for part in folder.parts[-3:]))
     except ValueError:

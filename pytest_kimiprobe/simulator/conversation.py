@@ -1,4 +1,4 @@
-"""Prompts and answers in a form that no protocol owns: between protocols, simulated model and personas."""
+"""Prompts and answers independent of any protocol, as protocols, simulated model and personas exchange them."""
 
 from __future__ import annotations
 

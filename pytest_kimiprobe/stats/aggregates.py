@@ -24,12 +24,12 @@ RAN = (*sorted(JUDGED), "error")
 _MICRO = Decimal("0.000001")
 _MOST_USD = 1000
 _MOST_COUNTED = 10**9
-"""Per probe; what an answer claims beyond is left out of the sums."""
+"""The most tokens of one answer. An answer that reports more is left out of the sums."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What one endpoint did with one case in one mode. `reasons` and `error_classes` leave out what passed.
+    """Counts of one endpoint, case and mode. `reasons` and `error_classes` leave out probes that passed.
 
     `costed` is the number of probes whose cost is known; `cost_usd` is their sum. `times` are percentiles by their
     names in `EndpointEvidence` (`p50_ms`). An endpoint's total has three figures that cannot be summed from cells: its
@@ -73,7 +73,7 @@ def totals_of(probes: Iterable[ProbeResult]) -> tuple[Cell, ...]:
 def basis(cells: Sequence[Cell]) -> list[Cell]:
     """The cells that an endpoint's status rests on: those of native tool calls.
 
-    Where it has none that ran (an endpoint without native tools), those of tools described in the prompt.
+    If none of these ran, because the endpoint has no native tools: those of tools described in the prompt.
     """
     return _native_first(cells, lambda cell: any(map(cell.verdicts.get, RAN)))
 
@@ -95,12 +95,12 @@ def _native_first(items: Sequence[C], ran: Callable[[C], object]) -> list[C]:
 
 
 def cases_of(cells: Iterable[Cell], endpoint: str) -> set[str]:
-    """The cases of which an answer of this endpoint was judged."""
+    """The cases for which an answer of this endpoint was judged."""
     return {cell.case for cell in cells if cell.endpoint == endpoint and any(map(cell.verdicts.get, JUDGED))}
 
 
 def counts_of(cells: Sequence[Cell]) -> Counts:
-    """Counts of the cells in `basis(cells)`; with emulated tools a rescued call is the right answer: passed."""
+    """Counts of the cells in `basis(cells)`. With emulated tools a rescued call is right, and counts as passed."""
     passed = rescued = failed = errors = 0
     for cell in basis(cells):
         verdicts = cell.verdicts
@@ -115,7 +115,8 @@ def counts_of(cells: Sequence[Cell]) -> Counts:
 def summed(cells: Iterable[Cell]) -> tuple[Cell, ...]:
     """One cell per endpoint with the sums of its basis; tokens and cost are those of all its cells: money was spent.
 
-    Evidence and status are the same by these as by the cells they are made of.
+    Verdicts, reasons and error classes come from `basis`; calls, tokens and cost from all cells. Evidence and status do
+    not change.
     """
     return tuple(_sum(endpoint, group) for endpoint, group in sorted(grouped(cells, endpoint_of).items()))
 
@@ -180,24 +181,24 @@ def _unsummable(probes: Sequence[ProbeResult]) -> dict[str, Any]:
 
 
 def is_credible_cost(cost: Decimal | None) -> bool:
-    """Whether a cost is known and can be true."""
+    """Whether a cost is known and plausible."""
     return cost is not None and cost.is_finite() and 0 <= cost <= _MOST_USD
 
 
 def are_unreliable(judged: Sequence[ProbeResult]) -> bool:
-    """Whether more than one in twenty of their times is distorted by this machine, and with it the 95th percentile."""
+    """Whether this machine distorts more than one in twenty of the times, and so also their 95th percentile."""
     return sum(probe.unreliable for probe in judged) * 20 > len(judged)
 
 
 def tokens_of(probes: Iterable[ProbeResult]) -> Usage:
-    """Sum of the usages that are known and can be true."""
+    """Sum of the usages that are known and plausible."""
     usages = [probe.usage for probe in probes if probe.usage is not None]
     credible = [one for one in usages if all(0 <= getattr(one, name) <= _MOST_COUNTED for name in TOKENS)]
     return sum(credible, NO_TOKENS)
 
 
 def costs_of(probes: Iterable[ProbeResult]) -> list[Decimal]:
-    """Costs of probes, if they are known and can be true."""
+    """Costs of probes that are known and plausible."""
     return [probe.cost_usd for probe in probes if probe.cost_usd is not None and is_credible_cost(probe.cost_usd)]
 
 

@@ -1,4 +1,4 @@
-"""What the probes of one endpoint come to: rates with intervals, causes, times, tokens, money. Pure.
+"""Measures of one endpoint over its probes: rates with intervals, causes, times, tokens, money. Pure.
 
 Quality is measured at the first try: no answered request is sent again. If a case describes its tools in the prompt, a
 rescued call is the right answer; in all other cases rescued calls are counted apart.
@@ -40,39 +40,40 @@ _NANO = Decimal("1e-9")
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """95 % confidence, both ends 0..1."""
+    """95 % confidence interval of a share; both ends are 0..1."""
 
     low: float
     high: float
 
     def overlaps(self, other: Interval) -> bool:
-        """Whether the two cannot be told apart."""
+        """Whether both intervals hold a common value; the two shares are then not distinguishable."""
         return self.low <= other.high and other.low <= self.high
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """`right` of `judged`."""
+    """Share of right answers: `right` of `judged`."""
 
     right: int = 0
     judged: int = 0
 
     @property
     def share(self) -> float | None:
-        """0..1; None where nothing was judged."""
+        """The share, 0..1; None if nothing was judged."""
         return self.right / self.judged if self.judged else None
 
     @property
     def interval(self) -> Interval | None:
-        """Wilson's 95 % interval; None where nothing was judged."""
+        """Wilson's 95 % interval; None if nothing was judged."""
         return wilson(self.right, self.judged)
 
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """Whether tools were called on the requests on which the reference endpoint called them, as K2VV counts it.
+    """Agreement with the reference endpoint on which requests call a tool, as the K2 Vendor Verifier counts it.
 
-    `both` called, `only_here`, `only_there`, and `neither`.
+    Counts of requests: `both` endpoints called, only this one (`only_here`), only the reference (`only_there`), or
+    `neither`.
     """
 
     both: int = 0
@@ -82,14 +83,14 @@ class Trigger:
 
     @property
     def f1(self) -> float | None:
-        """2PR / (P + R); None where neither endpoint ever called."""
+        """F1 score, 2PR / (P + R) with precision P and recall R; None if neither endpoint ever called."""
         wrong = self.only_here + self.only_there
         return 2 * self.both / (2 * self.both + wrong) if self.both or wrong else None
 
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """One endpoint over one run.
+    """Measures of one endpoint over one run.
 
     All figures count the probes that the status rests on (`aggregates.basis`), with three exceptions that count all:
     `by_case`, `tokens` and `refusals`, the 429s after which a request was sent again. `strict` counts what was right at
@@ -125,7 +126,7 @@ class Measures:
 
     @property
     def rates(self) -> dict[str, Rate]:
-        """By name, what a report tells beside the first try; of `leak` less is better, of the others more."""
+        """The rates of a report beside the first try, by name. A low `leak` is good; of the others a high value."""
         return {
             "availability": self.answered,
             "trigger": self.triggered,
@@ -136,19 +137,19 @@ class Measures:
 
     @property
     def cost_per_call(self) -> Decimal | None:
-        """USD of one probe whose cost is known."""
+        """Mean USD of the probes whose cost is known."""
         return self.cost_usd / self.costed if self.costed else None
 
     @property
     def cost_per_success(self) -> Decimal | None:
-        """USD spent for each right answer: wrong ones are paid for too. None where there was no right one."""
+        """USD spent for each right answer, including the cost of wrong ones. None if there was no right answer."""
         return self.cost_usd / self.right_costed if self.right_costed else None
 
 
 def wilson(right: int, judged: int, z: float = _Z95) -> Interval | None:
-    """Wilson's interval of a share, without continuity correction; None where nothing was judged.
+    """Wilson's interval of a share, without continuity correction; None if nothing was judged.
 
-    95 % with the `z` it has; its coverage is near that on average, not at each share (see docs/decisions.md).
+    The default `z` gives 95 %. The coverage is near 95 % on average, but not for each true share (docs/decisions.md).
     """
     if not judged:
         return None
@@ -161,7 +162,7 @@ def wilson(right: int, judged: int, z: float = _Z95) -> Interval | None:
 
 
 def rate_text(rate: Rate) -> str:
-    """`96.0 % (90.2-98.4)`, `-` where nothing was judged."""
+    """`96.0 % (90.2-98.4)`, or `-` if nothing was judged."""
     share, interval = rate.share, rate.interval
     if share is None or interval is None:
         return "-"
@@ -169,7 +170,7 @@ def rate_text(rate: Rate) -> str:
 
 
 def pass_power(tries: Iterable[Rate], k: int) -> float | None:
-    """pass^k over cases: the mean of C(c, k) / C(n, k); None where no case was tried k times."""
+    """pass^k: the mean over cases of C(c, k) / C(n, k), for c right of n tries. None if no case was tried k times."""
     known = [math.comb(rate.right, k) / math.comb(rate.judged, k) for rate in tries if rate.judged >= k]
     return sum(known) / len(known) if known else None
 
@@ -187,18 +188,18 @@ def measures_of(probes: Sequence[ProbeResult], references: Mapping[str, str]) ->
 
 
 def is_right(probe: ProbeResult, *, lenient: bool) -> bool:
-    """Whether the answer was right; `lenient` counts what was rescued, too."""
+    """Whether the answer was right; `lenient` counts rescued answers as right, too."""
     return probe.verdict == "pass" or (probe.verdict == "rescued" and (lenient or probe.capability == EMULATED))
 
 
 def rate_of(probes: Iterable[ProbeResult], *, lenient: bool) -> Rate:
-    """How many of the judged ones were right."""
+    """The rate of right answers among the judged ones."""
     judged = [probe for probe in probes if probe.verdict in JUDGED]
     return Rate(sum(is_right(probe, lenient=lenient) for probe in judged), len(judged))
 
 
 def measures_row(row: Measures) -> dict[str, Any]:
-    """As JSON: shares 0..1 rounded to four digits, USD as text, None where nothing was measured."""
+    """The measures as JSON: shares 0..1 rounded to four digits, USD as text, None if nothing was measured."""
     return {
         "first_try": _rate_row(row.strict),
         "first_try_with_rescue": _rate_row(row.lenient),
@@ -220,7 +221,7 @@ def measures_row(row: Measures) -> dict[str, Any]:
 
 
 def tokens_row(tokens: Usage) -> dict[str, int]:
-    """As JSON: `prompt`, `completion`, `cached`, `reasoning`."""
+    """The tokens as JSON: `prompt`, `completion`, `cached`, `reasoning`."""
     return {name.removesuffix("_tokens"): getattr(tokens, name) for name in TOKENS}
 
 
@@ -277,7 +278,7 @@ def _measures(endpoint: str, probes: Sequence[ProbeResult], trigger: Trigger | N
 
 
 def _time_intervals(judged: Sequence[ProbeResult]) -> dict[str, TimeInterval]:
-    """`total_p50`, `first_token_p50` and so on, as far as there are times."""
+    """Intervals of the percentiles that have values, by name: `total_p50`, `first_token_p50` and so on."""
     times = {"total": [probe.total_ms for probe in judged], "first_token": [probe.first_token_ms for probe in judged]}
     found = {
         f"{name}_p{percent}": quantile_interval(values, percent / 100)
@@ -288,12 +289,12 @@ def _time_intervals(judged: Sequence[ProbeResult]) -> dict[str, TimeInterval]:
 
 
 def _called(probe: ProbeResult) -> bool:
-    """Whether the answer meant to call a tool, in the structured field or anywhere else."""
+    """Whether the answer calls a tool, in the structured field or in a text."""
     return probe.calls > 0 or probe.leaked
 
 
 def _unanswered(probe: ProbeResult) -> bool:
-    """Whether the provider owes an answer."""
+    """Whether the answer is missing through the provider's fault."""
     return probe.verdict == "error" and (probe.error_class or reason_of(probe.reason).error_class) == "provider"
 
 
@@ -303,14 +304,14 @@ def _rates(probes: Iterable[ProbeResult], name: str, *, lenient: bool) -> dict[s
 
 
 def _powers(judged: Sequence[ProbeResult]) -> dict[int, float]:
-    """pass^k for k = 2, 4, 8 as far as cases were tried so often; tries of one case in one mode are its repeats."""
+    """pass^k for each k of 2, 4 and 8 that a case was tried at least k times. Tries are repeats in one mode."""
     tries = [rate_of(group, lenient=True) for group in grouped(judged, attrgetter("case", "mode")).values()]
     powers = {k: pass_power(tries, k) for k in (2, 4, 8)}
     return {k: power for k, power in powers.items() if power is not None}
 
 
 def _calling(probes: Iterable[ProbeResult]) -> dict[tuple[str, ...], bool]:
-    """Request → whether its finish reason was `tool_calls`, where there was a finish reason."""
+    """Request → whether its finish reason was `tool_calls`. Answers without a finish reason are left out."""
     return {
         (probe.case, probe.mode, str(probe.repeat), probe.load): probe.finish_reason == _CALLED
         for probe in probes

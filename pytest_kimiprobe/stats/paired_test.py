@@ -42,17 +42,17 @@ class Comparison:
 
     @property
     def pairs(self) -> int:
-        """How many probes were judged at both."""
+        """Number of probes that were judged at both endpoints."""
         return self.both + self.only_a + self.only_b + self.neither
 
     @property
     def p_value(self) -> float:
-        """McNemar's exact two-sided p: how likely so uneven a split is if both are equally good."""
+        """McNemar's exact two-sided p: the probability of a split this uneven if both are equally good."""
         return mcnemar(self.only_a, self.only_b)
 
     @property
     def rates(self) -> tuple[Rate, Rate]:
-        """Right of the pairs, for A and B."""
+        """Share of pairs with a right answer, at A and at B."""
         return Rate(self.both + self.only_a, self.pairs), Rate(self.both + self.only_b, self.pairs)
 
     @property
@@ -63,20 +63,20 @@ class Comparison:
 
     @property
     def better(self) -> str:
-        """The better endpoint; empty where the two are not distinguishable."""
+        """The better endpoint; empty if the two are not distinguishable."""
         if self.overlap or self.p_value >= ALPHA:
             return ""
         return self.a.endpoint if self.only_a > self.only_b else self.b.endpoint
 
     @property
     def cost_ratio(self) -> float | None:
-        """Cost of a successful call, A to B; None where either is unknown or nothing."""
+        """Cost of a successful call, A divided by B; None if either is unknown or zero."""
         a, b = self.a.cost_per_success, self.b.cost_per_success
         return float(a / b) if a is not None and b else None
 
 
 def comparison_row(found: Comparison) -> dict[str, Any]:
-    """As JSON."""
+    """The comparison as JSON."""
     return {
         "a": found.a.endpoint,
         "b": found.b.endpoint,
@@ -96,7 +96,7 @@ def comparison_row(found: Comparison) -> dict[str, Any]:
 
 
 def told(found: Comparison) -> list[tuple[str, str]]:
-    """What a report says: a heading and a text a line."""
+    """Lines of a report about the comparison, each with a heading and a text."""
     a, b = found.a.endpoint, found.b.endpoint
     lines = [("pairs", f"A {a}"), ("", f"B {b}")]
     if not found.pairs:
@@ -127,7 +127,7 @@ def mcnemar(only_a: int, only_b: int) -> float:
 
 
 def compare(run: Run, a: str, b: str) -> Comparison:
-    """Compare two endpoints of a run. Raises NotCompared where one was not probed."""
+    """Compare two endpoints of a run. Raises NotCompared if one was not probed."""
     measures = measures_of(run.answers, run.references)
     for name in (a, b):
         if name not in measures:
@@ -158,6 +158,6 @@ def _keyed(probes: Sequence[ProbeResult], endpoint: str) -> dict[tuple[str, str,
 
 
 def _latency_ratio(pairs: Sequence[tuple[ProbeResult, ProbeResult]]) -> float | None:
-    """Geometric mean of the pairs' ratios: A twice as slow here and twice as fast there is 1."""
+    """Geometric mean of the pairs' ratios: if A is twice as slow in one pair and twice as fast in another, it is 1."""
     logs = [math.log(a.total_ms / b.total_ms) for a, b in pairs if a.total_ms and b.total_ms]
     return math.exp(sum(logs) / len(logs)) if logs else None

@@ -16,30 +16,30 @@ _SPREADS = 9
 
 
 def percentiles(values: Iterable[float | None]) -> dict[str, float]:
-    """`p50`, `p95` of the values that are known, by nearest rank: measured values. Empty if nothing was measured."""
+    """`p50`, `p95` of the known values, by nearest rank, so each is a measured value. Empty if nothing was measured."""
     known = sorted(value for value in values if value is not None)
     return {f"p{percent}": round(nearest_rank(known, percent / 100), 1) for percent in PERCENTILES if known}
 
 
 def rounded(value: float | None, digits: int) -> float | None:
-    """The value as JSON has it."""
+    """The value rounded for JSON; None stays None."""
     return None if value is None else round(value, digits)
 
 
 @dataclass(frozen=True, slots=True)
 class TimeInterval:
-    """95 % confidence in milliseconds; an end is None where too little was measured to bound it."""
+    """95 % confidence interval in milliseconds; an end is None if there are too few values to bound it."""
 
     low: float | None
     high: float | None
 
 
 def quantile_interval(values: Iterable[float | None], share: float) -> TimeInterval | None:
-    """95 % interval of the quantile at `share` (0 < share < 1); None where nothing was measured.
+    """95 % interval of the quantile at `share` (0 < share < 1); None if nothing was measured.
 
-    The ends are two of the measured values: how many lie below the true quantile is binomial, whatever the distribution
-    (David and Nagaraja, Order Statistics, 7.1). Of the pairs of ranks the one whose coverage is nearest 95 % and not
-    below 94 %: few values cannot hit 95 % exactly.
+    The ends are two of the measured values. The number of values below the true quantile is binomial, for any
+    distribution of the values (David and Nagaraja, Order Statistics, 7.1). Few values cannot give exactly 95 %, so the
+    pair of ranks with the coverage nearest to 95 %, but not below 94 %, is used.
     """
     known = sorted(value for value in values if value is not None)
     if not known:
@@ -50,9 +50,9 @@ def quantile_interval(values: Iterable[float | None], share: float) -> TimeInter
 
 @lru_cache(maxsize=4096)
 def _ranks(count: int, share: float) -> tuple[int, int]:
-    """Ranks from 1 of the two ends; 0 and `count` + 1 are open ends.
+    """Ranks of the two ends, counted from 1; 0 and `count` + 1 are open ends.
 
-    Between rank a and rank b lies the quantile where at least a and fewer than b values are below it.
+    The quantile lies between rank a and rank b if at least a and fewer than b values are below it.
     """
     below = _cumulated(count, share)
     first, last = min(below), max(below)
@@ -72,7 +72,10 @@ def _ranks(count: int, share: float) -> tuple[int, int]:
 
 
 def _cumulated(count: int, share: float) -> dict[int, float]:
-    """Number to the chance that at most so many of `count` lie below the quantile, where that is neither 0 nor 1."""
+    """Maps k to the probability that at most k of `count` values lie below the quantile.
+
+    Probabilities of 0 and 1 are left out.
+    """
     middle, spread = count * share, math.sqrt(count * share * (1 - share))
     numbers = range(
         max(math.floor(middle - _SPREADS * spread), 0), min(math.ceil(middle + _SPREADS * spread), count) + 1
@@ -87,5 +90,5 @@ def _cumulated(count: int, share: float) -> dict[int, float]:
 
 
 def nearest_rank(ordered: Sequence[float], share: float) -> float:
-    """The smallest of the sorted values that at least `share` of them do not exceed."""
+    """The smallest of the sorted values such that at least `share` (0..1) of all values are not larger."""
     return ordered[max(math.ceil(share * len(ordered)), 1) - 1]

@@ -1,9 +1,10 @@
 """Which endpoints a run can tell apart, and their order. Pure.
 
-Each rate is shown with its own 95 % interval. Among many endpoints some of these intervals miss the true value. So an
-order is claimed only if wider intervals do not overlap, which hold for all endpoints together (Bonferroni). In at least
-95 runs of 100 all of these hold, and with them every claimed order. Endpoints whose own intervals overlap are never
-ordered. For two endpoints their own intervals are used: an order is wrong only if both miss towards each other.
+Each rate is shown with its own 95 % interval. Among many endpoints some of these intervals miss the true value. So
+ranks use wider intervals, which hold for all endpoints together in at least 95 runs of 100 (Bonferroni). An order is
+claimed only if these do not overlap, so all claimed orders of such a run are right. Endpoints whose own intervals
+overlap are never ordered. For two endpoints their own intervals are used: an order is wrong only if both miss towards
+each other.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 from .measures import Interval, Measures, Rate, wilson
 
 OWN = 0.95
-"""Confidence of the interval that is shown with a rate, and of all together."""
+"""Confidence of the interval that is shown with a rate, and of all wider intervals together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Groups of endpoints that are not distinguishable within, best first; an endpoint may be in several.
+    """Groups of endpoints, best first. Endpoints of one group are not distinguishable; one may be in several groups.
 
     Two endpoints are distinguishable exactly if no group holds both. `confidence` (0..1) is that of each interval used.
     Endpoints without a judged answer are in no group.
@@ -42,7 +43,7 @@ class Ranking:
     confidence: float = OWN
 
     def place(self, endpoint: str) -> Place | None:
-        """The groups of an endpoint, which follow one another; None where nothing of it was judged."""
+        """The groups of an endpoint, which follow one another; None if none of its answers was judged."""
         found = [number for number, group in enumerate(self.groups, 1) if endpoint in group]
         return Place(found[0], found[-1]) if found else None
 
@@ -63,7 +64,7 @@ def rank(rates: Mapping[str, Rate], *, less_is_better: bool = False) -> Ranking:
 
 
 def rankings(measures: Mapping[str, Measures]) -> dict[str, Ranking]:
-    """By `first_try` and by every other rate of a report."""
+    """Rankings by `first_try` and by every other rate of a report."""
     found = {"first_try": rank({name: row.strict for name, row in measures.items()})}
     for kind in Measures("").rates:
         found[kind] = rank({name: row.rates[kind] for name, row in measures.items()}, less_is_better=kind == "leak")
@@ -71,7 +72,7 @@ def rankings(measures: Mapping[str, Measures]) -> dict[str, Ranking]:
 
 
 def ranking_row(ranking: Ranking) -> dict[str, Any]:
-    """As JSON: groups of endpoints that are not distinguishable within, best first."""
+    """The ranking as JSON: groups of endpoints that are not distinguishable, best first."""
     return {"confidence": round(ranking.confidence, 6), "groups": [list(group) for group in ranking.groups]}
 
 
@@ -80,7 +81,10 @@ def _turned(rate: Rate) -> Rate:
 
 
 def _groups(spans: Mapping[str, Interval], order: Sequence[str]) -> tuple[tuple[str, ...], ...]:
-    """The largest groups of which any two overlap; each is seen where the lowest end of one of its members lies."""
+    """The largest groups in which any two intervals overlap. Such a group holds all intervals that cover a point.
+
+    It is enough to look at the points at which an interval begins.
+    """
     seen: list[tuple[str, ...]] = []
     for lowest in sorted({span.low for span in spans.values()}, reverse=True):
         group = tuple(name for name in order if spans[name].low <= lowest <= spans[name].high)

@@ -13,17 +13,17 @@ from ..verdicts import Run
 from .aggregates import Cell, added, basis, counts_of, totals_of
 
 WORKS_AT = 0.95
-"""Share of judged answers that were right, from which on an endpoint works."""
+"""The lowest share of right answers, among the judged ones, at which an endpoint works."""
 DEGRADED_AT = 0.80
-"""From here on it is degraded; below, broken."""
+"""The lowest share at which it is degraded. Below, it is broken."""
 LEAST_JUDGED = 10
-"""Judged calls below which nothing is recommended and nothing is called bad."""
+"""With fewer judged calls, an endpoint is neither recommended nor called bad."""
 ANSWERED_AT = 0.50
-"""An endpoint that answers fewer than this share of the probes that reached it is degraded, however right it is."""
+"""An endpoint that answers less than this share of its probes is degraded, even if its answers are right."""
 
 
 def endpoints_of(run: Run) -> dict[str, EndpointEvidence]:
-    """What this run alone says of each endpoint, with its status; endpoints that it did not come to are left out.
+    """Evidence of this run alone by endpoint, with its status. Endpoints that the run did not probe are left out.
 
     Counts are those that the status rests on (see `basis`).
     """
@@ -72,10 +72,11 @@ def _evidence(total: Cell, probed_at: datetime, run: str) -> EndpointEvidence:
 def status_of(cells: Sequence[Cell]) -> Status:
     """The status of one endpoint by the cells of one run.
 
-    Nothing judged: only answers that the model is gone read `retired`; only failures of the provider `down`; nothing
-    but `unsupported` is that; anything else (an account's error, nothing run) is `unknown`. Otherwise by the share of
-    right answers: `works`, `needs_rescue` where it reaches that only with rescued ones, `degraded`, `broken`; rescued
-    ones save an endpoint from `broken` only when almost all are right. What was not run never counts.
+    If nothing was judged, errors decide: `retired` if each says that the model is gone, `down` if each is the
+    provider's, else `unknown`. Without errors it is `unsupported` if any probe was, else `unknown`.
+
+    Otherwise the share of right answers decides: `works`, `degraded` or `broken`. It is `needs_rescue` if the share for
+    `works` is reached only together with rescued answers. Probes that were not run never count.
     """
     chosen = basis(cells)
     counts = counts_of(chosen)

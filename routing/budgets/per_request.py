@@ -15,7 +15,7 @@ from ..types import ChatRequest, CostOrigin, Usage
 _LEAST_TOKENS = 256
 """An attempt is not sent if the budget does not allow an answer of this many tokens."""
 _DEFAULT_TOKENS = 4096
-"""Sent as max_tokens if the request has a budget but no max_tokens: without it the cost has no upper bound."""
+"""Sent as max_tokens if the request has a budget but no max_tokens. Otherwise the cost would have no upper bound."""
 Paid: TypeAlias = tuple[Decimal, CostOrigin]
 """USD, and the origin of the figure."""
 

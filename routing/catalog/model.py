@@ -121,9 +121,9 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Requirements:
-    """What one request needs an endpoint to be able to do.
+    """Capabilities that one request needs an endpoint to have.
 
-    `tools`: of any kind, or native ones only. `thinking`: that it thinks (True) or can stop thinking (False).
+    `tools`: any kind, or native ones only. `thinking`: the endpoint must think (True) or be able not to (False).
     """
 
     tools: Literal["", "any", "native"] = ""
@@ -136,11 +136,11 @@ class Requirements:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """What a request can be sent to: `<provider>/<provider model id>[+<upstream tag>]`.
+    """A destination of requests, with the id `<provider>/<provider model id>[+<upstream tag>]`.
 
     `thinking` names how its thinking is controlled: `never` if it has none, `always` if it cannot be controlled.
-    `always_thinks`: the model thinks, whatever it is asked. `quirks` are its own, beside those of its provider.
-    `tool_choices` are the values of `tool_choice` that it accepts; `named` is a certain function.
+    `always_thinks`: the model thinks even if it is asked not to. `quirks` add to those of its provider.
+    `tool_choices` are the accepted values of `tool_choice`; `named` means that one function is named.
     """
 
     id: str
@@ -159,11 +159,11 @@ class Endpoint:
 
     @property
     def thinks(self) -> bool:
-        """Whether it thinks by default."""
+        """Whether the endpoint thinks by default."""
         return self.thinking != "never"
 
     def unmet(self, needs: Requirements) -> str:
-        """What the request needs and this endpoint cannot do, as a predicate ("does not stream"); empty if nothing."""
+        """The first need that this endpoint does not meet, as a predicate ("does not stream"); empty if all are met."""
         able, choice = self.capabilities, needs.tool_choice
         form = choice if isinstance(choice, str) or choice is None else "named"
         kinds = {"tools"} if needs.tools == "native" else {"tools", "tools:emulated"}

@@ -1,7 +1,7 @@
 """The committed results of each endpoint, and their age.
 
 `results/latest.json` is the one file the router reads; the monitor derives it from the run files
-(pytest_kimiprobe.results):
+(pytest_kimiprobe/results):
 
     {"version": 1, "generated_at": "2026-11-23T05:17:40Z", "run": "<run id>-<attempt>", "source": "live",
      "endpoints": {"<endpoint>": {"status": "works", "probed_at": "...Z", "run": "<run id>-<attempt>",
@@ -103,7 +103,7 @@ class EndpointEvidence:
 
     @property
     def k2vv_compatible(self) -> float | None:
-        """The same share by the K2 Vendor Verifier's formula, but not its cases: of answers instead of calls."""
+        """Share of answers that the K2 Vendor Verifier's formula calls valid, on our own cases, 0..1."""
         return self.k2vv_valid / self.k2vv_calls if self.k2vv_calls else None
 
     @property

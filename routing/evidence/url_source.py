@@ -1,4 +1,4 @@
-"""Evidence over HTTPS; separate from evidence_source, so that a router with a file imports no event loop for it."""
+"""Evidence over HTTPS; separate from file_source.py, so that a router with a file imports no event loop for it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ FETCH_S = 10.0
 
 
 class EvidenceUrl(LastGood[Evidence]):
-    """latest.json over HTTPS: fetched when first needed, then every `REFRESH_S` in the background. Thread-safe.
+    """latest.json over HTTPS: fetched when first needed, then every `REFRESH_S` seconds in the background. Thread-safe.
 
-    Only the first call waits for the network, at most `FETCH_S`.
+    Only the first call waits for the network, at most `FETCH_S` seconds.
     """
 
     def __init__(self, url: str, http: Callable[[], tuple[LoopThread, Transport]]) -> None:

@@ -1,7 +1,7 @@
 """Bucketing `murmur3-cbor-v1`: decides which users are in the first N percent of a flag.
 
-The position of a user is murmur3_32 (seed 0) over the canonical CBOR of the array [flag, user], both text: a number
-from 0 to 2**32-1. A user is inside `percent` if `position * 100 >> 32 < percent`. flagd's `fractional` (third
+The position of a user is a number from 0 to 2**32-1. It is the murmur3_32 (seed 0) of the canonical CBOR of the array
+[flag, user], both as text. A user is inside `percent` if `position * 100 >> 32 < percent`. flagd's `fractional` (third
 definition) computes the same, so an exported flag gives the same decisions there. The rule never changes under this
 name, because a change would move every user. tests/vectors/bucketing.json lists positions for other languages.
 """

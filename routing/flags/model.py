@@ -7,7 +7,7 @@ Order of decision; the first rule that applies decides:
     3. pin "on"          on for everybody else, enabled or not: a human's decision
     4. enabled: false    off: the kill switch
     5. allow             on for this user or group
-    6. percent           on for the first N percent of users (routing.bucketing); without a user only at 100
+    6. percent           on for the first N percent of users (bucketing.py); without a user only at 100
 
 Deny comes before pin "on" because it is about a user's rights (for example data residency), not about the endpoint's
 health.
@@ -57,7 +57,7 @@ class Targets:
 
 @dataclass(frozen=True, slots=True)
 class FlagEvidence:
-    """What the last change of a flag was based on: `passed` of `judged` answers, reported in `result`."""
+    """Evidence for the last change of a flag: `passed` of `judged` answers, reported in `result`."""
 
     result: str
     judged: int

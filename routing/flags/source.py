@@ -90,7 +90,7 @@ class FlagsSource:
         return self._file.current().flags
 
     def status(self) -> FlagsStatus:
-        """What is in use and why, as of the last `current()`."""
+        """The flags in use and the reason, as of the last `current()`."""
         held = self._file.held
         fallen_back: Literal["last_good", "bootstrap"] = "last_good" if held.from_source else "bootstrap"
         return FlagsStatus(

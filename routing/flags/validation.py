@@ -33,7 +33,7 @@ class Problem:
 
     @property
     def text(self) -> str:
-        """Path and message."""
+        """The problem as a sentence: its path, then its message."""
         return f"{self.path}: {self.message}" if self.path else self.message
 
     def __str__(self) -> str:
@@ -131,8 +131,8 @@ def specificity(glob: str) -> tuple[bool, int]:
 def overlap(one: str, other: str) -> bool:
     """Whether some endpoint can match both of two globs of the same kind: both with `*`, or both without.
 
-    Two globs with `*` have a common match exactly if the texts before their first `*` agree and the texts after their
-    last `*` agree: what is between can be written one after the other.
+    Two globs with `*` have a common match under two conditions. Of their texts before the first `*`, one begins with
+    the other. Of their texts after the last `*`, one ends with the other. The middle parts can then follow each other.
     """
     if "*" not in one or "*" not in other:
         return one == other
@@ -142,7 +142,7 @@ def overlap(one: str, other: str) -> bool:
 
 
 def _ambiguous(flags: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
-    """Pairs of flags that claim an endpoint with equal right."""
+    """Pairs of flags whose equally specific globs can match the same endpoint."""
     ranks: dict[tuple[bool, int], list[tuple[str, int, str]]] = {}
     total = 0
     for name, flag in flags.items():

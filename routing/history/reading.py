@@ -109,7 +109,7 @@ def _refuse(constant: str) -> Any:
 
 
 def _finite(number: str) -> float:
-    """Raises ValueError for a number that cannot be written as JSON again."""
+    """The number as a float. Raises ValueError if it cannot be written as JSON again."""
     if not math.isfinite(value := float(number)):
         raise ValueError(number)
     return value

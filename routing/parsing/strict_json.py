@@ -66,8 +66,8 @@ def loads(text: str, *, control_characters: bool = False) -> Any:
     """Parse one JSON value: at most 1 MiB of characters, 200 levels deep, integers exact.
 
     `control_characters` allows unescaped tabs and line ends in strings (and no other control character).
-    Raises StrictJsonError for everything that RFC 8259 does not allow, and for what it leaves open: duplicate keys,
-    lone surrogates, numbers beyond a double's range, integers of more than 4300 digits.
+    Raises StrictJsonError for everything that RFC 8259 does not allow. It also raises for what the RFC leaves open:
+    duplicate keys, lone surrogates, numbers beyond a double's range, integers of more than 4300 digits.
     """
     if len(text) > MAX_CHARS:
         raise StrictJsonError(f"longer than {MAX_CHARS} characters", MAX_CHARS)

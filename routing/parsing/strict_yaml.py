@@ -1,8 +1,8 @@
 """Reader of our YAML files: a small subset of YAML in which each file has one meaning.
 
 Values that YAML 1.1 and YAML 1.2 read differently (`True`, `0123`, `0x1f`, `.inf`) are refused; `on`, `no`, dates and
-times are plain strings. Refused as well: anchors, aliases, tags, merge keys, directives, duplicate keys, keys that are
-not strings, more than one document, tabs, control and invisible direction characters, encodings other than UTF-8.
+times are plain strings. The reader also refuses anchors, aliases, tags, merge keys, directives, duplicate keys and keys
+that are not strings. It refuses a second document, tabs, control and direction characters, and encodings but UTF-8.
 Parsing is a loop over events, so nesting costs no recursion, and size and depth are capped.
 """
 
@@ -34,7 +34,7 @@ UNSEEN = re.compile(
 """Characters that a file may contain as escapes only."""
 _INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
-# What some YAML version reads as a number, boolean or null, and another one otherwise.
+# Text that one YAML version reads as a number, boolean or null, and another version as something else.
 _AMBIGUOUS = re.compile(
     r"[-+]?(?:0[0-9_]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?|0[xX][0-9a-fA-F_]+|0[oO][0-7_]+|0[bB][01_]+|\.(?:inf|Inf|INF))"
     r"|\.(?:nan|NaN|NAN)|True|TRUE|False|FALSE|Null|NULL"
@@ -80,8 +80,8 @@ def loads(
 ) -> Document:
     """Parse one document; an empty file is None. Raises `error` with `where` as `file:line:column`.
 
-    With `require_end` the last non-empty line must be the document end marker `...`, closed by a newline: a file cut
-    anywhere is then refused instead of being read as a shorter file.
+    With `require_end` the last non-empty line must be the document end marker `...`, closed by a newline. A file that
+    was cut off is then refused instead of being read as a shorter file.
     """
     source = _Source(where, error)
     if len(data) > max_bytes:

@@ -1,8 +1,8 @@
 """Validates tool arguments against the tool's own JSON Schema: compiled once per tool set, offline, in linear time.
 
-A tool whose schema cannot be used is the caller's mistake (error class `request`): not a schema, a `$ref` to another
-document, a pattern with look-around. It is kept as that tool's `ToolSchemaError` and does not affect the other tools
-of the set. `problems` lists all of them, so that a request can be refused before it is sent.
+A tool whose schema cannot be used is the caller's mistake (error class `request`). Examples: not a schema, a `$ref` to
+another document, a pattern with look-around. The mistake is kept as that tool's `ToolSchemaError` and does not affect
+the other tools of the set. `problems` lists all such errors, so that a request can be refused before it is sent.
 
 `format` is not checked in any draft: no provider enforces it, and libraries disagree about it.
 """

@@ -148,7 +148,7 @@ def at_pointer(root: Any, reference: str) -> Any:
 
 
 def endings(whole: JsonObject) -> AbstractSet[str] | None:
-    """The references (`#` for the root) that have finite values; None if the schema has no references.
+    """The references (`#` for the root) that some finite value satisfies; None if the schema has no references.
 
     Moonshot treats arrays as never empty. It treats an object as finite if one of its required properties is
     (https://github.com/MoonshotAI/walle, CheckRefTermination).

@@ -1,6 +1,6 @@
 """Cost of checking a tool's schema: its size with every `$ref` followed, recursion, lengths of patterns. Pure.
 
-A schema that doubles at each of 30 references visits 2**30 subschemas for an empty object.
+If each of 30 references doubles the size of a schema, checking an empty object visits 2**30 subschemas.
 """
 
 from __future__ import annotations

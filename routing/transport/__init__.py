@@ -2,10 +2,10 @@
 
 The library is httpx2, the maintained continuation of httpx, if it is installed, else httpx (docs/decisions.md). Its
 URLs, its certificates and the connections below its client are used. The defaults of both clients are unsafe for
-requests that carry keys. This transport has a total deadline, no redirects, no proxy or netrc from the environment, at
-most one layer of gzip, and limits on decoded bytes (limits.py). A key goes to its provider's hosts only, never over
-plain http except to this machine, and is removed from whatever comes back (redaction.py). A request is sent once. The
-exception is a kept connection that the server had closed before it answered.
+requests that carry keys. This transport has a total deadline, at most one layer of gzip, and limits on decoded bytes
+(limits.py). It has no redirects, and reads no proxy or netrc from the environment. A key goes to its provider's hosts
+only, never over plain http except to this machine, and is removed from whatever comes back (redaction.py). A request is
+sent once, except if the server had closed a kept connection before it answered: then it is sent once more.
 
 `KIMIPROBE_PROXY` (`http://host:port`) names a proxy for all requests that leave this machine.
 """
@@ -133,7 +133,7 @@ class Transport:
         return self._pool
 
     async def aclose(self) -> None:
-        """Close the pool. Requests under way go on, and close their connections when they end."""
+        """Close the pool. Requests in flight go on, and close their connections when they end."""
         pool, self._pool = self._pool, None
         if pool is not None:
             await pool.aclose()

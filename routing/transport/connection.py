@@ -1,8 +1,8 @@
 """One TCP or TLS connection on a plain socket, as the network backend and network stream of httpcore.
 
-httpcore documents both (https://www.encode.io/httpcore/network-backends/). Its own backend uses anyio for each read and
-write, which costs as much CPU as the rest of a request (docs/decisions.md). A connection of this package also records
-the progress of its request, and knows whether bytes follow an answer.
+httpcore documents both interfaces: https://www.encode.io/httpcore/network-backends/. Its own backend uses anyio for
+each read and write, which costs as much CPU as the rest of a request (docs/decisions.md). A connection of this package
+also records the progress of its request, and knows whether bytes follow an answer.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ class TlsLayer:
         return True
 
     def encrypted(self, data: bytes) -> bytes:
-        """What is to be sent for these bytes."""
+        """The encrypted bytes to send for these bytes."""
         view = memoryview(data)
         while view:
             view = view[self._tls.write(view) :]

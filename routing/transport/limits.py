@@ -1,7 +1,7 @@
 """Limits on one response body, so that no answer costs more than 64 MB of memory (docs/decisions.md).
 
 The largest valid answer has 262,144 tokens: 2.4 MB if every character is escaped, 96 MB as a stream of one event per
-token. Memory depends on more than length: one emoji makes every character of a string four bytes wide, and
+token. Memory depends on more than length. One emoji makes every character of a string four bytes wide.
 `[[],[],[]` takes 24 times its size when it is parsed. Pure: bytes in, bytes or an error out.
 """
 
@@ -25,10 +25,7 @@ _CHUNK = 1 << 16
 
 
 class BodyLimit:
-    """Counts the bytes and JSON values of one decoded body.
-
-    `feed` raises ProviderFailure (`body_too_large`) when a limit is exceeded.
-    """
+    """Counts the bytes and JSON values of one decoded body, and refuses a body that exceeds a limit."""
 
     __slots__ = ("_event_bytes", "_marks", "_max_bytes", "_stream", "_tail", "_total")
 
@@ -38,7 +35,10 @@ class BodyLimit:
         self._tail = b""
 
     def feed(self, chunk: bytes) -> None:
-        """Count a chunk of at most a few times 64 KiB."""
+        """Add the size of a received chunk (at most a few times 64 KiB) to the total.
+
+        Raises ProviderFailure (`body_too_large`) if the body, one event or the number of JSON values exceeds its limit.
+        """
         self._total += len(chunk)
         fresh = self._of_this_event(chunk) if self._stream else chunk
         self._event_bytes += len(fresh)

@@ -2,10 +2,10 @@
 
 Every protocol module offers the same four functions:
 
-- `build(request, endpoint, provider) -> WireRequest` raises ExchangeError if the endpoint cannot serve the request
-- `parse(status, headers, body) -> Answer` raises ExchangeError if the exchange failed
-- `stream()` returns an object that assembles a streamed answer
-- `authorization(key)` returns the header that carries the key
+- `build(request, endpoint, provider) -> WireRequest` raises ExchangeError if the endpoint cannot serve the request.
+- `parse(status, headers, body) -> Answer` raises ExchangeError if the exchange failed.
+- `stream()` returns an object that assembles a streamed answer.
+- `authorization(key)` returns the header that carries the key.
 
 A `WireRequest` keeps what only the built request knows. `restore` puts the caller's own tool names and call ids back
 into an answer. `follow` gives the next request if one exchange takes several.

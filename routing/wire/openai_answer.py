@@ -158,7 +158,7 @@ class OpenAIStream(AnswerStream):
         return self.new_call(_numbered(row))
 
     def _billed(self) -> Decimal | None:
-        """What the caller pays. If the upstream bills the caller's own key, `cost` is only the gateway's share."""
+        """USD that the caller pays. If the upstream bills the caller's own key, `cost` is only the gateway's share."""
         if not self._own_key or self._cost is None:
             return self._cost
         return None if self._upstream_cost is None else self._cost + self._upstream_cost

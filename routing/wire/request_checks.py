@@ -13,7 +13,9 @@ from ..types import EFFORTS, ChatOptions, ChatRequest, JsonObject, Message, Tool
 
 
 def fitted(request: ChatRequest, endpoint: Endpoint, notes: dict[str, None]) -> ChatRequest:
-    """The request as this endpoint can be asked: tools emulated if it has no native ones, no choice without tools.
+    """The request in a form that this endpoint can serve.
+
+    Tools are emulated if it has no native ones. Without tools, `tool_choice` is left out.
 
     Raises EndpointUnavailable (`no_capability`) for what the endpoint cannot do by design.
     """

@@ -1,4 +1,4 @@
-"""`kimiprobe alert`."""
+"""Command `kimiprobe alert`: reports status changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`kimiprobe check`."""
+"""Command `kimiprobe check`: runs the suite and records the run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`kimiprobe cost`."""
+"""Command `kimiprobe cost`: compares the cost of endpoints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`kimiprobe decide`."""
+"""Command `kimiprobe decide`: compares evidence with flags."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .shared import flags_file, flags_option, json_option, read_results, results
 @results_option
 @json_option
 def decide(flags_path: Path | None, results: Path | None, as_json: bool) -> None:
-    """Show where evidence and flags disagree; change nothing."""
+    """Show the flags that the evidence contradicts; change nothing."""
     path = flags_file(flags_path)
     found = read_results(results, path)
     proposals = rule.decide(Flags.load(path), found.evidence, catalog.load(), found.now)

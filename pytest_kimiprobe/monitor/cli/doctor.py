@@ -1,4 +1,4 @@
-"""`kimiprobe doctor`."""
+"""Command `kimiprobe doctor`: checks the environment of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`kimiprobe propose`."""
+"""Command `kimiprobe propose`: opens pull requests for flag changes."""
 
 from __future__ import annotations
 

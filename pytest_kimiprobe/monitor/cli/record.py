@@ -1,4 +1,4 @@
-"""`kimiprobe record`."""
+"""Command `kimiprobe record`: commits and pushes run files."""
 
 from __future__ import annotations
 

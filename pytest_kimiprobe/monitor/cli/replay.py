@@ -1,4 +1,4 @@
-"""`kimiprobe replay`."""
+"""Command `kimiprobe replay`: judges recordings again."""
 
 from __future__ import annotations
 

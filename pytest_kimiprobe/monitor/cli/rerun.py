@@ -1,4 +1,4 @@
-"""`kimiprobe rerun`."""
+"""Command `kimiprobe rerun`: runs one failure of the last run again."""
 
 from __future__ import annotations
 

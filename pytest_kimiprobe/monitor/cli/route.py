@@ -1,4 +1,4 @@
-"""`kimiprobe route`."""
+"""Command `kimiprobe route`: explains the route of a request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`kimiprobe simulate`."""
+"""Command `kimiprobe simulate`: runs the simulator."""
 
 from __future__ import annotations
 

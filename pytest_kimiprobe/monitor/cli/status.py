@@ -1,4 +1,4 @@
-"""`kimiprobe status`."""
+"""Command `kimiprobe status`: shows the status of each endpoint."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def status(flags_path: Path | None, results: Path | None, everything: bool, as_j
 
 
 def read(folder: Path, now: datetime, problems: list[str]) -> Evidence:
-    """latest.json; if it cannot be read, what the run files give. Each problem is added to `problems`."""
+    """Evidence of latest.json or, if it cannot be read, of the run files. Each problem is added to `problems`."""
     path = folder / "latest.json"
     try:
         derived, runs = evidence_now(folder, now, problems)
@@ -81,7 +81,7 @@ def read(folder: Path, now: datetime, problems: list[str]) -> Evidence:
 
 
 def rows_of(evidence: Evidence, catalog: Catalog, now: datetime, *, everything: bool) -> list[Row]:
-    """By model and endpoint; with `everything` also what was never probed."""
+    """Rows by model and endpoint; with `everything` also endpoints that were never probed."""
     names = set(evidence.endpoints) | (set(catalog.endpoints) if everything else set())
     return sorted((_row(name, evidence, catalog, now) for name in names), key=lambda row: (row.model, row.endpoint))
 

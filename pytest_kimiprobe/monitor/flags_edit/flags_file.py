@@ -5,8 +5,8 @@ is dumped. Each edit is checked: the new text must read as the old data with exa
 
     edited(text, {"openrouter_kimi_tool_calling": {"enabled": True, "percent": 10, "users.allow": ["alice"]}})
 
-A key may go through mappings with dots; None removes it. Any change raises the serial by one; an edit that changes
-nothing returns the very text.
+Dots in a key lead into nested mappings; the value None removes the key. Any change raises the serial by one; an edit
+that changes nothing returns the same text.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def _data(text: str, where: str) -> Any:
 
 
 def _new_serial(data: Mapping[str, Any]) -> list[_Step]:
-    """One more than any router may have seen; `rollback_from` is removed."""
+    """Steps that set a serial above every serial that a router may have seen, and remove `rollback_from`."""
     leave: list[_Step] = [(("rollback_from",), None)] if "rollback_from" in data else []
     return [*leave, (("serial",), max(data["serial"], data.get("rollback_from", 0)) + 1)]
 

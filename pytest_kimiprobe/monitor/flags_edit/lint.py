@@ -1,4 +1,4 @@
-"""What a reviewer should see in a flags file beyond its schema: contradictions, jumps, globs without effect. Pure.
+"""Findings in a flags file that a schema cannot express: contradictions, jumps, globs without effect. Pure.
 
 An `error` is a mistake, or a step that a human must decide; a `warning` is worth a look.
 """

@@ -1,6 +1,6 @@
 """Edits of YAML text: one value is set, added or removed, every other character stays.
 
-Works on plain files such as ours (routing.strict_yaml): mappings and lists in block or flow style, no anchors.
+Works on files that routing/parsing/strict_yaml.py reads: mappings and lists in block or flow style, no anchors.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def without_comments(text: str, path: Path) -> str:
     return above + text[start:end] + re.sub(rf"\A( {{{indent + 1},}}#.*\n)+", "", text[end:])
 
 
-# ------------------------------------------------------------------------------------------------------ where it is
+# -------------------------------------------------------------------------------------------------------- positions
 
 
 def _find(text: str, path: Path) -> tuple[MappingNode, Path]:
@@ -89,7 +89,7 @@ def _next_line(text: str, index: int) -> int:
     return len(text) if found < 0 else found + 1
 
 
-# ------------------------------------------------------------------------------------------------------ how it looks
+# ----------------------------------------------------------------------------------------------------- text of values
 
 
 def flow(value: Value) -> str:
@@ -153,7 +153,10 @@ def _merged(text: str, path: Path, node: MappingNode, value: Mapping[str, Value]
 
 
 def _list_set(text: str, key: Node, node: SequenceNode, new: Sequence[Value]) -> str:
-    """Entries that stay keep their place and comment, and new ones follow; any other change replaces the list."""
+    """The text with a changed list. Entries that stay keep place and comment, and new ones follow them.
+
+    If the change is of another kind, the whole list is replaced.
+    """
     old, wanted = [item.value for item in node.value], [str(value) for value in new]
     kept = [number for number, name in enumerate(old) if name in wanted]
     more = [value for value in new if str(value) not in old]

@@ -30,7 +30,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class PullRequestResult:
-    """What was done about one flag. `left`: nothing, because a human committed, or closed the same proposal."""
+    """Result for one flag. `left`: nothing was done, because a human committed, or closed the same proposal."""
 
     flag: str
     action: Action

@@ -1,8 +1,8 @@
 """Commits and pushes run files in such a way that a concurrent push never loses a result.
 
-The commit is built in a temporary folder, on the remote branch's newest commit: its results, our run files, and the
-derived files recomputed from all run files. If another push was faster, the commit is built again; texts are never
-merged. The checkout is updated only after the push, and only if that loses nothing.
+The commit is built in a temporary folder, on the remote branch's newest commit. It holds the remote's results, our run
+files, and the derived files recomputed from all run files. If another push was faster, the commit is built again; texts
+are never merged. The checkout is updated only after the push, and only if that loses nothing.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _FINAL = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class PushResult:
-    """What was pushed. `commit` is empty if the remote had everything already; `note` is for a human."""
+    """Result of a push. `commit` is empty if the remote had everything already; `note` is for a human."""
 
     commit: str
     files: tuple[str, ...]

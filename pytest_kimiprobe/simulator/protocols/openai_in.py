@@ -35,7 +35,7 @@ def _faults(body: JsonObject) -> Iterator[str]:
 
 
 def thinks(model: SimulatedModel, body: JsonObject) -> bool:
-    """Whether the model thinks for this request: some always do, some unless it is switched off."""
+    """Whether the model thinks for this request: some models always do, others unless thinking is switched off."""
     if model.thinks != "default":
         return model.thinks == "always"
     thinking, reasoning = body.get("thinking") or {}, body.get("reasoning") or {}
