@@ -75,7 +75,8 @@ def _beside(summary: Summary) -> list[Fact]:
     if not verdicts:
         return []
     told = ", ".join(f"{verdicts[verdict]} {noun}" for verdict, noun in _NOUNS.items() if verdicts[verdict])
-    return [("also", f"{verdicts.total()} requests with tools described in the prompt: {told}", "")]
+    requests = f"{verdicts.total()} request{'' if verdicts.total() == 1 else 's'}"
+    return [("also", f"{requests} with tools described in the prompt: {told}", "")]
 
 
 def _counted(summary: Summary) -> Iterator[ProbeResult]:
@@ -156,9 +157,9 @@ def _use(summary: Summary) -> list[Fact]:
         (row for name in summary.order if 0 < (row := summary.evidence[name]).counts.judged < LEAST_JUDGED), None
     )
     if few:
-        calls = f"{few.counts.judged} call{' of' if few.counts.judged == 1 else 's of'} {few.endpoint}"
-        told = f"{calls} {'was' if few.counts.judged == 1 else 'were'} judged; a recommendation needs {LEAST_JUDGED}"
-        return [("use", f"no recommendation yet: {told}", "warn")]
+        one = few.counts.judged == 1
+        told = f"{few.counts.judged} call{'' if one else 's'} of {few.endpoint} {'was' if one else 'were'} judged"
+        return [("use", f"no recommendation yet: {told}; a recommendation needs {LEAST_JUDGED}", "warn")]
     return [("use", "nothing: no endpoint works" if summary.evidence else "nothing: no endpoint was probed", "bad")]
 
 
