@@ -1,1 +1,1 @@
-"""The monitor: from results to decisions, pull requests, alerts and the command line."""
+"""The monitor: turns recorded runs into flag decisions, pull requests and alerts; holds the `kimiprobe` commands."""

@@ -1,11 +1,14 @@
-"""Selects the status changes to alert on, and writes their texts. Pure; pytest_kimiprobe.monitor.notify delivers.
+"""Finds the status changes that need an alert, and writes the alert texts. pytest_kimiprobe.monitor.notify sends them.
 
-The subject of an alert is a provider with a model (`openrouter/kimi-k2.6`). It is working while any of its endpoints
-works. It has stopped when all that were probed lately are broken, down or retired. Intermediate statuses (degraded,
-needing rescue) do not alert; the last definite state is kept. A first alert is sent only for "working".
+The subject of an alert is a provider with a model (`openrouter/kimi-k2.6`). A subject is working while at least one of
+its endpoints works. It has stopped if all its endpoints that were probed in the last 7 days are broken, down or
+retired. Otherwise (endpoints are degraded or need rescue) the subject keeps its last state, and no alert is sent. The
+first state of a subject causes an alert only if it is "working".
 
-If most endpoints of a run are down, one alert about the monitor itself is sent, and no other subject changes.
-Endpoints that no flag controls are ignored, except references and the vision endpoint.
+If more than half of a run's endpoints are down, one alert about the monitor itself is sent. The down endpoints of that
+run do not count. Endpoints that no flag controls are ignored, except references and the vision endpoint.
+
+Pure: nothing is read or sent.
 """
 
 from __future__ import annotations
@@ -27,9 +30,9 @@ from ..results.store import counted
 from .decide import outage_of, percent_text
 
 MONITOR = "monitor"
-"""Key of alerts about the monitor itself."""
+"""`Alert.key` of alerts about the monitor itself; other alerts have a provider with a model there."""
 MOST_A_DAY = 4
-"""Alerts on one subject within 24 hours; after that it counts as flapping, and further alerts wait."""
+"""Maximum number of alerts on one subject in 24 hours. Its further changes wait until one of these is a day old."""
 _STOPPED: frozenset[Status] = frozenset({"broken", "down", "retired"})
 _DAY = timedelta(days=1)
 
@@ -38,7 +41,12 @@ State: TypeAlias = Literal["working", "stopped"]
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One change to report. `key` is the subject, `since` the time of its last definite state before this one."""
+    """One change of one subject from working to stopped or back, to be reported.
+
+    `key` names the subject, `text` is the alert's sentence, and `details` has one line for each endpoint of the
+    subject. `run` is the run that caused the alert. `since` is when the last run before it that gave the subject a
+    state ended; None if there was none.
+    """
 
     key: str
     state: State
@@ -49,7 +57,10 @@ class Alert:
 
 
 def alerts(runs: Iterable[StoredRun], catalog: Catalog, now: datetime, *, flags: Flags | None = None) -> list[Alert]:
-    """Changes of the newest run against the runs before it. With `flags`: only endpoints that requests may go to."""
+    """Alerts for the state changes between the newest of these runs and the runs before it.
+
+    If `flags` are given, endpoints that no flag controls are ignored, except references and the vision endpoint.
+    """
     states = _SubjectStates(catalog, flags)
     newest: list[Alert] = []
     for run in counted(runs, now):
@@ -60,7 +71,10 @@ def alerts(runs: Iterable[StoredRun], catalog: Catalog, now: datetime, *, flags:
 def alerts_between(
     before: Evidence, after: Evidence, catalog: Catalog, now: datetime, *, flags: Flags | None = None
 ) -> list[Alert]:
-    """Changes between two files of evidence."""
+    """Alerts for the state changes from the evidence `before` to the evidence `after`.
+
+    If `flags` are given, endpoints that no flag controls are ignored, except references and the vision endpoint.
+    """
     states = _SubjectStates(catalog, flags)
     states.add_run(before.endpoints, before.run, before.generated_at or now)
     return states.add_run(after.endpoints, after.run, after.generated_at or now)
@@ -68,7 +82,7 @@ def alerts_between(
 
 @dataclass(slots=True)
 class _SubjectStates:
-    """Last definite state of each subject, and the alerts sent so far, updated run by run."""
+    """State (working or stopped) of each subject, and the alerts sent on it; updated by adding runs, oldest first."""
 
     catalog: Catalog
     flags: Flags | None = None
@@ -110,14 +124,17 @@ class _SubjectStates:
         return {name: row for name, row in fresh.items() if self._is_routable(name)}
 
     def _is_routable(self, name: str) -> bool:
-        """Whether requests may go to the endpoint: a flag controls it, or it is a reference or the vision endpoint."""
+        """Whether requests may go to the endpoint: a flag controls it, or it is a reference or the vision endpoint.
+
+        If there are no flags, every endpoint counts as one that requests may go to.
+        """
         if self.flags is None or self.flags.flag_for(name) is not None or name == self.catalog.vision_endpoint:
             return True
         return name in {model.reference for model in self.catalog.models.values()}
 
 
 def _is_worth_a_first_alert(key: str, state: State, catalog: Catalog) -> bool:
-    """Whether to alert on a subject without an earlier state. It must work, and be able to replace the reference."""
+    """Whether the first state of a subject causes an alert: "working", if it is not a reference."""
     return key != MONITOR and state == "working" and not _is_reference(key, catalog)
 
 
@@ -126,7 +143,10 @@ def _monitor_text(state: State, outage: str) -> str:
 
 
 def _states(rows: Mapping[str, EndpointEvidence], catalog: Catalog) -> dict[str, State]:
-    """Definite state of each subject; one whose endpoints are neither working nor all stopped is left out."""
+    """State of each subject, by key.
+
+    A subject is left out if none of its endpoints works, but not all that were probed are broken, down or retired.
+    """
     statuses: dict[str, list[Status]] = defaultdict(list)
     for name, row in rows.items():
         if name in catalog.endpoints:
@@ -143,7 +163,7 @@ def _states(rows: Mapping[str, EndpointEvidence], catalog: Catalog) -> dict[str,
 
 
 def sentence(key: str, state: State, catalog: Catalog) -> str:
-    """Sentence of an alert: `OpenRouter + Kimi K2 tool calling is now WORKING! …`."""
+    """Sentence of the alert on a provider with a model: `OpenRouter + Kimi K2 tool calling is now WORKING! …`."""
     provider, _, model = key.partition("/")
     subject = f"{catalog.providers[provider].title} + {family_title(catalog.models[model])} tool calling"
     if state == "working":
@@ -154,7 +174,7 @@ def sentence(key: str, state: State, catalog: Catalog) -> str:
 
 
 def family_title(model: Model) -> str:
-    """`Kimi K2` for Kimi K2.6 and Kimi K2 Thinking; for other families the model's own title."""
+    """Title of a model in alerts: `Kimi K2` for Kimi K2.6 and Kimi K2 Thinking; for other families the full title."""
     found = re.match(r"Kimi K\d+", model.title)
     return found[0] if found else model.title
 

@@ -1,12 +1,13 @@
 """Compares evidence with flags, and proposes a change if they disagree: one pure function, `decide`.
 
 An endpoint is *good* if at least 95 % of at least 60 judged calls in the last 7 days were right. The calls must come
-from at least two cases, if cases were counted. It is *bad* if fewer than 80 % were right, in the last 7 days or in its
-newest run (at least 10 judged calls). It is also bad if it is retired, or down in its newest run.
+from at least two cases, if cases were counted. An endpoint is *bad* if fewer than 80 % of its judged calls were right,
+in the last 7 days or in its newest run. For this, at least 10 judged calls are needed. It is also bad if it is retired,
+or down in the newest run.
 
-A flag is turned on, at the first step of its ladder, if an endpoint that it controls is good. It is turned off if all
-endpoints that were probed lately are bad. One endpoint that works is enough to keep a flag, because the router never
-sends traffic to a bad endpoint.
+A flag that is off is turned on if an endpoint that it controls is good. It starts at the first percentage of its
+ladder. A flag that is on is turned off if all its endpoints that were probed in the last 7 days are bad. One endpoint
+that works is enough to keep a flag on, because the router never sends traffic to a bad endpoint.
 
 Without fresh evidence nothing changes. The newest run counts only if it was complete. Errors of the account or of the
 request do not count against an endpoint. If more than half of the newest run's endpoints are down, none of them counts
@@ -44,35 +45,38 @@ Rating: TypeAlias = Literal["good", "bad", "between", "unknown"]
 
 @dataclass(frozen=True, slots=True)
 class FlagSetting:
-    """State of a flag. `share` is the percentage of users that it is on for."""
+    """On/off state and percentage of a flag, as they are now or as a proposal would set them."""
 
     enabled: bool
     percent: int
 
     @property
     def share(self) -> int:
-        """Percentage of users; 0 while the flag is off, whatever `percent` is."""
+        """Percentage of users that the flag is on for: `percent` if the flag is enabled, otherwise 0."""
         return self.percent if self.enabled else 0
 
 
 @dataclass(frozen=True, slots=True)
 class RatedEndpoint:
-    """One controlled endpoint: its evidence, its rating, and the sentence that gives the reason."""
+    """One endpoint that a flag controls: its evidence, its rating, and in `why` the reason for the rating."""
 
     evidence: EndpointEvidence
     rating: Rating
     why: str
     share: float = 0.0
-    """Share of the window's judged answers that this flag counts as right, 0..1."""
+    """Share (0..1) of right answers among those judged in 7 days; rescued ones are right if the flag accepts them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """Decision for one flag. `before` and `after` are equal unless `kind` is enable or disable.
+    """Decision on one flag. `before` and `after` are equal unless `kind` is enable or disable.
 
-    `endpoint` is the endpoint that the decision rests on. `counts` covers its last seven days, and `right` is the
-    number of calls that the flag counts as right. `reasons` counts the reason codes of all controlled endpoints.
-    `evidence` is the SHA-256 of the evidence used, `run` its newest run.
+    `verdict` gives the reason. `endpoints` are the flag's endpoints, best first. `endpoint` is the first of them, which
+    the decision rests on. `counts` are its counts of the last 7 days; `right` is how many of its calls the flag counts
+    as right.
+
+    `reasons` counts the reason codes of all these endpoints. `run` is the newest run among their evidence, and `at` is
+    when it probed. `evidence` is the SHA-256 of the evidence used.
     """
 
     flag: str
@@ -96,7 +100,7 @@ class Proposal:
 
 
 def decide(flags: Flags, evidence: Evidence, catalog: Catalog, now: datetime) -> list[Proposal]:
-    """One proposal for each flag, in the order of the file. Pure."""
+    """Compare the evidence with each flag; return one proposal for each flag, in the order of the flags file. Pure."""
     refusal = _no_evidence(flags, evidence)
     outage = outage_of(row for row in evidence.endpoints.values() if row.run == evidence.run)
     return [
@@ -106,7 +110,7 @@ def decide(flags: Flags, evidence: Evidence, catalog: Catalog, now: datetime) ->
 
 @dataclass(frozen=True, slots=True)
 class _FlagContext:
-    """One flag, with everything that the decision depends on."""
+    """One flag, and all inputs of the decision on it. `outage` is the result of `outage_of` for the newest run."""
 
     flag: Flag
     flags: Flags
@@ -120,7 +124,7 @@ class _FlagContext:
         return FlagSetting(self.flag.enabled, self.flag.percent)
 
     def controlled(self) -> tuple[list[str], list[str]]:
-        """Endpoints of the catalogue that this flag controls: those still served, and those retired."""
+        """Ids of the endpoints that this flag controls, in two lists: those still served, and those retired."""
         mine = [endpoint for endpoint in self.catalog.endpoints.values() if self._controls(endpoint.id)]
         today = self.now.date()
         return [e.id for e in mine if not e.retired_at(today)], [e.id for e in mine if e.retired_at(today)]
@@ -159,7 +163,7 @@ def _proposal(context: _FlagContext, refusal: str) -> Proposal:
 
 
 def _whys(rated: Sequence[RatedEndpoint]) -> str:
-    """Each reason once, after the names of the endpoints that it applies to."""
+    """Reasons of the ratings as one text. Each reason is given once, after the names of the endpoints that have it."""
     endpoints_of: dict[str, list[str]] = {}
     for row in rated:
         endpoint = row.evidence.endpoint
@@ -193,7 +197,7 @@ def _proposed(context: _FlagContext, kind: Kind, verdict: str, rated: tuple[Rate
 
 
 def _rated(row: EndpointEvidence, context: _FlagContext) -> RatedEndpoint:
-    """The endpoint with its rating."""
+    """Rate one endpoint: unknown without usable evidence, bad if retired or down, otherwise by the measured shares."""
     rating, why = _without_evidence(row, context) or _gone(row, context) or _measured(row, context)
     return RatedEndpoint(row, rating, f"{row.endpoint} {why}", _share(row.window, context) or 0.0)
 
@@ -237,7 +241,7 @@ def _measured(row: EndpointEvidence, context: _FlagContext) -> tuple[Rating, str
 
 
 def _merit(row: RatedEndpoint) -> tuple[int, float, int]:
-    """Sort key, larger is better: rating, then the share of right answers, then the number of judged calls."""
+    """Sort key of endpoints, larger is better: rating, then share of right answers, then number of judged calls."""
     rank = ("unknown", "bad", "between", "good").index(row.rating)
     return rank, row.share, row.evidence.window.judged
 
@@ -259,13 +263,13 @@ def _pass_text(counts: Counts, when: str, context: _FlagContext) -> str:
 
 
 def percent_text(share: float) -> str:
-    """`98.5 %`, rounded down, so that a share below a threshold never reads as reaching it."""
+    """A share (0..1) as text: `98.5 %`. Rounded down, so that a share below a threshold never reads as reaching it."""
     # Nine digits first: 0.57 * 1000 is 569.9999999999999.
     return f"{math.floor(round(share * 1000, 6)) / 10:g} %"
 
 
 def _no_evidence(flags: Flags, evidence: Evidence) -> str:
-    """Why this evidence may not change any flag; empty if it may."""
+    """Reason why no flag may be changed by this evidence, such as simulated runs; empty if the evidence is usable."""
     if not evidence.endpoints:
         return "there are no results"
     if evidence.source == "local" and flags.environment != "test":
@@ -276,7 +280,7 @@ def _no_evidence(flags: Flags, evidence: Evidence) -> str:
 
 
 def outage_of(newest: Iterable[EndpointEvidence]) -> str:
-    """Why the down endpoints of one run suggest a fault on our side; empty if too few are down."""
+    """Sentence that blames our network or key if more than half of these endpoints of one run are down; else empty."""
     statuses = [row.status for row in newest]
     down = statuses.count("down")
     if down <= INFRASTRUCTURE_SHARE * len(statuses):
@@ -285,6 +289,6 @@ def outage_of(newest: Iterable[EndpointEvidence]) -> str:
 
 
 def _digest(rows: Sequence[EndpointEvidence], source: str) -> str:
-    """SHA-256 of the evidence that was used; the age of the evidence does not change it."""
+    """SHA-256 of these rows of evidence and their source. Ages are left out, so it is the same at any later time."""
     data = [source, *({"endpoint": row.endpoint, **evidence_row(row, row.probed_at)} for row in rows)]
     return sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()

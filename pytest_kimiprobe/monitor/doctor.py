@@ -1,4 +1,7 @@
-"""Checks that a run needs: each gives one diagnosis, and none prints a key."""
+"""Checks the environment before a run: installation, catalogue, flags, evidence, keys, hosts and credit.
+
+Each check gives a diagnosis. No diagnosis contains a key.
+"""
 
 from __future__ import annotations
 
@@ -45,9 +48,10 @@ def examine(
     reach: bool = True,
     account: bool = False,
 ) -> Iterator[Diagnosis]:
-    """All diagnoses, in the order in which to fix them.
+    """Run all checks, and yield their diagnoses in the order in which problems should be fixed.
 
-    `account`: ask each provider that has such an API, with its own key, how much credit is left.
+    `reach`: also check whether each provider's host answers. `account`: also ask how much credit is left, with the
+    provider's own key, at each provider that has an API for it.
     """
     yield _routing()
     yield Diagnosis("ok", "http", f"{library().__name__} {getattr(library(), '__version__', '')}")
@@ -131,7 +135,7 @@ def _keys(catalog: Catalog, environment: Mapping[str, str]) -> Iterator[Diagnosi
 def _of_each(
     providers: Iterable[Provider], ask: Callable[[Transport, Provider], Coroutine[Any, Any, Diagnosis]]
 ) -> list[Diagnosis]:
-    """Ask all providers concurrently."""
+    """Run the check `ask` for all providers concurrently; return the diagnoses in the order of the providers."""
 
     async def answers() -> list[Diagnosis]:
         transport = Transport()
@@ -144,7 +148,7 @@ def _of_each(
 
 
 async def _host(transport: Transport, provider: Provider) -> Diagnosis:
-    """Whether the host gives any answer. No key is sent."""
+    """Check whether the provider's host gives any HTTP answer within 5 seconds. No key is sent."""
     try:
         async with asyncio.timeout(REACH_S):
             request = HttpRequest("GET", f"{provider.base_url}/models", {}, b"")

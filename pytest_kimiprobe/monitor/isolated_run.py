@@ -1,6 +1,6 @@
-"""The process of `kimiprobe check`: pytest, with exit code 0 or 1 only if a run was completed.
+"""Runs pytest in the process of `kimiprobe check`. If no run was completed, exit codes 0 and 1 become 2.
 
-A conftest.py or a plugin can end pytest with any code before a probe is sent.
+The check of completion is needed because a conftest.py or a plugin can end pytest with any code before a probe is sent.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     import pytest
 
 _OF_REPOSITORY = ("rootdir:", "configfile:", "plugins:")
-"""Lines of pytest's header about the configuration that an isolated run does not read."""
+"""Starts of the lines in pytest's header about the repository's configuration, which an isolated run does not read."""
 
 
 class _Completion:
-    """Plugin that notes whether tests were run, and whether the run of the probes was completed."""
+    """pytest plugin that records whether tests were started (`ran`), and whether the run was completed (`complete`)."""
 
     def __init__(self) -> None:
         self.ran = self.complete = False
@@ -36,7 +36,7 @@ class _Completion:
 
 
 def _with_header(found: _Completion) -> _Completion:
-    """The plugin with a hook that leaves pytest's lines about the repository out of the header."""
+    """Add a hook to the plugin that removes the lines of _OF_REPOSITORY from pytest's header, and return the plugin."""
     import pytest  # here: if pytest cannot be imported, `main` says so
 
     @pytest.hookimpl(wrapper=True)
@@ -49,7 +49,10 @@ def _with_header(found: _Completion) -> _Completion:
 
 
 def main() -> int:
-    """Run pytest with this process's arguments. Exit code: pytest's, or 2 if it is less and no run was completed."""
+    """Run pytest with this process's arguments, and return pytest's exit code.
+
+    Codes 0 and 1 become 2 if no run was completed. Code 0 stays if no tests were started, as with `--collect-only`.
+    """
     found, code = _Completion(), 2
     try:
         import pytest

@@ -1,7 +1,8 @@
-"""The command line and environment of a pytest that is isolated from the repository's test environment.
+"""Builds command line and environment of a pytest process that is isolated from the repository's test settings.
 
-The monitor probes hosts from any repository. Settings that the repository needs for its own tests must not affect it:
-conftest.py files, `addopts`, plugins, warnings as errors. Only the repository's `kimiprobe_*` settings are read.
+The monitor probes hosts from any repository. Settings that the repository needs for its own tests must not affect the
+probes: conftest.py files, `addopts`, plugins, warnings as errors. Only the repository's `kimiprobe_*` settings are
+read.
 """
 
 from __future__ import annotations
@@ -16,14 +17,15 @@ from routing.errors import ConfigError
 from ..config.ini_files import repository_settings
 
 _INSIDE = ("kimiprobe_json", "kimiprobe_record", "kimiprobe_catalog")
-"""Settings that name files to write, or hosts and key variables: a repository may name files of itself only."""
+"""Settings whose value must be a path inside the repository: files to write, and a catalogue of hosts."""
 _FOR_TESTS = frozenset({"PYTEST_ADDOPTS", "PYTEST_PLUGINS"})
 
 
 def command(folder: Path, plugins: Sequence[str] = (), *, with_conftest: bool = False) -> list[str]:
-    """The beginning of a command line that runs pytest isolated in `folder`. Raises ConfigError.
+    """Beginning of a command line that runs pytest isolated in `folder`; further arguments can be appended.
 
-    `plugins` are modules to load. The working directory is on the import path only if there is at least one.
+    `plugins` are modules to load as pytest plugins. The working directory is on the import path only if there is at
+    least one. Raises ConfigError if a setting of the repository cannot be read, or names a path outside the repository.
     """
     root, settings = repository_settings(folder)
     _require_inside(root, settings)
@@ -45,5 +47,5 @@ def _require_inside(root: Path, settings: Mapping[str, str]) -> None:
 
 
 def environment() -> dict[str, str]:
-    """This process's environment without the variables that change every pytest."""
+    """This process's environment without PYTEST_ADDOPTS and PYTEST_PLUGINS, which change every pytest."""
     return {name: value for name, value in os.environ.items() if name not in _FOR_TESTS}

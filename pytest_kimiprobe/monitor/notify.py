@@ -1,8 +1,9 @@
-"""Delivers alerts: one GitHub issue for each subject, and a webhook. Tries every channel; sends no alert twice.
+"""Delivers alerts to two channels: a GitHub issue for each subject, and a webhook.
 
-An open issue means that something is broken: STOPPED opens or reopens it, WORKING comments on it and closes it. A
-hidden line in the issue names subject, state and run, and says whether the webhook accepted the alert. A repeated run
-reads these lines to know what was already sent.
+A failure of one channel does not stop the other, and no alert is sent twice. An open issue means that its subject has
+stopped. An alert "stopped" opens or reopens the issue; an alert "working" adds a comment and closes it. A hidden line
+in the issue names subject, state and run, and says whether the webhook accepted the alert. A repeated run reads these
+lines to know what was already sent.
 """
 
 from __future__ import annotations
@@ -38,12 +39,16 @@ Sent: TypeAlias = Literal["sent", "failed", "none"]
 
 
 class NotDelivered(ConfigError):
-    """A channel did not accept an alert. The webhook's URL is a secret and is not in the message."""
+    """The webhook's URL is not allowed, or it did not accept a message. The URL is secret and not in the error text."""
 
 
 @dataclass(frozen=True, slots=True)
 class AlertDelivery:
-    """Result of delivering one alert. `problems` is empty if every channel accepted it."""
+    """Result of delivering one alert. `problems` is empty if every channel accepted it.
+
+    `issue` is the address of the GitHub issue, `webhook` the result of the webhook. `repeated` means that the issue
+    held the alert already.
+    """
 
     alert: Alert
     issue: str = ""
@@ -54,14 +59,17 @@ class AlertDelivery:
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """Destination of messages. The URL is checked, and is never shown."""
+    """Web address that messages are posted to. `of` checks the URL; `repr` hides it, because it is a secret."""
 
     url: str
     timeout_s: float = WEBHOOK_S
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Webhook | None:
-        """The webhook of KIMIPROBE_WEBHOOK_URL, or None if it is not set. Raises NotDelivered for a URL not allowed."""
+        """Create the webhook from KIMIPROBE_WEBHOOK_URL; None if the variable is not set.
+
+        Raises NotDelivered unless the URL is https, or http to this machine.
+        """
         url = environment.get(WEBHOOK_VARIABLE, "").strip()
         if not url:
             return None
@@ -74,7 +82,7 @@ class Webhook:
         return "Webhook(...)"
 
     def send(self, text: str) -> None:
-        """Post the message once; `timeout_s` limits the whole exchange. Raises NotDelivered."""
+        """Post the message once; `timeout_s` limits the whole exchange. Raises NotDelivered if it is not accepted."""
         try:
             run(self._send(json.dumps({"text": slack_text(text)}).encode()))
         except TimeoutError:
@@ -94,18 +102,24 @@ class Webhook:
 
 
 class Issues:
-    """The issues of one repository, one for each subject. `run_url` is shown if it is known."""
+    """Alert issues of one GitHub repository, one for each subject. Texts link to `run_url` if it is given."""
 
     def __init__(self, repo: Repository, calls: Calls, *, run_url: str = "") -> None:
         self._repo, self._do, self._run_url = repo, calls, run_url
         self._login: str | None = None
 
     def find(self, alert: Alert) -> _AlertIssue:
-        """Find the newest issue of the subject, and the entry of this alert in it. Raises GitHubProblem."""
+        """Find the newest issue on the alert's subject and, inside that issue, the text that holds this alert already.
+
+        Raises GitHubProblem.
+        """
         return self._do("read the issues", lambda: self._find(alert))
 
     def write(self, thread: _AlertIssue, webhook: Sent) -> str:
-        """Write the alert into the issue, open or close it, and return its address. Can be repeated safely."""
+        """Write the alert into its issue, open or close the issue, and return the address of the issue.
+
+        A repeated call adds nothing. Raises GitHubProblem.
+        """
         return self._do("write the issue", lambda: self._write(thread, webhook))
 
     # Reading an attribute of PyGithub may send a request, so the whole method runs inside a call.
@@ -120,7 +134,7 @@ class Issues:
         return _AlertIssue(alert, None, None)
 
     def _entry(self, alert: Alert, issue: Issue) -> Issue | IssueComment | None:
-        """The issue's body or comment that holds this alert."""
+        """The issue if its body holds this alert, otherwise the comment that holds it; None if the alert is new."""
         start = _entry_start(alert)
         if start in (issue.body or ""):
             return issue
@@ -128,7 +142,7 @@ class Issues:
         return next((comment for comment in comments if self._is_ours(comment) and start in (comment.body or "")), None)
 
     def _is_ours(self, text: Issue | IssueComment) -> bool:
-        """Whether kimiprobe wrote it: a hidden line by another author must not suppress an alert."""
+        """Whether kimiprobe wrote this issue or comment: a hidden line by another author must not suppress an alert."""
         if self._login is None:
             self._login = self._do("ask who we are", self._own_login)
         login, kind = getattr(text.user, "login", ""), getattr(text.user, "type", "")
@@ -188,7 +202,10 @@ class Issues:
 
 @dataclass(frozen=True, slots=True)
 class _AlertIssue:
-    """An alert, the issue of its subject, and the alert's entry in that issue, as far as they exist."""
+    """An alert, the issue on its subject, and as `entry` the issue or comment whose body holds the alert already.
+
+    Issue and entry are None if they do not exist yet.
+    """
 
     alert: Alert
     issue: Issue | None
@@ -196,12 +213,15 @@ class _AlertIssue:
 
     @property
     def is_sent(self) -> bool:
-        """Whether the webhook has accepted this alert."""
+        """Whether the hidden line of the entry says that the webhook has accepted this alert."""
         return self.entry is not None and _entry_line(self.alert, "sent") in (self.entry.body or "")
 
 
 def deliver(alert: Alert, issues: Issues | None, webhook: Webhook | None, *, run_url: str = "") -> AlertDelivery:
-    """Send one alert once on every given channel; a failure of one channel does not stop the other."""
+    """Send one alert on each given channel that has not received it yet.
+
+    A failure of one channel does not stop the other; the failures are returned as `problems`.
+    """
     problems: list[str] = []
     thread: _AlertIssue | None = None
     if issues:
@@ -251,5 +271,5 @@ def _entry_line(alert: Alert, webhook: Sent) -> str:
 
 
 def _run_id(run: str) -> str:
-    """The run id without characters that could end a hidden comment."""
+    """The run id without characters that could end a hidden HTML comment."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", run) or "none"
