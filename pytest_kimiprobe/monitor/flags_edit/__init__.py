@@ -1,1 +1,1 @@
-"""Edits of flags.yaml that keep comments and untouched lines, and its lint."""
+"""Edits flags.yaml so that comments and untouched lines stay, and checks it for mistakes (lint)."""

@@ -1,12 +1,13 @@
-"""flags.yaml edited in place: only the characters of the changed values are replaced.
+"""Edits the text of flags.yaml in place: only the characters of the changed values are replaced.
 
-Comments, order, quotes and blank lines stay as reviewers wrote them. Positions come from the parser's nodes; nothing
-is dumped. Each edit is checked: the new text must read as the old data with exactly these changes.
+Comments, order, quotes and blank lines stay as reviewers wrote them. Positions come from the nodes of the YAML parser;
+the file is never generated from its data. Each edit is checked: the new text must parse to the old data with exactly
+these changes.
 
-    edited(text, {"openrouter_kimi_tool_calling": {"enabled": True, "percent": 10, "users.allow": ["alice"]}})
+edited(text, {"openrouter_kimi_tool_calling": {"enabled": True, "percent": 10, "users.allow": ["alice"]}})
 
-Dots in a key lead into nested mappings; the value None removes the key. Any change raises the serial by one; an edit
-that changes nothing returns the same text.
+Dots in a key lead into nested mappings; the value None removes the key. Any change raises the serial. An edit that
+changes nothing returns the same text.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ _SETS = {"allow", "deny", "controls"}
 def edited(text: str, changes: Changes, *, where: str = "flags.yaml") -> str:
     """The text with these values changed and the serial raised; the same text if nothing changes.
 
-    Lists of users, groups and globs are sets: entries that stay keep their place and comment.
-    Raises FlagsError if the text or the result is not a valid flags file, or a flag is unknown.
+    Lists of users, groups and globs are treated as sets: names that stay in a list keep their place and comment. Raises
+    FlagsError if the text or the result is not a valid flags file, or a flag is unknown.
     """
     flags = Flags.loads(text.encode(), where)
     steps = [
@@ -51,9 +52,9 @@ def edited(text: str, changes: Changes, *, where: str = "flags.yaml") -> str:
 
 
 def created(text: str, name: str, row: Mapping[str, Value], *, where: str = "flags.yaml") -> str:
-    """The text with one more flag, last in the file, and the serial raised. `row` holds the new flag's keys.
+    """The text with a new flag at the end of the file, and the serial raised. `row` holds the new flag's keys.
 
-    Raises FlagsError if the flag exists, or the result is not a valid flags file.
+    Raises FlagsError if the flag exists already, or the result is not a valid flags file.
     """
     if name in Flags.loads(text.encode(), where).flags:
         raise FlagsError(f"flag {name!r} exists already", where=where)
@@ -62,9 +63,9 @@ def created(text: str, name: str, row: Mapping[str, Value], *, where: str = "fla
 
 
 def deleted(text: str, name: str, *, where: str = "flags.yaml") -> str:
-    """The text without this flag and the comment above it, and the serial raised.
+    """The text with this flag and its comments removed, and the serial raised.
 
-    Raises FlagsError if the flag is unknown, or the only one of the file.
+    Raises FlagsError if the flag is unknown, is the only one of the file, or is named elsewhere in the file.
     """
     flags = Flags.loads(text.encode(), where)
     flags.flag(name)  # raises FlagsError that lists the names
@@ -78,10 +79,10 @@ def deleted(text: str, name: str, *, where: str = "flags.yaml") -> str:
 
 
 def change_file(path: Path, change: Callable[[str], str]) -> bool:
-    """Read the file, change its text, write it atomically; False if the text stays the same.
+    """Read the file, apply `change` to its text, and write the result atomically; False if the text stays the same.
 
-    Raises FlagsError if the file cannot be read or changed meanwhile, and for a text that the loader would refuse. The
-    old file stays whole in each case.
+    Raises FlagsError if the file cannot be read or written, or another program changed it meanwhile. It is also raised
+    if the new text is not a valid flags file. After an error the old file is unchanged.
     """
     old = read_regular(path, error=FlagsError)
     new = change(_decoded(old, path)).encode()
@@ -100,7 +101,7 @@ def _decoded(data: bytes, path: Path) -> str:
 
 
 def _replace(path: Path, old: bytes, new: bytes) -> None:
-    """Replace the file unless it has changed since it was read. A link stays a link."""
+    """Replace the file unless it has changed since it was read. If `path` is a link, its target is replaced."""
     target = Path(os.path.realpath(path))
 
     def require_unchanged() -> None:
@@ -152,7 +153,10 @@ def _data(text: str, where: str) -> Any:
 
 
 def _new_serial(data: Mapping[str, Any]) -> list[_Step]:
-    """Steps that set a serial above every serial that a router may have seen, and remove `rollback_from`."""
+    """Edit steps that raise the serial and remove `rollback_from`.
+
+    The new serial is above both old numbers, because a router may have seen either of them.
+    """
     leave: list[_Step] = [(("rollback_from",), None)] if "rollback_from" in data else []
     return [*leave, (("serial",), max(data["serial"], data.get("rollback_from", 0)) + 1)]
 
@@ -166,14 +170,17 @@ def _get(data: Any, path: Sequence[str]) -> Any:
 
 
 def _in_place(path: Sequence[str], now: Any, value: Value) -> Value:
-    """A set of names in their present order, new ones last."""
+    """The new list of names in an order that changes few lines: names that stay keep their order, added ones come last.
+
+    Any value that is not a list of users, groups or globs is returned unchanged.
+    """
     if not isinstance(now, list) or not isinstance(value, Sequence) or path[-1] not in _SETS:
         return value
     return [*(name for name in now if name in value), *(name for name in value if name not in now)]
 
 
 def _same(now: Any, value: Value) -> bool:
-    """Whether setting the value changes no meaning: a missing key already is null, false or empty."""
+    """Whether `value` means the same as `now`. A missing key means the same as null, false, 0 or an empty value."""
     return not value if now is _UNSET else bool(now == value)
 
 

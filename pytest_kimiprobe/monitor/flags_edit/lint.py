@@ -1,6 +1,7 @@
-"""Findings in a flags file that a schema cannot express: contradictions, jumps, globs without effect. Pure.
+"""Checks a flags file for mistakes that a schema cannot express: contradictions, jumps, globs without effect. Pure.
 
-An `error` is a mistake, or a step that a human must decide; a `warning` is worth a look.
+A jump is a percentage that skips a step of the ladder. A finding of level `error` is a mistake, or a step that a human
+must decide; a `warning` is worth a look.
 """
 
 from __future__ import annotations
@@ -32,10 +33,11 @@ def lint(
     endpoints: Collection[str] = (),
     reference: Collection[str] = (),
 ) -> list[Problem]:
-    """All findings in the order of the file.
+    """Check a flags file, and return all findings in the order of the file.
 
-    `base` is the accepted version that this one would replace; without it, steps and serial are not judged.
-    `endpoints` are the catalogue's ids, `reference` those that need no flag; without them, globs are not judged.
+    `base` is the accepted version that this file would replace; without it, jumps and serial are not checked.
+    `endpoints` are ids of the catalogue, and `reference` are the ids of reference endpoints, which need no flag.
+    Without `endpoints`, globs are not checked.
     """
     try:
         document = strict_yaml.loads(data, where=where, error=FlagsError, require_end=True)
@@ -56,7 +58,7 @@ def lint(
 
 
 def _unreadable(problem: FlagsError, where: str) -> Problem:
-    """A syntax error as a finding: the place is read back from `file:line:column`."""
+    """Convert a syntax error into a finding. Line and column come from the `file:line:column` in it, or are 1."""
     place = problem.where.removeprefix(where).split(":")
     line, column = (int(place[1]), int(place[2])) if len(place) == 3 else (1, 1)
     return Problem(line, column, "error", "", str(problem).removeprefix(f"{problem.where}: "))
@@ -73,7 +75,7 @@ def _first_line(data: bytes) -> Iterator[Problem]:
 
 
 def share(flag: Flag | None) -> int:
-    """Percent of users that a flag is on for by percent; 0 while it is off or missing."""
+    """Percentage of users that the flag is on for, named users and groups aside; 0 if it is disabled or None."""
     return flag.percent if flag is not None and flag.enabled else 0
 
 
@@ -133,7 +135,7 @@ def _globs(flags: Flags, endpoints: Collection[str], reference: frozenset[str]) 
 
 
 def unmatched(globs: Iterable[str], endpoints: Collection[str]) -> Iterator[str]:
-    """A message for each glob that matches no endpoint; without endpoints, globs are not checked."""
+    """Yield a message for each glob that matches no endpoint. If `endpoints` is empty, globs are not checked."""
     known = [*dict.fromkeys(f"{endpoint.partition('/')[0]}/*" for endpoint in endpoints), *endpoints]
     for glob in globs if endpoints else ():
         if not any(glob_pattern(glob).match(endpoint) for endpoint in endpoints):
@@ -143,7 +145,7 @@ def unmatched(globs: Iterable[str], endpoints: Collection[str]) -> Iterator[str]
 
 
 def _outdone(flags: Flags, flag: Flag, endpoints: Collection[str]) -> Iterator[_Told]:
-    """Endpoints that a less specific glob of this flag matches in vain."""
+    """Warnings about globs of this flag that match an endpoint although a more specific glob of another flag wins."""
     for number, glob in enumerate(flag.controls):
         examples: dict[str, str] = {}
         for endpoint in sorted(endpoints):

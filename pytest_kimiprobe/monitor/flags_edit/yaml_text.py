@@ -1,6 +1,6 @@
-"""Edits of YAML text: one value is set, added or removed, every other character stays.
+"""Edits YAML text: sets, adds or removes one value, and leaves every other character as it is.
 
-Works on files that routing/parsing/strict_yaml.py reads: mappings and lists in block or flow style, no anchors.
+Works on files that routing/parsing/strict_yaml.py accepts: mappings and lists in block or flow style, no anchors.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ Path: TypeAlias = "tuple[str, ...]"
 
 
 def put(text: str, path: Path, value: Value, *, order: Sequence[str] = ()) -> str:
-    """The text with `value` at `path`; None removes the key. A new key comes after its predecessor in `order`."""
+    """The text with `value` set at `path`; the value None removes the key.
+
+    A new key is inserted after the last key of the mapping that precedes it in `order`; otherwise it comes last.
+    """
     parent, rest = _find(text, path)
     number = _number(parent, rest[0])
     if number is None:
@@ -37,7 +40,11 @@ def put(text: str, path: Path, value: Value, *, order: Sequence[str] = ()) -> st
 
 
 def without_comments(text: str, path: Path) -> str:
-    """The text without the comments of the block entry at `path`: those above it, and deeper ones below it."""
+    """The text without the comments that belong to the block-style entry at `path`.
+
+    These are the comments directly above the entry with the same indent, and those directly below it with a deeper
+    indent.
+    """
     parent, rest = _find(text, path)
     number = _number(parent, rest[0])
     if number is None or parent.flow_style:
@@ -52,7 +59,7 @@ def without_comments(text: str, path: Path) -> str:
 
 
 def _find(text: str, path: Path) -> tuple[MappingNode, Path]:
-    """The deepest mapping on the way to `path`, and the rest of the path below it."""
+    """The deepest existing mapping along `path`, and the part of `path` that remains below that mapping."""
     node: Any = yaml.compose(text, Loader=yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader)
     number = _number(node, path[0])
     while len(path) > 1 and number is not None and isinstance(node.value[number][1], MappingNode):
@@ -62,18 +69,21 @@ def _find(text: str, path: Path) -> tuple[MappingNode, Path]:
 
 
 def _number(parent: MappingNode, key: str) -> int | None:
-    """Index of the key in the mapping."""
+    """Index of the key in the mapping; None if the mapping does not have the key."""
     return next((number for number, (name, _) in enumerate(parent.value) if name.value == key), None)
 
 
 def _spans(text: str, node: Any) -> list[tuple[int, int]]:
-    """Start and end of each entry of a mapping or list."""
+    """Start and end index in the text for each entry of a mapping or list."""
     entries = node.value if isinstance(node, MappingNode) else [(item, item) for item in node.value]
     return [(first.start_mark.index, _end(text, last)) for first, last in entries]
 
 
 def _end(text: str, node: Any) -> int:
-    """Index after the node's last character; a block's own marks reach to the next token, past blanks and comments."""
+    """Index after the last character of the node.
+
+    The parser's own end mark of a block node is not used: it lies behind the blank lines and comments that follow.
+    """
     if isinstance(node, ScalarNode):
         end: int = node.end_mark.index
         return len(text[:end].rstrip()) if node.style in {"|", ">"} else end
@@ -93,7 +103,7 @@ def _next_line(text: str, index: int) -> int:
 
 
 def flow(value: Value) -> str:
-    """The value on one line, in quotes if any YAML reader could read it as something else."""
+    """The value as YAML on one line. A string is quoted if some YAML reader could read it as something else."""
     if isinstance(value, str):
         return value if _plain(value) else _quoted(value)
     if isinstance(value, Mapping):
@@ -104,7 +114,10 @@ def flow(value: Value) -> str:
 
 
 def _plain(text: str) -> bool:
-    """Whether the text without quotes is this string to our reader and to a YAML 1.1 reader, also between brackets."""
+    """Whether the text can be written without quotes, also inside `[...]`.
+
+    Our reader and a YAML 1.1 reader must both read it as exactly this string.
+    """
     if text.startswith(("@", "`", "%")) or "\n" in text or "*" in text:
         return False
     candidate = f"[{text}]"
@@ -120,7 +133,7 @@ def _quoted(text: str) -> str:
 
 
 def _alike(node: Node, value: Value) -> str:
-    """The new value in the old one's quotes."""
+    """The new value as YAML text, in the same kind of quotes as the old value `node` if possible."""
     style = node.style if isinstance(node, ScalarNode) else None
     if not isinstance(value, str) or style not in {"'", '"'}:
         return flow(value)
@@ -138,7 +151,10 @@ def _replaced(text: str, node: Node, value: Value) -> str:
 
 
 def _realigned(rest: str, growth: int) -> str:
-    """The rest of the line, with a comment kept in its column if there is space."""
+    """The text after a replaced value. A comment that follows on the same line keeps its column if there is space.
+
+    `growth` is the number of characters by which the new value is longer than the old one.
+    """
     found = re.match(r"( {2,})#", rest)
     if not found:
         return rest
@@ -153,9 +169,9 @@ def _merged(text: str, path: Path, node: MappingNode, value: Mapping[str, Value]
 
 
 def _list_set(text: str, key: Node, node: SequenceNode, new: Sequence[Value]) -> str:
-    """The text with a changed list. Entries that stay keep place and comment, and new ones follow them.
+    """The text with the list `node` changed to `new`. Entries that stay keep their place and comment.
 
-    If the change is of another kind, the whole list is replaced.
+    Added entries come after them. If `new` has another order, or no entry stays, the whole list is replaced.
     """
     old, wanted = [item.value for item in node.value], [str(value) for value in new]
     kept = [number for number, name in enumerate(old) if name in wanted]
@@ -181,7 +197,7 @@ def _list_replaced(text: str, key: Node, node: SequenceNode, new: Sequence[Value
 
 
 def _removed(text: str, node: Any, number: int) -> str:
-    """The text without one entry of a mapping or list, and without the comma that is no longer needed."""
+    """The text without entry `number` of a mapping or list, and without the comma that is no longer needed."""
     spans = _spans(text, node)
     start, end = spans[number]
     line, rest = _line_start(text, start), _next_line(text, end)
@@ -207,7 +223,10 @@ def _added(text: str, parent: MappingNode, path: Path, value: Value, order: Sequ
 
 
 def _inserted(text: str, node: Any, after: int, inline: str, rows: Sequence[str]) -> str:
-    """The text with new content after an entry: `inline` between brackets, `rows` in block style."""
+    """The text with a new entry after entry number `after` of a mapping or list.
+
+    The entry is written as `inline` if `node` is in flow style, and as the lines `rows` if it is in block style.
+    """
     end = _spans(text, node)[after][1] if node.value else node.start_mark.index + 1
     if node.flow_style:
         return text[:end] + (", " if node.value else "") + inline + text[end:]
@@ -217,7 +236,10 @@ def _inserted(text: str, node: Any, after: int, inline: str, rows: Sequence[str]
 
 
 def _rows(key: str, value: Value) -> list[str]:
-    """Lines of a new key; a mapping of many keys is spread over lines."""
+    """Lines of a new key with its value, for block style.
+
+    A mapping of more than 3 keys gets a line for each key; any other value is written on the line of the new key.
+    """
     if isinstance(value, Mapping) and len(value) > 3:
         return [f"{flow(key)}:", *(f"  {row}" for name, inner in value.items() for row in _rows(name, inner))]
     return [f"{flow(key)}: {flow(value)}"]
