@@ -134,7 +134,7 @@ class _SubjectStates:
 
 
 def _is_worth_a_first_alert(key: str, state: State, catalog: Catalog) -> bool:
-    """Whether the first state of a subject causes an alert: "working", if it is not a reference."""
+    """Whether to alert on the first state of a subject: only on "working", and not if the subject is a reference."""
     return key != MONITOR and state == "working" and not _is_reference(key, catalog)
 
 

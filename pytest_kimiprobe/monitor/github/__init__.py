@@ -1,1 +1,1 @@
-"""Git and GitHub: push results, open and update pull requests."""
+"""Access to git and GitHub: pushes results, and opens, updates and closes pull requests."""

@@ -1,4 +1,4 @@
-"""GitHub client on PyGithub, with retries and waits limited.
+"""GitHub client based on PyGithub, with limits on retries and waiting times.
 
 By default PyGithub repeats a POST ten times and sleeps until a rate limit resets, which can take six hours. Here only
 GET is repeated (twice). A rate limit is waited for at most twice, never longer than two minutes. Every failure becomes
@@ -32,7 +32,10 @@ _T = TypeVar("_T")
 
 
 class GitHubProblem(RoutingError):
-    """GitHub refused or could not be reached; the message says what to do. `status`: HTTP status, None if no answer."""
+    """GitHub refused a request or could not be reached; the message says what to do.
+
+    `status` is the HTTP status, or None if there was no answer.
+    """
 
     def __init__(self, message: str, *, status: int | None = None) -> None:
         super().__init__(message)
@@ -40,14 +43,14 @@ class GitHubProblem(RoutingError):
 
 
 class Calls:
-    """Runs PyGithub calls; waits for a rate limit, and turns exceptions into GitHubProblem."""
+    """Runs functions that call PyGithub: waits for rate limits, and turns exceptions into GitHubProblem."""
 
     def __init__(self, sleep: Callable[[float], None] = time.sleep) -> None:
         self.sleep = sleep
         self._waits = 0
 
     def __call__(self, doing: str, call: Callable[[], _T]) -> _T:
-        """Return the call's result. `doing` names the action in error messages. Raises GitHubProblem."""
+        """Run `call` and return its result. `doing` names the action in error messages. Raises GitHubProblem."""
         import requests
         from github.GithubException import GithubException
 
@@ -76,9 +79,10 @@ def require_name(name: str) -> None:
 
 
 def repository(name: str, environment: Mapping[str, str], calls: Calls, *, backoff_s: float = 0.5) -> Repository:
-    """Open the repository `owner/name` with the token of the environment.
+    """Open the repository `owner/name` with the GITHUB_TOKEN of `environment`.
 
-    Raises GitHubProblem if PyGithub is not installed, and KeyMissing if GITHUB_TOKEN is not set.
+    Raises KeyMissing if GITHUB_TOKEN is not set. Raises GitHubProblem if PyGithub is not installed, the name or
+    GITHUB_API_URL is not allowed, or GitHub refuses.
     """
     try:
         import github
@@ -123,7 +127,10 @@ def message_of(error: GithubException) -> str:
 
 
 def _asked_wait(error: GithubException) -> float | None:
-    """Seconds that a rate limit asks to wait; None for any other refusal. A rate-limited request had no effect."""
+    """Seconds to wait that GitHub asks for because of a rate limit; None for any other refusal.
+
+    A request that was refused because of a rate limit had no effect, so it can be repeated.
+    """
     headers = {name.lower(): value for name, value in (error.headers or {}).items()}
     message = message_of(error).lower()
     if error.status not in {403, 429} or not (

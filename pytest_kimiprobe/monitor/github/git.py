@@ -1,4 +1,4 @@
-"""Runs git as a subprocess: no prompts, no hooks, no translated messages. The token is never an argument."""
+"""Runs git as a subprocess: no prompts, no hooks, no translated messages. The token is passed in the environment."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ TIMEOUT_S = 120
 
 
 class RecordProblem(ConfigError):
-    """The results could not be pushed. The files are kept."""
+    """The run files could not be pushed. They stay in the results folder."""
 
 
 class Git:
-    """Runs git in one folder. `environment` is added to the process environment."""
+    """Runs git commands in one folder. `environment` is added to this process's environment variables."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
         self.folder = folder
@@ -28,7 +28,7 @@ class Git:
         self.environment = {**plain, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", **(environment or {})}
 
     def run(self, *arguments: str, check: bool = True, text: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Run one command. Raises RecordProblem if it fails, unless `check` is false."""
+        """Run one git command with `text` as input. Raises RecordProblem if it fails, unless `check` is false."""
         command = ["git", "-c", "core.hooksPath=/dev/null", "-c", "core.quotePath=false", *arguments]
         try:
             done = subprocess.run(  # noqa: S603 - a list, no shell
@@ -52,16 +52,19 @@ class Git:
         return done
 
     def out(self, *arguments: str, text: str | None = None) -> str:
-        """Run a command that must succeed, and return its stripped output."""
+        """Run a git command that must succeed, and return its stripped output. Raises RecordProblem if it fails."""
         return self.run(*arguments, text=text).stdout.strip()
 
     def is_ancestor(self, one: str, other: str) -> bool:
-        """Whether `other` contains `one`."""
+        """Whether the commit `one` is the commit `other` or one of its ancestors."""
         return self.run("merge-base", "--is-ancestor", one, other, check=False).returncode == 0
 
 
 def token_for(url: str, environment: Mapping[str, str]) -> dict[str, str]:
-    """Environment that makes git send GITHUB_TOKEN to GitHub and to no other host; empty without a token."""
+    """Environment variables that make git send GITHUB_TOKEN to the GitHub server and to no other host.
+
+    Empty if there is no token, or the remote's address `url` is not on that server.
+    """
     token = environment.get("GITHUB_TOKEN", "").strip()
     server = environment.get("GITHUB_SERVER_URL", "").rstrip("/") or "https://github.com"
     if not token or not server.startswith("https://") or not url.startswith(f"{server}/"):
@@ -75,6 +78,6 @@ def token_for(url: str, environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def error_text(text: str) -> str:
-    """Error output of git on one line, without its hints."""
+    """Error output of git on one line, without the lines that start with `hint:`."""
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("hint:")]
     return one_line(redact("; ".join(lines)), 400) or "no reason given"

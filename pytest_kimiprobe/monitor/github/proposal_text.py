@@ -1,8 +1,8 @@
-"""Texts of a pull request that proposes a flag change: title, body, commit message, and the change itself. Pure.
+"""Texts of a pull request that proposes a flag change: title, body, commit message, new flags file. Pure.
 
 The visible part of the body takes thirty seconds to read: what was measured, on how many calls, and what merging and
-closing do. Everything else is folded. The text depends on the evidence alone, so a second run on the same evidence
-changes nothing.
+closing do. The rest is in a collapsed section. The texts depend only on the flag and the evidence, so a second run on
+the same evidence changes nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..flags_edit.flags_file import edited
 from ..flags_edit.yaml_text import Value
 
 REST_DAYS = 14
-"""Days for which a proposal that a human closed is not opened again."""
+"""Days for which a proposal is not opened again after a human closed its pull request unmerged."""
 LABEL = "kimiprobe"
 _ROWS = 12
 _EXAMPLES = 8
@@ -37,7 +37,11 @@ _OVERTAKEN = "<!-- kimiprobe:overtaken -->"
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """Content of the hidden first line of a body, read by the next run."""
+    """Content of the hidden first line of a pull request's body, which the next run reads.
+
+    `before` and `after` are percentages of users. `overtaken` is true if the bot closed the pull request because the
+    evidence had changed.
+    """
 
     flag: str
     before: int
@@ -46,7 +50,7 @@ class Marker:
 
 
 def marker_of(body: str | None) -> Marker | None:
-    """Read the hidden first line; None if a human replaced it."""
+    """Read the hidden first line of a pull request's body; None if it is missing or was changed."""
     text = body or ""
     found = _MARKER.match(text)
     if not found:
@@ -76,7 +80,10 @@ def changed(text: str, proposal: Proposal, *, where: str = "flags.yaml") -> str:
 
 
 def commit_message(proposal: Proposal, text: str) -> str:
-    """Commit message: subject, verdict, and trailers by which the bot recognises its commits."""
+    """Commit message: subject, verdict, and trailers by which the bot recognises its commits.
+
+    `text` is the new flags file, whose SHA-256 is in a trailer.
+    """
     return (
         f"{title(proposal)}\n\n{_sentence(proposal.verdict, 500)}\n\n"
         f"Kimiprobe-Flag: {proposal.flag}\nKimiprobe-Content: {digest(text)}\n"
@@ -84,13 +91,16 @@ def commit_message(proposal: Proposal, text: str) -> str:
 
 
 def is_own_commit(message: str, text: str, flag: str) -> bool:
-    """Whether the bot made this commit for this flag, and the file has not changed since."""
+    """Whether a commit is the bot's for this flag, and still holds the flags file that the bot wrote.
+
+    `message` is the commit's message, `text` the flags file in the commit.
+    """
     lines = message.splitlines()
     return f"Kimiprobe-Flag: {flag}" in lines and f"Kimiprobe-Content: {digest(text)}" in lines
 
 
 def digest(text: str) -> str:
-    """SHA-256 of the file."""
+    """SHA-256 of the text of a flags file, as hexadecimal digits."""
     return sha256(text.encode()).hexdigest()
 
 
@@ -113,7 +123,10 @@ def body(proposal: Proposal, examples: Mapping[str, Failure], *, source: str = "
 
 
 def overtaken(text: str, verdict: str) -> str:
-    """The body of a pull request that the bot closes because the facts changed, not because a human refused."""
+    """New body of a pull request that the bot closes because flag and evidence agree now; `text` is the present body.
+
+    The next run sees by the added marker that it was not a human who closed it.
+    """
     head, _, rest = text.partition("\n")
     note = f"**Closed by kimiprobe:** the facts have changed. {code(verdict, 400)}"
     return f"{head}\n{_OVERTAKEN}\n\n{note}\n{rest}"

@@ -1,9 +1,10 @@
 """Keeps one pull request for each flag in line with the evidence: opens it, updates it in place, or closes it.
 
-A branch is one commit on the base. It is rebuilt when the base's flags file or the evidence changes. A branch that
-a human committed to is left alone. If a human closes a pull request unmerged, the proposal is not opened again for
-14 days. A pull request that the evidence no longer supports is closed with a sentence that says so. Every step can be
-interrupted and repeated: existing branches and pull requests are looked up before new ones are created.
+Each pull request has a branch with exactly one commit on the base branch. The commit is made anew when the base's flags
+file or the evidence changes. A branch that a human committed to is left alone. If a human closes a pull request
+unmerged, the proposal is not opened again for 14 days. A pull request that the evidence no longer supports is closed
+with a sentence that says so. Every step can be interrupted and repeated: existing branches and pull requests are looked
+up before new ones are created.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class PullRequestResult:
-    """Result for one flag. `left`: nothing was done, because a human committed, or closed the same proposal."""
+    """What was done with the pull request of one flag; `told` gives the reason in a sentence.
+
+    The action `left` means that nothing was done, because a human committed to the branch or closed the same proposal.
+    """
 
     flag: str
     action: Action
@@ -39,7 +43,11 @@ class PullRequestResult:
 
 
 class PullRequests:
-    """The bot's pull requests in one repository. `path` is the flags file there, `base` the branch to merge into."""
+    """The bot's pull requests in one repository.
+
+    `path` is the path of the flags file in the repository, `base` the branch to merge into (default: the default
+    branch).
+    """
 
     def __init__(self, repo: Repository, calls: Calls, *, path: str, now: datetime, base: str | None = None) -> None:
         self._repo, self._do, self._path, self._now = repo, calls, path, now
@@ -52,10 +60,13 @@ class PullRequests:
         if text is None:
             raise GitHubProblem(f"{path} is not on branch {self.base!r} of {repo.full_name}; name it with --flags")
         self.text: str = text
-        """The flags file on the base branch; decisions and edits start from it."""
+        """Text of the flags file on the base branch; decisions and edits start from it."""
 
     def sync(self, proposal: Proposal, examples: Mapping[str, Failure], *, source: str = "live") -> PullRequestResult:
-        """Bring this flag's pull request in line with the proposal. Raises GitHubProblem."""
+        """Open, update or close the pull request of the proposal's flag, so that it matches the proposal.
+
+        `examples` has one failure for each reason code, `source` is where the answers came from. Raises GitHubProblem.
+        """
         # Reading an attribute of PyGithub may send a request, so the whole method runs inside a call.
         return self._do(f"propose {proposal.flag}", lambda: self._sync(proposal, examples, source))
 
@@ -77,7 +88,10 @@ class PullRequests:
     # ------------------------------------------------------------------------------------------ the branch
 
     def _push(self, proposal: Proposal, branch: str, head: str | None) -> bool:
-        """Make the branch one commit on the base; False if the branch already has this content."""
+        """Set the branch to one commit on the base that holds the proposed flags file.
+
+        Returns False if the branch holds this file already; then nothing is pushed.
+        """
         from github import InputGitTreeElement
 
         text = say.changed(self.text, proposal, where=self._path)
@@ -101,7 +115,7 @@ class PullRequests:
         return say.is_own_commit(message, self._text_at(head) or "", flag)
 
     def _head(self, branch: str) -> str | None:
-        """The branch's commit; None if the branch does not exist."""
+        """SHA of the branch's newest commit; None if the branch does not exist."""
         return self._or_none(
             f"read branch {branch}", lambda: self._repo.get_git_ref(f"heads/{branch}").object.sha, {404, 409}
         )
@@ -148,7 +162,11 @@ class PullRequests:
         return PullRequestResult(proposal.flag, action, proposal.verdict, pull.html_url)
 
     def _create(self, branch: str, title: str, body: str) -> tuple[PullRequest, bool]:
-        """Open the pull request. If it exists (another run opened it, or an answer was lost), return that one."""
+        """Open the pull request, or return the existing one.
+
+        One exists if another run opened it, or if GitHub's answer to this run was lost. The second value is true unless
+        another run opened it.
+        """
         try:
             opened = self._do(
                 "open the pull request", lambda: self._repo.create_pull(self.base, branch, title=title, body=body)
@@ -164,7 +182,10 @@ class PullRequests:
             return found[0], unclear
 
     def _label(self, pull: PullRequest) -> None:
-        """Add our label. Retries, because GitHub may not find a pull request right after its creation."""
+        """Add the label `kimiprobe` to the pull request.
+
+        The request is repeated, because GitHub may not find a pull request right after its creation.
+        """
         if any(label.name == say.LABEL for label in pull.labels):
             return
         url = f"{pull.issue_url}/labels"
@@ -182,7 +203,10 @@ class PullRequests:
                 self._do.sleep(wait)
 
     def _rejected(self, proposal: Proposal, branch: str) -> str:
-        """Why the proposal must wait: a human closed the same one unmerged lately. Empty if it need not wait."""
+        """Reason why the proposal must wait; empty if it need not.
+
+        It must wait if a human closed the same proposal unmerged in the last 14 days.
+        """
         closed = [pull for pull in self._pulls("closed", branch) if pull.closed_at]
         if not closed:
             return ""
@@ -196,7 +220,10 @@ class PullRequests:
         return f"#{newest.number} asked the same and was closed unmerged; it comes back on {until:%Y-%m-%d} at the earliest"
 
     def _settle(self, proposal: Proposal, pull: PullRequest | None) -> PullRequestResult:
-        """Close an open pull request if flag and evidence agree now. Without evidence, change nothing."""
+        """Close the open pull request of a flag that needs no change.
+
+        Nothing is changed if there is no pull request or no evidence, or if another author committed to the branch.
+        """
         if pull is None or proposal.kind == "no_evidence":
             return PullRequestResult(proposal.flag, "none", proposal.verdict, pull.html_url if pull else "")
         if not self._is_own(self._head(pull.head.ref) or pull.head.sha, proposal.flag):
@@ -208,10 +235,13 @@ class PullRequests:
 
 
 def _lines(body: str | None) -> list[str]:
-    """Lines of a body; line ends and surrounding space, which a web form may change, are dropped."""
+    """Lines of a pull request's body, for comparing bodies.
+
+    Line ends and space around the body are dropped, because a web form may change them.
+    """
     return (body or "").strip().splitlines()
 
 
 def branch_of(flag: str) -> str:
-    """`kimiprobe/flags/<slug>`; in a name that git would refuse, a hash replaces the dots."""
+    """Name of a flag's branch: `kimiprobe/flags/<flag>`. Dots in the name become `_`, and a hash is added."""
     return f"kimiprobe/flags/{safe_name(flag)}"

@@ -1,8 +1,8 @@
 """Commits and pushes run files in such a way that a concurrent push never loses a result.
 
-The commit is built in a temporary folder, on the remote branch's newest commit. It holds the remote's results, our run
-files, and the derived files recomputed from all run files. If another push was faster, the commit is built again; texts
-are never merged. The checkout is updated only after the push, and only if that loses nothing.
+The commit is built in a temporary folder, on top of the remote branch's newest commit. It holds the remote's results,
+our run files, and the derived files recomputed from all run files. If another push was faster, the commit is built
+again; files are never merged line by line. The checkout is updated only after the push, and only if that loses nothing.
 """
 
 from __future__ import annotations
@@ -39,7 +39,10 @@ _FINAL = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class PushResult:
-    """Result of a push. `commit` is empty if the remote had everything already; `note` is for a human."""
+    """Result of a push. `commit` is empty if the remote had all run files already.
+
+    `files` are the run files that were pushed. `note` says to a human what to do if the checkout was not updated.
+    """
 
     commit: str
     files: tuple[str, ...]
@@ -49,7 +52,10 @@ class PushResult:
 
 @dataclass(frozen=True, slots=True)
 class ResultsPusher:
-    """Pushes one results folder to one branch of one remote. `sleep` and `jitter` (0..1) are for tests."""
+    """Pushes the run files of one results folder to one branch of one remote.
+
+    `sleep` and `jitter`, a random number of 0..1, control the waits between tries; tests replace them.
+    """
 
     folder: Path
     branch: str = ""
@@ -59,7 +65,10 @@ class ResultsPusher:
     jitter: Callable[[], float] = field(default=random.random)
 
     def push(self, now: datetime) -> PushResult:
-        """Commit and push the run files that the remote lacks. Raises RecordProblem; the files are kept."""
+        """Commit and push the run files that the remote lacks.
+
+        Raises RecordProblem if that fails; the run files stay in the results folder.
+        """
         git = self._git()
         branch = self.branch or _current_branch(git)
         if not branch:
@@ -87,7 +96,10 @@ class ResultsPusher:
         )
 
     def _git(self) -> Git:
-        """Git in the results folder, with the token if the remote is GitHub."""
+        """Git in the results folder, with the token if the remote is GitHub.
+
+        Raises RecordProblem if the folder does not exist or is not in a git repository.
+        """
         if not self.folder.is_dir():
             raise RecordProblem("no such folder; `kimiprobe check` writes it", where=str(self.folder))
         git = Git(self.folder)
@@ -97,7 +109,7 @@ class ResultsPusher:
         return Git(self.folder, token_for(url, os.environ))
 
     def _fetched(self, git: Git, branch: str) -> str:
-        """Fetch the remote branch, and return its commit. A shallow clone stays shallow."""
+        """Fetch the remote branch, and return its newest commit. A shallow clone stays shallow."""
         fetched = git.run("fetch", "--quiet", "--no-tags", self.remote, f"refs/heads/{branch}", check=False)
         if fetched.returncode:
             raise RecordProblem(
@@ -107,12 +119,15 @@ class ResultsPusher:
 
 
 def _current_branch(git: Git) -> str:
-    """The branch that is checked out; empty if HEAD is detached."""
+    """Name of the branch that is checked out; empty if HEAD is detached."""
     return git.run("symbolic-ref", "--quiet", "--short", "HEAD", check=False).stdout.strip()
 
 
 def _build_commit(here: Git, base: str, now: datetime) -> tuple[str, list[str]]:
-    """Create a commit on `base` with the run files that it lacks; returns `base` if it has all of them."""
+    """Create a commit on top of the commit `base` that adds the run files which `base` lacks.
+
+    Returns the new commit and the paths of these files. If there are none, returns `base` and an empty list.
+    """
     prefix = here.out("rev-parse", "--show-prefix")
     with TemporaryDirectory(prefix="kimiprobe-") as name:
         tree = Path(name, "tree")
@@ -134,7 +149,10 @@ def _build_commit(here: Git, base: str, now: datetime) -> tuple[str, list[str]]:
 
 
 def _copy_new_runs(source: Path, target: Path) -> list[str]:
-    """Copy the readable run files that `target` lacks, or has only as an incomplete run; returns their paths."""
+    """Copy run files of the folder `source` into the folder `target`, and return their paths.
+
+    Only readable files are copied that `target` lacks, or that it holds only as an incomplete run.
+    """
     files = []
     for path in sorted((source / "runs").rglob("*.json")):
         name = path.relative_to(source).as_posix()
@@ -162,7 +180,10 @@ def _read(path: Path) -> StoredRun | None:
 
 
 def _identity(git: Git) -> dict[str, str]:
-    """Author and committer: as git is configured here, otherwise the bot."""
+    """Environment variables that make the bot author and committer of commits.
+
+    Empty if git has an identity configured here, which is used instead.
+    """
     if git.run("config", "user.email", check=False).stdout.strip() or os.environ.get("GIT_COMMITTER_EMAIL"):
         return {}
     return {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in _BOT.items()}
@@ -171,7 +192,8 @@ def _identity(git: Git) -> dict[str, str]:
 def _advance(git: Git, branch: str, commit: str, files: Sequence[str]) -> str:
     """Fast-forward the checkout to the pushed commit if possible; otherwise return a note that says what to do.
 
-    git refuses if a local change would be lost. Our run files and the derived files are staged as the commit has them.
+    git refuses the fast-forward if a local change would be lost. To prevent a refusal because of our run files and the
+    derived files, these are first replaced by the versions in the commit.
     """
     note = f"the checkout was left as it is; `git pull` brings {branch} here"
     if git.out("rev-parse", "HEAD") == commit:
