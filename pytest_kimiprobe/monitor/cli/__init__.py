@@ -1,6 +1,6 @@
-"""`kimiprobe`: one command a module, imported when it is run.
+"""The command line `kimiprobe`. Each command has its own module, which is imported only when it is needed.
 
-A command is a row of `COMMANDS`. A wrong file or setting (ConfigError) ends in one line and exit code 2.
+Commands are listed in `COMMANDS`. A wrong file or setting (ConfigError) ends in one line on stderr and exit code 2.
 """
 
 from __future__ import annotations
@@ -30,26 +30,29 @@ from .groups import SuggestingGroup
 
 _NAMES = "check rerun status doctor flags decide route record propose alert cost simulate replay"
 COMMANDS = {name: f"pytest_kimiprobe.monitor.cli.{name}:{name}" for name in _NAMES.split()}
-"""Name → `module:attribute`, in the order of `--help`. A row whose module is missing is left out."""
+"""Command → `module:attribute`, in the order of `--help`. Commands whose module is missing are not offered."""
 _EXTRAS = {"github": "github", "vcr": "record"}
-"""Top-level module → the extra that brings it."""
+"""Top-level module of a library → the extra of this package that installs the library."""
 
 
 class Wrong(click.ClickException):
-    """One line on stderr and exit code 2: what the user has to change."""
+    """Error that ends a command with exit code 2 and one line on stderr, which says what the user has to change."""
 
     exit_code = 2
 
 
 class Commands(SuggestingGroup):
-    """A group whose commands are imported on demand."""
+    """Command group that imports a command's module when the command is needed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of the commands that are installed, in the order of COMMANDS."""
         return [name for name in COMMANDS if self.get_command(ctx, name) is not None]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's own
-        """The command of that name; one that lacks a library says which when it is run."""
+        """Import the command of that name; None if there is none.
+
+        If the command needs a library that is not installed, a replacement is returned that names the library when run.
+        """
         target = COMMANDS.get(cmd_name)
         if target is None:
             return None
@@ -61,7 +64,7 @@ class Commands(SuggestingGroup):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; a ConfigError is shown without a traceback."""
+        """Run the command that the arguments name. A ConfigError is shown as one line instead of a traceback."""
         try:
             return super().invoke(ctx)
         except ConfigError as problem:

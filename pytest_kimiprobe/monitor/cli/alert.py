@@ -1,4 +1,4 @@
-"""Command `kimiprobe alert`: reports status changes."""
+"""Command `kimiprobe alert`: sends an alert for each status change."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from .shared import Found, flags_option, json_option, read_results, results_opti
 def alert(  # noqa: PLR0917 - one parameter an option
     flags_path: Path | None, results: Path | None, before: Path | None, repo: str | None, dry_run: bool, as_json: bool
 ) -> None:
-    """Report what the newest run changed.
+    """Report the status changes of the newest run.
 
     Channels are a GitHub issue and the webhook of KIMIPROBE_WEBHOOK_URL. A channel whose variables are not set is left
     out. All channels are tried; exits with 2 if one did not accept an alert.
@@ -62,7 +62,7 @@ def _alerts(found: Found, flags_path: Path | None, before: Path | None) -> list[
 
 
 def _deliver(changes: list[Alert], repo: str | None, environment: Mapping[str, str]) -> list[notify.AlertDelivery]:
-    """Send each alert on each channel. A channel that cannot be opened is a problem of every alert."""
+    """Send each alert on each channel. A channel that cannot be opened is listed as a problem of every alert."""
     if not changes:
         return []
     problems: list[str] = []

@@ -1,4 +1,4 @@
-"""Command `kimiprobe check`: runs the suite and records the run."""
+"""Command `kimiprobe check`: probes the endpoints with the cases of a suite, and records the run."""
 
 from __future__ import annotations
 
@@ -59,7 +59,10 @@ def check(
 
 
 def _refuse_unknown(arguments: Sequence[str], *, may_have_more: bool) -> None:
-    """Raise NoSuchOption for a mistyped option of ours; `may_have_more`: plugins may declare similar ones."""
+    """Raise NoSuchOption for an argument that is a mistyped option of kimiprobe.
+
+    If `may_have_more` is true, plugins may declare similar options, and only names with `--kimiprobe` are checked.
+    """
     from pytest_kimiprobe.config.options import OPTIONS
 
     whole = ["--kimiprobe", *(option.flag for option in OPTIONS)]

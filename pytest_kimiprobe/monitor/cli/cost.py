@@ -1,4 +1,4 @@
-"""Command `kimiprobe cost`: compares the cost of endpoints."""
+"""Command `kimiprobe cost`: compares the cost of requests at the endpoints of a model."""
 
 from __future__ import annotations
 
@@ -30,7 +30,11 @@ _TOKENS = click.IntRange(min=0, max=10**9)
 
 @dataclass(frozen=True, slots=True)
 class CostRow:
-    """Costs of one endpoint. `times_cheapest` compares with the cheapest row, the saving with the dearest."""
+    """Cost of requests at one endpoint, and how it compares with the other endpoints of the table.
+
+    `times_cheapest` is the cost divided by that of the cheapest endpoint. `usd_saved_per_month` is the saving against
+    the dearest endpoint. The price applies since `price_since`; `price_origin` is its source.
+    """
 
     endpoint: str
     model: str
@@ -90,7 +94,7 @@ def cost(  # noqa: PLR0917 - one parameter an option
 
 
 def _rows(catalog: Catalog, endpoints: Sequence[Endpoint], usage: Usage, requests: int, day: date) -> list[CostRow]:
-    """Rows of the endpoints whose price is known, from the cheapest to the dearest, in the order of the router."""
+    """One row for each endpoint whose price is known, cheapest first. Equal costs are ordered as the router does it."""
 
     def order(row: CostRow) -> tuple[Decimal, bool, str]:
         is_reference = catalog.model(row.model).reference == row.endpoint

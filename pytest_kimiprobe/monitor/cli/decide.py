@@ -1,4 +1,4 @@
-"""Command `kimiprobe decide`: compares evidence with flags."""
+"""Command `kimiprobe decide`: shows which flags the evidence would change."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .shared import flags_file, flags_option, json_option, read_results, results
 @results_option
 @json_option
 def decide(flags_path: Path | None, results: Path | None, as_json: bool) -> None:
-    """Show the flags that the evidence contradicts; change nothing."""
+    """Show what the evidence would change in each flag; change nothing."""
     path = flags_file(flags_path)
     found = read_results(results, path)
     proposals = rule.decide(Flags.load(path), found.evidence, catalog.load(), found.now)
@@ -31,7 +31,7 @@ def decide(flags_path: Path | None, results: Path | None, as_json: bool) -> None
 
 
 def lines_of(proposals: Iterable[rule.Proposal]) -> list[str]:
-    """Two paragraphs for each flag: the decision, and the reason."""
+    """Text lines for each flag: first the decision, then the reason."""
     lines: list[str] = []
     for proposal in proposals:
         change = f" -> {_setting_text(proposal.after)}" if proposal.changes else ""
@@ -41,7 +41,7 @@ def lines_of(proposals: Iterable[rule.Proposal]) -> list[str]:
 
 
 def as_row(proposal: rule.Proposal) -> dict[str, Any]:
-    """A proposal as a row of the JSON output."""
+    """The proposal as an object of the JSON output."""
     row = asdict(proposal)
     return {
         **{"from" if name == "before" else "to" if name == "after" else name: value for name, value in row.items()},

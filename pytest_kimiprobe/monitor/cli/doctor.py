@@ -1,4 +1,4 @@
-"""Command `kimiprobe doctor`: checks the environment of a run."""
+"""Command `kimiprobe doctor`: checks keys, hosts and files before a run."""
 
 from __future__ import annotations
 

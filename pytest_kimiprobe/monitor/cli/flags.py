@@ -1,4 +1,4 @@
-"""`kimiprobe flags`: show flags.yaml and change it; comments stay."""
+"""Command group `kimiprobe flags`: shows flags.yaml, and changes it without losing comments."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _name = click.argument("name")
 
 
 def _texts(command: Callable[..., None]) -> Callable[..., None]:
-    """An option for each key of a flag whose value is a text, with the help text of the schema."""
+    """Decorator that adds an option for each text key of a flag. Its help text is the description in the schema."""
     keys = schema()["definitions"]["flag"]["properties"]
     for key in reversed(TEXT_KEYS):
         command = click.option(f"--{key.replace('_', '-')}", help=keys[key]["description"])(command)
@@ -68,7 +68,7 @@ def _texts(command: Callable[..., None]) -> Callable[..., None]:
 @_flags
 @json_option
 def list_(path: Path, as_json: bool) -> None:
-    """All flags: the users they are on for, and what they control."""
+    """List all flags: the users they are on for, and what they control."""
     loaded = Flags.load(path)
     if as_json:
         print_json({"serial": loaded.serial, "flags": [row_of(flag) for flag in loaded.flags.values()]})
@@ -88,7 +88,7 @@ def list_(path: Path, as_json: bool) -> None:
 @_flags
 @json_option
 def show(name: str, path: Path, as_json: bool) -> None:
-    """One flag, and everything that decides about it."""
+    """Show one flag, and everything that decides about it."""
     flag = Flags.load(path).flag(name)
     if as_json:
         print_json(row_of(flag))
@@ -104,7 +104,7 @@ def show(name: str, path: Path, as_json: bool) -> None:
 @_flags
 @json_option
 def evaluate(name: str, user: str | None, groups: tuple[str, ...], path: Path, as_json: bool) -> None:
-    """Whether a flag is on for a user, and why."""
+    """Show whether a flag is on for a user, and why."""
     decision = Flags.load(path).evaluate(name, user, groups)
     if as_json:
         print_json({"flag": name, "user": user, "groups": list(groups), "on": decision.on, "why": decision.why})
@@ -228,7 +228,7 @@ def set_(  # noqa: PLR0917 - one parameter an option
     path: Path,
     **texts: str | None,
 ) -> None:
-    """Change parts of a flag; what is not named stays."""
+    """Change the given parts of a flag; all other parts stay."""
     if pin and no_pin:
         raise click.UsageError("--pin and --no-pin exclude each other")
     flag = Flags.load(path).flag(name)
@@ -248,7 +248,10 @@ def set_(  # noqa: PLR0917 - one parameter an option
 def _targets(
     flag: Flag, kind: str, allow: Sequence[str] = (), deny: Sequence[str] = (), remove: Sequence[str] = ()
 ) -> dict[str, list[str]]:
-    """New allow and deny lists; a name that is added to one of them is removed from the other."""
+    """Changed lists of users or groups (`kind`), by key, such as `users.allow`.
+
+    A name that is added to one of the lists allow and deny is removed from the other.
+    """
     both = set(allow) & set(deny)
     if both:
         raise click.UsageError(f"{', '.join(sorted(both))}: allow or deny, not both")
@@ -267,7 +270,7 @@ def _set(path: Path, flag: Flag, changes: Mapping[str, Any]) -> None:
 
 
 def _cleaned(texts: Mapping[str, str | None]) -> dict[str, str]:
-    """The texts that were given, each on one line."""
+    """The texts that were given, each put on one line; missing and empty ones are left out."""
     return {key: one_line(text, 500) for key, text in texts.items() if text}
 
 
@@ -311,7 +314,10 @@ def _findings(path: Path, base: Flags | None) -> list[Problem]:
 
 
 def _accepted(base: Path) -> Flags | None:
-    """The base, or None if its content is wrong: the change that repairs it must be able to pass."""
+    """The flags in the file `base`; None if that file is not valid.
+
+    None lets a change pass that repairs the file.
+    """
     data = read_regular(base, error=FlagsError)
     try:
         return Flags.loads(data, str(base))

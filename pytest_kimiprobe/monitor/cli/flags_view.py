@@ -1,4 +1,4 @@
-"""A flag as text and as JSON."""
+"""Shows one flag as text and as JSON, for `kimiprobe flags`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FIRST = ("description", "owner")
 
 
 def state(flag: Flag) -> str:
-    """The users that the flag is on for, in a few words."""
+    """The users that the flag is on for, in a few words: `10 % + 2 users - 1 denied`."""
     if flag.pin is not None:
         return 'no user (pin "off")' if flag.pin == "off" else f'all users (pin "on"){_but(flag)}'
     if not flag.enabled:
@@ -31,7 +31,7 @@ def _kinds(flag: Flag) -> tuple[tuple[str, Targets], ...]:
 
 
 def count_text(number: int, word: str) -> str:
-    """`no errors`, `1 error`, `2 errors`."""
+    """A number with a noun in singular or plural: `no errors`, `1 error`, `2 errors`."""
     return f"{number or 'no'} {word}{'' if number == 1 else 's'}"
 
 
@@ -41,7 +41,10 @@ def _but(flag: Flag) -> str:
 
 
 def story(flag: Flag) -> Iterator[tuple[str, str]]:
-    """Rows of key and text: what the flag is, then the rules in the order in which they decide, then the rest."""
+    """The flag as rows of a key and a text.
+
+    The first rows say what the flag is. Then come the rules in the order in which they decide, and then the other keys.
+    """
     yield "flag", flag.name
     for key in _FIRST:
         yield key, one_line(getattr(flag, key), 500)
@@ -70,7 +73,7 @@ def _rows(kind: str, targets: Targets) -> Iterator[tuple[str, str]]:
 
 
 def row_of(flag: Flag) -> dict[str, Any]:
-    """The flag with every key, in the terms of the file."""
+    """The flag as a JSON object with every key of the flags file."""
     text = json.dumps(asdict(flag), default=lambda value: utc_text(value) if value == flag.since else sorted(value))
     plain: dict[str, Any] = json.loads(text)
     return plain

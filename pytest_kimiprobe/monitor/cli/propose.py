@@ -67,7 +67,10 @@ def _lines(outcome: PullRequestResult) -> list[str]:
 
 
 def _propose(path: str, found: Found, repo: str, base: str | None) -> tuple[list[PullRequestResult], list[str]]:
-    """Results by flag, and what GitHub refused. A problem with one flag does not stop the others."""
+    """Open, update or close the pull request of each flag; return the results and the refusals of GitHub.
+
+    A problem with one flag does not stop the others.
+    """
     calls = Calls()
     outcomes: list[PullRequestResult] = []
     problems: list[str] = []

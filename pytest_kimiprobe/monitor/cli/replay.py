@@ -1,4 +1,4 @@
-"""Command `kimiprobe replay`: judges recordings again."""
+"""Command `kimiprobe replay`: judges recorded exchanges again, and shows changed verdicts."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _COLUMNS = (
     Column("now", shorten="end"),
 )
 _ASIDE = ("SOURCE", "RECORD", "RESULTS", "JSON", "COMPARE", "SUITE", "ENDPOINT")
-"""Settings that a replay ignores: it judges everything that was recorded, and writes no files of the user."""
+"""Settings that a replay ignores, because it judges every recording and writes no files of the user."""
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -102,7 +102,10 @@ def _before(against: Path | None, found: Replays) -> EarlierVerdicts:
 
 
 def _judged_now(recordings: Path, arguments: Sequence[str]) -> list[JudgedProbe]:
-    """Today's verdicts, from pytest in a child process with the same plugins, case files and test functions."""
+    """Judge the recordings again with pytest in a child process, and return the new verdicts.
+
+    pytest loads the plugins, case files and test functions as it does in the current folder.
+    """
     with tempfile.TemporaryDirectory(prefix="kimiprobe-") as folder:
         target = Path(folder) / "replayed.json"
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "kimiprobe_record="]

@@ -1,4 +1,4 @@
-"""Command `kimiprobe rerun`: runs one failure of the last run again."""
+"""Command `kimiprobe rerun`: sends one failed probe of the last run again."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from pytest_kimiprobe.safe_text import one_line
 from pytest_kimiprobe.tables import folded
 
 _PRINTING = ("-qqqqq", "-rN", "--tb=short", "--no-header", "--kimiprobe-verbose")
-"""pytest prints the exchange and the failure, and nothing else."""
+"""pytest options that reduce its output to the exchange and the failure."""
 
 
 @click.command()
 @click.argument("number", required=False, type=click.IntRange(min=1))
 def rerun(number: int | None) -> None:
-    """Run failure NUMBER of the last run again, with its exchange.
+    """Run failure NUMBER of the last run again, and print its exchange.
 
-    Without NUMBER it lists the failures. It takes the options of that run: suite, source, catalogue, schemas and so on.
-    Exit codes are pytest's: 0 if it is right now, 1 if it failed again.
+    Without NUMBER, the failures are listed. The options of that run are used: suite, source, catalogue, schemas and so
+    on. Exit codes are pytest's: 0 if it is right now, 1 if it failed again.
     """
     found = last_run.find(Path.cwd())
     if number is None:
@@ -56,6 +56,6 @@ def _lines(number: int, failure: Failed) -> list[str]:
 
 
 def _environment(found: LastRun) -> dict[str, str]:
-    """This process's variables, with those of pytest as the run had them."""
+    """This process's environment, with the variables that give pytest options and plugins as the last run had them."""
     kept = {name: value for name, value in os.environ.items() if name not in last_run.PYTEST_VARIABLES}
     return {**kept, **found.environment, last_run.SWITCHED_OFF: "0"}

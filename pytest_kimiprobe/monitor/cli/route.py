@@ -45,7 +45,7 @@ def route(  # noqa: PLR0917 - one parameter an option
 
 
 def one_line_kept(line: str) -> str:
-    """The line with its indent, and without what a terminal would act on."""
+    """The line with its indent, and without control characters that a terminal would act on."""
     indent = len(line) - len(line.lstrip())
     return " " * indent + one_line(line, 400)
 

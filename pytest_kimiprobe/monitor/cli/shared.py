@@ -1,4 +1,4 @@
-"""Options and readers that several commands share: the flags file, the results folder, and its evidence."""
+"""Options and functions that several commands share: flags file, results folder, evidence, output."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 
 
 def show(lines: Iterable[str], document: Mapping[str, Any], *, as_json: bool) -> None:
-    """Print a command's result: lines of text, or with `--json` the document and its version."""
+    """Print a command's result: `lines` as text, or `document` as JSON if `as_json` is true."""
     if as_json:
         print_json(document)
     else:
@@ -36,20 +36,20 @@ def show(lines: Iterable[str], document: Mapping[str, Any], *, as_json: bool) ->
 
 
 def print_json(document: Mapping[str, Any]) -> None:
-    """Print the document as JSON, after the version of the format."""
+    """Print the document as JSON, with the format's version as its first key."""
     click.echo(json.dumps({"version": 1, **document}, indent=1))
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Content of the results folder, read at `now`."""
+    """Content of the results folder as read at `now`: the evidence, and the runs from the oldest to the newest."""
 
     evidence: Evidence
     runs: tuple[StoredRun, ...]
     now: datetime
 
     def examples(self, endpoints: Iterable[str]) -> Mapping[str, Failure]:
-        """The newest failure of these endpoints for each reason code."""
+        """The newest failure for each reason code, among the failures of these endpoints."""
         wanted, found = set(endpoints), dict[str, Failure]()
         for run in reversed(self.runs):
             for failure in run.failures:
@@ -59,7 +59,7 @@ class Found:
 
 
 def flags_file(given: Path | None) -> Path:
-    """The flags file to read. Raises ConfigError if none is given or found."""
+    """Path of the flags file: the given one, otherwise the one found. Raises ConfigError if none is found."""
     path = given or find_flags()
     if path is None:
         raise ConfigError("no such file here or above; name it with --flags", where=FILE_NAME)
@@ -67,7 +67,7 @@ def flags_file(given: Path | None) -> Path:
 
 
 def results_folder(given: Path | None, flags: Path | None = None) -> Path:
-    """The given folder, otherwise `results` beside the flags file, otherwise `results` in the current folder.
+    """Path of the results folder: the given one, otherwise `results` beside the flags file or in the current folder.
 
     Raises ConfigError for a given folder that does not exist.
     """
@@ -78,7 +78,10 @@ def results_folder(given: Path | None, flags: Path | None = None) -> Path:
 
 
 def read_results(given: Path | None, flags: Path | None) -> Found:
-    """Read the evidence as of now, with a warning for each file that was skipped. Raises EvidenceError."""
+    """Read runs and evidence of the results folder, and print a warning for each file that is skipped.
+
+    Raises EvidenceError if there is nothing that can be read.
+    """
     now, problems = datetime.now(UTC), list[str]()
     evidence, runs = evidence_now(results_folder(given, flags), now, problems)
     tell_problems(problems)
@@ -86,13 +89,16 @@ def read_results(given: Path | None, flags: Path | None) -> Found:
 
 
 def tell_problems(problems: Iterable[str]) -> None:
-    """Print a warning on stderr for each file that was skipped; the command goes on."""
+    """Print a warning on stderr for each problem, such as a file that was skipped. The command goes on."""
     for problem in problems:
         click.echo(f"warning: {problem}", err=True)
 
 
 def path_in_repository(path: Path) -> str:
-    """The path relative to the folder that holds `.git`; outside a repository, the path as given."""
+    """The path relative to the folder that holds `.git`.
+
+    Outside a repository, a relative path is returned as given, and an absolute path as its file name.
+    """
     absolute = path.absolute()
     root = next((folder for folder in absolute.parents if (folder / ".git").exists()), None)
     relative = absolute.relative_to(root) if root else Path(path.name) if path.is_absolute() else path

@@ -1,4 +1,4 @@
-"""Command `kimiprobe simulate`: runs the simulator."""
+"""Command `kimiprobe simulate`: serves simulated endpoints on this machine."""
 
 from __future__ import annotations
 
@@ -69,7 +69,10 @@ def simulate(
 
 
 def _with_rates(scenario: Scenario, endpoints: tuple[str, ...], rates: dict[str, Any]) -> Scenario:
-    """The scenario with the given rates. Raises ScenarioError if they do not fit together."""
+    """The scenario with the given rates set for the endpoints that match the globs; without globs, for all.
+
+    Raises ScenarioError if the rates do not fit together, and UsageError for a glob that matches no endpoint.
+    """
     given = {name: value for name, value in rates.items() if value is not None}
     if endpoints and not given:
         raise click.UsageError("--endpoint needs at least one rate: --availability, --schema-accuracy, ...")

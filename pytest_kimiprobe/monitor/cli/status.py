@@ -29,7 +29,7 @@ _COLUMNS = (*COLUMNS, Column("age", right=True))
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One endpoint now; `evidence` None: never probed."""
+    """One endpoint with its status as of now. `evidence` is None if the endpoint was never probed."""
 
     endpoint: str
     model: str
@@ -61,7 +61,7 @@ def status(flags_path: Path | None, results: Path | None, everything: bool, as_j
 
 
 def read(folder: Path, now: datetime, problems: list[str]) -> Evidence:
-    """Evidence of latest.json or, if it cannot be read, of the run files. Each problem is added to `problems`."""
+    """Evidence of latest.json or, if that cannot be read, of the run files. Each problem is added to `problems`."""
     path = folder / "latest.json"
     try:
         derived, runs = evidence_now(folder, now, problems)
@@ -81,7 +81,7 @@ def read(folder: Path, now: datetime, problems: list[str]) -> Evidence:
 
 
 def rows_of(evidence: Evidence, catalog: Catalog, now: datetime, *, everything: bool) -> list[Row]:
-    """Rows by model and endpoint; with `everything` also endpoints that were never probed."""
+    """One row for each endpoint, sorted by model and endpoint; with `everything` also those never probed."""
     names = set(evidence.endpoints) | (set(catalog.endpoints) if everything else set())
     return sorted((_row(name, evidence, catalog, now) for name in names), key=lambda row: (row.model, row.endpoint))
 
@@ -95,7 +95,10 @@ def _row(name: str, evidence: Evidence, catalog: Catalog, now: datetime) -> Row:
 
 
 def lines_of(folder: Path, evidence: Evidence, rows: Sequence[Row], now: datetime) -> list[str]:
-    """The age, one table a model, and what to do if the evidence is old or missing."""
+    """The status as text lines: the age of the evidence, one table for each model, and hints.
+
+    The hints say what to do if the evidence is old or missing.
+    """
     if evidence.generated_at is None or not evidence.endpoints:
         return [f"no results in {folder} yet: `kimiprobe check` makes some", *_tables(rows, now)]
     newest = min(row.age(now) for row in evidence.endpoints.values())
@@ -127,7 +130,7 @@ def _cells(label: str, row: Row, now: datetime) -> tuple[str, ...]:
 
 
 def age_words(age: timedelta) -> str:
-    """`3 hours`, `1 day`."""
+    """An age in its largest unit, rounded down: `3 hours`, `1 day`."""
     total = int(age.total_seconds())
     for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
         if total >= size:
@@ -141,7 +144,10 @@ def _short_age(age: timedelta) -> str:
 
 
 def document(evidence: Evidence, rows: Sequence[Row], now: datetime, problems: Sequence[str]) -> dict[str, Any]:
-    """The same as JSON: rows as in latest.json, with `status` as of now and `recorded_status` as it was."""
+    """The status as a JSON object, with rows as in latest.json.
+
+    `status` is the status as of now, `recorded_status` the one in latest.json.
+    """
     return {
         "origin": evidence.origin,
         "generated_at": utc_text(evidence.generated_at) if evidence.generated_at else None,
