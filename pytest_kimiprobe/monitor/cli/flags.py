@@ -123,7 +123,8 @@ def evaluate(name: str, user: str | None, groups: tuple[str, ...], path: Path, a
 def create(name: str, controls: tuple[str, ...], path: Path, **texts: str | None) -> None:
     """Add a flag that is off for all users.
 
-    Without --description it says which endpoints it controls; without --owner it has the owner of the first flag.
+    Without --description, the description names the endpoints that the flag controls. Without --owner, the flag has the
+    owner of the first flag in the file.
     """
     there, rule = Flags.load(path).flags, schema()["definitions"]["name"]
     if not re.fullmatch(rule["pattern"], name):
@@ -193,7 +194,7 @@ def _already_on(flag: Flag, reason: str | None) -> None:
 def disable(name: str, reason: str | None, path: Path) -> None:
     """Turn a flag off for all users.
 
-    Enabled again, it starts at the first step of its ladder.
+    If the flag is enabled again, it starts at the first step of its ladder.
     """
     flag = Flags.load(path).flag(name)
     _set(path, flag, {"enabled": False, "percent": 0, **_cleaned({"reason": reason})})

@@ -80,7 +80,7 @@ def results_folder(given: Path | None, flags: Path | None = None) -> Path:
 def read_results(given: Path | None, flags: Path | None) -> Found:
     """Read runs and evidence of the results folder, and print a warning for each file that is skipped.
 
-    Raises EvidenceError if there is nothing that can be read.
+    Raises EvidenceError if there are no run files and latest.json cannot be read.
     """
     now, problems = datetime.now(UTC), list[str]()
     evidence, runs = evidence_now(results_folder(given, flags), now, problems)

@@ -4,7 +4,7 @@ Comments, order, quotes and blank lines stay as reviewers wrote them. Positions 
 the file is never generated from its data. Each edit is checked: the new text must parse to the old data with exactly
 these changes.
 
-edited(text, {"openrouter_kimi_tool_calling": {"enabled": True, "percent": 10, "users.allow": ["alice"]}})
+    edited(text, {"openrouter_kimi_tool_calling": {"enabled": True, "percent": 10, "users.allow": ["alice"]}})
 
 Dots in a key lead into nested mappings; the value None removes the key. Any change raises the serial. An edit that
 changes nothing returns the same text.

@@ -123,9 +123,9 @@ def body(proposal: Proposal, examples: Mapping[str, Failure], *, source: str = "
 
 
 def overtaken(text: str, verdict: str) -> str:
-    """New body of a pull request that the bot closes because flag and evidence agree now; `text` is the present body.
+    """New body of a pull request that the bot closes because the facts have changed; `text` is the present body.
 
-    The next run sees by the added marker that it was not a human who closed it.
+    The next run sees by the added marker that it was not a human who closed the pull request.
     """
     head, _, rest = text.partition("\n")
     note = f"**Closed by kimiprobe:** the facts have changed. {code(verdict, 400)}"

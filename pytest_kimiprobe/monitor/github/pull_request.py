@@ -243,5 +243,5 @@ def _lines(body: str | None) -> list[str]:
 
 
 def branch_of(flag: str) -> str:
-    """Name of a flag's branch: `kimiprobe/flags/<flag>`. Dots in the name become `_`, and a hash is added."""
+    """Name of a flag's branch: `kimiprobe/flags/<flag>`. If the flag has dots, they become `_` and a hash is added."""
     return f"kimiprobe/flags/{safe_name(flag)}"
