@@ -57,7 +57,7 @@ class Persona:
     `persona` is a name in PERSONAS, and `how` one of the variants that its description lists. `rate` (0..1) is the
     share of requests that get the misbehaviour; the others get a good answer. `first_token_ms` and `tokens_per_s` apply
     to every answer. `at` (0..1) is the share of an answer that is kept when it is cut; `status` is the 5xx status.
-    `retry_after_s` is the Retry-After header of `rate_limited`.
+    `retry_after_s` is the value of the Retry-After header of `rate_limited`, in seconds.
 
     `healthy` and `slow` can have four true rates (0..1), with which measured rates are compared:
 
@@ -211,10 +211,10 @@ def persona_of(row: Any, prefix: str) -> Persona:
 
 
 def _checked(persona: Persona, prefix: str) -> Persona:
-    """Return the persona unchanged if it may have the rates that it has.
+    """Return the persona unchanged, after a check of its true rates and first-token times.
 
-    Raises ScenarioError if true rates are given to another persona than `healthy` or `slow`, or together with `rate`.
-    Raises it also if `first_token_p95_ms` is below `first_token_ms`, or `first_token_ms` is then 0.
+    Raises ScenarioError for true rates if the persona is not `healthy` or `slow`, or if its `rate` is not 1. With
+    `first_token_p95_ms`, raises ScenarioError if `first_token_ms` is 0 or greater than `first_token_p95_ms`.
     """
     if persona.has_rates and (persona.persona not in _WITH_RATES or persona.rate != 1):
         rates = "availability, trigger_rate, leak_rate, schema_accuracy and first_token_p95_ms"

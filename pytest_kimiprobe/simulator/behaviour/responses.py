@@ -44,9 +44,9 @@ def respond(prompt: Prompt, persona: Persona) -> tuple[Draft, SimulatedUsage]:
 
 
 def refused_by(persona: Persona, provider: str, model: str, upstream: str = "") -> Refusal | None:
-    """The HTTP error with which a persona refuses every request; None if the persona does not refuse.
+    """The HTTP error with which a persona refuses a request; None if the persona does not refuse requests.
 
-    None is also returned for `how: close`, because that persona closes the connection instead.
+    None is also returned for a persona with `how: close`, which closes the connection instead.
     """
     kind = persona.persona
     if kind not in _REFUSING or persona.how == "close":
@@ -93,8 +93,8 @@ class AnswerInfo:
 async def answer_plain(persona: Persona, info: AnswerInfo, body: JsonObject) -> Response:
     """The response to a prompt if it is not streamed: `body` as JSON.
 
-    The body is sent after the time that the persona takes for the answer's tokens. Some personas
-    replace the body by an error, or cut it.
+    The body is sent after the time that the persona takes for the answer's tokens. Some personas replace the
+    body by an error, or cut it.
     """
     headers = {"content-type": "application/json", **info.headers}
     wait = persona.first_token_ms / 1000 + info.tokens / persona.tokens_per_s
@@ -112,7 +112,7 @@ async def answer_plain(persona: Persona, info: AnswerInfo, body: JsonObject) -> 
 
 
 async def _after_whitespace(raw: bytes, wait: float) -> AsyncIterator[bytes]:
-    """Yield whitespace for `wait` seconds, then the body. OpenRouter keeps connections alive in this way, as recorded."""
+    """Yield whitespace for `wait` seconds, then the body. OpenRouter keeps connections alive so, as recorded."""
     for _ in range(3):
         yield b"\n         \n"
         await asyncio.sleep(wait / 3)

@@ -21,8 +21,8 @@ def candidates(model: SimulatedModel, body: JsonObject) -> list[SimulatedUpstrea
     """The upstreams that a request may be sent to, in the order in which they are tried.
 
     Those in `provider.order` come first, in that order. The others follow, the cheapest first. If
-    `provider.allow_fallbacks` is false, only the first upstream is returned. Raises Refusal (404) if no upstream is allowed, or
-    if `provider.require_parameters` demands a parameter that is not supported.
+    `provider.allow_fallbacks` is false, only the first upstream is returned. Raises Refusal (404) if no upstream is
+    allowed, or if `provider.require_parameters` is set and the request has an unsupported parameter.
     """
     preferences: JsonObject = body.get("provider") or {}
     allowed = [upstream for upstream in model.upstreams if _allowed(upstream, preferences)]

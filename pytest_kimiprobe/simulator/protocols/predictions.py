@@ -98,7 +98,10 @@ class Predictions:
     known: OrderedDict[str, Prediction] = field(default_factory=OrderedDict)
 
     async def answer(self, request: Request, path: str, draws: Draws) -> Response | None:
-        """Answer a request for predictions; None if `path` is of another kind. `path` begins below the base URL."""
+        """Answer a request for predictions. Returns None if `path` is not a path of the predictions API.
+
+        `path` is the part of the request's path after the path of Replicate's base URL.
+        """
         create = re.fullmatch(r"/models/([\w.-]+/[\w.-]+)/predictions", path)
         if create and request.method == "POST":
             return await self._create(request, create.group(1), draws)
@@ -135,7 +138,7 @@ async def _created(prediction: Prediction, prefer: str) -> Response:
     """The response (201) to a request that created a prediction. `prefer` is the request's Prefer header.
 
     The response is given immediately. With `Prefer: wait[=n]`, it is given when the prediction has ended, or after
-    `n` seconds (60 by default, and at most).
+    `n` seconds (default and maximum: 60).
     """
     match = re.fullmatch(r"wait(?:=(\d+))?", prefer.strip())
     if match:

@@ -18,7 +18,7 @@ import h11
 from ..http_types import CutConnection, Request, Response, json_response
 
 MAX_HEAD = 64 * 1024
-"""Bytes. h11 refuses a request whose head (request line and headers) is longer and still incomplete after a read."""
+"""Limit in bytes: h11 refuses a request whose head (request line and headers) exceeds it and is still incomplete."""
 MAX_BODY = 32 * 1024 * 1024
 """Largest allowed body of a request, in bytes: Anthropic's limit, which is the highest of the simulated providers."""
 _READ = 16 * 1024
