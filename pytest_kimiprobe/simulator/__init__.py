@@ -1,6 +1,6 @@
-"""Local server that speaks the providers' wire formats, with one persona for each endpoint.
+"""Local server that speaks the providers' wire formats. Each endpoint behaves as its persona says.
 
-It is written from the protocols and shares no code with `routing`, which it is used to test.
+The server is used to test `routing` and shares no code with it. It is written from the protocols.
 
     with Simulator(load_scenario("mixed")) as simulator:
         os.environ.update(simulator.environment())

@@ -1,4 +1,7 @@
-"""Prompts and answers independent of any protocol, as protocols, simulated model and personas exchange them."""
+"""Types for prompts and answers, the same for all protocols, and functions that count and limit their tokens.
+
+The protocols, the simulated model and the personas pass these types to each other.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 
 @dataclass(frozen=True, slots=True)
 class OfferedTool:
-    """A tool as the caller describes it; `schema` is the JSON Schema of its arguments."""
+    """A tool that a request offers to the model. `schema` is the JSON Schema of the tool's arguments."""
 
     name: str
     description: str = ""
@@ -23,7 +26,7 @@ class OfferedTool:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A tool call of an answer. `arguments` is JSON text, as it is sent."""
+    """A tool call that a model made. `arguments` is the text that is sent, normally a JSON object."""
 
     id: str
     name: str
@@ -32,7 +35,11 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class PromptTurn:
-    """One message. `calls` belong to an assistant turn, `call_id` to a tool turn, `images` holds data URLs or links."""
+    """One message of a prompt.
+
+    `calls` are the tool calls of an assistant turn. `call_id` is the id of the call that a tool turn answers. `images`
+    are data URLs or links.
+    """
 
     role: Role
     text: str = ""
@@ -43,9 +50,10 @@ class PromptTurn:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Input of the simulated model, independent of the protocol.
+    """Input of the simulated model, the same for all protocols.
 
-    `choice` is `auto`, `none` or `required`; if `named`, it is the name of the tool that must be called.
+    `choice` is `auto`, `none` or `required`; if `named` is true, it is the name of the tool that must be called.
+    `parallel` allows several calls in one answer. `thinks` says whether the model writes reasoning before the answer.
     """
 
     turns: tuple[PromptTurn, ...]
@@ -59,7 +67,10 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An answer before it is rendered. `finish` has OpenAI's values: stop, tool_calls, length."""
+    """An answer before it is written in a provider's format.
+
+    `finish` is the finish reason, with OpenAI's values: `stop`, `tool_calls` or `length`.
+    """
 
     text: str = ""
     reasoning: str = ""
@@ -68,7 +79,7 @@ class Draft:
 
 
 def parsed(text: str | bytes) -> Any:
-    """The JSON value of a text; None if it is not JSON."""
+    """Parse a JSON text. Returns None if the text is not valid JSON."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -79,7 +90,7 @@ _PIECE = re.compile(r"\s*(?:[^\W_]{1,6}|<\||\|>|[^\s])", re.UNICODE)
 
 
 def pieces(text: str) -> list[str]:
-    """Split a text into token-like pieces that join to the same text."""
+    """Split a text into pieces that are about as long as tokens. Joined, the pieces give the same text."""
     found = _PIECE.findall(text)
     rest = text[sum(map(len, found)) :]
     return [*found, rest] if rest else found
@@ -91,13 +102,17 @@ def token_count(text: str) -> int:
 
 
 def completion_tokens(draft: Draft) -> int:
-    """Tokens of a whole answer: reasoning, text and calls."""
+    """Number of tokens of a whole answer: reasoning, text and tool calls."""
     calls = sum(token_count(call.name) + token_count(call.arguments) + 3 for call in draft.calls)
     return token_count(draft.reasoning) + token_count(draft.text) + calls
 
 
 def shorten(draft: Draft, max_tokens: int | None) -> Draft:
-    """The answer cut at `max_tokens`: first reasoning, then text; calls are dropped if the whole does not fit."""
+    """The answer, cut if it has more than `max_tokens` tokens. None means no limit.
+
+    A cut answer keeps its first tokens, counted through the reasoning and then the text. It has no tool calls, and
+    its finish reason is `length`.
+    """
     if max_tokens is None or completion_tokens(draft) <= max_tokens:
         return draft
     reasoning = pieces(draft.reasoning)[:max_tokens]

@@ -1,4 +1,7 @@
-"""Personas, and scenarios that give one to each simulated endpoint. Errors name file, field and what is allowed."""
+"""Personas, and scenarios: YAML files that give a persona to each simulated endpoint.
+
+Error messages name the file, the field and the allowed values.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ PERSONAS: Mapping[str, str] = {
     "no_credit": "says that the account is out of credit",
     "html": "answers 200 with an HTML page",
 }
-"""Persona name to its description."""
+"""Description of each persona, by the persona's name."""
 
 _HOW: Mapping[str, tuple[str, ...]] = {
     "down": ("refuse", "close"),
@@ -44,20 +47,27 @@ _HOW: Mapping[str, tuple[str, ...]] = {
 
 
 class ScenarioError(ValueError):
-    """A scenario is invalid. The message names file, field and what is allowed."""
+    """A scenario cannot be read or is invalid. The message names the file, the field and the allowed values."""
 
 
 @dataclass(frozen=True, slots=True)
 class Persona:
     """How one simulated endpoint behaves.
 
-    `rate` (0..1) is the share of requests that get the misbehaviour; the others get a good answer. `first_token_ms`
-    and `tokens_per_s` apply to every answer. `at` (0..1) is prefix an answer is cut, `status` the 5xx status.
+    `persona` is a name in PERSONAS, and `how` one of the variants that its description lists. `rate` (0..1) is the
+    share of requests that get the misbehaviour; the others get a good answer. `first_token_ms` and `tokens_per_s` apply
+    to every answer. `at` (0..1) is the share of an answer that is kept when it is cut; `status` is the 5xx status.
+    `retry_after_s` is the value of the Retry-After header of `rate_limited`, in seconds.
 
-    `healthy` and `slow` can have true rates (0..1). `availability` is the share of requests that get an answer; the
-    others get HTTP 503. Of the answers that should call a tool, `trigger_rate` is the share that does. Of those,
-    `leak_rate` is the share whose calls are in the text. Of the others, `schema_accuracy` is the share whose arguments
-    satisfy their schemas. With `first_token_p95_ms`, first tokens are log-normal around the median `first_token_ms`.
+    `healthy` and `slow` can have four true rates (0..1), with which measured rates are compared:
+
+    - `availability`: share of requests that get an answer; the others get HTTP 503
+    - `trigger_rate`: share of answers with a tool call, of the answers that should have one
+    - `leak_rate`: share of answers whose calls are in the text, of the answers with a tool call
+    - `schema_accuracy`: share of answers whose arguments satisfy their schemas, of the answers that do not leak
+
+    With `first_token_p95_ms`, the time to the first token is log-normal: `first_token_ms` is the median, and
+    `first_token_p95_ms` the 95th percentile.
     """
 
     persona: str = "healthy"
@@ -76,16 +86,18 @@ class Persona:
 
     @property
     def has_rates(self) -> bool:
-        """Whether a true rate or a first-token distribution is given."""
+        """Whether one of the four true rates differs from its default, or `first_token_p95_ms` is given."""
         rates = (self.availability, self.trigger_rate, 1 - self.leak_rate, self.schema_accuracy)
         return min(rates) < 1 or self.first_token_p95_ms is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A named set of personas. `endpoints` maps endpoint ids or globs to personas: an id wins, then the longest glob.
+    """A named set of personas for the simulated endpoints, and the seed of the random draws.
 
-    `first` is a mapping of the same kind that is searched before `endpoints`.
+    `endpoints` maps endpoint ids or globs to personas. The entry for exactly the endpoint's id is used, else the
+    longest glob that matches the id, else `default`. `first` also maps ids or globs to personas. It is searched before
+    `endpoints`, so that a glob in `first` wins over an id in `endpoints`.
     """
 
     name: str = "healthy"
@@ -95,11 +107,14 @@ class Scenario:
     first: Mapping[str, Persona] = field(default_factory=dict)
 
     def named(self, endpoint: str) -> Persona | None:
-        """The persona that the scenario gives to exactly this id, without globs."""
+        """The persona of the entry for exactly this endpoint id; None if there is none. Globs are not searched."""
         return self.first.get(endpoint) or self.endpoints.get(endpoint)
 
     def persona_of(self, endpoint: str) -> Persona:
-        """The persona of an endpoint: by its id, else by the longest matching glob, else the default."""
+        """The persona of an endpoint: the one found in `first`, else the one found in `endpoints`, else `default`.
+
+        In each mapping, an entry for exactly this id wins over globs, and a longer glob over a shorter one.
+        """
         for personas in (self.first, self.endpoints):
             if endpoint in personas:
                 return personas[endpoint]
@@ -108,7 +123,7 @@ class Scenario:
         return self.default
 
     def replaced(self, globs: Iterable[str], persona: Persona) -> Scenario:
-        """This scenario with one persona for every endpoint that matches one of the globs."""
+        """A copy of this scenario in which every endpoint that matches one of `globs` has the given persona."""
         first = dict.fromkeys(globs, persona)
         replaced = {name for name in self.endpoints if any(fnmatchcase(name, glob) for glob in first)}
         kept = {name: own for name, own in self.endpoints.items() if name not in replaced}
@@ -122,9 +137,10 @@ def scenario_names() -> list[str]:
 
 
 def load_scenario(name_or_path: str | Path = "mixed", *, seed: int | None = None) -> Scenario:
-    """Load a packaged scenario by name, or a file by path (anything with a slash or ending in .yaml).
+    """Load a packaged scenario by its name, or a scenario file by its path.
 
-    Raises ScenarioError.
+    A value with a slash, or one that ends in .yaml or .yml, is a path. `seed` replaces the seed of the scenario.
+    Raises ScenarioError if the scenario cannot be read or is invalid.
     """
     text, prefix = _read(str(name_or_path))
     scenario = _scenario(_parse(text, prefix), prefix)
@@ -171,9 +187,9 @@ def _scenario(data: Mapping[str, Any], prefix: str) -> Scenario:
 
 
 def persona_of(row: Any, prefix: str) -> Persona:
-    """A persona from its name or from a mapping of its fields; error messages start with `prefix`.
+    """Make a Persona from a persona's name or from a mapping of Persona's fields.
 
-    Raises ScenarioError.
+    Raises ScenarioError for unknown fields and for values that are not allowed. Its message starts with `prefix`.
     """
     given = {"persona": row} if isinstance(row, str) else row
     if not isinstance(given, dict):
@@ -195,7 +211,11 @@ def persona_of(row: Any, prefix: str) -> Persona:
 
 
 def _checked(persona: Persona, prefix: str) -> Persona:
-    """The persona, if its rates fit together. Raises ScenarioError."""
+    """Return the persona unchanged, after a check of its true rates and first-token times.
+
+    Raises ScenarioError for true rates if the persona is not `healthy` or `slow`, or if its `rate` is not 1. With
+    `first_token_p95_ms`, raises ScenarioError if `first_token_ms` is 0 or greater than `first_token_p95_ms`.
+    """
     if persona.has_rates and (persona.persona not in _WITH_RATES or persona.rate != 1):
         rates = "availability, trigger_rate, leak_rate, schema_accuracy and first_token_p95_ms"
         raise ScenarioError(f"{prefix}: {rates} are for {' and '.join(_WITH_RATES)} only, and without `rate`")

@@ -1,4 +1,7 @@
-"""Check tool schemas, and arguments against them. No schema is fetched."""
+"""Check whether tool schemas are valid, and whether arguments satisfy a schema.
+
+A schema that another schema refers to by URL is not fetched.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,10 @@ _DRAFT_7 = "http://json-schema.org/draft-07/schema#"
 
 
 def is_schema(schema: Any) -> bool:
-    """Whether a value is a JSON Schema of the newest draft or of draft 7."""
+    """Whether a value is an object that is a valid JSON Schema.
+
+    The draft is the one that `$schema` names, by default the newest. A schema that is valid in draft 7 counts too.
+    """
     from jsonschema_rs import meta
 
     if not isinstance(schema, Mapping):
@@ -20,7 +26,10 @@ def is_schema(schema: Any) -> bool:
 
 
 def checker(schema: Mapping[str, Any]) -> Callable[[Any], bool]:
-    """A function that tests arguments against a schema; an invalid schema allows everything."""
+    """A function that returns whether arguments satisfy `schema`.
+
+    If the schema is invalid, or refers to another one that is not part of it, the function returns True for everything.
+    """
     import jsonschema_rs
 
     def refuse(uri: str) -> Any:
@@ -33,5 +42,5 @@ def checker(schema: Mapping[str, Any]) -> Callable[[Any], bool]:
 
 
 def offer(name: str, description: str | None, schema: Any) -> OfferedTool:
-    """The tool as the model sees it; an invalid schema counts as an empty one."""
+    """The offered tool with these values. An invalid `schema` is replaced by an empty one, which allows everything."""
     return OfferedTool(name, description or "", schema if is_schema(schema) else {})

@@ -1,1 +1,1 @@
-"""How the simulated providers behave: what they serve, how they refuse, and what a persona changes."""
+"""Behaviour of the simulated providers: their models and prices, their error answers, and what each persona changes."""

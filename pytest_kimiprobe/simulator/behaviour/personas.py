@@ -1,4 +1,8 @@
-"""Change a good answer as a persona does. Pure: drafts in, drafts out; delays and cuts are in responses.py."""
+"""Changes a good answer into the answer that a persona gives.
+
+Pure: the functions take a draft or parts of one, and return a new one. Delaying and cutting answers is done in
+responses.py.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +16,14 @@ from ..scenario import Persona
 from ..validity import checker
 
 Tools: TypeAlias = Mapping[str, OfferedTool]
-"""Offered tools by name."""
+"""The tools that a request offers, by name."""
 
 
 def apply_persona(persona: Persona, draft: Draft, tools: Tools) -> Draft:
-    """The answer as this persona gives it. Only `empty` changes an answer without calls."""
+    """The answer that a persona gives instead of the good answer `draft`.
+
+    Only `empty` changes an answer without calls.
+    """
     if persona.persona == "empty":
         return Draft()
     if draft.calls and (of_answer := _ANSWER_CHANGES.get(persona.persona)):
@@ -27,7 +34,7 @@ def apply_persona(persona: Persona, draft: Draft, tools: Tools) -> Draft:
 
 
 def k2_section(calls: tuple[Call, ...]) -> str:
-    """Tool calls in Kimi K2's native format (MoonshotAI/Kimi-K2 docs/tool_call_guidance.md)."""
+    """The text of tool calls in Kimi K2's native format (MoonshotAI/Kimi-K2 docs/tool_call_guidance.md)."""
     inner = "".join(
         f"<|tool_call_begin|>{call.id}<|tool_call_argument_begin|>{call.arguments}<|tool_call_end|>" for call in calls
     )
@@ -35,7 +42,7 @@ def k2_section(calls: tuple[Call, ...]) -> str:
 
 
 def k3_section(calls: tuple[Call, ...]) -> str:
-    """Tool calls in Kimi K3's native format (XTML)."""
+    """The text of tool calls in Kimi K3's native format (XTML)."""
     inner = "".join(_k3_call(call, spot) for spot, call in enumerate(calls, 1))
     return f"<|open|>tools<|sep|>{inner}<|close|>tools<|sep|><|close|>message<|sep|>"
 
@@ -68,7 +75,10 @@ def _json_calls(calls: tuple[Call, ...]) -> str:
 
 
 def _odd_call(call: Call, how: str, _: Tools) -> Call:
-    """A right call in a form that strict clients refuse, as seen from real hosts."""
+    """The right call `call`, written in the odd form that `how` names.
+
+    By default, the arguments are encoded as JSON twice. Strict clients refuse these forms, which real hosts have sent.
+    """
     if how == "prefixed_name":
         return replace(call, name=f"functions.{call.name}")
     if how == "same_id":
@@ -94,7 +104,11 @@ def _bad_arguments(call: Call, how: str, tools: Tools) -> Call:
 
 
 def _first_invalid(call: Call, tools: Tools) -> str:
-    """The smallest change that breaks the schema: a member removed, changed in type or added."""
+    """The call's arguments with one change that breaks the tool's schema, as JSON text.
+
+    The first change that breaks it is used: an argument removed, an argument changed in type, or an argument added.
+    If no change breaks the schema, the text is `[]`.
+    """
     valid = checker(tools[call.name].schema)
     for option in _mutations(json.loads(call.arguments)):
         if not valid(option):
@@ -111,7 +125,10 @@ def _mutations(arguments: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _wrong_arguments(call: Call, _: str, tools: Tools) -> Call:
-    """The call with the first other value that the schema still allows."""
+    """The call with one argument changed to another value that the tool's schema allows.
+
+    The first such value is taken. If there is none, the call is returned unchanged.
+    """
     schema = tools[call.name].schema
     valid, arguments = checker(schema), json.loads(call.arguments)
     for key, value in arguments.items():

@@ -1,4 +1,4 @@
-"""The providers' error answers: status, headers and body, as in recordings and vendor documentation."""
+"""Error answers of the providers: status, headers and body, as in recordings and in the vendors' documentation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Refusal(Exception):
-    """An error answer. Checks raise it, and the server sends it."""
+    """An HTTP error answer of a provider. The checks of a request raise it, and the server sends it as the response."""
 
     status: int
     body: Mapping[str, Any]
@@ -30,7 +30,11 @@ def refusal(
     status: int = 500,
     retry_after_s: int | None = None,
 ) -> Refusal:
-    """The provider's answer to one kind of error in refusals.yaml; `detail` is the sentence of a bad request."""
+    """The error answer of a provider for one kind of error in refusals.yaml.
+
+    `model`, `upstream` and `detail` (the message for a bad request) are filled into the body. `status` is used if
+    refusals.yaml fixes none for this kind. `retry_after_s` is sent as the Retry-After header.
+    """
     code, body = _templates()[provider.removesuffix("-cn")][kind]
     values = {"model": model, "detail": detail, "upstream": upstream}
     headers = {"retry-after": str(retry_after_s)} if retry_after_s is not None else {}
@@ -55,7 +59,7 @@ def _filled(value: Any, values: Mapping[str, str], status: int) -> Any:
 
 
 def error_event(provider: str, refused: Refusal) -> str:
-    """An error inside a stream that began well, as one server-sent event."""
+    """The server-sent event with which a provider reports an error after a stream has begun."""
     body: Mapping[str, Any] = refused.body
     if provider == "groq":
         body = {"error": {**body["error"], "status_code": refused.status}}

@@ -1,4 +1,7 @@
-"""Answers as a persona gives them, and its HTTP responses: refused, delayed, paced, replaced or cut."""
+"""The answer that a persona gives to a prompt, and the HTTP response that carries the answer.
+
+Depending on the persona, a request is refused, or its answer is delayed, paced, replaced or cut.
+"""
 
 from __future__ import annotations
 
@@ -17,18 +20,21 @@ from .refusals import Refusal, error_event, refusal
 from .served_models import SimulatedUsage
 
 _OVERHEAD = 8
-"""Tokens of a chat template."""
+"""Number of tokens that the chat template adds to every prompt."""
 _TIMER_S = 0.002
-"""A stream that is early by less than this sends its event without a timer."""
+"""Seconds. An event of a stream that is due within this time is sent immediately, without a timer."""
 _REFUSING = ("rate_limited", "down", "server_error", "retired", "no_credit")
-"""Personas that answer with the refusal of the same name."""
+"""Personas that answer with an HTTP error: the kind of the same name in refusals.yaml."""
 _HTML = (
     b"<!DOCTYPE html>\n<html><head><title>Just a moment...</title></head><body>Checking your browser</body></html>\n"
 )
 
 
 def respond(prompt: Prompt, persona: Persona) -> tuple[Draft, SimulatedUsage]:
-    """The answer of the model, cut at the caller's limit and changed by the persona, and the tokens it used."""
+    """The answer to a prompt, and the numbers of tokens of prompt and answer.
+
+    The simulated model's answer is cut at the prompt's `max_tokens`, and then changed as the persona does.
+    """
     tools = {tool.name: tool for tool in prompt.tools}
     draft = apply_persona(persona, shorten(answer(prompt), prompt.max_tokens), tools)
     history = "".join(turn.text + "".join(call.arguments for call in turn.calls) for turn in prompt.turns)
@@ -38,7 +44,10 @@ def respond(prompt: Prompt, persona: Persona) -> tuple[Draft, SimulatedUsage]:
 
 
 def refused_by(persona: Persona, provider: str, model: str, upstream: str = "") -> Refusal | None:
-    """The error status that a persona answers with; None if it does not refuse."""
+    """The HTTP error with which a persona refuses a request; None if the persona does not refuse requests.
+
+    None is also returned for a persona with `how: close`, which closes the connection instead.
+    """
     kind = persona.persona
     if kind not in _REFUSING or persona.how == "close":
         return None
@@ -47,9 +56,9 @@ def refused_by(persona: Persona, provider: str, model: str, upstream: str = "") 
 
 
 async def early_response(persona: Persona, provider: str, model: str, upstream: str = "") -> Response | None:
-    """The response of a persona that does not read the request: an error status or a page. None if it answers.
+    """The response of a persona that does not need the prompt: an HTTP error or an HTML page.
 
-    Raises CutConnection if the persona closes the connection.
+    Returns None for a persona that answers the prompt. Raises CutConnection if the persona closes the connection.
     """
     if persona.persona == "down" and persona.how == "close":
         raise CutConnection
@@ -65,7 +74,10 @@ async def early_response(persona: Persona, provider: str, model: str, upstream: 
 
 @dataclass(frozen=True, slots=True)
 class AnswerInfo:
-    """Provider, number of completion tokens, upstream and further headers of one answer."""
+    """What the response to a prompt needs besides its body.
+
+    `tokens` is the number of completion tokens, `upstream` the upstream's name. `headers` are sent with the response.
+    """
 
     provider: str
     tokens: int
@@ -74,12 +86,16 @@ class AnswerInfo:
 
     @property
     def error(self) -> Refusal:
-        """The error inside a 200."""
+        """The error that `error_in_200` and `stream_error` send inside a response with status 200."""
         return refusal(self.provider, "server_error", upstream=self.upstream, status=502)
 
 
 async def answer_plain(persona: Persona, info: AnswerInfo, body: JsonObject) -> Response:
-    """A JSON body after the time that its tokens take; replaced or cut if the persona does that."""
+    """The response to a prompt if it is not streamed: `body` as JSON.
+
+    The body is sent after the time that the persona takes for the answer's tokens. Some personas replace the
+    body by an error, or cut it.
+    """
     headers = {"content-type": "application/json", **info.headers}
     wait = persona.first_token_ms / 1000 + info.tokens / persona.tokens_per_s
     if persona.persona in ("error_in_200", "stream_error"):
@@ -96,7 +112,7 @@ async def answer_plain(persona: Persona, info: AnswerInfo, body: JsonObject) -> 
 
 
 async def _after_whitespace(raw: bytes, wait: float) -> AsyncIterator[bytes]:
-    """OpenRouter keeps a waiting connection alive with whitespace before the body, as recorded."""
+    """Yield whitespace for `wait` seconds, then the body. OpenRouter keeps connections alive so, as recorded."""
     for _ in range(3):
         yield b"\n         \n"
         await asyncio.sleep(wait / 3)
@@ -104,7 +120,10 @@ async def _after_whitespace(raw: bytes, wait: float) -> AsyncIterator[bytes]:
 
 
 def answer_stream(persona: Persona, info: AnswerInfo, events: Sequence[str]) -> Response:
-    """Server-sent events at the persona's pace; replaced or cut if the persona does that."""
+    """The response to a prompt if it is streamed: the server-sent `events`, at the persona's pace.
+
+    Some personas replace the events by an error, or cut the stream.
+    """
     headers = {"content-type": "text/event-stream", "cache-control": "no-cache", **info.headers}
     if persona.persona == "error_in_200":
         events = [error_event(info.provider, info.error)]
@@ -123,7 +142,10 @@ def _finishes(event: str) -> bool:
 
 
 def _stream_error(info: AnswerInfo, sent: Sequence[str]) -> str:
-    """The error after a cut stream: inside a chunk with OpenRouter, as documented; alone with the others."""
+    """The event with an error that ends a cut stream.
+
+    OpenRouter sends the error inside a chunk, as documented. The others send an event that has only the error.
+    """
     if info.provider != "openrouter":
         return error_event(info.provider, info.error)
     chunks = [json.loads(event[6:]) for event in sent if event.startswith("data: {")]
@@ -135,7 +157,11 @@ def _stream_error(info: AnswerInfo, sent: Sequence[str]) -> str:
 
 
 async def _paced(events: Sequence[str], persona: Persona, lasts_s: float, *, cut: bool) -> AsyncIterator[bytes]:
-    """Comments immediately, the first event after the first-token time, the rest evenly over `lasts_s`."""
+    """Yield the events of a stream, each when it is due.
+
+    Comments are due immediately and the first event after the first-token time. The other events follow evenly over
+    `lasts_s` seconds. If `cut` is true, CutConnection is raised after the last one.
+    """
     comments = [event for event in events if event.startswith(":")]
     for comment in comments:
         yield comment.encode()

@@ -16,21 +16,24 @@ Thinking: TypeAlias = Literal["always", "default", "never"]
 
 @dataclass(frozen=True, slots=True)
 class SimulatedPrice:
-    """USD per token."""
+    """Prices of a model in USD per token: of input, of cached input and of output."""
 
     input: Decimal
     cached: Decimal
     output: Decimal
 
     def scaled(self, share: Decimal) -> SimulatedPrice:
-        """This price times `share`, rounded to tenths of a cent per million tokens."""
+        """These prices times `share`, rounded to a tenth of a cent per million tokens."""
         step = Decimal("0.000000001")
         return SimulatedPrice(*((part * share).quantize(step) for part in (self.input, self.cached, self.output)))
 
 
 @dataclass(frozen=True, slots=True)
 class SimulatedUpstream:
-    """One upstream of OpenRouter. `tag` is the value that `provider.only` pins."""
+    """One upstream of OpenRouter.
+
+    `tag` is the value with which a request's `provider.only` pins it. `title` is its name in answers.
+    """
 
     tag: str
     title: str
@@ -40,7 +43,12 @@ class SimulatedUpstream:
 
 @dataclass(frozen=True, slots=True)
 class SimulatedModel:
-    """One provider model id. `slug` is the value of `model` in answers."""
+    """One model of a provider.
+
+    `id` is the provider model id, and `slug` the value of `model` in answers. `context` is in tokens.
+    `accepts_required` says whether `tool_choice: required` is accepted while the model thinks. A `retired` model is
+    refused.
+    """
 
     id: str
     slug: str
@@ -54,7 +62,7 @@ class SimulatedModel:
 
 @dataclass(frozen=True, slots=True)
 class SimulatedUsage:
-    """Tokens of one answer."""
+    """Numbers of tokens that one request used: prompt, completion, and the reasoning that is part of the completion."""
 
     prompt: int
     completion: int
@@ -62,13 +70,13 @@ class SimulatedUsage:
 
 
 def cost_parts(usage: SimulatedUsage, price: SimulatedPrice) -> tuple[Decimal, Decimal]:
-    """Cost of the prompt and of the completion in USD, exact."""
+    """Cost of the prompt and cost of the completion, in USD and not rounded."""
     return usage.prompt * price.input, usage.completion * price.output
 
 
 @cache
 def served_models() -> Mapping[str, Mapping[str, SimulatedModel]]:
-    """Models by provider and provider model id."""
+    """The models of served_models.yaml, retired ones included, by provider and by provider model id."""
     import yaml
 
     text = resources.files(__package__).joinpath("served_models.yaml").read_text("utf-8")
@@ -77,7 +85,10 @@ def served_models() -> Mapping[str, Mapping[str, SimulatedModel]]:
 
 
 def find_model(provider: str, name: str) -> SimulatedModel:
-    """The model that a request names. Raises the provider's refusal of an unknown or retired one."""
+    """The provider's model with the name that a request gives. OpenRouter ignores a suffix after a colon.
+
+    Raises Refusal with the provider's error answer if the model is unknown or retired.
+    """
     models = served_models()[provider.removesuffix("-cn")]
     model = models.get(name.rsplit(":", 1)[0] if provider == "openrouter" else name)
     if model is None:

@@ -1,1 +1,1 @@
-"""The providers' protocols: checks of a request, and the rendered answer."""
+"""The providers' wire formats: modules that check and read requests, and modules that render answers."""

@@ -1,4 +1,7 @@
-"""Read a Messages request: Anthropic's rules for order, ids and content, and the prompt for the model."""
+"""Check a request to Anthropic's Messages API, and read the prompt for the simulated model from it.
+
+The checks are Anthropic's rules for the order of messages, for ids and for content.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,10 @@ _MEDIA = ("image/jpeg", "image/png", "image/gif", "image/webp")
 
 
 def check(body: JsonObject, version: str) -> None:
-    """Raise Anthropic's refusal, with its sentence, for the first fault of a request."""
+    """Check a request by Anthropic's rules. Raises Refusal with Anthropic's message for the first fault.
+
+    `version` is the anthropic-version header.
+    """
     for sentence in _faults(body, version):
         raise refusal("anthropic", "bad_request", detail=sentence)
 
@@ -45,7 +51,7 @@ def _sampling_faults(body: JsonObject) -> Iterator[str]:
 
 
 def _thinking_faults(body: JsonObject) -> Iterator[str]:
-    """Options that the newest model refuses.
+    """Anthropic's messages for options that Claude Sonnet 5.5, the newest model, refuses.
 
     https://platform.claude.com/docs/en/models/sonnet-5-5/whats-new-sonnet-5-5
     """
@@ -109,7 +115,11 @@ def _image_faults(where: str, source: JsonObject) -> Iterator[str]:
 
 
 def _order_faults(messages: list[JsonObject], *, tools: bool) -> Iterator[str]:
-    """Every tool use has a result in the next message, results first; the conversation ends with the user."""
+    """Anthropic's messages for faults in the order of tool uses, tool results and messages.
+
+    Each tool use must have a result in the next message, and results come before other content. The request must
+    define tools if its messages use them. The last message must be the user's.
+    """
     waiting: set[str] = set()
     for spot, message in enumerate(messages):
         blocks = _blocks(message)
@@ -141,7 +151,7 @@ def _blocks(message: JsonObject) -> list[Any]:
 
 
 def read_prompt(body: JsonObject, *, thinking: bool) -> Prompt:
-    """The prompt for the simulated model."""
+    """The prompt for the simulated model, from the body of a Messages request that passed the checks."""
     choice = body.get("tool_choice") or {"type": "auto"}
     names = {"auto": "auto", "none": "none", "any": "required"}
     system = body.get("system")
@@ -161,7 +171,7 @@ def read_prompt(body: JsonObject, *, thinking: bool) -> Prompt:
 
 
 def _turns(message: JsonObject) -> Iterator[PromptTurn]:
-    """One message as turns: one for each tool result, then one for text, images and calls."""
+    """Turns of one message: one turn for each tool result, then one for text, images and calls if there are any."""
     blocks = _blocks(message)
     for block in blocks:
         if block["type"] == "tool_result":
@@ -178,7 +188,7 @@ def _turns(message: JsonObject) -> Iterator[PromptTurn]:
 
 
 def _text_and_images(content: Any) -> tuple[str, tuple[str, ...]]:
-    """Text and image links of a content that may be a string, a list of blocks or absent."""
+    """Text and image links of a message's content, which can be a string, a list of blocks or absent."""
     if not isinstance(content, list):
         return content if isinstance(content, str) else "", ()
     text = "\n".join(str(block.get("text", "")) for block in content if block.get("type") == "text")

@@ -1,4 +1,4 @@
-"""Render answers of Anthropic's Messages API, plain and as server-sent events."""
+"""Render answers of Anthropic's Messages API, both as one JSON body and as server-sent events."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _usage(answer: ChatAnswer) -> JsonObject:
 
 
 def plain(answer: ChatAnswer) -> JsonObject:
-    """The body of an answer that is not streamed."""
+    """The JSON body of an answer that is not streamed."""
     draft = answer.draft
     content: list[JsonObject] = []
     if draft.reasoning:

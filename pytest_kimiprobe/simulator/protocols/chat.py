@@ -1,4 +1,7 @@
-"""One request of chat completions or of Anthropic's Messages, from the checks to the rendered answer."""
+"""Handlers for chat completions and for Anthropic's Messages API.
+
+A handler checks a request, selects the persona that answers it, and renders the answer.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +23,10 @@ from .shapes import parse_body
 
 
 async def chat(provider: str, raw: bytes, draws: Draws, *, add_metadata: bool = False) -> Response:
-    """Answer `POST /chat/completions`; `add_metadata` adds OpenRouter's `openrouter_metadata`.
+    """Answer `POST /chat/completions` as the provider does. `raw` is the body of the request.
 
-    Raises Refusal for each request that the provider refuses.
+    `add_metadata` adds `openrouter_metadata` to an answer of OpenRouter. Raises Refusal if the provider refuses the
+    request.
     """
     body = parse_body(provider, raw)
     check_history(provider, body)
@@ -36,7 +40,11 @@ async def chat(provider: str, raw: bytes, draws: Draws, *, add_metadata: bool = 
 
 
 async def messages(raw: bytes, version: str, draws: Draws) -> Response:
-    """Answer `POST /v1/messages`; `version` is the anthropic-version header. Raises Refusal as Anthropic refuses."""
+    """Answer `POST /v1/messages` as Anthropic does.
+
+    `raw` is the body of the request, and `version` its anthropic-version header. Raises Refusal if Anthropic refuses
+    the request.
+    """
     body = parse_body("anthropic", raw)
     anthropic_in.check(body, version)
     return await _answer(_AcceptedRequest("anthropic", find_model("anthropic", body["model"]), body), draws)
@@ -44,7 +52,11 @@ async def messages(raw: bytes, version: str, draws: Draws) -> Response:
 
 @dataclass(frozen=True, slots=True)
 class _AcceptedRequest:
-    """A request that passed the checks. `upstreams` are those it may be sent to, best first."""
+    """A request that passed the provider's checks.
+
+    `upstreams` are OpenRouter's upstreams that the request may be sent to, in the order in which they are tried. For
+    the other providers, `upstreams` is empty.
+    """
 
     provider: str
     model: SimulatedModel
@@ -74,10 +86,11 @@ async def _answer(request: _AcceptedRequest, draws: Draws) -> Response:
 def _select_persona(
     request: _AcceptedRequest, scenario: Scenario
 ) -> tuple[Persona, SimulatedUpstream | None, list[JsonObject]]:
-    """The persona that answers the request, its upstream, and the upstreams that OpenRouter tried.
+    """The persona that answers the request, the upstream that has this persona, and OpenRouter's attempts.
 
-    If no upstream is pinned, OpenRouter has the persona that the scenario names for the model itself. If it names none,
-    OpenRouter tries the cheapest upstream first, and the next one if that always refuses.
+    Providers other than OpenRouter have no upstream and no attempts. OpenRouter answers with the persona that the
+    scenario names for the model without an upstream, if the request pins no upstream. Otherwise it tries the request's
+    upstreams in order, and takes the first one that does not refuse every request, or the last one.
     """
     if not request.upstreams:
         return scenario.persona_of(request.endpoint), None, []

@@ -1,4 +1,4 @@
-"""Read a chat-completions request: each provider's own rules, and the prompt for the model."""
+"""Check a chat-completions request by its provider's rules, and read the prompt for the simulated model from it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from ..validity import checker, offer
 
 
 def check_history(provider: str, body: JsonObject) -> None:
-    """Raise the refusal that all providers of this family share for a history or tool choice that does not fit."""
+    """Check messages and tool choice by the rules that all providers of chat completions share.
+
+    Raises Refusal for the first fault: missing content, an unknown tool call id, or a tool choice without its tool.
+    """
     for sentence in _faults(body):
         raise refusal(provider, "bad_request", detail=sentence)
 
@@ -35,7 +38,10 @@ def _faults(body: JsonObject) -> Iterator[str]:
 
 
 def thinks(model: SimulatedModel, body: JsonObject) -> bool:
-    """Whether the model thinks for this request: some models always do, others unless thinking is switched off."""
+    """Whether the model thinks before it answers this request.
+
+    Some models always think and some never do. The others think unless the request switches thinking off.
+    """
     if model.thinks != "default":
         return model.thinks == "always"
     thinking, reasoning = body.get("thinking") or {}, body.get("reasoning") or {}
@@ -44,7 +50,11 @@ def thinks(model: SimulatedModel, body: JsonObject) -> bool:
 
 
 def check_moonshot(provider: str, model: SimulatedModel, body: JsonObject) -> None:
-    """Raise Moonshot's refusal: thinking and tool_choice, fixed sampling, missing reasoning, its schema dialect."""
+    """Check a request by Moonshot's rules. Raises Refusal for the first fault.
+
+    A model that thinks restricts `tool_choice` and needs the reasoning of earlier tool calls. Sampling values are
+    fixed. Tool schemas must be in Moonshot's dialect of JSON Schema.
+    """
     thinking = thinks(model, body)
     for sentence in (
         *_choice_faults(model, body, thinking=thinking),
@@ -110,7 +120,7 @@ _GROQ_MEMBERS = frozenset(("role", "content", "name", "tool_calls", "tool_call_i
 
 
 def check_groq(body: JsonObject) -> None:
-    """Raise Groq's refusal of unknown message members and unsupported options."""
+    """Check a request by Groq's rules. Raises Refusal for an unknown member of a message or an unsupported option."""
     for spot, message in enumerate(body["messages"]):
         for name in message:
             if name not in _GROQ_MEMBERS:
@@ -125,7 +135,11 @@ def check_groq(body: JsonObject) -> None:
 
 
 def check_groq_calls(calls: tuple[Call, ...], body: JsonObject) -> Refusal | None:
-    """Groq's 400 `tool_use_failed` if a call of the model does not fit the request's tools; None if all fit."""
+    """Groq's error answer for the first of the model's calls that does not fit the request's tools; None if all fit.
+
+    The answer is HTTP 400 with the code `tool_use_failed`. A call fits if its tool was offered and its arguments
+    satisfy the tool's schema.
+    """
     schemas = {tool.name: tool.schema for tool in _tools(body)}
     for call in calls:
         arguments = parsed(call.arguments)
@@ -144,7 +158,7 @@ def check_groq_calls(calls: tuple[Call, ...], body: JsonObject) -> Refusal | Non
 
 
 def read_prompt(body: JsonObject, *, thinking: bool) -> Prompt:
-    """The prompt for the simulated model."""
+    """The prompt for the simulated model, from the body of a chat-completions request that passed the checks."""
     choice = body.get("tool_choice") or "auto"
     limit = body.get("max_completion_tokens") or body.get("max_tokens")
     return Prompt(

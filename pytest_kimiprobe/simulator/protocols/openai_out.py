@@ -13,7 +13,11 @@ from ..conversation import Call, Draft, JsonObject, pieces
 
 @dataclass(frozen=True, slots=True)
 class ChatAnswer:
-    """One answer with its metadata. `created` is Unix time in seconds; `serial` makes ids unique."""
+    """One answer with all data that is rendered.
+
+    `created` is Unix time in seconds. `serial` is a random text that makes the answer's ids unique. `include_usage`
+    is the request's stream option. `metadata` is the value of `openrouter_metadata`, if the request asked for it.
+    """
 
     provider: str
     model: SimulatedModel
@@ -27,19 +31,19 @@ class ChatAnswer:
 
     @property
     def upstream_title(self) -> str:
-        """Name of the upstream; empty if there is none."""
+        """Name of the upstream that answered; empty if the provider has no upstreams."""
         return self.upstream.title if self.upstream else ""
 
     @property
     def id(self) -> str:
-        """The answer's id, in the provider's style."""
+        """The id of the answer, in the format that the provider uses."""
         if self.provider == "openrouter":
             return f"gen-{self.created}-{self.serial}"
         return f"o{self.serial[:6]}-{self.serial[6:]}" if self.provider == "together" else f"chatcmpl-{self.serial}"
 
 
 def plain(answer: ChatAnswer) -> JsonObject:
-    """The body of an answer that is not streamed."""
+    """The JSON body of an answer that is not streamed."""
     draft = answer.draft
     choice: JsonObject = {"index": 0, "logprobs": None, "finish_reason": draft.finish}
     if answer.provider == "openrouter":
@@ -79,7 +83,10 @@ def _groq_request(answer: ChatAnswer) -> JsonObject:
 
 
 def _content(answer: ChatAnswer) -> str | None:
-    """The text. If there are only calls, Moonshot sends an empty text and the others send null."""
+    """The `content` of the message, which is the answer's text.
+
+    If there are tool calls but no text, Moonshot sends an empty text and the others send null.
+    """
     if answer.draft.text or not answer.draft.calls or answer.provider.startswith("moonshot"):
         return answer.draft.text
     return None
@@ -102,7 +109,7 @@ def _call(answer: ChatAnswer, spot: int, call: Call) -> JsonObject:
 
 
 def usage(answer: ChatAnswer) -> JsonObject:
-    """The `usage` object: tokens, and with OpenRouter their cost."""
+    """The `usage` object of an answer: numbers of tokens, and for OpenRouter also their cost in USD."""
     used = answer.usage
     tokens: JsonObject = {"prompt_tokens": used.prompt, "completion_tokens": used.completion}
     tokens["total_tokens"] = used.prompt + used.completion
@@ -138,7 +145,7 @@ def _cost(answer: ChatAnswer) -> JsonObject:
 
 
 def events(answer: ChatAnswer) -> list[str]:
-    """The server-sent events of a streamed answer, `[DONE]` last."""
+    """The server-sent events of a streamed answer. The last one is `[DONE]`."""
     chunks = [f"data: {json.dumps(chunk, ensure_ascii=False, separators=(',', ':'))}\n\n" for chunk in _chunks(answer)]
     comments = [": OPENROUTER PROCESSING\n\n"] * 2 if answer.provider == "openrouter" else []
     return [*comments, *chunks, "data: [DONE]\n\n"]
@@ -171,7 +178,7 @@ def _chunks(answer: ChatAnswer) -> Iterator[JsonObject]:
 
 
 def _call_deltas(answer: ChatAnswer, spot: int, call: Call) -> Iterator[JsonObject]:
-    """The deltas of one call: Groq sends one, the others split the arguments."""
+    """The deltas of one tool call in a stream. Groq sends the call in one delta; the others split the arguments."""
     if answer.provider == "groq":
         yield {**_call(answer, spot, call), "index": spot}
         return

@@ -1,4 +1,4 @@
-"""OpenRouter's extensions: the choice of upstreams, `openrouter_metadata`, and the pages for models and credit."""
+"""OpenRouter's extensions: choice of upstreams, `openrouter_metadata`, and the GET responses for models and credit."""
 
 from __future__ import annotations
 
@@ -12,13 +12,18 @@ from ..conversation import JsonObject
 
 _SAMPLING = ("include_reasoning", "max_tokens", "reasoning", "response_format", "stop", "temperature")
 PARAMETERS = [*_SAMPLING, "tool_choice", "tools", "top_p"]
-"""Parameters that every upstream supports."""
+"""Request parameters that every simulated upstream supports."""
 _UNIVERSAL = ("model", "messages", "stream", "stream_options", "provider", "usage", "user", "models", "debug")
-"""Request fields that OpenRouter handles itself."""
+"""Request fields that OpenRouter handles itself. `require_parameters` does not demand them of an upstream."""
 
 
 def candidates(model: SimulatedModel, body: JsonObject) -> list[SimulatedUpstream]:
-    """The upstreams that a request may be sent to, in order. Raises OpenRouter's 404 if none is left."""
+    """The upstreams that a request may be sent to, in the order in which they are tried.
+
+    Those in `provider.order` come first, in that order. The others follow, the cheapest first. If
+    `provider.allow_fallbacks` is false, only the first upstream is returned. Raises Refusal (404) if no upstream is
+    allowed, or if `provider.require_parameters` is set and the request has an unsupported parameter.
+    """
     preferences: JsonObject = body.get("provider") or {}
     allowed = [upstream for upstream in model.upstreams if _allowed(upstream, preferences)]
     if not allowed:
@@ -32,14 +37,14 @@ def candidates(model: SimulatedModel, body: JsonObject) -> list[SimulatedUpstrea
 
 
 def attempt_entry(model: SimulatedModel, upstream: SimulatedUpstream, status: int) -> JsonObject:
-    """One attempt, as `openrouter_metadata` lists it."""
+    """The entry in `openrouter_metadata` for one attempt at an upstream. `status` is the HTTP status of the attempt."""
     return {"model": model.slug, "provider": upstream.title, "status": status}
 
 
 def route_metadata(
     model: SimulatedModel, upstreams: Iterable[SimulatedUpstream], chosen: SimulatedUpstream, attempts: list[JsonObject]
 ) -> JsonObject:
-    """`openrouter_metadata`: the available upstreams, the attempts, and the one that answered (SDK 1.3.84)."""
+    """The value of `openrouter_metadata` (SDK 1.3.84): available upstreams, the one that answered, and attempts."""
     available = [
         {"model": model.slug, "provider": upstream.title, "selected": upstream is chosen} for upstream in upstreams
     ]
@@ -64,7 +69,10 @@ def _names(value: Any) -> list[str]:
 
 
 def _is(upstream: SimulatedUpstream, name: str) -> bool:
-    """Whether a name is the upstream's tag, the first part of it, or its title."""
+    """Whether `name` means this upstream. Upper and lower case are the same.
+
+    A name can be the upstream's tag, the part of the tag before the slash, or the upstream's title.
+    """
     return name.lower() in (upstream.tag, upstream.tag.split("/")[0], upstream.title.lower())
 
 
@@ -80,7 +88,10 @@ def _allowed(upstream: SimulatedUpstream, preferences: JsonObject) -> bool:
 
 
 def _affordable(price: SimulatedPrice, most: Any) -> bool:
-    """Whether a price is within `max_price`; limits that are not numbers are ignored."""
+    """Whether a price is within the limits `most`, the value of `provider.max_price` in USD per million tokens.
+
+    Limits that are not numbers are ignored.
+    """
     limits = most if isinstance(most, dict) else {}
     return _within(price.input, limits.get("prompt")) and _within(price.output, limits.get("completion"))
 
@@ -93,7 +104,7 @@ def _within(price: Decimal, limit: Any) -> bool:
 
 
 def models_page(models: Iterable[SimulatedModel]) -> JsonObject:
-    """`GET /models`."""
+    """The body of the response to `GET /models`. Aliases, whose ids begin with `~`, are left out."""
     return {"data": [_model(model) for model in models if not model.id.startswith("~")]}
 
 
@@ -110,7 +121,7 @@ def _model(model: SimulatedModel) -> JsonObject:
 
 
 def endpoints_page(model: SimulatedModel) -> JsonObject:
-    """`GET /models/{author}/{slug}/endpoints`."""
+    """The body of the response to `GET /models/{author}/{slug}/endpoints`: the model and its upstreams."""
     return {"data": {**_model(model), "endpoints": [_endpoint(model, upstream) for upstream in model.upstreams]}}
 
 

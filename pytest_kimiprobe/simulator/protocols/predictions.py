@@ -1,4 +1,7 @@
-"""Replicate's predictions: created, polled, cancelled and streamed. The input is one prompt, without tools."""
+"""Replicate's predictions API, in which a client creates, polls, cancels and streams predictions.
+
+The input of a prediction is one prompt text, without tools.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,11 @@ _FAILING = ("error_in_200", "stream_error")
 
 @dataclass(slots=True)
 class Prediction:
-    """One prediction. Its status follows from the time since its start."""
+    """One prediction of Replicate.
+
+    Its answer, `draft`, is complete from the start. Its status follows from the time since then. `base` is the URL
+    that its links begin with.
+    """
 
     id: str
     model: str
@@ -41,12 +48,12 @@ class Prediction:
 
     @property
     def duration_s(self) -> float:
-        """Seconds from start to end."""
+        """Seconds that the prediction takes from its start to its end."""
         return self.persona.first_token_ms / 1000 + self.used.completion / self.persona.tokens_per_s
 
     @property
     def status(self) -> str:
-        """Status, in Replicate's terms."""
+        """Present status in Replicate's terms: `starting`, `processing`, `succeeded`, `failed` or `canceled`."""
         age = time.monotonic() - self.started
         if self.cancelled:
             return "canceled"
@@ -55,7 +62,7 @@ class Prediction:
         return "failed" if self.persona.persona in _FAILING else "succeeded"
 
     def page(self) -> JsonObject:
-        """The prediction as JSON."""
+        """The prediction as Replicate's API shows it: the JSON body of a response."""
         status = self.status
         url = f"{self.base}/predictions/{self.id}"
         urls = {"get": url, "cancel": f"{url}/cancel", "web": f"https://replicate.com/p/{self.id}"}
@@ -79,19 +86,22 @@ class Prediction:
         }
 
     def output(self) -> list[str]:
-        """The text in pieces; the persona `cut` drops the last of them."""
+        """The answer's text in pieces. The persona `cut` keeps only the share `at` of the pieces, from the first on."""
         parts = pieces(self.draft.text)
         return parts[: max(1, int(len(parts) * self.persona.at))] if self.persona.persona == "cut" else parts
 
 
 @dataclass(slots=True)
 class Predictions:
-    """The newest 500 predictions."""
+    """Handles the requests for predictions, and keeps the newest 500 predictions by id."""
 
     known: OrderedDict[str, Prediction] = field(default_factory=OrderedDict)
 
     async def answer(self, request: Request, path: str, draws: Draws) -> Response | None:
-        """Answer a request below the prefix; None if Replicate has no such path."""
+        """Answer a request for predictions. Returns None if `path` is not a path of the predictions API.
+
+        `path` is the part of the request's path after the path of Replicate's base URL.
+        """
         create = re.fullmatch(r"/models/([\w.-]+/[\w.-]+)/predictions", path)
         if create and request.method == "POST":
             return await self._create(request, create.group(1), draws)
@@ -125,7 +135,11 @@ class Predictions:
 
 
 async def _created(prediction: Prediction, prefer: str) -> Response:
-    """201 immediately, or with `Prefer: wait[=n]` when the prediction has ended or the wait is over."""
+    """The response (201) to a request that created a prediction. `prefer` is the request's Prefer header.
+
+    The response is given immediately. With `Prefer: wait[=n]`, it is given when the prediction has ended, or after
+    `n` seconds (default and maximum: 60).
+    """
     match = re.fullmatch(r"wait(?:=(\d+))?", prefer.strip())
     if match:
         await asyncio.sleep(min(prediction.duration_s + 0.001, int(match.group(1) or _LONGEST_WAIT_S), _LONGEST_WAIT_S))
@@ -159,7 +173,11 @@ _ROLES: dict[str, Role] = {
 
 
 def read_prompt(given: JsonObject) -> Prompt:
-    """The prompt for the simulated model: `User: ...` lines become turns; else the last paragraph is the request."""
+    """The prompt for the simulated model, from the `input` of a prediction.
+
+    Each line that begins with a speaker, such as `User: ...`, begins a turn. Without such lines, the last paragraph is
+    the user's turn and the text before it is the system's.
+    """
     instructions = given.get("system_prompt")
     system = (PromptTurn("system", instructions),) if instructions else ()
     return Prompt(turns=(*system, *_turns(given["prompt"])), max_tokens=given.get("max_tokens"))

@@ -1,4 +1,4 @@
-"""Check that a request is JSON and satisfies its protocol's JSON Schema, so that later code can rely on the types."""
+"""Check that a request is JSON and satisfies the JSON Schema of its protocol. Later code can rely on the types."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ _SHOWN = 120
 
 
 def parse_body(provider: str, raw: bytes) -> JsonObject:
-    """The JSON object of a request. Raises the provider's refusal of a body that does not satisfy shapes.yaml."""
+    """Parse the body of a request, which must be a JSON object.
+
+    Raises Refusal with the provider's error answer if it is not, or breaks its protocol's schema in shapes.yaml.
+    """
     try:
         body = json.loads(raw)
         json.dumps(body, ensure_ascii=False).encode()  # JSON can write lone surrogates, which no answer can quote

@@ -1,1 +1,1 @@
-"""The HTTP server: connections, the table of paths, and the thread or process that runs them."""
+"""The HTTP server: its connections, the handlers of its paths, and the thread or process that it runs in."""

@@ -1,4 +1,7 @@
-"""Paths to handlers: each provider below a prefix, with the paths of the provider's own host."""
+"""Pass each request to the handler of its path.
+
+Every provider has a prefix, and below it the paths that the provider's real API has below its base URL.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +27,16 @@ PREFIXES = {
     "replicate": "/replicate/v1",
     "anthropic": "/anthropic/v1",
 }
-"""Provider name to the path of its base URL."""
+"""Path of each provider's base URL on this server, by provider name."""
 _REMEMBERED = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One received request, without headers: keys are not kept."""
+    """Record of one request that the server received; `body` is the parsed JSON, or None if it is not JSON.
+
+    Headers are left out, so that no API key is kept.
+    """
 
     method: str
     path: str
@@ -39,14 +45,14 @@ class Received:
 
 @dataclass(slots=True)
 class App:
-    """The simulated providers. `requests` keeps the newest 1000."""
+    """Handles the requests to all simulated providers. `requests` holds the newest 1000 requests, oldest first."""
 
     draws: Draws
     requests: deque[Received] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
     predictions: Predictions = field(default_factory=Predictions)
 
     async def handle(self, request: Request) -> Response:
-        """Answer one request."""
+        """Record one request and return its response, which is an error answer if the provider refuses."""
         self.requests.append(Received(request.method, request.path, parsed(request.body)))
         try:
             return await self._answer(request)
@@ -75,7 +81,7 @@ class App:
 
 
 def _key(provider: str, request: Request) -> str:
-    """The key from the header that the provider reads; empty if there is none."""
+    """The API key of a request, from the header that the provider reads; empty if there is none."""
     if provider == "anthropic" and "x-api-key" in request.headers:
         return request.headers["x-api-key"].strip()
     scheme, _, key = request.headers.get("authorization", "").partition(" ")

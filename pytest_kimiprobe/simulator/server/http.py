@@ -1,4 +1,7 @@
-"""One HTTP/1.1 connection: h11 parses and frames, asyncio streams carry the bytes."""
+"""Server side of one HTTP/1.1 connection.
+
+h11 parses the requests and frames the responses. asyncio's streams read and write the bytes.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,9 @@ import h11
 from ..http_types import CutConnection, Request, Response, json_response
 
 MAX_HEAD = 64 * 1024
-"""Bytes of a request's head from which h11 refuses it, checked after each read."""
+"""Limit in bytes: h11 refuses a request whose head (request line and headers) exceeds it and is still incomplete."""
 MAX_BODY = 32 * 1024 * 1024
-"""Bytes of a request's body, at most: Anthropic's limit, the largest of the simulated providers."""
+"""Largest allowed body of a request, in bytes: Anthropic's limit, which is the highest of the simulated providers."""
 _READ = 16 * 1024
 _PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
 
@@ -26,14 +29,14 @@ Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 @dataclass(slots=True)
 class HttpConnection:
-    """A client's connection."""
+    """One connection of a client to the server. `handler` makes the response to each request."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     handler: Handler
 
     async def serve(self) -> None:
-        """Answer requests until the client, an answer or an error ends the connection."""
+        """Answer the connection's requests in order, until the client, a response or an error ends the connection."""
         http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
         try:
             while (request := await self._request(http)) is not None:
@@ -50,7 +53,10 @@ class HttpConnection:
             self.writer.close()
 
     async def _request(self, http: h11.Connection) -> Request | None:
-        """The next request; None if the client closed the connection instead. Raises h11.RemoteProtocolError."""
+        """Read the next request; None if the client closed the connection instead.
+
+        Raises h11.RemoteProtocolError if the request is malformed or too large.
+        """
         event = await self._event(http)
         if not isinstance(event, h11.Request):
             return None
@@ -96,7 +102,7 @@ class HttpConnection:
         await self.writer.drain()
 
     async def _refuse(self, http: h11.Connection, error: h11.RemoteProtocolError) -> None:
-        """Answer a malformed or oversized request, if no other answer has begun."""
+        """Send an error response to a malformed or oversized request, unless a response has already begun."""
         if http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             body = {"error": {"message": str(error), "type": "invalid_request_error"}}
             await self._send(http, json_response(body, error.error_status_hint))

@@ -19,7 +19,7 @@ from .http import HttpConnection
 
 HOST = "127.0.0.1"
 _START_S = 10.0
-"""Seconds that the thread may take to start, and to end."""
+"""Most seconds that the server's thread may take to start, and most seconds that it may take to end."""
 
 
 class Simulator:
@@ -29,7 +29,8 @@ class Simulator:
             simulator.url                    # http://127.0.0.1:PORT
             simulator.environment()          # base URLs and dummy keys for routing
 
-    It listens on loopback only. Every attribute may be read from any thread.
+    The server listens on loopback only, at any free port if `port` is 0. Without `scenario`, it uses `mixed`.
+    Every attribute may be read from any thread.
     """
 
     def __init__(self, scenario: Scenario | None = None, *, port: int = 0) -> None:
@@ -43,27 +44,30 @@ class Simulator:
 
     @property
     def url(self) -> str:
-        """Base URL of the server. Raises RuntimeError if it is not running."""
+        """URL of the server, without a provider's path. Raises RuntimeError if the server is not running."""
         if not self._port:
             raise RuntimeError("the simulator is not running: use `with Simulator(...) as simulator`")
         return f"http://{HOST}:{self._port}"
 
     @property
     def scenario(self) -> Scenario:
-        """The scenario in use."""
+        """The scenario that the server uses now."""
         return self._app.draws.scenario
 
     @property
     def requests(self) -> deque[Received]:
-        """The newest 1000 requests: method, path, JSON body; no headers, so no keys."""
+        """The newest 1000 requests, oldest first, each with method, path and JSON body.
+
+        They have no headers, and so no API keys.
+        """
         return self._app.requests
 
     def set_scenario(self, scenario: Scenario) -> None:
-        """Use another scenario from the next request on; its draws start again."""
+        """Use `scenario` for the requests from now on. Its random draws start from the beginning."""
         self._app.draws = Draws(scenario)
 
     def environment(self) -> dict[str, str]:
-        """Environment variables that point every provider to this server, with dummy keys."""
+        """Environment variables that make `routing` use this server for every provider: base URLs and dummy keys."""
         variables = {name: name.upper().replace("-", "_") for name in PREFIXES}
         bases = {f"KIMIPROBE_BASE_URL_{variables[name]}": f"{self.url}{path}" for name, path in PREFIXES.items()}
         keys = {f"{variable}_API_KEY": f"simulated-{name}-key" for name, variable in variables.items()}
@@ -71,7 +75,10 @@ class Simulator:
         return bases | keys
 
     async def serve(self, port: int = 0, on_ready: Callable[[], None] | None = None) -> None:
-        """Listen until cancelled. `on_ready` is called when requests are accepted."""
+        """Run the server until this coroutine is cancelled.
+
+        `on_ready` is called as soon as requests are accepted. `port` 0 means any free port.
+        """
         server = await asyncio.start_server(self._connected, HOST, port, backlog=512)
         self._port = server.sockets[0].getsockname()[1]
         if on_ready:
@@ -94,7 +101,10 @@ class Simulator:
             self._connections.discard(task)
 
     async def _hang_up(self, server: asyncio.Server) -> None:
-        """Stop accepting before closing: asyncio loses a connection that is accepted while its server closes."""
+        """Stop accepting connections, then close the server, then end its open connections.
+
+        Accepting stops first, because asyncio loses a connection that is accepted while its server closes.
+        """
         for listening in server.sockets:
             asyncio.get_running_loop().remove_reader(listening.fileno())
         await _some_rounds()
@@ -106,7 +116,10 @@ class Simulator:
         await _some_rounds()
 
     def __enter__(self) -> Self:
-        """Start the server in a background thread. Returns when requests are accepted."""
+        """Start the server in a background thread, and return when requests are accepted.
+
+        Raises RuntimeError if the server does not start.
+        """
         ready = threading.Event()
         failed: list[BaseException] = []
         self._thread = threading.Thread(target=self._run, args=(ready, failed), name="kimiprobe-simulator", daemon=True)
@@ -131,7 +144,10 @@ class Simulator:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop the server, close its connections and end the thread."""
+        """Stop the server, close its connections and end its thread.
+
+        Raises RuntimeError if the thread does not end.
+        """
         thread, loop, serving = self._thread, self._loop, self._serving
         if thread is None or loop is None or serving is None:
             return
@@ -144,7 +160,7 @@ class Simulator:
 
 
 async def _some_rounds() -> None:
-    """Let the loop finish what it has begun: connections just accepted, sockets just closed."""
+    """Wait some rounds of the event loop, in which it handles connections just accepted and sockets just closed."""
     for _ in range(8):
         await asyncio.sleep(0)
 
@@ -152,9 +168,11 @@ async def _some_rounds() -> None:
 def serve_forever(
     scenario: Scenario | str | Path = "mixed", port: int = 0, on_ready: Callable[[Simulator], None] | None = None
 ) -> None:
-    """Run a simulator in this thread until Ctrl-C. `on_ready` is called with the running simulator.
+    """Run a simulator in this thread until Ctrl-C.
 
-    Raises OSError or OverflowError if the port cannot be used; `listen_problem` makes a sentence of it.
+    `scenario` can also be a packaged scenario's name or a path. `on_ready` is called with the running simulator.
+    Raises OSError or OverflowError if the port cannot be used; `listen_problem` gives the message for that error.
+    Raises ScenarioError if the scenario cannot be read or is invalid.
     """
     simulator = Simulator(scenario if isinstance(scenario, Scenario) else load_scenario(scenario))
     with suppress(KeyboardInterrupt):
