@@ -1,6 +1,6 @@
-"""The committed results of each endpoint, and their age.
+"""Types of the evidence: the committed test results of each endpoint, and their age.
 
-`results/latest.json` is the one file the router reads; the monitor derives it from the run files
+The router reads the results from one file, `results/latest.json`. The monitor derives it from the run files
 (pytest_kimiprobe/results):
 
     {"version": 1, "generated_at": "2026-11-23T05:17:40Z", "run": "<run id>-<attempt>", "source": "live",

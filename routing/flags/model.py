@@ -1,4 +1,4 @@
-"""Content of a flags file: flags, the users they are on for, and the endpoints they control.
+"""Content of a flags file: its flags, the users for whom each flag is on, and the endpoints that it controls.
 
 Order of decision; the first rule that applies decides:
 
