@@ -1,4 +1,4 @@
-"""Route Kimi requests to the cheapest endpoint that works today.
+"""Routes requests for Kimi models to the cheapest endpoint that works, as recent test results show.
 
     from routing import Router
 
@@ -6,7 +6,7 @@
         reply = router.complete("What is the weather in Paris?", tools=tools, user="123")
         reply.text, reply.tool_calls, reply.endpoint, reply.cost_usd, reply.attempts
         print(router.route(tools=tools, user="123"))                            # explains every candidate
-        router.tool_calling_available("openrouter", user="123")                 # whether it would serve tools now
+        router.tool_calling_available("openrouter", user="123")                 # would it serve tools now?
 
 All public names are importable from here and are loaded on first use: importing the package loads no HTTP library.
 """
@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 DISTRIBUTION = "pytest-kimiprobe"
-"""Distinguishes this package from another one with the same import name (see `kimiprobe doctor`)."""
+"""Name of the distribution that contains this package. `kimiprobe doctor` reads it to detect another package with the
+same import name."""
 
 __all__ = [
     "DISTRIBUTION",

@@ -21,31 +21,32 @@ from .errors import ExchangeError
 from .types import Parked
 
 WINDOW_S = 60.0
-"""Seconds. Older outcomes do not count."""
+"""Seconds. Outcomes that are older do not count."""
 NEWEST = 20
 """The most outcomes that are kept of one endpoint."""
 LEAST_FAILURES = 5
-"""Fewer failures never park an endpoint."""
+"""The fewest failures that can park an endpoint."""
 RATE = 0.5
 """The share of failures among the kept outcomes that parks an endpoint."""
 OPEN_S = 30.0
-"""Seconds, times the number of openings in a row. Envoy's outlier detection does the same with the same base."""
+"""Seconds for which failures park an endpoint, multiplied by the number of times in a row. Envoy's outlier detection
+uses the same rule with the same base."""
 MAX_OPEN_S = 300.0
-"""The longest parking in seconds after failures."""
+"""The longest time in seconds for which failures can park an endpoint."""
 MAX_RETRY_AFTER_S = 3600.0
 """The longest pause in seconds that a host can ask for: a host that asks for a day is tried again after an hour."""
 MAX_TRIALS = 1
-"""Requests that may try a parked endpoint concurrently after its parking time."""
+"""The most requests that may concurrently try a parked endpoint after its parking time."""
 PATIENCE_S = 5.0
-"""Seconds. A timeout shorter than this, after connecting, counts as the caller's impatience, not as the host's fault.
-"""
+"""Seconds. If the caller gave less time than this, a timeout after connecting does not count as the host's fault."""
 
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """Permission to send one request to an endpoint. Give it back to `Breaker.settle`.
+    """Permission to send one request to an endpoint. It must be given back to `Breaker.settle`.
 
-    `generation` distinguishes a late outcome from a current one; `trial`: the endpoint is being tried after parking.
+    `generation` distinguishes an outcome from before the latest parking from a current one. `trial`: the request tries
+    the endpoint after its parking time.
     """
 
     endpoint: str
@@ -66,7 +67,10 @@ class _State:
 
 
 class Breaker:
-    """Tracks which endpoints are parked. Thread-safe; `clock` returns monotonic seconds."""
+    """Circuit breaker of all endpoints: tracks which of them are parked.
+
+    Thread-safe; `clock` returns monotonic seconds.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -84,7 +88,10 @@ class Breaker:
             }
 
     def admit(self, endpoint: str, *, force: bool = False) -> Permit | Parked:
-        """A permit for one request, which must be settled, or why not. `force` admits a parked endpoint too."""
+        """A permit for one request, which must be given back to `settle`; or the reason why the endpoint is parked.
+
+        `force` admits a parked endpoint too.
+        """
         with self._lock:
             now, state = self._clock(), self._states.setdefault(endpoint, _State())
             if state.until is None:
@@ -95,7 +102,11 @@ class Breaker:
             return Permit(endpoint, state.generation) if force else _parked(endpoint, state, now)
 
     def settle(self, permit: Permit, right: bool | None, *, why: str = "", pause_s: float | None = None) -> None:
-        """Record the outcome: `right` None counts neither way; `pause_s` is the pause that the host asked for."""
+        """Record the outcome of the request that `permit` allowed.
+
+        `right` is true for success, false for failure, None if the outcome counts neither way. `pause_s` is the pause
+        that the host asked for. `why` is shown as the reason if the endpoint is parked.
+        """
         with self._lock:
             now, state = self._clock(), self._states.setdefault(permit.endpoint, _State())
             current = state.generation == permit.generation
@@ -109,7 +120,7 @@ class Breaker:
 
 
 def classify(error: ExchangeError | None, given_s: float) -> tuple[bool | None, float | None]:
-    """Classify a finished exchange that had `given_s` seconds.
+    """How the breaker counts a finished exchange to which `given_s` seconds were given.
 
     Returns success (True), failure (False) or neither (None), and the pause that the host asked for.
     """
@@ -143,7 +154,10 @@ def _open(state: _State, now: float, why: str) -> None:
 
 
 def _park(state: _State, until: float, why: str) -> None:
-    """Park until `until`. The longest pause wins: a shorter one that is requested later does not end it."""
+    """Park until `until`.
+
+    The longest pause wins: a shorter one that is requested later does not end the parking earlier.
+    """
     if state.until is None:
         state.generation += 1
         state.trials = 0

@@ -34,9 +34,9 @@ from .types import Attempt, ErrorClass, Phase
 class RoutingError(Exception):
     """Base class of all errors of this package.
 
-    `endpoint` and `phase` say where it happened. `elapsed_ms` is the time since the start; `attempt` counts from 1, and
-    0 means that nothing was sent. `error_class` says who caused it, `retryable` whether a retry may succeed, and
-    `advice` what a human can do. Fields that do not apply are empty.
+    `endpoint` and `phase` say where the error happened. `elapsed_ms` is the time since the start of the exchange.
+    `attempt` counts from 1, and 0 means that nothing was sent. `error_class` says who caused the error, `retryable`
+    whether a retry may succeed, and `advice` what a human can do. Fields that do not apply are empty.
     """
 
     error_class: ClassVar[ErrorClass | None] = None
@@ -71,11 +71,11 @@ class FlagsError(ConfigError):
 
 
 class CatalogError(ConfigError):
-    """The catalogue is wrong."""
+    """The catalogue (catalog.yaml or the user's file) is missing or wrong, or a name is not in it."""
 
 
 class EvidenceError(ConfigError):
-    """The committed results cannot be read."""
+    """The evidence (results/latest.json) cannot be read, or is wrong."""
 
 
 class KeyMissing(ConfigError):
@@ -135,8 +135,8 @@ class AllAttemptsFailed(RoutingError):
 class ExchangeError(RoutingError):
     """One exchange failed.
 
-    `reason` is a code of `routing.reasons`; its advice is used unless another is given. `status` is the HTTP status if
-    one was received, `retry_after_s` the wait that the provider asked for.
+    `reason` is a code of `routing.reasons`; the code's advice is used unless `advice` is given. `status` is the HTTP
+    status if one was received, `retry_after_s` the wait in seconds that the provider asked for.
     """
 
     error_class: ClassVar[ErrorClass] = "provider"
@@ -191,7 +191,7 @@ class AccountError(ExchangeError):
 
 
 class EndpointUnavailable(ExchangeError):
-    """This model or upstream is not served here (any more), or not with these parameters."""
+    """The provider does not serve this model or upstream (any more), or not with these parameters."""
 
     error_class = "selection"
 
@@ -214,5 +214,5 @@ ERROR_TYPES = {
 
 
 def error_type(reason: str) -> type[ExchangeError]:
-    """The error class in Python for a reason code; an unknown code gives ProviderFailure."""
+    """The exception class for a reason code. A code that is unknown or has no error class gives ProviderFailure."""
     return ERROR_TYPES[reason_of(reason).error_class or "provider"]

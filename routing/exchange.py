@@ -27,7 +27,10 @@ CANCEL_TIMEOUT_S = 5.0
 
 
 class Sender(Protocol):
-    """The part of a transport (routing/transport) that an exchange uses. Recordings capture and replay here."""
+    """The part of a transport (routing/transport) that an exchange uses.
+
+    Cassettes record and replay at this interface.
+    """
 
     def send(
         self,
@@ -56,9 +59,9 @@ class Target:
 class Exchange:
     """One HTTP request and its answer, with the key removed from both.
 
-    Either `answer` or `error` is set. `body` holds the bytes of the response as far as they came, at most `MAX_BODY`.
-    Times are milliseconds from the moment of sending; `first_token_ms` is set only for streams. A request that was
-    never sent costs 0. If the cost is unknown, `estimate` holds estimated token counts.
+    Either `answer` or `error` is set. `body` holds the received bytes of the response, at most `MAX_BODY`. Times are
+    milliseconds from the moment of sending; `first_token_ms` is set only for streams. A request that was never sent
+    costs 0. If the cost is unknown, `estimate` holds estimated token counts.
     """
 
     endpoint: str
@@ -80,13 +83,16 @@ async def exchange(
 ) -> Exchange:
     """Send `request` to `target` within `timeout_s` seconds in all. Failures are returned as `.error`, never raised.
 
-    `number` is the number of the attempt, for the error.
+    `number` counts the attempts of the caller from 1; an error carries it as `attempt`.
     """
     return await PreparedExchange(target, request).exchange(transport, timeout_s=timeout_s, number=number)
 
 
 class PreparedExchange:
-    """A request to one endpoint, built once for any number of exchanges. An invalid request fails each of them."""
+    """A request to one endpoint, built once for any number of exchanges.
+
+    If it is invalid, each exchange returns an error.
+    """
 
     def __init__(self, target: Target, request: ChatRequest) -> None:
         self.target = target
@@ -94,12 +100,15 @@ class PreparedExchange:
 
     @functools.cached_property
     def wire(self) -> Wire:
-        """The provider's protocol module. Raises EndpointUnavailable for a protocol that is not supported."""
+        """The protocol module of the provider. Raises EndpointUnavailable for a protocol that is not supported."""
         return wire_named(self.target.provider.wire)
 
     @functools.cached_property
     def built(self) -> WireRequest:
-        """The first request, without the key. Raises ExchangeError if the endpoint cannot serve it."""
+        """The first HTTP request of an exchange, without base URL and key.
+
+        Raises ExchangeError if the endpoint cannot serve it.
+        """
         try:
             return self.wire.build(self.request, self.target.endpoint, self.target.provider)
         except RecursionError:
@@ -107,11 +116,11 @@ class PreparedExchange:
 
     @functools.cached_property
     def http(self) -> HttpRequest:
-        """`built` with base URL and key."""
+        """The first HTTP request of an exchange, with base URL and key."""
         return _http(self.wire, self.target, self.built)
 
     async def exchange(self, transport: Sender, *, timeout_s: float, number: int = 1) -> Exchange:
-        """Send the request once (see the function `exchange`)."""
+        """Make one exchange; arguments and result are those of the function `exchange`."""
         started = time.perf_counter()
         attempt = _Attempt(self, number)
         try:
@@ -132,7 +141,10 @@ class PreparedExchange:
 
 
 def _unexpected(error: Exception, attempt: _Attempt) -> ExchangeError:
-    """The error for an unexpected exception: the host is to blame only if bytes of its answer could not be read."""
+    """The error for an unexpected exception in an exchange.
+
+    The host counts as its cause only if an answer had begun, and the exception is neither OSError nor MemoryError.
+    """
     if attempt.status is None or isinstance(error, OSError | MemoryError):
         return local_failure(error, attempt.progress.phase)
     return ProviderFailure("malformed_body", f"unexpected {type(error).__name__}", phase="parse")
@@ -156,7 +168,11 @@ async def _send_cancel(transport: Sender, request: HttpRequest) -> None:
 
 
 def cost_of(answer: Answer, endpoint: Endpoint, day: datetime | None = None) -> tuple[Decimal | None, CostOrigin]:
-    """USD and the origin of the figure: the provider's own report if there is one, else the catalogue's price."""
+    """The cost of an answer in USD, and the origin of the figure.
+
+    The provider's report is used if there is one, else the catalogue's price on `day` (default: today). None if neither
+    is known.
+    """
     if answer.reported_cost_usd is not None:
         return answer.reported_cost_usd, "reported"
     price = endpoint.price_at((day or datetime.now(UTC)).date())
@@ -181,10 +197,11 @@ class _Attempt:
         self.first_token_ms: float | None = None
         self.progress = RequestProgress()
         self.cancel: WireRequest | None = None
-        """The request to send if the exchange is abandoned now."""
+        """The request that cancels the exchange at the provider, if the exchange is abandoned now; None if that is not
+        needed."""
 
     async def run(self, transport: Sender, started: float) -> None:
-        """Send the request, and those that must follow it, until there is an answer."""
+        """Send the request, and those that the protocol requires after it, until there is an answer."""
         built = self.prepared.built
         step: WireRequest | None = built
         while step is not None:
@@ -201,7 +218,10 @@ class _Attempt:
         self.answer = built.restore(answer)
 
     async def _step(self, transport: Sender, step: WireRequest, started: float) -> WireRequest | None:
-        """Send one request and read its answer; return the request that must follow."""
+        """Send one request and read its answer.
+
+        Returns the request that must follow; None if the answer is complete.
+        """
         prepared, wire = self.prepared, self.prepared.wire
         request = prepared.http if step is prepared.built else _http(wire, self.target, step)
         self.body.clear()
@@ -264,7 +284,10 @@ class _Attempt:
 
 
 def _http(wire: Wire, target: Target, step: WireRequest) -> HttpRequest:
-    """The HTTP request with base URL and key. Raises RequestRejected if the body cannot be written as JSON."""
+    """The HTTP request of one step of an exchange, with base URL and key.
+
+    Raises RequestRejected if the body cannot be written as JSON.
+    """
     provider = target.provider
     headers = {**step.headers, **wire.authorization(target.key)}
     content = b""
@@ -306,7 +329,7 @@ def _scrubbed(answer: Answer, secrets: Secrets) -> Answer:
 
 
 def _clean(value: Any, secrets: Secrets) -> Any:
-    """The value, of whatever type, without keys."""
+    """The value with the keys removed from all its texts, whatever its type."""
     if isinstance(value, str):
         return secrets.text(value)
     if isinstance(value, tuple):
@@ -327,7 +350,7 @@ def _clean(value: Any, secrets: Secrets) -> Any:
 def _all_text(answer: Answer) -> str | None:
     """All text of an answer, joined so that it can be searched in one pass.
 
-    None if arguments are JSON values: each of those is searched alone.
+    None if a call's arguments are a JSON value instead of a string: then each field must be searched alone.
     """
     told = [answer.text, answer.reasoning, answer.finish_reason, answer.model, answer.upstream, answer.generation_id]
     for call in answer.tool_calls:

@@ -25,10 +25,10 @@ from .types import Answer, Attempt, ChatRequest, Parked, Reply
 from .verify import Checked, check, check_generation, expectations_of
 
 _MIN_ATTEMPT_S = 0.05
-"""An attempt is not sent with less than these seconds left."""
+"""The fewest seconds that must be left for an attempt to be sent."""
 RETRY_S = 0.5
-"""The longest pause in seconds before the one retry, as in AWS's SDKs for throttling; a random part of it is waited.
-"""
+"""The longest pause in seconds before the only retry, as in AWS's SDKs for throttling. The actual pause is a random
+part of it."""
 
 
 def jittered(left_s: float) -> float:
@@ -46,7 +46,7 @@ class SharedResources:
 
 
 class FallbackLoop:
-    """The attempts of one request; can be run once."""
+    """Runs the attempts of one request. An instance can be run once."""
 
     def __init__(
         self,
@@ -65,11 +65,15 @@ class FallbackLoop:
         self._attempts: list[Attempt] = []
         self._last_error: ExchangeError | None = None
         self._leaked = False
-        """Whether the last answer held a leaked call. Repeating the request cures most of these (docs/failures.md)."""
+        """Whether the last answer held a leaked call: one in its text that could not be rescued. A second try cures
+        most of these (docs/failures.md)."""
         self._expected = expectations_of(self._request)
 
     async def run(self) -> Reply:
-        """The first deliverable answer. Raises AllAttemptsFailed."""
+        """Run the attempts, and return the first answer that can be delivered.
+
+        Raises AllAttemptsFailed if there is none.
+        """
         why = {left.endpoint: left.why for left in self._route.left_out if left.parked}
         parked = self._targets(why)
         for target in parked:
@@ -90,7 +94,10 @@ class FallbackLoop:
         return sum(attempt.sent for attempt in self._attempts)
 
     def _targets(self, endpoints: Iterable[str]) -> list[Target]:
-        """The endpoints for which there is a key. The others are recorded as attempts that were not sent."""
+        """Targets for the endpoints whose provider has a key, or needs none.
+
+        The other endpoints are recorded as attempts that were not sent.
+        """
         targets = []
         for endpoint in map(self._shared.catalog.endpoint, endpoints):
             provider = self._shared.catalog.provider_of(endpoint)
@@ -108,10 +115,10 @@ class FallbackLoop:
         return reply
 
     async def _retry(self, targets: Sequence[Target]) -> Reply | None:
-        """Retry after a short pause if only one endpoint could be asked and it failed temporarily.
+        """Retry after a short pause if only one request was sent and it failed temporarily.
 
-        No retry if the host asked for a pause or failures have parked the endpoint, so that retries cannot worsen an
-        outage.
+        There is no retry if the host asked for a pause, or if failures have parked the endpoint: retries must not
+        worsen an outage. None if there was no retry, or no answer that can be delivered.
         """
         error = self._last_error
         if self._sent != 1 or error is None or error.error_class != "provider" or not error.retryable:
@@ -164,7 +171,7 @@ class FallbackLoop:
         return self._judged(done, paid, checked, last=last)
 
     async def _exchanged(self, target: Target, request: ChatRequest, permit: Permit, share: float) -> Exchange:
-        """One exchange. The breaker learns its result, also if it is cancelled."""
+        """Make one exchange and report its result to the circuit breaker, even if the exchange is cancelled."""
         right, pause_s, why = None, None, ""
         try:
             done = await exchange(self._shared.transport, target, request, timeout_s=share, number=self._sent + 1)
@@ -190,7 +197,10 @@ class FallbackLoop:
         return self._reply(done, answer, checked)
 
     def _checked(self, done: Exchange) -> Checked | None:
-        """The verified answer; None if there is nothing to verify."""
+        """The result of verifying the answer, or the call that the provider refused.
+
+        None if the exchange has neither.
+        """
         if done.answer is not None:
             return check(done.answer, self._request.tools, self._expected)
         if done.error is not None and done.error.failed_generation is not None:

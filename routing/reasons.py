@@ -13,7 +13,7 @@ from .types import ErrorClass
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One reason code. `error_class` None: nothing went wrong. Otherwise `advice` says what to do."""
+    """One reason code. `error_class` is None if the code is not an error; otherwise `advice` says what to do."""
 
     code: str
     error_class: ErrorClass | None
@@ -125,5 +125,8 @@ LEAKS = frozenset({"rescued_text", "rescued_reasoning", "markers_stripped", "lea
 
 
 def reason_of(code: str) -> Reason:
-    """The reason of a code. An unknown code (from a newer file) has no error class, and itself as its meaning."""
+    """The `Reason` of a code.
+
+    An unknown code (from a newer file) has no error class, and the code itself as its meaning.
+    """
     return REASONS.get(code) or Reason(code, None, code)

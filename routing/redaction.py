@@ -1,6 +1,6 @@
-"""Removes keys from everything that comes from outside, or that goes into a log, an error or a file.
+"""Removes API keys from everything that comes from outside, or that goes into a log, an error or a file.
 
-There are two functions for two kinds of text. `Secrets` removes known keys, in any form in which a host may echo them,
+There are two tools for two kinds of text. `Secrets` removes known keys, in any form in which a host may echo them,
 and nothing else: it is safe for answers. `redact` also removes whatever looks like a key: for errors, logs and reports.
 """
 
@@ -53,14 +53,14 @@ class Secrets:
         return "Secrets(...)"
 
     def data(self, data: bytes) -> bytes:
-        """The bytes without any of the keys."""
+        """`data` with each known key replaced by `[redacted]`."""
         for form in self._forms:
             if form in data:
                 data = data.replace(form, _REDACTED)
         return data
 
     def text(self, text: str) -> str:
-        """The text without any of the keys."""
+        """`text` with each known key replaced by `[redacted]`."""
         raw = text.encode("utf-8", "surrogatepass")
         clean = self.data(raw)
         return text if clean is raw else clean.decode("utf-8", "surrogatepass")
@@ -83,7 +83,10 @@ class Secrets:
 
 
 class SecretStream:
-    """Redacts a stream. It holds back only bytes that may be the beginning of a key."""
+    """Removes known keys from bytes that come in pieces.
+
+    It holds back only bytes that may be the beginning of a key.
+    """
 
     __slots__ = ("_held", "_secrets")
 
@@ -92,20 +95,20 @@ class SecretStream:
         self._held = b""
 
     def feed(self, chunk: bytes) -> bytes:
-        """The bytes that are safe to pass on now."""
+        """Add a chunk, and return the bytes that are safe to pass on now."""
         clean = self._secrets.data(self._held + chunk)
         held = self._secrets.begun(clean)
         self._held = clean[len(clean) - held :]
         return clean[: len(clean) - held]
 
     def finish(self) -> bytes:
-        """The bytes that were held back, at the end of the stream."""
+        """End the stream, and return the bytes that were held back."""
         held, self._held = self._held, b""
         return held
 
 
 def redact(text: str, environment: Mapping[str, str] | None = None) -> str:
-    """The text without anything that looks like a key, and without the value of any secret variable."""
+    """The text without anything that looks like a key, and without the values of `environment_secrets`."""
     if not text:
         return text
     text = _KEYS.sub(REDACTED, environment_secrets(environment).text(text))
@@ -113,7 +116,7 @@ def redact(text: str, environment: Mapping[str, str] | None = None) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text that a terminal only shows: control, format and unassigned characters but the line feed as escapes."""
+    """The text made safe to print: control, format and unassigned characters, except the line feed, become escapes."""
     if text.isprintable():
         return text
     return "".join(char if _is_shown(char) else ascii(char)[1:-1] for char in text)
@@ -124,7 +127,7 @@ def _is_shown(char: str) -> bool:
 
 
 def environment_secrets(environment: Mapping[str, str] | None = None) -> Secrets:
-    """The values of all variables whose name marks them as secret."""
+    """The values of all environment variables whose name marks them as secret, such as `..._KEY` or `..._TOKEN`."""
     environment = os.environ if environment is None else environment
     return known(frozenset(environment.get(name, "").strip() for name in environment if _SECRET_NAME.search(name)))
 
@@ -138,13 +141,13 @@ class LogFilter(logging.Filter):
         self._secrets = Secrets(())
 
     def learn(self, values: frozenset[str]) -> None:
-        """Remove these values as well."""
+        """Remove these values from later records as well."""
         if not values <= self._values:
             self._values |= values
             self._secrets = Secrets(self._values)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Keep every record, without keys."""
+        """Remove keys from the record; no record is dropped."""
         record.msg, record.args = redact(self._secrets.text(record.getMessage())), None
         return True
 
@@ -166,7 +169,10 @@ def _forms(value: str) -> Iterator[bytes]:
 
 
 def _base64(raw: bytes) -> Iterator[bytes]:
-    """The part of the base64 text that depends on the value alone, for each alignment in the encoded bytes."""
+    """Base64 forms of the value, one for each alignment within longer data, in both alphabets.
+
+    Each form holds only the characters that depend on the value alone.
+    """
     for before in range(3):
         text = base64.b64encode(b"\0" * before + raw)
         core = text[(0, 2, 3)[before] : (before + len(raw)) * 8 // 6]
@@ -175,7 +181,7 @@ def _base64(raw: bytes) -> Iterator[bytes]:
 
 
 def _escaped(value: str) -> Iterator[str]:
-    """The value escaped as in URLs, HTML and JSON: only characters that need it."""
+    """The value escaped as in URLs, HTML and JSON. Only characters that need an escape are escaped."""
     for percent in (quote(value, safe=""), quote(value), quote_plus(value)):
         yield percent
         yield re.sub("%..", lambda pair: pair[0].lower(), percent)
@@ -186,7 +192,7 @@ def _escaped(value: str) -> Iterator[str]:
 
 
 def _spelled(raw: bytes) -> Iterator[str]:
-    """The value with every character escaped."""
+    """The value in hexadecimal, and with every byte escaped as in URLs and JSON."""
     for pairs in (f"{raw.hex()}", f"{raw.hex().upper()}"):
         each = [pairs[at : at + 2] for at in range(0, len(pairs), 2)]
         yield pairs

@@ -1,4 +1,4 @@
-"""Options of a request to the router, checked before anything is sent: a typing error must not be ignored."""
+"""Options of a request to the router, checked before anything is sent: a misspelled option must not be ignored."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ _NUMBERS: dict[str, tuple[float, float]] = {
     "temperature": (-math.ulp(0.0), 2),
     "top_p": (0, 1),
 }
-"""Above the first, up to the second; OpenAI's ranges (https://platform.openai.com/docs/api-reference/chat/create)."""
+"""The range of each numeric option: a value must be above the first number, and at most the second. They are OpenAI's
+(https://platform.openai.com/docs/api-reference/chat/create)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`RequestOptions` with their defaults. `chat` is the request, its messages still empty."""
+    """The checked options of one request, with defaults. `chat` is the request without its messages."""
 
     chat: ChatRequest
     model: str | None = None
@@ -34,7 +35,10 @@ class Options:
 
     @classmethod
     def of(cls, options: RequestOptions) -> Options:
-        """Checked options. Raises TypeError for an unknown or mistyped one, ValueError for one out of range."""
+        """Check the options of a call.
+
+        Raises TypeError for an unknown option or a value of the wrong type, ValueError for a value out of range.
+        """
         known = RequestOptions.__annotations__
         if unknown := [name for name in options if name not in known]:
             raise TypeError(f"unknown option {unknown[0]!r}; available: {', '.join(known)}")
@@ -55,7 +59,7 @@ class Options:
         return cls(ChatRequest((), tuple(tools), **asked), **rest)
 
     def request(self, messages: Sequence[Message]) -> ChatRequest:
-        """The request that goes to the wires."""
+        """The complete request: these options with these messages."""
         return replace(self.chat, messages=messages)
 
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RouterStatus:
-    """Flags, evidence and catalogue that a router uses, and the endpoints that it passes over for now."""
+    """Flags, evidence and catalogue that a router uses, and the endpoints that are parked."""
 
     flags: FlagsStatus
     evidence: EvidenceStatus
@@ -66,9 +66,13 @@ class Router:
     def load(
         cls, flags: str | Path | None = None, *, evidence: str | Path | None = None, catalog: str | Path | None = None
     ) -> Router:
-        """Load flags (argument, `KIMIPROBE_FLAGS`, found upwards, packaged bootstrap), evidence and catalogue.
+        """Create a router from flags, evidence and a catalogue.
 
-        `evidence`: path or https URL; else `KIMIPROBE_EVIDENCE`; else `results/latest.json` beside the flags file.
+        Flags come from `flags`, else the path in `KIMIPROBE_FLAGS`, else the first flags.yaml in the working folder or
+        above. If there is none, the packaged bootstrap flags are used. Evidence comes from `evidence` (a path or https
+        URL), else `KIMIPROBE_EVIDENCE`, else `results/latest.json` beside the flags file. The catalogue comes from
+        `catalog`, else `KIMIPROBE_CATALOG`, else the package.
+
         Raises FlagsError if a named flags path cannot be read, and CatalogError for a wrong catalogue. Flags with wrong
         content do not raise: routing starts with the packaged flags, and `status()` gives the reason.
         """
@@ -92,10 +96,9 @@ class Router:
         return RouterStatus(self._flags.status(), self._evidence.status(), self._catalog.origin, parked)
 
     def route(self, messages: str | Sequence[Message] = (), **options: Unpack[RequestOptions]) -> Route:
-        """The route of such a request, with reasons; nothing is sent.
+        """The route that `complete` would use for the same arguments, with reasons; nothing is sent.
 
-        Takes what `complete` takes. Without messages, prices are compared for `ASSUMED_REQUEST`. Raises CatalogError
-        for an unknown model.
+        Without messages, prices are compared for `ASSUMED_REQUEST`. Raises CatalogError for an unknown model.
         """
         return self._route(_as_messages(messages), Options.of(options))
 
@@ -104,9 +107,9 @@ class Router:
     ) -> bool:
         """Whether a request with tools would be served by a trusted endpoint of this provider now; nothing is sent.
 
-        An endpoint is trusted if a flag is on for this user, or it is the model's reference, and fresh evidence says
-        that it works. `model` is the family's own name (default: flags.yaml's default_model). Raises CatalogError for
-        an unknown model.
+        An endpoint is trusted if fresh evidence says that it works. In addition, a flag must enable it for this user,
+        or it must be the model's reference. `model` is the family's own name (default: flags.yaml's default_model).
+        Raises CatalogError for an unknown model.
         """
         route = self.route(tools=_ANY_TOOL, model=model, user=user, groups=groups)
         return any(
@@ -129,7 +132,10 @@ class Router:
             raise RouterClosed(_CLOSED_DURING) from None
 
     async def acomplete(self, messages: str | Sequence[Message], **options: Unpack[RequestOptions]) -> Reply:
-        """`complete` for async code. Cancelling it cancels the request."""
+        """Send a request as `complete` does, without blocking the event loop.
+
+        Cancelling the call cancels the request.
+        """
         import asyncio
 
         pending = _PendingSubmission()
@@ -145,7 +151,7 @@ class Router:
             raise
 
     def close(self) -> None:
-        """End open requests and connections. Further calls do nothing."""
+        """Cancel open requests and close all connections. Further calls do nothing."""
         with self._lock:
             made, self._made, self._closed = self._made, None, True
         if made is not None:
@@ -232,7 +238,10 @@ _ANY_TOOL: Sequence[Tool] = ({"type": "function", "function": {"name": "any"}},)
 def _evidence_source(
     place: str | Path | None, http: Callable[[], tuple[LoopThread, Transport]]
 ) -> EvidenceFile | EvidenceUrl:
-    """The source of a path or URL; plain http only to this machine. Raises EvidenceError for any other URL."""
+    """The evidence source for a path or an https URL. Plain http is accepted for this machine only.
+
+    Raises EvidenceError for any other URL.
+    """
     if "://" not in str(place or ""):
         return EvidenceFile(Path(place) if place else None)
     parts = urlsplit(str(place))

@@ -45,7 +45,7 @@ class RouteRequest:
 
     @property
     def priced_for(self) -> Usage:
-        """The tokens that endpoints' prices are compared for."""
+        """The token counts for which the prices of endpoints are compared."""
         return Usage(self.prompt_tokens, self.max_tokens or DEFAULT_COMPLETION)
 
 
@@ -62,7 +62,11 @@ class RoutingState:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An endpoint that will be tried, and the reason for its place. `estimate_usd` None: price unknown."""
+    """An endpoint that will be tried, and the reason for its place.
+
+    `estimate_usd` is the estimated cost of the request, None if the price is unknown. `trusted` is defined in
+    docs/terms.md.
+    """
 
     endpoint: str
     why: str
@@ -73,7 +77,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """An endpoint that will not be tried, and why. `parked`: parking is the only reason."""
+    """An endpoint that will not be tried, and why. `parked` is true if parking is the only reason."""
 
     endpoint: str
     why: str
@@ -88,7 +92,7 @@ class Route:
     candidates: tuple[Candidate, ...]
     left_out: tuple[LeftOut, ...] = ()
     priced_for: Usage = ASSUMED_REQUEST
-    """The tokens that the candidates' prices are for."""
+    """The token counts for which the candidates' costs are estimated."""
 
     @property
     def endpoint(self) -> str | None:
@@ -108,13 +112,16 @@ class Route:
 
 
 def _row(mark: str, endpoint: str, why: str) -> list[str]:
-    """One endpoint, folded at 80 columns."""
+    """The lines of text about one endpoint, wrapped at 80 columns."""
     text = f"  {mark:<2} {endpoint} {why}"
     return textwrap.wrap(text, _WIDTH, subsequent_indent=" " * 5, break_long_words=False, break_on_hyphens=False)
 
 
 def price_order(price: Decimal | None, endpoint: str, *, is_reference: bool) -> tuple[Decimal, bool, str]:
-    """Sort key: the cheapest first, an unknown price last; at one price the reference endpoint after the others."""
+    """Sort key: the cheapest endpoint first, an unknown price last.
+
+    At one price the reference endpoint comes after the others, which are sorted by id.
+    """
     return Decimal("Infinity") if price is None else price, is_reference, endpoint
 
 
@@ -133,7 +140,10 @@ def choose(needs: RouteRequest, state: RoutingState) -> Route:
 
 
 def _without_parked(candidates: list[Candidate], parked: Mapping[str, Parked]) -> tuple[list[Candidate], list[LeftOut]]:
-    """The candidates that are not parked, and the rest. If all are parked, the first whose parking ends is kept."""
+    """The candidates that are not parked, and those left out because they are parked.
+
+    If all are parked, the one whose parking ends first remains a candidate.
+    """
     free = [candidate for candidate in candidates if candidate.endpoint not in parked]
     if not free and candidates:
         least = min(candidates, key=lambda candidate: parked[candidate.endpoint].seconds)
@@ -205,7 +215,7 @@ def estimate_usd(endpoint: Endpoint, needs: RouteRequest, now: datetime) -> Deci
 
 
 def _unfit(endpoint: Endpoint, needs: RouteRequest, now: datetime) -> str:
-    """Why the endpoint cannot serve such a request at all; empty if it can."""
+    """Why the endpoint cannot serve the request, whatever flags and evidence say; empty if it can."""
     if endpoint.retired_at(now.date()):
         return f"retired on {endpoint.retired_on}"
     return endpoint.unmet(
@@ -214,7 +224,10 @@ def _unfit(endpoint: Endpoint, needs: RouteRequest, now: datetime) -> str:
 
 
 def _emulated(endpoint: Endpoint, needs: RouteRequest) -> bool:
-    """Whether tools would be described in the prompt. Such endpoints come after those with native tools."""
+    """Whether the request's tools would be described in the prompt, because the endpoint has no native tools.
+
+    Such endpoints come after those with native tools.
+    """
     return needs.tools and "tools" not in endpoint.capabilities
 
 

@@ -12,9 +12,9 @@ from .parsing.message_text import texts_of
 from .types import Answer, ChatRequest, Message, Tool, Usage
 
 DEFAULT_COMPLETION = 1000
-"""Assumed tokens of an unknown answer, unless the caller sets a smaller `max_tokens`."""
+"""Assumed number of tokens of an answer whose length is unknown."""
 ASSUMED_REQUEST = Usage(5000, 2000)
-"""The request that prices are compared for if the real one is unknown: tokens of its prompt and of its answer."""
+"""Token counts of the prompt and the answer for which prices are compared if the real request is unknown."""
 _CHARACTERS = 4
 """Average characters per token."""
 _PICTURE = 1600
@@ -22,11 +22,14 @@ _PICTURE = 1600
 _PER_PART = 16
 """The most tokens that a chat template adds to a message or tool."""
 _MOST_PICTURE = 6000
-"""More tokens than any host counts for one image."""
+"""Upper bound on the tokens of one image: more than any host counts."""
 
 
 def has_image(messages: Sequence[Message]) -> bool:
-    """Whether any message, tool results and older turns too, has an image part. A data URL in text is not one."""
+    """Whether any message has an image part; tool results and older turns are included.
+
+    A data URL in a text does not count as an image.
+    """
     return _images(messages) > 0
 
 
@@ -37,7 +40,7 @@ def prompt_tokens_of(messages: Sequence[Message], tools: Sequence[Tool]) -> int:
 
 
 def request_text(usage: Usage) -> str:
-    """`5,000 input + 2,000 output tokens`."""
+    """The token counts as text, such as `5,000 input + 2,000 output tokens`."""
     return f"{usage.prompt_tokens:,} input + {usage.completion_tokens:,} output tokens"
 
 
@@ -57,10 +60,11 @@ def prompt_bound(parts: Sequence[Mapping[str, Any]]) -> int:
 
 
 def estimated(request: ChatRequest, came: Answer | None, error: ExchangeError | None) -> Usage:
-    """Estimated tokens of an exchange whose cost was not reported. `came` is its answer as far as it came.
+    """Estimated tokens of an exchange whose cost was not reported.
 
-    A refused request (4xx) counts as no tokens. A plain answer that did not arrive may have been generated all the
-    same: it counts as `DEFAULT_COMPLETION` tokens.
+    `came` is the received part of the answer, None if nothing was received. A refused request (4xx) counts as no
+    tokens. A plain answer that did not arrive may have been generated all the same. It counts as `DEFAULT_COMPLETION`
+    tokens, or as `max_tokens` if that is less.
     """
     usage = came.usage if came is not None and came.usage is not None and came.usage.counted else None
     if usage is not None and error is None:

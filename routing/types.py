@@ -1,4 +1,4 @@
-"""Types that all of `routing` shares: frozen, without I/O, importing no other module of the package.
+"""Types shared by all modules of `routing`: frozen, without I/O. This module imports no other module of the package.
 
 The terms are those of docs/terms.md. Money is `Decimal` USD; times are milliseconds (`_ms`) or seconds (`_s`).
 """
@@ -11,7 +11,8 @@ from decimal import Decimal
 from typing import Any, Literal, TypeAlias, TypedDict
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-"""Hosts of this machine: plain HTTP may go to them, and keys of any provider."""
+"""Host names and addresses of this machine. Plain HTTP may be used to reach them, and keys of any provider may be sent
+to them."""
 JsonObject: TypeAlias = dict[str, Any]
 Message: TypeAlias = Mapping[str, Any]
 """An OpenAI chat message: `{"role": ..., "content": ...}`."""
@@ -21,15 +22,14 @@ ToolChoice: TypeAlias = str | Mapping[str, Any]
 
 Mode: TypeAlias = Literal["plain", "stream"]
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
-"""Values of `reasoning_effort`: OpenAI's, and Kimi's `max`."""
+"""Accepted values of `reasoning_effort`: OpenAI's, and Kimi's `max`."""
 ErrorClass: TypeAlias = Literal["request", "account", "selection", "provider", "answer"]
 Status: TypeAlias = Literal["works", "needs_rescue", "degraded", "broken", "down", "retired", "unsupported", "unknown"]
 Phase: TypeAlias = Literal["connect", "send", "headers", "body", "parse", "verify"]
 """How far an exchange had come when it ended."""
 CostOrigin: TypeAlias = Literal["reported", "catalog", "estimated", "unknown"]
-"""`reported`: by the host. `catalog`: its token counts at the catalogue's price. `estimated`: tokens or price are
-estimates.
-"""
+"""Origin of a cost figure. `reported`: by the host. `catalog`: the host's token counts at the catalogue's price.
+`estimated`: tokens or price are estimates."""
 
 
 class ChatOptions(TypedDict, total=False):
@@ -47,9 +47,10 @@ class ChatOptions(TypedDict, total=False):
 class RequestOptions(ChatOptions, total=False):
     """Options of `Router.complete`, `acomplete` and `route`: all their arguments beside the messages.
 
-    `user` and `groups` decide which flags are on. `timeout` is seconds in all, over every attempt (120). `max_cost_usd`
-    is an upper bound over every attempt. `model` is the family's own name (default: flags.yaml's default_model). An
-    option that an endpoint does not know is left out for it, and named in the reply's `notes`.
+    `user` and `groups` decide which flags are on. `timeout` is in seconds, for all attempts together (default: 120).
+    `max_cost_usd` is an upper bound on the cost of all attempts together. `model` is the family's own name (default:
+    flags.yaml's default_model). An option that an endpoint does not know is not sent to it, and is named in the reply's
+    `notes`.
     """
 
     tools: Sequence[Tool]
@@ -62,7 +63,10 @@ class RequestOptions(ChatOptions, total=False):
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """A request in OpenAI's names, before a provider's wire converts it. The only list of a request's options."""
+    """A request in OpenAI's names, before it is converted to a provider's protocol.
+
+    Its fields are all options there are.
+    """
 
     messages: Sequence[Message]
     tools: Sequence[Tool] = ()
@@ -74,7 +78,7 @@ class ChatRequest:
     top_p: float | None = None
     stop: str | Sequence[str] | None = None
     reasoning_effort: str | None = None
-    """One of `EFFORTS`; the wire translates it into each provider's own form."""
+    """One of `EFFORTS`; it is translated into the form of each provider's protocol."""
 
 
 CHAT_OPTIONS = frozenset(ChatOptions.__annotations__)
@@ -107,7 +111,7 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one exchange.
+    """Token counts of one exchange.
 
     `prompt_tokens` includes `cached_tokens` (read from a cache) and `cache_write_tokens` (written to one);
     `completion_tokens` includes `reasoning_tokens`.
@@ -121,7 +125,7 @@ class Usage:
 
     @property
     def counted(self) -> bool:
-        """Whether the host counted tokens. Some hosts report an empty prompt, which no request has."""
+        """Whether the host counted the tokens. Some hosts report 0 prompt tokens, which no request has."""
         return self.prompt_tokens > 0
 
     def __add__(self, other: Usage) -> Usage:
@@ -146,8 +150,8 @@ class UpstreamAttempt:
 class Answer:
     """The normalised result of one exchange, before verification.
 
-    `complete` is false if a stream ended without a finish reason: truncation is never a success.
-    `notes` list tolerated deviations from the protocol (for example `tool_call_without_index`), and changes made to the
+    `complete` is false if a stream ended without a finish reason: truncation is never a success. `notes` list tolerated
+    deviations from the protocol (for example `tool_call_without_index`). They also list changes that were made to the
     request for this endpoint. `tried` lists the upstreams that a gateway asked, in order.
     """
 
@@ -169,7 +173,7 @@ class Answer:
 class Parked:
     """An endpoint that the circuit breaker passes over for now.
 
-    `seconds` are the seconds left. 0 means that another request is trying the endpoint.
+    `seconds` is the time until its parking ends. 0 means that another request is trying the endpoint.
     """
 
     endpoint: str

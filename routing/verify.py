@@ -19,13 +19,13 @@ from .types import Answer, ChatRequest, RawToolCall, Tool, ToolCall, ToolChoice
 
 Outcome = Literal["ok", "rescued", "failed"]
 _BROKEN = frozenset({"unknown_tool", "arguments_not_json", "arguments_not_object", "arguments_break_schema"})
-"""Reasons beside `leaked_call` that a leaked call may have: incomplete, of another tool, or wrong in itself."""
+"""Reason codes, beside `leaked_call`, that a call found in a text can have if it cannot be delivered."""
 _FOREIGN = frozenset({"user", "tool", "function"})
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """The part of an answer that can be delivered, and the reason.
+    """The result of verifying an answer: outcome, reason code, and the text and calls that can be delivered.
 
     `calls` counts the structured calls as received, `valid_calls` those that are right without a repair. `k2vv_valid`
     is the K2 Vendor Verifier's judgement of the same answer: every call names an offered tool, parses and satisfies the
@@ -96,7 +96,7 @@ def check(answer: Answer, tools: Sequence[Tool], expected: RequestExpectations =
 
 
 def _against_request(checked: Checked, expected: RequestExpectations) -> Checked:
-    """Fail an answer that breaks the request's `tool_choice` or `parallel_tool_calls`, though it is right in itself."""
+    """`checked`, or a failed result if the answer breaks the request's `tool_choice` or `parallel_tool_calls`."""
     choice, calls = expected.tool_choice, checked.tool_calls
     if checked.outcome == "failed" and not calls:  # the calls left beside a dropped one may still be delivered
         return checked
@@ -262,7 +262,10 @@ def _counted(checked: Checked, answer: Answer, toolset: ToolSet, valid: int) -> 
 
 
 def _k2vv_valid(call: RawToolCall, toolset: ToolSet) -> bool:
-    """The K2 Vendor Verifier's rule: offered name, arguments that `json.loads` accepts (lenient on purpose), schema."""
+    """Whether a call is valid by the K2 Vendor Verifier's rule.
+
+    Its name was offered, `json.loads` accepts its arguments (lenient on purpose), and they satisfy the tool's schema.
+    """
     if call.name is None or call.name not in toolset.names:
         return False
     try:

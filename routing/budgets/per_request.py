@@ -13,22 +13,27 @@ from ..tokens import prompt_bound
 from ..types import ChatRequest, CostOrigin, Usage
 
 _LEAST_TOKENS = 256
-"""An attempt is not sent if the budget does not allow an answer of this many tokens."""
+"""The fewest tokens of an answer that the budget must allow, or fewer if the request asks for fewer. Otherwise the
+attempt is not sent."""
 _DEFAULT_TOKENS = 4096
-"""Sent as max_tokens if the request has a budget but no max_tokens. Otherwise the cost would have no upper bound."""
+"""The `max_tokens` that is sent if the request has a budget but no max_tokens. Without it, the cost would have no upper
+bound."""
 Paid: TypeAlias = tuple[Decimal, CostOrigin]
-"""USD, and the origin of the figure."""
+"""The cost of an exchange in USD, and the origin of that figure."""
 
 
 class RequestBudget:
-    """Budget of one request. `max_cost_usd` bounds all its attempts together; None: no bound."""
+    """Budget of one request. `max_cost_usd` bounds the cost of all its attempts together; None means no bound."""
 
     def __init__(self, catalog: Catalog, max_cost_usd: float | Decimal | None) -> None:
         self._catalog = catalog
         self._left = None if max_cost_usd is None else Decimal(str(max_cost_usd))
 
     def affordable(self, endpoint: Endpoint, request: ChatRequest) -> ChatRequest | None:
-        """The request with a `max_tokens` that cannot cost more than what is left; None if that is not possible."""
+        """The request with a `max_tokens` with which its cost cannot exceed what is left of the budget.
+
+        None if what is left cannot pay an answer of useful length (`_LEAST_TOKENS`).
+        """
         if self._left is None:
             return request
         wanted = request.max_tokens or _DEFAULT_TOKENS
@@ -42,7 +47,8 @@ class RequestBudget:
     def settled(self, done: Exchange, endpoint: Endpoint, request: ChatRequest) -> Paid:
         """The cost of an exchange, or an estimate if the cost is unknown.
 
-        The cost is subtracted from the budget. If it is unknown, the most that it may have been is subtracted.
+        A known cost is subtracted from the budget. If the cost is unknown, the most that it may have been is
+        subtracted.
         """
         known = done.cost_usd
         if self._left is not None:
@@ -56,6 +62,6 @@ class RequestBudget:
         return self._price(endpoint).cost(Usage(tokens, request.max_tokens or 0))
 
     def _price(self, endpoint: Endpoint) -> Price:
-        """The endpoint's price today. An unknown price is taken as the dearest, never as zero."""
+        """The endpoint's price today. An unknown price counts as the highest price in the catalogue, never as zero."""
         today = datetime.now(UTC).date()
         return endpoint.price_at(today) or self._catalog.dearest_at(today)

@@ -1,8 +1,9 @@
 """Catalogue of providers, models and endpoints, read from catalog.yaml: ids and prices are data, never code.
 
-A file that says `extends: packaged` changes the packaged catalogue: its rows are added, or replace rows of the same
-name or id. `KIMIPROBE_CATALOG` names such a file, or a whole catalogue. The variable `KIMIPROBE_BASE_URL_<PROVIDER>`
-overrides a base URL. Keys are sent only to hosts that the catalogue names for the provider, or to this machine.
+A file that says `extends: packaged` changes the packaged catalogue: the file's rows are added to it, or replace rows of
+the same name or id. `KIMIPROBE_CATALOG` names such a file, or a whole catalogue. The variable
+`KIMIPROBE_BASE_URL_<PROVIDER>` overrides a base URL. Keys are sent only to hosts that the catalogue names for the
+provider, or to this machine.
 """
 
 from __future__ import annotations
@@ -31,9 +32,10 @@ _PACKAGED = "routing/catalog/catalog.yaml"
 
 
 def load(path: Path | None = None, *, environment: Mapping[str, str] | None = None) -> Catalog:
-    """Read the catalogue at `path`, at `KIMIPROBE_CATALOG`, or the packaged one; apply base URLs of the environment.
+    """Read the catalogue: from `path`, else from the file that `KIMIPROBE_CATALOG` names, else the packaged one.
 
-    Raises CatalogError that names file, line and field.
+    Base URLs that variables of `environment` (default: `os.environ`) give override those of the catalogue. Raises
+    CatalogError, which names file, line and field.
     """
     environment = os.environ if environment is None else environment
     if path is None and (named := environment.get(VARIABLE, "").strip()):
@@ -154,4 +156,5 @@ _CONVERTED: Mapping[str, Callable[[Any], Any]] = {
     "retired_on": date.fromisoformat,
     "prices": lambda rows: tuple(_price(row) for row in rows),
 }
-"""Values that are not plain. Every key of the file is the name of a field."""
+"""Converters of the values that are not used as the file has them, by key. Every key of the file is the name of a
+field."""

@@ -20,9 +20,10 @@ _MILLION = Decimal(1_000_000)
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """USD per million tokens from a day on, with the source of the figures.
+    """Prices in USD per million tokens, valid from the day `since`.
 
-    `cache_write` is the price of prompt tokens that are written to a cache; None means the price `input`.
+    `origin` is the source of the figures, `checked` the day on which they were last compared with it. `cache_write` is
+    the price of prompt tokens that are written to a cache; None means the price `input`.
     """
 
     since: date
@@ -34,7 +35,10 @@ class Price:
     cache_write: Decimal | None = None
 
     def cost(self, usage: Usage) -> Decimal:
-        """USD for these tokens. Cached prompt tokens, and those written to a cache, have their own prices."""
+        """The cost of these tokens in USD.
+
+        Cached prompt tokens, and those written to a cache, are priced separately.
+        """
         write = self.input if self.cache_write is None else self.cache_write
         fresh = usage.prompt_tokens - usage.cached_tokens - usage.cache_write_tokens
         total = (
@@ -48,10 +52,11 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """An account behind one API. Without `key_env` it needs no key.
+    """An account behind one API. `key_env` is the variable that holds its key; empty if it needs no key.
 
-    `quirks` are deviations from its protocol that the wire handles (docs/providers.md). `reasoning_field` is the
-    message field in which it reads the reasoning of earlier turns; empty if it reads none.
+    `wire` names the protocol. `quirks` are deviations from that protocol, which the protocol's module handles
+    (docs/providers.md). `reasoning_field` is the message field in which the provider reads the reasoning of earlier
+    turns; empty if it reads none.
     """
 
     name: str
@@ -64,7 +69,7 @@ class Provider:
     quirks: frozenset[str] = frozenset()
     reasoning_field: str = ""
     account: str = ""
-    """The API that reports what is left on the account; empty if there is none."""
+    """Name of the API that reports how much money is left on the account; empty if there is none."""
 
     @property
     def local(self) -> bool:
@@ -72,7 +77,10 @@ class Provider:
         return (urlsplit(self.base_url).hostname or "") in LOOPBACK
 
     def key(self, environment: Mapping[str, str] | None = None) -> str:
-        """The key from the environment. Raises KeyMissing, which names the variable and never shows a value."""
+        """The provider's key from the environment; empty if it needs none.
+
+        Raises KeyMissing, which names the variable and never shows a value.
+        """
         if not self.key_env:
             return ""
         value = (os.environ if environment is None else environment).get(self.key_env, "").strip()
@@ -85,7 +93,10 @@ class Provider:
         return value
 
     def at(self, base_url: str, *, where: str) -> Provider:
-        """The same provider at another base URL. Raises CatalogError if its key must not be sent there."""
+        """The same provider with another base URL.
+
+        Raises CatalogError if `base_url` is not a base URL, or if the provider's key must not be sent there.
+        """
         moved = replace(self, base_url=base_url.rstrip("/"))
         try:
             parts = urlsplit(moved.base_url)
@@ -110,7 +121,10 @@ class Provider:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model under the family's own name. `reference` is the endpoint that the others are compared with."""
+    """A model under the family's own name.
+
+    `reference` is the id of the endpoint that the model's other endpoints are compared with.
+    """
 
     name: str
     title: str
@@ -123,7 +137,8 @@ class Model:
 class Requirements:
     """Capabilities that one request needs an endpoint to have.
 
-    `tools`: any kind, or native ones only. `thinking`: the endpoint must think (True) or be able not to (False).
+    `tools`: "any" needs native or emulated tools, "native" needs native ones, "" needs none. `thinking`: True needs an
+    endpoint that thinks, False needs one whose thinking can be turned off.
     """
 
     tools: Literal["", "any", "native"] = ""
@@ -138,9 +153,10 @@ class Requirements:
 class Endpoint:
     """A destination of requests, with the id `<provider>/<provider model id>[+<upstream tag>]`.
 
-    `thinking` names how its thinking is controlled: `never` if it has none, `always` if it cannot be controlled.
-    `always_thinks`: the model thinks even if it is asked not to. `quirks` add to those of its provider.
-    `tool_choices` are the accepted values of `tool_choice`; `named` means that one function is named.
+    `thinking` names how the endpoint's thinking is controlled: `never` if it has none, `always` if it cannot be
+    controlled. `always_thinks`: the model thinks even if it is asked not to. `quirks` are deviations from the protocol
+    beside those of the provider. `tool_choices` are the accepted values of `tool_choice`; `named` means an object that
+    names one function.
     """
 
     id: str
@@ -163,7 +179,10 @@ class Endpoint:
         return self.thinking != "never"
 
     def unmet(self, needs: Requirements) -> str:
-        """The first need that this endpoint does not meet, as a predicate ("does not stream"); empty if all are met."""
+        """The needs that this endpoint does not meet, as predicates ("has no tools and does not stream").
+
+        Empty if all needs are met.
+        """
         able, choice = self.capabilities, needs.tool_choice
         form = choice if isinstance(choice, str) or choice is None else "named"
         kinds = {"tools"} if needs.tools == "native" else {"tools", "tools:emulated"}
@@ -183,7 +202,10 @@ class Endpoint:
         return not self.always_thinks and self.thinking not in {"always", "never", "reasoning_effort"}
 
     def price_at(self, day: date) -> Price | None:
-        """The price that applies on `day`. None: no price is known, which counts as the dearest and never as zero."""
+        """The price that applies on `day`; None if no price is known.
+
+        An unknown price counts as the highest one and never as zero.
+        """
         known = [price for price in self.prices if price.since <= day]
         return max(known, key=lambda price: price.since, default=None)
 
@@ -194,7 +216,10 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """All rows, by name. `origin` is the file that they were read from."""
+    """The whole catalogue: providers and models by name, endpoints by id.
+
+    `origin` is the file that it was read from.
+    """
 
     default_model: str
     vision_endpoint: str
@@ -204,13 +229,13 @@ class Catalog:
     origin: str = field(default="")
 
     def endpoint(self, endpoint_id: str) -> Endpoint:
-        """One endpoint. Raises CatalogError that lists the available ones."""
+        """The endpoint with this id. Raises CatalogError, which lists the known ids, if there is none."""
         if endpoint_id not in self.endpoints:
             raise CatalogError(f"unknown endpoint {endpoint_id!r}; available: {', '.join(self.endpoints)}")
         return self.endpoints[endpoint_id]
 
     def model(self, name: str) -> Model:
-        """One model. Raises CatalogError that lists the available ones."""
+        """The model with this name. Raises CatalogError, which lists the known names, if there is none."""
         if name not in self.models:
             raise CatalogError(f"unknown model {name!r}; available: {', '.join(self.models)}")
         return self.models[name]
@@ -225,7 +250,10 @@ class Catalog:
         return tuple(endpoint for endpoint in self.endpoints.values() if endpoint.model == name)
 
     def dearest_at(self, day: date) -> Price:
-        """A price made of the highest figures known on `day`; used for endpoints without a known price."""
+        """A price made of the highest figures known on `day`, each of its kind.
+
+        Used for endpoints without a known price.
+        """
         known = [price for endpoint in self.endpoints.values() if (price := endpoint.price_at(day))]
         zero = Decimal(0)
         return Price(
@@ -239,7 +267,10 @@ class Catalog:
         )
 
     def with_base_urls(self, environment: Mapping[str, str]) -> Catalog:
-        """The same catalogue with `KIMIPROBE_BASE_URL_<PROVIDER>` applied. Raises CatalogError for a forbidden host."""
+        """The same catalogue with the base URLs that the variables `KIMIPROBE_BASE_URL_<PROVIDER>` give.
+
+        Raises CatalogError if a provider's key must not be sent to the host of such a URL.
+        """
         changed = dict(self.providers)
         for name, provider in self.providers.items():
             variable = f"KIMIPROBE_BASE_URL_{name.upper().replace('-', '_')}"

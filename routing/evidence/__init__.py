@@ -1,1 +1,1 @@
-"""Evidence about endpoints (latest.json): the model, and the sources that keep the last good document."""
+"""Evidence about endpoints, read from latest.json: its types, and the sources that keep the last good content."""

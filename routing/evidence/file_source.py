@@ -1,6 +1,7 @@
-"""Evidence of a running router: a file that is read again when it changes, or a URL that is fetched now and then.
+"""Evidence that a running router reads from a file, again whenever the file changes.
 
-Evidence that cannot be read never replaces the last good evidence, which only ages.
+A file that cannot be read never replaces the last good evidence, which stays in use and ages. url_source.py reads
+evidence from a URL.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ MAX_BYTES = 8 << 20
 
 @dataclass(frozen=True, slots=True)
 class EvidenceStatus:
-    """Origin and age of the evidence in use. `error` says why the newest attempt to read it failed."""
+    """Path or URL of the evidence in use, and when that evidence was generated.
+
+    `error` says why the newest attempt to read it failed; None if it did not fail.
+    """
 
     origin: str
     generated_at: str
@@ -27,19 +31,23 @@ class EvidenceStatus:
 
 
 class EvidenceFile(LastGoodFile[Evidence]):
-    """results/latest.json; a missing file is an empty evidence, not an error. Thread-safe."""
+    """Evidence from a file such as results/latest.json, read again when the file changes. Thread-safe.
+
+    Without a path, or until the file can be read, the evidence is empty. A missing file raises nothing: `status()`
+    reports it.
+    """
 
     def __init__(self, path: Path | None) -> None:
         where = str(path) if path is not None else None
         super().__init__(where, Evidence(), _content, lambda data, _: loads(data, origin=str(where)))
 
     def status(self) -> EvidenceStatus:
-        """Where the evidence comes from and what went wrong last."""
+        """Path of the evidence, when it was generated, and why the newest attempt to read it failed."""
         return status_of(self._path or "", self.held)
 
 
 def status_of(origin: str, held: Held[Evidence]) -> EvidenceStatus:
-    """The status of a source of any kind."""
+    """Status of the evidence that a file or URL source holds; `origin` is the path or URL."""
     generated = held.value.generated_at
     return EvidenceStatus(origin, generated.isoformat() if generated else "", held.error)
 

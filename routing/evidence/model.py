@@ -1,6 +1,6 @@
-"""The committed results of each endpoint, and their age.
+"""Types of the evidence: the committed test results of each endpoint, and their age.
 
-`results/latest.json` is the one file the router reads; the monitor derives it from the run files
+The router reads the results from one file, `results/latest.json`. The monitor derives it from the run files
 (pytest_kimiprobe/results):
 
     {"version": 1, "generated_at": "2026-11-23T05:17:40Z", "run": "<run id>-<attempt>", "source": "live",
@@ -35,7 +35,8 @@ from ..types import Status
 VERSION = 1
 FRESH_FOR = timedelta(days=7)
 CLOCK_SKEW = timedelta(days=1)
-"""Evidence dated further ahead is not trusted, because it would stay fresh too long."""
+"""How far ahead of this machine's clock evidence may be dated. Evidence dated further ahead is not trusted, because it
+would stay fresh too long."""
 MOST_COUNTED = 10**9
 MOST_COST = Decimal(10**6)
 """The highest plausible cost in USD per 1000 calls; larger values are refused, as are counts over `MOST_COUNTED`."""
@@ -46,7 +47,10 @@ _SOURCES = frozenset({"", "live", "local"})
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Verdicts of one endpoint. `judged` = passed + rescued + failed; `errors`: probes without an answer to judge."""
+    """Numbers of verdicts of one endpoint: `judged` = passed + rescued + failed.
+
+    `errors` counts probes without an answer to judge.
+    """
 
     judged: int = 0
     passed: int = 0
@@ -56,11 +60,14 @@ class Counts:
 
     @property
     def requests(self) -> int:
-        """Requests that should have been answered."""
+        """Number of probes that should have got an answer: `judged` and `errors` together."""
         return self.judged + self.errors
 
     def pass_rate(self, *, accept_rescued: bool = False) -> float | None:
-        """Share of judged answers that were right, 0..1; None if none was judged."""
+        """Share of judged answers that were right, 0..1; None if none was judged.
+
+        With `accept_rescued`, rescued answers count as right too.
+        """
         if not self.judged:
             return None
         return (self.passed + (self.rescued if accept_rescued else 0)) / self.judged
@@ -68,7 +75,10 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class EndpointEvidence:
-    """Evidence of one endpoint: `counts` of its newest run, and `window` over `window_days` days including that run."""
+    """Evidence of one endpoint. `counts` are the verdicts of its newest run.
+
+    `window` holds the verdicts of the last `window_days` days, including that run.
+    """
 
     endpoint: str
     status: Status
@@ -84,10 +94,12 @@ class EndpointEvidence:
     first_token_p50_ms: float | None = None
     first_token_p95_ms: float | None = None
     calls: int = 0
-    """Structured tool calls of finished answers; `valid_calls` of them name an offered tool and satisfy its schema."""
+    """Number of structured tool calls in finished answers. `valid_calls` of them name an offered tool and satisfy its
+    schema."""
     valid_calls: int = 0
     k2vv_calls: int = 0
-    """Answers that the K2 Vendor Verifier's formula counts; it calls `k2vv_valid` of them valid."""
+    """Number of answers that the K2 Vendor Verifier's formula counts. By that formula, `k2vv_valid` of them are valid.
+    """
     k2vv_valid: int = 0
     latency_unreliable: bool = False
     """Whether the probing machine was too busy to measure the endpoint's times."""
@@ -98,60 +110,63 @@ class EndpointEvidence:
 
     @property
     def schema_accuracy(self) -> float | None:
-        """Share of finished tool calls whose arguments are valid, 0..1; None if there were none."""
+        """Share of structured tool calls that name an offered tool and satisfy its schema, 0..1; None without calls."""
         return self.valid_calls / self.calls if self.calls else None
 
     @property
     def k2vv_compatible(self) -> float | None:
-        """Share of answers that the K2 Vendor Verifier's formula calls valid, on our own cases, 0..1."""
+        """Share of answers that are valid by the K2 Vendor Verifier's formula, 0..1; None if it counts none.
+
+        The answers are those of this project's cases, not of the verifier's.
+        """
         return self.k2vv_valid / self.k2vv_calls if self.k2vv_calls else None
 
     @property
     def times(self) -> dict[str, Any]:
-        """Percentiles in milliseconds by their names: `p50_ms`, `first_token_p50_ms` and so on."""
+        """The measured percentiles in milliseconds, by field name: `p50_ms`, `first_token_p50_ms` and so on."""
         return {name: getattr(self, name) for name in TIMES}
 
     def age(self, now: datetime) -> timedelta:
-        """Age of the evidence; never negative."""
+        """Time from the probe to `now`; zero if the probe is dated later than `now`."""
         return max(now - self.probed_at, timedelta(0))
 
     def status_at(self, now: datetime) -> Status:
-        """The status; `unknown` if the evidence is too old, or dated more than a day ahead."""
+        """The endpoint's status at `now`; `unknown` if the evidence is not fresh (see `is_fresh`)."""
         return self.status if self.is_fresh(now) else "unknown"
 
     def is_fresh(self, now: datetime) -> bool:
-        """Whether the evidence can be trusted now."""
+        """Whether the evidence is at most `FRESH_FOR` old, and not dated more than `CLOCK_SKEW` ahead."""
         return self.age(now) <= FRESH_FOR and self.probed_at <= now + CLOCK_SKEW
 
 
 TIMES = tuple(row.name for row in fields(EndpointEvidence) if row.name.endswith("_ms"))
-"""Names of the percentiles that evidence holds."""
+"""Names of those fields of `EndpointEvidence` that hold a percentile in milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Evidence of all endpoints, and its source."""
+    """Evidence of all endpoints, by endpoint id. `source` says from which kind of run it comes (docs/terms.md)."""
 
     generated_at: datetime | None = None
     run: str = ""
     source: str = ""
     endpoints: Mapping[str, EndpointEvidence] = field(default_factory=dict)
     origin: str = ""
-    """The path or URL that it was read from; empty if there was none."""
+    """The path or URL that the evidence was read from; empty if it was not read from one."""
 
     def status_at(self, endpoint: str, now: datetime) -> Status:
-        """Status of one endpoint now; `unknown` if it was never probed."""
+        """Status of one endpoint at `now`; `unknown` if the endpoint was never probed, or its evidence is not fresh."""
         known = self.endpoints.get(endpoint)
         return known.status_at(now) if known else "unknown"
 
 
 def utc_text(moment: datetime) -> str:
-    """The format of every stored time: `2026-11-23T05:17:40Z`."""
+    """The time as UTC text, in the format of every stored time: `2026-11-23T05:17:40Z`."""
     return moment.astimezone(UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z")
 
 
 def parse_utc(text: str) -> datetime:
-    """Read `utc_text`; a time without zone is refused with ValueError."""
+    """Read an ISO 8601 time, such as `utc_text` writes, as a UTC time. Raises ValueError for a time without zone."""
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"time without zone: {text!r}")
@@ -159,7 +174,10 @@ def parse_utc(text: str) -> datetime:
 
 
 def loads(text: str | bytes, *, origin: str = "") -> Evidence:
-    """Parse latest.json. Raises EvidenceError that names file and field; a newer version is refused."""
+    """Parse the content of latest.json. Raises EvidenceError, which names file and field.
+
+    Content of another version than `VERSION` is refused as well.
+    """
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -213,7 +231,10 @@ def _endpoint(name: str, row: Mapping[str, Any]) -> EndpointEvidence:
 
 
 def counts_from(row: Mapping[str, Any]) -> Counts:
-    """Counts of a JSON row; a missing one is 0. Raises ValueError if they are not counts or do not add up."""
+    """The counts in a JSON row; a missing count is 0.
+
+    Raises ValueError if a value is not a count, or if passed, rescued and failed do not add up to judged.
+    """
     names = ("judged", "passed", "rescued", "failed", "errors")
     counts = Counts(*(counted(row.get(name, 0), name) for name in names))
     if counts.passed + counts.rescued + counts.failed != counts.judged:
@@ -222,7 +243,10 @@ def counts_from(row: Mapping[str, Any]) -> Counts:
 
 
 def counted(value: Any, name: str, *, least: int = 0, most: int = MOST_COUNTED) -> int:
-    """A count from JSON. Raises ValueError if the value is not one, or out of range."""
+    """The value, if it is a whole number from `least` to `most`.
+
+    Raises ValueError, which shows `name`, if it is not.
+    """
     if type(value) is not int or not least <= value <= most:
         raise ValueError(f"{name[:40]} is not a count from {least} to {most}")
     return value

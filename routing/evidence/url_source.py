@@ -1,4 +1,7 @@
-"""Evidence over HTTPS; separate from file_source.py, so that a router with a file imports no event loop for it."""
+"""Evidence fetched over HTTPS.
+
+Separate from file_source.py, so that a router that reads its evidence from a file does not import an event loop.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +23,10 @@ FETCH_S = 10.0
 
 
 class EvidenceUrl(LastGood[Evidence]):
-    """latest.json over HTTPS: fetched when first needed, then every `REFRESH_S` seconds in the background. Thread-safe.
+    """Evidence (latest.json) over HTTPS. Thread-safe.
 
-    Only the first call waits for the network, at most `FETCH_S` seconds.
+    It is fetched when first needed, then again in the background, at most every `REFRESH_S` seconds. Only the first
+    call of `current` waits for the network, at most `FETCH_S` seconds.
     """
 
     def __init__(self, url: str, http: Callable[[], tuple[LoopThread, Transport]]) -> None:
@@ -32,7 +36,7 @@ class EvidenceUrl(LastGood[Evidence]):
         self._pending: Future[bytes] | None = None
 
     def status(self) -> EvidenceStatus:
-        """Where the evidence comes from and what went wrong last."""
+        """URL of the evidence, when it was generated, and why the newest attempt to read it failed."""
         return status_of(self._url, self.held)
 
     def _read(self, held: Held[Evidence]) -> Held[Evidence]:

@@ -1,1 +1,1 @@
-"""flags.yaml: the model, its validation, and the source that keeps the last good file."""
+"""flags.yaml: its types, its validation, and the source that keeps the last good content in use."""

@@ -20,7 +20,10 @@ def position(flag: str, user: str) -> int:
 
 
 def inside(flag: str, user: str, percent: int) -> bool:
-    """Whether the user is among the first `percent` (0..100) of this flag. Raising percent never removes a user."""
+    """Whether the user is among the first `percent` percent (0..100) of this flag's users.
+
+    Raising `percent` never removes a user.
+    """
     return position(flag, user) * 100 >> 32 < percent
 
 

@@ -1,4 +1,4 @@
-"""Content of a flags file: flags, the users they are on for, and the endpoints they control.
+"""Content of a flags file: its flags, the users for whom each flag is on, and the endpoints that it controls.
 
 Order of decision; the first rule that applies decides:
 
@@ -41,7 +41,7 @@ _Claim: TypeAlias = "tuple[re.Pattern[str], Flag]"
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Whether a flag is on for a user, and why. `why` names no user."""
+    """Whether a flag is on for a user, and why. `why` never contains the user's id."""
 
     on: bool
     why: str
@@ -49,7 +49,10 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """Users or groups by name."""
+    """Users or groups, by name: the flag is on for those in `allow` and off for those in `deny`.
+
+    The module's docstring gives the order in which these and the other rules apply.
+    """
 
     allow: frozenset[str] = frozenset()
     deny: frozenset[str] = frozenset()
@@ -57,7 +60,10 @@ class Targets:
 
 @dataclass(frozen=True, slots=True)
 class FlagEvidence:
-    """Evidence for the last change of a flag: `passed` of `judged` answers, reported in `result`."""
+    """Evidence for the last change of a flag: `passed` of `judged` answers passed.
+
+    `result` is a results file or run id.
+    """
 
     result: str
     judged: int
@@ -66,10 +72,10 @@ class FlagEvidence:
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """One flag: its fields are the keys of the file, in the order in which the file has them.
+    """One flag of flags.yaml. Its fields are the keys of the flag in the file, in the same order.
 
-    `percent` and `ladder` are whole percent. `controls` are endpoint globs; `*` matches anything. A field of type `str`
-    needs no other place but the schema: it is read, shown and set by its name.
+    `percent` and `ladder` are whole percent. `controls` are globs of endpoint ids, in which `*` matches any text. A new
+    field of type `str` needs an entry in the schema and no other code: it is read, shown and set by its name.
     """
 
     name: str
@@ -88,7 +94,10 @@ class Flag:
     evidence: FlagEvidence | None = None
 
     def evaluate(self, user: str | None = None, groups: Iterable[str] | None = ()) -> Decision:
-        """The decision for one request. An empty user counts as none."""
+        """Whether the flag is on for a request of this user and these groups, and why.
+
+        An empty user counts as no user.
+        """
         user = str(user) if user is not None else ""  # an id given as a number must match its deny entry
         groups = (groups,) if isinstance(groups, str) else tuple(groups or ())
         if self.pin == "off":
@@ -113,7 +122,7 @@ class Flag:
 
 
 KEYS = tuple(field.name for field in fields(Flag) if field.name != "name")
-"""The keys of a flag, in the order in which the file has them."""
+"""The keys of a flag in flags.yaml, in the order in which the file has them."""
 TEXT_KEYS = tuple(field.name for field in fields(Flag) if field.type == "str" and field.name != "name")
 """The keys of a flag whose value is a text."""
 
@@ -124,10 +133,11 @@ def _named(word: str, by_user: bool, listed: frozenset[str], groups: tuple[str, 
 
 @dataclass(frozen=True, slots=True)
 class Flags:
-    """All flags of one file. `where` is the file; two equal files elsewhere compare equal.
+    """All flags of one file, and the file's other settings.
 
-    `stand_in`: fallback flags, used when no file could be read. Unknown names evaluate to off instead of raising,
-    because the missing file may define them.
+    `where` is the path of the file; the comparison of two `Flags` ignores it. `stand_in` marks the packaged flags,
+    which are used if no file could be read. An unknown name then evaluates to off instead of raising, because the
+    unread file may define it.
     """
 
     serial: int
@@ -166,13 +176,13 @@ class Flags:
     @staticmethod
     @cache
     def bootstrap() -> Flags:
-        """The packaged flags: everything off, so that only the reference and the vision endpoint serve."""
+        """The packaged flags: every flag is off, so that only reference endpoints and the vision endpoint serve."""
         name = "bootstrap_flags.yaml"
         flags = Flags.loads((resources.files(__package__) / name).read_bytes(), f"packaged {name}")
         return replace(flags, stand_in=True)
 
     def flag(self, name: str) -> Flag:
-        """The flag of that name. Raises FlagsError that lists the names."""
+        """The flag with this name. Raises FlagsError, which lists the known names, if there is none."""
         try:
             return self.flags[name]
         except KeyError:
@@ -195,7 +205,10 @@ class Flags:
 
 @cache
 def glob_pattern(glob: str) -> re.Pattern[str]:
-    """A compiled endpoint glob that matches whole ids, with case. fnmatch compiles many `*` without backtracking."""
+    """The compiled pattern of an endpoint glob: it matches whole ids and distinguishes upper and lower case.
+
+    A glob with many `*` is not slow: fnmatch translates it into a pattern that backtracks little.
+    """
     return re.compile(fnmatch.translate(glob))
 
 

@@ -1,7 +1,8 @@
-"""flags.yaml: the reviewed decision which endpoints may serve which users, and how a running router follows the file.
+"""Finds flags.yaml, and follows the file while a router runs.
 
-`FlagsSource` follows a file that may change, break or vanish: routing continues with the last good flags, and
-`status()` says so. The module `model` documents the order of decision.
+flags.yaml is the reviewed decision which endpoints may serve which users. `FlagsSource` follows a file that may change,
+break or vanish: routing continues with the last good flags, and `status()` says so. The module `model` documents the
+order of decision.
 """
 
 from __future__ import annotations
@@ -23,7 +24,11 @@ FILE_NAME = "flags.yaml"
 
 
 def find_flags(start: Path | None = None) -> Path | None:
-    """The flags file to use: KIMIPROBE_FLAGS, else the first flags.yaml upwards from `start` (default: here)."""
+    """The path of the flags file to use; None if there is none.
+
+    It is the value of KIMIPROBE_FLAGS, else the first flags.yaml in `start` (default: the working folder) or in a
+    folder above it.
+    """
     named = os.environ.get(VARIABLE)
     if named:
         return Path(named)
@@ -40,8 +45,9 @@ def find_flags(start: Path | None = None) -> Path | None:
 class FlagsStatus:
     """Where the flags in use come from.
 
-    `state`: `live` is what the file says, `last_good` an earlier reading of it, `bootstrap` the packaged flags.
-    `error` says why the file is not used, `warning` what a reviewer should look at. Times are UTC.
+    `state` is `live` if they are the current content of the file, `last_good` if they are an earlier content of it. It
+    is `bootstrap` if they are the packaged flags. `error` says why the current content is not used, `warning` what a
+    reviewer should look at. Times are UTC.
     """
 
     path: str | None
@@ -63,12 +69,12 @@ class _Accepted(NamedTuple):
 class FlagsSource:
     """The flags of one path, read again when the file changes; thread-safe.
 
-    Without a path the bootstrap flags stay in use. A path that cannot be read at first (missing, a directory, no
-    permission) is a FlagsError. A file whose content is wrong starts on the bootstrap flags, and `status().error` says
-    why.
+    Without a path the bootstrap flags stay in use. The constructor raises FlagsError if the path cannot be read
+    (missing, a directory, no permission). If it can be read, but its content is wrong, the bootstrap flags are used
+    first, and `status().error` says why.
 
-    A file with a lower serial than the one in use is used only if its `rollback_from` is that serial or higher.
-    A file that changes its meaning without raising its serial is used, with a warning in `status()`.
+    New content with a lower serial than the one in use is used only if its `rollback_from` is at least the serial in
+    use. New content with other flags but the same serial is used, with a warning in `status()`.
     """
 
     def __init__(self, path: str | Path | None, bootstrap: Flags | None = None) -> None:
@@ -86,11 +92,11 @@ class FlagsSource:
             raise FlagsError(str(held.error).removeprefix(f"{where}: "), where=where)
 
     def current(self) -> Flags:
-        """The flags to use now; costs one stat if the file did not change. Never raises."""
+        """The flags to use now. Costs one `stat` call if the file did not change. Never raises."""
         return self._file.current().flags
 
     def status(self) -> FlagsStatus:
-        """The flags in use and the reason, as of the last `current()`."""
+        """Which flags are in use and why, as of the last call of `current()`."""
         held = self._file.held
         fallen_back: Literal["last_good", "bootstrap"] = "last_good" if held.from_source else "bootstrap"
         return FlagsStatus(
@@ -105,7 +111,10 @@ class FlagsSource:
 
 
 def _accepted(data: bytes, now: _Accepted | None, where: str) -> _Accepted:
-    """The flags of new content. Raises FlagsError if they are wrong or may not replace those in use."""
+    """The flags of the file's new content; `now` are the flags in use, None if they are the packaged ones.
+
+    Raises FlagsError if the content is wrong or may not replace the flags in use.
+    """
     flags = Flags.loads(data, where)
     if now is None:
         return _Accepted(flags)

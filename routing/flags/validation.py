@@ -20,9 +20,11 @@ _MAX_NAME = 100
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One problem, at 1-based line and column; `path` is `flags.NAME.percent`, or "" for the file.
+    """One problem of a flags file, at 1-based `line` and `column`.
 
-    An `error` makes the file unreadable or is a step that a human must decide; a `warning` is worth a look.
+    `path` is the key, such as `flags.NAME.percent`; "" means the whole file. The level `error` means that the file
+    cannot be read, or that the problem is a step that a human must decide. The level `warning` means that a reviewer
+    should look at it.
     """
 
     line: int
@@ -41,7 +43,10 @@ class Problem:
 
 
 def problems(document: Document) -> list[Problem]:
-    """Everything that makes a flags file unreadable, in the order of the file; empty for a good one."""
+    """All errors of a parsed flags file, in the order of the file; empty if it has none.
+
+    Rules beyond the schema are checked only if the file satisfies the schema. At most 100 errors are returned.
+    """
     found: list[Problem] = []
     for look in (_violations, _rules):  # the rules rely on the schema
         told = islice(look(document.data), _MAX_TOLD)
@@ -50,13 +55,16 @@ def problems(document: Document) -> list[Problem]:
 
 
 def problem_at(document: Document, path: Path, message: str, level: Literal["error", "warning"] = "error") -> Problem:
-    """A problem with the place of the value at `path`."""
+    """A `Problem` at the line and column of the value at `path`."""
     line, column = document.position(path)
     return Problem(line, column, level, _dotted(path), message)
 
 
 def _dotted(path: Path) -> str:
-    """`flags.NAME.controls[0]`; text of the file is escaped, because it may be anything."""
+    """The path as text, such as `flags.NAME.controls[0]`.
+
+    Names from the file are escaped and cut, because they may hold any character.
+    """
     text = "".join(f"[{step}]" if isinstance(step, int) else f".{ascii(step)[1:-1][:_MAX_NAME]}" for step in path)
     return text.removeprefix(".")
 
@@ -124,12 +132,15 @@ def _flag_rules(path: Path, flag: Mapping[str, Any]) -> Iterator[tuple[Path, str
 
 
 def specificity(glob: str) -> tuple[bool, int]:
-    """How specific an endpoint glob is: one without `*` first, then the one with more letters beside `*`."""
+    """Sort key of an endpoint glob: a higher key is more specific.
+
+    A glob without `*` is above all globs with one. Otherwise the glob with more characters other than `*` is above.
+    """
     return "*" not in glob, len(glob) - glob.count("*")
 
 
 def overlap(one: str, other: str) -> bool:
-    """Whether some endpoint can match both of two globs of the same kind: both with `*`, or both without.
+    """Whether some endpoint id can match both globs. Either both must have a `*`, or both must have none.
 
     Two globs with `*` have a common match under two conditions. Of their texts before the first `*`, one begins with
     the other. Of their texts after the last `*`, one ends with the other. The middle parts can then follow each other.
@@ -142,7 +153,10 @@ def overlap(one: str, other: str) -> bool:
 
 
 def _ambiguous(flags: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
-    """Pairs of flags whose equally specific globs can match the same endpoint."""
+    """The first conflict of two flags: equally specific globs of both can match the same endpoint.
+
+    More than `_MAX_GLOBS` globs are a problem as well, because the comparison takes quadratic time.
+    """
     ranks: dict[tuple[bool, int], list[tuple[str, int, str]]] = {}
     total = 0
     for name, flag in flags.items():

@@ -1,4 +1,4 @@
-"""Values whose source may change or fail while they are used: the last good value stays in use."""
+"""Values read from a source that may change or fail: the last good value stays in use."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ _SETTLED_NS = 100_000_000
 class Held(Generic[T]):
     """The value in use and the state of its source; replaced as one object, so that no thread sees half a change.
 
-    `error` says why the newest reading was not used. `data` is the newest content read, None if it was unreadable.
+    `from_source` is false while the initial value is in use. `error` says why the newest content was not used. `data`
+    is that content, None if it was unreadable. `settled` is false if the file was changed so recently that another
+    change might not show in its signature.
     """
 
     value: T
@@ -34,9 +36,11 @@ class Held(Generic[T]):
 
 
 class LastGood(Generic[T]):
-    """Value of a source; thread-safe. Subclasses implement `_read`, and `_is_current` if checking is cheap.
+    """The last good value of a source; thread-safe.
 
-    One thread reads at a time. Other threads wait for the first reading; later they use the value at hand.
+    Subclasses implement `_read`. They also implement `_is_current` if they can tell cheaply that the source did not
+    change. One thread reads at a time. Other threads wait for the first reading; during later ones they use the value
+    already held.
     """
 
     def __init__(self, first: T) -> None:
@@ -46,7 +50,7 @@ class LastGood(Generic[T]):
         self._first_done = False
 
     def current(self) -> T:
-        """The value to use now."""
+        """The value to use now. The source is read first, unless it is known not to have changed."""
         self.checked_at = time.time()
         if not self._is_current() and self._reading.acquire(blocking=not self._first_done):
             try:
@@ -64,9 +68,9 @@ class LastGood(Generic[T]):
 
     @staticmethod
     def _parsed(held: Held[T], data: bytes, parse: Callable[[bytes, T | None], T]) -> Held[T]:
-        """The value of new content, or the old value with the reason why the content cannot be used.
+        """The state after `data` was read: the new value, or the old value with the reason why `data` cannot be used.
 
-        `parse` gets the content and the value in use, None if that did not come from the source.
+        `parse` gets `data` and the value in use; None instead of a value that did not come from the source.
         """
         held = replace(held, data=data)
         try:
@@ -77,9 +81,10 @@ class LastGood(Generic[T]):
 
 
 class LastGoodFile(LastGood[T]):
-    """Value of a file, read again when the file changes; costs one `stat` if it did not. Never raises ConfigError.
+    """The last good value of a file, which is read again when it changes.
 
-    Without a path the first value stays in use.
+    `current` costs one `stat` call if the file did not change, and never raises ConfigError. Without a path the first
+    value stays in use. `read` returns the content of a path, `parse` the value of a content.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Text of message contents in OpenAI's form: a string, or a list of parts of which some hold text. Pure."""
+"""Text of a message's content in OpenAI's form: a string, or a list of parts of which some hold text. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from typing import Any
 
 
 def texts_of(content: Any) -> list[str]:
-    """All text of a content, part by part; what is neither a string nor a list of parts has none."""
+    """The texts of a message's content, one for each part that holds text.
+
+    Empty if the content is neither a string nor a list of parts.
+    """
     if isinstance(content, str):
         return [content]
     parts = content if isinstance(content, list | tuple) else ()

@@ -10,24 +10,29 @@ from typing import TypeAlias
 from ..errors import ConfigError
 
 MAX_BYTES = 1 << 20
-"""The default limit on the size of a file."""
+"""The default limit on the size of a file, in bytes."""
 _TRIES = 5
-"""Readings of a file that keeps changing before it is an error."""
+"""How often a file that keeps changing is read before it is an error."""
 
 
 Signature: TypeAlias = tuple[int, int, int, int, int]
-"""Change and status times in ns, size, inode and device of a file; differs if its content may have changed."""
+"""Change and status times in ns, size, inode and device of a file. A changed signature means that the content may have
+changed."""
 
 
 def signature_of(status: os.stat_result) -> Signature:
-    """The signature from one stat. It includes ctime, because a program can set mtime back but not ctime."""
+    """The signature of a file from the result of `stat`.
+
+    It includes ctime, because a program can set mtime back but not ctime.
+    """
     return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino, status.st_dev
 
 
 def read_regular(path: str | Path, *, error: type[ConfigError] = ConfigError, max_bytes: int = MAX_BYTES) -> bytes:
     """Content of a regular file. Raises `error` for anything else: missing, directory, FIFO, device, too large.
 
-    Never blocks on a FIFO or device. A file that changes during reading is read again.
+    Never blocks on a FIFO or device. A file that changes during reading is read again; if it keeps changing, `error` is
+    raised.
     """
     where = str(path)
     for _ in range(_TRIES):

@@ -1,4 +1,7 @@
-"""Our own YAML files: parsed strictly and checked against a packaged JSON Schema; errors name file and line."""
+"""Reads the project's YAML files: parses them strictly and checks them against a packaged JSON Schema.
+
+Errors name file and line.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from . import strict_yaml
 
 _SHOWN = 60
 _MASK = "\ufffc"
-"""The wrong value in the messages of the validator, until its short form replaces it."""
+"""Placeholder for the wrong value in the validator's messages. It is replaced by the value's short form."""
 
 
 def load_checked(
@@ -29,7 +32,8 @@ def load_checked(
 ) -> strict_yaml.Document:
     """Parse `data` and check it against the schema file `schema` of `package`.
 
-    Raises `error` with `file:line:column: path: what is wrong` for the first violation.
+    Raises `error` with `file:line:column: path: what is wrong` for the first violation. `require_end` is that of
+    `strict_yaml.loads`.
     """
     document = strict_yaml.loads(data, where=where, error=error, require_end=require_end)
     for path, message in violations(document.data, schema, package):
@@ -39,12 +43,12 @@ def load_checked(
 
 
 def converted(row: Mapping[str, Any], how: Mapping[str, Callable[[Any], Any]]) -> dict[str, Any]:
-    """The row of a checked file with the values of some keys converted."""
+    """A copy of `row` in which each value whose key is in `how` is converted by that key's function."""
     return {key: how[key](value) if key in how else value for key, value in row.items()}
 
 
 def violations(data: Any, schema: str, package: str) -> Iterator[tuple[list[str | int], str]]:
-    """Path and message of each violation of the schema file `schema` of `package`."""
+    """Each violation by `data` of the schema file `schema` of `package`, as its path and a message."""
     known_schema, validator = loaded(package, schema)
     later: list[tuple[list[str | int], str]] = []  # an unknown key is often why nothing of `oneOf` is there
     for violation in validator.iter_errors(data):
@@ -71,20 +75,23 @@ def _alternatives(values: Sequence[Any]) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value of a file as a message may show it: JSON, escaped and short."""
+    """The value as JSON, escaped and cut to 60 characters, for use in a message."""
     text = json.dumps(value)
     return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
 
 
 def _unknown_key(key: str, known: Mapping[str, Any]) -> str:
-    """The message about a key that the schema does not have, with the nearest one that it has."""
+    """The message about a key that the schema does not have: it names the most similar known key, or all known keys."""
     close = difflib.get_close_matches(key[:_SHOWN], known, n=1)
     return "unknown key" + (f"; did you mean {close[0]}?" if close else f"; known are {', '.join(known)}")
 
 
 @functools.cache
 def loaded(package: str, schema: str) -> tuple[dict[str, Any], Any]:
-    """A packaged schema, and its validator. The validator leaves out the names of the keys at the top level."""
+    """The schema file `schema` of `package`, and its validator.
+
+    The validator does not check the names of keys (`propertyNames`) in the mappings at the top level.
+    """
     import jsonschema_rs
 
     data = json.loads((resources.files(package) / schema).read_text("utf-8"))

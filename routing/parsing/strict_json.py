@@ -14,9 +14,9 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 MAX_DEPTH = 200
-"""The most levels of nesting."""
+"""The most levels of nested arrays and objects in a JSON text."""
 MAX_CHARS = 1 << 20
-"""The most characters of a text."""
+"""The most characters of a JSON text."""
 
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -24,11 +24,14 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+\\?+(?:"|\Z)|[{}\[\],:]|[^\s"{}\[\],:]++', re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _LONG_INTEGER = re.compile(r"-?[0-9]{4301}")
-"""More digits than `int()` reads (CPython's guard against quadratic conversion)."""
+"""An integer of more digits than `int()` reads (CPython's guard against quadratic conversion)."""
 
 
 class StrictJsonError(ValueError):
-    """The text is not strict JSON. `reason` is one line without the text itself, `position` is a character index."""
+    """The text is not strict JSON.
+
+    `reason` is one line that quotes nothing of the text; `position` is a character index.
+    """
 
     def __init__(self, reason: str, position: int = 0) -> None:
         super().__init__(f"{reason} (at character {position})")
@@ -37,7 +40,10 @@ class StrictJsonError(ValueError):
 
 
 class _Refused(Exception):
-    """Raised inside the parser's hooks, which do not know their position; with the reason and the refused token."""
+    """A hook of the parser refuses a token.
+
+    The arguments are the reason and the token; a hook does not know the position.
+    """
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -63,11 +69,11 @@ _LAX_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_const
 
 
 def loads(text: str, *, control_characters: bool = False) -> Any:
-    """Parse one JSON value: at most 1 MiB of characters, 200 levels deep, integers exact.
+    """Parse one JSON value: at most `MAX_CHARS` characters and `MAX_DEPTH` levels; integers stay exact.
 
-    `control_characters` allows unescaped tabs and line ends in strings (and no other control character).
-    Raises StrictJsonError for everything that RFC 8259 does not allow. It also raises for what the RFC leaves open:
-    duplicate keys, lone surrogates, numbers beyond a double's range, integers of more than 4300 digits.
+    `control_characters` allows unescaped tabs and line ends in strings (and no other control character). Raises
+    StrictJsonError for everything that RFC 8259 does not allow. It also raises for what the RFC leaves open: duplicate
+    keys, lone surrogates, numbers beyond a double's range, integers of more than 4300 digits.
     """
     if len(text) > MAX_CHARS:
         raise StrictJsonError(f"longer than {MAX_CHARS} characters", MAX_CHARS)
@@ -102,7 +108,7 @@ def _reason(error: json.JSONDecodeError) -> str:
 
 
 def deeper_than(value: Any, limit: int) -> bool:
-    """Whether containers are nested more than `limit` levels deep; never recurses."""
+    """Whether dicts and lists in `value` are nested more than `limit` levels deep; never recurses."""
     level = [value] if isinstance(value, (dict, list)) else []
     for _ in range(limit):
         if not level:

@@ -1,9 +1,9 @@
-"""Reader of our YAML files: a small subset of YAML in which each file has one meaning.
+"""Reader of the project's YAML files, in a small subset of YAML in which each text has one meaning.
 
 Values that YAML 1.1 and YAML 1.2 read differently (`True`, `0123`, `0x1f`, `.inf`) are refused; `on`, `no`, dates and
 times are plain strings. The reader also refuses anchors, aliases, tags, merge keys, directives, duplicate keys and keys
-that are not strings. It refuses a second document, tabs, control and direction characters, and encodings but UTF-8.
-Parsing is a loop over events, so nesting costs no recursion, and size and depth are capped.
+that are not strings. It refuses a second document, tabs, control and direction characters, and encodings other than
+UTF-8. Parsing is a loop over events, so nesting costs no recursion, and size and depth are capped.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ UNSEEN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
     "|\r(?!\n)"
 )
-"""Characters that a file may contain as escapes only."""
+"""Invisible characters, which a file may contain as escapes only."""
 _INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
 # Text that one YAML version reads as a number, boolean or null, and another version as something else.
@@ -42,9 +42,9 @@ _AMBIGUOUS = re.compile(
 
 
 PLAIN: dict[str, bool | None] = {"true": True, "false": False, "null": None, "~": None, "": None}
-"""Scalars without quotes that are not strings or numbers."""
+"""Unquoted texts that are read as a boolean or as None, with their values."""
 Mark: TypeAlias = tuple[int, int]
-"""1-based line and column."""
+"""Line and column, both counted from 1."""
 Path: TypeAlias = tuple[str | int, ...]
 
 
@@ -55,17 +55,17 @@ class Document:
     data: Any
     where: str
     marks: Mapping[Path, Mark] = field(default_factory=dict)
-    """Where each value is, by its path."""
+    """Line and column of each value, by the path of the value."""
 
     def position(self, path: Sequence[str | int]) -> Mark:
-        """The place of the value at `path`, or of its nearest ancestor if there is no such value."""
+        """Line and column of the value at `path`; if there is none, those of the nearest enclosing value."""
         known = tuple(path)
         while known and known not in self.marks:
             known = known[:-1]
         return self.marks.get(known, (1, 1))
 
     def at(self, path: Sequence[str | int]) -> str:
-        """`file:line:column` of the value at `path`, as errors name it."""
+        """`file:line:column` of the value at `path`, for error messages."""
         line, column = self.position(path)
         return f"{self.where}:{line}:{column}"
 
@@ -78,10 +78,11 @@ def loads(
     require_end: bool = False,
     max_bytes: int = MAX_BYTES,
 ) -> Document:
-    """Parse one document; an empty file is None. Raises `error` with `where` as `file:line:column`.
+    """Parse one YAML document; the data of an empty file is None.
 
-    With `require_end` the last non-empty line must be the document end marker `...`, closed by a newline. A file that
-    was cut off is then refused instead of being read as a shorter file.
+    Raises `error`, which names the place as `file:line:column` with `where` as the file. With `require_end` the last
+    non-empty line must be the document end marker `...`, closed by a newline. A file that was cut off is then refused
+    instead of being read as a shorter file.
     """
     source = _Source(where, error)
     if len(data) > max_bytes:
@@ -124,7 +125,7 @@ def _decoded(data: bytes, source: _Source) -> str:
 
 
 def _end_line(text: str, source: _Source) -> int:
-    """0-based line of the end marker."""
+    """The line of the end marker `...`, counted from 0. A text without the marker as its last line is refused."""
     lines = text.replace("\r\n", "\n").split("\n")
     last = next((number for number in reversed(range(len(lines))) if lines[number].strip(" ")), 0)
     if lines[last] != _END:
@@ -135,7 +136,10 @@ def _end_line(text: str, source: _Source) -> int:
 
 
 class YamlReader:
-    """Builds data and marks from the parser's events, with an explicit stack. Subclasses may read another subset."""
+    """Builds the data of one document, and the position of each value, from the events of the YAML parser.
+
+    It uses an explicit stack instead of recursion. Subclasses may read another subset of YAML.
+    """
 
     documents_error: ClassVar[str] = "a second document; one is read"
 
@@ -276,12 +280,12 @@ class _Open:
 
 
 def mark_of(event: yaml.Event) -> Mark:
-    """Where an event starts."""
+    """Line and column at which an event starts."""
     mark = event.start_mark
     return (mark.line + 1, mark.column + 1) if mark else (1, 1)
 
 
 def shown(text: str | None, most: int = 40) -> str:
-    """Text of a file as errors may show it: escaped and short."""
+    """The text escaped and cut to `most` characters, for use in an error message."""
     text = text or ""
     return ascii(text if len(text) <= most else text[:most] + "...")

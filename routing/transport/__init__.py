@@ -1,11 +1,12 @@
-"""HTTP requests with limits; the only package that knows the HTTP library, which it imports with the first request.
+"""Sends HTTP requests with limits on time and size. The HTTP library is imported with the first request, and only here.
 
-The library is httpx2, the maintained continuation of httpx, if it is installed, else httpx (docs/decisions.md). Its
-URLs, its certificates and the connections below its client are used. The defaults of both clients are unsafe for
-requests that carry keys. This transport has a total deadline, at most one layer of gzip, and limits on decoded bytes
-(limits.py). It has no redirects, and reads no proxy or netrc from the environment. A key goes to its provider's hosts
-only, never over plain http except to this machine, and is removed from whatever comes back (redaction.py). A request is
-sent once, except if the server had closed a kept connection before it answered: then it is sent once more.
+The library is httpx2, the maintained continuation of httpx, if it is installed, else httpx (docs/decisions.md). This
+package uses the library's URLs, its certificates and the connections below its client. The defaults of both libraries'
+clients are unsafe for requests that carry keys. This transport has a total deadline, at most one layer of gzip, and
+limits on decoded bytes (limits.py). It follows no redirects, and reads no proxy or netrc from the environment. A key
+goes to its provider's hosts only, never over plain http except to this machine, and is removed from everything that
+comes back (redaction.py). A request is sent once. If the server had closed a kept connection before it answered, the
+request is sent once more.
 
 `KIMIPROBE_PROXY` (`http://host:port`) names a proxy for all requests that leave this machine.
 """
@@ -31,7 +32,7 @@ from .limits import MAX_BODY, MAX_STREAM, BodyLimit
 from .pool import ConnectionPool, StreamedResponse
 
 TIMEOUT_S = 600.0
-"""Total deadline of a request if the caller gives none."""
+"""Total deadline of a request in seconds, if the caller gives none."""
 PROXY_VARIABLE = "KIMIPROBE_PROXY"
 _CREDENTIALS = frozenset({"authorization", "proxy-authorization", "x-api-key", "api-key", "cookie"})
 _HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "Connection": "keep-alive", "User-Agent": "kimiprobe"}
@@ -40,9 +41,9 @@ _log_filter = LogFilter()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HttpRequest:
-    """One request, key included; its repr shows the host only.
+    """One HTTP request, including the key in its headers. Its repr shows only the method and the host.
 
-    `hosts` are those that credentials in `headers` may go to, beside this machine.
+    `hosts` are the hosts that credentials in `headers` may be sent to, beside this machine.
     """
 
     method: str
@@ -56,14 +57,17 @@ class HttpRequest:
 
     @property
     def credentials(self) -> frozenset[str]:
-        """Values of the headers that carry a key, without their scheme."""
+        """Values of the headers that carry a key, without their scheme (such as `Bearer`)."""
         carrying = (value for name, value in self.headers.items() if name.lower() in _CREDENTIALS)
         return frozenset(value.rpartition(" ")[2] for value in carrying)
 
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """Status and headers (names in lower case); `chunks` gives the body, decoded, limited and without the key."""
+    """One HTTP response: status, headers with names in lower case, and the body as `chunks`.
+
+    The chunks are decoded, limited in size, and do not contain the request's key.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -71,7 +75,7 @@ class HttpResponse:
 
 
 class Transport:
-    """Sends requests through one connection pool; all methods belong to one event loop (event_loop.py).
+    """Sends requests through one connection pool. All its methods must be called on one event loop (event_loop.py).
 
     `proxy` is a URL, `KIMIPROBE_PROXY` by default; "" means none. Raises ConfigError for a proxy that is not a URL.
     """
@@ -86,11 +90,12 @@ class Transport:
     async def send(
         self, request: HttpRequest, *, timeout_s: float | None = TIMEOUT_S, progress: RequestProgress | None = None
     ) -> AsyncIterator[HttpResponse]:
-        """Send, and give status and headers as soon as they have come; read the body within the `async with`.
+        """Send the request, and yield the response as soon as status and headers have come.
 
-        `timeout_s` is total, from here to the end of the `async with`; None if the caller has a deadline. `progress`
-        shows how far the request has come. Raises ProviderFailure for deadline, connection, TLS, protocol and size;
-        RequestRejected and AccountError for a request that may not or cannot be sent.
+        The body must be read within the `async with`. `timeout_s` is the total time from the call to the end of the
+        `async with`; None if the caller sets a deadline. `progress` shows how far the request has come. Raises
+        ProviderFailure for deadline, connection, TLS, protocol and size. Raises RequestRejected or AccountError for a
+        request that must not or cannot be sent.
         """
         progress = progress or RequestProgress()
         sent: StreamedResponse | ExchangeError | None = None
@@ -115,11 +120,14 @@ class Transport:
                 await sent.aclose()
 
     async def pause(self, seconds: float) -> None:
-        """Wait until the next request of an exchange is due."""
+        """Wait `seconds` before the next request of an exchange."""
         await asyncio.sleep(seconds)
 
     def warm(self) -> ConnectionPool:
-        """The pool. Imports the library and reads the certificates, so that the first request does not wait for it."""
+        """The connection pool, created by the first call.
+
+        That call imports the HTTP library and reads the certificates. An early call saves the first request this time.
+        """
         if self._pool is None:
             http = self._http = self._http or library()
             core = importlib.import_module(http.__name__.replace("httpx", "httpcore"))
@@ -140,7 +148,10 @@ class Transport:
 
 
 def is_event_stream(status: int, headers: Mapping[str, str]) -> bool:
-    """Whether a body is to be read as server-sent events; header names in lower case."""
+    """Whether a response with this status and these headers is a stream of server-sent events.
+
+    The names in `headers` must be in lower case.
+    """
     return status == 200 and headers.get("content-type", "").strip().lower().startswith("text/event-stream")
 
 
@@ -156,7 +167,10 @@ def library() -> Any:
 
 
 def _encoded(request: HttpRequest, http: Any, core: Any) -> Any:
-    """The request in the library's form. Raises if it cannot be encoded, or would carry a key to another host."""
+    """The request in the library's form.
+
+    Raises RequestRejected or AccountError if it cannot be encoded, or would carry a key to another host.
+    """
     _check_headers(request)
     url, content, credentials = _url(http, request.url), request.content, request.credentials
     if not url.host or url.scheme not in {"http", "https"} or url.userinfo:
@@ -198,7 +212,7 @@ def _core_proxy(core: Any, proxy: Any) -> Any:
 
 @functools.lru_cache(maxsize=64)
 def _url(http: Any, text: str) -> Any:
-    """The library's URL; an empty one if the text is not a URL."""
+    """`text` as a URL of the library; an empty URL if `text` is not a URL."""
     try:
         return http.URL(text)
     except (http.InvalidURL, UnicodeError):

@@ -1,8 +1,8 @@
-"""One TCP or TLS connection on a plain socket, as the network backend and network stream of httpcore.
+"""One TCP or TLS connection on a plain socket. It is both network backend and network stream of httpcore.
 
-httpcore documents both interfaces: https://www.encode.io/httpcore/network-backends/. Its own backend uses anyio for
+httpcore documents both interfaces: https://www.encode.io/httpcore/network-backends/. Its default backend uses anyio for
 each read and write, which costs as much CPU as the rest of a request (docs/decisions.md). A connection of this package
-also records the progress of its request, and knows whether bytes follow an answer.
+also records the progress of its request, and detects unexpected bytes after an answer.
 """
 
 from __future__ import annotations
@@ -16,32 +16,33 @@ from typing import Any
 from .failures import RequestProgress
 
 _CHUNK = 1 << 16
-"""Bytes that are received in one piece."""
+"""The most bytes that one read from the socket or from TLS returns."""
 _NEXT_ADDRESS_S = 0.25
-"""Delay before the next address is tried beside those that have not answered (RFC 8305, 5)."""
+"""Seconds without an answer after which the next address is tried as well (RFC 8305, section 5)."""
 
 
 class Connection:
-    """Connects once. `progress` belongs to the current request; the pool sets it for each request.
+    """One connection to a host or proxy, used by one request after another. It can connect only once.
 
-    `core` is the library (httpcore or httpcore2), whose exceptions are raised. Bytes that no read has asked for stay in
-    the kernel, so a peer that sends fast has to wait.
+    `progress` belongs to the current request; the pool sets it for each request. `core` is the library (httpcore or
+    httpcore2), whose exceptions are raised. Bytes that no read has asked for stay in the kernel, so a peer that sends
+    fast has to wait.
     """
 
     def __init__(self, core: Any, origin: str = "", *, proxied: bool = False) -> None:
         self.http: Any = None
-        """The library's HTTP connection above this one."""
+        """The library's HTTP connection, which sends and receives through this connection."""
         self.origin = origin
         self.progress = RequestProgress()
         self._proxied = proxied
         self._core = core
         self._socket: Any = None
         self._layers: list[TlsLayer] = []
-        """TLS above TCP; a second layer if the proxy itself is reached over TLS."""
+        """The TLS layers above TCP, from the outside in. There are two if the proxy itself is reached over TLS."""
         self._unsent, self._received, self._ended = b"", b"", False
 
     async def connect_tcp(self, host: str, port: int, **_: Any) -> Connection:
-        """Connect. Raises ConnectError with its cause."""
+        """Connect to the first address of `host` that answers. Raises the library's ConnectError, with the cause."""
         self.progress.phase, self.progress.fresh, self.progress.proxy = "connect", True, self._proxied
         try:
             self._socket = await connected_socket(host, port)
@@ -50,7 +51,7 @@ class Connection:
         return self
 
     async def start_tls(self, ssl_context: ssl.SSLContext, server_hostname: str = "", *_: Any, **__: Any) -> Connection:
-        """Start TLS on this connection. Raises ConnectError with its cause."""
+        """Start TLS on this connection. Raises the library's ConnectError, with the cause."""
         if self.progress.phase == "headers":
             self.progress.proxy = False  # it has opened a tunnel
         self.progress.phase, self.progress.handshake = "connect", True
@@ -74,15 +75,19 @@ class Connection:
         return self
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109
-        """Keep the bytes until the next read, so that head and body leave in one packet."""
+        """Keep the bytes until the next `read`, which sends them.
+
+        Head and body of a request then leave in one packet.
+        """
         self.progress.phase = "send"
         self._unsent += buffer
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002, ASYNC109
-        """Received bytes, or none at the end of the connection. Raises ReadError if the connection broke.
+        """Send the bytes of earlier writes, then return received bytes; empty at the end of the connection.
 
-        The last byte received is returned only when it is asked for alone. The library asks until an answer is
-        complete. A byte that is left here therefore follows an answer, and the connection must not be used again.
+        The last received byte is held back until it is the only one left. The library reads until an answer is
+        complete. A byte that is left afterwards does not belong to the answer, and the connection must not be used
+        again. Raises the library's ReadError if the connection broke.
         """
         try:
             if self._unsent:
@@ -100,12 +105,15 @@ class Connection:
         return data
 
     async def aclose(self) -> None:
-        """Close immediately."""
+        """Close the socket immediately."""
         if self._socket is not None:
             self._socket.close()
 
     def get_extra_info(self, info: str) -> Any:
-        """`is_readable`: the server has closed this idle connection, or has sent bytes that no request asked for."""
+        """Whether a read would not wait, for `info` = `is_readable`; None for any other `info`.
+
+        That is so if the server has closed this idle connection, or has sent bytes that no request asked for.
+        """
         if info != "is_readable":
             return None
         try:
@@ -117,13 +125,13 @@ class Connection:
         return True
 
     async def _send(self, data: bytes) -> None:
-        """Send, and wait until the peer has taken most of it."""
+        """Send the bytes, encrypted by each TLS layer. Returns when the kernel has taken all of them."""
         for layer in reversed(self._layers):
             data = layer.encrypted(data)
         await asyncio.get_running_loop().sock_sendall(self._socket, data)
 
     async def _receive(self) -> bytes:
-        """Bytes as soon as some have come, or none at the end of the connection."""
+        """Decrypted bytes as soon as some have come; empty at the end of the connection."""
         data = b""
         while not data and not self._ended:
             try:
@@ -139,16 +147,19 @@ class Connection:
 
 
 class TlsLayer:
-    """TLS between two buffers: what is to be sent, and what was received."""
+    """One TLS session between two buffers: `outgoing` holds encrypted bytes to send, `incoming` those received."""
 
     def __init__(self, context: ssl.SSLContext, host: str) -> None:
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.ended = False
-        """The peer has ended TLS."""
+        """Whether the peer has ended the TLS session."""
         self._tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname=host)
 
     def handshake(self) -> bool:
-        """Whether the handshake is done; if not, `outgoing` is to be sent and more to be received."""
+        """Continue the handshake; true if it is done.
+
+        If it is not, the caller sends `outgoing`, adds received bytes to `incoming`, and calls again.
+        """
         try:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
@@ -156,14 +167,14 @@ class TlsLayer:
         return True
 
     def encrypted(self, data: bytes) -> bytes:
-        """The encrypted bytes to send for these bytes."""
+        """The bytes to send for `data`: `data` encrypted."""
         view = memoryview(data)
         while view:
             view = view[self._tls.write(view) :]
         return self.outgoing.read()
 
     def decrypted(self, data: bytes) -> bytes:
-        """All that can be decrypted with these bytes."""
+        """Add received bytes, and return everything that can be decrypted now."""
         self.incoming.write(data)
         clear = bytearray()
         try:
@@ -179,8 +190,8 @@ class TlsLayer:
 async def connected_socket(host: str, port: int) -> socket.socket:
     """Socket connected to the first address that answers; addresses are tried as RFC 8305 says.
 
-    Python 3.11's own `happy_eyeballs_delay` leaves sockets open when it is cancelled. Raises OSError if no name server
-    answers, an ExceptionGroup if no address does, UnicodeError for an invalid name.
+    Python 3.11's own `happy_eyeballs_delay` leaves sockets open when it is cancelled. Raises OSError if the name cannot
+    be resolved, ExceptionGroup if no address answers, UnicodeError for an invalid name.
     """
     loop = asyncio.get_running_loop()
     waiting = list(await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))

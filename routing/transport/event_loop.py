@@ -15,11 +15,11 @@ from ..errors import RouterClosed
 T = TypeVar("T")
 _Addresses: TypeAlias = list[Any]
 _ROUNDS = 3
-"""Rounds of cancelling when a loop ends: a cancelled task may start another one."""
+"""How often all tasks are cancelled when a loop ends: a cancelled task may start another one."""
 
 
 class EventLoop(asyncio.SelectorEventLoop):
-    """Event loop that looks each name up in a daemon thread; requests for the same name share one thread.
+    """Event loop that resolves host names in daemon threads; concurrent requests for the same name share one thread.
 
     asyncio uses a small thread pool: a few look-ups that hang would stop all others, and the interpreter would wait for
     them when it exits.
@@ -91,7 +91,10 @@ class LoopThread:
         raise RouterClosed("the loop of these requests was closed")
 
     def close(self, last_work: Coroutine[Any, Any, None] | None = None) -> None:
-        """Cancel all tasks, run `last_work`, close the loop and join the thread. A second call does nothing."""
+        """Cancel all tasks, run `last_work`, close the loop and join the thread.
+
+        A second call does not run its `last_work`; it only waits until the thread has ended.
+        """
         with self._lock:
             loop, thread, first = self._loop, self._thread, not self._closed
             self._closed = True

@@ -1,7 +1,7 @@
 """Translates exceptions of the HTTP library and of this machine into errors of this package.
 
-httpx and httpx2 name their exceptions alike, so names are enough, and nothing here imports either. Their messages may
-quote headers or bytes of a response; none of them is passed on.
+httpx and httpx2 name their exceptions alike, so names are enough, and nothing here imports either. The library's
+messages may quote headers or bytes of a response, so none of them is passed on.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _CERTIFICATE = {
     62: "tls_wrong_host",
     64: "tls_wrong_host",
 }
-"""OpenSSL's X509_V_ERR codes (include/openssl/x509_vfy.h)."""
+"""Names of the certificate's faults, by OpenSSL's X509_V_ERR code (include/openssl/x509_vfy.h)."""
 _NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"})
 _CUT = ("disconnected without", "closed connection without", "incomplete chunked")
 _LIBRARY = frozenset({"NetworkError", "ProtocolError", "TimeoutException", "ProxyError", "OSError", "UnicodeError"})
-"""Bases of the exceptions that a host can cause."""
+"""Names of the base classes of those exceptions that a host can cause."""
 _LOCAL_ERRNO = frozenset(
     {
         errno.EMFILE,
@@ -63,22 +63,22 @@ class RequestProgress:
 
     phase: Phase = "connect"
     fresh: bool = False
-    """A new connection was made for it."""
+    """Whether a new connection was made for the request."""
     handshake: bool = False
-    """The TLS handshake has begun and has not ended."""
+    """Whether the TLS handshake has begun and has not ended."""
     proxy: bool = False
-    """The new connection leads to a proxy, which has not opened a tunnel."""
+    """Whether the new connection leads to a proxy that has not opened a tunnel."""
     heard: bool = False
-    """At least one byte of an answer has come."""
+    """Whether at least one byte of an answer has come."""
 
     def begin(self) -> None:
-        """Start again, on another connection."""
+        """Reset all fields, because the request starts again on another connection."""
         self.phase = "connect"
         self.fresh = self.handshake = self.proxy = self.heard = False
 
 
 def failure_of(error: Exception, progress: RequestProgress) -> ExchangeError:
-    """The error for an exception raised while sending or receiving."""
+    """This package's error for an exception that was raised while sending or receiving."""
     names = {kind.__name__ for kind in type(error).__mro__}
     phase = progress.phase
     if names & {"LocalProtocolError", "InvalidURL", "UnsupportedProtocol"}:
@@ -97,7 +97,10 @@ def failure_of(error: Exception, progress: RequestProgress) -> ExchangeError:
 
 
 def local_failure(error: Exception, phase: Phase) -> ExchangeError:
-    """The error for an exception that this machine raised: no descriptor, no network, a patched function, a bug."""
+    """This package's error for an exception that this machine caused.
+
+    Causes are, for example, no free descriptor, no network, a patched function or a bug.
+    """
     for cause in _chain(error):
         if isinstance(cause, socket.gaierror):
             return RequestRejected("local_failure", "no name server was reached", phase=phase, retryable=True)
@@ -108,7 +111,7 @@ def local_failure(error: Exception, phase: Phase) -> ExchangeError:
 
 
 def timed_out(timeout_s: float, phase: Phase) -> ProviderFailure:
-    """The error for a total deadline that passed in `phase`."""
+    """This package's error for a total deadline that passed in `phase`."""
     return ProviderFailure("timeout", f"after {timeout_s:g} s, {_WAITING[phase]}", phase=phase, retryable=True)
 
 
@@ -119,7 +122,10 @@ def forget_frames(error: BaseException) -> None:
 
 
 def _is_local(error: Exception) -> bool:
-    """Whether every cause that has an error number is one of this machine."""
+    """Whether this machine, not a host, caused the error.
+
+    That is so if every cause with an error number has one of this machine, and there is at least one.
+    """
     causes = [cause for cause in _chain(error) if isinstance(cause, OSError) and cause.errno is not None]
     return bool(causes) and all(
         cause.errno in (_LOCAL_LOOKUP if isinstance(cause, socket.gaierror) else _LOCAL_ERRNO)
@@ -153,7 +159,7 @@ def _tls_words(error: ssl.SSLError) -> str:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, what caused it, and the members of groups."""
+    """The error, its causes, and the members of exception groups among them."""
     while error is not None:
         yield error
         if isinstance(error, BaseExceptionGroup):

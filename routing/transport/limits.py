@@ -1,8 +1,8 @@
 """Limits on one response body, so that no answer costs more than 64 MB of memory (docs/decisions.md).
 
 The largest valid answer has 262,144 tokens: 2.4 MB if every character is escaped, 96 MB as a stream of one event per
-token. Memory depends on more than length. One emoji makes every character of a string four bytes wide.
-`[[],[],[]` takes 24 times its size when it is parsed. Pure: bytes in, bytes or an error out.
+token. Memory depends on more than length. One emoji makes every character of a string four bytes wide. `[[],[],[]`
+takes 24 times its size when it is parsed. No I/O: bytes come in, bytes or an error go out.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from collections.abc import Iterator
 from ..errors import ProviderFailure
 
 MAX_BODY = 4 << 20
-"""Decoded bytes of a body that is not a stream."""
+"""The most decoded bytes of a body that is not a stream."""
 MAX_STREAM = 96 << 20
-"""Decoded bytes of a stream, which are not kept."""
+"""The most decoded bytes of a stream. A stream is not kept in memory as a whole."""
 MAX_EVENT = 2 << 20
-"""Decoded bytes of one event of a stream."""
+"""The most decoded bytes of one event of a stream."""
 MAX_MARKS = 400_000
-"""Braces, brackets, colons and commas in one JSON document: each can become an object of 66 bytes."""
+"""The most opening braces and brackets, colons and commas in one JSON document: each can become an object of 66 bytes.
+"""
 _CHUNK = 1 << 16
-"""Bytes that the gzip decoder returns in one piece."""
+"""The most bytes that the gzip decoder returns in one piece."""
 
 
 class BodyLimit:
@@ -51,7 +52,7 @@ class BodyLimit:
             raise _too_large(f"more than {MAX_MARKS} JSON values")
 
     def _of_this_event(self, chunk: bytes) -> bytes:
-        """The part after the last empty line, which ends an event."""
+        """The part of the chunk that belongs to the newest event. An empty line ends an event and resets its counts."""
         both = self._tail + chunk
         self._tail = both[-3:]
         end = max(map(both.rfind, (b"\n\n", b"\r\n\r\n", b"\r\r")))
@@ -62,9 +63,11 @@ class BodyLimit:
 
 
 class GzipDecoder:
-    """Decoder of one layer of gzip, 64 KiB at a time. `problem` says what is wrong with the data.
+    """Decoder of one layer of gzip, at most 64 KiB at a time.
 
-    It raises nothing: the frames of an error would hold raw bytes, and with them a key that the host echoed.
+    `problem` says what is wrong with the data; empty if nothing.
+
+    The decoder raises nothing: the frames of an error would hold raw bytes, and with them a key that the host echoed.
     """
 
     __slots__ = ("_begun", "_inflate", "problem")
@@ -87,7 +90,7 @@ class GzipDecoder:
             raw = self._inflate.unconsumed_tail or self._inflate.unused_data
 
     def finish(self) -> None:
-        """Note a problem if the data ended early."""
+        """Set `problem` if the data ended early."""
         if self._begun and not self._inflate.eof and not self.problem:
             self.problem = "the gzip data ends early"
 

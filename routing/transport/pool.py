@@ -1,7 +1,7 @@
-"""Connection pool, and a response while it is read.
+"""Connection pool, and the response of a request while its body is being read.
 
 The connections are httpcore's, the part of httpx below its client (docs/decisions.md). Each exception is translated
-into an error of this package (failures.py), without its text and frames.
+into an error of this package (failures.py), without the exception's text and frames.
 """
 
 from __future__ import annotations
@@ -23,13 +23,15 @@ from .limits import BodyLimit, GzipDecoder
 _KEPT_S = 30.0
 """Seconds after which an idle connection is closed."""
 _RACE_S = 1.0
-"""A kept connection that the server had closed fails within a round trip; a later failure had reached the server."""
+"""Seconds. If a kept connection fails within this time, the server had closed it, and the request is sent again. After
+a later failure it is not sent again, because it may have reached the server."""
 
 
 class ConnectionPool:
-    """Connections by origin; an idle one is used again last in, first out.
+    """Pool of connections, kept by origin. Of the idle ones, the one that was used last is used again first.
 
-    `core` is httpcore or httpcore2, `proxy` its Proxy or None. No proxy is used for this machine.
+    `core` is the module httpcore or httpcore2, `proxy` a `Proxy` of that module or None. Requests to this machine use
+    no proxy.
     """
 
     def __init__(self, core: Any, tls: ssl.SSLContext, proxy: Any = None) -> None:
@@ -39,10 +41,11 @@ class ConnectionPool:
         self._closed = False
 
     async def send(self, request: Any, secrets: Secrets, progress: RequestProgress) -> StreamedResponse | ExchangeError:
-        """The response to the library's request once its headers have come; `secrets` are the keys in the request.
+        """Send the library's request, and return the response once its headers have come.
 
-        It is sent once more, on a new connection, if a kept connection turns out to be closed. An error is
-        returned, not raised: its traceback would carry frames of the library.
+        `secrets` are the keys in the request; they are removed from the response. The request is sent once more, on a
+        new connection, if a kept connection turns out to be closed. An error is returned, not raised: its traceback
+        would carry frames of the library.
         """
         idle = self.idle[str(request.url.origin)]
         while idle and idle[0].http.has_expired():
@@ -62,14 +65,14 @@ class ConnectionPool:
         return await self._send_on(self._new_connection(request.url.origin), request, secrets, progress)
 
     async def release(self, connection: Connection) -> None:
-        """Keep the connection if its answer came whole, else close it."""
+        """Keep the connection for another request if its answer was read to the end, else close it."""
         if connection.http.is_idle() and not self._closed:
             self.idle[connection.origin].append(connection)
         else:
             await connection.aclose()
 
     async def aclose(self) -> None:
-        """Close the idle connections now, and each other one when its request ends."""
+        """Close the idle connections now, and each of the others when its request ends."""
         self._closed = True
         for idle in self.idle.values():
             await _close(idle)
@@ -105,9 +108,9 @@ async def _close(idle: deque[Connection]) -> None:
 
 
 class StreamedResponse:
-    """Response whose body is still being read. `headers` have names in lower case, and no key.
+    """Response whose body is still being read. `headers` have names in lower case and contain no key.
 
-    Errors are raised only from frames that hold no bytes in which the key may still be.
+    A frame that raises an error holds no bytes in which the key may still be, because a traceback keeps frames.
     """
 
     def __init__(self, pool: ConnectionPool, connection: Connection, response: Any, secrets: Secrets) -> None:
@@ -129,7 +132,10 @@ class StreamedResponse:
             await self._pool.release(self._connection)
 
     async def chunks(self, limit: BodyLimit) -> AsyncGenerator[bytes, None]:
-        """The body: decoded, limited, without the key."""
+        """The body in pieces: decoded, without the key, and counted by `limit`.
+
+        Raises ExchangeError if the body exceeds a limit, cannot be decoded or ends early.
+        """
         encoding = self.headers.get("content-encoding", "").strip().lower()
         if encoding not in {"", "identity", "gzip"}:
             raise ProviderFailure("bad_encoding", "content-encoding other than one layer of gzip", phase="headers")
@@ -162,7 +168,7 @@ class StreamedResponse:
 
 
 def _text(value: bytes) -> str:
-    """A header's value: UTF-8 if it is valid, else Latin-1 (RFC 9110, 5.5)."""
+    """The value of a header as text: UTF-8 if it is valid, else Latin-1 (RFC 9110, 5.5)."""
     try:
         return value.decode()
     except UnicodeDecodeError:
