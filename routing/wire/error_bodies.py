@@ -142,7 +142,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _retryable(reason: str, headers: Mapping[str, str]) -> bool:
-    """Whether a retry makes sense: decided by Anthropic's header `x-should-retry` if present, else by the reason code."""
+    """Whether a retry makes sense: decided by Anthropic's header `x-should-retry` if present, else by the reason."""
     told = {name.lower(): value.strip().lower() for name, value in headers.items()}.get("x-should-retry")
     return told == "true" if told in {"true", "false"} else reason in _RETRYABLE
 
