@@ -1,4 +1,4 @@
-"""Makes any message history valid for the next endpoint: ids, reasoning, results, forms of content. Pure.
+"""Makes any message history valid for one endpoint: call ids, tool names, tool results, reasoning, images. Pure.
 
 docs/providers.md lists what hosts refuse, and what makes Kimi models leak their markers.
 """
@@ -18,7 +18,9 @@ from .tool_names import NameRule, aliases
 __all__ = ["PLACEHOLDER", "PreparedHistory", "prepare"]
 
 PLACEHOLDER = " "
-"""Sent as the reasoning of an earlier call if it is not known and the host requires it. LiteLLM sends the same."""
+"""Reasoning that is sent with an earlier tool call if the host requires one and the real one is not known.
+LiteLLM sends the same text.
+"""
 _DETAILS = frozenset({"reasoning.text", "reasoning.summary", "reasoning.encrypted"})
 
 
@@ -31,11 +33,13 @@ def prepare(
     tools: Iterable[str] = (),
     rule: NameRule = "any",
 ) -> PreparedHistory:
-    """Make the history valid for `endpoint`.
+    """Make a history of messages valid for `endpoint`.
 
-    `thinks`: whether the endpoint will think in this request (None: its default). `tools`: names of the offered tools;
-    they and the names in the history are changed if they break `rule`. Raises RequestRejected for messages that no
-    protocol has, and EndpointUnavailable for content that this endpoint does not accept.
+    `thinks`: whether the endpoint will think in this request; None means its default. `tools`: names of the offered
+    tools. These names and those in the history are replaced if they break `rule`.
+
+    Raises RequestRejected for a role or content that no protocol has.
+    Raises EndpointUnavailable for content that this endpoint does not accept.
     """
     notes: dict[str, None] = {}
     quirks = provider.quirks | endpoint.quirks
@@ -73,7 +77,7 @@ def _new_id(endpoint: Endpoint, provider: Provider) -> NewId:
 def _reasoning(
     message: JsonObject, endpoint: Endpoint, provider: Provider, notes: dict[str, None], *, thinks: bool
 ) -> JsonObject:
-    """The message with its reasoning in the field that this endpoint reads, or without it."""
+    """The message with its reasoning in the field that this endpoint reads, or without reasoning if it reads none."""
     if message["role"] != "assistant":
         return message
     thought = _thought(message)
@@ -108,7 +112,10 @@ def _details(message: JsonObject) -> list[JsonObject]:
 
 
 def _images_moved(messages: Iterable[JsonObject], notes: dict[str, None], wire: str) -> Iterator[JsonObject]:
-    """Move images and files from messages that may not hold them into a user message that follows."""
+    """Yield the messages, with images and files only in messages that may hold them.
+
+    Those of other messages are moved into a user message that follows.
+    """
     taking = {"user", "tool"} if wire == "anthropic" else {"user"}
     waiting: list[JsonObject] = []
     for message in messages:

@@ -17,7 +17,10 @@ _COUNTER = re.compile(r"(.*:)(\d{1,9})")
 
 @dataclass(slots=True, eq=False)
 class PairedMessage:
-    """A message in normal form; for an assistant message with tool calls also the result of each call, in order."""
+    """A message in normal form, with the results of its tool calls.
+
+    `results` has one entry for each call, in the same order; an entry is None if the result is missing.
+    """
 
     message: JsonObject
     results: list[JsonObject | None] = field(default_factory=list)
@@ -29,10 +32,10 @@ class PairedMessage:
 
 
 def paired(messages: Iterable[JsonObject], notes: dict[str, None]) -> list[PairedMessage]:
-    """The conversation with every tool result attached to its call.
+    """The messages, with every tool result attached to the message of its call.
 
-    A result belongs to the newest call with its id that has no result yet. So ids that repeat in later turns, or within
-    one turn, are kept apart. A result without a call becomes a user message at the same position.
+    A result belongs to the newest call that has the same id and no result yet. So calls with the same id, in one turn
+    or several, keep separate results. A result without a call becomes a user message at the same position.
     """
     turns: list[PairedMessage] = []
     moved = 0
@@ -69,7 +72,7 @@ def _same_id(call: JsonObject, result: JsonObject) -> bool:
 
 
 def _same_name(call: JsonObject, result: JsonObject) -> bool:
-    """Whether a result without id belongs to this call: it has the call's name, or no name."""
+    """Whether a result without id may belong to this call: the result has the call's tool name, or no name."""
     return not result["tool_call_id"] and result.get("name", call["function"]["name"]) == call["function"]["name"]
 
 
@@ -84,11 +87,11 @@ def _as_text(result: JsonObject) -> JsonObject:
 
 @dataclass(frozen=True, slots=True)
 class PreparedHistory:
-    """A history in the form that one endpoint accepts.
+    """A message history in the form that one endpoint accepts.
 
-    `taken` are ids that a new call must not have: the caller's and those that are sent. `calls` counts the calls.
-    `notes` list what was changed. `made_up` are the ids of tool results that were missing and were filled in. `restore`
-    gives the answer tool names and call ids that fit the caller's own history.
+    `notes` list what was changed. `made_up` holds the ids of calls whose result was missing and was filled in. `taken`
+    holds the ids that a new call must not have: those in the caller's history and those that are sent. `calls` is the
+    number of tool calls in the history.
     """
 
     messages: tuple[JsonObject, ...]
@@ -102,7 +105,7 @@ class PreparedHistory:
     def restore(self, answer: Answer) -> Answer:
         """The answer with the caller's tool names, and with call ids that no earlier call of the conversation has.
 
-        Kimi K3 counts from 0 in every turn, so the same id may come again with other arguments.
+        Kimi K3 numbers its calls from 0 in every turn, so the id of an earlier call may come again for a new call.
         """
         theirs = {sent: name for name, sent in self.aliases.items()}
         calls = tuple(
@@ -117,11 +120,13 @@ class PreparedHistory:
 
 
 NewId = Callable[[str, str, int, set[str]], str]
-"""(the caller's id, tool name, number of the call in the conversation, ids in use) -> the id that is sent."""
+"""A function that chooses the id of a call that is sent to the endpoint.
+Its arguments: the caller's id, the tool's name, the number of the call in the conversation (from 0), ids in use.
+"""
 
 
 def numbered(turns: Iterable[PairedMessage], new_id: NewId, notes: dict[str, None]) -> PreparedHistory:
-    """Give all calls and their results new ids; fill in the results that are missing."""
+    """Give every call and its result an id that `new_id` chooses, and fill in missing results."""
     messages: list[JsonObject] = []
     used: set[str] = set()
     theirs: set[str] = set()
@@ -151,19 +156,19 @@ def _without_calls(message: JsonObject) -> JsonObject:
 
 
 def native_id(_theirs: str, name: str, number: int, _used: set[str]) -> str:
-    """The model's own form of id (kimi_ids.py)."""
+    """A call id in the form that Kimi models write, whatever the caller's id is (see routing/parsing/kimi_ids.py)."""
     return kimi_id(name, number)
 
 
 def own_id(theirs: str, name: str, number: int, used: set[str]) -> str:
-    """The caller's id, unless it is missing or already used for another call."""
+    """The caller's id for a call. If it is missing or used for another call, an unused id in Kimi's form."""
     if theirs and theirs not in used:
         return theirs
     return free_kimi_id(name, number, used)
 
 
 def legal_id(theirs: str, _name: str, number: int, used: set[str]) -> str:
-    """The caller's id in characters that Anthropic accepts, made unique."""
+    """The caller's id for a call, with characters that Anthropic refuses replaced, and made unique among `used`."""
     if _LEGAL_ID.fullmatch(theirs) and theirs not in used:
         return theirs
     base = re.sub(r"[^A-Za-z0-9_-]", "_", theirs)[:40] or f"call_{number}"
@@ -173,7 +178,10 @@ def legal_id(theirs: str, _name: str, number: int, used: set[str]) -> str:
 
 
 def fresh_id(given: str, number: int, taken: frozenset[str]) -> str:
-    """An id that no other call of the conversation has: `given` if it is free."""
+    """An id that is not in `taken`: `given` if possible, else `given` with another number at its end.
+
+    If `given` ends in a colon and a number, as Kimi's ids do, `number` is the first that is tried.
+    """
     if given not in taken:
         return given
     counter = _COUNTER.fullmatch(given)

@@ -1,6 +1,6 @@
-"""Emulates tool calls for endpoints without native tools: tools, calls and results are written into the messages. Pure.
+"""Emulates tool calling for endpoints without native tools: writes tools, calls and results as text of messages. Pure.
 
-The model answers with text, and rescue finds the call in it.
+The model answers with text, and rescue finds a tool call in that text.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from .reading import as_json, read_message, text_of
 
 
 def emulation(tools: Sequence[Tool], tool_choice: ToolChoice | None = None) -> Message:
-    """The system message that describes the tools. Raises RequestRejected if they cannot be written as JSON."""
+    """The system message that describes the tools and how to call them.
+
+    Raises RequestRejected if the tools cannot be written as JSON.
+    """
     described = as_json([tool["function"] for tool in tools])
     text = (
         f"You can use these tools, described as JSON: {described}\n"
@@ -38,9 +41,10 @@ def _named(tool_choice: Mapping[str, object]) -> str:
 
 
 def as_text(messages: Sequence[Message], notes: dict[str, None]) -> list[JsonObject]:
-    """The messages without tool calls. Calls become JSON objects as the prompt asks for, results become user text.
+    """The messages with tool calls and tool results written as text.
 
-    Raises RequestRejected for messages that no protocol has.
+    A call becomes a JSON object in the form that `emulation` asks for. A result becomes a user message. Raises
+    RequestRejected for a role or content that no protocol has.
     """
     turns = paired((read_message(message, notes) for message in messages), notes)
     return list(_without_calls(numbered(turns, native_id, notes).messages))

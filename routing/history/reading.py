@@ -1,4 +1,4 @@
-"""Reads messages as callers write them into one normal form: OpenAI's, without fields that only some hosts accept.
+"""Converts messages from callers into one normal form: OpenAI's, without fields that only some hosts accept.
 
 Roles are `system`, `user`, `assistant` and `tool`. Content is a string or a list of parts of known types. A tool call
 has a name, and arguments that are the text of a JSON object.
@@ -32,11 +32,11 @@ _KNOWN = {
 }
 _OTHER_PARTS = frozenset({"input_audio", "file", "video_url"})
 WRAPPED = "malformed_arguments"
-"""The key under which an earlier call's arguments are sent if they were not a JSON object."""
+"""The key of the object in which an earlier call's arguments are sent if they are not a JSON object themselves."""
 
 
 def read_message(message: Message, notes: dict[str, None]) -> JsonObject:
-    """One message in normal form; what was left out is added to `notes`.
+    """One message in normal form. The names of fields that were left out are added to `notes`.
 
     Raises RequestRejected for a role or content that no protocol has.
     """
@@ -83,10 +83,10 @@ def _call(row: Mapping[str, Any]) -> JsonObject:
 
 
 def arguments_text(arguments: Any) -> str:
-    """The text of a JSON object, for any arguments: chat templates and Anthropic refuse anything else.
+    """The arguments of a tool call as the text of a JSON object. Chat templates and Anthropic refuse anything else.
 
-    The text of an object is kept byte for byte. `""` and null become `{}`. Anything else is put under the key
-    `WRAPPED`.
+    Text that is a JSON object is kept byte for byte. `""` and null become `{}`. Any other value becomes an object that
+    holds it under the key `WRAPPED`.
     """
     if arguments is None or (isinstance(arguments, str) and not arguments.strip()):
         return "{}"
@@ -109,14 +109,14 @@ def _refuse(constant: str) -> Any:
 
 
 def _finite(number: str) -> float:
-    """The number as a float. Raises ValueError if it cannot be written as JSON again."""
+    """The number as a float. Raises ValueError if the float is infinite, which JSON cannot express."""
     if not math.isfinite(value := float(number)):
         raise ValueError(number)
     return value
 
 
 def as_json(value: Any) -> str:
-    """Compact JSON text. Raises RequestRejected for a value that is not JSON."""
+    """The value as JSON text. Raises RequestRejected for a value that JSON cannot express."""
     try:
         return json.dumps(value, ensure_ascii=False, default=dict, allow_nan=False)
     except (TypeError, ValueError, RecursionError):
@@ -151,7 +151,10 @@ def _parts(item: Any) -> Iterator[JsonObject]:
 
 
 def _image(item: Mapping[str, Any]) -> JsonObject:
-    """OpenAI's image part, made from OpenAI's own forms or Anthropic's."""
+    """OpenAI's content part for an image, made from one of OpenAI's forms or from Anthropic's form.
+
+    Raises RequestRejected (`image_refused`) for an image without a URL.
+    """
     source = item.get("source")
     if isinstance(source, Mapping):
         url = _text(source.get("url")) or f"data:{source.get('media_type')};base64,{source.get('data')}"
@@ -169,10 +172,10 @@ def _text(value: Any) -> str:
 
 
 def text_of(content: str | Sequence[JsonObject]) -> str:
-    """The text of a content, its parts joined by newlines."""
+    """The text of a message's content: its text parts joined by newlines."""
     return "\n".join(texts_of(content))
 
 
 def images_of(content: str | Sequence[JsonObject]) -> list[JsonObject]:
-    """The parts of content in normal form that are not text."""
+    """The parts of a message's content that are not text: images and files. The content must be in normal form."""
     return [] if isinstance(content, str) else [part for part in content if part["type"] != "text"]

@@ -1,4 +1,4 @@
-"""Replaces tool names that an endpoint refuses by others for one request. Pure."""
+"""Chooses other names for tools whose names an endpoint refuses, for one request. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _RULES: Mapping[NameRule, re.Pattern[str]] = {
 
 
 def aliases(names: Iterable[str], rule: NameRule) -> Mapping[str, str]:
-    """Name -> the name that is sent, for names that break the rule. The names sent are unique.
+    """Tool name -> the name that is sent instead, for each name that breaks the rule. All names that are sent differ.
 
     Rules: `plain` (the characters that Anthropic accepts), `letter first` (Moonshot), `any` (most hosts: dots too).
     """

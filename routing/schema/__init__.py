@@ -1,8 +1,9 @@
-"""Validates tool arguments against the tool's own JSON Schema: compiled once per tool set, offline, in linear time.
+"""Validates tool arguments against the tool's own JSON Schema, offline and in linear time.
 
-A tool whose schema cannot be used is the caller's mistake (error class `request`). Examples: not a schema, a `$ref` to
-another document, a pattern with look-around. The mistake is kept as that tool's `ToolSchemaError` and does not affect
-the other tools of the set. `problems` lists all such errors, so that a request can be refused before it is sent.
+The validators of a set of tools are compiled once and cached. A tool whose schema cannot be used is the caller's
+mistake (error class `request`). Examples: not a schema, a `$ref` to another document, a pattern with look-around.
+Using that tool raises `ToolSchemaError`; the other tools of the set are not affected. `ToolSet.problems` lists all
+these errors, so that a request can be refused before it is sent.
 
 `format` is not checked in any draft: no provider enforces it, and libraries disagree about it.
 """
@@ -32,7 +33,7 @@ CACHED_SETS = 256
 MAX_PATTERN_BYTES = 1 << 21
 """The largest size in bytes of a compiled pattern; the time of one match grows with it."""
 MAX_SENTENCE = 240
-"""The most characters of a message about a violation."""
+"""The most characters of the message that describes a violation of a schema."""
 
 _DEFAULT_DRAFT = "Draft202012Validator"
 _DRAFTS = {
@@ -44,12 +45,14 @@ _DRAFTS = {
     "json-schema.org/schema": _DEFAULT_DRAFT,
 }
 _IDENTIFIER = re.compile(r"[^\s#]*#?\Z")
-"""A root `$id` of another form (Moonshot accepts `#user` and `any of these`) identifies nothing and is left out."""
+"""The form of a root `$id` that identifies a schema. A `$id` of another form is left out of the schema.
+Moonshot accepts other forms, such as `#user` and `any of these`.
+"""
 _BEYOND_LINEAR = re.compile(r"\(\?<?[=!]|(?<!\\)(?:\\\\)*\\(?:[1-9]|k<)")
 
 
 class ToolSchemaError(RoutingError):
-    """A tool of the caller cannot be used; `tool` names it."""
+    """A tool that the caller offers cannot be used. `tool` is its name, and `reason` says why."""
 
     error_class: ClassVar[ErrorClass] = "request"
     advice = REASONS["tool_schema"].advice
@@ -61,25 +64,27 @@ class ToolSchemaError(RoutingError):
 
 
 def printable(text: str, limit: int = MAX_SENTENCE) -> str:
-    """`text` on one line, at most `limit` characters; characters that are not printable become escapes."""
+    """`text` on one line, cut to at most `limit` characters; characters that are not printable become escapes."""
     shown = "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text[: limit + 1])
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
 class _Unusable(Exception):
-    """Why a schema cannot be used."""
+    """A schema cannot be used; the message says why. `_Entry.compiled` turns it into a `ToolSchemaError`."""
 
 
 @dataclass(slots=True)
 class _Entry:
-    """One tool. Its validator is compiled on first use."""
+    """One tool of a set. Its validator is compiled on first use. `problem` says why it cannot be used, if so."""
 
     name: str
     schema: Any
     problem: str = ""
     validator: jsonschema_rs.Validator | None = None
     explainable: bool = True
-    """False for recursive schemas: the library takes exponential time for their error messages, not for the verdict.
+    """Whether the validator may be asked for error messages and not only for its verdict.
+
+    False for a recursive schema, because the library takes exponential time for error messages of such schemas.
     """
 
     def compiled(self) -> jsonschema_rs.Validator:
@@ -106,10 +111,10 @@ class ToolSet:
 
     @classmethod
     def of(cls, tools: Sequence[Tool] | ToolSet) -> ToolSet:
-        """The set for these OpenAI tools; equal content gives the same object while it is cached.
+        """The tool set for tools in OpenAI's format. Equal content gives the same object while it is cached.
 
-        Raises ToolSchemaError only if `tools` cannot be written as JSON. `problems` lists the tools with an invalid
-        schema.
+        Raises ToolSchemaError only if `tools` cannot be written as JSON. Tools whose schema is invalid do not raise
+        here; `problems` lists them.
         """
         if isinstance(tools, ToolSet):
             return tools
@@ -117,12 +122,12 @@ class ToolSet:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the offered functions, in order."""
+        """Names of the tools in the set, in the order of the request."""
         return tuple(self._entries)
 
     @property
     def problems(self) -> tuple[ToolSchemaError, ...]:
-        """Every tool that cannot be used, with the reason; empty if all can."""
+        """One error for each tool that cannot be used; empty if all tools can be used."""
         found = list(self._unnamed)
         for name in self._entries:
             try:
@@ -135,20 +140,23 @@ class ToolSet:
         return name in self._entries
 
     def validator(self, name: str) -> jsonschema_rs.Validator:
-        """The compiled validator.
+        """The compiled validator of the tool `name`.
 
-        Raises KeyError for an unknown name, ToolSchemaError for a schema that cannot be used.
+        Raises KeyError if the set has no such tool, and ToolSchemaError if its schema cannot be used.
         """
         return self._entries[name].compiled()
 
     def explainable(self, name: str) -> bool:
-        """Whether the validator may be asked for error objects, not only for its verdict."""
+        """Whether the validator of the tool `name` may be asked for error messages and not only for its verdict.
+
+        False for a recursive schema, whose error messages take exponential time.
+        """
         entry = self._entries[name]
         entry.compiled()
         return entry.explainable
 
     def errors(self, name: str, arguments: Any) -> str | None:
-        """The first violation of a call as a short sentence; None if the call may be executed.
+        """Check the arguments of a call to the tool `name`. Returns the first violation in words, or None if valid.
 
         Raises ToolSchemaError if the tool itself cannot be used, because the call can then not be judged.
         """
@@ -169,17 +177,17 @@ class ToolSet:
             return f"the arguments cannot be checked: {type(error).__name__}"
 
     def required(self, name: str) -> tuple[str, ...]:
-        """The required keys at the top level."""
+        """The argument names that the schema of the tool `name` requires at its top level."""
         keys = self._root(name).get("required")
         return tuple(key for key in keys if isinstance(key, str)) if isinstance(keys, list) else ()
 
     def properties(self, name: str) -> Mapping[str, Any]:
-        """The schemas of the keys at the top level."""
+        """Argument name -> its schema, for the top level of the schema of the tool `name`."""
         keys = self._root(name).get("properties")
         return keys if isinstance(keys, dict) else {}
 
     def zero_argument_ok(self, name: str) -> bool:
-        """Whether a call without arguments is valid, so that `""` and null may be read as `{}`."""
+        """Whether the tool `name` accepts a call without arguments. If so, `""` and null may be read as `{}`."""
         try:
             return not self.required(name) and self.errors(name, {}) is None
         except ToolSchemaError:
@@ -288,7 +296,10 @@ def _why_no_schema(error: jsonschema_rs.ValidationError) -> str:
 
 
 def first_error(validator: jsonschema_rs.Validator, value: Any) -> jsonschema_rs.ValidationError | None:
-    """The first violation in a value. Unlike `iter_errors`, which collects all violations first, it stops there."""
+    """The first violation that the validator finds in a value; None if the value is valid.
+
+    The library's `iter_errors` is not used, because it collects all violations first.
+    """
     import jsonschema_rs
 
     try:

@@ -1,7 +1,7 @@
 """Adapts a tool's JSON Schema to Moonshot's dialect (MFJS): Moonshot's API refuses schemas outside it.
 
-Rules: https://github.com/MoonshotAI/walle (docs/walle.md; its server applies level `strict`). What MFJS cannot express
-is left out and never invented: answers are always verified against the caller's own schema.
+Rules: https://github.com/MoonshotAI/walle (docs/walle.md; Moonshot's server applies level `strict`). Constraints that
+MFJS cannot express are left out. They still apply, because answers are verified against the caller's own schema.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .parts import (
 )
 
 _ANNOTATIONS = frozenset({"description", "title", "default"})
-"""Keywords that are allowed beside `anyOf` and `$ref`."""
+"""The keywords that MFJS allows beside `anyOf` or `$ref` in one schema."""
 _SINGLE_SCHEMAS = (
     "additionalProperties",
     "not",
@@ -49,13 +49,15 @@ _SHAPES: Mapping[str, type] = {
     **dict.fromkeys(("description", "title"), str),
     "additionalProperties": bool,
 }
-"""The type that a keyword's value must have, for keywords that are not adapted already."""
+"""Keyword -> the type that its value must have. A keyword with a value of another type is left out.
+It is looked up only for values that `_keyword` does not adapt.
+"""
 _RESERVED = frozenset({"$defs", "$ref", "anyOf", "required", "additionalProperties", ""})
-"""Property names that MFJS forbids; inside definitions it also forbids names with a slash."""
+"""Property names that MFJS forbids. Inside definitions MFJS also forbids property names with a slash."""
 
 
 def adapted(schema: Any) -> tuple[JsonObject, tuple[str, ...]]:
-    """The schema in Moonshot's dialect, and one phrase for each change. The given schema is not modified.
+    """A copy of a tool's schema in Moonshot's dialect, and one phrase for each kind of change that was made.
 
     Raises RequestRejected for a schema that is nested too deeply.
     """
@@ -95,7 +97,7 @@ class _Adapter:
         return made
 
     def _used(self, made: JsonObject) -> JsonObject:
-        """The definitions that are still referred to."""
+        """The definitions that the adapted schema `made` refers to, directly or through other definitions."""
         used: dict[str, None] = {}
         waiting = list(references(made))
         while waiting:
@@ -142,7 +144,7 @@ class _Adapter:
             made[key] = value
 
     def _wrapped(self, schema: Any) -> JsonObject:
-        """An adapted schema for positions that do not allow a bare `$ref`."""
+        """The schema adapted for a position at which MFJS does not allow `$ref`: a reference is put into an `anyOf`."""
         made = self.node(schema)
         return {"anyOf": [made]} if "$ref" in made else made
 
@@ -170,7 +172,7 @@ class _Adapter:
         return {**beside, "$ref": "#" if target is self.whole else f"#/$defs/{self._defined(pointer, target)}"}
 
     def _defined(self, pointer: str, target: Any) -> str:
-        """The name of the definition at the root for this pointer, created on first use."""
+        """The name under `$defs` of the schema that `pointer` points to. The definition is added on first use."""
         if pointer not in self._names:
             base = re.sub(r"[^A-Za-z0-9_.-]", "_", pointer.rsplit("/", 1)[-1]) or "definition"
             name, count = base, 1
@@ -187,7 +189,7 @@ class _Adapter:
         return self._names[pointer]
 
     def _distributed(self, schema: JsonObject) -> JsonObject:
-        """The schema with the keywords beside `anyOf` moved into each of its branches."""
+        """The schema with the keywords that are beside `anyOf` moved into each branch of that `anyOf`."""
         branches = schema.get("anyOf")
         outer = {key: value for key, value in schema.items() if key not in {"anyOf", *_ANNOTATIONS, *_DROPPED}}
         if not isinstance(branches, list) or not branches or not outer:
@@ -197,7 +199,10 @@ class _Adapter:
         return {**beside, "anyOf": [_merged(outer, branch) for branch in branches]}
 
     def _one_type(self, made: JsonObject) -> JsonObject:
-        """The schema with a list of types written as branches, each with the keywords that apply to its type."""
+        """The schema with a list of types replaced by `anyOf`: one branch for each type, with that type's keywords.
+
+        A list of types with only a title or description beside it is kept.
+        """
         rest = {key: value for key, value in made.items() if key != "type"}
         types = made.get("type")
         known = [
@@ -216,13 +221,16 @@ class _Adapter:
         return {**beside, "anyOf": [self._typed_keywords(branch) for branch in branches_of(known, own)]}
 
     def _typed_keywords(self, made: JsonObject) -> JsonObject:
-        """The schema with at most one type, and with `required` and `enum` limited to what can be satisfied."""
+        """The schema with its type added if it can be inferred, and without forbidden names and values.
+
+        Names are removed from `properties` and `required`, values from `enum`.
+        """
         if "type" not in made and "anyOf" not in made and (inferred := inferred_type(made)):
             made = {"type": inferred, **made}
         return self._enum(self._required(self._without_reserved_names(made)))
 
     def _without_reserved_names(self, made: JsonObject) -> JsonObject:
-        """The schema with properties of reserved names described in its description instead."""
+        """The schema without the properties that have reserved names; its `description` describes them instead."""
         given = made.get("properties")
         given = given if isinstance(given, dict) else {}
         kept = {
@@ -266,7 +274,10 @@ class _Adapter:
 
 
 def _merged(outer: JsonObject, branch: Any) -> Any:
-    """A branch combined with the keywords that applied to all branches; references and nested `anyOf` are unchanged."""
+    """One branch of an `anyOf`, combined with `outer`: the keywords that were beside the `anyOf`.
+
+    A branch with a `$ref` or an `anyOf` is returned unchanged.
+    """
     if branch is True:
         return outer
     return branch if not isinstance(branch, dict) or "$ref" in branch or "anyOf" in branch else both(outer, branch)

@@ -1,4 +1,4 @@
-"""Operations on JSON Schemas: keywords of types, combining schemas, resolving references, finite values. Pure."""
+"""Operations on JSON Schemas: infer types, combine schemas, follow references, find endless recursion. Pure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ TYPES: Mapping[str, Callable[[Any], bool]] = {
 
 
 def branches_of(types: Iterable[str], own: JsonObject) -> list[JsonObject]:
-    """One branch for each type, with the keywords that apply to it."""
+    """One schema for each type, with those keywords of `own` that apply to the type.
+
+    A type is left out if `own` has an enum without a value of that type.
+    """
     foreign = frozenset().union(*OF_TYPE.values())
     branches = []
     for kind in types:
@@ -43,7 +46,7 @@ def branches_of(types: Iterable[str], own: JsonObject) -> list[JsonObject]:
 
 
 def inferred_type(made: JsonObject) -> str | None:
-    """The type that the keywords or values of a schema without `type` imply; None if they imply none."""
+    """The type that a schema without `type` implies by its keywords, `const` or `enum`; None if it implies none."""
     for kind, keywords in OF_TYPE.items():
         if keywords & made.keys():
             return kind
@@ -56,7 +59,7 @@ def inferred_type(made: JsonObject) -> str | None:
 
 
 def types_of_enum(made: JsonObject) -> list[str]:
-    """The types of an enum's values, if nothing else gives the type."""
+    """The types of the values of a schema's `enum`; empty if it has no `enum` or `inferred_type` finds one type."""
     values = made.get("enum")
     if not isinstance(values, list) or inferred_type(made):
         return []
@@ -66,7 +69,10 @@ def types_of_enum(made: JsonObject) -> list[str]:
 
 
 def both(outer: JsonObject, branch: JsonObject) -> JsonObject:
-    """A schema for values that satisfy both, as far as one level can express it."""
+    """One schema for values that satisfy both given schemas, as far as possible without `allOf`.
+
+    `properties` and `required` are combined. Any other keyword that both have is taken from `branch`.
+    """
     merged = {**outer, **branch}
     if isinstance(outer.get("properties"), dict) and isinstance(branch.get("properties"), dict):
         merged["properties"] = {**outer["properties"], **branch["properties"]}
@@ -76,7 +82,10 @@ def both(outer: JsonObject, branch: JsonObject) -> JsonObject:
 
 
 def union(made: JsonObject) -> JsonObject:
-    """One object schema that allows what any branch allows: all properties; required is what all branches require."""
+    """One object schema, without `anyOf`, that allows what any branch of the `anyOf` in `made` allows.
+
+    It has the properties of all branches, and requires those that every branch requires.
+    """
     outer = {key: value for key, value in made.items() if key != "anyOf"}
     branches = [branch for branch in made["anyOf"] if "$ref" not in branch]
     properties = dict(outer.get("properties") or {})
@@ -98,7 +107,7 @@ def definition_name(node: JsonObject) -> str:
 
 
 def references(node: Any) -> Iterator[str]:
-    """Names of the definitions that an adapted schema refers to."""
+    """Names of the definitions in `$defs` that a schema in Moonshot's dialect refers to."""
     if isinstance(node, list):
         for child in node:
             yield from references(child)
@@ -113,13 +122,16 @@ def references(node: Any) -> Iterator[str]:
 
 
 def pointed(whole: JsonObject, pointer: Any) -> Any:
-    """The schema that a `$ref` points to inside this schema; None if it points elsewhere or to nothing."""
+    """The schema inside `whole` that a `$ref` points to; None if it points to another document or to nothing."""
     node = at_pointer(whole, pointer) if isinstance(pointer, str) else None
     return node if isinstance(node, dict | bool) else None
 
 
 def root_followed(whole: JsonObject) -> tuple[JsonObject, bool]:
-    """The schema with a `$ref` at its root replaced by its target, and whether there was one. Other keywords stay."""
+    """The schema with a `$ref` at its root replaced by the schema it points to, and whether one was replaced.
+
+    The other keywords at the root are kept.
+    """
     schema, followed = whole, False
     for _ in range(8):
         target = pointed(whole, schema.get("$ref"))
@@ -130,7 +142,10 @@ def root_followed(whole: JsonObject) -> tuple[JsonObject, bool]:
 
 
 def at_pointer(root: Any, reference: str) -> Any:
-    """The value at a `#/...` pointer inside `root`; None for other references and for pointers to nothing."""
+    """The value inside `root` that a reference (`#` or `#/...`) points to.
+
+    None for a reference of another form, and for a pointer to nothing.
+    """
     if reference == "#":
         return root
     if not reference.startswith("#/"):
@@ -148,7 +163,9 @@ def at_pointer(root: Any, reference: str) -> Any:
 
 
 def endings(whole: JsonObject) -> AbstractSet[str] | None:
-    """The references (`#` for the root) that some finite value satisfies; None if the schema has no references.
+    """The references (`#` for the root) to schemas that some finite value satisfies.
+
+    A schema that requires itself has none. The result is None if the whole schema has no references.
 
     Moonshot treats arrays as never empty. It treats an object as finite if one of its required properties is
     (https://github.com/MoonshotAI/walle, CheckRefTermination).
@@ -183,7 +200,7 @@ def _ends(node: JsonObject, ended: AbstractSet[str]) -> bool:
 
 
 def loosened(node: Any, ended: AbstractSet[str]) -> Any:
-    """The schema without each `required` whose properties have no finite value."""
+    """The schema without `required` in each object that no finite value satisfies. `ended` comes from `endings`."""
     if isinstance(node, list):
         return [loosened(child, ended) for child in node]
     if not isinstance(node, dict):

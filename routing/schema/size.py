@@ -1,6 +1,6 @@
-"""Cost of checking a tool's schema: its size with every `$ref` followed, recursion, lengths of patterns. Pure.
+"""Measures what checking against a tool's schema costs: size with every `$ref` followed, recursion, patterns. Pure.
 
-If each of 30 references doubles the size of a schema, checking an empty object visits 2**30 subschemas.
+If each of 30 references doubles the size of a schema, checking even an empty object visits 2**30 subschemas.
 """
 
 from __future__ import annotations
@@ -12,22 +12,28 @@ from typing import Any
 from .parts import LITERAL, at_pointer
 
 MAX_EXPANSION = 100_000
-"""The most subschemas visited with every `$ref` followed. With more, one small value could take minutes to check."""
+"""The most subschemas of one schema, counted with every `$ref` followed.
+With more, one small value could take minutes to check.
+"""
 MAX_PATTERN = 4_000
-"""The most characters of one pattern."""
+"""The most characters of one regular expression in a schema."""
 _NAMED_SCHEMAS = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
 
 
 @dataclass(frozen=True, slots=True)
 class SurveyResult:
-    """`problem` says why the schema cannot be used (empty if it can); `recursive`: it refers to itself."""
+    """What `survey` found in a schema.
+
+    `problem` says why the schema cannot be used; it is empty if the schema can be used. `recursive` is True if the
+    schema refers to itself, or if one of its references cannot be followed.
+    """
 
     problem: str = ""
     recursive: bool = False
 
 
 def survey(schema: Any) -> SurveyResult:
-    """Measure a schema before it is compiled."""
+    """Measure a schema before it is compiled: whether it costs too much to check, and whether it is recursive."""
     found = _Survey(schema)
     try:
         expansion = found.weigh(schema)
@@ -48,7 +54,10 @@ class _Survey:
         self._weights: dict[int, int | None] = {}
 
     def weigh(self, node: Any) -> int:
-        """The number of nodes below, with every reference followed. A node that refers back to itself counts once."""
+        """The number of schemas and lists in `node`, itself included, with every reference followed.
+
+        A reference back to a node that contains it counts as one.
+        """
         if not isinstance(node, (dict, list)):
             return 0
         if id(node) in self._weights:

@@ -3,12 +3,12 @@
 Every protocol module offers the same four functions:
 
 - `build(request, endpoint, provider) -> WireRequest` raises ExchangeError if the endpoint cannot serve the request.
-- `parse(status, headers, body) -> Answer` raises ExchangeError if the exchange failed.
+- `parse(status, headers, body) -> Answer` reads an answer that is not streamed. Raises ExchangeError if it is an error.
 - `stream()` returns an object that assembles a streamed answer.
-- `authorization(key)` returns the header that carries the key.
+- `authorization(key)` returns the HTTP header that carries the API key.
 
-A `WireRequest` keeps what only the built request knows. `restore` puts the caller's own tool names and call ids back
-into an answer. `follow` gives the next request if one exchange takes several.
+Two fields of a `WireRequest` are functions that the caller of `build` applies later. `restore` puts the caller's own
+tool names and call ids back into an answer. `follow` returns the next request if one exchange takes several.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["Wire", "WireRequest", "WireStream", "wire_named"]
 
 
 def wire_named(name: str) -> Wire:
-    """The protocol module of that name. Raises EndpointUnavailable for a protocol that is not supported."""
+    """The protocol module `openai`, `anthropic` or `replicate`. Raises EndpointUnavailable for any other name."""
     if name == "openai":
         from . import openai_answer
 

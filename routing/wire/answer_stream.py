@@ -1,4 +1,7 @@
-"""Assembles one answer from its parts, within limits: the base of all protocols' streams (docs/decisions.md). Pure."""
+"""Base class of the streams of all protocols: it assembles one answer from its parts, within limits. Pure.
+
+docs/decisions.md explains the limits.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +15,15 @@ from ..types import Answer, RawToolCall, Usage
 from .sse import Decoder, Event
 
 MAX_TEXT = 2 << 20
-"""Characters of one answer."""
+"""The most characters in one answer: text, reasoning and tool calls together."""
 MAX_PIECES = 400_000
-"""Pieces of text in one stream: each costs 60 bytes beside its characters."""
+"""The most pieces of text in one answer. Each takes 60 bytes of memory in addition to its characters."""
 MAX_CALLS = 1024
 """The most tool calls in one answer. A host that sends more is broken."""
 
 
 class TextLimit:
-    """Counts characters and pieces of one answer; `take` raises ProviderFailure when a limit is exceeded."""
+    """Counts the characters and the pieces of text of one answer, and limits them to `MAX_TEXT` and `MAX_PIECES`."""
 
     __slots__ = ("_characters", "_pieces")
 
@@ -28,7 +31,7 @@ class TextLimit:
         self._characters, self._pieces = MAX_TEXT, MAX_PIECES
 
     def take(self, text: str) -> str:
-        """Count a text and return it."""
+        """Count `text` as one piece and return it. Raises ProviderFailure if a limit is exceeded."""
         self._characters -= len(text)
         self._pieces -= 1
         if self._characters < 0 or self._pieces < 0:
@@ -37,7 +40,10 @@ class TextLimit:
         return text
 
     def take_value(self, value: Any) -> str:
-        """Count a JSON value, with the objects that it holds, and return its text."""
+        """Count the JSON text of `value` and return it. Raises ProviderFailure if a limit is exceeded.
+
+        Each `{`, `[`, `,` and `:` in it counts as a piece, because each member of the value takes memory.
+        """
         text = json.dumps(value, ensure_ascii=False)
         self._pieces -= sum(map(text.count, "{[,:"))
         return self.take(text)
@@ -45,7 +51,11 @@ class TextLimit:
 
 @dataclass(slots=True)
 class PartialCall:
-    """One tool call under assembly. `whole` holds arguments that came as one value; pieces that follow replace it."""
+    """One tool call under assembly.
+
+    `index` identifies the call in later events. `whole` holds arguments that came as one JSON value; `pieces` hold
+    arguments that came as text. If both came, only `pieces` count.
+    """
 
     index: int | str | None
     id: str | None = None
@@ -54,13 +64,13 @@ class PartialCall:
     pieces: list[str] = field(default_factory=list)
 
     def call(self) -> RawToolCall:
-        """The call as far as it has come."""
+        """The call with the arguments received so far."""
         text = "".join(self.pieces)
         return RawToolCall(self.id, self.name, self.whole if self.whole is not None and not text else text)
 
 
 class AnswerStream(ABC):
-    """Collects the parts of one answer. A subclass reads the events and the whole answers of its protocol."""
+    """Collects the parts of one answer. Each protocol has a subclass that reads its events and its whole answers."""
 
     def __init__(self) -> None:
         self.text: list[str] = []
@@ -76,27 +86,30 @@ class AnswerStream(ABC):
 
     @abstractmethod
     def event(self, event: Event) -> None:
-        """Take one event of a stream. Raises ExchangeError for an error, wherever it comes in the stream."""
+        """Take one event of the stream. Raises ExchangeError if it reports an error, even after part of the answer."""
 
     def feed(self, chunk: bytes) -> bool:
-        """Take bytes; True once the answer has content. Raises ExchangeError for an error in the stream."""
+        """Take bytes of the stream. Returns True as soon as the answer has text, reasoning or a tool call.
+
+        Raises ExchangeError for an error in the stream.
+        """
         for event in self._decoder.feed(chunk):
             self.event(event)
         return bool(self.text or self.reasoning or self.calls)
 
     def finish(self) -> Answer:
-        """The answer. `complete` is false if no finish reason came."""
+        """The answer when the stream has ended. Its field `complete` is False if no finish reason came."""
         return self.answer(complete=self.finish_reason is not None)
 
     def new_call(self, call: PartialCall) -> PartialCall:
-        """Add a call. Raises ProviderFailure for more than MAX_CALLS."""
+        """Add a tool call to the answer and return it. Raises ProviderFailure if the answer has MAX_CALLS already."""
         if len(self.calls) >= MAX_CALLS:
             raise ProviderFailure("malformed_body", f"more than {MAX_CALLS} tool calls", phase="body")
         self.calls.append(call)
         return call
 
     def answer(self, *, complete: bool) -> Answer:
-        """The answer as far as it has come."""
+        """The answer made of all parts received so far, with `complete` as given."""
         return Answer(
             text="".join(self.text),
             reasoning="".join(self.reasoning),

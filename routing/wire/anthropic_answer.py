@@ -1,8 +1,8 @@
-"""Anthropic's Messages API: whole and streamed answers, translated into OpenAI's names.
+"""Reads whole and streamed answers of Anthropic's Messages API and translates their fields into OpenAI's names.
 
-A whole answer holds tool arguments as an object. They are passed on as the exact text of that object, so that
-verification sees duplicate keys and long numbers. Thinking becomes reasoning. Blocks of tools that ran at Anthropic
-are not part of the answer.
+A whole answer holds tool arguments as a JSON object. The exact text of that object is passed on, so that verification
+sees duplicate keys and long numbers. Thinking becomes the answer's reasoning. Blocks of tools that ran at Anthropic are
+left out of the answer and noted.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ _FINISH = {
 
 
 def authorization(key: str) -> Mapping[str, str]:
-    """The header that carries the key."""
+    """The HTTP header that carries the API key; empty if `key` is empty."""
     return {"x-api-key": key} if key else {}
 
 
 def parse(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
-    """Parse a whole answer.
+    """Parse an answer that is not streamed.
 
-    Raises ExchangeError for errors, also inside a 200, and for bodies that break the protocol.
+    Raises ExchangeError for an error, even inside a body with HTTP status 200, and for a body that breaks the protocol.
     """
     data = whole_object(status, headers, body)
     if data.get("error") or data.get("type") == "error" or status >= 300:
@@ -60,9 +60,9 @@ def parse(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
 
 
 def _inputs(text: str) -> Iterator[str]:
-    """The text of each content block's `input`; empty if a block has none.
+    """Yield, for each content block of the answer in `text`, the exact JSON text of its `input`; empty if it has none.
 
-    If a key occurs twice, the last one counts, as in `json.loads`.
+    If a key occurs twice in one object, its last value counts, as in `json.loads`.
     """
     places = {key: (start, end) for key, start, end in members(text, first(text))}
     start, _ = places["content"]
@@ -73,14 +73,14 @@ def _inputs(text: str) -> Iterator[str]:
 
 
 class AnthropicStream(AnswerStream):
-    """Collects blocks and deltas; a whole answer consists of complete blocks."""
+    """Collects an answer from content blocks and deltas. A whole answer is read as a list of complete blocks."""
 
     def __init__(self) -> None:
         super().__init__()
         self._tokens: dict[str, int] = {}
 
     def event(self, event: Event) -> None:
-        """Take one event."""
+        """Take one event of the stream. Raises ExchangeError for an error event."""
         if event.data.strip() in {"", "[DONE]"}:  # some gateways close the stream as OpenAI does
             return
         data = event_object(event.data)
@@ -98,13 +98,13 @@ class AnthropicStream(AnswerStream):
             self.count_tokens(mapping(data.get("usage")))
 
     def envelope(self, message: Mapping[str, Any]) -> None:
-        """Take the fields of a message other than its content: model, id, usage."""
+        """Take model, id and usage: the fields of a message beside its content."""
         self.model = label(message.get("model")) or self.model
         self.id = label(message.get("id")) or self.id
         self.count_tokens(mapping(message.get("usage")))
 
     def count_tokens(self, row: Mapping[str, Any]) -> None:
-        """Take token counts. In a stream they are running totals, so the last ones count."""
+        """Take the token counts of a `usage` object. In a stream they are running totals, so the last ones count."""
         names = ("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
         self._tokens |= {name: row[name] for name in names if is_count(row.get(name))}
         thought = mapping(row.get("output_tokens_details")).get("thinking_tokens")
@@ -113,18 +113,18 @@ class AnthropicStream(AnswerStream):
         self.usage = _usage(self._tokens) or self.usage
 
     def stopped(self, row: Mapping[str, Any]) -> None:
-        """Take the stop reason."""
+        """Take `stop_reason` from `row`, if it has one, and translate it into OpenAI's finish reason."""
         if reason := string(row.get("stop_reason")):
             self.finish_reason = _FINISH.get(reason, reason)
 
     def block(self, block: Mapping[str, Any], raw_input: str) -> None:
-        """Take a complete block."""
+        """Take a complete content block of a whole answer. `raw_input` is the exact JSON text of its `input`."""
         self.start(None, block)
         if block.get("type") == "tool_use":
             self.calls[-1].pieces.append(raw_input)
 
     def start(self, index: Any, block: Mapping[str, Any]) -> None:
-        """Start a block, with the content that its start event holds."""
+        """Start a content block, and take the content that its start event holds already."""
         kind = block.get("type")
         if kind == "tool_use":
             call = PartialCall(_place(index), self._word(block.get("id")), self._word(block.get("name")), "{}")
@@ -139,7 +139,10 @@ class AnthropicStream(AnswerStream):
             self.notes[f"block_left_out: {printable_line(kind, 60)}"] = None
 
     def delta(self, index: Any, delta: Mapping[str, Any]) -> None:
-        """Add a piece to a block. Citations and signatures are not part of the answer."""
+        """Add the content of one delta to the answer; `index` is that of its block.
+
+        Citations and signatures are left out.
+        """
         kind = delta.get("type")
         if kind == "text_delta":
             self._take(self.text, delta.get("text"))
@@ -164,12 +167,15 @@ stream = AnthropicStream
 
 
 def _place(index: Any) -> int | str:
-    """The index of a block: an integer, or short text for anything else that a host sends."""
+    """A block's index in a form that can be compared: an integer unchanged, any other value as short text."""
     return index if isinstance(index, int) else printable_line(index, 40)
 
 
 def _usage(tokens: Mapping[str, int]) -> Usage | None:
-    """Usage in OpenAI's sense. Anthropic's `input_tokens` leave out cached tokens, whether read or written."""
+    """Usage as OpenAI counts it; None if the input or output tokens are missing.
+
+    Anthropic's `input_tokens` leave out cached tokens, read or written, so these are added.
+    """
     if "input_tokens" not in tokens or "output_tokens" not in tokens:
         return None
     written, read = tokens.get("cache_creation_input_tokens", 0), tokens.get("cache_read_input_tokens", 0)

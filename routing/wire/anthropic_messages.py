@@ -1,8 +1,8 @@
-"""Converts a prepared history into Anthropic's system prompt and turns. Pure.
+"""Converts a `PreparedHistory` into the system prompt and the messages of Anthropic's API. Pure.
 
 User and assistant turns alternate, and tool results come first in a user turn. Content is neither dropped nor
-reordered: if the protocol has no place for a message, it is sent as marked text at the same position. No image is
-fetched.
+reordered: if the protocol has no place for a message, it is sent as marked text at the same position. The URL of an
+image is passed on; the image is not fetched.
 Rules: https://platform.claude.com/docs/en/api/messages and docs/providers.md.
 """
 
@@ -30,7 +30,7 @@ _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 
 @dataclass(slots=True)
 class _AnthropicTurn:
-    """One turn under assembly. `results` come before all other blocks of a user turn."""
+    """One user or assistant message under assembly. Its content is the tool results (`results`), then `blocks`."""
 
     role: str
     results: list[JsonObject] = field(default_factory=list)
@@ -42,7 +42,10 @@ class _AnthropicTurn:
 
 
 def converted(history: PreparedHistory, notes: dict[str, None]) -> tuple[str, list[JsonObject]]:
-    """The system prompt and the turns. Raises RequestRejected and EndpointUnavailable for unsupported content."""
+    """The system prompt and the messages to send to Anthropic for this history. Changes are added to `notes`.
+
+    Raises RequestRejected or EndpointUnavailable for content that cannot be sent.
+    """
     messages = list(history.messages)
     leading = next((at for at, message in enumerate(messages) if message["role"] != "system"), len(messages))
     system = "\n\n".join(filter(str.strip, (text_of(message["content"]) for message in messages[:leading])))
@@ -74,14 +77,20 @@ def _add(message: JsonObject, turns: list[_AnthropicTurn], history: PreparedHist
 
 
 def _turn_of(turns: list[_AnthropicTurn], role: str) -> _AnthropicTurn:
-    """The last turn if it has this role, else a new one; so tool results always begin a new user turn."""
+    """The last turn if it has this role, else a new turn, which is added to `turns`.
+
+    Tool results follow an assistant turn, so they always begin a new user turn.
+    """
     if not turns or turns[-1].role != role:
         turns.append(_AnthropicTurn(role))
     return turns[-1]
 
 
 def _closed(turns: list[_AnthropicTurn], notes: dict[str, None]) -> list[_AnthropicTurn]:
-    """The turns with a user turn at the beginning and at the end, as the protocol requires."""
+    """The turns, with a user turn added at the beginning or end if an assistant turn is there.
+
+    The protocol requires a user turn at both ends.
+    """
     if not turns or turns[0].role == "assistant":
         turns = [_AnthropicTurn("user", blocks=[{"type": "text", "text": _BEGIN if turns else _EMPTY}]), *turns]
     if turns[-1].role == "assistant":
@@ -91,7 +100,7 @@ def _closed(turns: list[_AnthropicTurn], notes: dict[str, None]) -> list[_Anthro
 
 
 def _blocks(content: str | Sequence[JsonObject]) -> list[JsonObject]:
-    """Text and image blocks. Empty text blocks are left out, because Anthropic refuses them."""
+    """Anthropic's text and image blocks for a message's content. Anthropic refuses empty text, so it is left out."""
     if isinstance(content, str):
         return [{"type": "text", "text": content}] if content.strip() else []
     return [block for part in content if (block := _block(part)) is not None]
@@ -121,7 +130,10 @@ def _tool_result(message: JsonObject, *, made_up: bool) -> JsonObject:
 
 
 def _image_block(url: str) -> JsonObject:
-    """Anthropic's block for an image. Raises RequestRejected (`image_refused`) with what is wrong with the image."""
+    """Anthropic's block for the image at an `https:` or `data:` URL.
+
+    Raises RequestRejected (`image_refused`) that says what is wrong with the image.
+    """
     if url[:5].lower() == "data:":
         return {"type": "image", "source": _inline(url[5:])}
     if not _is_https(url):
@@ -162,7 +174,7 @@ def _decoded(payload: str) -> bytes:
 
 
 def _seen(data: bytes) -> str:
-    """The media type that the first bytes show; empty if it is none of the accepted types."""
+    """The media type that the first bytes of an image show; empty if Anthropic does not accept that type."""
     if data[:8] == b"\x89PNG\r\n\x1a\n":
         return "image/png"
     if data[:3] == b"\xff\xd8\xff":

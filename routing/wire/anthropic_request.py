@@ -1,7 +1,7 @@
-"""Builds the body of a Messages request from a request in OpenAI's names. Pure.
+"""Builds a request to Anthropic's Messages API from a chat request in OpenAI's names. Pure.
 
-Fields that Anthropic does not have are left out and listed in the notes. A request whose meaning would change is
-refused.
+Fields that Anthropic does not have are left out and listed in the notes. If the rest would mean something else, the
+request is refused.
 """
 
 from __future__ import annotations
@@ -18,9 +18,12 @@ from .base import WireRequest
 from .request_checks import chosen, fitted, function_tools, note_unknown
 
 VERSION = "2023-06-01"
-"""https://platform.claude.com/docs/en/api/versioning: the version that all public examples and recordings use."""
+"""Value of the header `anthropic-version`: the API version that all public examples and recordings use.
+https://platform.claude.com/docs/en/api/versioning
+"""
 DEFAULT_MAX_TOKENS = 8192
-"""Sent if the caller sets no limit, because Anthropic requires one. Thinking counts towards it."""
+"""`max_tokens` that is sent if the caller sets none, because Anthropic requires it. Thinking tokens count towards it.
+"""
 _KNOWN = frozenset(
     {"tool_choice", "parallel_tool_calls", "max_tokens", "temperature", "top_p", "stop", "reasoning_effort"}
 )
@@ -28,7 +31,10 @@ _EFFORT = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "
 
 
 def build(request: ChatRequest, endpoint: Endpoint, provider: Provider) -> WireRequest:
-    """Build the request. Raises RequestRejected and EndpointUnavailable for what this endpoint does not accept."""
+    """Build the HTTP request that sends a chat request to this endpoint.
+
+    Raises RequestRejected or EndpointUnavailable for what this endpoint does not accept.
+    """
     notes: dict[str, None] = {}
     request = fitted(request, endpoint, notes)
     offered = function_tools(request.tools)
@@ -85,7 +91,10 @@ def _tool(offer: JsonObject, names: Mapping[str, str], notes: dict[str, None]) -
 
 
 def _input_schema(schema: JsonObject, name: str, notes: dict[str, None]) -> JsonObject:
-    """The schema with an object at its root: Anthropic accepts neither `$ref` nor `anyOf`, `oneOf`, `allOf` there."""
+    """A tool's parameter schema with `type: object` at its root, and a note for each change.
+
+    Anthropic accepts neither `$ref` nor `anyOf`, `oneOf` or `allOf` at the root.
+    """
     made, followed = root_followed({key: value for key, value in schema.items() if key != "$schema"})
     if followed:
         notes[f"schema of {name}: $ref at the root followed"] = None

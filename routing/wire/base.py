@@ -16,14 +16,17 @@ def _as_it_is(answer: Answer) -> Answer:
 
 @dataclass(frozen=True, slots=True)
 class WireRequest:
-    """One HTTP request, without the key. `body` None: the request has no body.
+    """One HTTP request to a provider, without the API key. If `body` is None, the request has no body.
 
     `path` begins with a slash and is relative to the provider's base URL, or it is a whole URL on a host of the
     provider.
 
-    `notes` list what was changed in the caller's request for this endpoint. `follow(status, body)` returns the request
-    to send after this one's answer, or None if the exchange is complete. That request is sent after `delay_s` seconds.
-    `cancel` is sent if the exchange is abandoned while this request is open.
+    `notes` list what was changed in the caller's request for this endpoint. `restore` puts the caller's tool names and
+    call ids back into the answer. `follow(status, body)` takes the answer to this request. It returns the next request
+    of the exchange, or None if the exchange is complete.
+
+    `delay_s` is the time in seconds to wait before this request is sent. `cancel` is the request to send if the
+    exchange is abandoned while this request is open.
     """
 
     path: str
@@ -38,17 +41,17 @@ class WireRequest:
 
 
 class WireStream(Protocol):
-    """Assembles a streamed answer."""
+    """Interface of the object that assembles a streamed answer from its bytes."""
 
     def feed(self, chunk: bytes) -> bool:
-        """Take bytes; True once the answer has content (text, reasoning or a tool call)."""
+        """Take bytes of the stream. Returns True as soon as the answer has text, reasoning or a tool call."""
 
     def finish(self) -> Answer:
-        """The answer, when the stream has ended."""
+        """The assembled answer. Called after the last bytes of the stream."""
 
 
 class Wire(Protocol):
-    """A protocol module."""
+    """Interface of a protocol module; the package `routing.wire` describes its four functions."""
 
     def build(self, request: ChatRequest, endpoint: Endpoint, provider: Provider) -> WireRequest: ...
 

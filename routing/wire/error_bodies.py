@@ -1,7 +1,8 @@
-"""Error bodies of all providers, classified by who caused the error.
+"""Classifies the error bodies of all providers: who caused the error, and whether to try again.
 
 Formats and strings come from OpenRouter SDK 1.3.84 (`error_type`), Groq SDK 1.7.0, Anthropic SDK 2.12, Moonshot's help
-pages and recorded exchanges; see docs/providers.md. A 200 that holds an `error` is classified by the code inside.
+pages and recorded exchanges; see docs/providers.md. If a body with HTTP status 200 holds an `error`, the code inside it
+is used instead of the status.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from ..errors import ExchangeError, error_type
 from ..reasons import REASONS
 
 _DETAIL = 300
-"""The most characters of an error's detail."""
+"""The most characters of the text that describes an error."""
 
 # Phrases in the message that say more than the status does; the first match decides.
 _BY_WORDS: tuple[tuple[str, str], ...] = (
@@ -90,7 +91,10 @@ _RETRYABLE = frozenset({"rate_limited", "overloaded", "server_error", "timeout",
 
 
 def fault(status: int, error: Any, headers: Mapping[str, str] | None = None) -> ExchangeError:
-    """The typed error for an `error` value found in a body with this HTTP status."""
+    """The exception for an error that a provider sent; it is returned, not raised.
+
+    `error` is the value found in the body, often an object; `status` is the HTTP status.
+    """
     row = error if isinstance(error, Mapping) else {"message": error}
     metadata = row.get("metadata")
     metadata = metadata if isinstance(metadata, Mapping) else {}
@@ -112,14 +116,20 @@ def fault(status: int, error: Any, headers: Mapping[str, str] | None = None) -> 
 
 
 def printable_line(text: Any, limit: int = _DETAIL) -> str:
-    """Text of a host on one line: no control characters, folded spaces, at most `limit` characters."""
+    """`text`, which a host sent, on one line and cut to at most `limit` characters.
+
+    Characters that are not printable become spaces, and several spaces become one.
+    """
     clean = "".join(char if char.isprintable() else " " for char in str(text)[: limit * 4])
     folded = " ".join(clean.split())
     return folded if len(folded) <= limit else folded[: limit - 1] + "…"
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that `retry-after-ms` or `Retry-After` (seconds or a date) asks for; None if absent or unreadable."""
+    """Seconds to wait, from the header `retry-after-ms` or `Retry-After` (seconds or a date).
+
+    None if both headers are absent or the value is unreadable.
+    """
     lowered = {name.lower(): value for name, value in headers.items()}
     try:
         if "retry-after-ms" in lowered:
@@ -132,13 +142,13 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _retryable(reason: str, headers: Mapping[str, str]) -> bool:
-    """Whether a retry makes sense: Anthropic's `x-should-retry` header decides if present, else the reason."""
+    """Whether a retry makes sense: decided by Anthropic's header `x-should-retry` if present, else by the reason."""
     told = {name.lower(): value.strip().lower() for name, value in headers.items()}.get("x-should-retry")
     return told == "true" if told in {"true", "false"} else reason in _RETRYABLE
 
 
 def _wait(headers: Mapping[str, str], row: Mapping[str, Any]) -> float | None:
-    """Seconds that the headers ask for, else those that Replicate's `retry_after` in the body asks for."""
+    """Seconds to wait before a retry: from the headers, else from Replicate's `retry_after` in the body, else None."""
     asked = row.get("retry_after")
     told = float(asked) if isinstance(asked, int | float) and not isinstance(asked, bool) and 0 <= asked < 1e6 else None
     found = retry_after(headers)

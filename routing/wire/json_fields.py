@@ -1,7 +1,8 @@
-"""Reads fields of JSON that a host sent. Any field may hold any value; objects are dicts. Pure.
+"""Reads fields of JSON that a host sent, whatever type of value a field holds. JSON objects are dicts here. Pure.
 
 `members`, `items` and `first` give positions in a JSON text, so that a value can be passed on exactly as it came.
-Parsing and writing again would hide duplicate keys and round numbers. Verification of a tool's arguments must see both.
+Verification of a tool's arguments needs the exact text: parsing and writing it again would remove duplicate keys and
+round long numbers.
 """
 
 from __future__ import annotations
@@ -19,12 +20,17 @@ _SPACE = re.compile(r"[ \t\n\r]*")
 _DECODER = json.JSONDecoder()
 _MOST_USD = 1_000_000
 _MOST_COUNT = 1 << 40
-"""Larger counts and amounts in one answer are errors of the host. They would overflow the sums that they are added to.
+"""The largest plausible token count in one answer. Larger ones, and amounts above `_MOST_USD`, are errors of the host.
+They would overflow the sums that they are added to.
 """
 
 
 def whole_object(status: int, headers: Mapping[str, str], body: bytes) -> Mapping[str, Any]:
-    """The JSON object in a body. Raises ExchangeError, which follows from the status if that shows a failure."""
+    """Parse the body of an answer as a JSON object.
+
+    Raises ExchangeError for any other body. If the HTTP status shows a failure, the error is the one for that status.
+    Otherwise it is ProviderFailure.
+    """
     try:
         data = json.loads(body.decode("utf-8-sig"))
     except UnicodeDecodeError:
@@ -42,7 +48,10 @@ def whole_object(status: int, headers: Mapping[str, str], body: bytes) -> Mappin
 
 
 def event_object(payload: str) -> Mapping[str, Any]:
-    """The JSON object of one stream event. Raises ProviderFailure: a skipped event could be part of an argument."""
+    """Parse the data of one stream event as a JSON object.
+
+    Raises ProviderFailure for anything else, because a skipped event could be part of a tool's arguments.
+    """
     try:
         data = json.loads(payload)
     except (ValueError, RecursionError):
@@ -53,7 +62,7 @@ def event_object(payload: str) -> Mapping[str, Any]:
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
-    """The value if it is an object, else an empty one."""
+    """The value if it is a JSON object, else an empty object."""
     return value if isinstance(value, dict) else {}
 
 
@@ -63,7 +72,7 @@ def string(value: Any) -> str | None:
 
 
 def label(value: Any) -> str | None:
-    """A name that a host gives, such as a model's or an answer's id, on one line; None for anything else."""
+    """A name or id that a host sent, on one line of at most 200 characters; None if it is not a non-empty string."""
     return printable_line(value, 200) if string(value) else None
 
 
@@ -78,7 +87,7 @@ def count(value: Any) -> int:
 
 
 def money(value: Any) -> Decimal | None:
-    """An amount of USD; None if the value is not a plausible amount."""
+    """The value as an amount of USD; None if it is not a number or text of a number from 0 to 1,000,000."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -89,7 +98,10 @@ def money(value: Any) -> Decimal | None:
 
 
 def members(text: str, at: int) -> Iterator[tuple[str, int, int]]:
-    """Key, start and end of each value of the object at `at`. The text must have been parsed as JSON before."""
+    """Yield the key, the start and the end of each value of the JSON object that begins at position `at` of `text`.
+
+    The caller must have checked that `text` is valid JSON.
+    """
     at = _after(text, at + 1)
     while text[at] != "}":
         key, at = _DECODER.raw_decode(text, at)
@@ -101,7 +113,10 @@ def members(text: str, at: int) -> Iterator[tuple[str, int, int]]:
 
 
 def items(text: str, at: int) -> Iterator[tuple[int, int]]:
-    """Start and end of each value of the array at `at`."""
+    """Yield the start and the end of each value of the JSON array that begins at position `at` of `text`.
+
+    The caller must have checked that `text` is valid JSON.
+    """
     at = _after(text, at + 1)
     while text[at] != "]":
         _, end = _DECODER.raw_decode(text, at)
@@ -111,7 +126,7 @@ def items(text: str, at: int) -> Iterator[tuple[int, int]]:
 
 
 def first(text: str) -> int:
-    """The position at which the first value begins."""
+    """The position of the first character of a JSON text that is not white space."""
     return _after(text, 0)
 
 

@@ -1,6 +1,7 @@
-"""OpenAI's chat completions as OpenRouter, Moonshot, Groq and Together send them; deviations are tolerated and noted.
+"""Reads answers in OpenAI's chat-completions format as OpenRouter, Moonshot, Groq and Together send them.
 
-This module does not decide whether an answer is right: it passes argument strings on byte for byte.
+Deviations from the format are tolerated and noted. This module does not decide whether an answer is right: it passes
+the text of tool arguments on byte for byte.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ _FINISH = {"eos": "stop", "function_call": "tool_calls"}  # Together's value, an
 
 
 def authorization(key: str) -> Mapping[str, str]:
-    """The header that carries the key; empty if the host needs no key."""
+    """The HTTP header that carries the API key; empty if `key` is empty."""
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 def parse(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
-    """Parse a whole answer.
+    """Parse an answer that is not streamed.
 
-    Raises ExchangeError for errors, also inside a 200, and for bodies that break the protocol.
+    Raises ExchangeError for an error, even inside a body with HTTP status 200, and for a body that breaks the protocol.
     """
     data = whole_object(status, headers, body)
     if data.get("error"):
@@ -52,7 +53,10 @@ def parse(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
 
 
 class OpenAIStream(AnswerStream):
-    """Collects envelope fields and deltas; a whole answer is one envelope and one delta."""
+    """Collects an answer from chunks. Each has an envelope (the fields around the message) and a delta (a piece of it).
+
+    A whole answer is read as one envelope and one delta.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,11 +68,17 @@ class OpenAIStream(AnswerStream):
         self._tried: tuple[UpstreamAttempt, ...] = ()
 
     def finish(self) -> Answer:
-        """The answer. `complete` is true after a finish reason, or after tool calls that `[DONE]` ended."""
+        """The answer when the stream has ended.
+
+        Its field `complete` is True if a finish reason came, or if tool calls and then `[DONE]` came.
+        """
         return self.answer(complete=self.finish_reason is not None or (self._done and bool(self.calls)))
 
     def event(self, event: Event) -> None:
-        """Take one chunk; nothing after `[DONE]` is read."""
+        """Take one event of the stream, which holds one chunk. Events after `[DONE]` are ignored.
+
+        Raises ExchangeError for an error.
+        """
         payload = event.data.strip()
         if self._done or payload == "[DONE]":
             self._done = True
@@ -83,7 +93,10 @@ class OpenAIStream(AnswerStream):
             self.delta(delta, whole=False)
 
     def envelope(self, data: Mapping[str, Any], choice: Mapping[str, Any]) -> None:
-        """Take the fields around the message: finish reason, names, usage and cost."""
+        """Take the fields around the message: finish reason, model, id, upstreams, usage and cost.
+
+        Raises ExchangeError if they report an error.
+        """
         if choice.get("error"):
             raise fault(200, choice["error"])
         reason = choice.get("finish_reason")
@@ -113,7 +126,7 @@ class OpenAIStream(AnswerStream):
                 return
 
     def delta(self, delta: Mapping[str, Any], *, whole: bool) -> None:
-        """Take a piece of the message, or the whole message."""
+        """Take a piece of the message from a stream, or the whole message if `whole`."""
         self.text.extend(map(self.limit.take, filter(None, texts_of(delta.get("content")))))
         # Moonshot sends reasoning_content, OpenRouter and Groq send reasoning. If both come, they are equal.
         thought = delta.get("reasoning_content") or delta.get("reasoning")
@@ -142,7 +155,10 @@ class OpenAIStream(AnswerStream):
             self.notes["arguments_not_a_string"] = None
 
     def _call_of(self, row: Mapping[str, Any], call_id: str | None, name: str | None) -> PartialCall:
-        """The call that a delta belongs to. Hosts omit the index, repeat the id, or send every call as index 0."""
+        """The tool call that a delta belongs to; a new one if the delta begins a call.
+
+        The index alone does not decide: hosts omit it, repeat the id, or send every call as index 0.
+        """
         index = row.get("index")
         if isinstance(index, int):
             for call in reversed(self.calls):
@@ -158,13 +174,16 @@ class OpenAIStream(AnswerStream):
         return self.new_call(_numbered(row))
 
     def _billed(self) -> Decimal | None:
-        """USD that the caller pays. If the upstream bills the caller's own key, `cost` is only the gateway's share."""
+        """USD that the caller pays, or None if unknown.
+
+        If the upstream bills the caller's own key, `cost` is only the gateway's share, and the upstream's is added.
+        """
         if not self._own_key or self._cost is None:
             return self._cost
         return None if self._upstream_cost is None else self._cost + self._upstream_cost
 
     def answer(self, *, complete: bool) -> Answer:
-        """The answer as far as it has come, with what a gateway says about cost and upstreams."""
+        """The answer made of all parts received so far, with the cost and the upstreams that a gateway reports."""
         known = super().answer(complete=complete)
         return replace(known, reported_cost_usd=self._billed(), upstream=self._upstream, tried=self._tried)
 
@@ -199,7 +218,10 @@ def _usage(row: Mapping[str, Any]) -> Usage | None:
 
 
 def _upstream_cost(row: Mapping[str, Any]) -> Decimal | None:
-    """The upstream's cost in OpenRouter's `cost_details`: the total if given, else prompt and completion added."""
+    """The upstream's cost in USD, from OpenRouter's `cost_details`; None if unknown.
+
+    It is the total if given, else the sum of the costs of prompt and completion.
+    """
     details = mapping(row.get("cost_details"))
     if (whole := money(details.get("upstream_inference_cost"))) is not None:
         return whole
@@ -208,7 +230,10 @@ def _upstream_cost(row: Mapping[str, Any]) -> Decimal | None:
 
 
 def _tried(told: Mapping[str, Any]) -> tuple[UpstreamAttempt, ...]:
-    """The upstreams that OpenRouter asked (`X-OpenRouter-Metadata: enabled`), in its order."""
+    """The upstreams that OpenRouter tried for this request, in the order of the tries.
+
+    OpenRouter lists them if the request has the header `X-OpenRouter-Metadata: enabled`.
+    """
     rows = told.get("attempts")
     return tuple(
         UpstreamAttempt(printable_line(row["provider"], 60), row["status"] if is_count(row.get("status")) else None)

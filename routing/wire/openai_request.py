@@ -1,4 +1,4 @@
-"""Builds the body of a chat-completions request as each host accepts it (docs/providers.md). Pure."""
+"""Builds a chat-completions request in the form that each host accepts (docs/providers.md). Pure."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from .base import WireRequest
 from .request_checks import chosen, fitted, function_tools
 
 _K3 = {"none": "low", "minimal": "low", "low": "low", "medium": "high", "high": "high", "xhigh": "max", "max": "max"}
-"""OpenAI's `reasoning_effort` values -> those of Kimi K3, which always thinks."""
+"""OpenAI's `reasoning_effort` -> the value that is sent to Kimi K3, which always thinks."""
 
 
 def build(request: ChatRequest, endpoint: Endpoint, provider: Provider) -> WireRequest:
-    """Build the request. It holds only fields that the caller set: OpenRouter filters upstreams by every parameter.
+    """Build the HTTP request that sends a chat request to this endpoint.
 
-    Raises RequestRejected and EndpointUnavailable for what this endpoint does not accept.
+    Options that the caller did not set are left out: OpenRouter excludes upstreams that lack any parameter that is
+    sent. Raises RequestRejected or EndpointUnavailable for what this endpoint does not accept.
     """
     notes: dict[str, None] = {}
     request = fitted(request, endpoint, notes)
@@ -90,7 +91,7 @@ def _sampling(request: ChatRequest, quirks: frozenset[str], notes: dict[str, Non
 
 
 def _thinking(effort: str | None, endpoint: Endpoint, notes: dict[str, None]) -> tuple[JsonObject, bool]:
-    """The fields that set how much this endpoint thinks, and whether it will think."""
+    """The body fields that set how much this endpoint thinks, and whether it will think in this request."""
     if effort is None:
         return {}, endpoint.thinks
     off = effort == "none"

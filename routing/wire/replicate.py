@@ -1,8 +1,8 @@
-"""Replicate's predictions: created, then polled or streamed until they end, or cancelled.
+"""Replicate's protocol: one request creates a prediction, which is then polled or streamed until it ends.
 
-The API has neither messages nor tools. The conversation becomes one prompt, tool calls are emulated in it
-(`tools:emulated`), and rescue finds the calls in the text. A URL that a prediction names is followed only if it
-belongs to the provider. https://replicate.com/docs/reference/http
+The API has neither messages nor tools. The conversation becomes one prompt, which also describes the tools
+(`tools:emulated`), and rescue finds tool calls in the text of the answer. A URL that a prediction names is followed
+only if it belongs to the provider. https://replicate.com/docs/reference/http
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from .sse import Event
 __all__ = ["ReplicateStream", "authorization", "build", "parse", "stream"]
 
 WAIT_S = 5
-"""Seconds that the creating request is held open. Short, so that the prediction's id, needed to cancel it, is known
-early.
+"""Seconds that Replicate holds the request that creates a prediction open.
+The time is short, because the prediction can be cancelled only after its id is known.
 """
 POLL_S = 0.5
 """Seconds between two polls of a prediction."""
 CANCEL_AFTER = "5m"
-"""A prediction that is not cancelled ends after this time.
+"""Value of the header `Cancel-After`: Replicate ends a prediction after this time.
 https://replicate.com/changelog/2025-10-16-prediction-deadlines
 """
 _ENDED = frozenset({"succeeded", "failed", "canceled", "aborted"})
@@ -45,9 +45,9 @@ _SPEAKERS = {"user": "User", "assistant": "Assistant"}
 
 
 def build(request: ChatRequest, endpoint: Endpoint, provider: Provider) -> WireRequest:
-    """Build the request that creates a prediction; its `follow` gives each further request until the end.
+    """Build the request that creates a prediction. Its `follow` returns the next request until the prediction ends.
 
-    Raises RequestRejected and EndpointUnavailable for what this endpoint does not accept.
+    Raises RequestRejected or EndpointUnavailable for what this endpoint does not accept.
     """
     notes: dict[str, None] = {}
     request = fitted(request, endpoint, notes)
@@ -67,7 +67,7 @@ def build(request: ChatRequest, endpoint: Endpoint, provider: Provider) -> WireR
 
 
 def _prompt(messages: list[JsonObject]) -> str:
-    """The conversation as one text: leading system messages, then each message with its speaker, then "Assistant:"."""
+    """The conversation as one text: leading system messages, then each message after its speaker, then `Assistant:`."""
     leading = next((at for at, message in enumerate(messages) if message["role"] != "system"), len(messages))
     parts = [text_of(message["content"]) for message in messages[:leading]]
     for message in messages[leading:]:
@@ -86,14 +86,17 @@ def _image(messages: list[JsonObject], endpoint: Endpoint) -> JsonObject:
 
 
 class _Prediction:
-    """One prediction: gives the request to send after each answer."""
+    """One prediction in progress; `next` returns the request to send after each answer."""
 
     def __init__(self, provider: Provider, *, stream: bool) -> None:
         self._provider = provider
         self._stream = stream
 
     def next(self, status: int, body: bytes) -> WireRequest | None:
-        """The next request; None if the prediction has ended or could not be created."""
+        """The request to send after this answer; None if the prediction has ended or could not be created.
+
+        Raises ProviderFailure if the prediction's URL is not on a host of the provider.
+        """
         page = _page(body) if status < 300 else None
         if page is None or string(page.get("status")) in _ENDED:
             return None
@@ -111,7 +114,10 @@ class _Prediction:
         return WireRequest(poll, None, method="GET", follow=self.next, delay_s=POLL_S, cancel=ending)
 
     def _place(self, url: Any) -> str | None:
-        """The URL if the key may be sent to it: below the base URL, or on another host of the provider; else None."""
+        """`url` if the API key may be sent to it, else None.
+
+        It may if the URL is below the provider's base URL, or on another host that the catalogue lists for it.
+        """
         if (
             not isinstance(url, str)
             or not url.isascii()
@@ -137,7 +143,7 @@ def _page(body: bytes) -> Mapping[str, Any] | None:
 
 
 def parse(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
-    """The answer in a prediction's page. Raises ExchangeError if the prediction failed or has not ended."""
+    """Parse the JSON of a prediction that has ended. Raises ExchangeError if it failed or has not ended."""
     page = whole_object(status, headers, body)
     if status >= 300:
         raise fault(status, page, headers)
@@ -173,10 +179,10 @@ def _usage(metrics: Mapping[str, Any]) -> Usage | None:
 
 
 class ReplicateStream(AnswerStream):
-    """A prediction's output as server-sent events: plain text, then `done`."""
+    """Collects the output of a prediction from server-sent events: pieces of plain text, then `done`."""
 
     def event(self, event: Event) -> None:
-        """Take one event."""
+        """Take one event of the stream. Raises ProviderFailure if the prediction failed or was cancelled."""
         if event.name == "error":
             raise ProviderFailure("server_error", printable_line(event.data), phase="body", retryable=True)
         if event.name == "output" and self.finish_reason is None and event.data:

@@ -1,4 +1,4 @@
-"""Checks that every wire makes before it writes a request: what the endpoint can do, and tool names. Pure."""
+"""Checks a chat request before a protocol module builds its body: what the endpoint can do, and tools. Pure."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from ..types import EFFORTS, ChatOptions, ChatRequest, JsonObject, Message, Tool
 def fitted(request: ChatRequest, endpoint: Endpoint, notes: dict[str, None]) -> ChatRequest:
     """The request in a form that this endpoint can serve.
 
-    Tools are emulated if it has no native ones. Without tools, `tool_choice` is left out.
+    Tools are described in the prompt if the endpoint has no native tools. Without tools, `tool_choice` and
+    `parallel_tool_calls` are left out.
 
-    Raises EndpointUnavailable (`no_capability`) for what the endpoint cannot do by design.
+    Raises EndpointUnavailable (`no_capability`) if the endpoint lacks a capability that the request needs.
+    Raises RequestRejected if the request has no messages or an unknown `reasoning_effort`.
     """
     needs = Requirements(stream=request.stream)
     if request.tools:
@@ -34,7 +36,7 @@ def fitted(request: ChatRequest, endpoint: Endpoint, notes: dict[str, None]) -> 
 
 
 def note_unknown(request: ChatRequest, known: frozenset[str], notes: dict[str, None]) -> None:
-    """Note each option of the request that a wire has no place for, so that none is left out silently."""
+    """Add a note for each option that the caller set but that is not in `known`, the options the protocol can send."""
     for name in ChatOptions.__annotations__:
         if name not in known and getattr(request, name) not in (None, "", (), []):
             notes[f"{name} left out: not known here"] = None
@@ -50,9 +52,9 @@ def _emulated(request: ChatRequest, notes: dict[str, None]) -> ChatRequest:
 
 
 def function_tools(tools: Sequence[Tool]) -> list[JsonObject]:
-    """The functions of a request's tools: name, and description, strict and parameters if the caller gave them.
+    """The `function` object of each tool: its name, and its description, strict and parameters if the caller gave them.
 
-    Raises RequestRejected for a tool of another kind or without a name.
+    Raises RequestRejected for a tool that is not a function or has no name.
     """
     return [_function(tool) for tool in tools]
 
@@ -79,7 +81,10 @@ def _plain(value: Any) -> Any:
 
 
 def chosen(choice: ToolChoice | None) -> str | None:
-    """The function that `tool_choice` names; None for `auto`, `none`, `required`. Raises RequestRejected otherwise."""
+    """The name of the function that `tool_choice` demands; None if it is None or a string such as `auto`.
+
+    Raises RequestRejected for an object that names no function.
+    """
     if choice is None or isinstance(choice, str):
         return None
     function = choice.get("function")

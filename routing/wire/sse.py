@@ -1,4 +1,4 @@
-"""Parser of server-sent events as the WHATWG standard defines them. The byte stream may be cut at any position.
+"""Parser of server-sent events as the WHATWG standard defines them. A chunk of bytes may end at any position.
 
 https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 """
@@ -17,14 +17,17 @@ MAX_LINE = 8 << 20
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event: its `data` lines joined by newlines; `name` is `message` unless an `event:` line sets another."""
+    """One server-sent event.
+
+    `data` holds its `data:` lines joined by newlines. `name` is the value of its `event:` line, or `message`.
+    """
 
     data: str
     name: str = "message"
 
 
 class Decoder:
-    """Turns bytes into events. Comments are skipped; an event that the end of the stream cuts is not dispatched."""
+    """Turns chunks of bytes into events. Comments are skipped, as is an event that the end of the stream cuts off."""
 
     def __init__(self) -> None:
         self._text = codecs.getincrementaldecoder("utf-8")("strict")
@@ -36,7 +39,10 @@ class Decoder:
         self._name = ""
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
-        """Events that these bytes complete. Raises ProviderFailure for invalid UTF-8 and lines over `MAX_LINE`."""
+        """The events that this chunk completes.
+
+        Raises ProviderFailure for invalid UTF-8 and for a line of more than `MAX_LINE` characters.
+        """
         try:
             text = self._text.decode(chunk)
         except UnicodeDecodeError:
