@@ -136,7 +136,7 @@ def _summary(probes: ProbeSession, run: Run) -> Summary:
 
 
 def command_name() -> str:
-    """The command that starts kimiprobe: its name if it is on PATH, otherwise the path of the script beside this Python."""
+    """The command that starts kimiprobe: its name if it is on PATH, otherwise the script's path beside this Python."""
     script = Path(sys.executable).with_name("kimiprobe")
     if shutil.which("kimiprobe") or not script.is_file():
         return "kimiprobe"

@@ -120,7 +120,7 @@ class Scope:
         return {endpoint.id: self.catalog.models[endpoint.model].reference for endpoint in self.endpoints}
 
     def rerun(self) -> tuple[tuple[str, ...], dict[str, str]]:
-        """Options and environment variables for pytest to run a probe of this run again; the probe's id is not included."""
+        """Options and environment variables for pytest to run a probe of this run again, without the probe's id."""
         ours = options.given(self.config, leave_out=_OF_ONE_RUN)
         variables = {name: os.environ[name] for name in PYTEST_VARIABLES if name in os.environ}
         return (*options.of_pytest(self.config), *ours), variables

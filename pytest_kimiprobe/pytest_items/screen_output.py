@@ -27,7 +27,7 @@ def lists_items(config: pytest.Config) -> bool:
 
 
 def shows_sections(config: pytest.Config) -> bool:
-    """Whether the command line asks for pytest's final sections. `addopts` does not count: it is for users' own tests."""
+    """Whether the command line asks for pytest's final sections. `addopts` does not count: it is for other tests."""
     return lists_items(config) or any(_ASKING.match(str(argument)) for argument in config.invocation_params.args)
 
 
