@@ -17,7 +17,7 @@ from routing.wire.json_fields import mapping, whole_object
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Remaining credit `left` (None if unknown) and the key's `limit` (None if it has none), in `currency`."""
+    """Credit of a key's account in `currency`: what is `left` (None if unknown), and the key's `limit` (None if none)."""
 
     left: Decimal | None
     limit: Decimal | None = None
@@ -25,7 +25,7 @@ class Account:
 
 
 async def account_of(transport: Transport, provider: Provider, key: str, *, timeout_s: float = 10.0) -> Account | None:
-    """Ask for the account of this key; None if the provider has no such API. Raises ExchangeError."""
+    """Request the credit of the key's account; None if the provider does not report it. Raises ExchangeError."""
     if provider.account == "openrouter":
         limits = await page_of(transport, provider, key, "/key", timeout_s=timeout_s)
         return openrouter_account(limits, await page_of(transport, provider, key, "/credits", timeout_s=timeout_s))
@@ -37,7 +37,9 @@ async def account_of(transport: Transport, provider: Provider, key: str, *, time
 
 
 def openrouter_account(key: Mapping[str, Any], credit: Mapping[str, Any]) -> Account:
-    """The account by the pages `/key` and `/credits`: `left` is the smaller of the key's rest and the credit's.
+    """The account by the data of OpenRouter's pages `/key` and `/credits`.
+
+    `left` is the smaller of two amounts: what the key's limit still allows, and the credit that remains.
 
     Credit is negative if the account is overdrawn. The field `rate_limit` of `/key` is obsolete.
     """
