@@ -17,7 +17,10 @@ from routing.wire.json_fields import mapping, whole_object
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Credit of a key's account in `currency`: what is `left` (None if unknown), and the key's `limit` (None if none)."""
+    """Credit of a key's account, in `currency`.
+
+    `left` is the remaining credit (None if unknown), `limit` the key's limit (None if it has none).
+    """
 
     left: Decimal | None
     limit: Decimal | None = None

@@ -73,7 +73,7 @@ def discover(catalog: Catalog, model: str, environment: Mapping[str, str], today
 
 
 def _added(base: Endpoint, upstream: Upstream) -> Endpoint:
-    """The endpoint of a discovered upstream: `base` (unpinned) with the upstream's tag, price and `tool_choice` values."""
+    """The endpoint of a discovered upstream: the unpinned `base` with its tag, price and `tool_choice` values."""
     return replace(
         base,
         id=f"{base.id}+{upstream.tag}",
@@ -98,7 +98,7 @@ async def _listed(provider: Provider, key: str, model_id: str, today: date) -> t
 
 
 def upstreams_of(page: Mapping[str, Any], today: date) -> tuple[Upstream, ...]:
-    """The upstreams that a page lists; rows without a tag are skipped. Raises ExchangeError for a page without a list."""
+    """The upstreams that a page lists; rows without a tag are skipped. Raises ExchangeError if there is no list."""
     rows = page.get("endpoints")
     if not isinstance(rows, list):
         raise ProviderFailure("malformed_body", "the page lists no endpoints", phase="parse")
