@@ -54,7 +54,7 @@ def prepare(config: pytest.Config) -> ProbeSession:
 
 
 def _packaged_and_own(config: pytest.Config, session: ProbeSession) -> list[str]:
-    """Arguments of a run that names no path: packaged cases, plugins, `--kimiprobe-schemas`, and `kimiprobe_paths`."""
+    """Arguments of a run that names no path: packaged cases, and those of plugins, schemas and `kimiprobe_paths`."""
     packaged = {f"{PACKAGED}/{file.name}": file for file in packaged_files()} | _named_paths(session)
     names = [name for name, path in packaged.items() if not is_ignored(name, path, config)]
     own: list[Path] = config.getini("kimiprobe_paths")
@@ -89,9 +89,10 @@ def _recorded_origins(config: pytest.Config, session: ProbeSession) -> list[str]
 
 
 def keep_asked_for(session: pytest.Session, probes: ProbeSession, items: list[pytest.Item]) -> None:
-    """Deselect items: in a replay those that were not recorded, in a run that names no path those that are not probes.
+    """Deselect items that the run does not include. Raises UsageError if a requested id was not collected.
 
-    Raises UsageError if a requested id was not collected.
+    In a replay these are items that were not recorded. In any other run that names no path, they are items that are
+    not probes.
     """
     _require_found(session, probes, items)
     if probes.scope.choice.kind == "replay":
@@ -154,7 +155,7 @@ def _is_recorded(item: pytest.Item, probes: ProbeSession) -> bool:
 
 
 def named_collectors(session: pytest.Session, probes: ProbeSession) -> list[pytest.Collector]:
-    """Collectors of everything that is selected by name: packaged cases, those of plugins and schemas, recordings."""
+    """Collectors of everything that is selected by name: packaged cases, cases of plugins and schemas, recordings."""
     paths = _named_paths(probes)
     return [_named(session, probes, name, paths.get(name)) for name in probes.named]
 

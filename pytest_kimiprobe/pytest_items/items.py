@@ -130,7 +130,7 @@ class RecordingFile(pytest.File):
     """Collector of a recording that kimiprobe did not write, or cannot read. Each row becomes an item."""
 
     alone: bool = True
-    """Whether the replay is of this one file. If it cannot be read, the run then ends.
+    """Whether the replay consists of this file only. If the file cannot be read, the run then ends.
 
     In a replay of a folder, a file that cannot be read becomes an item that says why.
     """

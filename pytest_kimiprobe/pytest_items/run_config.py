@@ -86,7 +86,7 @@ class Scope:
 
     @property
     def source(self) -> Source:
-        """The source that all results of this run are marked with."""
+        """Where the answers of this run come from, as `source` of all its results says."""
         return self.choice.stamp(self.catalog, self.endpoints)
 
     def _default_budget(self) -> Decimal:

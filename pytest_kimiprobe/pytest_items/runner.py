@@ -156,7 +156,7 @@ def enrich(item: pytest.Item, report: pytest.TestReport, call: pytest.CallInfo[A
 
 
 def finish(probes: ProbeSession, exit_status: int, session: pytest.Session) -> None:
-    """Close everything, then write the requested outputs. If one cannot be written, the run exits with 3."""
+    """Close everything, then write the requested outputs. If one cannot be written, pytest exits with status 3."""
     with _uninterrupted():
         probes.finish()
         if not probes.kept.results:

@@ -1,4 +1,4 @@
-"""Hides pytest's own output about probes, because the report at the end shows them. Options can ask for it.
+"""Hides pytest's own output about probes, because the report at the end shows them. Options keep that output.
 
 `-v` lists the items; `-v`, `--tb` and `-r` show pytest's sections. Output about other tests does not change.
 """
@@ -16,7 +16,7 @@ from ..results.last_run import failure_order
 from ..verdicts import ProbeResult
 
 SUMMING: pytest.StashKey[bool] = pytest.StashKey()
-"""Key in `config.stash`: True while pytest writes its final sections. Only then are probes shown by their verdict."""
+"""Key in `config.stash`: True while pytest writes its final sections, which name the verdicts of probes."""
 _PROPERTY = "kimiprobe_verdict"
 _ASKING = re.compile(r"--tb(=|$)|-[vqxsl]*r")
 
@@ -27,7 +27,7 @@ def lists_items(config: pytest.Config) -> bool:
 
 
 def shows_sections(config: pytest.Config) -> bool:
-    """Whether the command line asks for pytest's final sections. `addopts` does not count: it is for other tests."""
+    """Whether the command line asks for pytest's final sections. `addopts` does not count; it is for other tests."""
     return lists_items(config) or any(_ASKING.match(str(argument)) for argument in config.invocation_params.args)
 
 

@@ -50,7 +50,7 @@ class VerdictStore:
         return item.nodeid in self.results or item.nodeid in self.held
 
     def record(self, item: pytest.Item, result: ProbeResult) -> None:
-        """Store a final verdict and call the hook for it."""
+        """Store a final verdict, and call the hook `pytest_kimiprobe_result` with it."""
         self.results[item.nodeid] = result
         self._hook.pytest_kimiprobe_result(result=result)
 
