@@ -20,7 +20,7 @@ from ..engine.capture import CapturedExchange, CapturedRequest
 
 ASKED = frozenset({"accept", "anthropic-version", "cancel-after", "content-type", "prefer", "x-openrouter-metadata"})
 ANSWERED = frozenset({"content-type", "retry-after", "retry-after-ms", "x-should-retry"})
-"""Headers that are kept: request headers that wires write, and response headers that they read."""
+"""Headers that are kept: request headers that wires write (`ASKED`), response headers that they read (`ANSWERED`)."""
 _ANSWER = frozenset(
     {
         "choices",
@@ -127,7 +127,7 @@ def _document(text: str) -> str:
 
 
 def _spans(text: str) -> Iterator[tuple[int, int, bool]]:
-    """Start and end of each JSON value outside the answer, and whether its name alone requires to remove it."""
+    """Start and end of each JSON value outside the answer, and whether the name of its member requires its removal."""
     todo: list[tuple[int, str]] = [(first(text), "top")]
     while todo:
         at, where = todo.pop()

@@ -127,7 +127,7 @@ def _inflated(data: bytes, window: int) -> Iterator[bytes]:
 
 
 def _joined(data: bytes) -> Iterator[bytes]:
-    """Texts of a JSON document or of the events of a stream, joined by the path at which they occur."""
+    """Strings of a JSON document or of a stream's events. All strings at the same path are joined."""
     documents = [line[5:] for line in data.splitlines() if line.startswith(b"data:")] or [data]
     texts: dict[str, list[str]] = defaultdict(list)
     for document in documents:

@@ -70,7 +70,7 @@ class Replays:
     def plans(self, case: Case, endpoints: Mapping[str, Endpoint]) -> Iterator[Planned]:
         """All recorded probes of cases with this name at `endpoints`.
 
-        If another file has a case of the same name, its probes are included. They differ in their ids.
+        If another file has a case of the same name, its probes are included. Their ids are different.
         """
         # Without duplicates: pytest combines each probe with every parameter of a test function.
         alike = {
@@ -156,7 +156,7 @@ class Replayer:
         return ()
 
     def close(self) -> None:
-        """Stop the loop."""
+        """Stop the event loop of the replay."""
         self._loop.close()
 
     def _replayed(self, job: ProbeJob[T]) -> ProbeOutcome[T]:
