@@ -1,4 +1,4 @@
-"""Cases in Python: `@case(...)` declares the request, and the test function judges the answer. Imports no library."""
+"""Cases in Python: `@case(...)` declares the request, and the test function judges the answer. Fast to import."""
 
 from __future__ import annotations
 

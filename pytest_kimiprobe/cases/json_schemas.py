@@ -18,7 +18,7 @@ from .model import Case, CaseError, Expectation, ExpectedCall
 
 TOOL = "submit_value"
 _LONGEST = 1 << 16
-"""Maximum length of one line, that is, of one schema."""
+"""Maximum length of one line, that is, of one schema, in characters."""
 _MOST = 64 << 20
 """Maximum bytes of one file."""
 _LARGEST = 4096

@@ -41,7 +41,7 @@ def problem_of(matcher: Any) -> str:
 
 
 def shown(matcher: Any) -> str:
-    """Short text for a matcher, for messages."""
+    """The matcher as a short text for messages."""
     text = repr(matcher) if not isinstance(matcher, Mapping) else " ".join(f"{k} {v!r}" for k, v in matcher.items())
     return text if len(text) <= 120 else f"{text[:119]}…"
 

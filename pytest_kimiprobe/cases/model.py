@@ -40,8 +40,8 @@ class ExpectedCall:
     """A call that a right answer must contain. `arguments` maps names of arguments to expected values or matchers.
 
     `other_arguments`: whether the call may have arguments that are not listed.
-
-    `as_in_schema`: whether they must be in the order of the tool's schema; otherwise the answer counts as rescued.
+    `as_in_schema`: whether its arguments must be in the order of the tool's schema. If they are not, the answer counts
+    as rescued.
     """
 
     name: str

@@ -117,7 +117,7 @@ def expand(
 
 
 def cannot(case: Case, endpoint: Endpoint, mode: Mode) -> str:
-    """What keeps the case from this endpoint: a need that it does not meet, or an unusable schema; empty if nothing."""
+    """Reason not to send the case to the endpoint: an unmet need, or an unusable schema. Empty if it can be sent."""
     needs = Requirements(
         tools="native" if case.tools and not case.emulate_tools else "",
         stream=mode == "stream",
