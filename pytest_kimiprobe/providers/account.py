@@ -40,10 +40,9 @@ async def account_of(transport: Transport, provider: Provider, key: str, *, time
 
 
 def openrouter_account(key: Mapping[str, Any], credit: Mapping[str, Any]) -> Account:
-    """The account by the data of OpenRouter's pages `/key` and `/credits`.
+    """The account, from the data of OpenRouter's pages `/key` and `/credits`.
 
     `left` is the smaller of two amounts: what the key's limit still allows, and the credit that remains.
-
     Credit is negative if the account is overdrawn. The field `rate_limit` of `/key` is obsolete.
     """
     bought, used = _amount(credit.get("total_credits")), _amount(credit.get("total_usage"))
