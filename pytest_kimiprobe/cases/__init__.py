@@ -1,1 +1,1 @@
-"""Cases: what they are, how files of them are read, and the plan of a run."""
+"""Cases: their definition, the reading of case files, and the plan of a run."""

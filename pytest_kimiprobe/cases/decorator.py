@@ -1,4 +1,4 @@
-"""Cases in Python: `@case(...)` declares the request, the test function below it is the judge. Light to import."""
+"""Cases in Python: `@case(...)` declares the request, and the test function judges the answer. Fast to import."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .model import Parity, Suite
 
     class CaseOptions(ChatOptions, total=False):
-        """Arguments of `case` beside the prompt: the fields of a row of a case file."""
+        """Keyword arguments of `@case`. They have the names and meanings of the fields of a case in a case file."""
 
         messages: Sequence[Mapping[str, Any]]
         tools: Sequence[Mapping[str, Any]]
@@ -32,8 +32,8 @@ def case(prompt: str | None = None, **options: Unpack[CaseOptions]) -> Callable[
     """Declare the request of a test function that takes `answer` (docs/cases.md, "Cases in Python").
 
     Give `prompt` or `messages`. A tool is OpenAI's `{"type": "function", "function": {...}}`, or the object in its
-    `function`. With `--kimiprobe` the function runs once for each endpoint, mode and repeat; without, it is skipped.
-    With `parity` (`calls` or `arguments`) the plain and the streamed answer are compared as well.
+    `function`. With `--kimiprobe` the test function runs once for each endpoint, mode and repeat; without it, the test
+    is skipped. With `parity` (`calls` or `arguments`) the plain and the streamed answer are compared as well.
     """
     row = {key: value for key, value in {"prompt": prompt, **options}.items() if value not in (None, "")}
 

@@ -20,7 +20,10 @@ Effect = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class EndState:
-    """The state `before`, the effects of each tool (none if it only reads), and the state expected `after`."""
+    """What the calls of a right answer must achieve: turn the state `before` into the state `after`.
+
+    `effects` maps the name of each tool to its effects on the state. A tool that only reads has none.
+    """
 
     before: Mapping[str, Any]
     after: Mapping[str, Any]

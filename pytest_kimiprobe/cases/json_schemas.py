@@ -1,4 +1,4 @@
-"""Schema cases: each line of a `.jsonl` file is a JSON Schema, offered as a tool's parameters.
+"""Cases from JSON Schemas: each line of a `.jsonl` file is a schema, and its case offers a tool with these parameters.
 
 Intended for Moonshot's validator cases (github.com/MoonshotAI/walle, testdata/validator_cases), which are not copied.
 """
@@ -18,9 +18,9 @@ from .model import Case, CaseError, Expectation, ExpectedCall
 
 TOOL = "submit_value"
 _LONGEST = 1 << 16
-"""Bytes of one schema."""
+"""Maximum length of one line, that is, of one schema, in characters."""
 _MOST = 64 << 20
-"""Bytes of one file."""
+"""Maximum bytes of one file."""
 _LARGEST = 4096
 """Largest `minLength`, `minItems` or `minProperties` that an answer can satisfy within its tokens."""
 _PROMPT = (
@@ -38,7 +38,7 @@ def files(folder: Path) -> list[Path]:
 
 
 def load(path: Path) -> list[Case]:
-    """One case for each line. Raises CaseError naming file and line; unusable schemas make cases marked `unusable`."""
+    """One case for each line. If its schema is unusable, `unusable` says why. Raises CaseError with file and line."""
     try:
         lines = read_regular(path, error=CaseError, max_bytes=_MOST).decode("utf-8").splitlines()
     except UnicodeDecodeError:
@@ -80,7 +80,7 @@ def _case(schema: JsonObject, name: str, path: Path) -> Case:
 
 
 def _too_long(schema: JsonObject) -> str:
-    """Which limit of the schema an answer cannot reach within its tokens; empty if it can reach all."""
+    """Which minimum of the schema is too large for the tokens of an answer (`_LARGEST`); empty if none is."""
     todo: list[Any] = [schema]
     while todo:
         item = todo.pop()

@@ -10,7 +10,7 @@ from typing import Any
 MOST = 1 << 20
 """Longest text in characters that is searched; a longer text matches nothing."""
 _WORDS = 4000
-"""Words of a text that are searched for repeated phrases."""
+"""Number of words at the start of a text that are searched for repeated phrases."""
 _PHRASE = 40
 """Longest repeated phrase in words."""
 
@@ -41,7 +41,7 @@ def problem_of(matcher: Any) -> str:
 
 
 def shown(matcher: Any) -> str:
-    """Short text for a matcher, for messages."""
+    """The matcher as a short text for messages."""
     text = repr(matcher) if not isinstance(matcher, Mapping) else " ".join(f"{k} {v!r}" for k, v in matcher.items())
     return text if len(text) <= 120 else f"{text[:119]}…"
 
@@ -60,7 +60,10 @@ def equal(expected: Any, value: Any) -> bool:
 
 
 def paired(count: int, others: int, fit: Callable[[int, int], bool]) -> dict[int, int]:
-    """Largest matching of `count` wanted items with `others`, by augmenting paths: index of wanted → index of other."""
+    """Assign as many of `count` wanted items as possible to `others` that fit, each to a different one.
+
+    Returns index of wanted → index of other. The method is bipartite matching by augmenting paths.
+    """
     owner: dict[int, int] = {}
 
     def assign(want: int, tried: set[int]) -> bool:

@@ -1,4 +1,4 @@
-"""Cases: one probe described as data. Packaged cases are in cases/packaged/*.yaml."""
+"""Cases: tests described as data, and the reader of case files. Packaged cases are in cases/packaged/*.yaml."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ SUITES = ("smoke", "core", "full")
 Suite: TypeAlias = Literal["smoke", "core", "full"]
 Parity: TypeAlias = Literal["", "calls", "arguments"]
 DEFAULT_MAX_TOKENS = 2048
-"""Tokens of an answer, reasoning included; a lower limit truncates models that reason before they call."""
+"""Default limit of the tokens of an answer, reasoning included.
+
+A lower limit truncates the answers of models that reason before they call a tool.
+"""
 
 
 class CaseError(ConfigError):
@@ -34,9 +37,11 @@ class CaseError(ConfigError):
 
 @dataclass(frozen=True, slots=True)
 class ExpectedCall:
-    """A call of a right answer; `arguments` maps names to values or matchers.
+    """A call that a right answer must contain. `arguments` maps names of arguments to expected values or matchers.
 
-    `as_in_schema`: the arguments must be in the order of the tool's schema; otherwise the answer counts as rescued.
+    `other_arguments`: whether the call may have arguments that are not listed.
+    `as_in_schema`: whether its arguments must be in the order of the tool's schema. If they are not, the answer counts
+    as rescued.
     """
 
     name: str
@@ -47,7 +52,7 @@ class ExpectedCall:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """Definition of a right answer. All conditions must hold, and one of `any_of` if it is not empty.
+    """Definition of a right answer: the conditions that it must meet, and one of `any_of` if that is not empty.
 
     `calls` None: calls are not checked. `never` names tools that must not be called. `ids` holds `fresh` (no id of
     the history recurs) and `native` (`functions.NAME:N`). `well_formed`: no deviation from the protocol. `usage`
@@ -77,7 +82,7 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One probe described as data: messages, tools, and what a right answer is.
+    """One test described as data: messages, tools, and what a right answer is.
 
     `need` names capabilities beyond tools (`vision`, `thinking_off`). `parity`: whether plain and stream must give the
     same calls, or the same calls with the same arguments. `unusable` says why the case cannot be judged.
@@ -120,7 +125,7 @@ class Case:
 _FIELDS = frozenset(field.name for field in fields(Case))
 _OWN_OPTIONS = CHAT_OPTIONS & _FIELDS
 _READ = frozenset({"name", "messages", "expect", "tools", "need"})
-"""Fields that are not taken from a file as they are."""
+"""Fields of Case that are converted from a case file; the others are copied."""
 
 
 def in_suite(case: Case, suite: str) -> bool:
@@ -169,7 +174,7 @@ def declared(name: str, row: Mapping[str, Any], file: str, line: int) -> Case:
 
 
 def _as_json(value: Any) -> Any:
-    """Mappings and sequences of any kind, as JSON has them. Raises TypeError for other values."""
+    """Convert a mapping to a dict, a sequence or set to a list, for `json.dumps`. Raises TypeError for other values."""
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, Sequence | AbstractSet):
@@ -246,7 +251,7 @@ class _Reading:
         return found
 
     def check(self, expect: Expectation, row: JsonObject, tools: Sequence[Tool]) -> None:
-        """Raise CaseError if a wanted or chosen tool is not offered, or if `refused` is not the only condition."""
+        """Raise CaseError if an expected or chosen tool is not offered, or if `refused` is not the only condition."""
         if any(one.refused for one in expect.any_of) or (expect.refused and len(row["expect"]) > 1):
             raise CaseError("`refused` stands alone: a refusal is no answer", where=self.at("expect"))
         names = {tool["function"]["name"] for tool in tools}

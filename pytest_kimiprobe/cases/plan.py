@@ -18,7 +18,7 @@ from ..verdicts import ProbeMode, Verdict
 from .model import Case
 
 Load: TypeAlias = Literal["mixed", "alone", "crowd"]
-"""Other probes in flight at the endpoint: any number (`mixed`), none (`alone`), or a fixed crowd (`crowd`)."""
+"""Other probes in flight at the same endpoint: any number (`mixed`), none (`alone`), a fixed number (`crowd`)."""
 MODES: tuple[Mode, ...] = ("plain", "stream")
 _TYPICAL_COMPLETION = 150
 """Completion tokens assumed for the cost estimate."""
@@ -65,7 +65,7 @@ class Unsent:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A planned probe; `unsent` says why it is not sent, if so."""
+    """A planned probe. `unsent` says why it will not be sent; None if it will."""
 
     plan: ProbePlan
     unsent: Unsent | None = None
@@ -84,7 +84,7 @@ class UnknownEndpoint(ValueError):
 
 
 def select(catalog: Catalog, model: str, globs: Sequence[str], today: date) -> list[Endpoint]:
-    """Endpoints to probe: those of `model` that match any glob, or all that are not retired.
+    """Endpoints to probe: those of `model` that match any glob, or without globs all of `model` that are not retired.
 
     A glob that matches only endpoints of other models selects those. Raises UnknownEndpoint for a glob that matches
     nothing.
@@ -117,7 +117,7 @@ def expand(
 
 
 def cannot(case: Case, endpoint: Endpoint, mode: Mode) -> str:
-    """The need of the case that the endpoint does not meet, by the catalogue; empty if it meets all."""
+    """Reason not to send the case to the endpoint: an unmet need, or an unusable schema. Empty if it can be sent."""
     needs = Requirements(
         tools="native" if case.tools and not case.emulate_tools else "",
         stream=mode == "stream",

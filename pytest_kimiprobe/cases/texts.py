@@ -45,7 +45,7 @@ def texts_of(rows: Mapping[str, Any]) -> dict[str, str]:
 
 
 def filled(value: Any, texts: Mapping[str, str]) -> Any:
-    """`value` with each `<<name>>` in its strings replaced. Raises TextError for an unknown name."""
+    """`value` with each `<<name>>` in its strings replaced by the text `name`. Raises TextError for an unknown name."""
     if isinstance(value, str):
         return _PLACE.sub(lambda found: _named(found[1], texts), value)
     if isinstance(value, Mapping):
@@ -73,7 +73,7 @@ def _chunk(name: bytes, body: bytes) -> bytes:
 
 
 def among(own: Iterable[Tool], count: int) -> list[Tool]:
-    """`count` tools with the case's tools in the middle; no generated tool fits what a case asks."""
+    """`count` tools: those of the case in the middle of generated ones, which never fit what a case asks."""
     mine = list(own)
     taken = {tool["function"]["name"] for tool in mine}
     made = (tool for tool in _others() if tool["function"]["name"] not in taken)

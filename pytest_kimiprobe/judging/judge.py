@@ -27,7 +27,7 @@ from ..verdicts import Verdict
 class SeenAnswer:
     """A deliverable answer, as test functions and plugins see it.
 
-    `rescued`: text or calls had to be repaired; `reason` is the code that says how.
+    `rescued`: whether text or calls had to be repaired. `reason` is the reason code, which then says how.
     """
 
     text: str
@@ -54,15 +54,15 @@ class SeenAnswer:
 
 
 Opinion: TypeAlias = Callable[[Case, SeenAnswer], str | None]
-"""Returns why an answer is wrong, "" if it is right, or None for no opinion."""
+"""Function that judges an answer: returns why it is wrong, "" if it is right, or None to leave it to the case."""
 _UNSUPPORTED = frozenset({"no_capability", "other_protocol"})
 _DEVIATIONS = frozenset({"tool_call_without_index", "arguments_not_a_string", "stream_ignored", "usage_malformed"})
-"""Notes of a wire about the answer; other notes describe changes of the request."""
+"""Notes of a wire about deviations of the answer from the protocol. Other notes are about changes to the request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Verdict and reason, with the checked answer that they rest on (None if there was nothing to judge)."""
+    """Verdict and reason code, with the checked answer that was judged (None if there was nothing to judge)."""
 
     verdict: Verdict
     reason: str
@@ -76,7 +76,7 @@ class Judgement:
 
 
 def judge(case: Case, done: Exchange, opinion: Opinion | None = None) -> Judgement:
-    """Judge one probe. `opinion` is asked before the case's expectation, and replaces it unless it returns None."""
+    """Judge one probe. If `opinion` returns anything but None, that replaces the check of the case's expectation."""
     if case.expect.refused:
         return _refusal(done)
     judgement = _accept_expected_truncation(case, judge_any(done, case.tools, expectations_of(case.request("plain"))))
@@ -96,7 +96,7 @@ def judge(case: Case, done: Exchange, opinion: Opinion | None = None) -> Judgeme
 
 
 def judge_any(done: Exchange, tools: Sequence[Tool], asked: RequestExpectations = ANYTHING) -> Judgement:
-    """Judge an exchange without a case: only the offered tools, and what was asked, are known."""
+    """Judge an exchange without a case, only by the offered tools and what the request demands of its answer."""
     for problem in ToolSet.of(tools).problems:
         return Judgement("error", "bad_request", str(problem))
     if done.answer is not None:
@@ -149,7 +149,7 @@ def _nothing_to_judge(done: Exchange) -> Judgement:
 
 
 def _mismatch(case: Case, expect: Expectation, checked: Checked, answer: Answer) -> tuple[str, str] | None:
-    """Reason code and detail of the first thing that is not as expected."""
+    """Reason code and detail of the first condition that the answer does not meet; None if it meets all."""
     calls = checked.tool_calls
     if forbidden := next((call.name for call in calls if call.name in expect.never), None):
         return "forbidden_call", f"called {forbidden}"
@@ -166,7 +166,10 @@ def _mismatch(case: Case, expect: Expectation, checked: Checked, answer: Answer)
 
 
 def _wrong_metadata(case: Case, expect: Expectation, checked: Checked, answer: Answer) -> tuple[str, str] | None:
-    """Check what surrounds text and calls: reasoning, finish reason (unless rescued), usage and ids."""
+    """Check reasoning, finish reason (unless rescued), usage and call ids.
+
+    Returns reason code and detail of the first wrong one, or None.
+    """
     if expect.reasoning and bool(answer.reasoning.strip()) != (expect.reasoning == "present"):
         return "wrong_reasoning", f"reasoning must be {expect.reasoning}"
     unchanged = checked.outcome == "ok"
@@ -184,7 +187,10 @@ def _wrong_metadata(case: Case, expect: Expectation, checked: Checked, answer: A
 
 
 def _leaked(case: Case, checked: Checked) -> tuple[str, str] | None:
-    """Protocol tokens in a call's arguments that the request did not contain: a parser cut or mixed up a value."""
+    """Reason code and detail if the arguments of a call contain protocol tokens that the request did not contain.
+
+    Such tokens show that a parser cut or mixed up a value.
+    """
     for call in checked.tool_calls:
         if found := _new_marker(case, _all_texts(call.arguments)):
             return "leaked_marker", f"{found} in the arguments of {call.name}"
@@ -192,13 +198,13 @@ def _leaked(case: Case, checked: Checked) -> tuple[str, str] | None:
 
 
 def _new_marker(case: Case, text: str) -> str:
-    """The first protocol token of a text, unless the request contains it too."""
+    """The first protocol token in a text; empty if there is none, or if the request's messages contain it too."""
     found = NATIVE_TEXT.search(text)
     return found[0] if found and found[0] not in _all_texts(list(case.messages)) else ""
 
 
 def _all_texts(value: Any) -> str:
-    """All texts and keys inside a JSON value, without recursion."""
+    """All strings and keys inside a JSON value, joined by line breaks. Works without recursion."""
     parts, todo = [], [value]
     while todo:
         item = todo.pop()
@@ -227,7 +233,7 @@ def _tolerated(case: Case, checked: Checked, answer: Answer) -> tuple[str, str] 
 
 
 def _out_of_order(case: Case, want: ExpectedCall, checked: Checked) -> bool:
-    """Whether the arguments of a call are in another order than in the tool's schema."""
+    """Whether `want` requires the schema's order of arguments, and a call of its tool has another order."""
     if not want.as_in_schema:
         return False
     tool = next(tool["function"] for tool in case.tools if tool["function"]["name"] == want.name)
@@ -256,7 +262,7 @@ def _wrong_calls(expect: Expectation, calls: Sequence[ToolCall]) -> tuple[str, s
 
 
 def _in_order(expected: Sequence[ExpectedCall], calls: Sequence[ToolCall]) -> dict[int, int]:
-    """Index of each expectation → index of the call that satisfies it."""
+    """Assign calls to expected calls, both in their order: index of the expected call → index of the call."""
     taken: dict[int, int] = {}
     for place, call in enumerate(calls):
         if len(taken) < len(expected) and not _wrong_call(expected[len(taken)], call):

@@ -1,6 +1,6 @@
 """Parity: one case at one endpoint must give the same calls, plain and streamed. Pure.
 
-A pair is not an answer: its failure is shown and recorded, but does not count for any status.
+The failure of a pair is shown and recorded, but does not count for any status, because a pair is not an answer.
 """
 
 from __future__ import annotations

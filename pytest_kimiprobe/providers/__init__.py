@@ -1,1 +1,1 @@
-"""Provider APIs for account balances and upstreams. Used only by the monitor."""
+"""Clients of provider APIs that report account balances and upstreams. Routing does not use them."""

@@ -17,7 +17,10 @@ from routing.wire.json_fields import mapping, whole_object
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Remaining credit `left` (None if unknown) and the key's `limit` (None if it has none), in `currency`."""
+    """Credit of a key's account, in `currency`.
+
+    `left` is the remaining credit (None if unknown), `limit` the key's limit (None if it has none).
+    """
 
     left: Decimal | None
     limit: Decimal | None = None
@@ -25,7 +28,7 @@ class Account:
 
 
 async def account_of(transport: Transport, provider: Provider, key: str, *, timeout_s: float = 10.0) -> Account | None:
-    """Ask for the account of this key; None if the provider has no such API. Raises ExchangeError."""
+    """Request the credit of the key's account; None if the provider does not report it. Raises ExchangeError."""
     if provider.account == "openrouter":
         limits = await page_of(transport, provider, key, "/key", timeout_s=timeout_s)
         return openrouter_account(limits, await page_of(transport, provider, key, "/credits", timeout_s=timeout_s))
@@ -37,8 +40,9 @@ async def account_of(transport: Transport, provider: Provider, key: str, *, time
 
 
 def openrouter_account(key: Mapping[str, Any], credit: Mapping[str, Any]) -> Account:
-    """The account by the pages `/key` and `/credits`: `left` is the smaller of the key's rest and the credit's.
+    """The account, from the data of OpenRouter's pages `/key` and `/credits`.
 
+    `left` is the smaller of two amounts: what the key's limit still allows, and the credit that remains.
     Credit is negative if the account is overdrawn. The field `rate_limit` of `/key` is obsolete.
     """
     bought, used = _amount(credit.get("total_credits")), _amount(credit.get("total_usage"))

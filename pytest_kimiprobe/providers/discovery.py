@@ -1,4 +1,4 @@
-"""Finds the upstreams that a gateway serves a model from today, in addition to those in the catalogue.
+"""Finds the upstreams that a gateway now uses for a model, in addition to those in the catalogue.
 
 OpenRouter lists them: https://openrouter.ai/docs/api-reference/list-endpoints-for-a-model
 """
@@ -23,7 +23,7 @@ from routing.wire.json_fields import mapping, money, string
 from .account import page_of
 
 GATEWAY = "upstream_pinning"
-"""Quirk of a provider that can pin a request to an upstream."""
+"""Name of the quirk that providers have in the catalogue if they can pin a request to an upstream."""
 _MILLION = Decimal(1_000_000)
 _CHOICES = {"auto": "auto", "none": "none", "required": "required", "function": "named"}
 
@@ -42,16 +42,16 @@ class Upstream:
 
 @dataclass(frozen=True, slots=True)
 class Discovered:
-    """The catalogue with the discovered upstreams, and one sentence for each endpoint that was asked about."""
+    """The catalogue with the discovered upstreams, and one note for each endpoint whose upstreams were requested."""
 
     catalog: Catalog
     notes: tuple[str, ...] = ()
 
 
 def discover(catalog: Catalog, model: str, environment: Mapping[str, str], today: date) -> Discovered:
-    """Ask each gateway for its upstreams of `model`.
+    """Ask each gateway for its upstreams of `model`, and add those that the catalogue does not have.
 
-    If a gateway cannot be asked (for example without a key), a note says why, and the catalogue is not changed for it.
+    If a gateway cannot be asked (for example without a key), a note says why, and nothing is added for this gateway.
     Endpoints that the gateway no longer lists are kept: their probes show `retired` if they are gone.
     """
     endpoints, notes = dict(catalog.endpoints), []
@@ -73,7 +73,7 @@ def discover(catalog: Catalog, model: str, environment: Mapping[str, str], today
 
 
 def _added(base: Endpoint, upstream: Upstream) -> Endpoint:
-    """The unpinned endpoint with the upstream's tag, price and tool_choice values."""
+    """The endpoint of a discovered upstream: the unpinned `base` with its tag, price and `tool_choice` values."""
     return replace(
         base,
         id=f"{base.id}+{upstream.tag}",
@@ -98,7 +98,7 @@ async def _listed(provider: Provider, key: str, model_id: str, today: date) -> t
 
 
 def upstreams_of(page: Mapping[str, Any], today: date) -> tuple[Upstream, ...]:
-    """The upstreams that a page lists; rows without a tag are skipped. Raises ExchangeError for any other page."""
+    """The upstreams that a page lists; rows without a tag are skipped. Raises ExchangeError if there is no list."""
     rows = page.get("endpoints")
     if not isinstance(rows, list):
         raise ProviderFailure("malformed_body", "the page lists no endpoints", phase="parse")

@@ -1,1 +1,1 @@
-"""Everything that knows pytest items and sessions."""
+"""The part of the plugin that works with pytest's items and sessions."""

@@ -30,11 +30,11 @@ from .run_paths import PACKAGED, RECORDED, divided, is_ignored
 from .session import ProbeSession
 
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-"""Unicode categories of characters that are not shown: control, format, surrogate and line separators."""
+"""Unicode categories that a file name must not contain: control, format, surrogate, line and paragraph separator."""
 
 
 def prepare(config: pytest.Config) -> ProbeSession:
-    """Read the options, and set pytest's arguments to the cases to run. Raises UsageError."""
+    """Read the options, and replace pytest's arguments by the files and ids to collect. Raises UsageError."""
     if config.getoption("stepwise", default=False):
         raise pytest.UsageError(
             "--stepwise follows the order of collection, answers come in any order: use --lf instead"
@@ -54,7 +54,7 @@ def prepare(config: pytest.Config) -> ProbeSession:
 
 
 def _packaged_and_own(config: pytest.Config, session: ProbeSession) -> list[str]:
-    """Arguments of a run without a path: packaged cases, those of options and plugins, and `kimiprobe_paths`."""
+    """Arguments of a run that names no path: packaged cases, and those of plugins, schemas and `kimiprobe_paths`."""
     packaged = {f"{PACKAGED}/{file.name}": file for file in packaged_files()} | _named_paths(session)
     names = [name for name, path in packaged.items() if not is_ignored(name, path, config)]
     own: list[Path] = config.getini("kimiprobe_paths")
@@ -65,14 +65,17 @@ def _packaged_and_own(config: pytest.Config, session: ProbeSession) -> list[str]
 
 
 def _named_paths(session: ProbeSession) -> dict[str, Path]:
-    """Files that are not packaged, by the names that they have in ids."""
+    """Files that are collected by name but are not packaged (plugins, schemas, recordings): name in ids → path."""
     scope = session.scope
     recorded = {f"{RECORDED}/{scope.replays.name(file)}": file for file in scope.recordings}
     return {PLUGINS: cases.FOLDER / "plugins"} | scope.schemas | recorded
 
 
 def _recorded_origins(config: pytest.Config, session: ProbeSession) -> list[str]:
-    """Other recordings, and the whole files of the recorded probes' cases: `keep_asked_for` leaves out the rest."""
+    """Arguments of a replay that names no path: files that kimiprobe did not write, and case files of recorded probes.
+
+    `keep_asked_for` later deselects the probes of these case files that were not recorded.
+    """
     known = _named_paths(session)
     origins = {name: None for name in known if name.startswith(f"{RECORDED}/")}
     packaged = {f"{PACKAGED}/{file.name}" for file in packaged_files()}
@@ -86,7 +89,11 @@ def _recorded_origins(config: pytest.Config, session: ProbeSession) -> list[str]
 
 
 def keep_asked_for(session: pytest.Session, probes: ProbeSession, items: list[pytest.Item]) -> None:
-    """Keep only probes if no path was named, and only recorded ones in a replay. Unknown ids raise UsageError."""
+    """Deselect items that the run does not include. Raises UsageError if a requested id was not collected.
+
+    In a replay these are items that were not recorded. In any other run that names no path, they are items that are
+    not probes.
+    """
     _require_found(session, probes, items)
     if probes.scope.choice.kind == "replay":
         _keep_recorded(session, probes, items)
@@ -111,14 +118,14 @@ def _leave_out(session: pytest.Session, items: list[pytest.Item], other: Callabl
 
 
 def bring_halves(collected: Sequence[pytest.Item], items: list[pytest.Item]) -> None:
-    """Select the halves of each selected pair as well (`-k`, `--lf`): without them it could not be judged."""
+    """Add to `items` the plain and streamed probes of each selected pair (`-k`, `--lf`): judging it needs both."""
     halves = {half for item in items if isinstance(item, PairProbe) for half in item.halves}
     halves -= {item.nodeid for item in items}
     items[:0] = [item for item in collected if item.nodeid in halves]
 
 
 def _keep_recorded(session: pytest.Session, probes: ProbeSession, items: list[pytest.Item]) -> None:
-    """Keep recorded items, and add one for each recorded probe whose case does not exist any more."""
+    """Deselect items that were not recorded. Add an item for each recorded probe whose case or endpoint is gone."""
     _leave_out(session, items, lambda item: not _is_recorded(item, probes))
     if not probes.everything:
         return
@@ -135,7 +142,10 @@ def _keep_recorded(session: pytest.Session, probes: ProbeSession, items: list[py
 
 
 def _is_recorded(item: pytest.Item, probes: ProbeSession) -> bool:
-    """Whether this very item was recorded. An item that is not a probe runs only if its path was named."""
+    """Whether a replay runs the item: a recorded probe, a pair with a recorded half, or a row of a recording.
+
+    An item that is not a probe runs only if the user named a path.
+    """
     samples = probes.scope.replays.samples
     if isinstance(item, PairProbe):
         return any(half in samples for half in item.halves)
@@ -145,7 +155,7 @@ def _is_recorded(item: pytest.Item, probes: ProbeSession) -> bool:
 
 
 def named_collectors(session: pytest.Session, probes: ProbeSession) -> list[pytest.Collector]:
-    """Collectors of everything that is selected by name: packaged cases, those of plugins and schemas, recordings."""
+    """Collectors of everything that is selected by name: packaged cases, cases of plugins and schemas, recordings."""
     paths = _named_paths(probes)
     return [_named(session, probes, name, paths.get(name)) for name in probes.named]
 
@@ -168,7 +178,10 @@ def _named(parent: pytest.Session, probes: ProbeSession, name: str, path: Path |
 
 
 def collected(file_path: Path, parent: pytest.Collector, session: ProbeSession) -> pytest.Collector | None:
-    """A collector for a user's case file, named as `kimiprobe_files` says. Raises CollectError for an unsafe name."""
+    """A collector if the file is a user's case file, that is, if `kimiprobe_files` matches its name; otherwise None.
+
+    Raises CollectError for an unsafe name.
+    """
     config, name = parent.config, file_path.name
     ours = any(fnmatch.fnmatch(name, glob) for glob in config.getini("kimiprobe_files"))
     python = file_path.suffix == ".py" and any(fnmatch.fnmatch(name, glob) for glob in config.getini("python_files"))
@@ -182,7 +195,7 @@ def collected(file_path: Path, parent: pytest.Collector, session: ProbeSession) 
 
 
 def _require_safe(name: str) -> None:
-    """Raise CollectError for a name that a terminal or CI could read as a command: pytest begins lines with names."""
+    """Raise CollectError for a file name that a terminal or CI could run as a command. pytest starts lines with it."""
     if name.startswith("::") or any(unicodedata.category(char) in _UNSAFE for char in name):
         message = "rename the file: its name has a control character, or begins with `::`"
         raise pytest.Collector.CollectError(f"file name {name!a}: {message}")

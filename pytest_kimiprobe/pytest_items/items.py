@@ -1,4 +1,4 @@
-"""pytest's nodes: case files and recordings are collected, each probe is an ordinary item."""
+"""Nodes of pytest's tree: collectors of case files and recordings, and an ordinary item for each probe."""
 
 from __future__ import annotations
 
@@ -21,14 +21,17 @@ if TYPE_CHECKING:
     from ..recording.recordings import RecordedRow
 
 ARGUMENT = "answer"
-"""The fixture that gives a test function below `@case` its answer."""
+"""Name of the fixture that passes the answer to a test function with `@case`."""
 PLUGINS = f"{PACKAGED}/plugins"
-"""First part of the ids of plugins' cases."""
+"""First part of the ids of cases that plugins provide: `kimiprobe/plugins::weather[...]`."""
 _PAIR = re.compile(rf"(?P<head>.+::.+\[.+)-{PARITY}-(?P<tail>[1-9][0-9]{{0,4}}(?:-crowd)?\])")
 
 
 class Probe(pytest.Item):
-    """A probe of any source. `result` is set before the item runs; without one (`--setup-plan`) it does nothing."""
+    """Base class of items that are probes. `result` is set before the item runs.
+
+    Without a result (`--setup-plan`) the item does nothing.
+    """
 
     result: ProbeResult | None = None
 
@@ -36,12 +39,12 @@ class Probe(pytest.Item):
         """Do nothing: pytest-retry calls this before another try, and a probe has no fixtures."""
 
     def setup(self) -> None:
-        """End the item if nothing is to be judged: pytest shows SKIPPED, or ERROR if the answer is missing."""
+        """Skip the item if nothing was sent (pytest shows SKIPPED), or fail if no answer came (pytest shows ERROR)."""
         if self.result is not None:
             require_answer(self.result)
 
     def runtest(self) -> None:
-        """Fail for a wrong answer."""
+        """Fail if the answer is wrong."""
         if self.result is not None:
             require_right(self.result)
 
@@ -55,38 +58,38 @@ class Probe(pytest.Item):
 
 
 class CaseProbe(Probe):
-    """A case sent to an endpoint."""
+    """Item of a case that is sent to an endpoint."""
 
     planned: Planned
 
 
 class PairProbe(Probe):
-    """Parity of one case at one endpoint. It is judged when the answers of both modes have been judged."""
+    """Item that compares the plain and the streamed answer of one probe, after both have been judged."""
 
     plan: ProbePlan
-    """The plan of either half."""
+    """Plan of one of the halves. Either can be used, because they differ only in the mode."""
     halves: tuple[str, ...]
     """Ids of the plain and of the streamed probe."""
     late: bool = False
-    """Whether its halves are test functions, which run only when all answers have come."""
+    """Whether the halves are test functions. Test functions run only when all answers have come."""
 
 
 class RowProbe(Probe):
-    """A recorded exchange, judged again."""
+    """Item of a recorded exchange, which is judged again."""
 
     row: RecordedRow
 
 
 class Cases(pytest.Collector):
-    """Cases of one origin, by name: a packaged YAML file, a file of schemas, or plugins."""
+    """Collector of cases that are selected by name: a packaged YAML file, a file of schemas, or plugins' cases."""
 
     plans: Callable[[cases.Case], Iterator[Planned]]
     read: Callable[[], list[cases.Case]]
     parts: Container[str] = frozenset({""})
-    """Names of the cases or probes that are asked for; `""` is all."""
+    """Names of the selected cases or probes; `""` selects all."""
 
     def collect(self) -> Iterator[pytest.Item]:
-        """Every case of the suite with every endpoint, and a pair for each case with `parity`."""
+        """The selected items: every case of the suite at every endpoint, and pairs for cases with `parity`."""
         for case in _read_or_fail(self.read):
             for planned in self.plans(case):
                 item: CaseProbe = CaseProbe.from_parent(
@@ -100,11 +103,11 @@ class Cases(pytest.Collector):
 
 
 class CaseFile(Cases, pytest.File):
-    """Cases of a user's YAML file."""
+    """Collector of the cases of a user's YAML file."""
 
 
 def pair_of(half: pytest.Item, plan: ProbePlan) -> PairProbe:
-    """The item that compares both modes of one probe, made from the item of either half."""
+    """Create the item that compares the plain and the streamed probe, from the item and plan of either."""
 
     def named(mode: ProbeMode) -> str:
         return half.name.replace(plan.variant(plan.mode), plan.variant(mode))
@@ -119,18 +122,21 @@ def pair_of(half: pytest.Item, plan: ProbePlan) -> PairProbe:
 
 
 def is_late(item: pytest.Item) -> bool:
-    """Whether the item is a pair of test functions."""
+    """Whether the item is a pair whose halves are test functions."""
     return isinstance(item, PairProbe) and item.late
 
 
 class RecordingFile(pytest.File):
-    """A recording; each row is an item."""
+    """Collector of a recording that kimiprobe did not write, or cannot read. Each row becomes an item."""
 
     alone: bool = True
-    """Whether no other file was named: a file that cannot be read then ends the run. Otherwise it becomes an item."""
+    """Whether the replay consists of this file only. If the file cannot be read, the run then ends.
+
+    In a replay of a folder, a file that cannot be read becomes an item that says why.
+    """
     parts: Container[str] = frozenset({""})
     problem: str = ""
-    """Why a cassette of ours cannot be read. Its interactions are not judged, because their case is unknown."""
+    """Why a cassette that kimiprobe wrote cannot be read; empty for other files. Then none of it is judged."""
 
     def collect(self) -> Iterator[pytest.Item]:
         """An item for every selected row."""
@@ -152,7 +158,7 @@ class RecordingFile(pytest.File):
 
 
 def row_probe(parent: pytest.Collector, row: RecordedRow, name: str, nodeid: str) -> RowProbe:
-    """An item for a recorded row."""
+    """Create the item of a recorded row."""
     item: RowProbe = RowProbe.from_parent(parent, name=name, nodeid=nodeid)
     item.row = row
     item.add_marker("kimiprobe")
@@ -177,7 +183,7 @@ def packaged_files() -> list[Path]:
 
 
 def with_halves(argument: str) -> list[str]:
-    """The id of a pair and the ids of both its halves, which the pair needs. Any other argument is returned alone."""
+    """For the id of a pair: this id and the ids of its two halves. Any other argument is returned alone."""
     found = _PAIR.fullmatch(argument)
     return [argument] if found is None else [f"{found['head']}-{mode}-{found['tail']}" for mode in (*MODES, PARITY)]
 
@@ -200,7 +206,7 @@ def _read_or_fail(read_file: Any) -> Any:
 
 
 def require_answer(result: ProbeResult) -> None:
-    """Skip a probe that was not sent, and fail one that was not answered."""
+    """Skip the running test if its probe was not sent. Fail it if no answer came that can be judged."""
     if result.verdict in {"unsupported", "not_run"}:
         pytest.skip(_words_of(result))
     if result.verdict == "error":
@@ -208,7 +214,7 @@ def require_answer(result: ProbeResult) -> None:
 
 
 def require_right(result: ProbeResult) -> None:
-    """Fail for a wrong answer."""
+    """Fail the running test if its answer is wrong."""
     if result.verdict == "fail":
         pytest.fail(_words_of(result), pytrace=False)
 
@@ -220,7 +226,7 @@ def _words_of(result: ProbeResult) -> str:
 
 
 def planned_by(item: object) -> Planned | None:
-    """The probe of an item, from a case file or from a test function with `@case`; None for other items."""
+    """The planned probe of an item that is a case of a file or a test function with `@case`; None for other items."""
     if isinstance(item, CaseProbe):
         return item.planned
     call = getattr(item, "callspec", None)

@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 
 
 def write(probes: ProbeSession, *, complete: bool) -> tuple[Summary, bool]:
-    """Write the requested outputs; returns the summary, and whether something could not be written."""
+    """Write the requested outputs. Returns the summary, and whether the run must exit with an error.
+
+    That is so if an output could not be written, or if this machine failed before any provider could answer.
+    """
     run = probes.run(complete=complete)
     notes = _notes(probes, run)
     changed: list[Change] = []
@@ -68,14 +71,18 @@ def write(probes: ProbeSession, *, complete: bool) -> tuple[Summary, bool]:
 
 
 def _notes(probes: ProbeSession, run: Run) -> list[str]:
-    """What must be known of the run as a whole. Refusals that ended in errors and cost no time are causes already."""
+    """Notes about the whole run: that it was interrupted, and which hosts answered 429.
+
+    If a 429 became the error of a probe, the report already lists it as a cause. Then only hosts that the run waited
+    for are named.
+    """
     notes = [] if run.complete else ["incomplete: the run was interrupted; what was judged is kept"]
     refused = any(probe.verdict == "error" and probe.reason == "rate_limited" for probe in run.probes)
     return [*notes, *probes.refusals(waited=refused)]
 
 
 def keep_failures(probes: ProbeSession, failed: Sequence[ProbeResult]) -> None:
-    """For `kimiprobe rerun`; a run without probes has none, and replaces those of an earlier run."""
+    """Store the failed probes for `kimiprobe rerun`. They replace those of an earlier run, even if there are none."""
     failures = tuple(
         Failed(probes.scope.argument_of(one.id), one.id, one.endpoint, one.verdict, one.reason, one.detail)
         for one in failed
@@ -88,7 +95,7 @@ def keep_failures(probes: ProbeSession, failed: Sequence[ProbeResult]) -> None:
 
 
 def _problem(write_one: Callable[[], None]) -> str:
-    """Why something could not be written; empty if it was written."""
+    """Call `write_one`. Returns why the output could not be written; empty if it was written."""
     try:
         write_one()
     except ConfigError as error:
@@ -99,7 +106,7 @@ def _problem(write_one: Callable[[], None]) -> str:
 
 
 def _recorded(probes: ProbeSession) -> tuple[list[str], bool]:
-    """Write the requested cassettes; returns notes about them, and whether writing failed."""
+    """Write the cassettes if `--kimiprobe-record` is set. Returns notes about them, and whether writing failed."""
     recorder, scope = probes.recorder, probes.scope
     if recorder is None:
         return [], False
@@ -129,7 +136,7 @@ def _summary(probes: ProbeSession, run: Run) -> Summary:
 
 
 def command_name() -> str:
-    """The command that runs `kimiprobe` here: its name if the shell finds it, else the script beside this Python."""
+    """The command that starts kimiprobe: its name if it is on PATH, otherwise the script's path beside this Python."""
     script = Path(sys.executable).with_name("kimiprobe")
     if shutil.which("kimiprobe") or not script.is_file():
         return "kimiprobe"
@@ -137,7 +144,7 @@ def command_name() -> str:
 
 
 def _compared(probes: ProbeSession, run: Run) -> tuple[Comparison | None, str]:
-    """The requested comparison, or the reason why there is none."""
+    """The comparison that `--kimiprobe-compare` requests, or the reason why it is not possible."""
     if not probes.scope.compared:
         return None, ""
     try:

@@ -1,4 +1,4 @@
-"""Test functions with `@case`: parametrized with endpoints and modes like case files. Each judges its answer."""
+"""Test functions with `@case`: each runs once for each endpoint, mode and repeat, and judges the answer itself."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _WRONG = "wrong_answer"
 
 
 def parametrize(metafunc: pytest.Metafunc, scope: Scope) -> None:
-    """Parametrize `answer` with one item for each endpoint, mode and repeat. Raises CollectError."""
+    """Parametrize `answer`, so that pytest makes an item for each probe. Raises CollectError if the case is wrong."""
     function = metafunc.function
     code = inspect.unwrap(function).__code__
     where = f"{code.co_filename}:{code.co_firstlineno}:1"
@@ -42,7 +42,7 @@ def parametrize(metafunc: pytest.Metafunc, scope: Scope) -> None:
 
 
 def with_pairs(made: Sequence[pytest.Item | pytest.Collector]) -> list[pytest.Item | pytest.Collector]:
-    """The items of a function. If the case asks for parity, each streamed item is followed by its pair."""
+    """The items of a test function. If its case has `parity`, the item of the pair follows each streamed item."""
     found: list[pytest.Item | pytest.Collector] = []
     for item in made:
         found.append(item)
@@ -53,14 +53,17 @@ def with_pairs(made: Sequence[pytest.Item | pytest.Collector]) -> list[pytest.It
 
 
 class AnswerFixture:
-    """Plugin with the fixture `answer`, registered only with `--kimiprobe`, because other projects use the name."""
+    """pytest plugin that provides the fixture `answer`.
+
+    It is registered only with `--kimiprobe`, because other projects have fixtures of this name.
+    """
 
     def __init__(self, kept: VerdictStore) -> None:
         self._kept = kept
 
     @pytest.fixture
     def answer(self, request: pytest.FixtureRequest) -> SeenAnswer:
-        """The answer to the request that `@case` declares. Without one the test is skipped or shown as ERROR."""
+        """The answer to the request that `@case` declares. Without an answer, the test is skipped or shown as ERROR."""
         kept, probe = self._kept, request.node.nodeid
         result = kept.held.get(probe)
         if result is None or (probe not in kept.seen and result.verdict in {"pass", "rescued"}):
@@ -70,13 +73,16 @@ class AnswerFixture:
 
 
 def refuse_wrong(item: pytest.Item, kept: VerdictStore) -> None:
-    """Fail the test if its answer cannot be delivered: the function then has nothing to judge."""
+    """Fail the test before its function runs if the verdict is already `fail`: no answer can be delivered to it."""
     if result := kept.held.get(item.nodeid):
         require_right(result)
 
 
 def settle(item: pytest.Item, report: pytest.TestReport, call: pytest.CallInfo[Any], kept: VerdictStore) -> None:
-    """Record the final verdict: after setup if there is nothing to judge, otherwise after the function ran."""
+    """Record the final verdict of a test function: after setup without an answer, otherwise after the function ran.
+
+    If the function failed, the verdict is `fail`.
+    """
     result = kept.held.get(item.nodeid)
     if result is None:
         return

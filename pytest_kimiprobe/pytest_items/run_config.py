@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 90.0
 _BUDGET = Decimal("0.50")
-"""USD of a run without `--kimiprobe-budget`. Simulated runs have no default limit."""
+"""Budget of a run in USD if `--kimiprobe-budget` is not given. Simulated runs have no default limit."""
 _OF_ONE_RUN = frozenset({"endpoint", "repeat", "load", "json", "results", "record", "compare", "verbose"})
-"""Options that an id replaces, and those that write files or print."""
+"""Options that a rerun of one probe leaves out: those that its id contains, and those that write files or print."""
 _GOOD_PERSONAS = frozenset({"healthy", "slow"})
 _PROBE_ID = re.compile(
     r"\[(?P<endpoint>[^\[\]]+)-(?:plain|stream|parity)-(?P<repeat>[1-9][0-9]{0,4})(?P<crowd>-crowd)?\]$"
@@ -46,7 +46,10 @@ _PROBE_ID = re.compile(
 
 
 class Scope:
-    """The options, read once, and the endpoints and cases that follow from them. Raises UsageError."""
+    """The options of a run, read once, with the catalogue, endpoints and recordings that they select.
+
+    Raises UsageError if an option is wrong.
+    """
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
@@ -83,7 +86,7 @@ class Scope:
 
     @property
     def source(self) -> Source:
-        """The source that all results of this run are marked with."""
+        """Where the answers of this run come from, as `source` of all its results says."""
         return self.choice.stamp(self.catalog, self.endpoints)
 
     def _default_budget(self) -> Decimal:
@@ -91,18 +94,21 @@ class Scope:
 
     @property
     def replays(self) -> Replays:
-        """The recordings of a replay."""
+        """The recordings of a replay. Must not be read in other runs."""
         assert self._replays is not None  # noqa: S101 - asked for by replays only
         return self._replays
 
     @property
     def recordings(self) -> Sequence[Path]:
-        """Recordings of other origin, which are collected as files; none unless this is a replay."""
+        """The files of a replay that kimiprobe did not write, or cannot read. Empty if this is not a replay.
+
+        pytest collects each of them separately.
+        """
         return self._replays.others if self._replays else ()
 
     @property
     def patience_s(self) -> float:
-        """Seconds for which a provider's 429s are waited out; 0 for simulated ones unless the option is set."""
+        """Longest time in seconds to wait and retry while a provider answers 429. Default of simulated runs: 0."""
         given: float | None = options.value(self.config, "patience")
         if given is not None:
             return given
@@ -114,20 +120,20 @@ class Scope:
         return {endpoint.id: self.catalog.models[endpoint.model].reference for endpoint in self.endpoints}
 
     def rerun(self) -> tuple[tuple[str, ...], dict[str, str]]:
-        """The options and variables with which pytest runs a probe of this run again; its id is not included."""
+        """Options and environment variables for pytest to run a probe of this run again, without the probe's id."""
         ours = options.given(self.config, leave_out=_OF_ONE_RUN)
         variables = {name: os.environ[name] for name in PYTEST_VARIABLES if name in os.environ}
         return (*options.of_pytest(self.config), *ours), variables
 
     def argument_of(self, probe: str) -> str:
-        """The id of a probe as pytest accepts it in any folder: the user's own files have their absolute path."""
+        """The id of a probe as pytest accepts it in any working directory: paths of users' files are absolute."""
         file, separator, rest = probe.partition("::")
         ours = file in self.schemas or file.partition("/")[0] in {PACKAGED, RECORDED}
         path = self.config.rootpath / file
         return f"{path}{separator}{rest}" if path.is_file() and not ours else probe
 
     def hosts(self) -> str:
-        """The hosts that answer in this run, for the first line of its report; empty if the source says enough."""
+        """Words for the report's first line if the answers are, or were when recorded, simulated; otherwise empty."""
         if self.choice.kind == "simulator":
             scenario = self.scenario()
             personas = [scenario.persona_of(endpoint.id) or scenario.default for endpoint in self.endpoints]
@@ -138,11 +144,14 @@ class Scope:
         return ""
 
     def live_keys(self) -> list[str]:
-        """Providers whose key is set."""
+        """Names of the providers whose key is set."""
         return [name for name in self.catalog.providers if not self._key_problem(name)]
 
     def plans(self, case: Case, *, packaged: bool = False) -> Iterator[Planned]:
-        """All probes of a case of the suite. If a probe is not sent, it has the reason."""
+        """The planned probes of a case: the recorded ones in a replay, otherwise all if the case is in the suite.
+
+        A probe that will not be sent contains the reason.
+        """
         if self.choice.kind == "replay":
             yield from self.replays.plans(case, {endpoint.id: endpoint for endpoint in self.endpoints})
         elif not in_suite(case, self.suite):
@@ -157,17 +166,20 @@ class Scope:
         return estimate(plans, self.catalog, datetime.now(UTC).date())
 
     def target(self, endpoint: Endpoint) -> Target:
-        """The destination of an endpoint's requests. Raises KeyMissing."""
+        """The destination of requests to an endpoint: endpoint, provider and key. Raises KeyMissing."""
         provider = self.catalog.provider_of(endpoint)
         return Target(endpoint, provider, "" if self.choice.kind == "replay" else provider.key(self.environment))
 
     def is_asked_for(self, endpoint: str) -> bool:
-        """Whether `--kimiprobe-endpoint` selects an endpoint."""
+        """Whether `--kimiprobe-endpoint` selects the endpoint; True if the option is not set."""
         globs: list[str] = options.value(self.config, "endpoint")
         return not globs or any(fnmatch.fnmatchcase(endpoint, glob) for glob in globs)
 
     def recorder(self) -> Recorder | None:
-        """The recorder, if `--kimiprobe-record` is set. Raises UsageError."""
+        """A new recorder if `--kimiprobe-record` is set, otherwise None.
+
+        Raises UsageError in a replay, or if the folder cannot be written to.
+        """
         folder = options.value(self.config, "record")
         if not folder:
             return None
@@ -207,7 +219,7 @@ class Scope:
             self.catalog = replace(self.catalog, endpoints={**self.catalog.endpoints, **added})
 
     def _discover(self, *, given: bool) -> None:
-        """Add the upstreams that gateways list today. Only real gateways are asked."""
+        """In a live run with `--kimiprobe-discover`, add the upstreams that gateways now list to the catalogue."""
         if given and self.choice.kind == "live":
             from ..providers.discovery import discover
 
@@ -236,7 +248,7 @@ class Scope:
         return replays.read(self.choice.path)
 
     def _replayed(self) -> list[Endpoint]:
-        """The recorded endpoints that are selected and known."""
+        """Endpoints of recorded probes: those that `--kimiprobe-endpoint` selects and that the catalogue has."""
         if self._replays is None:
             return []
         from ..recording.replays import endpoint_of
@@ -248,7 +260,7 @@ class Scope:
         return [endpoint for _, endpoint in sorted(found.items()) if endpoint is not None]
 
     def _schemas(self) -> dict[str, Path]:
-        """Files of schemas by the names that they have in ids."""
+        """The files below the folder `--kimiprobe-schemas`: name in ids → path."""
         folder = options.value(self.config, "schemas")
         if not folder:
             return {}
@@ -256,7 +268,10 @@ class Scope:
         return {f"{SCHEMAS}/{file.relative_to(root).as_posix()}": file for file in schema_cases.files(root)}
 
     def _loads(self, case: Case, *, packaged: bool) -> Sequence[Load]:
-        """The loads of a case. By default, packaged core cases are sent to real hosts alone and in a crowd."""
+        """The loads under which a case is sent: those of the option, by default `mixed`.
+
+        Outside suite `smoke`, the default for packaged core cases of a live run is `alone` and `crowd`.
+        """
         if self.loads:
             return self.loads
         thorough = packaged and self.suite != "smoke" and in_suite(case, "core") and self.source == "live"

@@ -1,4 +1,4 @@
-"""Arguments of a run as names and paths, and the folders for which pytest loads a conftest.py.
+"""Divides the arguments of a run into names and paths, and limits the folders for which pytest loads a conftest.py.
 
 The ids of packaged cases, schemas and recordings begin with a name, not a path: `kimiprobe/core.yaml::weather[...]`.
 Every other argument is a path: pytest's own rules hold for it.
@@ -17,17 +17,18 @@ from ..config import options
 PACKAGED = "kimiprobe"
 """First part of packaged cases' ids: `kimiprobe/core.yaml::weather[...]`."""
 RECORDED = "replay"
-"""First part of the ids of recordings."""
+"""First part of the ids of rows in recordings: `replay/mine.jsonl::...`."""
 SCHEMAS = "schemas"
-"""First part of the ids of `--kimiprobe-schemas`."""
+"""First part of the ids of cases from `--kimiprobe-schemas`: `schemas/types.jsonl::line-1[...]`."""
 _CASES = Path(__file__).resolve().parents[1] / "cases" / "packaged"
 
 
 def limit_conftests(config: pytest.Config) -> None:
     """Unless the user names a path, let pytest load only the conftest.py files of `kimiprobe_paths`.
 
-    Called before pytest loads any. It would load those of the working directory and its `test*` folders, which may need
-    libraries that a probe does not need. `confcutdir` leaves out a repository that holds the virtual environment.
+    Called before pytest loads any. Otherwise pytest would load those of the working directory and its `test*` folders,
+    which may need libraries that a probe does not need. Setting `confcutdir` keeps pytest from loading those of the
+    folders above the packaged cases, such as a repository that contains the virtual environment.
     """
     namespace = config.known_args_namespace
     if not all(_is_name(argument, config.invocation_params.dir) for argument in namespace.file_or_dir):
@@ -42,9 +43,10 @@ def limit_conftests(config: pytest.Config) -> None:
 
 
 def divided(arguments: Iterable[str], known: Container[str], folder: Path) -> tuple[dict[str, set[str]], list[str]]:
-    """Arguments divided into names, each with the selected parts below it (`""` is all), and paths.
+    """Divide arguments into names, each with its selected parts after `::` (`""` selects all), and paths.
 
-    `known` are names that exist; anything else below `kimiprobe/` is a name if no such path exists in `folder`.
+    An argument is a name if `known` contains it. It is also a name if it begins with `kimiprobe/` and `folder` has no
+    such path.
     """
     names: dict[str, set[str]] = {}
     paths = []
@@ -58,7 +60,7 @@ def divided(arguments: Iterable[str], known: Container[str], folder: Path) -> tu
 
 
 def is_wanted(name: str, parts: Container[str]) -> bool:
-    """Whether a probe is among the selected parts: all, the probe itself, or all probes of its case."""
+    """Whether `parts` selects the probe `name`: by `""` (all), by the probe's own name, or by the name of its case."""
     return "" in parts or name in parts or name.partition("[")[0] in parts
 
 

@@ -85,7 +85,7 @@ def _typical_seconds(session: ProbeSession, plans: list[ProbePlan]) -> float:
 
 
 def loop(session: pytest.Session, probes: ProbeSession) -> bool | None:
-    """Run other tests first, then each probe as its answer comes back.
+    """Run other tests first, then each probe when its answer comes. Returns None to leave the loop to pytest.
 
     No request is in flight while a user's test runs, because the test may replace sockets, clocks or the file system.
     """
@@ -108,7 +108,7 @@ def loop(session: pytest.Session, probes: ProbeSession) -> bool | None:
 
 
 def _serve(session: pytest.Session, probes: ProbeSession, ours: Sequence[pytest.Item]) -> None:
-    """Run each probe as its answer comes. Test functions below `@case` run when all their answers have come."""
+    """Run each probe when its answer comes. Test functions with `@case` only get their verdict here, and run later."""
     progress = Progress.of(session.config.pluginmanager.getplugin("terminalreporter"))
     if progress.writer is not None:
         probes.on_progress = lambda waiting: progress.show(waiting, probes.money().usd)
@@ -124,7 +124,7 @@ def _serve(session: pytest.Session, probes: ProbeSession, ours: Sequence[pytest.
 
 
 def _run_in_order(session: pytest.Session, probes: ProbeSession, items: Sequence[pytest.Item]) -> None:
-    """Run test functions in the order of collection, because they share the fixtures of their module."""
+    """Run items in the given order, because test functions share the fixtures of their module."""
     for item, following in itertools.zip_longest(items, items[1:]):
         if isinstance(item, PairProbe):  # both its functions have spoken
             probes.kept.pair(item)
@@ -141,7 +141,10 @@ def _run_one(session: pytest.Session, item: pytest.Item, following: pytest.Item 
 
 
 def enrich(item: pytest.Item, report: pytest.TestReport, call: pytest.CallInfo[Any], probes: ProbeSession) -> None:
-    """Set the duration that `--durations` and JUnit XML show to the provider's time, without our waiting."""
+    """Set the duration in a probe's report to the time that the provider took. Record verdicts of test functions.
+
+    `--durations` and JUnit XML show this duration.
+    """
     result = item.result if isinstance(item, Probe) else probes.kept.held.get(item.nodeid)
     if result is None or report.when == "teardown":
         return
@@ -153,7 +156,7 @@ def enrich(item: pytest.Item, report: pytest.TestReport, call: pytest.CallInfo[A
 
 
 def finish(probes: ProbeSession, exit_status: int, session: pytest.Session) -> None:
-    """Close everything, then write the requested outputs. If one cannot be written, the run exits with 3."""
+    """Close everything, then write the requested outputs. If one cannot be written, pytest exits with status 3."""
     with _uninterrupted():
         probes.finish()
         if not probes.kept.results:
@@ -167,7 +170,7 @@ def finish(probes: ProbeSession, exit_status: int, session: pytest.Session) -> N
 
 
 def _end_as_ctrl_c_does() -> None:
-    """Until `finish`, let SIGTERM and SIGHUP interrupt the run as Ctrl-C does: it then writes the paid verdicts."""
+    """Let SIGTERM and SIGHUP interrupt the run as Ctrl-C does, so that the verdicts so far are written."""
     if threading.current_thread() is threading.main_thread():
         for number in _ENDING:
             if signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores SIGHUP
@@ -190,7 +193,7 @@ def _uninterrupted() -> Iterator[None]:
 
 
 def summarize(reporter: pytest.TerminalReporter, probes: ProbeSession) -> None:
-    """Print the table and the recommendation."""
+    """Print the report at the end of a run: the table of endpoints and the recommendation."""
     config = reporter.config
     if probes.summary is None or config.option.verbose < -1 or getattr(config.option, "no_summary", False):
         return

@@ -1,4 +1,4 @@
-"""Reduces pytest's own output about probes to the screen that ends the run, unless its options ask for more.
+"""Hides pytest's own output about probes, because the report at the end shows them. Options keep that output.
 
 `-v` lists the items; `-v`, `--tb` and `-r` show pytest's sections. Output about other tests does not change.
 """
@@ -16,7 +16,7 @@ from ..results.last_run import failure_order
 from ..verdicts import ProbeResult
 
 SUMMING: pytest.StashKey[bool] = pytest.StashKey()
-"""Set while pytest writes its sections, which name verdicts that were not printed before."""
+"""Key in `config.stash`: True while pytest writes its final sections, which name the verdicts of probes."""
 _PROPERTY = "kimiprobe_verdict"
 _ASKING = re.compile(r"--tb(=|$)|-[vqxsl]*r")
 
@@ -27,17 +27,17 @@ def lists_items(config: pytest.Config) -> bool:
 
 
 def shows_sections(config: pytest.Config) -> bool:
-    """Whether the command line asks for pytest's sections. `addopts` do not: they are for the user's own tests."""
+    """Whether the command line asks for pytest's final sections. `addopts` does not count; it is for other tests."""
     return lists_items(config) or any(_ASKING.match(str(argument)) for argument in config.invocation_params.args)
 
 
 def is_of_probe(report: pytest.TestReport) -> bool:
-    """Whether a report is about a probe, by the properties of its item."""
+    """Whether a report is about a probe: its item then has the property `kimiprobe_verdict`."""
     return any(name == _PROPERTY for name, _ in getattr(report, "user_properties", ()))
 
 
 def category_of(report: pytest.TestReport) -> str:
-    """Pytest's category of a probe's report, under which the last line counts it."""
+    """The category under which pytest's last line counts a probe's report; empty if it does not count it."""
     if report.skipped:
         return "skipped"
     if report.failed:
@@ -62,7 +62,10 @@ def no_file_names(config: pytest.Config) -> Iterator[None]:
 def summary_of_others(
     reporter: pytest.TerminalReporter, results: Mapping[str, ProbeResult]
 ) -> Generator[None, object, object]:
-    """Wrap pytest's sections: leave out probes unless options ask for them, sort the others by failure number."""
+    """Wrapper of the hook that writes pytest's final sections: probes are left out unless options ask for them.
+
+    The remaining reports are sorted as the failures of the report are (`failure_order`).
+    """
     former = {name: list(reporter.stats.get(name, ())) for name in ("failed", "error", "skipped")}
     for name, reports in former.items():
         kept = reports if shows_sections(reporter.config) else [one for one in reports if not is_of_probe(one)]

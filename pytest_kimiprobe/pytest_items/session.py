@@ -1,4 +1,4 @@
-"""One invocation with `--kimiprobe`: sends the probes, gives each verdict, and ends as a run."""
+"""State of one invocation with `--kimiprobe`: sends the probes, collects their verdicts, and returns them as a run."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ProbeSession:
         self.everything = False
         """Whether no path or id was given: then all packaged cases run, or all recordings."""
         self.named: dict[str, set[str]] = {}
-        """Names that are collected instead of paths, each with its selected parts."""
+        """Names that are collected instead of paths, such as `kimiprobe/core.yaml` → the selected cases or probes."""
         self.on_progress: Callable[[Mapping[str, int]], None] = lambda _waiting: None
         self._under_way: Sequence[tuple[pytest.Item, ProbePlan]] = ()
         self._began = Timestamp.now()
@@ -49,14 +49,17 @@ class ProbeSession:
         self._dispatcher: Dispatcher[pytest.Item] | Replayer | None = None
 
     def money(self) -> Spent:
-        """Cost and duration of the run so far."""
+        """Cost, budget and duration (wall and CPU time) of the run so far."""
         usd, cut_off = self._dispatcher.spent_usd if self._dispatcher else (Decimal(0), Decimal(0))
         began = (self._dispatcher.began if self._dispatcher else None) or self._began
         span = began.until(self.kept.last or began)
         return Spent(usd, self.scope.budget, span.wall_s, span.cpu_s, cut_off)
 
     def refusals(self, *, waited: bool) -> list[str]:
-        """One sentence for each provider or upstream that answered 429; with `waited` only if the run waited for it."""
+        """One sentence for each provider or upstream that answered 429.
+
+        With `waited`, only those that the run waited for are included.
+        """
         throttles = self._dispatcher.throttles if self._dispatcher else {}
         return [
             refusal_words(str(scope), slow)
@@ -65,7 +68,7 @@ class ProbeSession:
         ]
 
     def send(self, items: Sequence[pytest.Item]) -> None:
-        """Start sending; `serve` then waits for the answers."""
+        """Start to send the probes of `items`. `serve` then waits for the answers."""
         self._began = Timestamp.now()
         self._under_way = to_send(items)
         if self._under_way:

@@ -36,7 +36,10 @@ class VerdictStore:
         self._hook = scope.config.hook
         self.results: dict[str, ProbeResult] = {}
         self.held: dict[str, ProbeResult] = {}
-        """Verdicts that a test function judges; kept after it ran, because a plugin may run it again."""
+        """Verdicts on answers that a test function has yet to judge, by item id.
+
+        They are kept after the function ran, because a plugin may run it again.
+        """
         self.seen: dict[str, SeenAnswer] = {}
         self.exchanges: dict[str, Exchange] = {}
         self.last: Timestamp | None = None
@@ -47,16 +50,16 @@ class VerdictStore:
         return item.nodeid in self.results or item.nodeid in self.held
 
     def record(self, item: pytest.Item, result: ProbeResult) -> None:
-        """Store a final verdict and call the hook for it."""
+        """Store a final verdict, and call the hook `pytest_kimiprobe_result` with it."""
         self.results[item.nodeid] = result
         self._hook.pytest_kimiprobe_result(result=result)
 
     def not_sent(self, item: pytest.Item, unsent: Unsent) -> None:
-        """Store the reason why nothing was sent."""
+        """Store the verdict on a probe that was not sent, with the reason."""
         self._keep(item, None, Judgement(unsent.verdict, unsent.reason, unsent.detail), _facts(item))
 
     def take(self, outcome: ProbeOutcome[pytest.Item]) -> pytest.Item:
-        """Judge an outcome and return its item."""
+        """Judge the outcome of a probe, store the verdict, and return the item."""
         item = outcome.item
         if outcome.exchange is None:
             self.not_sent(item, Unsent(outcome.not_run, f"--kimiprobe-budget ${self._scope.budget} is used up"))
@@ -73,14 +76,14 @@ class VerdictStore:
             self._recorder.keep(item.nodeid, planned.plan, outcome, provider)
 
     def replay(self, probe: RowProbe) -> RowProbe:
-        """Judge a recorded exchange again."""
+        """Judge a recorded exchange again, store the verdict, and return the item."""
         row = probe.row
         facts = {"case": row.id, "endpoint": row.endpoint, "mode": "stream" if row.stream else "plain", "repeat": 1}
         self._judged(probe, row.exchange(), facts, row.tools)
         return probe
 
     def pair(self, pair: PairProbe) -> PairProbe:
-        """Compare both answers of a pair."""
+        """Judge a pair by comparing its two answers, store the verdict, and return the item."""
         plain, stream = (self._pair_answer(probe) for probe in pair.halves)
         self._keep(pair, None, compare(pair.plan.case, plain, stream), facts_of(pair.plan, PARITY))
         return pair
@@ -121,7 +124,7 @@ class VerdictStore:
 
 
 def _facts(item: pytest.Item) -> dict[str, Any]:
-    """Fields of a result that describe the probe of an item."""
+    """Fields of a ProbeResult that describe the planned probe of an item. Raises TypeError for other items."""
     planned = planned_by(item)
     if planned is None:
         raise TypeError(f"not a probe: {item.nodeid}")
@@ -129,7 +132,7 @@ def _facts(item: pytest.Item) -> dict[str, Any]:
 
 
 def facts_of(plan: ProbePlan, mode: ProbeMode) -> dict[str, Any]:
-    """Fields of a result that describe a planned probe."""
+    """Fields of a ProbeResult that describe a planned probe."""
     return {
         "case": plan.case.name,
         "endpoint": plan.endpoint.id,
@@ -142,7 +145,7 @@ def facts_of(plan: ProbePlan, mode: ProbeMode) -> dict[str, Any]:
 
 
 def _properties(result: ProbeResult) -> list[tuple[str, object]]:
-    """Properties for JUnit XML and for the progress letter of an item."""
+    """The `user_properties` of an item, which JUnit XML and the choice of its progress letter use."""
     facts: list[tuple[str, object]] = [("kimiprobe_verdict", result.verdict), ("kimiprobe_endpoint", result.endpoint)]
     if result.total_ms is not None:
         facts.append(("latency_ms", round(result.total_ms, 1)))
@@ -157,7 +160,7 @@ def result_of(
     *,
     environment: Mapping[str, str],
 ) -> ProbeResult:
-    """Build the result of a probe, without the keys of the `environment`. Pure."""
+    """Build the result of a probe. Keys that `environment` contains are removed from its detail. Pure."""
     answer, checked = (done.answer if done else None), judgement.checked
     return ProbeResult(
         id=probe,

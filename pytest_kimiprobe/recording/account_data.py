@@ -20,7 +20,7 @@ from ..engine.capture import CapturedExchange, CapturedRequest
 
 ASKED = frozenset({"accept", "anthropic-version", "cancel-after", "content-type", "prefer", "x-openrouter-metadata"})
 ANSWERED = frozenset({"content-type", "retry-after", "retry-after-ms", "x-should-retry"})
-"""Headers that are kept: request headers that wires write, and response headers that they read."""
+"""Headers that are kept: request headers that wires write (`ASKED`), response headers that they read (`ANSWERED`)."""
 _ANSWER = frozenset(
     {
         "choices",
@@ -35,12 +35,12 @@ _ANSWER = frozenset(
         "urls",
     }
 )
-"""Members that hold the model's output, or names that identify no account."""
+"""JSON members that are kept unchanged: they hold the model's output, or names that identify no account."""
 _NAMES = re.compile(
     r"(?i)(?:x[-_])?(?:user|org|organi[sz]ation|account|acct|project|team|tenant|workspace|customer|client|billing)"
     r"(?:[-_ ]?(?:id|name|email|uuid|slug))?|(?:user|account)name|e?-?mail|(?:request|trace|correlation)[-_ ]?id|ip"
 )
-"""Names of members that identify the account or the request."""
+"""Pattern for names of JSON members whose value identifies the account or the request."""
 _ID = r"[A-Za-z0-9](?=[A-Za-z0-9-]{0,63}\d)[A-Za-z0-9-]{7,}"
 _VALUES = re.compile(
     rf"\b(?:org|user|usr|req|request|acct|account|proj|project|team|cus|ak|key|ws|wrkspc|tenant)[-_]{_ID}"
@@ -50,13 +50,13 @@ _VALUES = re.compile(
     r"|\b(?:sk|gsk|r8|tgp|ak)[-_][\w-]{0,64}\*{2,}[\w*-]*"
 )
 _HANDLES = frozenset({"id", "object", "created", "system_fingerprint"})
-"""Members that identify only the exchange; without the key they give access to nothing."""
+"""Top-level JSON members that are kept: they identify only the exchange, and give no access without the key."""
 _LINES = re.compile(rb"[^\r\n]*(?:\r\n|\n|\r|\Z)")
 _SHORTEST_URL = len("http://a")
 
 
 def scrubbed(captured: CapturedExchange, base_url: str, public_url: str) -> CapturedExchange:
-    """The recorded exchange without account data; `base_url` is replaced by `public_url`."""
+    """The captured exchange without account data. The provider's `base_url` is replaced by its `public_url`."""
     steps = tuple(_step(step, base_url, public_url) for step in captured.steps)
     return replace(captured, steps=steps)
 
@@ -82,7 +82,7 @@ def _public(text: str, base_url: str, public_url: str) -> str:
 
 
 def _public_bytes(data: bytes, base_url: str, public_url: str) -> bytes:
-    """Replace the address of this machine or of a private gateway by the provider's address."""
+    """Replace `base_url`, which may be an address of this machine or a private gateway, by `public_url`."""
     if len(base_url) <= _SHORTEST_URL or base_url == public_url:
         return data
     for one, other in ((base_url, public_url), (base_url.replace("/", r"\/"), public_url.replace("/", r"\/"))):
@@ -127,7 +127,7 @@ def _document(text: str) -> str:
 
 
 def _spans(text: str) -> Iterator[tuple[int, int, bool]]:
-    """Start and end of each value to check, and whether it is removed because of its name alone."""
+    """Start and end of each JSON value outside the answer, and whether the name of its member requires its removal."""
     todo: list[tuple[int, str]] = [(first(text), "top")]
     while todo:
         at, where = todo.pop()
@@ -154,5 +154,5 @@ def _values(text: str, at: int) -> Iterator[tuple[str, int, int]]:
 
 
 def without_ids(text: str) -> str:
-    """The text with everything replaced that looks like an id or an address."""
+    """The text with ids, e-mail addresses, IP addresses and masked keys replaced."""
     return _VALUES.sub(REDACTED, text)

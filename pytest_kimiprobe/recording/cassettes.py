@@ -1,4 +1,4 @@
-"""vcrpy's cassettes as plain data, read event by event: no file can cause recursion, build objects or expand aliases.
+"""Reads vcrpy's cassettes as plain data, event by event: no file can cause recursion, build objects or expand aliases.
 
 Only what vcrpy writes is read: mappings, lists, text, and bytes as `!!binary`. Dates stay text. Aliases and all other
 tags are refused; nesting and size are capped.
@@ -41,7 +41,7 @@ class Unreadable(ValueError):
 
 
 def load_json(text: str | bytes) -> Any:
-    """JSON within bounds. Raises Unreadable."""
+    """Parse JSON. Raises Unreadable for JSON that is invalid or nested too deeply, and for NaN and Infinity."""
     try:
         data = json.loads(text, parse_constant=_refuse_constant)
     except RecursionError:
@@ -65,7 +65,7 @@ def load_yaml(data: bytes, where: str) -> Any:
 
 
 def step_of(row: Any) -> CapturedRequest:
-    """One interaction: a request with its answer. Raises Unreadable."""
+    """Convert one interaction of a cassette to a request with its answer. Raises Unreadable."""
     row = as_mapping(row, "an interaction")
     request, response = as_mapping(row.get("request"), "request"), as_mapping(row.get("response"), "response")
     url = as_text(request.get("uri"), "request.uri")
@@ -86,21 +86,21 @@ def step_of(row: Any) -> CapturedRequest:
 
 
 def as_mapping(value: Any, field: str) -> dict[str, Any]:
-    """A mapping. Raises Unreadable."""
+    """The value of a field if it is a mapping. Raises Unreadable for any other value."""
     if not isinstance(value, dict):
         raise _wrong(value, field, "an object")
     return value
 
 
 def as_text(value: Any, field: str) -> str:
-    """A text. Raises Unreadable."""
+    """The value of a field if it is text. Raises Unreadable for any other value."""
     if not isinstance(value, str):
         raise _wrong(value, field, "text")
     return value
 
 
 def as_status(value: Any, field: str) -> int:
-    """An HTTP status. Raises Unreadable."""
+    """The value of a field if it is an HTTP status, 100 to 599. Raises Unreadable for any other value."""
     if type(value) is not int or not 100 <= value <= 599:
         raise _wrong(value, field, "an HTTP status")
     return value
@@ -115,7 +115,10 @@ def _headers(row: dict[str, Any], field: str) -> dict[str, str]:
 
 
 def _as_bytes(value: Any, field: str) -> bytes:
-    """A body as vcrpy keeps it: text, bytes, or a mapping with `string` or `base64_string`. Raises Unreadable."""
+    """Bytes of a body that vcrpy stored as text, as bytes, or as a mapping with `string` or `base64_string`.
+
+    Raises Unreadable for any other value.
+    """
     if isinstance(value, dict):
         if isinstance(coded := value.get("base64_string"), str):
             try:
@@ -131,13 +134,13 @@ def _as_bytes(value: Any, field: str) -> bytes:
 
 
 def _first(value: Any) -> str:
-    """A header's first value, of a list or alone."""
+    """A header's value as text: the first of a list, or the single value; empty for other types."""
     value = value[0] if isinstance(value, list) and value else value
     return value.decode("latin-1") if isinstance(value, bytes) else value if isinstance(value, str) else ""
 
 
 def _decoded(body: bytes, encoding: str) -> bytes:
-    """The body without its content encoding; vcrpy may have taken it off already. Raises Unreadable."""
+    """The body without its content encoding, which vcrpy may have removed already. Raises Unreadable."""
     encoding = encoding.strip().lower()
     if encoding in {"", "identity"} or _looks_plain(body):
         return body
@@ -174,7 +177,7 @@ def _refuse_constant(word: str) -> NoReturn:
 
 
 class _Cassette(YamlReader):
-    """Builds what vcrpy writes: mappings, lists, text and `!!binary`; of two equal keys the later one is kept."""
+    """YAML reader for what vcrpy writes: mappings, lists, text and `!!binary`. Of two equal keys, the later is kept."""
 
     documents_error = "a second document; a cassette is one"
 
@@ -206,7 +209,7 @@ class _Cassette(YamlReader):
         self.refuse(f"the alias {shown(event.anchor)} is not read here: repeat the value", mark_of(event))
 
     def document(self, event: yaml.DocumentStartEvent) -> None:
-        """Directives are read."""
+        """Accept YAML directives."""
 
     def refuse(self, message: str, mark: Mark | None) -> NoReturn:
         raise RecordingError(message, where=f"{self._source.where}:{mark[0]}" if mark else self._source.where)

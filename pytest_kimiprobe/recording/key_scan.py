@@ -21,18 +21,24 @@ from urllib.parse import unquote_to_bytes
 from routing.redaction import redact
 
 _DEEP = 4
-"""Nested encodings that are decoded."""
+"""Maximum number of encodings inside each other that are decoded."""
 _INFLATED = 1 << 20
-"""Bytes that one compressed part may decompress to."""
+"""Maximum number of bytes that are decompressed from one compressed part."""
 _SEARCHED, _TIMES = 8 << 20, 12
-"""Limit for all decodings of a value: bytes, or a multiple of its length. A value beyond both counts as a key."""
+"""Limit for all decodings of one value together: bytes, or a multiple of the value's length if that is more.
+
+A value whose decodings exceed the limit counts as a key.
+"""
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{16,}+")
 _WRAPPED = re.compile(rb"(?<![A-Za-z0-9+/])(?:[A-Za-z0-9+/]{16,}+(?:\\[nr]|\s)++)++[A-Za-z0-9+/]++")
 _BREAKS = re.compile(rb"\\[nr]|\s")
 _HEX = re.compile(rb"(?<![0-9A-Fa-f])[0-9A-Fa-f]{24,}+")
 _ESCAPE = re.compile(rb"\\+(?:u00([0-9A-Fa-f]{2})|([/\"'\\]))")
 _WORTH = re.compile(rb"[\x20-\x7e]{12}|(?:[\x20-\x7e]\0){12}|\x1f\x8b\x08|\A\x78[\x01\x5e\x9c\xda]")
-"""Decoded bytes worth searching: readable text or compressed data. Ordinary words decode to noise."""
+"""Pattern for decoded bytes that are searched further: readable text or compressed data.
+
+Ordinary words also look like base64, but decode to other bytes.
+"""
 _GZIP, _ZLIB = re.compile(rb"\x1f\x8b\x08"), re.compile(rb"\A\x78[\x01\x5e\x9c\xda]")
 
 
@@ -71,7 +77,7 @@ def holds_key(value: str | bytes, environment: Mapping[str, str]) -> bool:
 
 
 def _decodings(data: bytes) -> Iterator[bytes]:
-    """Everything that the bytes, or parts of them, may be an encoding of."""
+    """Decode the bytes, and each part of them that may be encoded, with every known encoding."""
     yield from _decoded_text(data)
     runs = {*_BASE64.findall(data), *(_BREAKS.sub(b"", run) for run in _WRAPPED.findall(data))}
     for run in runs:  # once each: the events of a stream repeat their ids
@@ -97,7 +103,7 @@ def _decoded_text(data: bytes) -> Iterator[bytes]:
 
 
 def _from_base64(run: bytes) -> Iterator[bytes]:
-    """Decoded from each of the four offsets at which the encoding may have begun."""
+    """Decode base64 text from each of its first four characters, because the encoded data may begin at any of them."""
     run = run.translate(bytes.maketrans(b"-_", b"+/"))
     for start in range(4):
         usable = (len(run) - start) // 4 * 4
@@ -121,7 +127,7 @@ def _inflated(data: bytes, window: int) -> Iterator[bytes]:
 
 
 def _joined(data: bytes) -> Iterator[bytes]:
-    """Texts of a JSON document or of the events of a stream, joined by the path at which they occur."""
+    """Strings of a JSON document or of a stream's events. All strings at the same path are joined."""
     documents = [line[5:] for line in data.splitlines() if line.startswith(b"data:")] or [data]
     texts: dict[str, list[str]] = defaultdict(list)
     for document in documents:
@@ -136,7 +142,7 @@ def _joined(data: bytes) -> Iterator[bytes]:
 
 
 def _json(data: bytes) -> Any:
-    """A JSON object or array; None for anything else."""
+    """Parse a JSON object or array; None for other data."""
     if data.lstrip()[:1] not in {b"{", b"["}:
         return None
     try:
@@ -146,7 +152,10 @@ def _json(data: bytes) -> Any:
 
 
 def _gather(document: Any, texts: dict[str, list[str]]) -> None:
-    """Collect texts by the names that lead to them. Positions in lists are ignored, an `index` member is used."""
+    """Add all strings of a document to `texts`, by the path of member names at which they occur.
+
+    Positions in lists are not part of the path; the `index` member of an object is.
+    """
     todo = [("", document)]
     while todo:
         at, value = todo.pop()

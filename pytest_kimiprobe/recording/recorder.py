@@ -36,14 +36,14 @@ from .recordings import MAX_CASSETTE
 from .samples import Sample, cassette, request_fingerprint
 
 MAX_KEPT = MAX_CASSETTE // 5
-"""Bytes of requests and answers in one cassette. YAML may write one byte as four characters."""
+"""Maximum bytes of requests and answers in one cassette. YAML may write one byte as four characters."""
 _PACKAGED = "kimiprobe/"
 _LONGEST_NAME = 120
 _SHOWN = 5
 
 
 class KeyFound(RecordingError):
-    """A cassette contains something that looks like a key; nothing was written. Names files, probes and fields."""
+    """A cassette contains what looks like a key; nothing was written. The message names files, probes and fields."""
 
 
 class Recorder:
@@ -119,7 +119,10 @@ def cassette_path(sample: Sample) -> Path:
 
 
 def _safe(name: str) -> str:
-    """One path component: letters are kept, other characters percent-encoded; never hidden or relative."""
+    """The name as one path component, never hidden or relative.
+
+    All characters except ASCII letters, digits and `_-.~+@` are percent-encoded.
+    """
     coded = quote(name, safe="+@ ", errors="backslashreplace").replace(" ", "%20")
     coded = coded.replace(".", "%2E", 1) if coded.startswith(".") else coded or "%"
     if len(coded) <= _LONGEST_NAME:
@@ -128,7 +131,10 @@ def _safe(name: str) -> str:
 
 
 def _fitted(samples: Sequence[Sample]) -> list[Sample]:
-    """The samples. Those that would make the cassette too large to be read lose their bytes."""
+    """The samples of a cassette, sorted. After MAX_KEPT bytes, further samples are kept without requests and answers.
+
+    A larger cassette could not be read again.
+    """
     bytes_left, fitted = MAX_KEPT, []
     for sample in sorted(samples, key=lambda sample: sample.order):
         bytes_left -= sum(len(step.content) + len(step.body) for step in sample.captured.steps)

@@ -28,7 +28,7 @@ from .cassettes import RecordingError, Unreadable, as_mapping, as_status, as_tex
 __all__ = ["RecordedRow", "RecordingError", "files", "read"]
 
 MAX_JSONL, MAX_CASSETTE = 256 << 20, 32 << 20
-"""Bytes of one file."""
+"""Maximum bytes of one `.jsonl` file and of one cassette."""
 _ID, _NAME = 200, 80
 _PROTOCOLS = (
     ("/chat/completions", "openai"),
@@ -69,7 +69,7 @@ class RecordedRow:
 
     @property
     def protocol(self) -> str:
-        """The protocol, derived from the URL path."""
+        """Name of the protocol, derived from the URL path."""
         return next((name for ending, name in _PROTOCOLS if self.path.rstrip("/").endswith(ending)), self.path)
 
     @property
@@ -139,7 +139,7 @@ def read(path: Path) -> list[RecordedRow]:
 
 
 def files(path: Path) -> list[Path]:
-    """The recordings at `path`: the file itself, or all recordings below the folder, sorted by name."""
+    """The recordings at `path`: the file itself, or all below the folder, sorted. Raises RecordingError if none."""
     path = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links, and pytest does not
     if not path.exists():
         raise RecordingError("not there; --kimiprobe-record FOLDER records a run", where=str(path))
@@ -218,13 +218,13 @@ def _cassette(path: Path) -> list[RecordedRow]:
 def unreadable(
     row_id: str, why: str, reason: str = "not_recorded", *, endpoint: str = "unknown/unknown"
 ) -> RecordedRow:
-    """A row that says why there is nothing to judge."""
+    """Create a row without an exchange, which says why there is nothing to judge."""
     provider, _, model = endpoint.partition("/")
     return RecordedRow(row_id, provider, "", model, False, {}, 0, "", b"", one_line(why, _ID), reason)
 
 
 def _row_or_problem(read_one: Callable[[Any], RecordedRow], raw: Any, fallback_id: str, where: str) -> RecordedRow:
-    """The row, or a row that says why it cannot be read."""
+    """Read one row. If that fails, return a row that says why it cannot be read."""
     try:
         row = read_one(raw)
     except Unreadable as problem:
@@ -273,7 +273,7 @@ def _interaction(data: Any) -> RecordedRow:
 
 
 def _asked(body: bytes) -> JsonObject:
-    """The request's JSON object; empty for any other body, which no supported protocol sends."""
+    """The JSON object in the body of a request; empty for any other body, which no supported protocol sends."""
     try:
         asked = load_json(body or b"{}")
     except Unreadable:
@@ -282,12 +282,12 @@ def _asked(body: bytes) -> JsonObject:
 
 
 def _name(value: Any, limit: int = _NAME) -> str:
-    """A value of a recording as it may appear in ids and reports; empty unless it is text or a number."""
+    """A value of a recording as one short line for ids and reports; empty unless it is text or a number."""
     return one_line(str(value), limit) if isinstance(value, (str, int)) else ""
 
 
 def _expected(body: JsonObject, tools: Sequence[Tool]) -> RequestExpectations:
-    """Expectations of the answer besides the tools: conversation, `tool_choice`, one or several calls."""
+    """What a request demands of its answer: by its conversation, tools, `tool_choice` and `parallel_tool_calls`."""
     messages = body.get("messages")
     choice = body.get("tool_choice")
     parallel = body.get("parallel_tool_calls")

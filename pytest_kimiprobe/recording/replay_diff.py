@@ -2,8 +2,8 @@
 
 Earlier verdicts come from one of three sources. A file that `--kimiprobe-json` wrote names every probe. A run file of
 `results/` names failures and counts the rest by endpoint, case and mode. The third source is the cassettes themselves.
-If there are only counts, the smallest number of changes that explains them is reported. So a probe has not changed if
-its verdict is among the counted ones.
+If there are only counts, the smallest number of changes that explains them is reported. Then a probe counts as
+unchanged if its new verdict is among the counted ones.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class VerdictReason(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class JudgedProbe:
-    """A probe with its verdict."""
+    """A probe with its verdict, as the replay or an earlier file gives it. `sample` is the number of the repeat."""
 
     id: str
     case: str
@@ -60,19 +60,19 @@ class JudgedProbe:
 
 @dataclass(slots=True)
 class VerdictCounts:
-    """How often each verdict and each reason occurred in one group; passed probes have no reason there."""
+    """How often each verdict and each reason occurred in one group. For passed probes no reason is counted."""
 
     verdicts: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
 
     def holds(self, judgement: VerdictReason) -> bool:
-        """Whether the verdict is among the counted ones."""
+        """Whether the verdict and its reason are among the remaining ones."""
         return self.verdicts[judgement.verdict] > 0 and (
             judgement.verdict == "pass" or self.reasons[judgement.reason] > 0
         )
 
     def remove(self, judgement: VerdictReason) -> None:
-        """Remove one verdict from the counts."""
+        """Remove one verdict and its reason from the counts."""
         self.verdicts[judgement.verdict] -= 1
         self.reasons[judgement.reason] -= judgement.verdict != "pass"
 
@@ -90,9 +90,9 @@ class VerdictCounts:
 
 @dataclass(frozen=True, slots=True)
 class EarlierVerdicts:
-    """Verdicts to compare with: by probe id, and as counts if only failures are named.
+    """Verdicts that a replay is compared with: `known` by probe id, and `counts` if the file names only failures.
 
-    `run` is empty if the verdicts may be compared with recordings of any run.
+    `run` is the id of the run that gave them; empty if they may be compared with recordings of any run.
     """
 
     run: str
@@ -112,14 +112,18 @@ class VerdictChange:
 
 @dataclass(frozen=True, slots=True)
 class ReplayDiff:
-    """Changed verdicts, with counts: probes `compared`, verdicts `missing` in the recordings, `extra` probes."""
+    """Result of a comparison: the changed verdicts, and three numbers.
+
+    `compared` counts probes with an earlier verdict, `extra` probes without one, `missing` earlier verdicts without a
+    probe.
+    """
 
     changed: tuple[VerdictChange, ...]
     compared: int
     missing: int
     extra: int
     pairs: int = 0
-    """Number of verdicts on pairs among the compared ones."""
+    """Number of pairs among the compared probes."""
 
 
 def judged_in(document: Any, where: str) -> list[JudgedProbe]:
@@ -160,7 +164,7 @@ def recorded_verdicts(samples: Iterable[Sample]) -> EarlierVerdicts:
 
 
 def _counts(rows: Iterable[Mapping[str, Any]]) -> dict[ProbeGroup, VerdictCounts]:
-    """The counts of a run file by group; a row leaves out counts that are zero."""
+    """The counts of a run file by group. Counts of zero are not in its rows."""
     groups: dict[ProbeGroup, VerdictCounts] = defaultdict(VerdictCounts)
     for row in rows:
         group = groups[str(row["endpoint"]), str(row["case"]), str(row["mode"])]
@@ -203,7 +207,11 @@ def compare(now: Sequence[JudgedProbe], before: EarlierVerdicts) -> ReplayDiff:
 
 
 def _comparable(now: Sequence[JudgedProbe], before: EarlierVerdicts) -> Iterator[JudgedProbe]:
-    """All probes except pairs without an earlier verdict: cassettes hold no pairs, run files only failed ones."""
+    """Probes that can be compared: all, except pairs without an earlier verdict.
+
+    Cassettes contain no pairs, and run files name only failed pairs. If a run file names every failure, a pair that it
+    does not name has passed. Such a pair is compared if it fails now.
+    """
     for probe in now:
         counting = before.counts is not None
         named = probe.id in before.known or (counting and one_line(probe.id) in before.known)
@@ -214,7 +222,11 @@ def _comparable(now: Sequence[JudgedProbe], before: EarlierVerdicts) -> Iterator
 def _of_counts(
     probes: Sequence[JudgedProbe], counts: Mapping[ProbeGroup, VerdictCounts]
 ) -> dict[str, VerdictReason | None]:
-    """Earlier verdicts for probes that are only counted: today's verdict if it was counted, else a remaining one."""
+    """Earlier verdicts of probes that a run file counts but does not name.
+
+    If the new verdict of a probe is among the counted ones, it is also the earlier one. Otherwise one of the remaining
+    verdicts is used; None if none remains.
+    """
     earlier: dict[str, VerdictReason | None] = {}
     changed = []
     for probe in probes:
@@ -233,7 +245,7 @@ def _of_counts(
 
 
 def _without_recording(before: EarlierVerdicts, now: Sequence[JudgedProbe]) -> int:
-    """Number of earlier verdicts without a probe in `now`; probes that were not sent could not be recorded."""
+    """Number of earlier verdicts without a probe in `now`, except those of probes that were not sent."""
     replayed = {probe.id for probe in now}
     return sum(name not in replayed and judgement.verdict not in UNSENT for name, judgement in before.known.items())
 

@@ -44,7 +44,7 @@ class Replays:
     others: tuple[Path, ...] = ()
     """Files that kimiprobe did not write, or that cannot be read; each is collected separately."""
     problems: Mapping[Path, str] = field(default_factory=dict)
-    """For cassettes that kimiprobe wrote but that cannot be read: the reason."""
+    """Cassette that kimiprobe wrote but that cannot be read → the reason."""
 
     @property
     def simulated(self) -> bool:
@@ -52,7 +52,7 @@ class Replays:
         return any(sample.source == "simulator" for sample in self.samples.values())
 
     def unreadable(self) -> dict[Path, str]:
-        """The files of which nothing can be read, and why."""
+        """The files that cannot be read → the reason."""
         found = dict(self.problems)
         for path in self.others:
             if path not in found:
@@ -64,11 +64,14 @@ class Replays:
         return found
 
     def name(self, path: Path) -> str:
-        """Prefix of the ids of a file's rows."""
+        """Name of a recording in the ids of its rows: its path relative to the folder of the replay."""
         return path.relative_to(self.root).as_posix() if path != self.root else path.name
 
     def plans(self, case: Case, endpoints: Mapping[str, Endpoint]) -> Iterator[Planned]:
-        """The recorded probes of all cases with this name. Cases of one name in several files differ in their ids."""
+        """All recorded probes of cases with this name at `endpoints`.
+
+        If another file has a case of the same name, its probes are included. Their ids are different.
+        """
         # Without duplicates: pytest combines each probe with every parameter of a test function.
         alike = {
             (sample.endpoint, sample.mode, sample.repeat, sample.load)
@@ -115,7 +118,10 @@ def _samples(file: Path) -> list[Sample] | None:
 
 
 def endpoint_of(catalog: Catalog, sample: Sample) -> Endpoint | None:
-    """The catalogue's endpoint of a sample. An upstream that was discovered then is derived from its gateway."""
+    """The catalogue's endpoint to which a sample belongs; None if the catalogue does not have it.
+
+    If the recording run had discovered the upstream, its endpoint is derived from the gateway's endpoint.
+    """
     if sample.endpoint in catalog.endpoints:
         return catalog.endpoints[sample.endpoint]
     base, _, upstream = sample.endpoint.partition("+")
@@ -124,7 +130,7 @@ def endpoint_of(catalog: Catalog, sample: Sample) -> Endpoint | None:
 
 
 class Replayer:
-    """Replacement for a Dispatcher: answers every job from its sample, in the order of submission."""
+    """Replacement for a Dispatcher: answers each job from the recording of the same probe, in order of submission."""
 
     def __init__(self, samples: Mapping[str, Sample]) -> None:
         self._samples = samples
@@ -150,7 +156,7 @@ class Replayer:
         return ()
 
     def close(self) -> None:
-        """Stop the loop."""
+        """Stop the event loop of the replay."""
         self._loop.close()
 
     def _replayed(self, job: ProbeJob[T]) -> ProbeOutcome[T]:
@@ -176,7 +182,7 @@ class ReplayTransport:
         self._next = 0
 
     async def pause(self, seconds: float) -> None:
-        """Do nothing."""
+        """Return immediately: a replay does not wait."""
 
     @asynccontextmanager
     async def send(
@@ -186,7 +192,7 @@ class ReplayTransport:
         timeout_s: float | None = TIMEOUT_S,  # noqa: ARG002
         progress: RequestProgress | None = None,  # noqa: ARG002
     ) -> AsyncIterator[HttpResponse]:
-        """The next recorded answer. Raises the recorded failure, or `not_recorded` if no answer is left."""
+        """Give the next recorded answer. If none is left, raise the recorded failure, or `not_recorded` without one."""
         if self._next >= len(self._captured.steps):
             broken = self._captured.broken
             raise broken.error() if broken else not_recorded("the recording ends before the exchange does")
@@ -208,7 +214,7 @@ def not_recorded(detail: str) -> ExchangeError:
 
 
 def _stale(plan: ProbePlan, sample: Sample) -> str:
-    """Why the sample does not answer the probe as it would be sent today; empty if it does."""
+    """Why the sample is not an answer to the request that the probe would send now; empty if it is."""
     if not sample.captured.whole:
         return "the answer was larger than a cassette keeps"
     if sample.asked != request_fingerprint(plan.request):

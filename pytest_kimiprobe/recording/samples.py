@@ -34,7 +34,7 @@ _LONGEST = 2000
 class Sample:
     """One recorded probe.
 
-    `asked` is the fingerprint of its request (`request_fingerprint`), `kimiprobe` the release that recorded it.
+    `asked` is the fingerprint of its request (`request_fingerprint`). `kimiprobe` is the release that recorded it.
     `verdict` and `reason` are those of that release. Times are in milliseconds, as in an Exchange and an Outcome.
     """
 
@@ -62,7 +62,7 @@ class Sample:
 
     @property
     def order(self) -> tuple[str, str, str, int]:
-        """Sort key for the order of samples in a cassette."""
+        """Sort key of the samples in a cassette: case file, mode, load, repeat."""
         return self.id.partition("::")[0], self.mode, self.load, self.repeat
 
 
@@ -123,7 +123,7 @@ def _response(step: CapturedRequest) -> JsonObject:
 
 
 def _writable(name: str) -> str:
-    """The name with lone surrogates escaped, which UTF-8 cannot encode."""
+    """The name with lone surrogates escaped, because UTF-8 cannot encode them."""
     return name.encode("utf-8", "backslashreplace").decode()
 
 
@@ -177,7 +177,7 @@ def _one_of(row: Mapping[str, Any], field: str, allowed: Sequence[str]) -> Any:
 
 
 def _short(row: Mapping[str, Any], field: str) -> str:
-    """A short text. Unquoted digits in YAML arrive as a number, and are accepted."""
+    """The short text of a field. A number is accepted too, because YAML reads unquoted digits as one."""
     value = row.get(field)
     if isinstance(value, bool) or not isinstance(value, str | int) or len(str(value)) > _LONGEST:
         raise Unreadable(f"{field} must be a short text")
@@ -185,7 +185,7 @@ def _short(row: Mapping[str, Any], field: str) -> str:
 
 
 def _plain(text: str, field: str) -> str:
-    """A name that ids and reports may hold."""
+    """The text, if ids and reports may contain it. Raises Unreadable if it has control characters."""
     if escaped(text) != text:
         raise Unreadable(f"{field} holds control characters")
     return text
@@ -199,7 +199,7 @@ def _whole(row: Mapping[str, Any], field: str) -> int:
 
 
 def _number(row: Mapping[str, Any], field: str) -> float | None:
-    """A measured number. The cassette reader returns numbers with a decimal point as text."""
+    """The milliseconds of a field; None if it is empty. The cassette reader returns decimal numbers as text."""
     value = row.get(field)
     if value is None:
         return None
