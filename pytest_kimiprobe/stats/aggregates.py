@@ -68,7 +68,7 @@ def cells_of(probes: Iterable[ProbeResult]) -> tuple[Cell, ...]:
 
 
 def totals_of(probes: Iterable[ProbeResult]) -> tuple[Cell, ...]:
-    """One cell per endpoint with its totals, sorted by endpoint: sums as in `summed`, and figures that cannot be summed."""
+    """One cell per endpoint with its totals, sorted: sums as in `summed`, and figures that cannot be summed."""
     groups = sorted(grouped(probes, endpoint_of).items())
     return tuple(replace(_sum(endpoint, cells_of(group)), **_unsummable(group)) for endpoint, group in groups)
 
