@@ -91,7 +91,7 @@ def _cause(probe: ProbeResult) -> str:
 
 
 def _went_wrong(probe: ProbeResult, summary: Summary) -> bool:
-    """Whether the probe counts for a cause of failures. Unsupported probes count only if the endpoint supports no probe at all."""
+    """Whether the probe counts for a cause. Unsupported probes count only if the endpoint supports no probe at all."""
     if probe.verdict == "unsupported":
         row = summary.evidence.get(probe.endpoint)
         return row is not None and row.status == "unsupported"
