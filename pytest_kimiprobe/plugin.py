@@ -1,4 +1,4 @@
-"""Hooks only; without `--kimiprobe` nothing is imported but pytest and the table of options."""
+"""The pytest plugin: its hooks only. Without `--kimiprobe`, nothing is imported but pytest and the table of options."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ import pytest
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One row: `read` turns text into the value and raises ValueError with a sentence."""
+    """One option of a run. `read` converts its text to the value, and raises ValueError that says what is wrong."""
 
     name: str
     default: str
@@ -143,7 +143,7 @@ _BY_NAME = {option.name: option for option in OPTIONS}
 
 
 def add_options(parser: pytest.Parser) -> None:
-    """Declare the table to pytest."""
+    """Declare the options to pytest, on the command line and as ini settings."""
     group = parser.getgroup("kimiprobe", "probe tool calling of Kimi models")
     group.addoption(
         "--kimiprobe", action="store_true", default=False, help="run probes; without it pytest is untouched"

@@ -50,7 +50,7 @@ class CapturedFailure:
 
     @classmethod
     def of(cls, error: ExchangeError, side: Side) -> CapturedFailure:
-        """From an error that the transport raised."""
+        """The failure that describes an error raised by the transport."""
         return cls(error.reason, error.detail, error.phase or "body", error.retryable, side)
 
     def error(self) -> ExchangeError:
@@ -92,12 +92,15 @@ class CapturingTransport:
         self._inner = inner
         self._heard: list[_PartialCapture] = []
         self._cut: Side | None = None
-        """Where an exception of the transport ended the exchange."""
+        """Whether an exception ended the exchange before an answer (`request`) or while one was read (`answer`)."""
         self._left = MAX_BODY
         self._over = False
 
     def captured(self, done: Exchange) -> CapturedExchange:
-        """The captured requests and answers of this exchange, without a cancel request that is sent after it."""
+        """The requests and answers captured for this exchange.
+
+        This ends the capture: a later cancel request is left out.
+        """
         self._over = True
         broken = CapturedFailure.of(done.error, self._cut) if self._cut and done.error else None
         return CapturedExchange(tuple(heard.step() for heard in self._heard), broken, self._left >= 0)
@@ -118,7 +121,7 @@ class CapturingTransport:
         timeout_s: float | None = TIMEOUT_S,
         progress: RequestProgress | None = None,
     ) -> AsyncIterator[HttpResponse]:
-        """Send as the other transport does; raises what it raises."""
+        """Send through the inner transport and capture the answer; raises the errors of the inner transport."""
         async with AsyncExitStack() as stack:
             sending = self._inner.send(request, timeout_s=timeout_s, progress=progress)
             try:

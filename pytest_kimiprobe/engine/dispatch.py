@@ -42,7 +42,7 @@ SLOWER = 3
 """A lag above `EASY_S` delays the next start by this many times the excess, so that overload delays sending instead of
 lengthening the measured latencies."""
 LONGEST_S = 0.25
-"""The longest such delay."""
+"""The longest delay of a start, in seconds, that a lag of the event loop causes."""
 TOGETHER_S = 0.004
 """Starts due within this time go out together: each wake-up of the loop costs half as much CPU as a request."""
 
@@ -127,7 +127,7 @@ class Dispatcher(Generic[T]):
         return {scope: throttle for waiting in self._queues for scope, throttle in waiting.throttles.items()}
 
     def submit(self, jobs: Iterable[ProbeJob[T]]) -> None:
-        """Start sending."""
+        """Queue the jobs by provider and start sending them in the background; returns immediately."""
         self._transport.warm()  # else the first latencies would include imports
         by_provider: dict[str, list[_QueuedProbe[T]]] = {}
         shared: dict[tuple[int, Mode, str, str], _SharedRequest] = {}

@@ -77,7 +77,7 @@ class ProviderQueue(Generic[S]):
 
     @property
     def waiting(self) -> int:
-        """How many have not been sent."""
+        """Number of probes in the queue that have not been sent."""
         return sum(len(endpoint.waiting) for endpoint in self._endpoints.values())
 
     @property

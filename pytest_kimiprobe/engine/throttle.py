@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 _FIRST_WAIT_S = 0.5
 """Wait after a 429 without Retry-After; it doubles with each further one."""
 _LONGEST_WAIT_S = 60.0
-"""The longest such wait, and the longest time between two starts."""
+"""The longest wait after a 429 without Retry-After, and the longest time between two starts."""
 _SLACK = 1.05
 """Factor on the measured time between two starts, because clocks and windows differ."""
 _ANSWERS_TO_GROW = 20

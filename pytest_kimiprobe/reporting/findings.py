@@ -26,7 +26,7 @@ UNTIMED = frozenset({"simulator", "replay"})
 """Sources whose times say nothing of this machine."""
 _NOUNS: Mapping[Verdict, str] = {"pass": "passed", "rescued": "rescued", "fail": "failed", "error": "errors"}
 _GROUPS = 3
-"""The number of ranks that are named; the table shows all."""
+"""The most shared ranks whose endpoints are listed by name; the table shows all ranks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Cause:
 
 
 def causes(summary: Summary) -> list[Cause]:
-    """Every cause once, the most frequent first; causes that a rescue made good come last."""
+    """Every cause once, the most frequent first; the causes of rescued answers come after all others."""
     found: dict[tuple[bool, str], Counter[str]] = {}
     pairs = [probe for probe in summary.run.probes if probe.mode == PARITY]
     for probe in (*_counted(summary), *pairs):
@@ -91,7 +91,7 @@ def _cause(probe: ProbeResult) -> str:
 
 
 def _went_wrong(probe: ProbeResult, summary: Summary) -> bool:
-    """Whether the probe counts as a cause. Unsupported probes count only if the endpoint supports no probe at all."""
+    """Whether the probe counts for a cause. Unsupported probes count only if the endpoint supports no probe at all."""
     if probe.verdict == "unsupported":
         row = summary.evidence.get(probe.endpoint)
         return row is not None and row.status == "unsupported"
@@ -199,10 +199,10 @@ def _cost(summary: Summary) -> str:
 
 
 def requests_of(summary: Summary) -> int:
-    """Probes that were sent, or judged again; verdicts on pairs are none."""
+    """Number of probes that were sent, or judged again; verdicts on pairs are not counted."""
     return sum(probe.verdict in RAN for probe in summary.run.answers)
 
 
 def pairs_of(summary: Summary) -> int:
-    """Verdicts on pairs of a plain and a streamed answer, both of which were sent."""
+    """Number of verdicts on pairs of a plain and a streamed answer, both of which were sent."""
     return sum(probe.mode == PARITY and probe.verdict in RAN for probe in summary.run.probes)

@@ -55,7 +55,7 @@ class Summary:
 
     @property
     def ranking(self) -> Ranking:
-        """Which endpoints differ in what was right at the first try.
+        """The ranking of the endpoints by the rate of answers that were right at the first try.
 
         By few answers a bad endpoint cannot be told from the best. So the first rank needs 80 % of requests right.
         """

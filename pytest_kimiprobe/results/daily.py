@@ -33,7 +33,10 @@ Line = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Month:
-    """One file as it was read: good lines by day and endpoint. `newer`: a newer release wrote it."""
+    """The valid lines of one monthly file, by day and endpoint.
+
+    `whole` is false if lines were torn. `newer` is true if a newer release wrote the file; its lines are not read.
+    """
 
     lines: Mapping[tuple[str, str], Line]
     whole: bool = True
@@ -68,7 +71,7 @@ def refresh_daily(folder: Path, now: datetime, problems: list[str]) -> list[Path
 
 
 def lines_of(runs: Iterable[StoredRun]) -> dict[tuple[str, str], Line]:
-    """Day and endpoint → line."""
+    """Day and endpoint → the line of the roll-up that sums the runs of that day."""
     days: dict[tuple[str, str], list[tuple[StoredRun, Cell, EndpointEvidence]]] = defaultdict(list)
     for run in runs:
         cells = {cell.endpoint: cell for cell in run.totals}

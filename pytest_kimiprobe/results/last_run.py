@@ -25,7 +25,7 @@ FOLDER = ".kimiprobe"
 SWITCHED_OFF = "KIMIPROBE_KEEP_LAST_RUN"
 """If this variable is `0`, a run does not replace the last run. Replays and reruns of an earlier run set it."""
 PYTEST_VARIABLES = ("PYTEST_ADDOPTS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD", "PYTEST_PLUGINS")
-"""Variables by which pytest takes options and plugins."""
+"""Environment variables from which pytest reads options and plugins."""
 _FILE = "last_run.json"
 _VERSION = 1
 _MAX_BYTES = 8 << 20
@@ -45,7 +45,11 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class LastRun:
-    """`python` and `options` are arguments of Python and of pytest; `environment` holds pytest's variables."""
+    """The failures of a run, and what `kimiprobe rerun` needs to run one of their probes again in `folder`.
+
+    `python` holds the arguments for Python, and `options` those for pytest. `environment` holds the variables that
+    pytest reads: `PYTEST_VARIABLES`.
+    """
 
     folder: Path
     python: tuple[str, ...]

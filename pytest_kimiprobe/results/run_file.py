@@ -38,7 +38,7 @@ _TIMES = {"total_ms": "", "first_token_ms": "first_token_"}
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One wrong or missing answer, as the file has it. The text is untrusted."""
+    """One wrong or missing answer that a run file describes. Its `detail` is untrusted text."""
 
     endpoint: str
     case: str

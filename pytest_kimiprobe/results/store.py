@@ -39,7 +39,7 @@ MAX_BYTES = 8 << 20
 """The largest run file in bytes that is read. Ours hold a few hundred bytes a cell."""
 _MAX_NAME = 80
 FILE_NAME = re.compile(r"[0-9]{6}Z-[A-Za-z0-9_-]{1,90}-[0-9]{1,6}(?:\.[0-9]{1,4})?\.json")
-"""The names that `write_run` gives."""
+"""Pattern of the file names that `write_run` gives to run files."""
 
 
 class ResultsError(ConfigError):
@@ -48,7 +48,7 @@ class ResultsError(ConfigError):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A status that changed. `since` is when the former status was last seen; None if there was none."""
+    """An endpoint whose status changed. `since` is the time of the last probe before; None if it was never probed."""
 
     endpoint: str
     before: Status

@@ -1,4 +1,4 @@
-"""A run as counts: one cell per endpoint, case and mode, and the cells that a status rests on. Pure."""
+"""Counts of a run: one `Cell` per endpoint, case, mode and capability, and the cells that a status rests on. Pure."""
 
 from __future__ import annotations
 
@@ -18,22 +18,25 @@ from .quantiles import percentiles
 NATIVE, EMULATED = "tools", "tools:emulated"
 NO_TOKENS = Usage(0, 0)
 TOKENS = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens")
-"""Counts of a usage that results and reports hold."""
+"""The token counts (fields of `Usage`) that results and reports contain."""
 RAN = (*sorted(JUDGED), "error")
-"""Verdicts on probes that were sent, or judged again."""
+"""The verdicts of probes that were sent, or whose recorded answer was judged again."""
 _MICRO = Decimal("0.000001")
 _MOST_USD = 1000
 _MOST_COUNTED = 10**9
-"""The most tokens of one answer. An answer that reports more is left out of the sums."""
+"""The largest plausible token count of one answer. A usage with a larger count is left out of the sums."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Counts of one endpoint, case and mode. `reasons` and `error_classes` leave out probes that passed.
+    """Counts of the probes of one endpoint, case, mode and capability.
 
-    `costed` is the number of probes whose cost is known; `cost_usd` is their sum. `times` are percentiles by their
-    names in `EndpointEvidence` (`p50_ms`). An endpoint's total has three figures that cannot be summed from cells: its
-    times, `cost_per_1k_usd`, and whether its times are unreliable.
+    `reasons` counts rescued, wrong and missing answers by reason code; `error_classes` counts the missing ones.
+    `costed` is the number of probes whose cost is known, and `cost_usd` is the sum of these costs.
+    `times` are percentiles in milliseconds, by their names in `EndpointEvidence` (`p50_ms`).
+
+    The total of an endpoint is also a cell, with empty `case` and `mode`. Three of its figures cannot be summed from
+    other cells: `times`, `cost_per_1k_usd` and `latency_unreliable`.
     """
 
     endpoint: str
@@ -59,13 +62,13 @@ C = TypeVar("C", Cell, ProbeResult)
 
 
 def cells_of(probes: Iterable[ProbeResult]) -> tuple[Cell, ...]:
-    """One cell per endpoint, case, mode and capability, sorted."""
+    """Count the probes: one cell per endpoint, case, mode and capability, sorted by these four."""
     groups = grouped(probes, lambda probe: (probe.endpoint, probe.case, probe.mode, probe.capability))
     return tuple(_cell(key, group) for key, group in sorted(groups.items()))
 
 
 def totals_of(probes: Iterable[ProbeResult]) -> tuple[Cell, ...]:
-    """One total per endpoint, sorted."""
+    """One cell per endpoint with its totals, sorted: sums as in `summed`, and figures that cannot be summed."""
     groups = sorted(grouped(probes, endpoint_of).items())
     return tuple(replace(_sum(endpoint, cells_of(group)), **_unsummable(group)) for endpoint, group in groups)
 
@@ -73,18 +76,18 @@ def totals_of(probes: Iterable[ProbeResult]) -> tuple[Cell, ...]:
 def basis(cells: Sequence[Cell]) -> list[Cell]:
     """The cells that an endpoint's status rests on: those of native tool calls.
 
-    If none of these ran, because the endpoint has no native tools: those of tools described in the prompt.
+    If none of these ran, because the endpoint has no native tools, it is the cells with tools described in the prompt.
     """
     return _native_first(cells, lambda cell: any(map(cell.verdicts.get, RAN)))
 
 
 def basis_of(probes: Sequence[ProbeResult]) -> list[ProbeResult]:
-    """The probes of one endpoint that its status rests on: see `basis`."""
+    """The probes of one endpoint that its status rests on, chosen by the rule of `basis`."""
     return _native_first(probes, lambda probe: probe.verdict in RAN)
 
 
 def judged_basis(probes: Sequence[ProbeResult]) -> list[ProbeResult]:
-    """Those of `basis_of` that were judged."""
+    """The judged probes among those that the status of one endpoint rests on (`basis_of`)."""
     return [probe for probe in basis_of(probes) if probe.verdict in JUDGED]
 
 
@@ -100,7 +103,10 @@ def cases_of(cells: Iterable[Cell], endpoint: str) -> set[str]:
 
 
 def counts_of(cells: Sequence[Cell]) -> Counts:
-    """Counts of the cells in `basis(cells)`. With emulated tools a rescued call is right, and counts as passed."""
+    """Number of passed, rescued, failed and missing answers in `basis(cells)`.
+
+    If the tools are described in the prompt, a rescued call is right and counts as passed.
+    """
     passed = rescued = failed = errors = 0
     for cell in basis(cells):
         verdicts = cell.verdicts
@@ -113,10 +119,10 @@ def counts_of(cells: Sequence[Cell]) -> Counts:
 
 
 def summed(cells: Iterable[Cell]) -> tuple[Cell, ...]:
-    """One cell per endpoint with the sums of its basis; tokens and cost are those of all its cells: money was spent.
+    """One cell per endpoint with the sums of its cells, sorted by endpoint.
 
-    Verdicts, reasons and error classes come from `basis`; calls, tokens and cost from all cells. Evidence and status do
-    not change.
+    Verdicts, reasons, error classes and calls are summed over `basis`. Tokens and cost are summed over all cells,
+    because all of them cost money. The sums give the same evidence and status as the cells.
     """
     return tuple(_sum(endpoint, group) for endpoint, group in sorted(grouped(cells, endpoint_of).items()))
 
@@ -169,7 +175,7 @@ def _times(prefix: str, values: Iterable[float | None]) -> dict[str, float]:
 
 
 def _unsummable(probes: Sequence[ProbeResult]) -> dict[str, Any]:
-    """Figures of a total that are not sums of its cells, by the answers that its status rests on."""
+    """Figures of an endpoint's total that are not sums of cells, computed from the judged probes of its basis."""
     judged = judged_basis(probes)
     costs = costs_of(judged)
     times = _times("", (probe.total_ms for probe in judged))
@@ -181,24 +187,24 @@ def _unsummable(probes: Sequence[ProbeResult]) -> dict[str, Any]:
 
 
 def is_credible_cost(cost: Decimal | None) -> bool:
-    """Whether a cost is known and plausible."""
+    """Whether a cost is known and plausible: a number from 0 to 1,000 USD."""
     return cost is not None and cost.is_finite() and 0 <= cost <= _MOST_USD
 
 
 def are_unreliable(judged: Sequence[ProbeResult]) -> bool:
-    """Whether this machine distorts more than one in twenty of the times, and so also their 95th percentile."""
+    """Whether this machine delayed more than one in twenty judged probes, which also distorts the 95th percentile."""
     return sum(probe.unreliable for probe in judged) * 20 > len(judged)
 
 
 def tokens_of(probes: Iterable[ProbeResult]) -> Usage:
-    """Sum of the usages that are known and plausible."""
+    """Sum of the token counts of the probes; usages that are unknown or implausible are left out."""
     usages = [probe.usage for probe in probes if probe.usage is not None]
     credible = [one for one in usages if all(0 <= getattr(one, name) <= _MOST_COUNTED for name in TOKENS)]
     return sum(credible, NO_TOKENS)
 
 
 def costs_of(probes: Iterable[ProbeResult]) -> list[Decimal]:
-    """Costs of probes that are known and plausible."""
+    """Costs in USD of the probes whose cost is known and plausible (`is_credible_cost`)."""
     return [probe.cost_usd for probe in probes if probe.cost_usd is not None and is_credible_cost(probe.cost_usd)]
 
 

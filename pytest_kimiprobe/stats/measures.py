@@ -1,7 +1,7 @@
-"""Measures of one endpoint over its probes: rates with intervals, causes, times, tokens, money. Pure.
+"""Quality and cost of one endpoint, computed from its probes: rates with intervals, times, tokens and USD. Pure.
 
-Quality is measured at the first try: no answered request is sent again. If a case describes its tools in the prompt, a
-rescued call is the right answer; in all other cases rescued calls are counted apart.
+Quality is measured at the first try: a request that was answered is not sent again. If a case describes its tools in
+the prompt, a rescued call is the right answer. In all other cases rescued calls are counted separately.
 """
 
 from __future__ import annotations
@@ -40,40 +40,40 @@ _NANO = Decimal("1e-9")
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """95 % confidence interval of a share; both ends are 0..1."""
+    """Confidence interval of a share, 95 % unless `wilson` was called with another `z`. Both ends are 0..1."""
 
     low: float
     high: float
 
     def overlaps(self, other: Interval) -> bool:
-        """Whether both intervals hold a common value; the two shares are then not distinguishable."""
+        """Whether the two intervals have a value in common. If so, the two shares are not distinguishable."""
         return self.low <= other.high and other.low <= self.high
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """Share of right answers: `right` of `judged`."""
+    """A share as two counts: `right` of `judged` answers have the measured property, for example are right."""
 
     right: int = 0
     judged: int = 0
 
     @property
     def share(self) -> float | None:
-        """The share, 0..1; None if nothing was judged."""
+        """`right` divided by `judged`, 0..1; None if nothing was judged."""
         return self.right / self.judged if self.judged else None
 
     @property
     def interval(self) -> Interval | None:
-        """Wilson's 95 % interval; None if nothing was judged."""
+        """Wilson's 95 % confidence interval of `share`; None if nothing was judged."""
         return wilson(self.right, self.judged)
 
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """Agreement with the reference endpoint on which requests call a tool, as the K2 Vendor Verifier counts it.
+    """How far an endpoint and the reference endpoint call tools for the same requests, as K2 Vendor Verifier counts it.
 
-    Counts of requests: `both` endpoints called, only this one (`only_here`), only the reference (`only_there`), or
-    `neither`.
+    The fields count requests by who called a tool: `both` endpoints, only this one (`only_here`), only the reference
+    (`only_there`), or `neither`.
     """
 
     both: int = 0
@@ -83,24 +83,27 @@ class Trigger:
 
     @property
     def f1(self) -> float | None:
-        """F1 score, 2PR / (P + R) with precision P and recall R; None if neither endpoint ever called."""
+        """F1 score, with the reference's calls as the truth: 2PR / (P + R) for precision P and recall R.
+
+        None if neither endpoint called a tool for any request.
+        """
         wrong = self.only_here + self.only_there
         return 2 * self.both / (2 * self.both + wrong) if self.both or wrong else None
 
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """Measures of one endpoint over one run.
+    """Quality, time and cost figures of one endpoint in one run.
 
-    All figures count the probes that the status rests on (`aggregates.basis`), with three exceptions that count all:
-    `by_case`, `tokens` and `refusals`, the 429s after which a request was sent again. `strict` counts what was right at
-    the first try, `lenient` also what was rescued. `by_case` is lenient, `by_load` strict. `pass_power` maps k to
-    pass^k: the chance that k tries of one case are all right.
+    The figures count only the probes that the status rests on (`aggregates.basis`). Three of them count all probes:
+    `by_case`, `tokens` and `refusals` (the number of HTTP 429 answers). `strict` is the rate of answers that were right
+    at the first try; `lenient` counts rescued answers as right, too. `by_case` counts as `lenient` does, `by_load` as
+    `strict` does. `pass_power` maps k to pass^k: the chance that k tries of one case are all right.
 
-    The true values of four rates are parameters of the simulator's personas. `answered` is availability: only errors
-    of the provider count against it. `triggered`: answers that called a tool in any form, of those that should.
-    `leaked`: answers with calls or markers in the text, of those that called. `schema`: answers whose calls are all
-    strictly valid, of those with structured calls. The last three count native tools only.
+    Each persona of the simulator sets the true values of four rates. `answered` is the availability: only errors of the
+    provider lower it. `triggered`: of the answers that should call a tool, those that call one in any form. `leaked`:
+    of the answers that call a tool, those with a call or its markers in the text. `schema`: of the answers with
+    structured calls, those whose calls are all strictly valid. The last three count native tools only.
     """
 
     endpoint: str
@@ -126,7 +129,7 @@ class Measures:
 
     @property
     def rates(self) -> dict[str, Rate]:
-        """The rates of a report beside the first try, by name. A low `leak` is good; of the others a high value."""
+        """The rates that a report shows besides `strict`, by name. Low is good for `leak`, high for the others."""
         return {
             "availability": self.answered,
             "trigger": self.triggered,
@@ -137,19 +140,23 @@ class Measures:
 
     @property
     def cost_per_call(self) -> Decimal | None:
-        """Mean USD of the probes whose cost is known."""
+        """Mean cost in USD of the probes whose cost is known; None if no cost is known."""
         return self.cost_usd / self.costed if self.costed else None
 
     @property
     def cost_per_success(self) -> Decimal | None:
-        """USD spent for each right answer, including the cost of wrong ones. None if there was no right answer."""
+        """USD spent for each right answer: the cost of all answers, divided by the number of right ones.
+
+        Rescued answers count as right. None if no right answer has a known cost.
+        """
         return self.cost_usd / self.right_costed if self.right_costed else None
 
 
 def wilson(right: int, judged: int, z: float = _Z95) -> Interval | None:
-    """Wilson's interval of a share, without continuity correction; None if nothing was judged.
+    """Wilson's confidence interval of `right` / `judged`, without continuity correction; None if nothing was judged.
 
-    The default `z` gives 95 %. The coverage is near 95 % on average, but not for each true share (docs/decisions.md).
+    `z` is the normal quantile that sets the confidence; the default gives 95 %. The coverage is near 95 % on average,
+    but not for each true share (docs/decisions.md).
     """
     if not judged:
         return None
@@ -162,7 +169,7 @@ def wilson(right: int, judged: int, z: float = _Z95) -> Interval | None:
 
 
 def rate_text(rate: Rate) -> str:
-    """`96.0 % (90.2-98.4)`, or `-` if nothing was judged."""
+    """Text of a rate with its 95 % interval: `96.0 % (90.2-98.4)`, or `-` if nothing was judged."""
     share, interval = rate.share, rate.interval
     if share is None or interval is None:
         return "-"
@@ -170,13 +177,16 @@ def rate_text(rate: Rate) -> str:
 
 
 def pass_power(tries: Iterable[Rate], k: int) -> float | None:
-    """pass^k: the mean over cases of C(c, k) / C(n, k), for c right of n tries. None if no case was tried k times."""
+    """pass^k, the chance that k tries of one case are all right; `tries` holds one rate for each case.
+
+    It is the mean over cases of C(c, k) / C(n, k), for c right of n tries. None if no case was tried k times.
+    """
     known = [math.comb(rate.right, k) / math.comb(rate.judged, k) for rate in tries if rate.judged >= k]
     return sum(known) / len(known) if known else None
 
 
 def measures_of(probes: Sequence[ProbeResult], references: Mapping[str, str]) -> dict[str, Measures]:
-    """One row per endpoint, sorted; `references` maps an endpoint to the reference endpoint of its model."""
+    """Endpoint → its measures, sorted. `references` maps an endpoint to the reference endpoint of its model."""
     groups = grouped(probes, endpoint_of)
     calling = {endpoint: _calling(group) for endpoint, group in groups.items()}
     found = {}
@@ -188,12 +198,15 @@ def measures_of(probes: Sequence[ProbeResult], references: Mapping[str, str]) ->
 
 
 def is_right(probe: ProbeResult, *, lenient: bool) -> bool:
-    """Whether the answer was right; `lenient` counts rescued answers as right, too."""
+    """Whether the answer was right.
+
+    A rescued answer counts as right if `lenient` is true, or if the case describes its tools in the prompt.
+    """
     return probe.verdict == "pass" or (probe.verdict == "rescued" and (lenient or probe.capability == EMULATED))
 
 
 def rate_of(probes: Iterable[ProbeResult], *, lenient: bool) -> Rate:
-    """The rate of right answers among the judged ones."""
+    """The rate of right answers (`is_right`) among the probes that were judged."""
     judged = [probe for probe in probes if probe.verdict in JUDGED]
     return Rate(sum(is_right(probe, lenient=lenient) for probe in judged), len(judged))
 
@@ -221,7 +234,7 @@ def measures_row(row: Measures) -> dict[str, Any]:
 
 
 def tokens_row(tokens: Usage) -> dict[str, int]:
-    """The tokens as JSON: `prompt`, `completion`, `cached`, `reasoning`."""
+    """The token counts as JSON, by the names `prompt`, `completion`, `cached` and `reasoning`."""
     return {name.removesuffix("_tokens"): getattr(tokens, name) for name in TOKENS}
 
 
@@ -278,7 +291,7 @@ def _measures(endpoint: str, probes: Sequence[ProbeResult], trigger: Trigger | N
 
 
 def _time_intervals(judged: Sequence[ProbeResult]) -> dict[str, TimeInterval]:
-    """Intervals of the percentiles that have values, by name: `total_p50`, `first_token_p50` and so on."""
+    """95 % intervals of the measured percentiles of times, by name: `total_p50`, `first_token_p50` and so on."""
     times = {"total": [probe.total_ms for probe in judged], "first_token": [probe.first_token_ms for probe in judged]}
     found = {
         f"{name}_p{percent}": quantile_interval(values, percent / 100)
@@ -289,12 +302,12 @@ def _time_intervals(judged: Sequence[ProbeResult]) -> dict[str, TimeInterval]:
 
 
 def _called(probe: ProbeResult) -> bool:
-    """Whether the answer calls a tool, in the structured field or in a text."""
+    """Whether the answer contains a tool call, as a structured call or as text."""
     return probe.calls > 0 or probe.leaked
 
 
 def _unanswered(probe: ProbeResult) -> bool:
-    """Whether the answer is missing through the provider's fault."""
+    """Whether the probe has no answer because of an error of the provider."""
     return probe.verdict == "error" and (probe.error_class or reason_of(probe.reason).error_class) == "provider"
 
 
@@ -304,14 +317,17 @@ def _rates(probes: Iterable[ProbeResult], name: str, *, lenient: bool) -> dict[s
 
 
 def _powers(judged: Sequence[ProbeResult]) -> dict[int, float]:
-    """pass^k for each k of 2, 4 and 8 that a case was tried at least k times. Tries are repeats in one mode."""
+    """pass^k for k = 2, 4 and 8, without those k for which no case has k tries. Tries are repeats in one mode."""
     tries = [rate_of(group, lenient=True) for group in grouped(judged, attrgetter("case", "mode")).values()]
     powers = {k: pass_power(tries, k) for k in (2, 4, 8)}
     return {k: power for k, power in powers.items() if power is not None}
 
 
 def _calling(probes: Iterable[ProbeResult]) -> dict[tuple[str, ...], bool]:
-    """Request → whether its finish reason was `tool_calls`. Answers without a finish reason are left out."""
+    """Request (case, mode, repeat, load) → whether the finish reason of its answer is `tool_calls`.
+
+    Answers without a finish reason and probes with tools described in the prompt are left out.
+    """
     return {
         (probe.case, probe.mode, str(probe.repeat), probe.load): probe.finish_reason == _CALLED
         for probe in probes

@@ -1,8 +1,8 @@
-"""Two endpoints on the same probes: paired outcomes, McNemar's exact test, cost and latency ratio. Pure.
+"""Compares two endpoints on the same probes: paired outcomes, McNemar's exact test, cost and latency ratio. Pure.
 
-A pair is the same case, mode, repeat and load at both endpoints, judged at both. As in every table, only probes that
-the statuses rest on count, and right means right at the first try. Rescued answers, errors (nothing to judge) and
-probes that were not run are counted apart.
+A pair is two judged probes of one case, mode, repeat and load, one at each endpoint. As in every table, only the probes
+count that the statuses rest on, and right means right at the first try. Rescued answers are counted separately. If a
+probe has an error or was not run, its partner is left unpaired.
 """
 
 from __future__ import annotations
@@ -22,12 +22,16 @@ ALPHA = 0.05
 
 
 class NotCompared(ValueError):
-    """An endpoint was not probed in this run; the message lists those that were."""
+    """Raised if an endpoint to compare was not probed in this run; the message lists those that were."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A against B. Of the pairs: `both` right, `only_a`, `only_b`, `neither`; `unpaired` have no partner."""
+    """Result of comparing the endpoints A and B.
+
+    `both`, `only_a`, `only_b` and `neither` count pairs by the endpoints that were right. `unpaired` counts judged
+    probes without a partner at the other endpoint. `latency_ratio` is the time at A divided by the time at B.
+    """
 
     a: Measures
     b: Measures
@@ -38,7 +42,7 @@ class Comparison:
     unpaired: int
     latency_ratio: float | None
     rescued: tuple[int, int] = (0, 0)
-    """Of the pairs, those right after rescue at A and at B."""
+    """Number of pairs whose answer was right only after rescue: at A, and at B."""
 
     @property
     def pairs(self) -> int:
@@ -47,30 +51,30 @@ class Comparison:
 
     @property
     def p_value(self) -> float:
-        """McNemar's exact two-sided p: the probability of a split this uneven if both are equally good."""
+        """McNemar's exact two-sided p: the chance of a split this uneven if both endpoints are equally good."""
         return mcnemar(self.only_a, self.only_b)
 
     @property
     def rates(self) -> tuple[Rate, Rate]:
-        """Share of pairs with a right answer, at A and at B."""
+        """Two shares of the pairs: those with a right answer at A, and those with a right answer at B."""
         return Rate(self.both + self.only_a, self.pairs), Rate(self.both + self.only_b, self.pairs)
 
     @property
     def overlap(self) -> bool:
-        """Whether the two Wilson intervals overlap (also if there are no pairs)."""
+        """Whether the Wilson intervals of the two `rates` overlap; true if there are no pairs."""
         one, other = (rate.interval for rate in self.rates)
         return one is None or other is None or one.overlaps(other)
 
     @property
     def better(self) -> str:
-        """The better endpoint; empty if the two are not distinguishable."""
+        """Id of the better endpoint; empty if the intervals overlap or the p-value is at least `ALPHA`."""
         if self.overlap or self.p_value >= ALPHA:
             return ""
         return self.a.endpoint if self.only_a > self.only_b else self.b.endpoint
 
     @property
     def cost_ratio(self) -> float | None:
-        """Cost of a successful call, A divided by B; None if either is unknown or zero."""
+        """Cost of a right answer at A divided by that at B; None if either is unknown, or if that at B is zero."""
         a, b = self.a.cost_per_success, self.b.cost_per_success
         return float(a / b) if a is not None and b else None
 
@@ -96,7 +100,7 @@ def comparison_row(found: Comparison) -> dict[str, Any]:
 
 
 def told(found: Comparison) -> list[tuple[str, str]]:
-    """Lines of a report about the comparison, each with a heading and a text."""
+    """The comparison as lines of a report, each a heading and a text. An empty heading continues the one before."""
     a, b = found.a.endpoint, found.b.endpoint
     lines = [("pairs", f"A {a}"), ("", f"B {b}")]
     if not found.pairs:
@@ -120,14 +124,14 @@ def told(found: Comparison) -> list[tuple[str, str]]:
 
 
 def mcnemar(only_a: int, only_b: int) -> float:
-    """Exact two-sided p-value of the pairs that differ, under a fair coin."""
+    """McNemar's exact two-sided p-value: each pair that differs counts as the toss of a fair coin."""
     total = only_a + only_b
     tail = sum(math.comb(total, count) for count in range(min(only_a, only_b) + 1))
     return min(1.0, float(2 * tail / 2**total))
 
 
 def compare(run: Run, a: str, b: str) -> Comparison:
-    """Compare two endpoints of a run. Raises NotCompared if one was not probed."""
+    """Compare the endpoints `a` and `b` of a run. Raises NotCompared if one of them was not probed."""
     measures = measures_of(run.answers, run.references)
     for name in (a, b):
         if name not in measures:
@@ -158,6 +162,9 @@ def _keyed(probes: Sequence[ProbeResult], endpoint: str) -> dict[tuple[str, str,
 
 
 def _latency_ratio(pairs: Sequence[tuple[ProbeResult, ProbeResult]]) -> float | None:
-    """Geometric mean of the pairs' ratios: if A is twice as slow in one pair and twice as fast in another, it is 1."""
+    """Geometric mean, over the pairs, of the time at A divided by the time at B. None if no pair has both times.
+
+    If A is twice as slow in one pair and twice as fast in another, it is 1.
+    """
     logs = [math.log(a.total_ms / b.total_ms) for a, b in pairs if a.total_ms and b.total_ms]
     return math.exp(sum(logs) / len(logs)) if logs else None

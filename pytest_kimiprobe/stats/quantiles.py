@@ -1,4 +1,4 @@
-"""Percentiles of measured times by nearest rank, and their intervals; no distribution is assumed. Pure."""
+"""Percentiles of measured times by nearest rank, with confidence intervals; no distribution is assumed. Pure."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ PERCENTILES = (50, 95)
 _ALPHA = 0.05
 _LEAST = 0.94
 _SPREADS = 9
-"""Standard deviations around the mean beyond which a binomial count does not matter."""
+"""Binomial counts that are further from the mean than this many standard deviations are treated as impossible."""
 
 
 def percentiles(values: Iterable[float | None]) -> dict[str, float]:
-    """`p50`, `p95` of the known values, by nearest rank, so each is a measured value. Empty if nothing was measured."""
+    """The percentiles `p50` and `p95` of the values that are not None; empty if there are none.
+
+    Each is one of the measured values (nearest rank), rounded to one decimal.
+    """
     known = sorted(value for value in values if value is not None)
     return {f"p{percent}": round(nearest_rank(known, percent / 100), 1) for percent in PERCENTILES if known}
 
@@ -28,18 +31,18 @@ def rounded(value: float | None, digits: int) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class TimeInterval:
-    """95 % confidence interval in milliseconds; an end is None if there are too few values to bound it."""
+    """95 % confidence interval of a percentile, in milliseconds. An end is None if too few values bound it."""
 
     low: float | None
     high: float | None
 
 
 def quantile_interval(values: Iterable[float | None], share: float) -> TimeInterval | None:
-    """95 % interval of the quantile at `share` (0 < share < 1); None if nothing was measured.
+    """95 % confidence interval of the quantile at `share` (0 < share < 1); None if nothing was measured.
 
     The ends are two of the measured values. The number of values below the true quantile is binomial, for any
-    distribution of the values (David and Nagaraja, Order Statistics, 7.1). Few values cannot give exactly 95 %, so the
-    pair of ranks with the coverage nearest to 95 %, but not below 94 %, is used.
+    distribution of the values (David and Nagaraja, Order Statistics, 7.1). Few values cannot give exactly 95 %. So of
+    the pairs of ranks with a coverage of at least 94 %, the one nearest to 95 % is used.
     """
     known = sorted(value for value in values if value is not None)
     if not known:
@@ -50,7 +53,9 @@ def quantile_interval(values: Iterable[float | None], share: float) -> TimeInter
 
 @lru_cache(maxsize=4096)
 def _ranks(count: int, share: float) -> tuple[int, int]:
-    """Ranks of the two ends, counted from 1; 0 and `count` + 1 are open ends.
+    """Ranks of the two values that bound the quantile at `share`, among `count` sorted values counted from 1.
+
+    Rank 0 means that the lower end is open, and rank `count` + 1 that the upper end is.
 
     The quantile lies between rank a and rank b if at least a and fewer than b values are below it.
     """
@@ -72,9 +77,9 @@ def _ranks(count: int, share: float) -> tuple[int, int]:
 
 
 def _cumulated(count: int, share: float) -> dict[int, float]:
-    """Maps k to the probability that at most k of `count` values lie below the quantile.
+    """Maps k to the probability that at most k of `count` values lie below the quantile at `share`.
 
-    Probabilities of 0 and 1 are left out.
+    Only the k within `_SPREADS` standard deviations of the mean are included. The probability of the last one is 1.
     """
     middle, spread = count * share, math.sqrt(count * share * (1 - share))
     numbers = range(
@@ -90,5 +95,5 @@ def _cumulated(count: int, share: float) -> dict[int, float]:
 
 
 def nearest_rank(ordered: Sequence[float], share: float) -> float:
-    """The smallest of the sorted values such that at least `share` (0..1) of all values are not larger."""
+    """The quantile at `share` (0..1): the smallest v in `ordered` such that at least this share of it is <= v."""
     return ordered[max(math.ceil(share * len(ordered)), 1) - 1]

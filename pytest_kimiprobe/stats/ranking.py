@@ -1,10 +1,10 @@
-"""Which endpoints a run can tell apart, and their order. Pure.
+"""Ranks endpoints by a rate, and says which of them a run cannot distinguish. Pure.
 
 Each rate is shown with its own 95 % interval. Among many endpoints some of these intervals miss the true value. So
-ranks use wider intervals, which hold for all endpoints together in at least 95 runs of 100 (Bonferroni). An order is
-claimed only if these do not overlap, so all claimed orders of such a run are right. Endpoints whose own intervals
-overlap are never ordered. For two endpoints their own intervals are used: an order is wrong only if both miss towards
-each other.
+ranks use wider intervals: in at least 95 runs of 100, all of them contain their true values (Bonferroni). One endpoint
+is ranked above another only if their wider intervals do not overlap. So in these runs every such order is right.
+Endpoints whose own intervals overlap are never ordered. If a run has only two endpoints, their own intervals are used.
+A wrong order is then unlikely: together, they must miss the true values by at least the gap between them.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from typing import Any
 from .measures import Interval, Measures, Rate, wilson
 
 OWN = 0.95
-"""Confidence of the interval that is shown with a rate, and of all wider intervals together."""
+"""Confidence (0..1) of the interval that is shown with a rate, and of all the wider intervals together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The rank of an endpoint: the groups `first` to `last`, counted from 1, the best."""
+    """The rank of an endpoint: it is in the groups `first` to `last` of a `Ranking`. Group 1 is the best."""
 
     first: int
     last: int
@@ -35,7 +35,8 @@ class Place:
 class Ranking:
     """Groups of endpoints, best first. Endpoints of one group are not distinguishable; one may be in several groups.
 
-    Two endpoints are distinguishable exactly if no group holds both. `confidence` (0..1) is that of each interval used.
+    Two endpoints are distinguishable exactly if no group contains both. `confidence` (0..1) is that of each single
+    interval that decided this.
     Endpoints without a judged answer are in no group.
     """
 
@@ -43,18 +44,18 @@ class Ranking:
     confidence: float = OWN
 
     def place(self, endpoint: str) -> Place | None:
-        """The groups of an endpoint, which follow one another; None if none of its answers was judged."""
+        """The rank of an endpoint; None if none of its answers was judged. Its groups are always consecutive."""
         found = [number for number, group in enumerate(self.groups, 1) if endpoint in group]
         return Place(found[0], found[-1]) if found else None
 
     def led_by(self, names: Collection[str]) -> Ranking:
-        """The same groups, with only these endpoints in the first one, which may become empty."""
+        """This ranking with only the endpoints `names` left in the first group, which may become empty."""
         first = tuple(tuple(name for name in group if name in names) for group in self.groups[:1])
         return replace(self, groups=first + self.groups[1:])
 
 
 def rank(rates: Mapping[str, Rate], *, less_is_better: bool = False) -> Ranking:
-    """The ranking of endpoints by a rate."""
+    """The ranking of the endpoints in `rates`, highest rate first, or lowest first if `less_is_better`."""
     known = {name: _turned(rate) if less_is_better else rate for name, rate in rates.items() if rate.judged}
     confidence = 1 - (1 - OWN) / len(known) if len(known) > 2 else OWN
     z = NormalDist().inv_cdf((1 + confidence) / 2)
@@ -64,7 +65,7 @@ def rank(rates: Mapping[str, Rate], *, less_is_better: bool = False) -> Ranking:
 
 
 def rankings(measures: Mapping[str, Measures]) -> dict[str, Ranking]:
-    """Rankings by `first_try` and by every other rate of a report."""
+    """One ranking for each rate of a report: `first_try`, and each name of `Measures.rates`."""
     found = {"first_try": rank({name: row.strict for name, row in measures.items()})}
     for kind in Measures("").rates:
         found[kind] = rank({name: row.rates[kind] for name, row in measures.items()}, less_is_better=kind == "leak")
@@ -81,9 +82,10 @@ def _turned(rate: Rate) -> Rate:
 
 
 def _groups(spans: Mapping[str, Interval], order: Sequence[str]) -> tuple[tuple[str, ...], ...]:
-    """The largest groups in which any two intervals overlap. Such a group holds all intervals that cover a point.
+    """Groups of names whose intervals all overlap one another; no group is contained in another group.
 
-    It is enough to look at the points at which an interval begins.
+    Intervals that all overlap have a common point, and the highest of their lower ends is one. So it is enough to
+    collect, for each lower end, the intervals that contain it.
     """
     seen: list[tuple[str, ...]] = []
     for lowest in sorted({span.low for span in spans.values()}, reverse=True):

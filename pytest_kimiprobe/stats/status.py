@@ -1,4 +1,4 @@
-"""The status of an endpoint by the cells of one run, and its evidence. Every threshold is here. Pure."""
+"""Computes the status and the evidence of an endpoint from the cells of one run, with all thresholds. Pure."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from ..verdicts import Run
 from .aggregates import Cell, added, basis, counts_of, totals_of
 
 WORKS_AT = 0.95
-"""The lowest share of right answers, among the judged ones, at which an endpoint works."""
+"""The lowest share of right answers, among the judged ones, at which the status of an endpoint is `works`."""
 DEGRADED_AT = 0.80
-"""The lowest share at which it is degraded. Below, it is broken."""
+"""The lowest share of right answers at which an endpoint is `degraded`. Below this share it is `broken`."""
 LEAST_JUDGED = 10
-"""With fewer judged calls, an endpoint is neither recommended nor called bad."""
+"""The fewest judged calls with which an endpoint can be recommended, or shown as `broken`."""
 ANSWERED_AT = 0.50
-"""An endpoint that answers less than this share of its probes is degraded, even if its answers are right."""
+"""An endpoint that answers less than this share of its probes is `degraded`, even if its answers are right."""
 
 
 def endpoints_of(run: Run) -> dict[str, EndpointEvidence]:
-    """Evidence of this run alone by endpoint, with its status. Endpoints that the run did not probe are left out.
+    """Endpoint → its evidence from this run alone, with its status. Endpoints that were not probed are left out.
 
-    Counts are those that the status rests on (see `basis`).
+    The counts include only the cells that the status rests on (`basis`).
     """
     return evidence_of(totals_of(run.answers), run.finished_at, f"{run.id}-{run.attempt}")
 
 
 def shown_status(row: EndpointEvidence) -> Status:
-    """The status that a run shows: below 10 judged calls `unknown` instead of `degraded` or `broken`.
+    """The status that a report shows: with fewer than 10 judged calls, `unknown` instead of `degraded` or `broken`.
 
-    It stays `degraded` if fewer than half of at least 10 requests were answered. What is recorded is the status by the
-    thresholds alone: a router distrusts an endpoint by few calls already.
+    `degraded` is still shown if fewer than half of at least 10 requests were answered. Results record the status that
+    follows from the thresholds alone, because a few bad calls are enough for a router to distrust an endpoint.
     """
     counts = row.counts
     if row.status not in {"degraded", "broken"} or counts.judged >= LEAST_JUDGED:
@@ -44,7 +44,10 @@ def shown_status(row: EndpointEvidence) -> Status:
 
 
 def evidence_of(totals: Iterable[Cell], probed_at: datetime, run: str) -> dict[str, EndpointEvidence]:
-    """Evidence per endpoint from the totals of one run; `window` holds the same counts."""
+    """Endpoint → its evidence from one run, whose totals are given. `window` and `counts` are the same.
+
+    Endpoints none of whose probes were run are left out.
+    """
     ran = [total for total in totals if total.verdicts.keys() - {"not_run"}]
     return {total.endpoint: _evidence(total, probed_at, run) for total in ran}
 
@@ -72,11 +75,13 @@ def _evidence(total: Cell, probed_at: datetime, run: str) -> EndpointEvidence:
 def status_of(cells: Sequence[Cell]) -> Status:
     """The status of one endpoint by the cells of one run.
 
-    If nothing was judged, errors decide: `retired` if each says that the model is gone, `down` if each is the
-    provider's, else `unknown`. Without errors it is `unsupported` if any probe was, else `unknown`.
+    If no answer was judged, the errors decide. The status is `retired` if every error says that the model is gone. It
+    is `down` if every error says that or is the provider's, else `unknown`. If there are no errors either, it is
+    `unsupported` if any probe was unsupported, else `unknown`.
 
-    Otherwise the share of right answers decides: `works`, `degraded` or `broken`. It is `needs_rescue` if the share for
-    `works` is reached only together with rescued answers. Probes that were not run never count.
+    Otherwise the share of right answers decides: `works`, `degraded` or `broken`. The status is `needs_rescue` if the
+    share for `works` is reached only when rescued answers count as right. It is `degraded` instead of `works` if errors
+    of the provider left too few answers (`ANSWERED_AT`). Probes that were not run never count.
     """
     chosen = basis(cells)
     counts = counts_of(chosen)
