@@ -9,7 +9,7 @@ from typing import Literal
 
 WIDTH = 80
 EMPTY = frozenset({"", "-", "."})
-"""Cells that say nothing; a column of nothing else is not shown."""
+"""Cells without information. A column that has only such cells is not shown."""
 _SHORTEST = 12
 _BETWEEN = ".."
 

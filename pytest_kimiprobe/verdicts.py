@@ -58,7 +58,7 @@ class ProbeResult:
     at_once: int = 0
     """Highest number of probes in flight at the endpoint meanwhile, this one included; 0 if nothing was sent."""
     refusals: int = 0
-    """Number of HTTP 429 answers before this answer; the probe waited after each."""
+    """Number of HTTP 429 answers that this probe got, a final one included."""
     late_ms: float = 0.0
     """Lag of our event loop meanwhile, in milliseconds (95th percentile)."""
     wants_call: bool = False

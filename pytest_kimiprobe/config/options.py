@@ -188,7 +188,7 @@ def given(config: pytest.Config, *, leave_out: Collection[str]) -> list[str]:
 
 
 def of_pytest(config: pytest.Config) -> list[str]:
-    """Pytest's own options that decide which files, settings and plugins a run has."""
+    """Command line of pytest's own options (root, ini file, plugins, conftest files) that repeats those of this run."""
     option = config.option
     found = [f"--rootdir={config.rootpath}", *(["-c", str(config.inipath)] if config.inipath else [])]
     found += [word for name in option.plugins or () for word in ("-p", name)]

@@ -46,7 +46,7 @@ class SourceChoice:
         return os.environ if self.kind == "live" else {}
 
     def stamp(self, catalog: Catalog, endpoints: list[Endpoint]) -> Source:
-        """Source that results are marked with: `local` if a probed provider's base URL points to this machine."""
+        """The source written into results: `local` if the base URL of a probed provider points to this machine."""
         if self.kind != "live":
             return self.kind
         return "local" if any(catalog.provider_of(endpoint).local for endpoint in endpoints) else "live"

@@ -19,5 +19,5 @@ class Timestamp:
         return cls(time.perf_counter(), time.process_time())
 
     def until(self, later: Timestamp) -> Timestamp:
-        """Seconds from this time to `later`; 0 if that is earlier."""
+        """Wall and CPU seconds from this time to `later`; 0 if `later` is earlier."""
         return Timestamp(max(later.wall_s - self.wall_s, 0.0), max(later.cpu_s - self.cpu_s, 0.0))

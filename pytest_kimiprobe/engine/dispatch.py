@@ -37,10 +37,11 @@ RAMP_S = 0.0025
 GATE_S = 0.0015
 """Seconds between two starts that replace answered requests."""
 EASY_S = 0.005
-"""Lag of the event loop that delays nothing."""
+"""Seconds of lag of the event loop up to which no start is delayed."""
 SLOWER = 3
-"""A lag above `EASY_S` delays the next start by this many times the excess, so that overload delays sending instead of
-lengthening the measured latencies."""
+"""Factor of the delay: the next start waits for this many times the lag above `EASY_S`.
+
+Overload then delays sending instead of lengthening the measured latencies."""
 LONGEST_S = 0.25
 """The longest delay of a start, in seconds, that a lag of the event loop causes."""
 TOGETHER_S = 0.004

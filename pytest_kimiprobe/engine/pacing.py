@@ -15,7 +15,7 @@ TICK_S = 0.01
 
 @dataclass(slots=True)
 class Pacer:
-    """Spaces starts `gap_s` seconds apart on average: after a start that was late, the next may follow sooner."""
+    """Keeps starts `gap_s` seconds apart on average. After a start that was up to `gap_s` late the next is sooner."""
 
     gap_s: float
     _due: float = float("-inf")

@@ -61,7 +61,7 @@ class Throttle:
         self._not_before = max(self._not_before, now + self.spacing_s)
 
     def ended(self) -> None:
-        """Count a request that has ended, with any result."""
+        """One request fewer is in flight, whatever its result was."""
         self.in_flight -= 1
 
     def answered(self, sent_at: float) -> None:

@@ -26,8 +26,9 @@ class ProbeJob(Generic[T]):
 class ProbeOutcome(Generic[T]):
     """Result of one job: an exchange, or the reason code for which nothing was sent.
 
-    `at_once` is the highest number of requests in flight at the endpoint meanwhile. `refusals` counts the 429s before
-    this exchange. `late_ms` is the loop's lag while it ran. `captured` holds the bytes, if they are recorded.
+    `at_once` is the highest number of requests in flight at the endpoint meanwhile. `refusals` counts the 429s
+    of this probe, a final one included. `late_ms` is the lag of the event loop while the exchange ran. `captured` holds
+    the bytes, if they are recorded.
     """
 
     item: T

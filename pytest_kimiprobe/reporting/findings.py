@@ -69,7 +69,7 @@ def details(summary: Summary) -> list[Fact]:
 
 
 def _beside(summary: Summary) -> list[Fact]:
-    """Requests that the table does not count: with them it adds up to the number of requests."""
+    """The line for requests that the table does not count. Table and line together make up all requests."""
     counted = {probe.id for probe in _counted(summary)}
     verdicts = Counter(one.verdict for one in summary.run.answers if one.verdict in RAN and one.id not in counted)
     if not verdicts:
@@ -99,7 +99,7 @@ def _went_wrong(probe: ProbeResult, summary: Summary) -> bool:
 
 
 def _changed(summary: Summary) -> Iterator[Fact]:
-    """One line for each change that some endpoints share; the table shows the status of a first run."""
+    """One line for each change of status since the run before, with the endpoints that changed so."""
     groups: dict[tuple[str, str], list[str]] = {}
     labels = labels_of(list(summary.evidence))
     for change in summary.changes:
@@ -139,7 +139,7 @@ def _worse_in_a_crowd(summary: Summary) -> list[str]:
 
 
 def _late(summary: Summary) -> list[str]:
-    """Which share of the counted answers this machine delayed at the endpoints that are marked with `?`."""
+    """How many answers of the endpoints marked with `?` were delayed by this machine; empty if none is marked."""
     late = [name for name, row in summary.measures.items() if row.latency_unreliable]
     if not late or summary.run.source in UNTIMED:
         return []

@@ -65,7 +65,7 @@ class Summary:
 
     @property
     def statuses(self) -> dict[str, Status]:
-        """The status of each endpoint as it is shown."""
+        """Endpoint -> status on the screen: `unknown` instead of a bad status if too few calls were judged."""
         return {name: shown_status(row) for name, row in self.evidence.items()}
 
     @property

@@ -15,7 +15,7 @@ from .daily import refresh_daily
 from .store import RECORDED, Change, changes, read_latest, refresh_latest, run_paths, write_run
 
 _WRITERS = 20
-"""The most times that results are derived again because other processes write runs."""
+"""How often the derived files are computed at most, if other processes keep adding run files meanwhile."""
 
 
 def record_run(folder: Path, run: Run) -> tuple[list[Change], str]:

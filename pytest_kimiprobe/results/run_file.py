@@ -33,7 +33,7 @@ _CELL = tuple(row.name for row in fields(Cell))
 _OF_TOTALS = frozenset({"tokens", "cost_usd", "costed", "times", "cost_per_1k_usd", "latency_unreliable"})
 """Fields of a cell that are written only for the total of an endpoint."""
 _TIMES = {"total_ms": "", "first_token_ms": "first_token_"}
-"""Columns of percentiles, and the prefix of their names in evidence."""
+"""Column of a run file with percentiles -> prefix of their field names in EndpointEvidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,7 @@ def _failure_from(row: Mapping[str, Any]) -> Failure:
 
 
 def _unsummed_from(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Figures of a total that are not sums: times, and cost of 1,000 calls."""
+    """Keyword arguments of EndpointEvidence that are not sums: percentiles of times, and the cost of 1,000 calls."""
     cost = row["cost_per_1k_usd"]
     times = {
         f"{prefix}{name}_ms": _finite(float((row[column] or {})[name]))

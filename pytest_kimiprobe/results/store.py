@@ -112,9 +112,9 @@ def counted(runs: Iterable[StoredRun], now: datetime) -> list[StoredRun]:
 
 
 def latest(runs: Iterable[StoredRun], now: datetime, window_days: int = FRESH_FOR.days) -> Evidence:
-    """Evidence per endpoint: the newest run that probed it, and the counts of the last `window_days` days.
+    """Evidence of each endpoint: its newest complete run, and the counts of the last `window_days` days.
 
-    If there is a live run, local ones are left out: answers of this machine are never mixed with real evidence.
+    Local runs count only if there is no live run: answers of this machine are never mixed with real evidence.
     """
     known = counted(runs, now)
     opening = now - timedelta(days=window_days)
@@ -271,7 +271,7 @@ def _run_files(root: Path, since: date) -> Iterator[Path]:
 
 
 def _folders(parent: Path, since: str = "") -> list[Path]:
-    """Subfolders named by digits, `since` and later."""
+    """Subfolders of `parent` whose names begin with a digit and are `since` or later, sorted by name."""
     try:
         entries = [entry.name for entry in os.scandir(parent) if entry.name[:1].isdigit() and entry.is_dir()]
     except OSError:
