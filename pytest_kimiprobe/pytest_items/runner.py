@@ -53,7 +53,7 @@ def header(session: ProbeSession) -> list[str]:
 
 def _put_aside(config: pytest.Config) -> list[str]:
     xdist = getattr(config.option, "kimiprobe_xdist", False)
-    return ["kimiprobe: -n ignored, requests already run at once"] if xdist else []
+    return ["kimiprobe: -n ignored, requests already run concurrently"] if xdist else []
 
 
 def forecast(session: ProbeSession, items: list[pytest.Item]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
@@ -35,7 +36,7 @@ class Held(Generic[T]):
     settled: bool = False
 
 
-class LastGood(Generic[T]):
+class LastGood(ABC, Generic[T]):
     """The last good value of a source; thread-safe.
 
     Subclasses implement `_read`. They also implement `_is_current` if they can tell cheaply that the source did not
@@ -63,8 +64,8 @@ class LastGood(Generic[T]):
     def _is_current(self) -> bool:
         return False
 
-    def _read(self, held: Held[T]) -> Held[T]:
-        raise NotImplementedError
+    @abstractmethod
+    def _read(self, held: Held[T]) -> Held[T]: ...
 
     @staticmethod
     def _parsed(held: Held[T], data: bytes, parse: Callable[[bytes, T | None], T]) -> Held[T]:

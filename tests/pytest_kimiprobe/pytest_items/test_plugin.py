@@ -441,7 +441,7 @@ endpoints: {}
 def test_xdist_is_put_aside_with_a_note(pytester: pytest.Pytester) -> None:
     """Budget and rate limits are one process's; requests run at once anyway."""
     result = pytester.runpytest_subprocess(*HEALTHY, *DIRECT, "-n", "2", "-v")
-    result.stdout.fnmatch_lines(["kimiprobe: -n ignored, requests already run at once"])
+    result.stdout.fnmatch_lines(["kimiprobe: -n ignored, requests already run concurrently"])
     result.stdout.no_fnmatch_line("*workers*")
     assert result.ret == 0
 
