@@ -18,8 +18,8 @@ def replace_files(
 ) -> None:
     """Write every content to a temporary file first, then rename all. A file that exists keeps its mode.
 
-    `last_check` is called before the first rename, and may raise. If a path cannot be written, the error that `refused`
-    makes of the path and the reason is raised.
+    `last_check` is called before the first rename, and may raise. If a path cannot be written, `refused(path, reason)`
+    gives the error to raise.
     """
     staged: dict[Path, Path] = {}
     path = Path()

@@ -143,7 +143,8 @@ class PreparedExchange:
 def _unexpected(error: Exception, attempt: _Attempt) -> ExchangeError:
     """The error for an unexpected exception in an exchange.
 
-    The host counts as its cause only if an answer had begun, and the exception is neither OSError nor MemoryError.
+    The provider is blamed only if an answer had begun and the exception is neither OSError nor MemoryError.
+    Otherwise it is a local failure.
     """
     if attempt.status is None or isinstance(error, OSError | MemoryError):
         return local_failure(error, attempt.progress.phase)

@@ -118,7 +118,10 @@ def _leave_out(session: pytest.Session, items: list[pytest.Item], other: Callabl
 
 
 def bring_halves(collected: Sequence[pytest.Item], items: list[pytest.Item]) -> None:
-    """Add to `items` the plain and streamed probes of each selected pair (`-k`, `--lf`): judging it needs both."""
+    """Add to `items` the missing probes, plain or streamed, of each selected pair: a pair is judged from both.
+
+    Options such as `-k` and `--lf` can select a pair without its probes.
+    """
     halves = {half for item in items if isinstance(item, PairProbe) for half in item.halves}
     halves -= {item.nodeid for item in items}
     items[:0] = [item for item in collected if item.nodeid in halves]

@@ -35,7 +35,7 @@ def fence(lines: Iterable[str], limit: int = 200) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table whose cells are already safe: numbers, fixed texts, or `cell(...)`."""
+    """A Markdown table. The cells are not escaped: pass only numbers, fixed texts, or results of `cell(...)`."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

@@ -1,6 +1,6 @@
-"""The failures of the last run and the options they need, kept for `kimiprobe rerun` in `.kimiprobe/` of its folder.
+"""Keeps the failures of the last run and the options to repeat them, for `kimiprobe rerun`.
 
-The folder holds a `.gitignore` that ignores everything in it, as pytest's cache does.
+They are in `.kimiprobe/` of the folder that the run started in. Its own `.gitignore` keeps it out of git.
 """
 
 from __future__ import annotations
