@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import hypothesis
 import pytest
@@ -14,6 +15,10 @@ import pytest_kimiprobe.simulator
 for _profile, _examples in (("quick", 50), ("long", 400), ("nightly", 4000)):
     hypothesis.settings.register_profile(_profile, deadline=None, max_examples=_examples)
 hypothesis.settings.load_profile("quick")
+
+# A shell starts background jobs with Ctrl-C ignored, and their children inherit that: some tests send it.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Loaded once: pytester forgets modules after each inner run, and C extensions cannot be loaded twice.
 LOADED = (pytest_kimiprobe.pytest_items.runner, pytest_kimiprobe.simulator)
