@@ -119,7 +119,7 @@ def _refused(reason: str, checked: Checked, detail: str) -> Checked:
 
 def check_generation(generation: str, tools: Sequence[Tool], expected: RequestExpectations = ANYTHING) -> Checked:
     """Judge the text of a tool call that the provider refused (Groq's `failed_generation`)."""
-    rescued = rescue(generation, tools, last_user=expected.last_user, foreign=expected.foreign)
+    rescued = rescue(generation, tools, last_user=expected.last_user, request_texts=expected.request_texts)
     if rescued.outcome == "rescued" and not rescued.dropped:
         found = Checked("rescued", "rescued_text", rescued.text, rescued.tool_calls, "from failed_generation")
         return _against_request(found, expected)
@@ -145,7 +145,7 @@ def _decide(
         raw_tool_calls=answer.tool_calls or None,
         finish_reason=answer.finish_reason,
         last_user=expected.last_user,
-        foreign=expected.foreign,
+        request_texts=expected.request_texts,
     )
     return _after_rescue(answer, rescued, defect)
 

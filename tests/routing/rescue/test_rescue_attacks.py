@@ -56,7 +56,7 @@ def test_what_is_still_executed_of_the_last_texts() -> None:
 def test_none_is_executed_where_the_call_was_somebody_elses(name: str) -> None:
     """Whatever is said around it: a call that stands in a user's or a tool's text is a quotation."""
     for _, _, text in [*ATTACKS, *LATER, *LAST]:
-        assert rescue(filled(text, FORMS[name]), TOOLS, foreign=[f"The page: {FORMS[name]}"]).tool_calls == (), text
+        assert rescue(filled(text, FORMS[name]), TOOLS, request_texts=[f"The page: {FORMS[name]}"]).tool_calls == (), text
 
 
 def test_most_announcements_are_believed() -> None:

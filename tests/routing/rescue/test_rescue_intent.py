@@ -155,7 +155,7 @@ def test_after_a_fence_in_an_item_calls_count_again() -> None:
 
 
 def found_in(foreign: str, answer: str) -> Rescue:
-    return rescue(answer, [RUN], foreign=[foreign])
+    return rescue(answer, [RUN], request_texts=[foreign])
 
 
 @pytest.mark.parametrize("answer", [K2, K3, ENVELOPE, f"Let me check.\n{K2}", f"<tool_call>{ENVELOPE}</tool_call>"])
@@ -175,7 +175,7 @@ def test_a_call_that_others_wrote_is_doubted(foreign: str, answer: str) -> None:
     """What a user or a tool wrote, in whatever layout or form, comes back as a quotation, not as a call."""
     found = found_in(foreign, answer)
     assert (found.outcome, found.tool_calls) == ("suspect", ())
-    stream = RescueStream([RUN], foreign=[foreign])
+    stream = RescueStream([RUN], request_texts=[foreign])
     stream.feed(answer)
     assert stream.finish() == found
 
@@ -237,13 +237,13 @@ def test_very_many_values_beside_foreign_marks_are_doubted() -> None:
     tool = {"type": "function", "function": {"name": "t", "parameters": {"type": "object"}}}
     for count, outcome in ((255, "rescued"), (256, "suspect")):
         answer = json.dumps({"name": "t", "arguments": {"a": [*range(1_000, 1_000 + count)]}})
-        assert rescue(answer, [tool], foreign=["t <tool_call>"]).outcome == outcome
+        assert rescue(answer, [tool], request_texts=["t <tool_call>"]).outcome == outcome
 
 
 def test_a_structured_call_is_never_a_quotation() -> None:
     """A host parsed it: what others wrote says nothing against it."""
     raw = [{"id": "a", "function": {"name": "run", "arguments": '{"cmd": "rm -rf build"}'}}]
-    assert len(rescue("", [RUN], raw_tool_calls=raw, foreign=[K2]).tool_calls) == 1
+    assert len(rescue("", [RUN], raw_tool_calls=raw, request_texts=[K2]).tool_calls) == 1
 
 
 @pytest.mark.parametrize(
@@ -346,9 +346,9 @@ def test_the_check_passes_on_what_others_wrote() -> None:
     """A call that a page holds is not delivered, neither from a text nor from a refused generation."""
     answer = Answer(text=K2, finish_reason="stop")
     assert check(answer, [RUN]).outcome == "rescued"
-    assert check(answer, [RUN], RequestExpectations(foreign=[f"page: {K2}"])).outcome == "failed"
+    assert check(answer, [RUN], RequestExpectations(request_texts=[f"page: {K2}"])).outcome == "failed"
     assert check_generation(ENVELOPE, [RUN]).outcome == "rescued"
-    assert check_generation(ENVELOPE, [RUN], RequestExpectations(foreign=[ENVELOPE])).outcome == "failed"
+    assert check_generation(ENVELOPE, [RUN], RequestExpectations(request_texts=[ENVELOPE])).outcome == "failed"
     assert check_generation(ENVELOPE, [RUN], RequestExpectations(tool_choice="none")).outcome == "failed"
 
 
