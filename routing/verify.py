@@ -8,19 +8,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from .parsing.message_text import texts_of
 from .parsing.strict_json import StrictJsonError, loads
 from .reasons import REASONS
 from .rescue import Rescue, rescue
 from .schema import ToolSet
-from .types import Answer, ChatRequest, RawToolCall, Tool, ToolCall, ToolChoice
+from .types import Answer, ChatRequest, Message, RawToolCall, Tool, ToolCall, ToolChoice
 
 Outcome = Literal["ok", "rescued", "failed"]
 _BROKEN = frozenset({"unknown_tool", "arguments_not_json", "arguments_not_object", "arguments_break_schema"})
 """Reason codes, beside `leaked_call`, that a call found in a text can have if it cannot be delivered."""
-_FOREIGN = frozenset({"user", "tool", "function"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +48,12 @@ class Checked:
 class RequestExpectations:
     """The parts of a request that an answer is checked against, beside the tools.
 
-    `foreign` are the texts that users and tools wrote in this conversation: a call inside one of them is not the
-    model's own. `last_user` is the newest text of the user.
+    `request_texts` are the texts from which the model could have copied a call. `last_user` is the newest text of the
+    user.
     """
 
     last_user: str | None = None
-    foreign: Sequence[str] = ()
+    request_texts: Sequence[str] = ()
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
 
@@ -65,20 +64,49 @@ ANYTHING = RequestExpectations()
 
 def expectations_of(request: ChatRequest) -> RequestExpectations:
     """The parts of a request that its answer is checked against."""
-    written = [
-        (role, text)
-        for message in request.messages
-        if (role := message.get("role")) in _FOREIGN
-        for text in texts_of(message.get("content"))
-    ]
-    users = [text for role, text in written if role == "user"]
+    last = max((at for at, message in enumerate(request.messages) if message.get("role") == "user"), default=-1)
+    texts = texts_of(request.messages[last].get("content")) if last >= 0 else []
     tools = bool(request.tools)
     return RequestExpectations(
-        last_user=users[-1] if users else None,
-        foreign=[text for _, text in written],
+        last_user="\n".join(texts) or None,
+        request_texts=_request_texts(request.messages, last),
         tool_choice=request.tool_choice if tools else None,
         parallel_tool_calls=request.parallel_tool_calls if tools else None,
     )
+
+
+def _request_texts(messages: Sequence[Message], last_user: int) -> list[str]:
+    """Every text of a request that holds calls to be copied, whoever wrote it.
+
+    Left out are the earlier structured calls themselves, as an agent may make the same call again, and the assistant's
+    message directly before the user's last one: the user may have confirmed a call that it proposed.
+    """
+    texts = []
+    for at, message in enumerate(messages):
+        if not (at == last_user - 1 and message.get("role") == "assistant"):
+            texts += texts_of(message.get("content"))
+        for call in message.get("tool_calls") or ():
+            function = call.get("function") if isinstance(call, Mapping) else None
+            arguments = function.get("arguments") if isinstance(function, Mapping) else None
+            texts += _strings(arguments)
+    return texts
+
+
+def _strings(arguments: Any) -> list[str]:
+    """The strings in the arguments of an earlier call; the arguments as they are if they are no JSON."""
+    if isinstance(arguments, str):
+        try:
+            arguments = loads(arguments)
+        except StrictJsonError:
+            return [arguments]
+    found, level = [], [arguments]
+    while level:
+        node = level.pop()
+        if isinstance(node, str):
+            found.append(node)
+        elif isinstance(node, Mapping | list):
+            level += node.values() if isinstance(node, Mapping) else node
+    return found
 
 
 def check(answer: Answer, tools: Sequence[Tool], expected: RequestExpectations = ANYTHING) -> Checked:
@@ -239,13 +267,13 @@ def _same_ids(calls: tuple[ToolCall, ...]) -> _CallDefect | None:
 
 def _suspicious(answer: Answer, tools: Sequence[Tool]) -> bool:
     """Whether rescue must look at the text. A quick test that saves time; only rescue decides what a text holds."""
-    if any(mark in answer.text for mark in ("<|", "|>")):
+    if any(mark in answer.text for mark in ("<|", "|>", "think>", "think\u25b7")):
         return True
     if not tools or answer.tool_calls:
         return False
     if not answer.text.strip():
         return bool(answer.reasoning)
-    return any(mark in answer.text for mark in "{<(")
+    return any(mark in answer.text for mark in ("{", "<", "(", "functions."))
 
 
 def _failed(reason: str, answer: Answer) -> Checked:

@@ -64,7 +64,7 @@ class CallValidator:
         if isinstance(judged, ToolCall) and not own(judged):
             judged = Dropped(printable(judged.name, 80), "leaked_call", "the call occurs in the request")
         if isinstance(judged, Dropped):
-            self.drop(judged.name, judged.reason, judged.detail)
+            self.dropped += [judged] if len(self.dropped) < MAX_CALLS else []
             return None
         self.calls.append(judged)
         return judged
