@@ -436,8 +436,8 @@ def languages_with(piece: str) -> tuple[str, ...]:
 def joined(choice: Choice, lead: str, text: str) -> str:
     """A sentence that is not closed runs into the call; others may stand in a paragraph."""
     if not lead.endswith(CLOSED):
-        return lead + choice.of([" ", " ", "\n"]) + text
-    return lead + choice.of(["\n\n", "\n\n", " ", "\n"]) + text
+        return lead + str(choice.of([" ", " ", "\n"])) + text
+    return lead + str(choice.of(["\n\n", "\n\n", " ", "\n"])) + text
 
 
 # Quotes: the call stands in the request
@@ -455,7 +455,7 @@ def _quoted(draft: Draft, held: str = "") -> str:
     if shape == "trailed":
         return f"{joined(choice, draft.words('lead_quote'), text)}\n\n{draft.words('trail_show')}"
     if shape == "whole" and held:
-        return choice.of([held, joined(choice, draft.words("lead_quote"), held)])
+        return str(choice.of([held, joined(choice, draft.words("lead_quote"), held)]))
     if shape == "introduced":
         return f"{draft.words('preamble')}\n\n{joined(choice, draft.words('lead_quote'), text)}"
     return str(text)
@@ -536,7 +536,7 @@ CODES: dict[str, Callable[[str], str]] = {
     "reversed": lambda text: text[::-1],
     "escapes": lambda text: "".join(f"\\u{ord(sign):04x}" for sign in text),
     "json": lambda text: json.dumps(json.dumps(text)),
-    "binary": lambda text: " ".join(f"{byte:08b}" for byte in text.encode()[:400]),
+    "binary": lambda text: " ".join(f"{byte:08b}" for byte in text.encode()),
     "spaced": " ".join,
 }
 
@@ -681,6 +681,19 @@ def asked_otherwise() -> Iterator[Attack]:
             }
             dialect = "json_arguments" if "{json}" in answer else ""
             yield draft.attack(fill(answer, **values), user=fill(user, **values), dialect=dialect)
+
+
+def scenes() -> Iterator[Attack]:
+    """Whole answers with the call amid them, prose before and behind it."""
+    grouped: dict[str, list[list[str]]] = {}
+    for kind, *scene in pieces()["scenes"]:
+        grouped.setdefault(kind, []).append(scene)
+    for kind, found in grouped.items():
+        for draft in drafts(kind, 4 * len(found), without=("k2_many", "fence")):
+            draft.language, user, answer = draft.choice.turn(found)
+            other = render(dialect_of(draft.choice, without=(draft.dialect, "k2_many")), draft.call)
+            content = fill(answer, call=draft.text, other=other, tool=draft.call.name)
+            yield draft.attack(content, user=fill(user, tool=draft.call.name))
 
 
 def recapitulated() -> Iterator[Attack]:
@@ -965,8 +978,9 @@ def broken_arguments() -> Iterator[Attack]:
     for fault in ("missing_field", "extra_field"):
         faulty = pieces()["broken_arguments"][fault]
         for draft in drafts(f"broken_{fault}_named", 2 * len(faulty), actions=("del",), dialects=tuple(FIELDS)):
-            text = FIELDS[draft.dialect]("delete_file", json.loads(draft.choice.turn(faulty)))
-            yield draft.attack(text, user=draft.task())
+            arguments = json.loads(draft.choice.turn(faulty))
+            if "path " not in arguments:  # a tag with a space is read leniently
+                yield draft.attack(FIELDS[draft.dialect]("delete_file", arguments), user=draft.task())
     wrong = ({"method": "PATCH", "url": "https://api.example.com/v1/users/17"}, {"method": "DELETE", "url": 17})
     more = ({"amount": "all of it", "account": "DE02"}, {"amount": None, "account": "DE02"}, {"amount": [1, 2]})
     last = ({"branch": ["main", "dev"]}, {"branch": "main", "force": "maybe"}, {"room": "A", "celsius": "hot"})
@@ -1105,6 +1119,7 @@ _MAKERS = (
     quoted_assembled,
     asked_to_show,
     asked_otherwise,
+    scenes,
     recapitulated,
     enclosed,
     enclosed_in_json,
