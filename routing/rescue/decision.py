@@ -65,6 +65,7 @@ class Judge:
         for flaw in reading.flaws:
             judged.validator.drop("", "leaked_call", flaw)
         tangled = {piece.dialect for piece in reading.pieces if piece.tangled}
+        tangled |= {"k2", "k2_bare"} if reading.misplaced or "k2" in tangled else set()
         for piece in reading.pieces:
             self._take(judged, piece, self._native_refusal(reading, piece, tangled, thought=thought))
         for piece in foreign.pieces:
@@ -85,6 +86,8 @@ class Judge:
 
     def _foreign_refusal(self, reading: Reading, foreign: Foreign, piece: Piece, text: str) -> str:
         """The same for a foreign form; `foreign.find` has looked at what stands around it."""
+        if reading.end < len(reading.text):
+            return "text follows the call"
         if len(reading.delivered(1, reading.turn_end)) <= foreign.start - 1 and reading.turn_end < reading.end:
             return "another turn begins before the call"
         if piece.dialect in _TAGS and LEFT_OVER.search(text):

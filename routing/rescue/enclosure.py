@@ -6,8 +6,11 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-_ITEM = r"(?:[-+*•‣◦–]|\d{1,9}[.)、]|\(?[a-z\d]{1,2}\))"
+_ITEM = r"(?:[-+*•‣◦–①-⑳❶-❿➀-➓]|\d{1,9}[.)、]|\(?[a-z\d]{1,2}\))"
 _FENCE = rf"[ \t]{{0,100}}+(?:(?:{_ITEM}|>)[ \t]*+){{0,8}}(?P<fence>`{{3,}}+(?=[^`\n]*(?:\n|\Z))|~{{3,}}+)[^\n]*"
+_FENCE_INFO = re.compile(r"[^`\n]*\n")
+_LOG = r"Traceback \(most recent|HTTP/\d[^\n]*(?:\n[\w\-]+:[^\n]*)*\n?|[$%] \S|>>> |(?:In|Out) ?\[\d+\]:"
+"""The first line of what a terminal or a server printed."""
 _ELEMENTS = (
     "pre code samp kbd tt xmp blockquote q quote cite textarea template script style example document details".split()
 )
@@ -20,7 +23,7 @@ _PAIRS = dict(
 )
 """Quotation marks of all scripts that open, with those that may close them. `»` opens in German, `”` in Swedish."""
 _OPENER = re.compile(
-    rf"[\n\\\"'`</{''.join(_PAIRS)}](?:(?<=\n){_FENCE}|(?<=\\).|(?P<triple>(?<=\")\"\"|(?<=')'')|(?P<span>(?<=`)`*+)"
+    rf"[\n\\\"'`</{''.join(_PAIRS)}](?:(?<=\n)(?:{_FENCE}|(?P<log>{_LOG}))|(?<=\\).|(?P<triple>(?<=\")\"\"|(?<=')'')|(?P<span>(?<=`)`*+)"
     rf"|(?P<block>(?<=<)!--|(?<!\S/)(?<=/)\*)|(?<=<)(?P<element>{'|'.join(_ELEMENTS)})\b[^<>\n]{{0,200}}>"
     rf"|(?P<straight>(?<=\")(?<!\d\"))|(?P<single>(?<=')(?<!\w'))(?=[^\s\d']|\Z)|(?P<quote>(?<=[{''.join(_PAIRS)}])))",
     re.IGNORECASE,
@@ -31,10 +34,10 @@ _PARAGRAPH = r"|\n[ \t\r]*(?=\n)|(?=\n[ \t]*(?:```|~~~))"
 _OVERLAP = 200
 """Characters before a position that are read again: a mark may begin in them that ends behind it."""
 _LINE = re.compile(
-    rf"[ \t]*(?:(?P<item>(?:{_ITEM}[ \t]+)+>?|[-+!][^\s\w]?)|(?P<block>>)|(?P<table>\||[^\n]{{0,200}}\t[^\n]*\S)"
-    r"|(?P<comment>#{1,6}(?:[ \t]|\Z)|//|--[ \t]|;|%[ \t]|\*[ \t]|REM\b))",
+    rf"[ \t]*(?:(?P<item>(?:{_ITEM}[ \t]+)+>?|[-+!][^\s\w]?)|(?P<block>>)|(?P<table>\||[^\n\t]*[^\s][^\n\t]*\t)"
+    r"|(?P<comment>#(?:[ \t]|\Z)|//|--[ \t]|;|%[ \t]|\*[ \t]|(?i:rem|dnl)\b)|(?P<log>(?:In|Out) ?\[\d+\]:))",
 )
-_EXPRESSION = re.compile(r"[=(\[{<|\\&+$@]\s*\Z")
+_EXPRESSION = re.compile(r"[=(\[{<|\\&+$@]\s*\Z|[;,]\Z|(?:\s(?://|#|--|/\*)\s*\Z)")
 """The end of a line that goes on with a value: an assignment, an argument, a field of a log."""
 
 
@@ -81,9 +84,9 @@ class Enclosures:
 
     def skip(self, position: int, *, reset: bool = False) -> None:
         """Leave out what is before `position`; `reset`: nothing that was opened before it counts."""
-        self._at = max(self._at, position)
+        self._at = self._searched = max(self._at, position)
         if reset:
-            self._open = None
+            self._open, self._line = None, position
 
     def _on_line(self, position: int) -> Enclosure | None:
         newline = self._text.rfind("\n", self._searched, position)
@@ -110,7 +113,8 @@ class Enclosures:
         return self._text[start : start + 20].lstrip().startswith(">")
 
 
-_LINE_KINDS = {"item": "a list item or diff", "block": "a block quote", "table": "a table row", "comment": "a comment"}
+_LINE_KINDS = {
+    "item": "a list item or diff", "block": "a block quote", "table": "a table row", "comment": "a comment", "log": "a log"}
 _LAZY = Enclosure("a block quote", text=False)
 
 
@@ -122,6 +126,10 @@ def _opened(found: re.Match[str]) -> Enclosure | None:
         return Enclosure("a fence", _fence_end(found[kind][0], len(found[kind])))
     if kind == "element":
         return Enclosure("an element", _closer(rf"</{found[kind].lower()}\s*>", ignore_case=True), text=False)
+    if kind == "span" and len(mark) >= 3 and _FENCE_INFO.match(found.string, found.end()):
+        return Enclosure("a fence", _fence_end("`", len(mark)))
+    if kind == "log":
+        return Enclosure("a log", _closer(_PARAGRAPH.removeprefix("|")), text=False)
     if kind == "triple":
         return Enclosure("a string", _closer(mark), text=False)
     if kind == "block":

@@ -24,7 +24,7 @@ MAX_ATTEMPTS = 64
 """Places of one answer at which a call is looked for."""
 _SENTENCE_END = re.compile(r"[.!?…](?=\s)|[。！？](?=.)", re.DOTALL)
 _FENCE = re.compile(
-    r"(?P<mark>`{3,}|~{3,})[ \t]*(?:json|jsonc|json5|xml|tool_calls?|tool-calls?|function_calls?|tool_code)?[ \t]*\r?\n",
+    r"(?P<mark>`{3,}|~{3,})[ \t]*(?:json|jsonc|json5|xml|python|tool_calls?|tool-calls?|function_calls?|tool_code)?[ \t]*\r?\n",
     re.IGNORECASE,
 )
 _END_TAG = re.compile(r"</([\w.\-]{1,64})>\Z")
@@ -124,10 +124,8 @@ def _one(text: str, at: int, tools: ToolSet) -> Piece | None:
 
 
 def _fenced(text: str, at: int, fence: re.Match[str], tools: ToolSet) -> Piece | None:
-    """A fence as a call: nothing in it but calls in JSON or tags."""
+    """A fence as a call: nothing in it but calls."""
     inside = skip_space(text, fence.end())
-    if not text.startswith(("{", "[", "<"), inside):
-        return None
     pieces, end = _chain(text, inside, tools)
     if not pieces:
         return None

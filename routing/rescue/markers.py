@@ -33,6 +33,8 @@ SPACE = r"[ \t\r\n]*+"
 K2_MARK = re.compile(_any_of(K2))
 NATIVE_MARK = re.compile(_any_of((*K2, *K3, *TURN)))
 NATIVE_TEXT = re.compile(_any_of((*K2, *K3)))
+K3_ROLE = re.compile(r'<\|open\|>[ \t]*message[^<>\n]{0,80}\brole="(?!assistant")')
+"""The begin of a message that is not the assistant's."""
 STRIPPED = re.compile(_any_of((*TURN, K3_END)))
 """Marks that a host removes. They say nothing about calls."""
 _THOUGHTS = "think|thinking|thought|reasoning|reflection|scratchpad"
@@ -44,28 +46,31 @@ THINK_TAG = re.compile(
 """The tags of a thought, and K3's channel of that name."""
 
 _SPEAKERS = (
-    "user human assistant system developer bot chatbot ai observation gpt client customer instruction response "
-    "benutzer nutzer anwender assistent mensch kunde "
-    "utilisateur utilisatrice assistante humain système systeme usuario usuaria asistente humano sistema cliente "
-    "usuário assistente utente umano gebruiker użytkownik asystent kullanıcı asistan kullanici pengguna "
-    "пользователь ассистент помощник система человек користувач "
-    "用户 用戶 助手 助理 系统 系統 人类 人類 ユーザー ユーザ アシスタント システム 人間 사용자 어시스턴트 시스템 유저 "
-    "المستخدم المساعد النظام उपयोगकर्ता सहायक người\xa0dùng trợ\xa0lý hệ\xa0thống"
-).split(" ")
-_SPEAKER = "(?:" + "|".join(re.escape(name).replace("\xa0", " ") for name in _SPEAKERS) + ")"
+    "user human assistant system developer bot chatbot ai observation gpt client customer instruction response question q",
+    "benutzer nutzer anwender assistent mensch kunde ki frage",
+    "utilisateur utilisatrice assistante humain système systeme ia",
+    "usuario usuaria asistente humano sistema cliente pregunta usuário assistente pergunta utente umano domanda",
+    "gebruiker vraag użytkownik asystent pytanie kullanıcı kullanici asistan soru pengguna",
+    "пользователь ассистент помощник система человек клиент ии вопрос користувач",
+    "用户 用戶 助手 助理 系统 系統 人类 人類 客户 客戶 问 問 问题 問題 提问",
+    "ユーザー ユーザ アシスタント システム 人間 質問 お客様 사용자 어시스턴트 시스템 유저 고객 질문",
+    "المستخدم المساعد النظام سؤال العميل उपयोगकर्ता सहायक प्रश्न ग्राहक người_dùng trợ_lý hệ_thống",
+)
+"""Names of the speakers of a conversation, as its text forms write them before a turn, by language."""
+_SPEAKER = "(?:" + "|".join(re.escape(name).replace("_", " ") for names in _SPEAKERS for name in names.split()) + ")"
 _ROLE_LINE = (
     r"[ \t]*+(?:"
     rf"#{{1,6}}[ \t]*+(?:{_SPEAKER}|input|tool|function)[ \t]*+(?:[:：]|(?=[\r\n]|\Z))"
-    rf"|[*_>\[(<{{]{{0,4}}(?:GPT4 Correct )?{_SPEAKER}[*_\])>}}]{{0,4}}[ \t\u00a0]*+[:：]"
+    rf"|[*_>\[(<{{]{{0,4}}(?:GPT4 Correct )?{_SPEAKER}[*_\])}}]{{0,4}}[ \t\u00a0]*+[:：>]"
     rf"|[\[<(]{{1,2}}/?(?:{_SPEAKER}|inst|sys|tool)[\])>]{{1,2}}"
     rf"|(?:{_SPEAKER}|tool)[ \t]*+(?=[\r\n]|\Z)"
     r")"
 )
 _ANGLED = (
     r"[|｜](?!(?:open|close|sep|tool_calls?_[a-z_]{3,16})[|｜]>)[\w▁./\- ]{1,40}[|｜]>"
-    r"|(?:start|end)_of_turn>|</?SYS>>|/?s>|extra_id_\d>"
+    r"|(?:start|end)_of_turn>|</?SYS>>|/?s>|extra_id_\d>|/?(?:user|assistant|human|tool_response|function_results)>"
 )
-_BRACKETED = r"/?INST\]|(?:EOS|EOT|BOS)\]"
+_BRACKETED = r"/?INST\]|(?:EOS|EOT|BOS)\]|e~\["
 """Special tokens of chat templates without their first character: whatever has their form, and some of other forms."""
 _BARE_BODY = rf"\d{{1,9}}+{SPACE}(?:(?:{_any_of(K2_ARGUMENT_BEGIN)}){SPACE})?\{{"
 ANCHOR = re.compile(
@@ -75,7 +80,7 @@ ANCHOR = re.compile(
     re.IGNORECASE,
 )
 """Where something begins that decides what an answer is: a mark of a call, a thought, another turn, a bare call's body."""
-BARE_HEAD = re.compile(r"(?:functions\.)?[\w.\-]{1,160}\Z")
+BARE_HEAD = re.compile(r"[\w.\-]{1,160}\Z", re.ASCII)
 BARE_CUT = re.compile(rf"functions\.([\w.\-]{{1,160}}):\d*+{SPACE}\Z")
 """The id of a call at the end of an answer, cut before the arguments."""
 _SPACES = re.compile(r"\s*+")

@@ -1,12 +1,13 @@
 """Where a call comes from: one that occurs in the text of the request is copied from there, not made by the model.
 
-Calls are compared by name and values in whatever dialect the text has them. HTML entities, JSON escapes, look-alike
-characters and base64 are decoded first. All of it is lazy: a request is read only if its answer holds a candidate.
+Calls are compared by name and values in whatever dialect the text has them. Escapes, look-alike characters, base64 and
+other encodings are decoded first. All of it is lazy: a request is read only if its answer holds a candidate.
 """
 
 from __future__ import annotations
 
 import base64
+import codecs
 import html
 import json
 import re
@@ -14,14 +15,15 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
+from urllib.parse import unquote
 
 from ..schema import ToolSet
 from ..types import ToolCall
-from .dialects import json_calls, k2, k3, notation, tags
+from .dialects import json_calls, k3, notation, tags
 from .literals import LiteralError, read_literal
-from .markers import ANCHOR, K3_OPEN, NATIVE_TEXT
+from .markers import K3_OPEN, NATIVE_TEXT
 
-MAX_READINGS = 8
+MAX_READINGS = 12
 """Ways to decode one text that are tried: escapes inside of escapes, base64 inside of JSON."""
 WORK_PER_CHARACTER, FREE_WORK = 8, 1 << 20
 """Characters that may be decoded for each character of the request, and in addition. Beyond them a call is in doubt."""
@@ -30,9 +32,18 @@ _GAP = 200
 _IGNORED = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": " ", "f": " "}
-_BASE64 = re.compile(r"(?:[A-Za-z0-9+/_\-]{40,}+\r?\n)*+[A-Za-z0-9+/_\-]{20,}+")
+_BASE64 = re.compile(r"(?:[A-Za-z0-9+/_\-]{40,}+\r?\n)++[A-Za-z0-9+/_\-]++|[A-Za-z0-9+/_\-]{20,}+")
+_WRAP = re.compile(r"\n[ \t]*[>|#*][>|#* \t]*")
+_QUOTES = re.compile("[“”„‟＂«»]")
+_PERCENT = re.compile("%[0-9a-fA-F]{2}")
+_HEX = re.compile(r"(?<![0-9a-fA-F])(?:[0-9a-fA-F]{2}[ \t]?){12,}(?![0-9a-fA-F])")
+_BINARY = re.compile(r"(?<![01])[01]{8}(?![01])")
+_SPACED = re.compile(r"(?<!\S)(?:\S ){12,}\S(?!\S)")
+_JSON_CALL = re.compile(rf'\{{\s*"(?:{"|".join(json_calls.WRAPPER_KEYS)})"\s*:\s*[\[{{]')
+_PAIR = re.compile(r"<arg_key>([^<]*)</arg_key>\s*<arg_value>([^<]*)</arg_value>")
+_CHILD = re.compile(r"<([\w.\-]+)>([^<]*)</\1>")
 _FUNCTION_ID = re.compile(r"functions\.[\w.\-]+:\d")
-_NAMED_LAST = re.compile(rf'\}}\s*+"?\s*+,\s*+"(?:{"|".join(json_calls.NAME_KEYS)})"\s*+:\s*+"(?:functions\.)?\Z')
+_NAMED_LAST = re.compile(rf'\}}\s*+"?\s*+,\s*+"(?:{"|".join(json_calls.NAME_KEYS)})"\s*+:\s*+"(?:functions\.)?\Z', re.IGNORECASE)
 _DECODER = json.JSONDecoder()
 
 
@@ -57,7 +68,7 @@ class RequestTexts:
         if not self._texts:
             return False
         name = re.compile(
-            rf"(?<![^\W_]){re.escape(_plain(call.name))}(?![^\W_])(?=[\"'`]?\s*[:(,>{{}}<=\[|/\d_]|[\"'`])"
+            rf"(?<![^\W_]){re.escape(_plain(call.name).casefold())}(?![^\W_])(?=[\"'`]?\s*[:(,>{{}}<=\[|/\d_]|[\"'`])"
         )
         wanted = _comparable(call.arguments)
         return any(
@@ -83,6 +94,10 @@ class RequestTexts:
         if tag >= 0 and text.startswith(K3_OPEN, tag):
             self._work -= 500
             yield from _values(k3.parse(text, tag))
+        if text.startswith("<arg_key>", end) or (text.startswith(">", end) and text.endswith("<", 0, start)):
+            body = text[end : text.find("</tool_call" if text[end] == "<" else f"</{name[0]}", end, end + 20_000)]
+            self._work -= len(body)
+            yield dict(_PAIR.findall(body)) or {key: value for key, value in _CHILD.findall(body)}
         if re.compile(r"[\"']\s*\}").match(text, end):  # a name without arguments
             yield {}
 
@@ -134,43 +149,32 @@ def _comparable(value: Any) -> str:
 
 def _spelled(value: Any) -> Any:
     if isinstance(value, dict):
-        return {_plain(str(key)): _spelled(child) for key, child in value.items()}
+        return {_plain(str(key)).casefold(): _spelled(child) for key, child in value.items()}
     if isinstance(value, list | tuple):
         return [_spelled(child) for child in value]
-    return " ".join(_plain(value if isinstance(value, str) else json.dumps(value)).split())
+    return " ".join(_plain(value if isinstance(value, str) else json.dumps(value)).casefold().split())
 
 
 def _shows_call(text: str, tools: ToolSet) -> bool:
-    if NATIVE_TEXT.search(text) or tags.START.search(text) or _FUNCTION_ID.search(text):
+    if NATIVE_TEXT.search(text) or tags.START.search(text) or _FUNCTION_ID.search(text) or _JSON_CALL.search(text):
         return True
-    if any(
-        found.lastgroup == "bare" and k2.bare_start(text, found.start(), tools) >= 0 for found in ANCHOR.finditer(text)
-    ):
+    named = "|".join(map(re.escape, tools.names))
+    if named and re.search(rf"(?<![\w.])(?:{named})(?:\(\s*(?:[\[{{)]|\w+\s*=)|:\d+\s*\{{)", text):
         return True
     starts = [found.start() for found in json_calls.START.finditer(text)][:64]
-    if any(not json_calls.parse(text, at, tools).plain for at in starts):
-        return True
-    return any(
-        (piece := notation.parse(text, found.start())) is not None and not piece.flaw
-        for name in tools.names
-        for found in list(re.finditer(rf"(?<![\w.]){re.escape(name)}\(", text))[:16]
-    )
+    return any(not json_calls.parse(text, at, tools).plain for at in starts)
 
 
 def _readings(text: str) -> list[str]:
     """The text, and what is in it once it is decoded, without doubles."""
     found: list[str] = []
-    waiting = [text]
+    plain = _plain(text)
+    waiting = [plain, codecs.decode(plain, "rot13"), plain[::-1]]
     while waiting and len(found) < MAX_READINGS:
-        reading = _plain(waiting.pop(0))
-        if reading in found:
-            continue
-        found.append(reading)
-        if "\\" in reading:
-            waiting.append(_unescaped(reading))
-        decoded = "\n".join(_from_base64(reading))
-        if decoded:
-            waiting.append(decoded)
+        reading = waiting.pop(0)
+        if reading.strip() and reading.casefold() not in found:
+            found.append(reading.casefold())
+            waiting += [_plain(decode(reading)) for decode in _DECODERS]
     return found
 
 
@@ -183,11 +187,22 @@ def _plain(text: str) -> str:
 
 
 def _unescaped(text: str) -> str:
+    if "\\" not in text:
+        return ""
     plain = _ESCAPE.sub(lambda found: chr(int(found[1], 16)) if found[1] else _ESCAPES.get(found[2], found[2]), text)
     return plain.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _from_base64(text: str) -> Iterator[str]:
+def _unwrapped(text: str) -> str:
+    """Lines that a block quote or a mail has broken, in one; typographic quotation marks as plain ones."""
+    return _WRAP.sub("", _QUOTES.sub('"', text)) if _WRAP.search(text) or _QUOTES.search(text) else ""
+
+
+def _from_base64(text: str) -> str:
+    return "\n".join(_base64_texts(text))
+
+
+def _base64_texts(text: str) -> Iterator[str]:
     for found in _BASE64.finditer(text):
         run = found[0].replace("\r", "").replace("\n", "").replace("-", "+").replace("_", "/")
         for offset in range(4):
@@ -196,3 +211,25 @@ def _from_base64(text: str) -> Iterator[str]:
             if len(decoded) > len(body) // 2 and sum(map(str.isprintable, decoded[:200])) > 0.9 * len(decoded[:200]):
                 yield decoded
                 break
+
+
+def _from_percent(text: str) -> str:
+    return unquote(text) if _PERCENT.search(text) else ""
+
+
+def _from_hex(text: str) -> str:
+    return "\n".join(
+        bytes.fromhex("".join(found[0].split())).decode("utf-8", "ignore") for found in _HEX.finditer(text)
+    )
+
+
+def _from_binary(text: str) -> str:
+    return "".join(chr(int(digits, 2)) for digits in _BINARY.findall(text))
+
+
+def _from_spaced(text: str) -> str:
+    """Words whose characters stand apart, as one word."""
+    return _SPACED.sub(lambda found: found[0].replace(" ", ""), text) if _SPACED.search(text) else ""
+
+
+_DECODERS = (_unescaped, _unwrapped, _from_base64, _from_percent, _from_hex, _from_binary, _from_spaced)

@@ -14,7 +14,7 @@ from functools import cached_property
 from ..schema import ToolSet
 from .dialects import k2, k3
 from .enclosure import Enclosure, Enclosures
-from .markers import ANCHOR, BARE_CUT, K2_MARK, K3_CLOSE, K3_OPEN, K3_SEP, NATIVE_TEXT, STRIPPED, THINK_TAG
+from .markers import ANCHOR, BARE_CUT, K2_ARGUMENT_BEGIN, K2_ARGUMENT_END, K2_CALL_END, K2_MARK, K3_CLOSE, K3_OPEN, K3_ROLE, K3_SEP, NATIVE_TEXT, STRIPPED, THINK_TAG
 from .result import Piece
 
 MAX_MARKS = 3_000
@@ -41,7 +41,7 @@ class Reading:
         """Where the answer begins, behind its thought."""
         self.end = len(self.text)
         self.turn_end = len(self.text)
-        self.stripped = False
+        self.stripped = self.misplaced = False
         self.enclosures = Enclosures(self.text)
         self._tools = tools
         self._removed: list[tuple[int, int]] = []
@@ -81,8 +81,7 @@ class Reading:
             elif kind == "call":
                 at = self._native(found.start())
             elif kind == "bare":
-                start = k2.bare_start(self.text, found.start(), self._tools)
-                at = self._native(start, found.end() - 1) if start >= self.start else found.start() + 1
+                at = self._bare(found)
             else:
                 at = self._turn(found)
         cut = BARE_CUT.search(self.text, max(self.start, len(self.text) - 400))
@@ -166,6 +165,8 @@ class Reading:
         """Marks of calls: quoted, named by a sentence, around nothing, or a call."""
         enclosure = self.enclosures.at(start)
         piece = self._parsed(start, brace)
+        if K3_ROLE.match(self.text, start):
+            self.turn_end = min(self.turn_end, start)
         if enclosure is not None:
             return self._enclosed(piece, enclosure)
         mark = K2_MARK.match(self.text, start)
@@ -173,6 +174,8 @@ class Reading:
             return mark.end() if mark else piece.end
         if piece.flaw:
             self.flaws.append(piece.flaw)
+        if mark and mark[0] in _ENDS and not self.pieces:
+            self.misplaced = True
         if piece.void:
             self._removed.append((piece.start, piece.end))
             self.stripped = True
@@ -180,6 +183,16 @@ class Reading:
             self.pieces.append(piece)
         self.enclosures.skip(piece.end)
         return piece.end
+
+    def _bare(self, body: re.Match[str]) -> int:
+        """A call without its special tokens, if an id stands before its body."""
+        start = k2.bare_start(self.text, body.start(), self._tools)
+        if start < self.start:
+            return body.start() + 1
+        if not k2.starts_id(self.text, start, self._tools):
+            self.flaws.append("a call whose id runs into other text")
+            return body.end()
+        return self._native(start, body.end() - 1)
 
     def _parsed(self, start: int, brace: int) -> Piece:
         if brace >= 0:
@@ -219,6 +232,8 @@ class Reading:
         return self.text[start - 1] in " \t\n(" and bool(_IN_SENTENCE.match(self.text, end))
 
 
+_ENDS = frozenset({K2_CALL_END, *K2_ARGUMENT_BEGIN, *K2_ARGUMENT_END})
+"""Marks that come behind the begin of a call."""
 _CODE = frozenset({"a fence", "a code span"})
 _CUT = "the call is cut before its arguments"
 

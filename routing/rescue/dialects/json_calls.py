@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias
 from ...parsing.strict_json import MAX_DEPTH, StrictJsonError, loads
 from ...schema import ToolSet
 from ..call_validation import offered
+from ..markers import skip_space
 from ..result import MAX_CALLS, Piece, WrittenCall
 
 Ending: TypeAlias = Literal["whole", "cut", "broken"]
@@ -24,13 +25,17 @@ WRAPPER_KEYS = (
 ID_KEYS = ("id", "tool_call_id", "toolCallId", "call_id")
 FIRST_KEYS = (*NAME_KEYS, *ARGUMENT_KEYS, *WRAPPER_KEYS, *ID_KEYS, "type", "role", "index")
 """Keys that a call written as JSON may begin with."""
-START = re.compile(rf'(?:\[[ \t\r\n]{{0,64}}+)?\{{[ \t\r\n]{{0,64}}+"(?:{"|".join(FIRST_KEYS)})"[ \t\r\n]{{0,8}}+:')
+START = re.compile(rf'(?:\[TOOL_CALLS\]\s*)?(?:\[[ \t\r\n]{{0,64}}+)?\{{[ \t\r\n]{{0,64}}+"(?:{"|".join(FIRST_KEYS)})"[ \t\r\n]{{0,8}}+:')
 STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _BRACKET = re.compile(rf'(?:[^"{{}}\[\]]++|{STRING})*+([{{}}\[\]])?', re.DOTALL)
 """Matches wherever it is tried: the next bracket outside strings, or what is before an open string or the end."""
 
 _BESIDE = frozenset({"type", "index", "role", "content", "refusal", *ID_KEYS})
 _TYPES = frozenset({"function", "tool_use", "tool_call", "tool-call", "function_call", "custom"})
+
+
+_MISTRAL = "[TOOL_CALLS]"
+"""Mistral's token before a list of calls."""
 
 
 def extent(text: str, start: int) -> tuple[int, Ending]:
@@ -56,6 +61,8 @@ def extent(text: str, start: int) -> tuple[int, Ending]:
 
 def parse(text: str, start: int, tools: ToolSet) -> Piece:
     """The JSON value at `start` with the calls that it is; a `plain` piece for an ordinary value."""
+    start += len(_MISTRAL) if text.startswith(_MISTRAL, start) else 0
+    start = skip_space(text, start)
     end, ending = extent(text, start)
     named = _names_offered(text[start : min(end, start + 2000)], tools)
     if ending != "whole":

@@ -33,6 +33,7 @@ _HEADER = 512
 """Characters of an id; `functions.NAME:IDX` is far shorter."""
 _HEADER_END = re.compile(rf"[{{`]|{NATIVE_MARK.pattern}")
 _LAYOUT = " \t\r\n"
+_RUNS_ON = re.compile(r"[A-Za-z0-9_\-/@]\Z")
 _NOISE = 200
 """Characters inside a section, on one line, that are no call."""
 _PROSE = re.compile(r"\S+[ \t]+\S+[ \t]+\S")
@@ -99,10 +100,11 @@ def _call(text: str, at: int, piece: Piece, tools: ToolSet) -> int:
     header = text[at : min(found.start(), at + _HEADER)].strip(_LAYOUT)
     if not header and found[0] == "{":
         return _json_call(text, found.start(), piece, tools)
+    mark, after = _mark_at(text, found.start())
+    piece.tangled = piece.tangled or not header or mark == K2_CALL_BEGIN
     if _PROSE.match(header) or not re.search(r"\w", header):
         piece.refused.append(("", "leaked_call", "text where an id belongs"))
         return found.start()
-    mark, after = _mark_at(text, found.start())
     begin = after if mark in K2_ARGUMENT_BEGIN else found.start()
     end = _until_mark(text, begin)
     if end < 0:  # cut: the arguments count only if they are complete as they stand
@@ -178,17 +180,26 @@ def _until_mark(text: str, at: int) -> int:
 
 
 def bare_start(text: str, colon: int, tools: ToolSet) -> int:
-    """Where the id starts whose `:IDX{` is at `colon`; -1 if it is none: `functions.NAME`, or an offered name."""
+    """Where the id starts whose `:IDX{` is at `colon`: `functions.NAME`, or an offered name; -1 if there is none."""
     low = max(0, colon - 200)
     found = BARE_HEAD.search(text[low:colon])
     if not found:
         return -1
-    word = found[0]
-    at = word.rfind("functions.")
-    if at >= 0 and (at == 0 or word[at - 1] == "."):
+    word, at = found[0], found[0].rfind("functions.")
+    if at >= 0:
         return low + found.start() + at
     fits = [name for name in tools.names if word == name or word.endswith(f".{name}")]
     return colon - len(max(fits, key=len)) if fits else -1
+
+
+def starts_id(text: str, start: int, tools: ToolSet) -> bool:
+    """Whether an id may start at a place: not behind a letter, another id, or the first part of a dotted name."""
+    before = text[max(0, start - 200) : start].rpartition("\n")[2]
+    if before.endswith("."):
+        return text.startswith("functions.", start) or " " in before.strip() or not before[:-1].isascii()
+    if before.endswith(":"):
+        return not before[:-1].endswith(tuple(tools.names))
+    return not _RUNS_ON.search(before)
 
 
 def parse_bare(text: str, start: int, brace: int) -> Piece:

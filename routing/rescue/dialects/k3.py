@@ -73,15 +73,16 @@ def _tag(text: str, start: int) -> _Tag:
     """The tag whose mark is at `start`."""
     opens = text.startswith(K3_OPEN, start)
     at = start + len(K3_OPEN if opens else K3_CLOSE)
-    found = _TAG.match(text, at)
-    end, name, attributes = (found.end(), found[1], found[2]) if found else (at, "", "")
+    opened = _TAG.match(text, at)
+    end, name, attributes = (opened.end(), opened[1], opened[2]) if opened else (at, "", "")
     whole = text.startswith(K3_SEP, end)
     word = name if whole or name in _CHANNELS or attributes else ""
     if whole:
         end += len(K3_SEP)
     elif not attributes:
         end = at + len(word)
-    pairs = {key: _unescaped(value) for key, value in _ATTRIBUTE.findall(attributes)}
+    found = _ATTRIBUTE.findall(attributes)
+    pairs = {key: _unescaped(value) for key, value in found} if len(dict(found)) == len(found) else {}
     return _Tag(opens, word, pairs, end, whole, cut=end >= len(text) and not whole)
 
 
