@@ -205,9 +205,8 @@ class Router:
         if not route.candidates:
             raise NoRoute(str(route))
         loop, transport = self._http()
-        shared = SharedResources(transport, self._catalog, self._breaker)
-        fallback = FallbackLoop(shared, ask.request(turns), route, timeout=ask.timeout, max_cost_usd=ask.max_cost_usd)
-        return loop.submit(fallback.run())
+        shared = SharedResources(transport, self._catalog, self._breaker, self._evidence.current())
+        return loop.submit(FallbackLoop(shared, ask.request(turns), route, ask).run())
 
 
 _CLOSED_DURING = "the router was closed while this request was under way"
