@@ -253,4 +253,3 @@ def _evidence_source(
     from .evidence.url_source import EvidenceUrl
 
     return EvidenceUrl(str(place), http)
-

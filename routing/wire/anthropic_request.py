@@ -25,7 +25,16 @@ DEFAULT_MAX_TOKENS = 8192
 """`max_tokens` that is sent if the caller sets none, because Anthropic requires it. Thinking tokens count towards it.
 """
 _KNOWN = frozenset(
-    {"tool_choice", "parallel_tool_calls", "max_tokens", "temperature", "top_p", "stop", "reasoning_effort", "response_format"}
+    {
+        "tool_choice",
+        "parallel_tool_calls",
+        "max_tokens",
+        "temperature",
+        "top_p",
+        "stop",
+        "reasoning_effort",
+        "response_format",
+    }
 )
 _EFFORT = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
 
