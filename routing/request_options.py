@@ -94,9 +94,10 @@ def as_messages(messages: str | Sequence[Message]) -> Sequence[Message]:
     """
     if isinstance(messages, str):
         return [{"role": "user", "content": messages}]
-    if not isinstance(messages, Iterable) or isinstance(messages, Mapping | bytes | bytearray):
-        raise TypeError(f"messages: a text or a list of OpenAI messages is needed, not {_kind(messages)}")
-    listed = list(messages)
+    given: Any = messages
+    if not isinstance(given, Iterable) or isinstance(given, Mapping | bytes | bytearray):
+        raise TypeError(f"messages: a text or a list of OpenAI messages is needed, not {_kind(given)}")
+    listed = list(given)
     for number, message in enumerate(listed):
         if type(message) is not dict and not isinstance(message, Mapping):
             raise TypeError(f"messages[{number}]: an object with role and content is needed, not {_kind(message)}")
