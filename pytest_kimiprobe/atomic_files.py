@@ -15,9 +15,11 @@ def replace_files(
     contents: Mapping[Path, bytes],
     refused: Callable[[Path, str], ConfigError],
     last_check: Callable[[], None] = lambda: None,
+    mode: int = 0o666,
 ) -> None:
-    """Write every content to a temporary file first, then rename all. A file that exists keeps its mode.
+    """Write every content to a temporary file first, then rename all.
 
+    A file that exists keeps its mode. A new file gets `mode`, without the bits of the process's umask.
     `last_check` is called before the first rename, and may raise. If a path cannot be written, `refused(path, reason)`
     gives the error to raise.
     """
@@ -25,10 +27,10 @@ def replace_files(
     path = Path()
     try:
         for path, content in contents.items():
-            # A random name, opened with "x": an existing link of that name cannot be followed.
+            # A random name, opened exclusively: an existing link of that name cannot be followed.
             staged[path] = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
             path.parent.mkdir(parents=True, exist_ok=True)
-            with staged[path].open("xb") as file:
+            with os.fdopen(os.open(staged[path], os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
                 file.write(content)
                 if path.exists():
                     os.fchmod(file.fileno(), path.stat().st_mode & 0o777)

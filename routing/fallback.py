@@ -17,7 +17,7 @@ from typing import Literal
 from .budgets.per_request import Paid, RequestBudget
 from .catalog import Catalog, Endpoint
 from .circuit_breaker import Breaker, Outcome, Permit
-from .errors import AllAttemptsFailed, ExchangeError, KeyMissing, RequestRejected
+from .errors import AllAttemptsFailed, ExchangeError, InvalidRequest, KeyMissing, RequestRejected
 from .evidence.model import Evidence
 from .exchange import Exchange, Target, exchange
 from .reasons import reason_of
@@ -41,11 +41,21 @@ _WAIT_SHARE = 0.75
 """The share of the time left that a request may wait for a parked endpoint; the rest is for the attempt."""
 _POLL_S = 0.05
 """Seconds between two looks at a parked endpoint that another request asks."""
+_CALLERS_MISTAKES = frozenset({"bad_request", "image_refused", "tool_schema"})
+"""Reasons of attempts that were not sent because the request itself is wrong."""
 
 
 def jittered(left_s: float) -> float:
     """Seconds to wait before a retry: random, at most `RETRY_S` and at most a quarter of the time left."""
     return random.uniform(0.0, max(min(RETRY_S, left_s / 4), 0.0))  # noqa: S311 - no secret
+
+
+def _is_short(held: Parked, left_s: float) -> bool:
+    """Whether a request with `left_s` seconds left waits for the end of this parking.
+
+    It does so for a pause that the host asked for, and for the outcome of another request that asks the endpoint.
+    """
+    return (held.requested or not held.seconds) and left_s > _MIN_ATTEMPT_S and held.seconds <= _WAIT_SHARE * left_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +66,6 @@ class SharedResources:
     catalog: Catalog
     breaker: Breaker
     evidence: Evidence = field(default_factory=Evidence)
-
-
-def _is_short(held: Parked, left_s: float) -> bool:
-    """Whether a request with `left_s` seconds left waits for the end of this parking.
-
-    It does so for a pause that the host asked for, and for the outcome of another request that asks the endpoint.
-    """
-    return (held.requested or not held.seconds) and left_s > _MIN_ATTEMPT_S and held.seconds <= _WAIT_SHARE * left_s
 
 
 class FallbackLoop:
@@ -100,7 +102,9 @@ class FallbackLoop:
         reply = await self._retry(targets) or await self._ask_parked([*targets, *parked])
         if reply is not None:
             return reply
-        raise AllAttemptsFailed(self._summary(), tuple(self._attempts)) from self._last_error
+        wrong = not self._sent and any(attempt.reason in _CALLERS_MISTAKES for attempt in self._attempts)
+        kind = InvalidRequest if wrong else AllAttemptsFailed
+        raise kind(self._summary(), tuple(self._attempts)) from self._last_error
 
     @property
     def _sent(self) -> int:
@@ -208,34 +212,34 @@ class FallbackLoop:
     def _attempt_s(self, *, last: bool) -> float:
         """Seconds that the next attempt may take in all.
 
-        While another endpoint is left, half of the remaining time is kept for it. A streamed answer may take all of it
-        once it has begun.
+        While another endpoint is left, half of the remaining time is kept for it. A streamed answer that has begun may
+        take all of it.
         """
         left = self._left_s
         if self._request.stream:
             return left
         return min(self._options.attempt_timeout or (left if last else left / 2), left)
 
-    def _stream_limits(self, usual_s: float, *, last: bool) -> StreamLimits:
-        """The limits of a streamed answer. While another endpoint is left, the first token must leave it time."""
-        first_token_s = self._options.first_token_timeout or max(FIRST_TOKEN_S, SLOW_FIRST_TOKEN * usual_s)
+    def _limits(self, target: Target, *, last: bool) -> StreamLimits:
+        """The limits of a streamed answer. While another endpoint is left, half of the remaining time is kept for it."""
+        given = self._options.first_token_timeout
+        first_token_s = given or max(FIRST_TOKEN_S, SLOW_FIRST_TOKEN * self._usual_s(target, stream=True))
         return StreamLimits(first_token_s if last else min(first_token_s, self._left_s / 2), self._options.idle_timeout)
 
-    def _usual_s(self, endpoint: Endpoint, *, stream: bool) -> float:
-        """Seconds that this endpoint usually takes to answer the request, or to begin its stream; 0 if unknown."""
-        tokens = self._route.priced_for.prompt_tokens
-        return self._shared.evidence.usual_s(endpoint.id, datetime.now(UTC), prompt_tokens=tokens, stream=stream)
+    def _usual_s(self, target: Target, *, stream: bool) -> float:
+        """Seconds that the endpoint usually takes to answer the request, or to begin its stream; 0 if unknown."""
+        tokens, now = self._route.priced_for.prompt_tokens, datetime.now(UTC)
+        return self._shared.evidence.usual_s(target.endpoint.id, now, prompt_tokens=tokens, stream=stream)
 
     async def _exchanged(
         self, target: Target, request: ChatRequest, permit: Permit, timeout_s: float, *, last: bool
     ) -> Exchange:
         """Make one exchange and report its outcome to the circuit breaker, even if the exchange is cancelled."""
         outcome = Outcome()
-        limits = self._stream_limits(self._usual_s(target.endpoint, stream=True), last=last)
         try:
-            transport, number = self._shared.transport, self._sent + 1
+            transport, number, limits = self._shared.transport, self._sent + 1, self._limits(target, last=last)
             done = await exchange(transport, target, request, timeout_s=timeout_s, limits=limits, number=number)
-            usual_s = self._usual_s(target.endpoint, stream=request.stream)
+            usual_s = self._usual_s(target, stream=request.stream) if done.error else 0.0
             outcome = Outcome.of(done.error, silent_s=done.silent_ms / 1000, usual_s=usual_s)
         finally:
             self._shared.breaker.settle(permit, outcome)

@@ -112,10 +112,10 @@ def _recorded(probes: ProbeSession) -> tuple[list[str], bool]:
         return [], False
     keys = {f"{name}_KEY": scope.environment.get(row.key_env, "") for name, row in scope.catalog.providers.items()}
     try:
-        count = recorder.write(probes.kept.results, {**os.environ, **scope.environment, **keys})
+        done = recorder.write(probes.kept.results, {**os.environ, **scope.environment, **keys})
     except ConfigError as error:
         return [f"NOT RECORDED: {error}"], True
-    return [f"recorded: {count} cassettes in {recorder.folder}"], False
+    return [*done.notes, f"recorded: {done.count} cassettes in {recorder.folder}"], False
 
 
 def _summary(probes: ProbeSession, run: Run) -> Summary:
