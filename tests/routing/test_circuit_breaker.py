@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -214,13 +215,13 @@ def hang(breaker: Breaker, clock: Clock, seconds: float, times: int = 1, usual_s
         breaker.settle(permit, Outcome.of(failure, silent_s=seconds, usual_s=usual_s))
 
 
-@pytest.mark.parametrize("seconds", [0.1, 1.0, 4.0, 60.0, 600.0])
+@pytest.mark.parametrize("seconds", [0.125, 1.0, 4.0, 60.0, 600.0])
 def test_a_silent_host_is_parked_whatever_the_timeout_is(breaker: Breaker, clock: Clock, seconds: float) -> None:
     """The time of all requests counts together: many short ones, or one long one."""
     times = math.ceil(SILENT_S / seconds)
     hang(breaker, clock, seconds, times - 1)
     assert not breaker.parked()
-    hang(breaker, clock, seconds, 1 if seconds > 1 else 2)  # floats may add up to a little less
+    hang(breaker, clock, seconds)
     held = breaker.parked()[E]
     assert held.seconds == OPEN_S
     assert held.why.startswith("requests waited ")
@@ -322,42 +323,87 @@ def test_only_failures_that_the_provider_caused_count(error: ExchangeError | Non
 
 
 class Machine(RuleBasedStateMachine):
-    """Requests, outcomes and time in any order."""
+    """Requests, outcomes and time in any order, beside a count of what has happened since the newest success."""
 
     def __init__(self) -> None:
         super().__init__()
         self.clock = Clock()
         self.breaker = Breaker(self.clock)
-        self.open: list[Permit] = []
+        self.open: list[tuple[Permit, float]] = []
+        self.asking = 0
+        """The number of open requests that were sent to the endpoint while it was parked."""
+        self.failures, self.waited_s, self.pauses_until = 0, 0.0, 0.0
+
+    @property
+    def held(self) -> Parked | None:
+        return self.breaker.parked().get(E)
 
     @rule(force=st.booleans())
     def begin(self, force: bool) -> None:
-        before = self.breaker.parked()
+        before = self.held
+        due = self.breaker._states.get(E)
+        parked = due is not None and due.until is not None
         given = self.breaker.admit(E, force=force)
-        assert isinstance(given, Parked) == (E in before and not force)
-        if isinstance(given, Permit):
-            self.open.append(given)
+        if isinstance(given, Parked):
+            assert before == given
+            assert not force or self.asking == 1
+            return
+        assert before is None or force
+        assert given.trial == parked
+        self.asking += given.trial
+        self.open.append((given, self.clock.now))
 
     @rule(
         at=st.integers(0, 30),
         right=st.sampled_from([True, False, None]),
-        pause=st.sampled_from([None, None, None, 5.0, 7200.0]),
+        pause=st.sampled_from([None, None, None, 0.0, 5.0, 7200.0]),
+        silent=st.booleans(),
     )
-    def end(self, at: int, right: bool | None, pause: float | None) -> None:
-        if self.open:
-            self.breaker.settle(self.open.pop(at % len(self.open)), Outcome(right, pause))
+    def end(self, at: int, right: bool | None, pause: float | None, silent: bool) -> None:
+        if not self.open:
+            return
+        permit, began = self.open.pop(at % len(self.open))
+        silent_s = self.clock.now - began if silent and not right else 0.0
+        before = self.held
+        self.breaker.settle(permit, Outcome(right, pause, silent_s))
+        self.asking -= permit.trial
+        self.failures += right is False
+        self.waited_s += silent_s
+        if pause:
+            self.pauses_until = max(self.pauses_until, self.clock.now + min(pause, MAX_RETRY_AFTER_S))
+        if self.held and not before and not permit.trial:
+            assert pause or self.failures >= LEAST_FAILURES or self.waited_s >= SILENT_S
+        if right and not self.held:
+            self.failures, self.waited_s = 0, 0.0
+        assert self.held is None or not (right and permit.trial and not pause)
 
-    @rule(seconds=st.sampled_from([1.0, 29.0, 30.0, 61.0, 3600.0]))
+    @rule(seconds=st.sampled_from([0.5, 1.0, 29.0, 30.0, 61.0, 3600.0]))
     def wait(self, seconds: float) -> None:
         self.clock.now += seconds
 
     @invariant()
+    def it_is_asked_by_one_request_at_a_time(self) -> None:
+        assert 0 <= self.asking <= 1
+        held = self.held
+        if held is not None:
+            assert 0 <= held.seconds <= MAX_RETRY_AFTER_S
+            assert held.seconds == 0 or self.asking == 0
+
+    @invariant()
+    def a_pause_that_the_host_asked_for_is_kept(self) -> None:
+        """A success of a forced request ends it earlier."""
+        held = self.held
+        if held is not None and held.requested and not self.asking:
+            assert held.seconds <= self.pauses_until - self.clock.now + 1e-6
+
+    @invariant()
     def it_is_never_lost(self) -> None:
-        """In every state the endpoint is asked again in the end."""
-        state = self.breaker._states.get(E)
-        assert all(0 <= one.seconds <= MAX_RETRY_AFTER_S for one in self.breaker.parked().values())
-        if state is not None and not self.open:
-            assert not state.trial
+        """Without requests under way the endpoint is asked again in the end."""
+        if self.asking == 0:
+            held = self.held
+            later = Breaker(lambda: self.clock.now + (held.seconds if held else 0.0))
+            later._states = deepcopy(self.breaker._states)
+            assert isinstance(later.admit(E), Permit)
 
 
 TestMachine = Machine.TestCase
