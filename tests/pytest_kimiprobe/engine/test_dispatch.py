@@ -302,7 +302,7 @@ def test_a_host_that_counts_no_tokens_is_booked_at_the_estimate(body: object) ->
 def test_a_request_that_was_never_sent_costs_nothing() -> None:
     """Neither on a refused connection nor if this machine raised an exception."""
     _, dispatcher = sent(jobs_for("http://127.0.0.1:9", 4))
-    assert dispatcher.spent_usd == (0, 0)
+    assert dispatcher.spent_usd == (Decimal(0), Decimal(0))
 
 
 def test_probes_of_one_case_share_their_request() -> None:
