@@ -115,8 +115,8 @@ def counted(runs: Iterable[StoredRun], now: datetime) -> list[StoredRun]:
 def latest(runs: Iterable[StoredRun], now: datetime, window_days: int = FRESH_FOR.days) -> Evidence:
     """Evidence of each endpoint: its newest complete run, and the counts of the last `window_days` days.
 
-    A run with fewer than 10 requests to the endpoint, for example because of `-k` or a small budget, adds to the counts
-    only, if an earlier run is known.
+    If an earlier run is known, a run with fewer than 10 requests to the endpoint adds to the counts only. Such a run
+    comes from `-k` or a small budget.
     Local runs count only if there is no live run: answers of this machine are never mixed with real evidence.
     """
     known = counted(runs, now)
