@@ -92,7 +92,7 @@ class Outcome:
 class _State:
     """State of one endpoint.
 
-    `until` None: not parked. `requested`: the host asked for the pause. `trial`: a request asks the parked endpoint now.
+    `until` None: not parked. `requested`: the host asked for the pause. `trial`: a request asks the parked endpoint.
     `generation` grows whenever parking begins or ends. `silent_s` is the time that requests waited without an answer
     since the newest success; it is counted up to the time `counted`.
     """

@@ -55,9 +55,9 @@ class RequestOptions(ChatOptions, total=False):
     `attempt_timeout` limits one attempt whose answer is not streamed (default: half of the time left while another
     candidate exists). For streamed answers, `first_token_timeout` limits the time to the first token (default: 30 s, or
     more if evidence says that the endpoint is slower), and `idle_timeout` the time without a byte after it (default:
-    `timeout`). `max_cost_usd` is an upper bound on the cost of all attempts together. `model` is the family's own name (default:
-    flags.yaml's default_model). An option that an endpoint does not know is not sent to it, and is named in the reply's
-    `notes`.
+    `timeout`). `max_cost_usd` is an upper bound on the cost of all attempts together. `model` is the family's own name
+    (default: flags.yaml's default_model). An option that an endpoint does not know is not sent to it, and is named in
+    the reply's `notes`.
 
     `endpoints` are the only endpoints that may be tried, in this order. Flags and evidence still decide which of them
     may serve the user. `fallback=False` tries the first endpoint of the route only.

@@ -323,7 +323,7 @@ def test_only_failures_that_the_provider_caused_count(error: ExchangeError | Non
 
 
 class Machine(RuleBasedStateMachine):
-    """Requests, outcomes and time in any order, beside a count of what has happened since the newest success."""
+    """Requests, outcomes and time in any order, beside a count of what speaks against the endpoint."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -373,8 +373,9 @@ class Machine(RuleBasedStateMachine):
             self.pauses_until = max(self.pauses_until, self.clock.now + min(pause, MAX_RETRY_AFTER_S))
         if self.held and not before and not permit.trial:
             assert pause or self.failures >= LEAST_FAILURES or self.waited_s >= SILENT_S
-        if right and not self.held:
-            self.failures, self.waited_s = 0, 0.0
+        self.waited_s *= not right
+        if right and permit.trial:
+            self.failures = 0
         assert self.held is None or not (right and permit.trial and not pause)
 
     @rule(seconds=st.sampled_from([0.5, 1.0, 29.0, 30.0, 61.0, 3600.0]))
