@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import json
 import time
 from contextlib import AbstractAsyncContextManager, suppress
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Protocol
 
 from .catalog import Endpoint, Provider
 from .errors import ExchangeError, ProviderFailure, RequestRejected
@@ -19,7 +18,7 @@ from .tokens import estimated
 from .transport import TIMEOUT_S, HttpRequest, HttpResponse, is_event_stream
 from .transport.failures import RequestProgress, local_failure, timed_out
 from .transport.limits import MAX_BODY
-from .types import Answer, ChatRequest, CostOrigin, JsonObject, RawToolCall, UpstreamAttempt, Usage
+from .types import Answer, ChatRequest, CostOrigin, JsonObject, Usage
 from .wire import Wire, WireRequest, WireStream, wire_named
 from .wire.json_body import written
 
@@ -256,7 +255,7 @@ class _Attempt:
 
     def result(self, total_ms: float) -> Exchange:
         secrets = known(frozenset({self.target.key}))
-        answer = None if self.error or not self.answer else _scrubbed(self.answer, secrets)
+        answer = None if self.error or not self.answer else secrets.answer(self.answer)
         cost, origin = cost_of(answer, self.target.endpoint) if answer else (None, "unknown")
         if self.error is not None:
             _scrub(self.error, secrets)
@@ -300,52 +299,10 @@ def _http(wire: Wire, target: Target, step: WireRequest, *, in_slices: bool = Fa
     return HttpRequest(step.method, url, headers, content, provider.hosts)
 
 
-# The transport has already removed the key from the bytes. These functions find a key that the host cut into pieces.
-
-
 def _scrub(error: ExchangeError, secrets: Secrets) -> None:
+    """Remove a key that the host cut into pieces, which the transport could not find in the bytes."""
     error.detail = secrets.text(error.detail)
     error.args = (error.reason, error.detail)
     if error.failed_generation:
         error.failed_generation = secrets.text(error.failed_generation)
     error.__traceback__ = error.__context__ = None  # they would keep the frames of a finished request alive
-
-
-def _scrubbed(answer: Answer, secrets: Secrets) -> Answer:
-    text = _all_text(answer)
-    if text is not None and secrets.text(text) is text:
-        return answer
-    clean: Answer = _clean(answer, secrets)
-    return clean
-
-
-def _clean(value: Any, secrets: Secrets) -> Any:
-    """The value with the keys removed from all its texts, whatever its type."""
-    if isinstance(value, str):
-        return secrets.text(value)
-    if isinstance(value, tuple):
-        return tuple(_clean(item, secrets) for item in value)
-    if isinstance(value, Answer | RawToolCall | UpstreamAttempt):
-        changes = {part.name: _clean(getattr(value, part.name), secrets) for part in fields(value)}
-        return replace(value, **changes)
-    if not isinstance(value, dict | list):
-        return value
-    try:
-        text = json.dumps(value, ensure_ascii=False)
-    except RecursionError:
-        return REDACTED  # nested too deeply for any tool
-    found = secrets.text(text)
-    return value if found == text else json.loads(found)
-
-
-def _all_text(answer: Answer) -> str | None:
-    """All text of an answer, joined so that it can be searched in one pass.
-
-    None if a call's arguments are a JSON value instead of a string: then each field must be searched alone.
-    """
-    told = [answer.text, answer.reasoning, answer.finish_reason, answer.model, answer.upstream, answer.generation_id]
-    for call in answer.tool_calls:
-        if call.arguments is not None and not isinstance(call.arguments, str):
-            return None
-        told += (call.id, call.name, call.arguments)
-    return "\n".join([*filter(None, told), *answer.notes, *(tried.upstream for tried in answer.tried)])
