@@ -63,7 +63,7 @@ class _Unusable(Exception):
     """A schema cannot be used; the message says why. `RequestTool.validator` turns it into a `ToolSchemaError`."""
 
 
-def content_key(tool: Tool) -> bytes:
+def content_key(tool: Any) -> bytes:
     """Bytes that are equal for tools of equal content and differ otherwise. Raises ToolSchemaError if it is not JSON.
 
     `marshal` writes the usual types three times as fast as `json`; its format 2 depends on nothing but the content.
