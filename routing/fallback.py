@@ -221,7 +221,7 @@ class FallbackLoop:
         return min(self._options.attempt_timeout or (left if last else left / 2), left)
 
     def _limits(self, target: Target, *, last: bool) -> StreamLimits:
-        """The limits of a streamed answer; while another endpoint is left, half of the remaining time is kept for it."""
+        """The limits of a streamed answer. While another endpoint is left, half of the time left is kept for it."""
         given = self._options.first_token_timeout
         first_token_s = given or max(FIRST_TOKEN_S, SLOW_FIRST_TOKEN * self._usual_s(target, stream=True))
         return StreamLimits(first_token_s if last else min(first_token_s, self._left_s / 2), self._options.idle_timeout)
