@@ -107,13 +107,9 @@ def test_a_failing_disk_leaves_the_old_file(call: str, path: Path, monkeypatch: 
 def test_a_folder_that_may_not_be_written_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error names the file, not a temporary one."""
 
-    really = os.open
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
 
-    def refuse(path: str, flags: int, *rest: int, **more: int) -> int:
-        if flags & os.O_EXCL:
-            raise PermissionError(13, "Permission denied")
-        return really(path, flags, *rest, **more)
-
-    monkeypatch.setattr("os.open", refuse)
+    monkeypatch.setattr("pathlib.Path.open", refuse)
     with pytest.raises(FlagsError, match=re.escape(f"{path}: cannot be written: Permission denied")):
         change_file(path, lambda text: edited(text, {KIMI: {"percent": 50}}))
