@@ -71,8 +71,14 @@ class Judgement:
 
     @property
     def error_class(self) -> ErrorClass | None:
-        """Error class of the reason; None if the answer is right."""
-        return None if self.verdict in {"pass", "rescued"} else reason_of(self.reason).error_class
+        """Error class of the reason; None if the answer is right.
+
+        A request that a content filter refused has no answer, so class `answer` becomes `request`.
+        """
+        if self.verdict in {"pass", "rescued"}:
+            return None
+        found = reason_of(self.reason).error_class
+        return "request" if self.verdict == "error" and found == "answer" else found
 
 
 def judge(case: Case, done: Exchange, opinion: Opinion | None = None) -> Judgement:
