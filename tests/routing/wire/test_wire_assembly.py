@@ -104,7 +104,7 @@ class TestSurrogates:
         rows = (piece(0, "a", "f", '{"a": "\ud83d'), piece(0, None, None, '\ude00"}'))
         assert calls(*rows)[0].arguments == '{"a": "😀"}'
 
-    @pytest.mark.parametrize("half", [0xD83D, 0xDE00])
+    @pytest.mark.parametrize("code", [0xD83D, 0xDE00])
     def test_every_text_of_an_answer_can_be_encoded(self, code: int) -> None:
         """Half a character becomes the replacement character; in arguments it is refused."""
         half = chr(code)
