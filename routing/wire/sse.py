@@ -27,7 +27,7 @@ class Event:
 
     @property
     def is_heartbeat(self) -> bool:
-        """Whether the event holds nothing that an answer could need: no data, or a comment that a gateway sent as data."""
+        """Whether the event holds nothing for an answer: no data, or a comment that a gateway sent as data."""
         data = self.data.strip()
         return self.name != "error" and (not data or data.startswith(":"))
 
