@@ -16,7 +16,7 @@ from typing import Literal
 from .budgets.per_request import Paid, RequestBudget
 from .catalog import Catalog, Endpoint
 from .circuit_breaker import Breaker, Permit, classify
-from .errors import AllAttemptsFailed, ExchangeError, KeyMissing, RequestRejected
+from .errors import AllAttemptsFailed, ExchangeError, InvalidRequest, KeyMissing, RequestRejected
 from .exchange import Exchange, Target, exchange
 from .reasons import reason_of
 from .selection import Route
@@ -29,6 +29,9 @@ _MIN_ATTEMPT_S = 0.05
 RETRY_S = 0.5
 """The longest pause in seconds before the only retry, as in AWS's SDKs for throttling. The actual pause is a random
 part of it."""
+
+_CALLERS_MISTAKES = frozenset({"bad_request", "image_refused", "tool_schema"})
+"""Reasons of attempts that were not sent because the request itself is wrong."""
 
 
 def jittered(left_s: float) -> float:
@@ -86,7 +89,9 @@ class FallbackLoop:
         reply = await self._retry(targets) or await self._last_resort([*targets, *parked])
         if reply is not None:
             return reply
-        raise AllAttemptsFailed(self._summary(), tuple(self._attempts)) from self._last_error
+        wrong = not self._sent and any(attempt.reason in _CALLERS_MISTAKES for attempt in self._attempts)
+        kind = InvalidRequest if wrong else AllAttemptsFailed
+        raise kind(self._summary(), tuple(self._attempts)) from self._last_error
 
     @property
     def _sent(self) -> int:

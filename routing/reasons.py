@@ -115,7 +115,7 @@ REASONS: dict[str, Reason] = _table(
         "check this machine's network, name server, open files and memory",
     ),
     # reasons that only the monitor uses
-    ("budget", None, "the budget is used up"),
+    ("budget", None, "the budget is used up", "raise the budget (for a request: max_cost_usd), or ask for less"),
     ("interrupted", None, "the run was interrupted first"),
     ("no_pair", None, "there is nothing to compare: one of both modes was not judged"),
     ("not_recorded", None, "the recording does not hold such an exchange"),

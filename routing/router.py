@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from .errors import EvidenceError, NoRoute, RouterClosed
 from .evidence.file_source import EvidenceFile, EvidenceStatus
 from .flags.model import Flags
 from .flags.source import FlagsSource, FlagsStatus, find_flags
-from .request_options import Options
+from .request_options import Options, as_messages
 from .selection import Route, RouteRequest, RoutingState, choose
 from .tokens import ASSUMED_REQUEST, has_image, prompt_tokens_of
 from .types import LOOPBACK, Message, Parked, Reply, RequestOptions, Tool
@@ -98,9 +98,9 @@ class Router:
     def route(self, messages: str | Sequence[Message] = (), **options: Unpack[RequestOptions]) -> Route:
         """The route that `complete` would use for the same arguments, with reasons; nothing is sent.
 
-        Without messages, prices are compared for `ASSUMED_REQUEST`. Raises CatalogError for an unknown model.
+        Without messages, prices are compared for `ASSUMED_REQUEST`. Raises UnknownName for an unknown model.
         """
-        return self._route(_as_messages(messages), Options.of(options))
+        return self._route(as_messages(messages), Options.of(options))
 
     def tool_calling_available(
         self, provider: str, *, model: str | None = None, user: str | None = None, groups: Sequence[str] = ()
@@ -109,8 +109,9 @@ class Router:
 
         An endpoint is trusted if fresh evidence says that it works. In addition, a flag must enable it for this user,
         or it must be the model's reference. `model` is the family's own name (default: flags.yaml's default_model).
-        Raises CatalogError for an unknown model.
+        Raises UnknownName for an unknown provider or model.
         """
+        self._catalog.provider(provider)
         route = self.route(tools=_ANY_TOOL, model=model, user=user, groups=groups)
         return any(
             candidate.trusted and self._catalog.endpoint(candidate.endpoint).provider == provider
@@ -121,8 +122,8 @@ class Router:
         """Send a request and return the first answer that can be delivered.
 
         `messages`: OpenAI messages, or the text of a user message; `options`: see `RequestOptions`. Raises NoRoute if
-        no endpoint fits, AllAttemptsFailed (with `.attempts`) if none delivered, ToolSchemaError for a tool without
-        valid schema.
+        no endpoint fits, AllAttemptsFailed (with `.attempts`) if none delivered. A wrong argument raises TypeError or
+        ValueError before anything is sent; ToolSchemaError (a tool without valid schema) is one of them.
         """
         from concurrent.futures import CancelledError
 
@@ -181,8 +182,10 @@ class Router:
     def _route(self, messages: Sequence[Message], ask: Options) -> Route:
         flags = self.flags
         needs = RouteRequest(
-            model=ask.model or flags.default_model,
+            model=ask.routed_model(self._catalog, flags.default_model),
             fallback_models=tuple(flags.fallback_models),
+            endpoints=ask.endpoints,
+            fallback=ask.fallback,
             tools=bool(ask.chat.tools),
             vision=has_image(messages),
             tool_choice=ask.chat.tool_choice if ask.chat.tools else None,
@@ -198,7 +201,7 @@ class Router:
         from .fallback import FallbackLoop, SharedResources
         from .schema import ToolSet
 
-        ask, turns = Options.of(options), _as_messages(messages)
+        ask, turns = Options.of(options), as_messages(messages)
         for problem in ToolSet.of(ask.chat.tools).problems:
             raise problem  # the caller's mistake, raised before money is spent
         route = self._route(turns, ask)
@@ -250,11 +253,3 @@ def _evidence_source(
     from .evidence.url_source import EvidenceUrl
 
     return EvidenceUrl(str(place), http)
-
-
-def _as_messages(messages: str | Sequence[Message]) -> Sequence[Message]:
-    if isinstance(messages, str):
-        return [{"role": "user", "content": messages}]
-    if isinstance(messages, Mapping) or not all(isinstance(message, Mapping) for message in messages):
-        raise TypeError("messages must be a text or a list of OpenAI messages")
-    return list(messages)

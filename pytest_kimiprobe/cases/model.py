@@ -88,7 +88,8 @@ class Case:
     `dynamic_tools`: whether a system message declares the tools, instead of the request. `need` names capabilities
     beyond tools (`vision`, `thinking_off`). `parity`: whether plain and stream must give the
     same calls, or the same calls with the same arguments. `unusable` says why the case cannot be judged.
-    `options` are further options of the request, by the names of `ChatRequest`.
+    `options` are further options of the request, by the names of `ChatRequest`. `evidence`: whether its verdicts are
+    recorded as evidence about endpoints, as those of all packaged cases are.
     """
 
     name: str
@@ -110,6 +111,7 @@ class Case:
     seen: str = ""
     unusable: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
+    evidence: bool = False
 
     @property
     def capability(self) -> str:
@@ -148,11 +150,12 @@ def load(path: Path) -> list[Case]:
     shared: dict[str, Tool] = {n: {"type": "function", "function": {"name": n, **body}} for n, body in tools.items()}
     for name, tool in shared.items():
         _require_usable([tool], document.at(["tools", name]))
+    evidence = document.data.get("evidence", FOLDER in path.parents)
     cases: dict[str, Case] = {}
     for number, row in enumerate(document.data["cases"]):
         if row["name"] in cases:
             raise CaseError(f"two cases are named {row['name']!r}", where=document.at(["cases", number, "name"]))
-        cases[row["name"]] = _Reading(document, ("cases", number), shared).case(row)
+        cases[row["name"]] = replace(_Reading(document, ("cases", number), shared).case(row), evidence=evidence)
     return list(cases.values())
 
 
@@ -161,6 +164,9 @@ def declared(name: str, row: Mapping[str, Any], file: str, line: int) -> Case:
     where = f"{file}:{line}:1"
     if own := sorted({"name", "expect"} & row.keys()):
         raise CaseError(f"{own[0]}: the test function says this", where=where)
+    evidence = row.get("evidence", False)
+    if not isinstance(evidence, bool):
+        raise CaseError(f"evidence: takes True or False, not {type(evidence).__name__}", where=where)
     if not isinstance(row.get("prompt", ""), str):
         raise CaseError(f"prompt: takes a text, not {type(row['prompt']).__name__}", where=where)
     try:
@@ -170,6 +176,7 @@ def declared(name: str, row: Mapping[str, Any], file: str, line: int) -> Case:
     tools = plain.get("tools")
     if isinstance(tools, list):
         plain["tools"] = [tool.get("function", tool) if isinstance(tool, dict) else tool for tool in tools]
+    plain.pop("evidence", None)
     asked = {"name": "python", "expect": {"order": "any"}, **plain}
     data = {"version": 1, "cases": [asked]}
     document = Document(data, file, {(): (line, 1)})
@@ -178,7 +185,7 @@ def declared(name: str, row: Mapping[str, Any], file: str, line: int) -> Case:
             raise CaseError('give a prompt or messages, as in @case("What is the weather?")', where=where)
         raise CaseError(f"{'.'.join(map(str, path[2:]))}: {message}", where=where)
     case = _Reading(document, ("cases", 0), {}).case(asked)
-    return replace(case, name=name)
+    return replace(case, name=name, evidence=evidence)
 
 
 def _as_json(value: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Literal
 from urllib.parse import urlsplit
 
-from ..errors import CatalogError, KeyMissing
+from ..errors import CatalogError, KeyMissing, UnknownName
 from ..types import LOOPBACK, ToolChoice, Usage
 
 ALL_CHOICES = ("auto", "none", "required", "named")
@@ -231,16 +231,22 @@ class Catalog:
     origin: str = field(default="")
 
     def endpoint(self, endpoint_id: str) -> Endpoint:
-        """The endpoint with this id. Raises CatalogError, which lists the known ids, if there is none."""
+        """The endpoint with this id. Raises UnknownName, which lists the known ids, if there is none."""
         if endpoint_id not in self.endpoints:
-            raise CatalogError(f"unknown endpoint {endpoint_id!r}; available: {', '.join(self.endpoints)}")
+            raise _unknown("endpoint", endpoint_id, self.endpoints)
         return self.endpoints[endpoint_id]
 
     def model(self, name: str) -> Model:
-        """The model with this name. Raises CatalogError, which lists the known names, if there is none."""
+        """The model with this name. Raises UnknownName, which lists the known names, if there is none."""
         if name not in self.models:
-            raise CatalogError(f"unknown model {name!r}; available: {', '.join(self.models)}")
+            raise _unknown("model", name, self.models)
         return self.models[name]
+
+    def provider(self, name: str) -> Provider:
+        """The provider with this name. Raises UnknownName, which lists the known names, if there is none."""
+        if name not in self.providers:
+            raise _unknown("provider", name, self.providers)
+        return self.providers[name]
 
     def provider_of(self, endpoint: Endpoint) -> Provider:
         """The provider that serves this endpoint."""
@@ -279,3 +285,7 @@ class Catalog:
             if url := environment.get(variable, "").strip():
                 changed[name] = provider.at(url, where=variable)
         return replace(self, providers=MappingProxyType(changed))
+
+
+def _unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
+    return UnknownName(f"unknown {kind} {name[:100]!r}; available: {', '.join(known)}")

@@ -15,7 +15,7 @@ from ..errors import RequestRejected
 from ..parsing.message_text import texts_of
 from ..types import JsonObject, Message
 
-_ROLES = {
+ROLES = {
     "system": "system",
     "developer": "system",  # OpenAI's newer name; most hosts only know the older one
     "user": "user",
@@ -42,7 +42,7 @@ def read_message(message: Message, notes: dict[str, None]) -> JsonObject:
     """
     if not isinstance(message, Mapping):
         raise RequestRejected("bad_request", "a message is not an object", phase="send")
-    role = _ROLES.get(str(message.get("role")))
+    role = ROLES.get(str(message.get("role")))
     if role is None:
         raise RequestRejected("bad_request", f"unknown role {str(message.get('role'))[:40]!r}", phase="send")
     # Null fields are ignored: SDK objects dumped to dicts are full of them.

@@ -51,7 +51,7 @@ Moonshot accepts other forms, such as `#user` and `any of these`.
 _BEYOND_LINEAR = re.compile(r"\(\?<?[=!]|(?<!\\)(?:\\\\)*\\(?:[1-9]|k<)")
 
 
-class ToolSchemaError(RoutingError):
+class ToolSchemaError(RoutingError, ValueError):
     """A tool that the caller offers cannot be used. `tool` is its name, and `reason` says why."""
 
     error_class: ClassVar[ErrorClass] = "request"

@@ -15,7 +15,7 @@ from ..schema.parts import pointed, root_followed, union
 from ..types import ChatRequest, JsonObject
 from .anthropic_messages import converted
 from .base import WireRequest
-from .request_checks import chosen, fitted, function_tools, note_unknown
+from .request_checks import chosen, fitted, function_tools, note_unknown, refuse_format
 
 VERSION = "2023-06-01"
 """Value of the header `anthropic-version`: the API version that all public examples and recordings use.
@@ -25,7 +25,16 @@ DEFAULT_MAX_TOKENS = 8192
 """`max_tokens` that is sent if the caller sets none, because Anthropic requires it. Thinking tokens count towards it.
 """
 _KNOWN = frozenset(
-    {"tool_choice", "parallel_tool_calls", "max_tokens", "temperature", "top_p", "stop", "reasoning_effort"}
+    {
+        "tool_choice",
+        "parallel_tool_calls",
+        "max_tokens",
+        "temperature",
+        "top_p",
+        "stop",
+        "reasoning_effort",
+        "response_format",
+    }
 )
 _EFFORT = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
 
@@ -37,6 +46,7 @@ def build(request: ChatRequest, endpoint: Endpoint, provider: Provider) -> WireR
     """
     notes: dict[str, None] = {}
     request = fitted(request, endpoint, notes)
+    refuse_format(request)
     offered = function_tools(request.tools)
     tools = [offer["name"] for offer in offered]
     history = prepare(request.messages, endpoint, provider, tools=tools, rule="plain")

@@ -87,6 +87,12 @@ def _sampling(request: ChatRequest, quirks: frozenset[str], notes: dict[str, Non
             notes[f"{name} left out: fixed by the model"] = None
         elif value is not None:
             body[name] = value
+    if request.response_format is not None:
+        body["response_format"] = dict(request.response_format)
+    if request.seed is not None and "no_seed" in quirks:
+        notes["seed left out: not known here"] = None
+    elif request.seed is not None:
+        body["seed"] = request.seed
     return body
 
 

@@ -23,7 +23,7 @@ from .base import WireRequest
 from .error_bodies import fault, printable_line
 from .json_fields import is_count, label, mapping, string, whole_object
 from .openai_answer import authorization
-from .request_checks import fitted, note_unknown
+from .request_checks import fitted, note_unknown, refuse_format
 from .sse import Event
 
 __all__ = ["ReplicateStream", "authorization", "build", "parse", "stream"]
@@ -40,7 +40,7 @@ https://replicate.com/changelog/2025-10-16-prediction-deadlines
 """
 _ENDED = frozenset({"succeeded", "failed", "canceled", "aborted"})
 _MODEL_ID = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+")
-_KNOWN = frozenset({"tool_choice", "parallel_tool_calls", "max_tokens", "temperature", "top_p"})
+_KNOWN = frozenset({"tool_choice", "parallel_tool_calls", "max_tokens", "temperature", "top_p", "response_format"})
 _SPEAKERS = {"user": "User", "assistant": "Assistant"}
 
 
@@ -51,6 +51,7 @@ def build(request: ChatRequest, endpoint: Endpoint, provider: Provider) -> WireR
     """
     notes: dict[str, None] = {}
     request = fitted(request, endpoint, notes)
+    refuse_format(request)
     messages = [read_message(message, notes) for message in request.messages]
     asked: JsonObject = {"prompt": _prompt(messages), **_image(messages, endpoint)}
     if request.max_tokens is not None:

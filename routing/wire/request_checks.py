@@ -35,6 +35,12 @@ def fitted(request: ChatRequest, endpoint: Endpoint, notes: dict[str, None]) -> 
     return _emulated(request, notes)
 
 
+def refuse_format(request: ChatRequest) -> None:
+    """Raise EndpointUnavailable if the request asks for JSON, for a protocol that cannot demand it."""
+    if (request.response_format or {}).get("type", "text") != "text":
+        raise EndpointUnavailable("no_capability", "it takes no response_format", phase="send")
+
+
 def note_unknown(request: ChatRequest, known: frozenset[str], notes: dict[str, None]) -> None:
     """Add a note for each option that the caller set but that is not in `known`, the options the protocol can send."""
     for name in ChatOptions.__annotations__:

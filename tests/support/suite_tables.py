@@ -118,6 +118,7 @@ FEATURES: Mapping[str, tuple[Check, tuple[str, ...]]] = {
         ("thinking-over-two-rounds",),
     ),
     "tools declared in a message": (lambda c: c.dynamic_tools, ("dynamic-tool",)),
+    "response_format": (lambda c: "response_format" in c.options, ("structured-answer",)),
     "prompt tokens": (lambda c: c.expect.prompt_tokens is not None, ("prompt-tokens-are-right",)),
     "thinking on": (lambda c: c.expect.reasoning == "present", ("thinking-on",)),
     "thinking off": (lambda c: c.thinking is False, ("thinking-off",)),
@@ -175,6 +176,7 @@ CATEGORIES: Mapping[str, tuple[str, ...]] = {
     "vision + tools": ("picture-and-tool",),
     "tools declared in messages (K3)": ("dynamic-tool",),
     "malformed tool history": ("malformed-history",),
+    "response_format": ("structured-answer",),
 }
 """The categories of a complete suite that other verifiers assert, and those that none of them does."""
 

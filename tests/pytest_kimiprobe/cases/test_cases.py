@@ -75,6 +75,15 @@ def test_what_an_endpoint_cannot_do_is_not_asked(tmp_path: Path, endpoint: str, 
     assert bool(reason) == bool(found)
 
 
+def test_own_cases_are_evidence_only_if_their_file_says_so(tmp_path: Path) -> None:
+    """Packaged cases always are."""
+    row = "  - {name: a, prompt: Hi, expect: {calls: []}}\n"
+    assert not loaded(tmp_path, row).evidence
+    (case,) = cases.load(written(tmp_path, f"version: 1\nevidence: true\ncases:\n{row}"))
+    assert case.evidence
+    assert all(one.evidence for one in PACKAGED)
+
+
 class TestTheSuite:
     def test_its_three_sizes(self) -> None:
         """About six cases in `smoke`, about 25 in `core`, all of them in `full`."""

@@ -144,13 +144,18 @@ def test_a_cut_stream_is_seen_and_the_plain_answer_is_not_blamed(tmp_path: Path)
 
 
 def test_against_a_dead_port_there_are_no_quality_verdicts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every probe of the full suite is an error of the provider's, or unsupported."""
+    """Every probe of the full suite is an error or unsupported, no endpoint has a status, and the exit code is 3."""
     monkeypatch.setenv("MOONSHOT_API_KEY", "sk-test-key-never-sent")
     monkeypatch.setenv("KIMIPROBE_BASE_URL_MOONSHOT", "http://127.0.0.1:9")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--kimiprobe", "--kimiprobe-suite=full"]
     command += ["--kimiprobe-endpoint=moonshot/kimi-k2.6", "--kimiprobe-budget=99", "--kimiprobe-json=out.json"]
-    subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
-    probes = json.loads((tmp_path / "out.json").read_text("utf-8"))["probes"]
+    done = subprocess.run([*command, "--kimiprobe-results=results"], cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == 3
+    assert not (tmp_path / "results").exists()
+    assert b"NOT MEASURED: no endpoint could be reached" in done.stdout
+    written = json.loads((tmp_path / "out.json").read_text("utf-8"))
+    probes = written["probes"]
+    assert [one["status"] for one in written["endpoints"]] == ["unknown"]
     assert len(probes) > 120
     assert {one["verdict"] for one in probes} == {"error", "unsupported", "not_run"}
     assert {one["error_class"] for one in probes if one["verdict"] == "error"} == {"provider"}
