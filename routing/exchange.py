@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import json
 import time
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from .transport.failures import RequestProgress, local_failure, timed_out
 from .transport.limits import MAX_BODY
 from .types import Answer, ChatRequest, CostOrigin, JsonObject, Usage
 from .wire import Wire, WireRequest, WireStream, wire_named
+from .wire.json_body import written
 
 CANCEL_TIMEOUT_S = 5.0
 """The timeout in seconds of a request that cancels an abandoned exchange."""
@@ -284,7 +284,7 @@ class _Attempt:
         )
 
 
-def _http(wire: Wire, target: Target, step: WireRequest) -> HttpRequest:
+def _http(wire: Wire, target: Target, step: WireRequest, *, in_slices: bool = False) -> HttpRequest:
     """The HTTP request of one step of an exchange, with base URL and key.
 
     Raises RequestRejected if the body cannot be written as JSON.
@@ -294,20 +294,9 @@ def _http(wire: Wire, target: Target, step: WireRequest) -> HttpRequest:
     content = b""
     if step.body is not None:
         headers = {"Content-Type": "application/json", **headers}
-        content = _json(step.body)
+        content = written(step.body, in_slices=in_slices)
     url = step.path if "://" in step.path else provider.base_url + step.path
     return HttpRequest(step.method, url, headers, content, provider.hosts)
-
-
-def _json(body: JsonObject) -> bytes:
-    try:
-        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        try:
-            return text.encode()
-        except UnicodeEncodeError:  # half of a surrogate pair: not possible in UTF-8, but as an escape
-            return json.dumps(body, separators=(",", ":")).encode()
-    except (TypeError, ValueError, RecursionError):
-        raise RequestRejected("bad_request", "the request holds a value that is not JSON", phase="send") from None
 
 
 def _scrub(error: ExchangeError, secrets: Secrets) -> None:

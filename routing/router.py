@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -202,8 +202,10 @@ class Router:
         from .schema import ToolSet
 
         ask, turns = Options.of(options), as_messages(messages)
-        for problem in ToolSet.of(ask.chat.tools).problems:
+        tools = ToolSet.of(ask.chat.tools)
+        for problem in tools.problems:
             raise problem  # the caller's mistake, raised before money is spent
+        ask = replace(ask, chat=replace(ask.chat, tools=tools.tools))
         route = self._route(turns, ask)
         if not route.candidates:
             raise NoRoute(str(route))

@@ -9,6 +9,7 @@ from typing import Any
 
 from .errors import ExchangeError, RequestRejected
 from .parsing.message_text import texts_of
+from .schema import ToolSchemaError, ToolSet
 from .types import Answer, ChatRequest, Message, Tool, Usage
 
 DEFAULT_COMPLETION = 1000
@@ -35,8 +36,16 @@ def has_image(messages: Sequence[Message]) -> bool:
 
 def prompt_tokens_of(messages: Sequence[Message], tools: Sequence[Tool]) -> int:
     """Estimated tokens of a prompt: one for every four characters, and 1,600 for each image of any size."""
-    characters = sum(len(text) for message in messages for text in _strings(message)) + len(_shown(list(tools)))
-    return characters // _CHARACTERS + 1 + _PICTURE * _images(messages)
+    try:
+        characters = ToolSet.of(tools).characters
+    except ToolSchemaError:  # no wire accepts them
+        characters = 0
+    return (characters + text_length(messages)) // _CHARACTERS + 1 + _PICTURE * _images(messages)
+
+
+def text_length(messages: Sequence[Message]) -> int:
+    """The number of characters of the texts and tool calls of messages; images do not count."""
+    return sum(len(text) for message in messages for text in _strings(message))
 
 
 def request_text(usage: Usage) -> str:

@@ -87,6 +87,7 @@ def check(answer: Answer, tools: Sequence[Tool], expected: RequestExpectations =
     Raises ToolSchemaError if a tool of the caller has no valid schema.
     """
     toolset = ToolSet.of(tools)
+    tools = toolset.tools
     strict = [_strictly_valid(call, toolset) for call in answer.tool_calls]
     calls = tuple(call for call in strict if isinstance(call, ToolCall))
     # If no call is allowed, rescue only looks for stray markers in the text.
@@ -215,7 +216,7 @@ class _CallDefect:
 
 def _strictly_valid(call: RawToolCall, toolset: ToolSet) -> ToolCall | _CallDefect:
     """The call if it needs no repair, else its defect."""
-    if call.name is None or call.name not in toolset.names:
+    if call.name is None or call.name not in toolset:
         return _CallDefect("unknown_tool")
     if not isinstance(call.arguments, str):
         return _CallDefect("arguments_not_object", "arguments as a JSON value instead of a string")
@@ -266,7 +267,7 @@ def _k2vv_valid(call: RawToolCall, toolset: ToolSet) -> bool:
 
     Its name was offered, `json.loads` accepts its arguments (lenient on purpose), and they satisfy the tool's schema.
     """
-    if call.name is None or call.name not in toolset.names:
+    if call.name is None or call.name not in toolset:
         return False
     try:
         arguments = json.loads(call.arguments) if isinstance(call.arguments, str) else call.arguments

@@ -6,12 +6,13 @@ request is refused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..catalog.model import Endpoint, Provider
 from ..history import PreparedHistory, prepare
 from ..schema.parts import pointed, root_followed, union
+from ..schema.tool import RequestTool
 from ..types import ChatRequest, JsonObject
 from .anthropic_messages import converted
 from .base import WireRequest
@@ -48,7 +49,7 @@ def build(request: ChatRequest, endpoint: Endpoint, provider: Provider) -> WireR
     request = fitted(request, endpoint, notes)
     refuse_format(request)
     offered = function_tools(request.tools)
-    tools = [offer["name"] for offer in offered]
+    tools = [tool.name for tool in offered]
     history = prepare(request.messages, endpoint, provider, tools=tools, rule="plain")
     notes |= dict.fromkeys(history.notes)
     system, messages = converted(history, notes)
@@ -71,7 +72,7 @@ def build(request: ChatRequest, endpoint: Endpoint, provider: Provider) -> WireR
 
 def _tools(
     request: ChatRequest,
-    offered: list[JsonObject],
+    offered: Sequence[RequestTool],
     history: PreparedHistory,
     notes: dict[str, None],
 ) -> JsonObject:
@@ -79,7 +80,7 @@ def _tools(
         names = history.aliases
         choice = _choice(request, names)
         return {
-            "tools": [_tool(offer, names, notes) for offer in offered],
+            "tools": [_tool(tool.function or {}, names, notes) for tool in offered],
             **({"tool_choice": choice} if choice else {}),
         }
     used = dict.fromkeys(
