@@ -68,6 +68,7 @@ REASONS: dict[str, Reason] = _table(
     ("wrong_reasoning", "answer", "reasoning when none was wanted, or none when it was"),
     ("missing_usage", "answer", "token counts are missing"),
     ("over_limit", "answer", "more tokens than max_tokens allows"),
+    ("wrong_prompt_tokens", "answer", "another number of prompt tokens than the prompt has"),
     ("wrong_end_state", "answer", "the calls lead to another state than the one asked for"),
     ("not_refused", "answer", "a wrong request was answered instead of refused"),
     ("wrong_error_shape", "answer", "a refusal that does not say why in the protocol's form"),
