@@ -15,9 +15,11 @@ def replace_files(
     contents: Mapping[Path, bytes],
     refused: Callable[[Path, str], ConfigError],
     last_check: Callable[[], None] = lambda: None,
+    mode: int | None = None,
 ) -> None:
-    """Write every content to a temporary file first, then rename all. A file that exists keeps its mode.
+    """Write every content to a temporary file first, then rename all.
 
+    A file that exists keeps its mode. A new file gets `mode`, or by default what the process's umask leaves.
     `last_check` is called before the first rename, and may raise. If a path cannot be written, `refused(path, reason)`
     gives the error to raise.
     """
@@ -29,9 +31,10 @@ def replace_files(
             staged[path] = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
             path.parent.mkdir(parents=True, exist_ok=True)
             with staged[path].open("xb") as file:
+                permissions = path.stat().st_mode & 0o777 if path.exists() else mode
+                if permissions is not None:
+                    os.fchmod(file.fileno(), permissions)
                 file.write(content)
-                if path.exists():
-                    os.fchmod(file.fileno(), path.stat().st_mode & 0o777)
                 file.flush()
                 os.fsync(file.fileno())
         last_check()

@@ -65,6 +65,8 @@ class ProbeResult:
     """Whether a right answer calls a tool."""
     leaked: bool = False
     """Whether the text or the reasoning contained a call or its markers."""
+    evidence: bool = True
+    """Whether the verdict is recorded as evidence about the endpoint (`Case.evidence`)."""
 
     @property
     def unreliable(self) -> bool:
@@ -88,6 +90,8 @@ class Run:
     """Endpoint → the reference endpoint of its model."""
     lag_p95_ms: float = 0.0
     """Lag of the engine's event loop over the whole run, in milliseconds (95th percentile)."""
+    reached: bool = True
+    """Whether any request reached a host. If not, the cause may be this machine's network."""
 
     @property
     def answers(self) -> tuple[ProbeResult, ...]:

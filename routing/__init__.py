@@ -28,12 +28,14 @@ if TYPE_CHECKING:
         EvidenceError,
         ExchangeError,
         FlagsError,
+        InvalidRequest,
         KeyMissing,
         NoRoute,
         ProviderFailure,
         RequestRejected,
         RouterClosed,
         RoutingError,
+        UnknownName,
     )
     from .flags.model import Flags
     from .router import Router, RouterStatus
@@ -60,6 +62,7 @@ __all__ = [
     "ExchangeError",
     "Flags",
     "FlagsError",
+    "InvalidRequest",
     "KeyMissing",
     "LeftOut",
     "NoRoute",
@@ -74,6 +77,7 @@ __all__ = [
     "RouterStatus",
     "RoutingError",
     "ToolCall",
+    "UnknownName",
     "Usage",
     "__version__",
 ]

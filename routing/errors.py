@@ -4,12 +4,14 @@
     ├── ConfigError                a file, key or option is wrong: fix it, then run again
     │   ├── FlagsError             flags.yaml
     │   ├── CatalogError           catalog.yaml
+    │   │   └── UnknownName        a name that the catalogue does not have; also a ValueError
     │   ├── EvidenceError          results/latest.json
     │   └── KeyMissing             a provider's environment variable is not set, or its value cannot be a key
-    ├── ToolSchemaError            a tool of the caller has no valid schema (routing/schema/__init__.py)
+    ├── ToolSchemaError            a tool of the caller has no valid schema (routing/schema); also a ValueError
     ├── NoRoute                    no endpoint fits the request (error class `selection`)
     ├── RouterClosed               a router was used after it was closed, or was closed during a request
     ├── AllAttemptsFailed          every candidate failed or the time ran out; `.attempts` lists each attempt
+    │   └── InvalidRequest         what the caller asked for cannot be sent to any endpoint; also a ValueError
     └── ExchangeError              one exchange failed: `.reason` is a code of routing/reasons.py
         ├── RequestRejected        error class `request`:   what was sent is wrong, or this machine failed
         ├── AccountError           error class `account`:   key, credit, quota, policy
@@ -28,7 +30,7 @@ from typing import Any, ClassVar
 
 from .reasons import ELSEWHERE, reason_of
 from .redaction import escaped, redact
-from .types import Attempt, ErrorClass, Phase
+from .types import Answer, Attempt, ErrorClass, Phase
 
 
 class RoutingError(Exception):
@@ -72,6 +74,12 @@ class FlagsError(ConfigError):
 
 class CatalogError(ConfigError):
     """The catalogue (catalog.yaml or the user's file) is missing or wrong, or a name is not in it."""
+
+
+class UnknownName(CatalogError, ValueError):
+    """A model, endpoint or provider that the catalogue does not have. The message lists the known names."""
+
+    advice = "use one of the names that the message lists, or add it to the catalogue"
 
 
 class EvidenceError(ConfigError):
@@ -132,6 +140,19 @@ class AllAttemptsFailed(RoutingError):
         return self.attempts[-1].error_class if self.attempts else None
 
 
+class InvalidRequest(AllAttemptsFailed, ValueError):
+    """The request is wrong and was not sent to any endpoint. The message names the field and the wrong value."""
+
+    def __init__(self, message: str, attempts: tuple[Attempt, ...] = ()) -> None:
+        super().__init__(message, attempts)
+        self.advice = "correct the field that the message names"
+
+    @property
+    def error_class(self) -> ErrorClass:  # type: ignore[override]
+        """Always `request`."""
+        return "request"
+
+
 class ExchangeError(RoutingError):
     """One exchange failed.
 
@@ -169,6 +190,8 @@ class ExchangeError(RoutingError):
         self.advice = advice or reason_of(reason).advice
         self.failed_generation = failed_generation
         """Groq's `failed_generation`: text that may hold the intended tool call. It goes to rescue, never to a log."""
+        self.received: Answer | None = None
+        """The part of an answer that came with the error, such as its usage."""
 
     def __str__(self) -> str:
         status = f" (HTTP {self.status})" if self.status is not None else ""

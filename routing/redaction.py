@@ -15,7 +15,11 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields, replace
+from typing import Any
 from urllib.parse import quote, quote_plus
+
+from .types import Answer, RawToolCall, UpstreamAttempt
 
 REDACTED = "[redacted]"
 _REDACTED = REDACTED.encode()
@@ -64,6 +68,31 @@ class Secrets:
         raw = text.encode("utf-8", "surrogatepass")
         clean = self.data(raw)
         return text if clean is raw else clean.decode("utf-8", "surrogatepass")
+
+    def answer(self, answer: Answer) -> Answer:
+        """The answer without known keys. It finds a key that the host cut into pieces, which are joined by now."""
+        text = _all_text(answer)
+        if text is not None and self.text(text) is text:
+            return answer
+        clean: Answer = self._clean(answer)
+        return clean
+
+    def _clean(self, value: Any) -> Any:
+        """The value with the keys removed from all its texts, whatever its type."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, tuple):
+            return tuple(map(self._clean, value))
+        if isinstance(value, Answer | RawToolCall | UpstreamAttempt):
+            return replace(value, **{part.name: self._clean(getattr(value, part.name)) for part in fields(value)})
+        if not isinstance(value, dict | list):
+            return value
+        try:
+            text = json.dumps(value, ensure_ascii=False)
+        except RecursionError:
+            return REDACTED  # nested too deeply for any tool
+        found = self.text(text)
+        return value if found == text else json.loads(found)
 
     def stream(self) -> SecretStream:
         """A redactor for bytes that come in pieces; it also finds a key that is cut in two."""
@@ -156,6 +185,19 @@ class LogFilter(logging.Filter):
 def known(values: frozenset[str]) -> Secrets:
     """`Secrets(values)`, cached."""
     return Secrets(values)
+
+
+def _all_text(answer: Answer) -> str | None:
+    """All text of an answer, joined so that it can be searched in one pass.
+
+    None if a call's arguments are a JSON value instead of a string: then each field must be searched alone.
+    """
+    told = [answer.text, answer.reasoning, answer.finish_reason, answer.model, answer.upstream, answer.generation_id]
+    for call in answer.tool_calls:
+        if call.arguments is not None and not isinstance(call.arguments, str):
+            return None
+        told += (call.id, call.name, call.arguments)
+    return "\n".join([*filter(None, told), *answer.notes, *(tried.upstream for tried in answer.tried)])
 
 
 def _forms(value: str) -> Iterator[bytes]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +19,7 @@ from .errors import EvidenceError, NoRoute, RouterClosed
 from .evidence.file_source import EvidenceFile, EvidenceStatus
 from .flags.model import Flags
 from .flags.source import FlagsSource, FlagsStatus, find_flags
-from .request_options import Options
+from .request_options import Options, as_messages
 from .selection import Route, RouteRequest, RoutingState, choose
 from .tokens import ASSUMED_REQUEST, has_image, prompt_tokens_of
 from .types import LOOPBACK, Message, Parked, Reply, RequestOptions, Tool
@@ -42,6 +42,10 @@ class RouterStatus:
     evidence: EvidenceStatus
     catalog: str
     parked: tuple[Parked, ...] = ()
+
+    def __str__(self) -> str:
+        parked = "".join(f"\n{one.endpoint}: {one}" for one in self.parked)
+        return f"{self.flags}\n{self.evidence}\ncatalogue: {self.catalog}{parked}"
 
 
 class Router:
@@ -76,12 +80,13 @@ class Router:
         Raises FlagsError if a named flags path cannot be read, and CatalogError for a wrong catalogue. Flags with wrong
         content do not raise: routing starts with the packaged flags, and `status()` gives the reason.
         """
+        found = _catalog.load(Path(catalog) if catalog is not None else None)
         path = Path(flags) if flags is not None else find_flags()
-        source = FlagsSource(path)
+        source = FlagsSource(path, catalog=found)
         place = evidence if evidence is not None else os.environ.get("KIMIPROBE_EVIDENCE") or None
         if place is None and path is not None:
             place = path.parent / "results" / "latest.json"
-        return cls(source, place, _catalog.load(Path(catalog) if catalog is not None else None))
+        return cls(source, place, found)
 
     @property
     def flags(self) -> Flags:
@@ -98,9 +103,9 @@ class Router:
     def route(self, messages: str | Sequence[Message] = (), **options: Unpack[RequestOptions]) -> Route:
         """The route that `complete` would use for the same arguments, with reasons; nothing is sent.
 
-        Without messages, prices are compared for `ASSUMED_REQUEST`. Raises CatalogError for an unknown model.
+        Without messages, prices are compared for `ASSUMED_REQUEST`. Raises UnknownName for an unknown model.
         """
-        return self._route(_as_messages(messages), Options.of(options))
+        return self._route(as_messages(messages), Options.of(options))
 
     def tool_calling_available(
         self, provider: str, *, model: str | None = None, user: str | None = None, groups: Sequence[str] = ()
@@ -109,8 +114,9 @@ class Router:
 
         An endpoint is trusted if fresh evidence says that it works. In addition, a flag must enable it for this user,
         or it must be the model's reference. `model` is the family's own name (default: flags.yaml's default_model).
-        Raises CatalogError for an unknown model.
+        Raises UnknownName for an unknown provider or model.
         """
+        self._catalog.provider(provider)
         route = self.route(tools=_ANY_TOOL, model=model, user=user, groups=groups)
         return any(
             candidate.trusted and self._catalog.endpoint(candidate.endpoint).provider == provider
@@ -121,8 +127,8 @@ class Router:
         """Send a request and return the first answer that can be delivered.
 
         `messages`: OpenAI messages, or the text of a user message; `options`: see `RequestOptions`. Raises NoRoute if
-        no endpoint fits, AllAttemptsFailed (with `.attempts`) if none delivered, ToolSchemaError for a tool without
-        valid schema.
+        no endpoint fits, AllAttemptsFailed (with `.attempts`) if none delivered. A wrong argument raises TypeError or
+        ValueError before anything is sent; ToolSchemaError (a tool without valid schema) is one of them.
         """
         from concurrent.futures import CancelledError
 
@@ -181,8 +187,10 @@ class Router:
     def _route(self, messages: Sequence[Message], ask: Options) -> Route:
         flags = self.flags
         needs = RouteRequest(
-            model=ask.model or flags.default_model,
+            model=ask.routed_model(self._catalog, flags.default_model),
             fallback_models=tuple(flags.fallback_models),
+            endpoints=ask.endpoints,
+            fallback=ask.fallback,
             tools=bool(ask.chat.tools),
             vision=has_image(messages),
             tool_choice=ask.chat.tool_choice if ask.chat.tools else None,
@@ -198,16 +206,17 @@ class Router:
         from .fallback import FallbackLoop, SharedResources
         from .schema import ToolSet
 
-        ask, turns = Options.of(options), _as_messages(messages)
-        for problem in ToolSet.of(ask.chat.tools).problems:
+        ask, turns = Options.of(options), as_messages(messages)
+        tools = ToolSet.of(ask.chat.tools)
+        for problem in tools.problems:
             raise problem  # the caller's mistake, raised before money is spent
+        ask = replace(ask, chat=replace(ask.chat, tools=tools.tools))
         route = self._route(turns, ask)
         if not route.candidates:
             raise NoRoute(str(route))
         loop, transport = self._http()
-        shared = SharedResources(transport, self._catalog, self._breaker)
-        fallback = FallbackLoop(shared, ask.request(turns), route, timeout=ask.timeout, max_cost_usd=ask.max_cost_usd)
-        return loop.submit(fallback.run())
+        shared = SharedResources(transport, self._catalog, self._breaker, self._evidence.current())
+        return loop.submit(FallbackLoop(shared, ask.request(turns), route, ask).run())
 
 
 _CLOSED_DURING = "the router was closed while this request was under way"
@@ -250,11 +259,3 @@ def _evidence_source(
     from .evidence.url_source import EvidenceUrl
 
     return EvidenceUrl(str(place), http)
-
-
-def _as_messages(messages: str | Sequence[Message]) -> Sequence[Message]:
-    if isinstance(messages, str):
-        return [{"role": "user", "content": messages}]
-    if isinstance(messages, Mapping) or not all(isinstance(message, Mapping) for message in messages):
-        raise TypeError("messages must be a text or a list of OpenAI messages")
-    return list(messages)

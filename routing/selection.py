@@ -31,10 +31,16 @@ _OUT: frozenset[Status] = frozenset({"broken", "down", "retired", "unsupported"}
 
 @dataclass(frozen=True, slots=True)
 class RouteRequest:
-    """The properties of a request that selection depends on."""
+    """The properties of a request that selection depends on.
+
+    `endpoints` are the only endpoints that may be tried, in this order; None leaves both to selection. Without
+    `fallback`, the route has one candidate at most.
+    """
 
     model: str
     fallback_models: tuple[str, ...] = ()
+    endpoints: tuple[str, ...] | None = None
+    fallback: bool = True
     tools: bool = False
     vision: bool = False
     tool_choice: ToolChoice | None = None
@@ -126,9 +132,42 @@ def price_order(price: Decimal | None, endpoint: str, *, is_reference: bool) -> 
 
 
 def choose(needs: RouteRequest, state: RoutingState) -> Route:
-    """The route of one request. Raises CatalogError for an unknown model."""
-    if needs.vision:
-        return _vision_route(needs, state)
+    """The route of one request. Raises UnknownName for a model or endpoint that the catalogue does not have."""
+    if needs.endpoints is not None:
+        route = _named_route(needs.endpoints, needs, state)
+    else:
+        route = _vision_route(needs, state) if needs.vision else _models_route(needs, state)
+    return route if needs.fallback else _without_fallback(route)
+
+
+def _without_fallback(route: Route) -> Route:
+    """The route with its first candidate only. Parked endpoints are not tried as a last resort either."""
+    out = [LeftOut(candidate.endpoint, "fallback=False") for candidate in route.candidates[1:]]
+    left_out = (*out, *(replace(left, parked=False) for left in route.left_out))
+    return replace(route, candidates=route.candidates[:1], left_out=left_out)
+
+
+def _named_route(endpoints: tuple[str, ...], needs: RouteRequest, state: RoutingState) -> Route:
+    """The route of the endpoints that the caller named, in the caller's order. Flags and evidence apply to them."""
+    candidates: list[Candidate] = []
+    left_out: list[LeftOut] = []
+    for endpoint in map(state.catalog.endpoint, endpoints):
+        if needs.vision and endpoint.id == state.catalog.vision_endpoint:
+            placed = _vision_candidate(endpoint, needs, state)
+        else:
+            reference = state.catalog.model(endpoint.model).reference
+            found = _placed(endpoint, needs, state, is_reference=endpoint.id == reference)
+            placed = found if isinstance(found, LeftOut) else found[1]
+        if isinstance(placed, LeftOut):
+            left_out.append(placed)
+        else:
+            candidates.append(placed)
+    candidates, parked = _without_parked(candidates, state.parked)
+    return Route(needs.model, tuple(candidates), (*parked, *left_out), needs.priced_for)
+
+
+def _models_route(needs: RouteRequest, state: RoutingState) -> Route:
+    """The route over all endpoints of the model, then of the fallback models."""
     candidates: list[Candidate] = []
     left_out: list[LeftOut] = []
     for model in dict.fromkeys((needs.model, *needs.fallback_models)):
@@ -199,13 +238,20 @@ def _placed(
 def _vision_route(needs: RouteRequest, state: RoutingState) -> Route:
     """The route of a request with an image: the vision endpoint, which needs no flag."""
     endpoint = state.catalog.endpoint(state.catalog.vision_endpoint)
-    if unfit := _unfit(endpoint, needs, state.now):
-        return Route(endpoint.model, (), (LeftOut(endpoint.id, unfit),), needs.priced_for)
-    status, basis = _status(endpoint, state)
-    why = f"the request holds an image; {basis}"
-    estimate = estimate_usd(endpoint, needs, state.now)
-    candidates, _ = _without_parked([Candidate(endpoint.id, why, status, estimate)], state.parked)
+    placed = _vision_candidate(endpoint, needs, state)
+    if isinstance(placed, LeftOut):
+        return Route(endpoint.model, (), (placed,), needs.priced_for)
+    candidates, _ = _without_parked([placed], state.parked)
     return Route(endpoint.model, tuple(candidates), (), needs.priced_for)
+
+
+def _vision_candidate(endpoint: Endpoint, needs: RouteRequest, state: RoutingState) -> Candidate | LeftOut:
+    if unfit := _unfit(endpoint, needs, state.now):
+        return LeftOut(endpoint.id, unfit)
+    status, basis = _status(endpoint, state)
+    return Candidate(
+        endpoint.id, f"the request holds an image; {basis}", status, estimate_usd(endpoint, needs, state.now)
+    )
 
 
 def estimate_usd(endpoint: Endpoint, needs: RouteRequest, now: datetime) -> Decimal | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from .errors import ExchangeError, RequestRejected
 from .parsing.message_text import texts_of
+from .schema import ToolSchemaError, ToolSet
 from .types import Answer, ChatRequest, Message, Tool, Usage
 
 DEFAULT_COMPLETION = 1000
@@ -35,8 +36,16 @@ def has_image(messages: Sequence[Message]) -> bool:
 
 def prompt_tokens_of(messages: Sequence[Message], tools: Sequence[Tool]) -> int:
     """Estimated tokens of a prompt: one for every four characters, and 1,600 for each image of any size."""
-    characters = sum(len(text) for message in messages for text in _strings(message)) + len(_shown(list(tools)))
-    return characters // _CHARACTERS + 1 + _PICTURE * _images(messages)
+    try:
+        characters = ToolSet.of(tools).characters
+    except ToolSchemaError:  # no wire accepts them
+        characters = 0
+    return (characters + text_length(messages)) // _CHARACTERS + 1 + _PICTURE * _images(messages)
+
+
+def text_length(messages: Sequence[Message]) -> int:
+    """The number of characters of the texts and tool calls of messages; images do not count."""
+    return sum(len(text) for message in messages for text in _strings(message))
 
 
 def request_text(usage: Usage) -> str:
@@ -63,14 +72,14 @@ def estimated(request: ChatRequest, came: Answer | None, error: ExchangeError | 
     """Estimated tokens of an exchange whose cost was not reported.
 
     `came` is the received part of the answer, None if nothing was received. A refused request (4xx) counts as no
-    tokens. A plain answer that did not arrive may have been generated all the same. It counts as `DEFAULT_COMPLETION`
-    tokens, or as `max_tokens` if that is less.
+    tokens unless its error came with token counts. A plain answer that did not arrive may have been generated all the
+    same. It counts as `DEFAULT_COMPLETION` tokens, or as `max_tokens` if that is less.
     """
     usage = came.usage if came is not None and came.usage is not None and came.usage.counted else None
     if usage is not None and error is None:
         return usage
     written = _written(came, error)
-    if error is not None and not written:
+    if error is not None and not written and usage is None:
         status = error.status or 0
         if 400 <= status < 500:
             return Usage(0, 0)

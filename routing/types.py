@@ -5,6 +5,7 @@ The terms are those of docs/terms.md. Money is `Decimal` USD; times are millisec
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -17,7 +18,8 @@ JsonObject: TypeAlias = dict[str, Any]
 Message: TypeAlias = Mapping[str, Any]
 """An OpenAI chat message: `{"role": ..., "content": ...}`."""
 Tool: TypeAlias = Mapping[str, Any]
-"""An OpenAI tool: `{"type": "function", "function": {"name": ..., "parameters": {...}}}`."""
+"""An OpenAI tool: `{"type": "function", "function": {"name": ..., "parameters": {...}}}`, or the object in its
+`function` alone."""
 ToolChoice: TypeAlias = str | Mapping[str, Any]
 
 Mode: TypeAlias = Literal["plain", "stream"]
@@ -42,15 +44,23 @@ class ChatOptions(TypedDict, total=False):
     top_p: float | None
     stop: str | Sequence[str] | None
     reasoning_effort: str | None
+    response_format: JsonObject | None
+    seed: int | None
 
 
 class RequestOptions(ChatOptions, total=False):
     """Options of `Router.complete`, `acomplete` and `route`: all their arguments beside the messages.
 
     `user` and `groups` decide which flags are on. `timeout` is in seconds, for all attempts together (default: 120).
-    `max_cost_usd` is an upper bound on the cost of all attempts together. `model` is the family's own name (default:
-    flags.yaml's default_model). An option that an endpoint does not know is not sent to it, and is named in the reply's
-    `notes`.
+    `attempt_timeout` limits one attempt whose answer is not streamed (default: half of the time left while another
+    candidate exists). For streamed answers, `first_token_timeout` limits the time to the first token (default: 30 s, or
+    more if evidence says that the endpoint is slower), and `idle_timeout` the time without a byte after it (default:
+    `timeout`). `max_cost_usd` is an upper bound on the cost of all attempts together. `model` is the family's own name
+    (default: flags.yaml's default_model). An option that an endpoint does not know is not sent to it, and is named in
+    the reply's `notes`.
+
+    `endpoints` are the only endpoints that may be tried, in this order. Flags and evidence still decide which of them
+    may serve the user. `fallback=False` tries the first endpoint of the route only.
     """
 
     tools: Sequence[Tool]
@@ -58,7 +68,12 @@ class RequestOptions(ChatOptions, total=False):
     user: str | None
     groups: Sequence[str]
     timeout: float
+    attempt_timeout: float | None
+    first_token_timeout: float | None
+    idle_timeout: float | None
     max_cost_usd: float | Decimal | None
+    endpoints: Sequence[str] | None
+    fallback: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +94,8 @@ class ChatRequest:
     stop: str | Sequence[str] | None = None
     reasoning_effort: str | None = None
     """One of `EFFORTS`; it is translated into the form of each provider's protocol."""
+    response_format: JsonObject | None = None
+    seed: int | None = None
 
 
 CHAT_OPTIONS = frozenset(ChatOptions.__annotations__)
@@ -107,6 +124,19 @@ class ToolCall:
     name: str
     arguments: JsonObject
     raw: str
+
+    @property
+    def message(self) -> JsonObject:
+        """The call as an entry of `tool_calls` in an assistant's message.
+
+        `raw` is kept byte for byte if it is JSON, so that a host finds its own text in its cache.
+        """
+        try:
+            text = self.raw if json.loads(self.raw) == self.arguments else ""
+        except (ValueError, RecursionError):
+            text = ""
+        arguments = text or json.dumps(self.arguments, ensure_ascii=False)
+        return {"id": self.id, "type": "function", "function": {"name": self.name, "arguments": arguments}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,12 +203,14 @@ class Answer:
 class Parked:
     """An endpoint that the circuit breaker passes over for now.
 
-    `seconds` is the time until its parking ends. 0 means that another request is trying the endpoint.
+    `seconds` is the time until its parking ends. 0 means that another request is trying the endpoint. `requested` is
+    true if the host asked for the pause.
     """
 
     endpoint: str
     why: str
     seconds: float
+    requested: bool = False
 
     def __str__(self) -> str:
         left = f"for {self.seconds:.0f} s more" if self.seconds > 0 else "while another request asks it again"
@@ -209,10 +241,20 @@ class Attempt:
     retryable: bool = False
     retry_after_s: float | None = None
 
+    def __str__(self) -> str:
+        status = f" (HTTP {self.status})" if self.status is not None and self.outcome == "failed" else ""
+        how = self.reason if self.reason == self.outcome else f"{self.outcome}, {self.reason}"
+        detail = f": {shown(self.detail)}" if self.detail else ""
+        spent = f"; {self.elapsed_ms:.0f} ms, {_usd(self.cost_usd, self.cost_origin)}" if self.sent else "; not sent"
+        return f"{self.endpoint}: {how}{status}{detail}{spent}"
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Result of `Router.complete`. `cost_usd` sums all attempts, including failed ones and estimates."""
+    """Result of `Router.complete`. `cost_usd` sums all attempts, including failed ones and estimates.
+
+    `str()` is one line: endpoint, calls or the beginning of the text, cost and number of attempts.
+    """
 
     text: str
     tool_calls: tuple[ToolCall, ...]
@@ -230,3 +272,33 @@ class Reply:
     def cost_estimated(self) -> bool:
         """Whether a part of `cost_usd` is an estimate; if not, the figure is exact."""
         return any(attempt.cost_origin == "estimated" for attempt in self.attempts)
+
+    @property
+    def message(self) -> JsonObject:
+        """The reply as an assistant's message in OpenAI's form, with ids and reasoning, ready to append.
+
+        For each call, append `{"role": "tool", "tool_call_id": call.id, "content": result}` behind it.
+        """
+        message: JsonObject = {"role": "assistant", "content": self.text or None}
+        if self.tool_calls:
+            message["tool_calls"] = [call.message for call in self.tool_calls]
+        if self.reasoning:
+            message["reasoning_content"] = self.reasoning
+        return message
+
+    def __str__(self) -> str:
+        said = ", ".join(f"{call.name}({shown(call.raw)})" for call in self.tool_calls) or repr(shown(self.text))
+        tries = f"{len(self.attempts)} attempt{'s' if len(self.attempts) != 1 else ''}"
+        cost = _usd(self.cost_usd, "estimated" if self.cost_estimated else "reported")
+        return f"{self.endpoint}: {shown(said, 120)}{' (rescued)' if self.rescued else ''}; {cost}, {tries}"
+
+
+def shown(text: str, limit: int = 60) -> str:
+    """`text` on one line for a person, cut to at most `limit` characters; characters that do not print become `?`."""
+    line = " ".join(text[: 4 * limit].split())
+    line = "".join(char if char.isprintable() else "?" for char in line)
+    return line if len(line) <= limit and len(text) <= 4 * limit else line[: limit - 3] + "..."
+
+
+def _usd(amount: Decimal, origin: CostOrigin) -> str:
+    return f"{'about ' if origin == 'estimated' else ''}${amount:.6f}"

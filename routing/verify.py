@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from .parsing.message_text import texts_of
 from .parsing.strict_json import StrictJsonError, loads
-from .reasons import REASONS
+from .reasons import KNOWN_FINISHES, REASONS
 from .rescue import Rescue, rescue
 from .schema import ToolSet
 from .types import Answer, ChatRequest, Message, RawToolCall, Tool, ToolCall, ToolChoice
@@ -115,6 +115,7 @@ def check(answer: Answer, tools: Sequence[Tool], expected: RequestExpectations =
     Raises ToolSchemaError if a tool of the caller has no valid schema.
     """
     toolset = ToolSet.of(tools)
+    tools = toolset.tools
     strict = [_strictly_valid(call, toolset) for call in answer.tool_calls]
     calls = tuple(call for call in strict if isinstance(call, ToolCall))
     # If no call is allowed, rescue only looks for stray markers in the text.
@@ -163,6 +164,8 @@ def _decide(
 ) -> Checked:
     if answer.finish_reason == "content_filter":
         return _failed("content_filter", answer)
+    if _is_unknown(answer.finish_reason) and not answer.tool_calls:
+        return replace(_failed("unknown_finish_reason", answer), detail=f"finish reason {answer.finish_reason}")
     defect = next((defect for defect in strict if isinstance(defect, _CallDefect)), None) or _same_ids(calls)
     if defect is None and not _suspicious(answer, tools):
         return _unchanged(answer, calls)
@@ -171,11 +174,16 @@ def _decide(
         tools,
         reasoning=answer.reasoning or None,
         raw_tool_calls=answer.tool_calls or None,
-        finish_reason=answer.finish_reason,
+        finish_reason="length" if _is_unknown(answer.finish_reason) else answer.finish_reason,
         last_user=expected.last_user,
         request_texts=expected.request_texts,
     )
     return _after_rescue(answer, rescued, defect)
+
+
+def _is_unknown(finish_reason: str | None) -> bool:
+    """Whether a finish reason came that is not known to mean a complete answer, a cut one or a refusal."""
+    return finish_reason is not None and finish_reason not in KNOWN_FINISHES
 
 
 def _unchanged(answer: Answer, calls: tuple[ToolCall, ...]) -> Checked:
@@ -185,8 +193,11 @@ def _unchanged(answer: Answer, calls: tuple[ToolCall, ...]) -> Checked:
         return _failed("finish_without_calls" if answer.finish_reason == "tool_calls" else "empty_answer", answer)
     if not calls and answer.finish_reason == "tool_calls":
         return _failed("finish_without_calls", answer)
-    if answer.finish_reason == "length" and any(not call.arguments for call in calls):
-        return _failed("length", answer)  # `{}` may be the rest of longer arguments
+    if any(not call.arguments for call in calls):  # `{}` may be the rest of longer arguments
+        if answer.finish_reason == "length":
+            return _failed("length", answer)
+        if _is_unknown(answer.finish_reason):
+            return _failed("unknown_finish_reason", answer)
     if calls and answer.finish_reason not in {"tool_calls", None}:
         return Checked("rescued", "finish_reason_mismatch", answer.text, calls, f"finish reason {answer.finish_reason}")
     return Checked("ok", "ok", answer.text, calls)
@@ -243,7 +254,7 @@ class _CallDefect:
 
 def _strictly_valid(call: RawToolCall, toolset: ToolSet) -> ToolCall | _CallDefect:
     """The call if it needs no repair, else its defect."""
-    if call.name is None or call.name not in toolset.names:
+    if call.name is None or call.name not in toolset:
         return _CallDefect("unknown_tool")
     if not isinstance(call.arguments, str):
         return _CallDefect("arguments_not_object", "arguments as a JSON value instead of a string")
@@ -294,7 +305,7 @@ def _k2vv_valid(call: RawToolCall, toolset: ToolSet) -> bool:
 
     Its name was offered, `json.loads` accepts its arguments (lenient on purpose), and they satisfy the tool's schema.
     """
-    if call.name is None or call.name not in toolset.names:
+    if call.name is None or call.name not in toolset:
         return False
     try:
         arguments = json.loads(call.arguments) if isinstance(call.arguments, str) else call.arguments

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
         thinking: bool | None
         need: Sequence[str]
         emulate_tools: bool
+        dynamic_tools: bool
         parity: Parity
+        evidence: bool
 
 
 ATTRIBUTE = "kimiprobe_case"
@@ -33,7 +35,8 @@ def case(prompt: str | None = None, **options: Unpack[CaseOptions]) -> Callable[
 
     Give `prompt` or `messages`. A tool is OpenAI's `{"type": "function", "function": {...}}`, or the object in its
     `function`. With `--kimiprobe` the test function runs once for each endpoint, mode and repeat; without it, the test
-    is skipped. With `parity` (`calls` or `arguments`) the plain and the streamed answer are compared as well.
+    is skipped. With `parity` (`calls` or `arguments`) the plain and the streamed answer are compared as well. With
+    `evidence=True` its verdicts are recorded as evidence about endpoints.
     """
     row = {key: value for key, value in {"prompt": prompt, **options}.items() if value not in (None, "")}
 

@@ -56,8 +56,8 @@ class Expectation:
 
     `calls` None: calls are not checked. `never` names tools that must not be called. `ids` holds `fresh` (no id of
     the history recurs) and `native` (`functions.NAME:N`). `well_formed`: no deviation from the protocol. `usage`
-    `within_limit`: no more tokens than `max_tokens`. `end_state`: the state that the calls must lead to. `refused`:
-    HTTP 400 or 422 with an error message instead of an answer.
+    `within_limit`: no more tokens than `max_tokens`. `prompt_tokens`: matcher of their number. `end_state`: the state
+    that the calls must lead to. `refused`: HTTP 400 or 422 with an error message instead of an answer.
     """
 
     calls: tuple[ExpectedCall, ...] | None = None
@@ -68,6 +68,7 @@ class Expectation:
     reasoning: Literal["", "present", "absent"] = ""
     finish_reason: tuple[str, ...] = ()
     usage: Literal["", "present", "within_limit"] = ""
+    prompt_tokens: Any = None
     ids: tuple[str, ...] = ()
     well_formed: bool = False
     end_state: EndState | None = None
@@ -84,9 +85,11 @@ class Expectation:
 class Case:
     """One test described as data: messages, tools, and what a right answer is.
 
-    `need` names capabilities beyond tools (`vision`, `thinking_off`). `parity`: whether plain and stream must give the
+    `dynamic_tools`: whether a system message declares the tools, instead of the request. `need` names capabilities
+    beyond tools (`vision`, `thinking_off`). `parity`: whether plain and stream must give the
     same calls, or the same calls with the same arguments. `unusable` says why the case cannot be judged.
-    `options` are further options of the request, by the names of `ChatRequest`.
+    `options` are further options of the request, by the names of `ChatRequest`. `evidence`: whether its verdicts are
+    recorded as evidence about endpoints, as those of all packaged cases are.
     """
 
     name: str
@@ -95,6 +98,7 @@ class Case:
     tools: Sequence[Tool] = ()
     suite: Suite = "core"
     emulate_tools: bool = False
+    dynamic_tools: bool = False
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     max_tokens: int = DEFAULT_MAX_TOKENS
@@ -107,6 +111,7 @@ class Case:
     seen: str = ""
     unusable: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
+    evidence: bool = False
 
     @property
     def capability(self) -> str:
@@ -114,12 +119,17 @@ class Case:
         return "tools:emulated" if self.emulate_tools else "tools"
 
     def request(self, mode: Mode) -> ChatRequest:
-        """The request to send; emulated tools are described in a system message and not offered."""
-        messages = [emulation(self.tools), *self.messages] if self.emulate_tools else self.messages
+        """The request to send. A system message describes emulated tools or declares dynamic ones."""
+        messages, tools = list(self.messages), self.tools
+        if self.emulate_tools:
+            messages, tools = [emulation(tools), *messages], ()
+        elif self.dynamic_tools:
+            declared: Message = {"role": "system", "content": "", "tools": list(tools)}
+            messages, tools = [*messages[:-1], declared, messages[-1]], ()
         asked = {name: getattr(self, name) for name in _OWN_OPTIONS} | dict(self.options)
         if self.thinking is not None:
             asked.setdefault("reasoning_effort", "medium" if self.thinking else "none")
-        return ChatRequest(messages, () if self.emulate_tools else self.tools, stream=mode == "stream", **asked)
+        return ChatRequest(messages, tools, stream=mode == "stream", **asked)
 
 
 _FIELDS = frozenset(field.name for field in fields(Case))
@@ -140,11 +150,12 @@ def load(path: Path) -> list[Case]:
     shared: dict[str, Tool] = {n: {"type": "function", "function": {"name": n, **body}} for n, body in tools.items()}
     for name, tool in shared.items():
         _require_usable([tool], document.at(["tools", name]))
+    evidence = document.data.get("evidence", FOLDER in path.parents)
     cases: dict[str, Case] = {}
     for number, row in enumerate(document.data["cases"]):
         if row["name"] in cases:
             raise CaseError(f"two cases are named {row['name']!r}", where=document.at(["cases", number, "name"]))
-        cases[row["name"]] = _Reading(document, ("cases", number), shared).case(row)
+        cases[row["name"]] = replace(_Reading(document, ("cases", number), shared).case(row), evidence=evidence)
     return list(cases.values())
 
 
@@ -153,6 +164,9 @@ def declared(name: str, row: Mapping[str, Any], file: str, line: int) -> Case:
     where = f"{file}:{line}:1"
     if own := sorted({"name", "expect"} & row.keys()):
         raise CaseError(f"{own[0]}: the test function says this", where=where)
+    evidence = row.get("evidence", False)
+    if not isinstance(evidence, bool):
+        raise CaseError(f"evidence: takes True or False, not {type(evidence).__name__}", where=where)
     if not isinstance(row.get("prompt", ""), str):
         raise CaseError(f"prompt: takes a text, not {type(row['prompt']).__name__}", where=where)
     try:
@@ -162,6 +176,7 @@ def declared(name: str, row: Mapping[str, Any], file: str, line: int) -> Case:
     tools = plain.get("tools")
     if isinstance(tools, list):
         plain["tools"] = [tool.get("function", tool) if isinstance(tool, dict) else tool for tool in tools]
+    plain.pop("evidence", None)
     asked = {"name": "python", "expect": {"order": "any"}, **plain}
     data = {"version": 1, "cases": [asked]}
     document = Document(data, file, {(): (line, 1)})
@@ -170,7 +185,7 @@ def declared(name: str, row: Mapping[str, Any], file: str, line: int) -> Case:
             raise CaseError('give a prompt or messages, as in @case("What is the weather?")', where=where)
         raise CaseError(f"{'.'.join(map(str, path[2:]))}: {message}", where=where)
     case = _Reading(document, ("cases", 0), {}).case(asked)
-    return replace(case, name=name)
+    return replace(case, name=name, evidence=evidence)
 
 
 def _as_json(value: Any) -> Any:
@@ -246,8 +261,11 @@ class _Reading:
                 raise CaseError(f"no tool {tool!r} under `tools`; available: {there}", where=self.at("tools", number))
             found.append(self.shared[tool] if isinstance(tool, str) else {"type": "function", "function": dict(tool)})
             _require_usable(found, self.at("tools", number))
-        if row.get("emulate_tools") and not found:
-            raise CaseError("emulate_tools needs tools", where=self.at("emulate_tools"))
+        ways = [name for name in ("emulate_tools", "dynamic_tools") if row.get(name)]
+        if ways and not found:
+            raise CaseError(f"{ways[0]} needs tools", where=self.at(ways[0]))
+        if len(ways) > 1:
+            raise CaseError("emulate_tools and dynamic_tools exclude each other", where=self.at(ways[1]))
         return found
 
     def check(self, expect: Expectation, row: JsonObject, tools: Sequence[Tool]) -> None:
@@ -278,6 +296,7 @@ class _Reading:
             reasoning=row.get("reasoning", ""),
             finish_reason=(finish,) if isinstance(finish, str) else tuple(finish),
             usage=row.get("usage", ""),
+            prompt_tokens=row.get("prompt_tokens"),
             ids=tuple(row.get("ids", ())),
             well_formed=row.get("protocol") == "well_formed",
             end_state=EndState(**row["end_state"]) if "end_state" in row else None,

@@ -8,8 +8,9 @@ from decimal import Decimal
 
 from routing.catalog import Catalog
 from routing.exchange import Exchange
+from routing.tokens import estimated
 
-from ..cases.plan import ProbePlan
+from ..cases.plan import ProbePlan, estimate
 
 
 class RunBudget:
@@ -18,8 +19,8 @@ class RunBudget:
     def __init__(self, limit: Decimal) -> None:
         self.limit = limit
         self.spent = Decimal(0)
-        self.unknown = Decimal(0)
-        """The part of `spent` that is an upper bound, because the cost of the requests is unknown."""
+        self.estimated = Decimal(0)
+        """The part of `spent` that is an estimate, because the host reported no tokens."""
         self._reserved = Decimal(0)
         self._settled = asyncio.Event()
 
@@ -33,21 +34,26 @@ class RunBudget:
         self._reserved += amount
         return True
 
-    def settle(self, reserved: Decimal, spent: Decimal | None) -> None:
-        """Replace a reservation by what was spent; None means unknown and counts as all of it."""
+    def settle(self, reserved: Decimal, spent: Decimal, *, estimated: bool = False) -> None:
+        """Replace a reservation by what was spent, or probably spent."""
         self._reserved -= reserved
-        self.spent += reserved if spent is None else spent
-        self.unknown += reserved if spent is None else 0
+        self.spent += spent
+        self.estimated += spent if estimated else 0
         self._settled.set()
 
 
-def settled_cost(done: Exchange, plan: ProbePlan, catalog: Catalog) -> Decimal | None:
-    """Cost of a probe for the budget; None if it is unknown."""
+def settled_cost(done: Exchange | None, plan: ProbePlan, catalog: Catalog) -> tuple[Decimal, bool]:
+    """Cost of a probe for the budget in USD, and whether it is an estimate. `done` is None if it was cancelled."""
+    day = datetime.now(UTC).date()
+    if done is None:
+        return estimate([plan], catalog, day).about, True
     answer, error = done.answer, done.error
+    price = plan.endpoint.price_at(day) or catalog.dearest_at(day)
     if answer is not None and answer.usage is not None and answer.usage.counted:
-        day = datetime.now(UTC).date()
-        listed = (plan.endpoint.price_at(day) or catalog.dearest_at(day)).cost(answer.usage)
-        return max(listed, done.cost_usd or Decimal(0))  # the budget also holds for a host that reports a cost of 0
-    if error is not None and (error.phase == "connect" or (done.status or 0) >= 400):
-        return Decimal(0)  # refused before anything was generated
-    return done.cost_usd or None
+        # The budget also holds for a host that reports a cost of 0.
+        return max(price.cost(answer.usage), done.cost_usd or Decimal(0)), False
+    if error is not None and (error.phase in {"connect", "send"} or (done.status or 0) >= 400):
+        return Decimal(0), False  # not sent, or refused before anything was generated
+    if done.cost_usd:
+        return done.cost_usd, False
+    return price.cost(done.estimate or estimated(plan.request, answer, error)), True

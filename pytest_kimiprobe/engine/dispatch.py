@@ -119,8 +119,8 @@ class Dispatcher(Generic[T]):
 
     @property
     def spent_usd(self) -> tuple[Decimal, Decimal]:
-        """Cost of the run so far, and the part of it that is an upper bound because the real cost is unknown."""
-        return (self._budget.spent, self._budget.unknown) if self._budget else (Decimal(0), Decimal(0))
+        """Cost of the run so far, and the part of it that is an estimate because the real cost is unknown."""
+        return (self._budget.spent, self._budget.estimated) if self._budget else (Decimal(0), Decimal(0))
 
     @property
     def throttles(self) -> dict[Hashable, Throttle]:
@@ -213,13 +213,13 @@ class Dispatcher(Generic[T]):
         budget = self._budget = self._budget or RunBudget(self._limit)
         if not await budget.reserve(shared.most):
             return ProbeOutcome(job.item, not_run="budget")
-        spent, capture = None, CapturingTransport(self._transport) if self._record else None
+        done, capture = None, CapturingTransport(self._transport) if self._record else None
         sent.sent_at = clock()
         try:
             done = await shared.prepared.exchange(capture or self._transport, timeout_s=self._timeout_s)
-            spent = settled_cost(done, job.plan, self._catalog)
         finally:
-            budget.settle(shared.most, spent)
+            spent, is_estimate = settled_cost(done, job.plan, self._catalog)
+            budget.settle(shared.most, spent, estimated=is_estimate)
         return ProbeOutcome(
             job.item,
             done,

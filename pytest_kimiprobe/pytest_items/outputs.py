@@ -33,15 +33,16 @@ if TYPE_CHECKING:
 def write(probes: ProbeSession, *, complete: bool) -> tuple[Summary, bool]:
     """Write the requested outputs. Returns the summary, and whether the run must exit with an error.
 
-    That is so if an output could not be written, or if this machine failed before any provider could answer.
+    That is so if an output could not be written, or if no endpoint could be reached. Then nothing is recorded, and no
+    endpoint has a status, because the cause may be this machine's network.
     """
-    run = probes.run(complete=complete)
+    unreached = _is_unreached(probes)
+    run = replace(probes.run(complete=complete), reached=not unreached)
     notes = _notes(probes, run)
     changed: list[Change] = []
     told, failed = _recorded(probes)
     notes += told
-    unreached = {probe.reason for probe in run.answers if probe.verdict != "not_run"} == {"local_failure"}
-    notes += ["NOT MEASURED: this machine failed before any provider could answer"] * unreached
+    notes += ["NOT MEASURED: no endpoint could be reached; check this machine's network and the base URLs"] * unreached
     measured = _summary(probes, run)
 
     def summary() -> Summary:
@@ -68,6 +69,16 @@ def write(probes: ProbeSession, *, complete: bool) -> tuple[Summary, bool]:
             failed = True
     keep_failures(probes, measured.failures)
     return summary(), failed or unreached
+
+
+def _is_unreached(probes: ProbeSession) -> bool:
+    """Whether requests were sent, and none of them reached a host. Simulated hosts refuse connections on purpose."""
+    live = probes.scope.choice.kind == "live"
+    errors = [done.error for done in probes.kept.exchanges.values()]
+    return bool(errors) and all(
+        error is not None and (error.reason == "local_failure" or (live and error.phase == "connect"))
+        for error in errors
+    )
 
 
 def _notes(probes: ProbeSession, run: Run) -> list[str]:
@@ -112,10 +123,10 @@ def _recorded(probes: ProbeSession) -> tuple[list[str], bool]:
         return [], False
     keys = {f"{name}_KEY": scope.environment.get(row.key_env, "") for name, row in scope.catalog.providers.items()}
     try:
-        count = recorder.write(probes.kept.results, {**os.environ, **scope.environment, **keys})
+        done = recorder.write(probes.kept.results, {**os.environ, **scope.environment, **keys})
     except ConfigError as error:
         return [f"NOT RECORDED: {error}"], True
-    return [f"recorded: {count} cassettes in {recorder.folder}"], False
+    return [*done.notes, f"recorded: {done.count} cassettes in {recorder.folder}"], False
 
 
 def _summary(probes: ProbeSession, run: Run) -> Summary:

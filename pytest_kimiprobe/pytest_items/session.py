@@ -50,10 +50,10 @@ class ProbeSession:
 
     def money(self) -> Spent:
         """Cost, budget and duration (wall and CPU time) of the run so far."""
-        usd, cut_off = self._dispatcher.spent_usd if self._dispatcher else (Decimal(0), Decimal(0))
+        usd, estimated = self._dispatcher.spent_usd if self._dispatcher else (Decimal(0), Decimal(0))
         began = (self._dispatcher.began if self._dispatcher else None) or self._began
         span = began.until(self.kept.last or began)
-        return Spent(usd, self.scope.budget, span.wall_s, span.cpu_s, cut_off)
+        return Spent(usd, self.scope.budget, span.wall_s, span.cpu_s, estimated)
 
     def refusals(self, *, waited: bool) -> list[str]:
         """One sentence for each provider or upstream that answered 429.

@@ -141,6 +141,7 @@ def facts_of(plan: ProbePlan, mode: ProbeMode) -> dict[str, Any]:
         "capability": plan.case.capability,
         "load": plan.load,
         "wants_call": plan.case.expect.wants_call,
+        "evidence": plan.case.evidence,
     }
 
 

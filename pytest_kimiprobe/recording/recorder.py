@@ -3,8 +3,9 @@
     DIR/moonshot/kimi-k2.6/weather.yaml       a case of a packaged file
     DIR/moonshot/kimi-k2.6/mine-1f0c9a.yaml   a case of another file, with a hash of that file's path
 
-All cassettes are built and searched for keys before any is written. All are written to temporary files before any is
-renamed, so a run leaves all of its cassettes or none. A cassette of the same case and endpoint is replaced.
+All cassettes are built and searched for keys before any is written. A cassette with what looks like a key is left out,
+and the others are written. All are written to temporary files before any is renamed, so a full disk leaves none of
+them. A cassette of the same case and endpoint is replaced. Only the user who runs kimiprobe may read the files.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
@@ -42,8 +43,26 @@ _LONGEST_NAME = 120
 _SHOWN = 5
 
 
-class KeyFound(RecordingError):
-    """A cassette contains what looks like a key; nothing was written. The message names files, probes and fields."""
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Result of writing cassettes: their number, and a text for each value because of which one was left out.
+
+    The text names the file, the probe and the field, never the value.
+    """
+
+    count: int
+    left_out: Mapping[Path, Sequence[str]]
+
+    @property
+    def notes(self) -> list[str]:
+        """Lines for the report of the run."""
+        found = [place for places in self.left_out.values() for place in places]
+        if not found:
+            return []
+        many = len(self.left_out)
+        more = f", and in {len(found) - _SHOWN} other places" if len(found) > _SHOWN else ""
+        left = f"NOT RECORDED: {many} cassette{'' if many == 1 else 's'}: found what looks like a key in "
+        return [f"{left}{'; '.join(found[:_SHOWN])}{more}"]
 
 
 class Recorder:
@@ -95,19 +114,18 @@ class Recorder:
         except Exception:  # noqa: BLE001 - what cannot be cleaned is not kept, and must not cost the run
             return CapturedExchange(whole=False)
 
-    def write(self, results: Mapping[str, ProbeResult], environment: Mapping[str, str]) -> int:
-        """Write all cassettes and return their number. Raises KeyFound, and RecordingError naming the file."""
+    def write(self, results: Mapping[str, ProbeResult], environment: Mapping[str, str]) -> Written:
+        """Write all cassettes without keys. Raises RecordingError naming the file."""
         groups: dict[Path, list[Sample]] = defaultdict(list)
         for sample in self._samples.values():
             judged = results.get(sample.id)
             kept = replace(sample, verdict=judged.verdict, reason=judged.reason) if judged else sample
             groups[self.folder / cassette_path(kept)].append(kept)
         texts = {path: cassette(_fitted(samples)) for path, samples in sorted(groups.items())}
-        if found := [key for path, text in texts.items() for key in _keys(path, text, environment)]:
-            more = f", and in {len(found) - _SHOWN} other places" if len(found) > _SHOWN else ""
-            raise KeyFound(f"no cassette was written: found what looks like a key in {'; '.join(found[:_SHOWN])}{more}")
-        replace_files({path: text.encode() for path, text in texts.items()}, _refused)
-        return len(texts)
+        left_out = {path: found for path, text in texts.items() if (found := list(_keys(path, text, environment)))}
+        contents = {path: text.encode() for path, text in texts.items() if path not in left_out}
+        replace_files(contents, _refused, mode=0o600)
+        return Written(len(contents), left_out)
 
 
 def cassette_path(sample: Sample) -> Path:

@@ -194,8 +194,8 @@ def _accuracy(summary: Summary) -> list[str]:
 def _cost(summary: Summary) -> str:
     spent, simulated = summary.spent, summary.run.source == "simulator"
     limit = f" of the ${money(spent.budget_usd)} budget" if spent.budget_usd.is_finite() else ""
-    cut_off = f", at most ${money(spent.cut_off_usd)} of it for cut-off requests" if spent.cut_off_usd else ""
-    return f"${money(spent.usd)}{limit}{cut_off}{' (simulated money)' if simulated else ''}"
+    estimated = f", ${money(spent.estimated_usd)} of it estimated" if spent.estimated_usd else ""
+    return f"${money(spent.usd)}{limit}{estimated}{' (simulated money)' if simulated else ''}"
 
 
 def requests_of(summary: Summary) -> int:

@@ -31,8 +31,8 @@ class Spent:
     budget_usd: Decimal
     span_s: float
     cpu_s: float
-    cut_off_usd: Decimal = Decimal(0)
-    """The part of `usd` that no provider has reported: an upper bound for requests that were cut off."""
+    estimated_usd: Decimal = Decimal(0)
+    """The part of `usd` that is an estimate, because the host reported no tokens."""
 
 
 @dataclass(frozen=True, slots=True)

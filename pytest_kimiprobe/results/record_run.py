@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -30,6 +31,9 @@ def record_run(folder: Path, run: Run) -> tuple[list[Change], str]:
             f"not recorded in {folder}: base URLs point at this machine; "
             "only with `environment: test` in flags.yaml is that evidence"
         )
+    run = replace(run, probes=tuple(probe for probe in run.probes if probe.evidence))
+    if not run.probes:
+        return [], f"not recorded in {folder}: no case of this run counts as evidence (docs/cases.md)"
     before = _known(folder / "latest.json")
     write_run(folder, run)
     after, problems, known = Evidence(), list[str](), set[Path]()

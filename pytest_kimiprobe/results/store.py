@@ -29,6 +29,7 @@ from routing.types import Status
 from ..atomic_files import replace_files
 from ..safe_text import one_line
 from ..stats.quantiles import rounded
+from ..stats.status import LEAST_JUDGED
 from ..verdicts import Run
 from .run_file import StoredRun, document, parsed, rendered
 
@@ -114,6 +115,8 @@ def counted(runs: Iterable[StoredRun], now: datetime) -> list[StoredRun]:
 def latest(runs: Iterable[StoredRun], now: datetime, window_days: int = FRESH_FOR.days) -> Evidence:
     """Evidence of each endpoint: its newest complete run, and the counts of the last `window_days` days.
 
+    If an earlier run is known, a run with fewer than 10 requests to the endpoint adds to the counts only. Such a run
+    comes from `-k` or a small budget.
     Local runs count only if there is no live run: answers of this machine are never mixed with real evidence.
     """
     known = counted(runs, now)
@@ -125,7 +128,8 @@ def latest(runs: Iterable[StoredRun], now: datetime, window_days: int = FRESH_FO
         for endpoint, row in run.evidence.items():
             if not row.counts.judged and set(row.reasons) == {"local_failure"}:
                 continue  # no request left this machine, so the run says nothing about the endpoint
-            newest[endpoint] = replace(row, complete=run.complete)
+            if endpoint not in newest or row.counts.requests >= LEAST_JUDGED:
+                newest[endpoint] = replace(row, complete=run.complete)
             if run.started_at >= opening:
                 cases[endpoint] |= run.cases.get(endpoint, frozenset())
                 windows[endpoint] = _plus(windows.get(endpoint, Counts()), row.counts)

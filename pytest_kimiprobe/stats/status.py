@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -25,9 +26,11 @@ ANSWERED_AT = 0.50
 def endpoints_of(run: Run) -> dict[str, EndpointEvidence]:
     """Endpoint → its evidence from this run alone, with its status. Endpoints that were not probed are left out.
 
-    The counts include only the cells that the status rests on (`basis`).
+    The counts include only the cells that the status rests on (`basis`). Statuses are `unknown` if no request reached a
+    host.
     """
-    return evidence_of(totals_of(run.answers), run.finished_at, f"{run.id}-{run.attempt}")
+    found = evidence_of(totals_of(run.answers), run.finished_at, f"{run.id}-{run.attempt}")
+    return found if run.reached else {name: replace(row, status="unknown") for name, row in found.items()}
 
 
 def shown_status(row: EndpointEvidence) -> Status:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Literal
 from urllib.parse import urlsplit
 
-from ..errors import CatalogError, KeyMissing
+from ..errors import CatalogError, KeyMissing, UnknownName
 from ..types import LOOPBACK, ToolChoice, Usage
 
 ALL_CHOICES = ("auto", "none", "required", "named")
@@ -145,6 +145,7 @@ class Requirements:
     stream: bool = False
     vision: bool = False
     native_ids: bool = False
+    dynamic_tools: bool = False
     tool_choice: ToolChoice | None = None
     thinking: bool | None = None
 
@@ -191,6 +192,7 @@ class Endpoint:
             (needs.stream and "stream" not in able, "does not stream"),
             (needs.vision and "vision" not in able, "takes no images"),
             (needs.native_ids and "native_ids" not in able, "has no native ids"),
+            (needs.dynamic_tools and "dynamic_tools" not in able, "takes no tools in messages"),
             (form is not None and form not in self.tool_choices, f"does not accept tool_choice {str(form)[:20]}"),
             (needs.thinking and not self.thinks, "does not think"),
             (needs.thinking is False and not self._can_stop_thinking, "cannot stop thinking"),
@@ -199,7 +201,7 @@ class Endpoint:
 
     @property
     def _can_stop_thinking(self) -> bool:
-        return not self.always_thinks and self.thinking not in {"always", "never", "reasoning_effort"}
+        return not self.always_thinks and self.thinking not in {"always", "never", "reasoning_effort", "between_tools"}
 
     def price_at(self, day: date) -> Price | None:
         """The price that applies on `day`; None if no price is known.
@@ -229,16 +231,22 @@ class Catalog:
     origin: str = field(default="")
 
     def endpoint(self, endpoint_id: str) -> Endpoint:
-        """The endpoint with this id. Raises CatalogError, which lists the known ids, if there is none."""
+        """The endpoint with this id. Raises UnknownName, which lists the known ids, if there is none."""
         if endpoint_id not in self.endpoints:
-            raise CatalogError(f"unknown endpoint {endpoint_id!r}; available: {', '.join(self.endpoints)}")
+            raise _unknown("endpoint", endpoint_id, self.endpoints)
         return self.endpoints[endpoint_id]
 
     def model(self, name: str) -> Model:
-        """The model with this name. Raises CatalogError, which lists the known names, if there is none."""
+        """The model with this name. Raises UnknownName, which lists the known names, if there is none."""
         if name not in self.models:
-            raise CatalogError(f"unknown model {name!r}; available: {', '.join(self.models)}")
+            raise _unknown("model", name, self.models)
         return self.models[name]
+
+    def provider(self, name: str) -> Provider:
+        """The provider with this name. Raises UnknownName, which lists the known names, if there is none."""
+        if name not in self.providers:
+            raise _unknown("provider", name, self.providers)
+        return self.providers[name]
 
     def provider_of(self, endpoint: Endpoint) -> Provider:
         """The provider that serves this endpoint."""
@@ -277,3 +285,7 @@ class Catalog:
             if url := environment.get(variable, "").strip():
                 changed[name] = provider.at(url, where=variable)
         return replace(self, providers=MappingProxyType(changed))
+
+
+def _unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
+    return UnknownName(f"unknown {kind} {name[:100]!r}; available: {', '.join(known)}")

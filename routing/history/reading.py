@@ -15,7 +15,7 @@ from ..errors import RequestRejected
 from ..parsing.message_text import texts_of
 from ..types import JsonObject, Message
 
-_ROLES = {
+ROLES = {
     "system": "system",
     "developer": "system",  # OpenAI's newer name; most hosts only know the older one
     "user": "user",
@@ -25,7 +25,7 @@ _ROLES = {
 }
 REASONING = ("reasoning_content", "reasoning", "reasoning_details")
 _KNOWN = {
-    "system": {"role", "content", "name"},
+    "system": {"role", "content", "name", "tools"},
     "user": {"role", "content", "name"},
     "assistant": {"role", "content", "name", "tool_calls", "function_call", "refusal", "partial", *REASONING},
     "tool": {"role", "content", "name", "tool_call_id"},
@@ -42,7 +42,7 @@ def read_message(message: Message, notes: dict[str, None]) -> JsonObject:
     """
     if not isinstance(message, Mapping):
         raise RequestRejected("bad_request", "a message is not an object", phase="send")
-    role = _ROLES.get(str(message.get("role")))
+    role = ROLES.get(str(message.get("role")))
     if role is None:
         raise RequestRejected("bad_request", f"unknown role {str(message.get('role'))[:40]!r}", phase="send")
     # Null fields are ignored: SDK objects dumped to dicts are full of them.
@@ -51,6 +51,8 @@ def read_message(message: Message, notes: dict[str, None]) -> JsonObject:
     read: JsonObject = {"role": role, "content": _content(message.get("content"))}
     if role == "assistant":
         _read_assistant(message, read)
+    elif role == "system" and isinstance(tools := message.get("tools"), Sequence):
+        read["tools"] = list(tools)
     elif role == "tool":
         read["tool_call_id"] = _text(message.get("tool_call_id"))
     if name := _text(message.get("name")):

@@ -110,9 +110,10 @@ def local_failure(error: Exception, phase: Phase) -> ExchangeError:
     return RequestRejected("local_failure", f"unexpected {type(error).__name__}", phase=phase)
 
 
-def timed_out(timeout_s: float, phase: Phase) -> ProviderFailure:
-    """This package's error for a total deadline that passed in `phase`."""
-    return ProviderFailure("timeout", f"after {timeout_s:g} s, {_WAITING[phase]}", phase=phase, retryable=True)
+def timed_out(timeout_s: float, phase: Phase, waiting: str = "") -> ProviderFailure:
+    """This package's error for a time limit that passed in `phase`; `waiting` says for what the exchange waited."""
+    detail = f"after {timeout_s:g} s, {waiting or _WAITING[phase]}"
+    return ProviderFailure("timeout", detail, phase=phase, retryable=True)
 
 
 def forget_frames(error: BaseException) -> None:

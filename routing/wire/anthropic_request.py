@@ -6,16 +6,17 @@ request is refused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..catalog.model import Endpoint, Provider
 from ..history import PreparedHistory, prepare
 from ..schema.parts import pointed, root_followed, union
+from ..schema.tool import RequestTool
 from ..types import ChatRequest, JsonObject
 from .anthropic_messages import converted
 from .base import WireRequest
-from .request_checks import chosen, fitted, function_tools, note_unknown
+from .request_checks import chosen, fitted, function_tools, note_unknown, refuse_format
 
 VERSION = "2023-06-01"
 """Value of the header `anthropic-version`: the API version that all public examples and recordings use.
@@ -25,7 +26,16 @@ DEFAULT_MAX_TOKENS = 8192
 """`max_tokens` that is sent if the caller sets none, because Anthropic requires it. Thinking tokens count towards it.
 """
 _KNOWN = frozenset(
-    {"tool_choice", "parallel_tool_calls", "max_tokens", "temperature", "top_p", "stop", "reasoning_effort"}
+    {
+        "tool_choice",
+        "parallel_tool_calls",
+        "max_tokens",
+        "temperature",
+        "top_p",
+        "stop",
+        "reasoning_effort",
+        "response_format",
+    }
 )
 _EFFORT = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
 
@@ -37,8 +47,9 @@ def build(request: ChatRequest, endpoint: Endpoint, provider: Provider) -> WireR
     """
     notes: dict[str, None] = {}
     request = fitted(request, endpoint, notes)
+    refuse_format(request)
     offered = function_tools(request.tools)
-    tools = [offer["name"] for offer in offered]
+    tools = [tool.name for tool in offered]
     history = prepare(request.messages, endpoint, provider, tools=tools, rule="plain")
     notes |= dict.fromkeys(history.notes)
     system, messages = converted(history, notes)
@@ -61,7 +72,7 @@ def build(request: ChatRequest, endpoint: Endpoint, provider: Provider) -> WireR
 
 def _tools(
     request: ChatRequest,
-    offered: list[JsonObject],
+    offered: Sequence[RequestTool],
     history: PreparedHistory,
     notes: dict[str, None],
 ) -> JsonObject:
@@ -69,7 +80,7 @@ def _tools(
         names = history.aliases
         choice = _choice(request, names)
         return {
-            "tools": [_tool(offer, names, notes) for offer in offered],
+            "tools": [_tool(tool.function or {}, names, notes) for tool in offered],
             **({"tool_choice": choice} if choice else {}),
         }
     used = dict.fromkeys(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from ..catalog.model import Endpoint, Provider
 from ..history import prepare
 from ..history.tool_names import NameRule
 from ..schema.moonshot import adapted
+from ..schema.tool import RequestTool
 from ..types import ChatRequest, JsonObject
 from .base import WireRequest
+from .json_body import WrittenList, json_text
 from .request_checks import chosen, fitted, function_tools
 
 _K3 = {"none": "low", "minimal": "low", "low": "low", "medium": "high", "high": "high", "xhigh": "max", "max": "max"}
@@ -29,12 +31,12 @@ def build(request: ChatRequest, endpoint: Endpoint, provider: Provider) -> WireR
     offered = function_tools(request.tools)
     rule: NameRule = "letter first" if "moonshot_schema" in quirks else "any"
     thinking, thinks = _thinking(request.reasoning_effort, endpoint, notes)
-    tools = [offer["name"] for offer in offered]
+    tools = [tool.name for tool in offered]
     history = prepare(request.messages, endpoint, provider, thinks=thinks, tools=tools, rule=rule)
     names = history.aliases
     body: JsonObject = {"model": endpoint.provider_model_id, "messages": list(history.messages)}
     if offered:
-        body["tools"] = [_tool(offer, names, quirks, notes) for offer in offered]
+        body["tools"] = _tools(offered, names, quirks, notes)
     body |= _choice(request, names, quirks, notes)
     body |= _sampling(request, quirks, notes)
     body |= thinking
@@ -52,12 +54,35 @@ def build(request: ChatRequest, endpoint: Endpoint, provider: Provider) -> WireR
     return WireRequest("/chat/completions", body, headers, notes=told, restore=history.restore)
 
 
-def _tool(offer: JsonObject, names: Mapping[str, str], quirks: frozenset[str], notes: dict[str, None]) -> JsonObject:
-    function: JsonObject = {**offer, "name": names.get(offer["name"], offer["name"])}
-    if "moonshot_schema" in quirks and "parameters" in offer:
-        function["parameters"], changes = adapted(offer["parameters"])
-        notes |= {f"schema of {offer['name']}: {change}": None for change in changes}
-    return {"type": "function", "function": function}
+def _tools(
+    offered: Sequence[RequestTool], names: Mapping[str, str], quirks: frozenset[str], notes: dict[str, None]
+) -> WrittenList:
+    """The tools as they are sent. Each is adapted and written once for all requests."""
+    moonshot = "moonshot_schema" in quirks
+    forms = []
+    for tool in offered:
+        name = names.get(tool.name, tool.name)
+        form = tool.form(("openai", name, moonshot), _tool)
+        forms.append(form)
+        notes |= form.notes
+    return WrittenList([form.tool for form in forms], f"[{','.join([form.text for form in forms])}]")
+
+
+class _Form(NamedTuple):
+    """A tool as it is sent, its JSON text, and notes about what was changed."""
+
+    tool: JsonObject
+    text: str
+    notes: dict[str, None]
+
+
+def _tool(function: JsonObject, _protocol: str, name: str, moonshot: bool) -> _Form:
+    sent, changes = {**function, "name": name}, tuple[str, ...]()
+    if moonshot and "parameters" in function:
+        sent["parameters"], changes = adapted(function["parameters"])
+    tool = {"type": "function", "function": sent}
+    notes = dict.fromkeys(f"schema of {function['name']}: {change}" for change in changes)
+    return _Form(tool, json_text(tool), notes)
 
 
 def _choice(
@@ -87,6 +112,12 @@ def _sampling(request: ChatRequest, quirks: frozenset[str], notes: dict[str, Non
             notes[f"{name} left out: fixed by the model"] = None
         elif value is not None:
             body[name] = value
+    if request.response_format is not None:
+        body["response_format"] = dict(request.response_format)
+    if request.seed is not None and "no_seed" in quirks:
+        notes["seed left out: not known here"] = None
+    elif request.seed is not None:
+        body["seed"] = request.seed
     return body
 
 

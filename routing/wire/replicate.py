@@ -16,14 +16,14 @@ from urllib.parse import urlsplit
 from ..catalog.model import Endpoint, Provider
 from ..errors import EndpointUnavailable, ProviderFailure
 from ..history.reading import images_of, read_message, text_of
-from ..parsing.message_text import texts_of
+from ..parsing.message_text import joined, texts_of
 from ..types import Answer, ChatRequest, JsonObject, Usage
 from .answer_stream import AnswerStream
 from .base import WireRequest
 from .error_bodies import fault, printable_line
 from .json_fields import is_count, label, mapping, string, whole_object
 from .openai_answer import authorization
-from .request_checks import fitted, note_unknown
+from .request_checks import fitted, note_unknown, refuse_format
 from .sse import Event
 
 __all__ = ["ReplicateStream", "authorization", "build", "parse", "stream"]
@@ -40,7 +40,7 @@ https://replicate.com/changelog/2025-10-16-prediction-deadlines
 """
 _ENDED = frozenset({"succeeded", "failed", "canceled", "aborted"})
 _MODEL_ID = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+")
-_KNOWN = frozenset({"tool_choice", "parallel_tool_calls", "max_tokens", "temperature", "top_p"})
+_KNOWN = frozenset({"tool_choice", "parallel_tool_calls", "max_tokens", "temperature", "top_p", "response_format"})
 _SPEAKERS = {"user": "User", "assistant": "Assistant"}
 
 
@@ -51,6 +51,7 @@ def build(request: ChatRequest, endpoint: Endpoint, provider: Provider) -> WireR
     """
     notes: dict[str, None] = {}
     request = fitted(request, endpoint, notes)
+    refuse_format(request)
     messages = [read_message(message, notes) for message in request.messages]
     asked: JsonObject = {"prompt": _prompt(messages), **_image(messages, endpoint)}
     if request.max_tokens is not None:
@@ -148,18 +149,20 @@ def parse(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
     if status >= 300:
         raise fault(status, page, headers)
     state = string(page.get("status"))
+    metrics, asked = mapping(page.get("metrics")), mapping(page.get("input"))
+    used = _usage(metrics)
     if state == "failed":
-        raise fault(200, page.get("error") or "the prediction failed", headers)
+        error = fault(200, page.get("error") or "the prediction failed", headers)
+        error.received = Answer(usage=used)
+        raise error
     if state in {"canceled", "aborted"}:
         raise ProviderFailure("server_error", "the prediction was cancelled", phase="body", retryable=True)
     if state != "succeeded":
         raise ProviderFailure("malformed_body", "the prediction has not ended", phase="parse")
-    metrics, asked = mapping(page.get("metrics")), mapping(page.get("input"))
-    used = _usage(metrics)
     limit = asked.get("max_tokens")
     cut = used is not None and is_count(limit) and 0 < limit <= used.completion_tokens
     return Answer(
-        text="".join(_output(page.get("output"))),
+        text=joined(_output(page.get("output"))),
         finish_reason="length" if cut else "stop",
         usage=used,
         model=label(page.get("model")),

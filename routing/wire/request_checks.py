@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from ..catalog.model import Endpoint, Requirements
 from ..errors import EndpointUnavailable, RequestRejected
 from ..history.prompt_tools import as_text, emulation
-from ..types import EFFORTS, ChatOptions, ChatRequest, JsonObject, Message, Tool, ToolChoice
+from ..schema import ToolSchemaError, ToolSet
+from ..schema.tool import RequestTool
+from ..types import EFFORTS, ChatOptions, ChatRequest, Message, Tool, ToolChoice
 
 
 def fitted(request: ChatRequest, endpoint: Endpoint, notes: dict[str, None]) -> ChatRequest:
@@ -35,6 +36,12 @@ def fitted(request: ChatRequest, endpoint: Endpoint, notes: dict[str, None]) -> 
     return _emulated(request, notes)
 
 
+def refuse_format(request: ChatRequest) -> None:
+    """Raise EndpointUnavailable if the request asks for JSON, for a protocol that cannot demand it."""
+    if (request.response_format or {}).get("type", "text") != "text":
+        raise EndpointUnavailable("no_capability", "it takes no response_format", phase="send")
+
+
 def note_unknown(request: ChatRequest, known: frozenset[str], notes: dict[str, None]) -> None:
     """Add a note for each option that the caller set but that is not in `known`, the options the protocol can send."""
     for name in ChatOptions.__annotations__:
@@ -51,33 +58,18 @@ def _emulated(request: ChatRequest, notes: dict[str, None]) -> ChatRequest:
     return replace(request, messages=messages, tools=(), tool_choice=None, parallel_tool_calls=None)
 
 
-def function_tools(tools: Sequence[Tool]) -> list[JsonObject]:
-    """The `function` object of each tool: its name, and its description, strict and parameters if the caller gave them.
+def function_tools(tools: Sequence[Tool]) -> Sequence[RequestTool]:
+    """The tools, all of which have a `function` object: its name, and its description, strict and parameters if given.
 
     Raises RequestRejected for a tool that is not a function or has no name.
     """
-    return [_function(tool) for tool in tools]
-
-
-def _function(tool: Any) -> JsonObject:
-    given = tool.get("function") if isinstance(tool, Mapping) else None
-    if not isinstance(given, Mapping) or not isinstance(given.get("name"), str) or not given["name"]:
+    try:
+        offered = ToolSet.of(tools).offered
+    except ToolSchemaError as error:
+        raise RequestRejected("bad_request", error.reason, phase="send") from None
+    if any(tool.function is None for tool in offered):
         raise RequestRejected("bad_request", "a tool is not a function with a name", phase="send")
-    kinds = {"description": str, "strict": bool, "parameters": Mapping}
-    return {"name": given["name"]} | {
-        name: _plain(given[name])
-        for name, kind in kinds.items()
-        if isinstance(given.get(name), kind) and given[name] != ""
-    }
-
-
-def _plain(value: Any) -> Any:
-    """The value with every mapping as a dict and every sequence as a list, so that it can be written as JSON."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(child) for key, child in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(child) for child in value]
-    return value
+    return offered
 
 
 def chosen(choice: ToolChoice | None) -> str | None:

@@ -16,6 +16,7 @@ tool_names = st.sampled_from(["get_weather", "create_file", "mcp.server-1", "1pa
 arguments = st.sampled_from(
     ['{"city": "Paris"}', "{}", "", "[1]", "{oops", '"{}"', "null", '{"a": NaN}', {"city": 1}, None]
 )
+_JSON_SCHEMA = {"type": "json_schema", "json_schema": {"name": "city", "schema": {"type": "object"}, "strict": True}}
 types = st.sampled_from(["string", "integer", "number", "boolean", "null", "object", "array"])
 
 
@@ -145,4 +146,6 @@ def requests(draw: st.DrawFn, *, images: bool) -> ChatRequest:
         top_p=draw(st.sampled_from([None, 0.9])),
         stop=draw(st.sampled_from([None, "\n", "END", ["a", " "]])),
         reasoning_effort=draw(st.sampled_from([None, "none", "low", "medium", "high", "max"])),
+        response_format=draw(st.sampled_from([None, {"type": "text"}, {"type": "json_object"}, _JSON_SCHEMA])),
+        seed=draw(st.sampled_from([None, 0, 7])),
     )

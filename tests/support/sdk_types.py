@@ -49,6 +49,10 @@ def _validator(name: str) -> SchemaValidator:
 
 def check_body(name: str, body: JsonObject | str) -> None:
     """Raises pydantic.ValidationError where the SDK called `name` would not let such a request be written."""
+    if name == "openrouter" and isinstance(body, dict) and "json_schema" in body.get("response_format", ()):
+        form = body["response_format"]  # the SDK's Python name of the member `schema` is `schema_`
+        renamed = {{"schema": "schema_"}.get(key, key): value for key, value in form["json_schema"].items()}
+        body = {**body, "response_format": {**form, "json_schema": renamed}}
     _validator(name).validate_python(body)
 
 

@@ -40,7 +40,14 @@ def complete(router: Router) -> Decimal:
     usage: Usage | None = reply.usage
     print(reply.text, reply.endpoint, reply.rescued, reply.notes, [call.arguments["city"] for call in calls])
     print([(attempt.endpoint, attempt.outcome, attempt.reason) for attempt in attempts], usage and usage + usage)
+    print(reply.message["role"], str(reply))
     return reply.cost_usd
+
+
+def choose(router: Router) -> Route:
+    form = {"type": "json_schema", "json_schema": {"name": "city", "schema": {"type": "object"}}}
+    router.complete("Hi", tools=[{"name": "f"}], response_format=form, seed=7, fallback=False)
+    return router.route("Hi", endpoints=["moonshot/kimi-k2.6"], fallback=True)
 
 
 async def complete_later(router: Router) -> str:
@@ -78,6 +85,8 @@ def load() -> Router:
 def wrong(router: Router) -> None:
     router.complete("Hi", temprature=0.5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     router.complete("Hi", temperature="hot")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    router.complete("Hi", fallback="no")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    router.complete("Hi", endpoints=[7])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
     router.complete(7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 

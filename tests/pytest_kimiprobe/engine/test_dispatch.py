@@ -272,20 +272,37 @@ def test_refusals_cost_nothing_of_the_budget() -> None:
     assert dispatcher.spent_usd[0] == 4 * (10 * price.input + 5 * price.output) / 1_000_000
 
 
-@pytest.mark.parametrize("usage", [None, {"prompt_tokens": 0, "completion_tokens": 0}])
-def test_a_host_that_counts_no_tokens_is_not_free(usage: object) -> None:
-    """An unknown cost counts as the most that the probe can have cost."""
+@pytest.mark.parametrize(
+    "body",
+    [
+        ANSWER | {"usage": None},
+        ANSWER | {"usage": {"prompt_tokens": 0, "completion_tokens": 0}},
+        {"error": {"message": "internal", "code": 500}},
+    ],
+    ids=["no usage", "usage of zero", "an error with status 200"],
+)
+def test_a_host_that_counts_no_tokens_is_booked_at_the_estimate(body: object) -> None:
+    """It is not free, and it does not use up the budget of other hosts: only reservations are upper bounds."""
 
     async def answer() -> tuple[int, dict[str, str], object]:
-        return 200, {}, ANSWER | {"usage": usage}
+        return 200, {}, body
 
     with serving(answer) as url:
         jobs = jobs_for(url, 20)
-        most = cost_bound(jobs[0].plan, catalogs.load(environment={}), datetime.now(UTC).date())
-        outcomes, dispatcher = sent(jobs, budget=str(most * 3))
-    assert [one.not_run for one in outcomes].count("budget") == 17
-    assert dispatcher.spent_usd == (most * 3, most * 3)
+        day = datetime.now(UTC).date()
+        most = cost_bound(jobs[0].plan, catalogs.load(environment={}), day)
+        outcomes, dispatcher = sent(jobs, budget=str(most * 2), concurrency=1)
+    assert not any(one.not_run for one in outcomes)
+    spent, estimated = dispatcher.spent_usd
+    assert spent == estimated
+    assert 0 < spent < most
     assert all(one.exchange.cost_usd is None for one in outcomes if one.exchange)
+
+
+def test_a_request_that_was_never_sent_costs_nothing() -> None:
+    """Neither on a refused connection nor if this machine raised an exception."""
+    _, dispatcher = sent(jobs_for("http://127.0.0.1:9", 4))
+    assert dispatcher.spent_usd == (Decimal(0), Decimal(0))
 
 
 def test_probes_of_one_case_share_their_request() -> None:

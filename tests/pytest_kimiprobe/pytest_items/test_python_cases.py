@@ -224,6 +224,12 @@ class TestPythonCases:
             declared("test_a", asked, "own.py", 2)
         assert str(refused.value).startswith(f"own.py:2:1: {words}")
 
+    def test_it_is_evidence_only_if_it_says_so(self) -> None:
+        assert not declared("test_a", {"prompt": "Hi"}, "own.py", 2).evidence
+        assert declared("test_a", {"prompt": "Hi", "evidence": True}, "own.py", 2).evidence
+        with pytest.raises(CaseError, match=r"own\.py:2:1: evidence: takes True or False, not str"):
+            declared("test_a", {"prompt": "Hi", "evidence": "yes"}, "own.py", 2)
+
     def test_a_mistyped_option_gets_a_suggestion(self) -> None:
         with pytest.raises(CaseError, match="promt: unknown key; did you mean prompt\\?"):
             declared("test_a", {"prompt": "Hi", "promt": "Hi"}, "own.py", 2)

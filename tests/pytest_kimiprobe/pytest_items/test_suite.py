@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from routing import catalog as catalogs
+
 
 def probed(folder: Path, source: str, *arguments: str) -> list[dict[str, Any]]:
     """The probes of one run, pairs included."""
@@ -32,17 +34,20 @@ def wrong(probes: Sequence[dict[str, Any]]) -> list[tuple[str, str, str]]:
 @pytest.mark.parametrize(
     ("endpoint", "unsupported"),
     [
-        ("moonshot/kimi-k2.6", {"choice-required", "choice-named", "choice-of-no-tool"}),
-        ("openrouter/moonshotai/kimi-k2.6", {"native-ids"}),
+        ("moonshot/kimi-k2.6", {"choice-required", "choice-named", "choice-of-no-tool", "dynamic-tool"}),
+        ("openrouter/moonshotai/kimi-k2.6", {"native-ids", "dynamic-tool"}),
+        ("moonshot/kimi-k3", {"choice-named", "choice-of-no-tool", "thinking-off", "native-ids"}),
         pytest.param(
             "moonshot/kimi-k2.7-code",
-            {"choice-required", "choice-named", "choice-of-no-tool", "thinking-off", *SEEING},
+            {"choice-required", "choice-named", "choice-of-no-tool", "thinking-off", "dynamic-tool", *SEEING},
             marks=pytest.mark.long,
         ),
-        pytest.param("together/moonshotai/Kimi-K3", {"thinking-off", "native-ids"}, marks=pytest.mark.long),
+        pytest.param(
+            "together/moonshotai/Kimi-K3", {"thinking-off", "native-ids", "dynamic-tool"}, marks=pytest.mark.long
+        ),
         pytest.param(
             "groq/moonshotai/kimi-k2-instruct",
-            {"thinking-on", "thinking-off", "native-ids", *SEEING},
+            {"thinking-on", "thinking-over-two-rounds", "thinking-off", "native-ids", "dynamic-tool", *SEEING},
             marks=pytest.mark.long,
         ),
     ],
@@ -57,6 +62,17 @@ def test_healthy_endpoints_pass_every_case_that_they_support(
     assert {one["reason"] for one in probes if one["verdict"] == "unsupported"} <= {"no_capability"}
     assert {one["case"] for one in probes if one["verdict"] == "rescued"} == {"json-in-text"}
     assert {one["mode"] for one in probes if one["verdict"] == "pass"} == {"plain", "stream", "parity"}
+
+
+MODELS = sorted(catalogs.load(environment={}).models)
+
+
+@pytest.mark.parametrize(
+    "model", [pytest.param(one, marks=() if one == "kimi-k2.5" else pytest.mark.long) for one in MODELS]
+)
+def test_no_model_fails_in_the_healthy_world(tmp_path: Path, model: str) -> None:
+    """Every endpoint of every model of the catalogue, with all cases: nothing is failed, and nothing is an error."""
+    assert wrong(probed(tmp_path, "healthy", "--kimiprobe-suite=full", f"--kimiprobe-model={model}")) == []
 
 
 CALLS = ("several-tools", "several-calls-of-one-tool", "tool-without-parameters", "call-after-a-result")
@@ -128,13 +144,18 @@ def test_a_cut_stream_is_seen_and_the_plain_answer_is_not_blamed(tmp_path: Path)
 
 
 def test_against_a_dead_port_there_are_no_quality_verdicts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every probe of the full suite is an error of the provider's, or unsupported."""
+    """Every probe of the full suite is an error or unsupported, no endpoint has a status, and the exit code is 3."""
     monkeypatch.setenv("MOONSHOT_API_KEY", "sk-test-key-never-sent")
     monkeypatch.setenv("KIMIPROBE_BASE_URL_MOONSHOT", "http://127.0.0.1:9")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--kimiprobe", "--kimiprobe-suite=full"]
     command += ["--kimiprobe-endpoint=moonshot/kimi-k2.6", "--kimiprobe-budget=99", "--kimiprobe-json=out.json"]
-    subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
-    probes = json.loads((tmp_path / "out.json").read_text("utf-8"))["probes"]
+    done = subprocess.run([*command, "--kimiprobe-results=results"], cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == 3
+    assert not (tmp_path / "results").exists()
+    assert b"NOT MEASURED: no endpoint could be reached" in done.stdout
+    written = json.loads((tmp_path / "out.json").read_text("utf-8"))
+    probes = written["probes"]
+    assert [one["status"] for one in written["endpoints"]] == ["unknown"]
     assert len(probes) > 120
     assert {one["verdict"] for one in probes} == {"error", "unsupported", "not_run"}
     assert {one["error_class"] for one in probes if one["verdict"] == "error"} == {"provider"}

@@ -600,6 +600,25 @@ def test_failures_of_this_machine_leave_the_evidence_as_it_is(tmp_path: Path) ->
     assert (after.endpoints[KIMI], after.endpoints[OTHER].status) == (before, "works")
 
 
+def test_a_run_of_few_requests_adds_to_the_counts_only(tmp_path: Path) -> None:
+    """Its status never replaces that of a whole suite; it is used only if no other run is known."""
+    record(tmp_path, a_run(*passed(50), at=NOW - timedelta(hours=2)))
+    row = record(tmp_path, a_run(*failed(4), run_id="78", at=NOW - timedelta(hours=1))).endpoints[KIMI]
+    assert (row.status, row.counts.judged, row.window.judged) == ("works", 50, 54)
+    assert record(tmp_path / "new", a_run(*failed(4))).endpoints[KIMI].status == "broken"
+
+
+def test_cases_that_are_not_evidence_are_not_recorded(tmp_path: Path) -> None:
+    """A run with none but such cases is not recorded at all, and the note says so."""
+    own = [replace(probe, evidence=False) for probe in failed(20)]
+    run = a_run(*passed(10), *own)
+    record_run.record_run(tmp_path, run)
+    assert results.read_latest(tmp_path / "latest.json").endpoints[KIMI].counts.judged == 10
+    changed, note = record_run.record_run(tmp_path / "none", replace(run, probes=tuple(own)))
+    assert (changed, (tmp_path / "none").exists()) == ([], False)
+    assert "no case of this run counts as evidence" in note
+
+
 def test_a_newer_latest_is_refused_by_older_readers(tmp_path: Path) -> None:
     """Version 2 of latest.json is not guessed at."""
     record(tmp_path, a_run(*passed(1)))
@@ -622,6 +641,6 @@ def test_changes_since_the_last_run(tmp_path: Path, then: Callable[[], Any], sin
     """What differs is told with when the former status was last seen."""
     rows = then()
     before = record(tmp_path, a_run(*rows, at=NOW - timedelta(days=1))) if rows else Evidence()
-    after = record(tmp_path, a_run(*passed(5), run_id="78"))
+    after = record(tmp_path, a_run(*passed(10), run_id="78"))
     told = [(change.endpoint, change.before, change.after, change.since) for change in changes(before, after)]
     assert told == since

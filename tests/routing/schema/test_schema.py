@@ -7,13 +7,15 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from routing.schema import CACHED_SETS, MAX_SENTENCE, ToolSchemaError, ToolSet, printable
+import routing.schema as schema_module
+from routing.schema import CACHED_SETS, MAX_SENTENCE, ToolSchemaError, ToolSet, cached_bytes, printable
 
 WEATHER = {
     "type": "object",
@@ -236,6 +238,42 @@ def test_the_cache_is_bounded() -> None:
     for index in range(CACHED_SETS):
         ToolSet.of([tool({}, f"t{index}")])
     assert ToolSet.of([tool({}, "first")]) is not first
+
+
+def test_sets_that_differ_by_one_text_share_their_other_tools() -> None:
+    """An agent that changes one description does not compile 59 validators anew."""
+    common = [tool({**WEATHER, "title": f"shared {index}"}, f"t{index}") for index in range(59)]
+    one, other = (ToolSet.of([*common, tool({**WEATHER, "title": text}, "last")]) for text in ("a", "b"))
+    assert one is not other
+    assert [one.validator(f"t{index}") is other.validator(f"t{index}") for index in range(59)] == [True] * 59
+    assert one.validator("last") is not other.validator("last")
+
+
+def test_the_cache_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few sets of large tools fill it as many sets of small ones do."""
+    monkeypatch.setattr(schema_module, "MAX_CACHED_BYTES", 4 << 20)
+    for index in range(40):
+        ToolSet.of([tool({**WEATHER, "description": f"{index}" * 10_000}, f"t{number}") for number in range(10)])
+    assert 0 < cached_bytes() <= 4 << 20
+
+
+@pytest.mark.parametrize("changed", [True, 1.0, "1", None, [1], {"a": 1}])
+def test_a_tool_that_was_changed_in_place_is_another(changed: Any) -> None:
+    """Even if Python calls both contents equal, as it does for 1, 1.0 and true."""
+    mine = tool({"type": "object", "default": 1})
+    first = ToolSet.of([mine])
+    mine["function"]["parameters"]["default"] = changed
+    second = ToolSet.of([mine])
+    assert second is not first
+    assert json.dumps(second.tools[0]) == json.dumps(mine)
+
+
+def test_other_kinds_of_mappings_are_tools() -> None:
+    """Their content counts."""
+    mine = tool({"type": "object", "required": ["a"]})
+    frozen = MappingProxyType({**mine, "function": MappingProxyType(mine["function"])})
+    assert ToolSet.of([frozen]).required("t") == ("a",)
+    assert ToolSet.of(ToolSet.of([frozen]).tools) is ToolSet.of([frozen])
 
 
 @pytest.fixture

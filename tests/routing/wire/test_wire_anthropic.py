@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from anthropic_shapes import PNG, WEATHER, build, call, result, said, sent, text, user
 
+from routing.errors import EndpointUnavailable
 from routing.types import Answer, JsonObject, RawToolCall
 
 
@@ -126,6 +127,12 @@ class TestMessages:
             "temperature left out: fixed by the model",
             "top_p left out: fixed by the model",
         }
+
+    def test_a_response_format_is_refused(self) -> None:
+        """Without it the answer would mean something else."""
+        with pytest.raises(EndpointUnavailable, match="it takes no response_format"):
+            build([user()], response_format={"type": "json_object"})
+        assert build([user()], response_format={"type": "text"}, seed=7).notes == ("seed left out: not known here",)
 
 
 class TestIds:

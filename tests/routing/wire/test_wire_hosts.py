@@ -190,6 +190,16 @@ class TestEachHost:
         assert built.body["max_tokens"] == 5
         assert {"temperature left out: fixed by the model", "top_p left out: fixed by the model"} <= set(built.notes)
 
+    def test_response_format_and_seed_are_sent(self) -> None:
+        """Moonshot has no seed: it is left out, and noted."""
+        form = {"type": "json_object"}
+        built = self.build("openrouter/moonshotai/kimi-k2.6", response_format=form, seed=7)
+        assert (built.body["response_format"], built.body["seed"]) == (form, 7)
+        built = self.build("moonshot/kimi-k2.6", response_format=form, seed=7)
+        assert built.body["response_format"] == form
+        assert "seed" not in built.body
+        assert "seed left out: not known here" in built.notes
+
     @pytest.mark.parametrize(
         "usage",
         [

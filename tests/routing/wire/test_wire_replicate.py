@@ -91,6 +91,12 @@ class TestBuild:
         }
         assert built.notes == ("stop left out: not known here", "reasoning_effort left out: not known here")
 
+    def test_a_response_format_is_refused(self) -> None:
+        """A prompt can ask for JSON, but nothing makes the answer JSON; another endpoint can."""
+        with pytest.raises(EndpointUnavailable, match="it takes no response_format"):
+            build(response_format={"type": "json_object"})
+        assert build(response_format={"type": "text"}, seed=7).notes == ("seed left out: not known here",)
+
     @pytest.mark.parametrize(
         "tool",
         [
