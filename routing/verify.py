@@ -76,10 +76,10 @@ def expectations_of(request: ChatRequest) -> RequestExpectations:
 
 
 def _request_texts(messages: Sequence[Message], last_user: int) -> list[str]:
-    """Every text of a request that holds calls to be copied, whoever wrote it.
+    """Every text of a request from which a call could be copied, by any author.
 
-    Left out are the earlier structured calls themselves, as an agent may make the same call again, and the assistant's
-    message directly before the user's last one: the user may have confirmed a call that it proposed.
+    Earlier structured calls do not count: an agent may make the same call again. Nor does the assistant's message
+    directly before the user's last one: the user may have confirmed a call that it proposed.
     """
     texts = []
     for at, message in enumerate(messages):
@@ -93,7 +93,7 @@ def _request_texts(messages: Sequence[Message], last_user: int) -> list[str]:
 
 
 def _strings(arguments: Any) -> list[str]:
-    """The strings in the arguments of an earlier call; the arguments as they are if they are no JSON."""
+    """The strings in the arguments of an earlier call; the arguments as they are if they are not JSON."""
     if isinstance(arguments, str):
         try:
             arguments = loads(arguments)

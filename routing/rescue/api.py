@@ -70,9 +70,11 @@ class RescueStream:
         Text that a later end tag without its begin tag shows to be a thought has been delivered by then; the final
         text is without it.
         """
-        self._overflow = self._overflow or len(chunk) > self._room
-        chunk = chunk[: self._room]
-        self._room -= len(chunk)
+        size = len(chunk) if chunk.isascii() else len(chunk.encode("utf-8", "surrogatepass"))
+        if size > self._room:
+            chunk = chunk.encode("utf-8", "replace")[: self._room].decode("utf-8", "ignore")
+            self._overflow = True
+        self._room = max(0, self._room - size)
         self._pieces.append(chunk)
         return self._held.feed(chunk)
 
@@ -101,7 +103,7 @@ class RescueStream:
             notes += [*thought.validator.notes, "from_reasoning"] if calls else []
         dropped = [drop for result in results for drop in result.dropped]
         if self._overflow:
-            dropped.append(Dropped("", "body_too_large", f"more than {MAX_INPUT} characters of text"))
+            dropped.append(Dropped("", "body_too_large", f"more than {MAX_INPUT} bytes of text"))
         if not calls and not dropped:
             dropped += _missing(found, finish_reason)
         outcome: Outcome = "rescued" if calls else "suspect" if dropped else "clean_text"

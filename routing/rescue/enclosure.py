@@ -1,5 +1,7 @@
 """What encloses a position in a text: code, a quotation, a list item. What is enclosed was put there, not called."""
 
+# ruff: noqa: RUF001 - signs of all scripts are meant as they are
+
 from __future__ import annotations
 
 import re
@@ -11,9 +13,7 @@ _FENCE = rf"[ \t]{{0,100}}+(?:(?:{_ITEM}|>)[ \t]*+){{0,8}}(?P<fence>`{{3,}}+(?=[
 _FENCE_INFO = re.compile(r"[^`\n]*\n")
 _LOG = r"Traceback \(most recent|HTTP/\d[^\n]*(?:\n[\w\-]+:[^\n]*)*\n?|[$%] \S|>>> |(?:In|Out) ?\[\d+\]:"
 """The first line of what a terminal or a server printed."""
-_ELEMENTS = (
-    "pre code samp kbd tt xmp blockquote q quote cite textarea template script style example document details".split()
-)
+_ELEMENTS = "pre|code|samp|kbd|tt|xmp|blockquote|q|quote|cite|textarea|template|script|style|example|document|details"
 _PAIRS = dict(
     zip(
         "“‘„‚«»‹›「『《〈〝＂｢”",
@@ -24,7 +24,7 @@ _PAIRS = dict(
 """Quotation marks of all scripts that open, with those that may close them. `»` opens in German, `”` in Swedish."""
 _OPENER = re.compile(
     rf"[\n\\\"'`</{''.join(_PAIRS)}](?:(?<=\n)(?:{_FENCE}|(?P<log>{_LOG}))|(?<=\\).|(?P<triple>(?<=\")\"\"|(?<=')'')|(?P<span>(?<=`)`*+)"
-    rf"|(?P<block>(?<=<)!--|(?<!\S/)(?<=/)\*)|(?<=<)(?P<element>{'|'.join(_ELEMENTS)})\b[^<>\n]{{0,200}}>"
+    rf"|(?P<block>(?<=<)!--|(?<!\S/)(?<=/)\*)|(?<=<)(?P<element>{_ELEMENTS})\b[^<>\n]{{0,200}}>"
     rf"|(?P<straight>(?<=\")(?<!\d\"))|(?P<single>(?<=')(?<!\w'))(?=[^\s\d']|\Z)|(?P<quote>(?<=[{''.join(_PAIRS)}])))",
     re.IGNORECASE,
 )
@@ -97,7 +97,9 @@ class Enclosures:
         if not before.strip():
             indented = before.startswith("\t") or len(before) >= 2
             if indented and self._line > self._first:
-                return Enclosure("an indented block", text=len(before) >= 4 and self._text.endswith("\n\n", 0, self._line))
+                return Enclosure(
+                    "an indented block", text=len(before) >= 4 and self._text.endswith("\n\n", 0, self._line)
+                )
             return _LAZY if self._follows_block_quote() else None
         found = _LINE.match(before)
         if found and found.lastgroup:
@@ -114,7 +116,12 @@ class Enclosures:
 
 
 _LINE_KINDS = {
-    "item": "a list item or diff", "block": "a block quote", "table": "a table row", "comment": "a comment", "log": "a log"}
+    "item": "a list item or diff",
+    "block": "a block quote",
+    "table": "a table row",
+    "comment": "a comment",
+    "log": "a log",
+}
 _LAZY = Enclosure("a block quote", text=False)
 
 
@@ -122,18 +129,21 @@ def _opened(found: re.Match[str]) -> Enclosure | None:
     kind, mark = found.lastgroup, found[0]
     if kind is None:  # an escaped character
         return None
-    if kind == "fence":
-        return Enclosure("a fence", _fence_end(found[kind][0], len(found[kind])))
+    if kind == "fence" or (kind == "span" and len(mark) >= 3 and _FENCE_INFO.match(found.string, found.end())):
+        fence = found["fence"] or mark
+        return Enclosure("a fence", _fence_end(fence[0], len(fence)))
     if kind == "element":
         return Enclosure("an element", _closer(rf"</{found[kind].lower()}\s*>", ignore_case=True), text=False)
-    if kind == "span" and len(mark) >= 3 and _FENCE_INFO.match(found.string, found.end()):
-        return Enclosure("a fence", _fence_end("`", len(mark)))
     if kind == "log":
         return Enclosure("a log", _closer(_PARAGRAPH.removeprefix("|")), text=False)
-    if kind == "triple":
-        return Enclosure("a string", _closer(mark), text=False)
     if kind == "block":
         return Enclosure("a comment", _closer("-->" if mark == "<!--" else r"\*/"))
+    return _quotation(kind, mark)
+
+
+def _quotation(kind: str, mark: str) -> Enclosure:
+    if kind == "triple":
+        return Enclosure("a string", _closer(mark), text=False)
     if kind == "span":
         return Enclosure("a code span", _closer(rf"(?<!`)`{{{min(len(mark), 1000)}}}(?!`){_PARAGRAPH}"))
     if kind == "straight":

@@ -4,6 +4,8 @@ One is a call only if it is the whole answer, a fence around it allowed, or foll
 asked for such a form (`emulated`), any text may stand before it.
 """
 
+# ruff: noqa: RUF001 - signs of all scripts are meant as they are
+
 from __future__ import annotations
 
 import re
@@ -63,22 +65,24 @@ def find(text: str, tools: ToolSet, *, emulated: bool = False) -> Foreign:
     failed = ""
     for count, found in enumerate(start_pattern(tools.names).finditer(text)):
         start = found.start() + (len(found[0]) - len(found[0].lstrip()))
-        leads = follows_sentence(text[:start], tagged=found.lastgroup == "tag")
         if count >= MAX_ATTEMPTS:
             break
-        if not (leads or emulated or found.lastgroup == "tag"):
+        leads = emulated or follows_sentence(text[:start], tagged=found.lastgroup == "tag")
+        if not leads and (found.lastgroup != "fence" or len(text[:start].strip()) > MAX_SENTENCE):
             continue
         enclosure = enclosures.at(start)
-        if enclosure is not None and enclosure.kind != "an indented block":
+        if enclosure is not None and (enclosure.text or enclosure.kind != "an indented block"):
             continue
         pieces, end = _chain(text, start, tools)
         if not pieces or all(piece.plain for piece in pieces):
             continue
-        if skip_space(text, end) == len(text) and (leads or emulated):
+        at_the_end = skip_space(text, end) == len(text)
+        if at_the_end and leads:
             return Foreign(pieces, start)
-        if leads and (found.lastgroup == "tag" or (found.lastgroup == "json" and not text[:start].strip())):
-            failed = failed or _shown(pieces)
-        elif any(offered(tools, call.name or "") for piece in pieces for call in piece.calls) and found.lastgroup == "tag":
+        tagged = found.lastgroup == "tag"
+        broken = (tagged or found.lastgroup == "json") and (not text[:start].strip() or bool(pieces[-1].flaw))
+        broken = broken or (tagged and LEFT_OVER.search(text, end) is not None)
+        if at_the_end or broken:
             failed = failed or _shown(pieces)
     return Foreign([], looks_like=failed or _failed(text, tools))
 
@@ -95,12 +99,12 @@ def follows_sentence(before: str, *, tagged: bool) -> bool:
     return "\n" in before[len(before.rstrip()) :] or (tagged and said[-1] in ".!?…:。！？：")
 
 
-def _chain(text: str, start: int, tools: ToolSet) -> tuple[list[Piece], int]:
-    """The calls that follow each other from a place on, and where they end."""
+def _chain(text: str, start: int, tools: ToolSet, *, fenced: bool = False) -> tuple[list[Piece], int]:
+    """The calls that follow each other from a place on, and where they end. `fenced`: it is in a fence already."""
     pieces: list[Piece] = []
     at = end = start
     while at < len(text):
-        piece = _one(text, at, tools)
+        piece = _one(text, at, tools, fenced=fenced)
         if piece is None or piece.plain:
             break
         pieces.append(piece)
@@ -111,12 +115,12 @@ def _chain(text: str, start: int, tools: ToolSet) -> tuple[list[Piece], int]:
     return pieces, end
 
 
-def _one(text: str, at: int, tools: ToolSet) -> Piece | None:
+def _one(text: str, at: int, tools: ToolSet, *, fenced: bool) -> Piece | None:
     if tags.START.match(text, at):
         return tags.parse(text, at, tools)
     if json_calls.START.match(text, at):
         return json_calls.parse(text, at, tools)
-    fence = _FENCE.match(text, at)
+    fence = None if fenced else _FENCE.match(text, at)
     if fence:
         return _fenced(text, at, fence, tools)
     found = start_pattern(tools.names).match("\n" + text[at : at + 200])
@@ -126,7 +130,7 @@ def _one(text: str, at: int, tools: ToolSet) -> Piece | None:
 def _fenced(text: str, at: int, fence: re.Match[str], tools: ToolSet) -> Piece | None:
     """A fence as a call: nothing in it but calls."""
     inside = skip_space(text, fence.end())
-    pieces, end = _chain(text, inside, tools)
+    pieces, end = _chain(text, inside, tools, fenced=True)
     if not pieces:
         return None
     calls = [call for piece in pieces for call in piece.calls]
@@ -143,8 +147,13 @@ def _shown(pieces: list[Piece]) -> str:
 
 def _failed(text: str, tools: ToolSet) -> str:
     """The name in what looks like a failed call at the end: it is not executed, but it is no answer."""
-    body = text.strip()
-    return _json_at_the_end(body, tools) or _tag_at_the_end(body, tools) or _call_at_the_end(text, tools)
+    body, brace = text.strip(), text.find("{")
+    quoted = brace >= 0 and Enclosures(text).at(brace) is not None
+    return (
+        ("" if quoted else _json_at_the_end(body, tools))
+        or _tag_at_the_end(body, tools)
+        or _call_at_the_end(text, tools)
+    )
 
 
 def _call_at_the_end(text: str, tools: ToolSet) -> str:
@@ -154,7 +163,7 @@ def _call_at_the_end(text: str, tools: ToolSet) -> str:
     enclosures = Enclosures(text)
     for found in starts[-8:]:
         start = found.start() + (len(found[0]) - len(found[0].lstrip()))
-        if enclosures.at(start) is not None or text[: start].rstrip(" \t")[-1:] != "\n":
+        if enclosures.at(start) is not None or text[:start].rstrip(" \t")[-1:] != "\n":
             continue
         pieces, end = _chain(text, start, tools)
         if pieces and skip_space(text, end) == len(text):

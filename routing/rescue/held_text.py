@@ -18,11 +18,13 @@ _TAGS = tuple(
     )
 )
 _MARKS = (*K2, *K3, *TURN, *_TAGS, "<think", "</think", "<thought>", "</thought>", "◁think▷", "◁/think▷")
-_FINAL = re.compile(r"<[/|]?(?:tool_call|open|close|sep|end_of_msg|im_)|\[EO[ST]\]|</?th(?:ink|ought)[a-z]*[ \t]*>|◁/?think▷")
+_FINAL = re.compile(
+    r"<[/|]?(?:tool_call|open|close|sep|end_of_msg|im_)|\[EO[ST]\]|</?th(?:ink|ought)[a-z]*[ \t]*>|◁/?think▷"
+)
 """A mark that is removed from the text, or everything before it: nothing is delivered from there on."""
 _WINDOW = 400
-_WORD = re.compile(r"[\w.\-]{1,160}(?::\d{0,9}\s{0,8}(?:<[|_a-z]{0,40}>?\s{0,8})?)?\Z")
-_ID = re.compile(r"[\w.\-]{1,160}:\d{1,9}\s{0,8}\Z")
+_WORD = re.compile(r"[\w.\-]{1,160}(?::\d{0,9}\s{0,8}(?:<[|_a-z]{0,40}>?\s{0,8})?)?\Z", re.ASCII)
+_ID = re.compile(r"[\w.\-]{1,160}:\d{1,9}\s{0,8}\Z", re.ASCII)
 _LINE = re.compile(
     r"\n[ \t]{0,100}(?:[`~]{1,2}|(?:`{3,}|~{3,})[^\n`{<]{0,30}(?:\n\s{0,100}[\w.\-]{0,160}[ \t]?)?"
     r'|[\[{]\s{0,64}(?:\{\s{0,64})?(?:"[A-Za-z_]{0,24}(?:"\s{0,8})?)?|\[?(?P<name>[\w.\-]{1,160})[ \t]?)\Z'
@@ -103,7 +105,11 @@ class HeldText:
             held.append(word.start() + at)
         if self._leads():
             line = _LINE.search(window, max(0, low - 1, len(window) - _WINDOW))
-            if line and self._may_call(window, low, max(low, line.start() + 1), tagged=False) and self._starts_line(line):
+            if (
+                line
+                and self._may_call(window, low, max(low, line.start() + 1), tagged=False)
+                and self._starts_line(line)
+            ):
                 held.append(line.start() + 1)
         return min(held)
 
@@ -119,4 +125,6 @@ class HeldText:
 
     def _starts_line(self, line: re.Match[str]) -> bool:
         name = line["name"]
-        return name is None or any(whole.startswith(name) for tool in self._tools.names for whole in (tool, f"functions.{tool}"))
+        return name is None or any(
+            whole.startswith(name) for tool in self._tools.names for whole in (tool, f"functions.{tool}")
+        )

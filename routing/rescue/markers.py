@@ -1,5 +1,7 @@
 """Marks of Kimi's native formats, of thoughts and of chat templates: data, and the patterns made of it."""
 
+# ruff: noqa: RUF001 - signs of all scripts are meant as they are
+
 from __future__ import annotations
 
 import re
@@ -81,7 +83,7 @@ ANCHOR = re.compile(
 )
 """Where something begins that decides what an answer is: a mark of a call, a thought, another turn, a bare call's body."""
 BARE_HEAD = re.compile(r"[\w.\-]{1,160}\Z", re.ASCII)
-BARE_CUT = re.compile(rf"functions\.([\w.\-]{{1,160}}):\d*+{SPACE}\Z")
+BARE_CUT = re.compile(rf"(?<![A-Za-z0-9_\-])functions\.([\w.\-]{{1,160}}):\d*+{SPACE}\Z")
 """The id of a call at the end of an answer, cut before the arguments."""
 _SPACES = re.compile(r"\s*+")
 

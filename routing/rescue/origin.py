@@ -4,6 +4,8 @@ Calls are compared by name and values in whatever dialect the text has them. Esc
 other encodings are decoded first. All of it is lazy: a request is read only if its answer holds a candidate.
 """
 
+# ruff: noqa: RUF001 - signs of all scripts are meant as they are
+
 from __future__ import annotations
 
 import base64
@@ -38,12 +40,15 @@ _QUOTES = re.compile("[“”„‟＂«»]")
 _PERCENT = re.compile("%[0-9a-fA-F]{2}")
 _HEX = re.compile(r"(?<![0-9a-fA-F])(?:[0-9a-fA-F]{2}[ \t]?){12,}(?![0-9a-fA-F])")
 _BINARY = re.compile(r"(?<![01])[01]{8}(?![01])")
-_SPACED = re.compile(r"(?<!\S)(?:\S ){12,}\S(?!\S)")
+_SPACED = re.compile(r"(?<!\S)(?:\S(?:   | )){12,}\S(?!\S)")
+_APART = re.compile(r"(?<! ) (?! )|(?<=  ) | (?=  )")
 _JSON_CALL = re.compile(rf'\{{\s*"(?:{"|".join(json_calls.WRAPPER_KEYS)})"\s*:\s*[\[{{]')
 _PAIR = re.compile(r"<arg_key>([^<]*)</arg_key>\s*<arg_value>([^<]*)</arg_value>")
 _CHILD = re.compile(r"<([\w.\-]+)>([^<]*)</\1>")
 _FUNCTION_ID = re.compile(r"functions\.[\w.\-]+:\d")
-_NAMED_LAST = re.compile(rf'\}}\s*+"?\s*+,\s*+"(?:{"|".join(json_calls.NAME_KEYS)})"\s*+:\s*+"(?:functions\.)?\Z', re.IGNORECASE)
+_NAMED_LAST = re.compile(
+    rf'\}}\s*+"?\s*+,\s*+"(?:{"|".join(json_calls.NAME_KEYS)})"\s*+:\s*+"(?:functions\.)?\Z', re.IGNORECASE
+)
 _DECODER = json.JSONDecoder()
 
 
@@ -97,7 +102,7 @@ class RequestTexts:
         if text.startswith("<arg_key>", end) or (text.startswith(">", end) and text.endswith("<", 0, start)):
             body = text[end : text.find("</tool_call" if text[end] == "<" else f"</{name[0]}", end, end + 20_000)]
             self._work -= len(body)
-            yield dict(_PAIR.findall(body)) or {key: value for key, value in _CHILD.findall(body)}
+            yield dict(_PAIR.findall(body)) or dict(_CHILD.findall(body))
         if re.compile(r"[\"']\s*\}").match(text, end):  # a name without arguments
             yield {}
 
@@ -229,7 +234,7 @@ def _from_binary(text: str) -> str:
 
 def _from_spaced(text: str) -> str:
     """Words whose characters stand apart, as one word."""
-    return _SPACED.sub(lambda found: found[0].replace(" ", ""), text) if _SPACED.search(text) else ""
+    return _SPACED.sub(lambda found: _APART.sub("", found[0]), text) if _SPACED.search(text) else ""
 
 
 _DECODERS = (_unescaped, _unwrapped, _from_base64, _from_percent, _from_hex, _from_binary, _from_spaced)

@@ -14,7 +14,21 @@ from functools import cached_property
 from ..schema import ToolSet
 from .dialects import k2, k3
 from .enclosure import Enclosure, Enclosures
-from .markers import ANCHOR, BARE_CUT, K2_ARGUMENT_BEGIN, K2_ARGUMENT_END, K2_CALL_END, K2_MARK, K3_CLOSE, K3_OPEN, K3_ROLE, K3_SEP, NATIVE_TEXT, STRIPPED, THINK_TAG
+from .markers import (
+    ANCHOR,
+    BARE_CUT,
+    K2_ARGUMENT_BEGIN,
+    K2_ARGUMENT_END,
+    K2_CALL_END,
+    K2_MARK,
+    K3_CLOSE,
+    K3_OPEN,
+    K3_ROLE,
+    K3_SEP,
+    NATIVE_TEXT,
+    STRIPPED,
+    THINK_TAG,
+)
 from .result import Piece
 
 MAX_MARKS = 3_000
@@ -147,7 +161,7 @@ class Reading:
         if self._names(start, end):
             self.turn_end = min(self.turn_end, start)
             return end
-        while mark:  # a run of marks, with the roles that a template writes between them
+        while mark is not None:  # a run of marks, with the roles that a template writes between them
             end = mark.end()
             role = _TOOL_ROLE.match(self.text, end)
             mark = STRIPPED.match(self.text, role.end() if role else end) or STRIPPED.match(self.text, end)
@@ -170,7 +184,9 @@ class Reading:
         if enclosure is not None:
             return self._enclosed(piece, enclosure)
         mark = K2_MARK.match(self.text, start)
-        if not piece.holds_calls and self._names(start, mark.end() if mark else piece.end):
+        if not (piece.calls or any(name for name, _, _ in piece.refused)) and self._names(
+            start, mark.end() if mark else piece.end
+        ):
             return mark.end() if mark else piece.end
         if piece.flaw:
             self.flaws.append(piece.flaw)

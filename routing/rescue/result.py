@@ -12,7 +12,7 @@ RescueMode: TypeAlias = Literal["all", "native", "off"]
 
 MAX_CALLS = 128
 MAX_INPUT = 1 << 20
-"""Characters that are read; a longer answer is suspect."""
+"""Bytes of UTF-8 that are read; a longer answer is suspect."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,9 @@ WRAPPER_KEYS = (
 ID_KEYS = ("id", "tool_call_id", "toolCallId", "call_id")
 FIRST_KEYS = (*NAME_KEYS, *ARGUMENT_KEYS, *WRAPPER_KEYS, *ID_KEYS, "type", "role", "index")
 """Keys that a call written as JSON may begin with."""
-START = re.compile(rf'(?:\[TOOL_CALLS\]\s*)?(?:\[[ \t\r\n]{{0,64}}+)?\{{[ \t\r\n]{{0,64}}+"(?:{"|".join(FIRST_KEYS)})"[ \t\r\n]{{0,8}}+:')
+START = re.compile(
+    rf'(?:\[TOOL_CALLS\]\s*)?(?:\[[ \t\r\n]{{0,64}}+)?\{{[ \t\r\n]{{0,64}}+"(?:{"|".join(FIRST_KEYS)})"[ \t\r\n]{{0,8}}+:'
+)
 STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _BRACKET = re.compile(rf'(?:[^"{{}}\[\]]++|{STRING})*+([{{}}\[\]])?', re.DOTALL)
 """Matches wherever it is tried: the next bracket outside strings, or what is before an open string or the end."""

@@ -19,9 +19,7 @@ _OPEN = re.compile(
     r'|(?:invoke|function)[ \t]name=(?P<quote>["\']?)(?P<named>[^"\'<>\r\n{}()\[\]]{1,256})(?P=quote)[ \t]*'
     r"|function=(?P<equals>[^\s<>{}()\[\]=]{1,256}))[ \t]*(?P<end>>?)"
 )
-_CLOSE = re.compile(
-    r"</(?:antml:)?(tool_calls|tool_call|function_calls|function_call|tool_use|invoke|function)[ \t]*>"
-)
+_CLOSE = re.compile(r"</(?:antml:)?(tool_calls|tool_call|function_calls|function_call|tool_use|invoke|function)[ \t]*>")
 _PARAMETER = re.compile(
     r'<(?:antml:)?parameter(?:=(?P<equals>[^\s<>"]{1,256})|[ \t]name=(?P<quote>["\']?)(?P<named>[^"\'<>\r\n]{1,256})(?P=quote))'
     r"[^<>\r\n]{0,64}>"
