@@ -34,7 +34,7 @@ _SUMS = ("verdicts", "reasons", "error_classes", "calls", "valid_calls", "k2vv_c
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckedResults:
     """Result of a check: the number of files that were read, and a sentence for each problem."""
 
     runs: int
@@ -42,7 +42,7 @@ class Checked:
     problems: tuple[str, ...]
 
 
-def check(folder: Path, now: datetime) -> Checked:
+def check(folder: Path, now: datetime) -> CheckedResults:
     """Check all run files and derived files of a results folder."""
     problems: list[str] = []
     runs: list[StoredRun] = []
@@ -58,7 +58,7 @@ def check(folder: Path, now: datetime) -> Checked:
     problems += [f"{same[-1]}: is a copy of {same[0]}" for same in contents.values() if len(same) > 1]
     derived = [*_latest(folder), *_months(folder, runs, now)]
     problems += [problem for problem in derived if problem]
-    return Checked(len(paths), len(derived), tuple(one_line(problem, 400) for problem in problems))
+    return CheckedResults(len(paths), len(derived), tuple(one_line(problem, 400) for problem in problems))
 
 
 def run_problems(path: Path, now: datetime) -> list[str]:
