@@ -1,8 +1,7 @@
 """Checks a results folder: each run file agrees with itself, and each derived file with the run files.
 
-Run files are written by the monitor, but anyone may commit one. Counts that do not add up, a status that does not
-follow from the counts, times that cannot be, and copies of one run under several ids are found here. The check reads
-only the folder.
+Run files are written by the monitor, but anyone may commit one. The check finds counts that do not add up, statuses
+that do not follow from the counts, and impossible times. It also finds copies of one run under several ids.
 """
 
 from __future__ import annotations
