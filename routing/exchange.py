@@ -275,7 +275,12 @@ class _Attempt:
     def result(self, total_ms: float) -> Exchange:
         secrets = known(frozenset({self.target.key}))
         answer = None if self.error or not self.answer else secrets.answer(self.answer)
-        cost, origin = cost_of(answer, self.target.endpoint) if answer else (None, "unknown")
+        came = self.answer or (self.error.received if self.error else None)
+        if came is None and self.stream is not None:
+            came = self.stream.finish()
+        # Beside an error only a reported cost counts: token counts may be those of a part.
+        counts = answer or (came if came and came.reported_cost_usd is not None else None)
+        cost, origin = cost_of(counts, self.target.endpoint) if counts else (None, "unknown")
         if self.error is not None:
             _scrub(self.error, secrets)
             self.error.endpoint = self.target.endpoint.id
@@ -285,7 +290,6 @@ class _Attempt:
                 cost, origin = Decimal(0), "catalog"
                 if self.error.phase == "send":  # refused by this program, before it connected
                     self.error.attempt = 0
-        came = self.answer or (self.stream.finish() if self.stream else None)
         return Exchange(
             endpoint=self.target.endpoint.id,
             request=self.request,

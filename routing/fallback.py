@@ -316,7 +316,7 @@ class FallbackLoop:
             endpoint=done.endpoint,
             outcome=outcome,
             reason=reason,
-            error_class=reason_of(reason).error_class,
+            error_class=error.error_class if error and error.reason == reason else reason_of(reason).error_class,
             detail=detail,
             elapsed_ms=done.total_ms,
             cost_usd=paid[0],
