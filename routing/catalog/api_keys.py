@@ -9,13 +9,14 @@ from functools import lru_cache
 from ..redaction import ApiKey
 
 _TEMPLATE = re.compile(r"\.\.\.|…|[<>{}$]|(?:^|[-_])[xX*]{3,}$")
-"""Pattern of values that stand for a key in examples: `sk-...`, `sk-xxxx`, `<key>`, `${KEY}`."""
+"""Pattern of values that examples show instead of a key: `sk-...`, `sk-xxxx`, `<key>`, `${KEY}`."""
 _TELLING = re.compile(r"your|yourkey|yourapikey|yourtoken|changeme|replaceme|placeholder")
 _FILLER = re.compile(
     r"|sk|gsk|r8|tgp|or|v1|proj|my|the|an|insert|enter|put|paste|add|api|secret|access|key|token|apikey|here|goes|change"
     r"|replace|me|none|null|undefined|todo|tbd|password"
 )
-"""A value with a part that matches `_TELLING`, or with no other parts than these, is no key: `your-key-here`, `sk-`."""
+"""A value with a part that matches `_TELLING`, or with no other parts than these, is a placeholder. Examples are
+`your-key-here` and `sk-`."""
 
 
 def keys_in(environment: Mapping[str, str], name: str) -> tuple[tuple[ApiKey, ...], str]:

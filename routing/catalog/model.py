@@ -86,8 +86,8 @@ class Provider:
         """The provider's keys from the environment, in the order to try them; one empty key if it needs none.
 
         They are separated by commas in the variable `key_env`, or in variables of that name with `_2`, `_3` and so on.
-        A placeholder such as `your-key-here` is no key. Raises KeyMissing, which names the variable and never shows a
-        value, if no key is left.
+        A placeholder such as `your-key-here` is passed over. Raises KeyMissing, which names the variable and never
+        shows a value, if no key is left.
         """
         if not self.key_env:
             return (ApiKey(),)
