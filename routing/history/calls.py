@@ -35,9 +35,9 @@ def paired(messages: Iterable[JsonObject], notes: dict[str, None]) -> list[Paire
     """The messages, with every tool result attached to the message of its call.
 
     A result belongs to the newest call that has the same id and no result yet. So calls with the same id, in one turn
-    or several, keep separate results. A result without an id belongs to the first open call of the newest calls that
-    has its tool name, or to the first of all if it has no name. A result without a call becomes a user message at the
-    same position.
+    or several, keep separate results. A result without an id belongs to the newest message with calls: to its first
+    open call that has the result's tool name, if the result has one. A result without a call becomes a user message at
+    the same position.
     """
     turns: list[PairedMessage] = []
     waiting = _OpenCalls()
