@@ -25,6 +25,8 @@ from .wire.json_body import written
 
 CANCEL_TIMEOUT_S = 5.0
 """The timeout in seconds of a request that cancels an abandoned exchange."""
+STREAM_END_S = 5.0
+"""Seconds that a stream may stay open after its finish reason, for token counts and end marks."""
 
 
 class Sender(Protocol):
@@ -265,17 +267,26 @@ class _Attempt:
     async def _streamed(self, wire: Wire, response: HttpResponse, started: float) -> Answer:
         stream = self.stream = wire.stream()
         self.deadline.expect_token()
-        async for chunk in response.chunks:
-            self.body += chunk[: MAX_BODY - len(self.body)]
-            if stream.feed(chunk):
-                self.deadline.heard()
-                self.first_token_ms = self.first_token_ms or (time.perf_counter() - started) * 1000
+        with suppress(TimeoutError):  # a complete answer does not wait for a host that leaves the stream open
+            async with asyncio.timeout(None) as end:
+                async for chunk in response.chunks:
+                    self.body += chunk[: MAX_BODY - len(self.body)]
+                    if stream.feed(chunk):
+                        self.deadline.heard()
+                        self.first_token_ms = self.first_token_ms or (time.perf_counter() - started) * 1000
+                    if stream.ended and end.when() is None:
+                        end.reschedule(asyncio.get_running_loop().time() + STREAM_END_S)
         return stream.finish()
 
     def result(self, total_ms: float) -> Exchange:
         secrets = known(frozenset({self.target.key}))
         answer = None if self.error or not self.answer else secrets.answer(self.answer)
-        cost, origin = cost_of(answer, self.target.endpoint) if answer else (None, "unknown")
+        came = self.answer or (self.error.received if self.error else None)
+        if came is None and self.stream is not None:
+            came = self.stream.finish()
+        # Beside an error only a reported cost counts: token counts may be those of a part.
+        counts = answer or (came if came and came.reported_cost_usd is not None else None)
+        cost, origin = cost_of(counts, self.target.endpoint) if counts else (None, "unknown")
         if self.error is not None:
             _scrub(self.error, secrets)
             self.error.endpoint = self.target.endpoint.id
@@ -285,7 +296,6 @@ class _Attempt:
                 cost, origin = Decimal(0), "catalog"
                 if self.error.phase == "send":  # refused by this program, before it connected
                     self.error.attempt = 0
-        came = self.answer or (self.stream.finish() if self.stream else None)
         return Exchange(
             endpoint=self.target.endpoint.id,
             request=self.request,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from ..parsing.kimi_ids import free_kimi_id, kimi_id
@@ -35,15 +35,19 @@ def paired(messages: Iterable[JsonObject], notes: dict[str, None]) -> list[Paire
     """The messages, with every tool result attached to the message of its call.
 
     A result belongs to the newest call that has the same id and no result yet. So calls with the same id, in one turn
-    or several, keep separate results. A result without a call becomes a user message at the same position.
+    or several, keep separate results. A result without an id belongs to the newest message with calls: to its first
+    open call that has the result's tool name, if the result has one. A result without a call becomes a user message at
+    the same position.
     """
     turns: list[PairedMessage] = []
+    waiting = _OpenCalls()
     moved = 0
     for message in messages:
         if message["role"] != "tool":
             turns.append(PairedMessage(message, [None] * len(message.get("tool_calls") or ())))
+            waiting.add(turns[-1])
             continue
-        place = _place(turns, message)
+        place = waiting.take(message)
         if place is None:
             turns.append(PairedMessage(_as_text(message)))
             notes["tool_result_without_call: written as text"] = None
@@ -56,24 +60,31 @@ def paired(messages: Iterable[JsonObject], notes: dict[str, None]) -> list[Paire
     return turns
 
 
-def _place(turns: Sequence[PairedMessage], result: JsonObject) -> tuple[PairedMessage, int] | None:
-    for matches in (_same_id, _same_name):
-        for turn in reversed(turns):
-            for index, call in enumerate(turn.calls):
-                if turn.results[index] is None and matches(call, result):
-                    return turn, index
-            if matches is _same_name and turn.calls:
-                break  # only the newest calls can own a result without id
-    return None
+class _OpenCalls:
+    """The calls without a result, in stacks by id, and those of the newest message with calls also by tool name."""
 
+    def __init__(self) -> None:
+        self._by_id: dict[str, list[tuple[PairedMessage, int]]] = {}
+        self._newest: dict[str | None, list[tuple[PairedMessage, int]]] = {}
 
-def _same_id(call: JsonObject, result: JsonObject) -> bool:
-    return bool(result["tool_call_id"]) and call["id"] == result["tool_call_id"]
+    def add(self, turn: PairedMessage) -> None:
+        """Add the calls of a message."""
+        if turn.calls:
+            self._newest = {}
+        for index, call in reversed(list(enumerate(turn.calls))):
+            self._by_id.setdefault(call["id"], []).append((turn, index))
+            for name in (call["function"]["name"], None):
+                self._newest.setdefault(name, []).append((turn, index))
 
-
-def _same_name(call: JsonObject, result: JsonObject) -> bool:
-    """Whether a result without id may belong to this call: the result has the call's tool name, or no name."""
-    return not result["tool_call_id"] and result.get("name", call["function"]["name"]) == call["function"]["name"]
+    def take(self, result: JsonObject) -> tuple[PairedMessage, int] | None:
+        """The message and the index of the call that a result belongs to; None if there is none."""
+        call_id = result["tool_call_id"]
+        places = self._by_id.get(call_id) if call_id else self._newest.get(result.get("name"))
+        while places:
+            turn, index = places.pop()
+            if turn.results[index] is None:
+                return turn, index
+        return None
 
 
 def _as_text(result: JsonObject) -> JsonObject:
@@ -174,7 +185,7 @@ def legal_id(theirs: str, _name: str, number: int, used: set[str]) -> str:
     base = re.sub(r"[^A-Za-z0-9_-]", "_", theirs)[:40] or f"call_{number}"
     if base not in used:
         return base
-    return next(made for number in itertools.count(2) if (made := f"{base}_{number}") not in used)
+    return next(made for count in itertools.count(number + 1) if (made := f"{base}_{count}") not in used)
 
 
 def fresh_id(given: str, number: int, taken: frozenset[str]) -> str:

@@ -25,12 +25,14 @@ ROLES = {
 }
 REASONING = ("reasoning_content", "reasoning", "reasoning_details")
 _KNOWN = {
-    "system": {"role", "content", "name"},
+    "system": {"role", "content", "name", "tools"},
     "user": {"role", "content", "name"},
     "assistant": {"role", "content", "name", "tool_calls", "function_call", "refusal", "partial", *REASONING},
     "tool": {"role", "content", "name", "tool_call_id"},
 }
 _OTHER_PARTS = frozenset({"input_audio", "file", "video_url"})
+EMPTY = "(empty message)"
+"""The text that is sent in an empty user message."""
 WRAPPED = "malformed_arguments"
 """The key of the object in which an earlier call's arguments are sent if they are not a JSON object themselves."""
 
@@ -51,6 +53,8 @@ def read_message(message: Message, notes: dict[str, None]) -> JsonObject:
     read: JsonObject = {"role": role, "content": _content(message.get("content"))}
     if role == "assistant":
         _read_assistant(message, read)
+    elif role == "system" and isinstance(tools := message.get("tools"), Sequence):
+        read["tools"] = list(tools)
     elif role == "tool":
         read["tool_call_id"] = _text(message.get("tool_call_id"))
     if name := _text(message.get("name")):
@@ -129,7 +133,8 @@ def _content(content: Any) -> str | list[JsonObject]:
     if isinstance(content, str):
         return content
     if isinstance(content, Sequence):
-        return [part for item in content for part in _parts(item)]
+        # Moonshot refuses a part with empty text, and accepts empty text that is not in a part.
+        return [part for item in content for part in _parts(item) if part.get("text") != ""] or ""
     return as_json(content)
 
 
