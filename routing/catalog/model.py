@@ -78,7 +78,7 @@ class Provider:
         """Whether the base URL points at this machine."""
         return (urlsplit(self.base_url).hostname or "") in LOOPBACK
 
-    def key(self, environment: Mapping[str, str] | None = None) -> ApiKey:
+    def key(self, environment: Mapping[str, str] | None = None) -> str:
         """The provider's first key from the environment; empty if it needs none. Raises KeyMissing as `keys` does."""
         return self.keys(environment)[0]
 

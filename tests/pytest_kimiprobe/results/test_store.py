@@ -326,7 +326,8 @@ def test_a_time_that_cannot_be_true_is_not_written(tmp_path: Path) -> None:
     """As after a jump of the clock."""
     path = write_run(tmp_path, a_run(*probes(("pass", "ok", 1), total_ms=1e30)))
     assert '"p95": 1e+30' not in path.read_text()
-    (run,) = load_runs(tmp_path, None, problems := [])
+    problems: list[str] = []
+    (run,) = load_runs(tmp_path, None, problems)
     assert (run.refused, problems) == ({}, [])
 
 
