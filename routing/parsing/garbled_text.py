@@ -5,7 +5,7 @@ from __future__ import annotations
 _SPACES = "ĠĊĉ"
 """Space, line feed and tab in the alphabet of byte-level tokenizers."""
 _FEWEST = 4
-"""The fewest exclamation marks that are no answer."""
+"""The fewest exclamation marks that count as damage."""
 _PLAIN = (*range(33, 127), *range(161, 173), *range(174, 256))
 """The bytes that byte-level tokenizers write as the character of the same number. The others follow from 256 on:
 https://github.com/openai/gpt-2/blob/master/src/encoder.py
