@@ -99,9 +99,12 @@ class FallbackLoop:
             reply = await self._attempt_at(target, last=position == len(targets) - 1)
             if reply is not None:
                 return reply
-        reply = await self._retry(targets) or await self._ask_parked([*targets, *parked])
-        if reply is not None:
-            return reply
+            if self._last_error is not None and self._last_error.reason == "content_filter":
+                break  # a refusal is not taken from host to host until one of them does not refuse
+        else:
+            reply = await self._retry(targets) or await self._ask_parked([*targets, *parked])
+            if reply is not None:
+                return reply
         wrong = not self._sent and any(attempt.reason in _CALLERS_MISTAKES for attempt in self._attempts)
         kind = InvalidRequest if wrong else AllAttemptsFailed
         raise kind(self._summary(), tuple(self._attempts)) from self._last_error
