@@ -95,14 +95,20 @@ class FallbackLoop:
         for target in parked:
             self._skip(target.endpoint, "parked", why[target.endpoint.id], held.get(target.endpoint.id))
         targets = self._targets([candidate.endpoint for candidate in self._route.candidates])
-        for position, target in enumerate(targets):
-            reply = await self._attempt_at(target, last=position == len(targets) - 1)
+        left = list(targets)
+        while left:
+            target = left.pop(0)
+            reply = await self._attempt_at(target, last=not left)
             if reply is not None:
                 return reply
             if self._last_error is not None and self._last_error.reason == "content_filter":
                 break  # a refusal is not taken from host to host until one of them does not refuse
+            if self._unreachable:  # other hosts first
+                host = target.provider.name
+                left = sorted(left, key=lambda other: other.provider.name == host)
         else:
-            reply = await self._retry(targets) or await self._ask_parked([*targets, *parked])
+            may_ask = [*targets, *parked] if self._options.fallback else targets
+            reply = await self._retry(targets) or await self._ask_parked(may_ask)
             if reply is not None:
                 return reply
         wrong = not self._sent and any(attempt.reason in _CALLERS_MISTAKES for attempt in self._attempts)
@@ -239,15 +245,24 @@ class FallbackLoop:
     ) -> Exchange:
         """Make one exchange and report its outcome to the circuit breaker, even if the exchange is cancelled."""
         outcome = Outcome()
+        self._last_error = None
         try:
             transport, number, limits = self._shared.transport, self._sent + 1, self._limits(target, last=last)
             done = await exchange(transport, target, request, timeout_s=timeout_s, limits=limits, number=number)
+            self._last_error = done.error
             usual_s = self._usual_s(target, stream=request.stream) if done.error else 0.0
             outcome = Outcome.of(done.error, silent_s=done.silent_ms / 1000, usual_s=usual_s)
         finally:
-            self._shared.breaker.settle(permit, outcome)
-        self._last_error = done.error
+            others = self._shared.catalog.endpoints.values() if self._unreachable else ()
+            also = [one.id for one in others if one.provider == target.provider.name and one != target.endpoint]
+            self._shared.breaker.settle(permit, outcome, also=also)
         return done
+
+    @property
+    def _unreachable(self) -> bool:
+        """Whether the last attempt could not connect to its host."""
+        error = self._last_error
+        return error is not None and error.error_class == "provider" and error.phase == "connect"
 
     def _judged(self, done: Exchange, paid: Paid, checked: Checked | None, *, last: bool) -> Reply | None:
         answer = done.answer or Answer()

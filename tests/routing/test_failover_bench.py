@@ -103,6 +103,12 @@ def resets(line: Line) -> None:
     line.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def warm() -> None:
+    """The first import of the HTTP library takes longer than the limits of these tests."""
+    Transport().warm()
+
+
 @pytest.fixture(params=["plain", "stream"])
 def mode(request: pytest.FixtureRequest) -> Mode:
     return request.param  # type: ignore[no-any-return]
