@@ -83,7 +83,7 @@ class FallbackLoop:
         self._leaked = False
         """Whether the last answer held a leaked call: one in its text that could not be rescued. A second try cures
         most of these (docs/failures.md)."""
-        self._expected = expectations_of(self._request)
+        self._expected = replace(expectations_of(self._request), refuse_repeated=options.refuse_repeated_calls)
 
     async def run(self) -> Reply:
         """Run the attempts, and return the first answer that can be delivered.
@@ -301,7 +301,7 @@ class FallbackLoop:
             reasoning=answer.reasoning,
             usage=answer.usage,
             upstream=answer.upstream,
-            notes=(*answer.notes, *(f"dropped {call}" for call in checked.dropped)),
+            notes=(*answer.notes, *checked.notes, *(f"dropped {call}" for call in checked.dropped)),
         )
 
     def _record(
