@@ -18,7 +18,7 @@ from dead_host import DEAD
 from faulty_server import Behaviour, FaultyServer, Line, chat, delta, event, head, in_turn, reply
 from waiting import until
 
-from routing import AllAttemptsFailed, Reply, Router, circuit_breaker, fallback
+from routing import AllAttemptsFailed, Reply, Router, circuit_breaker, fallback, time_budget
 from routing.errors import ProviderFailure
 from routing.evidence.model import Evidence, utc_text
 from routing.exchange import Exchange
@@ -276,7 +276,7 @@ def test_a_pause_that_is_over_is_an_ordinary_retry(routes: Routes, paused: Pause
     clock = paused(router)
     assert router.complete("hi").text == "hello"
     assert len(host.requests) == 2
-    assert clock.now - 1000.0 <= fallback.RETRY_S
+    assert clock.now - 1000.0 <= time_budget.RETRY_S
 
 
 def test_of_several_hosts_in_a_pause_the_first_to_end_is_waited_for(routes: Routes, paused: Paused) -> None:
@@ -359,7 +359,7 @@ def test_a_crowd_shares_the_one_request_to_a_parked_host(
     routes: Routes, monkeypatch: pytest.MonkeyPatch, well: bool
 ) -> None:
     """If failures have parked the only host, one request asks it; the others succeed or fail with that one."""
-    monkeypatch.setattr(fallback, "RETRY_S", 0.0)
+    monkeypatch.setattr(time_budget, "RETRY_S", 0.0)
     waiting, answer = 0, threading.Event()
     real = Transport.pause
 
