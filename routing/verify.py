@@ -9,16 +9,16 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 from .history.calls import canonical, repeated_calls
 from .parsing.garbled_text import garbled
-from .parsing.message_text import texts_of
+from .parsing.message_text import copied_from, last_user_message, texts_of
 from .parsing.strict_json import StrictJsonError, loads
 from .reasons import KNOWN_FINISHES, REASONS
 from .rescue import Rescue, rescue
 from .schema import ToolSet
-from .types import Answer, ChatRequest, Message, RawToolCall, Tool, ToolCall, ToolChoice
+from .types import Answer, ChatRequest, RawToolCall, Tool, ToolCall, ToolChoice
 
 Outcome = Literal["ok", "rescued", "failed"]
 _BROKEN = frozenset({"unknown_tool", "arguments_not_json", "arguments_not_object", "arguments_break_schema"})
@@ -76,50 +76,16 @@ ANYTHING = RequestExpectations()
 
 def expectations_of(request: ChatRequest) -> RequestExpectations:
     """The parts of a request that its answer is checked against."""
-    last = max((at for at, message in enumerate(request.messages) if message.get("role") == "user"), default=-1)
+    last = last_user_message(request.messages)
     texts = texts_of(request.messages[last].get("content")) if last >= 0 else []
     tools = bool(request.tools)
     return RequestExpectations(
         last_user="\n".join(texts) or None,
-        request_texts=_request_texts(request.messages, last),
+        request_texts=copied_from(request.messages, last),
         tool_choice=request.tool_choice if tools else None,
         parallel_tool_calls=request.parallel_tool_calls if tools else None,
         repeated=repeated_calls(request.messages) if tools else frozenset(),
     )
-
-
-def _request_texts(messages: Sequence[Message], last_user: int) -> list[str]:
-    """Every text of a request from which a call could be copied, by any author.
-
-    Earlier structured calls do not count: an agent may make the same call again. Nor does the assistant's message
-    directly before the user's last one: the user may have confirmed a call that it proposed.
-    """
-    texts = []
-    for at, message in enumerate(messages):
-        if not (at == last_user - 1 and message.get("role") == "assistant"):
-            texts += texts_of(message.get("content"))
-        for call in message.get("tool_calls") or ():
-            function = call.get("function") if isinstance(call, Mapping) else None
-            arguments = function.get("arguments") if isinstance(function, Mapping) else None
-            texts += _strings(arguments)
-    return texts
-
-
-def _strings(arguments: Any) -> list[str]:
-    """The strings in the arguments of an earlier call; the arguments as they are if they are not JSON."""
-    if isinstance(arguments, str):
-        try:
-            arguments = loads(arguments)
-        except StrictJsonError:
-            return [arguments]
-    found, level = [], [arguments]
-    while level:
-        node = level.pop()
-        if isinstance(node, str):
-            found.append(node)
-        elif isinstance(node, Mapping | list):
-            level += node.values() if isinstance(node, Mapping) else node
-    return found
 
 
 def check(answer: Answer, tools: Sequence[Tool], expected: RequestExpectations = ANYTHING) -> Checked:
