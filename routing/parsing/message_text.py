@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from .strict_json import StrictJsonError, loads
 
 
 def texts_of(content: Any) -> list[str]:
