@@ -62,8 +62,8 @@ def differences(
 ) -> list[tuple[str, str, str]]:
     """Facts that differ: name, value at the host, value at the simulator.
 
-    A field is no difference if other answers of the same kind have it (`..._elsewhere`): its absence is content. If only
-    one side is an error, the other facts follow from that, and only those of the host's error count.
+    A field does not count if other answers of the same kind have it (`..._elsewhere`), because its absence is content.
+    If only one side is an error, the other facts follow from that, and only those of the host's error count.
     """
     new = [fact for fact in host if fact not in simulated and (" " in fact[0] or fact not in simulated_elsewhere)]
     gone = [fact for fact in simulated if fact not in host and (" " in fact[0] or fact not in host_elsewhere)]

@@ -233,7 +233,7 @@ def _not_compared(host: Exchange, expected: Exchange | None) -> str:
 
 
 def _with_differences(row: Compared, rows: Sequence[Compared]) -> Compared:
-    """The row with its differences. Fields of other answers of the same kind and endpoint are no difference."""
+    """The row with its differences. Fields that other answers of its kind and endpoint have do not count."""
     if row.not_compared:
         return row
     kind = kind_of(row.host)

@@ -68,7 +68,7 @@ def live_check(
     without = {catalog.provider_of(each).key_env for each in endpoints if each.provider not in keys}
     if without or not keys:
         names = sorted(without) or [provider.key_env for provider in catalog.providers.values() if provider.key_env]
-        raise Wrong("\n".join(("no provider key is set for this; set", *folded("", ", ".join(names), 2))))
+        raise Wrong("\n".join(("no key is set; set at least one of", *folded("", ", ".join(names), 2))))
     recorder = _recorder(record, local=any(catalog.provider_of(each).local for each in endpoints)) if record else None
     recorded = checks.recorded_facts(against) if against else {}
     done = checks.check(catalog, endpoints, keys, Decimal(str(budget)))

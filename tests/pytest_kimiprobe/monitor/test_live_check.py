@@ -113,7 +113,7 @@ def test_without_a_key_the_variables_are_named() -> None:
     """Nothing is sent; the exit code says that the check did not run."""
     result = run()
     assert result.exit_code == 2
-    assert "no provider key is set" in result.output
+    assert "no key is set" in result.output
     assert all(name in result.output for name in VARIABLES.values())
 
 
