@@ -19,7 +19,7 @@ from .catalog import Catalog, Endpoint
 from .circuit_breaker import Breaker, Outcome, Permit
 from .errors import AllAttemptsFailed, ExchangeError, InvalidRequest, KeyMissing, RequestRejected
 from .evidence.model import Evidence
-from .exchange import Exchange, Target, exchange
+from .exchange import WRONG_UPSTREAM, Exchange, Target, exchange
 from .reasons import reason_of
 from .request_options import Options
 from .selection import Route
@@ -243,7 +243,8 @@ class FallbackLoop:
             transport, number, limits = self._shared.transport, self._sent + 1, self._limits(target, last=last)
             done = await exchange(transport, target, request, timeout_s=timeout_s, limits=limits, number=number)
             usual_s = self._usual_s(target, stream=request.stream) if done.error else 0.0
-            outcome = Outcome.of(done.error, silent_s=done.silent_ms / 1000, usual_s=usual_s)
+            if done.answer is None or WRONG_UPSTREAM not in done.answer.notes:
+                outcome = Outcome.of(done.error, silent_s=done.silent_ms / 1000, usual_s=usual_s)
         finally:
             self._shared.breaker.settle(permit, outcome)
         self._last_error = done.error
