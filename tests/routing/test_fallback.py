@@ -194,15 +194,16 @@ def test_limits_follow_from_options_and_evidence(
 
 @pytest.mark.parametrize(
     ("speak", "options"),
-    [(hangs, {"timeout": 0.2}), (hangs, {"timeout": 9.0, "attempt_timeout": 0.1}), (comments, {"timeout": 0.2})],
+    [(hangs, {"timeout": 0.8}), (hangs, {"timeout": 9.0, "attempt_timeout": 0.4}), (comments, {"timeout": 0.8})],
     ids=["a short timeout", "a short attempt", "comments"],
 )
 def test_a_host_that_hangs_is_parked_whatever_the_timeout_is(
     routes: Routes, monkeypatch: pytest.MonkeyPatch, speak: Behaviour, options: Any
 ) -> None:
     """The time that requests lose there counts together."""
-    monkeypatch.setattr(circuit_breaker, "SILENT_S", 0.35)
+    monkeypatch.setattr(circuit_breaker, "SILENT_S", 1.4)
     router, (host, _) = routes(speak, WELL)
+    router.complete("hi", endpoints=[SECOND])  # imports are not part of the short timeouts
     got = [router.complete("hi", **options) for _ in range(12)]
     assert {one.endpoint for one in got} == {SECOND}
     assert 1 <= len(host.requests) <= 4
@@ -212,11 +213,12 @@ def test_a_host_that_hangs_is_parked_whatever_the_timeout_is(
 
 def test_one_long_silence_parks_a_host(routes: Routes, monkeypatch: pytest.MonkeyPatch) -> None:
     """A caller with a long timeout loses it once, not at every request."""
-    monkeypatch.setattr(circuit_breaker, "SILENT_S", 0.2)
+    monkeypatch.setattr(circuit_breaker, "SILENT_S", 0.4)
     router, (host, _) = routes(hangs, WELL)
+    router.complete("hi", endpoints=[SECOND])  # imports are not part of the short timeouts
     for _ in range(3):
-        assert router.complete("hi", attempt_timeout=0.25).endpoint == SECOND
-    assert len(host.requests) == 1
+        assert router.complete("hi", attempt_timeout=0.5).endpoint == SECOND
+    asyncio.run(until(lambda: len(host.requests) == 1))  # a busy host may be late
 
 
 def test_a_callers_cancellation_parks_nothing(routes: Routes, monkeypatch: pytest.MonkeyPatch) -> None:
