@@ -16,7 +16,7 @@ from .catalog import Catalog, Endpoint
 from .circuit_breaker import Breaker, Outcome, Permit
 from .errors import AllAttemptsFailed, ExchangeError, InvalidRequest, KeyMissing, RequestRejected
 from .evidence.model import Evidence
-from .exchange import Exchange, Target, exchange
+from .exchange import WRONG_UPSTREAM, Exchange, Target, exchange
 from .keys import REFUSALS, KeyPool
 from .reasons import reason_of
 from .request_options import Options
@@ -222,7 +222,8 @@ class FallbackLoop:
             )
             self._last_error = done.error
             self._shared.keys.settle(target.key, done.error)
-            if done.error is None or done.error.reason not in REFUSALS or not others:
+            misrouted = done.answer is not None and WRONG_UPSTREAM in done.answer.notes
+            if not misrouted and (done.error is None or done.error.reason not in REFUSALS or not others):
                 usual_s = self._time.usual_s(endpoint.id, stream=request.stream) if done.error else 0.0
                 outcome = Outcome.of(done.error, silent_s=done.silent_ms / 1000, usual_s=usual_s)
         finally:
