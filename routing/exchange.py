@@ -128,7 +128,7 @@ class PreparedExchange:
             async with asyncio.timeout(timeout_s):
                 await attempt.run(transport, started)
         except TimeoutError:
-            attempt.error = timed_out(timeout_s, attempt.progress.phase)
+            attempt.error = timed_out(timeout_s, attempt.progress)
         except ExchangeError as error:
             attempt.error = error
         except Exception as error:  # noqa: BLE001 - hostile bytes must not end a service; its text may hold anything

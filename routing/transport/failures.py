@@ -70,6 +70,8 @@ class RequestProgress:
     """Whether the new connection leads to a proxy that has not opened a tunnel."""
     heard: bool = False
     """Whether at least one byte of an answer has come."""
+    queued: bool = False
+    """Whether the request waits because this program has as many connections as it may have."""
 
     def begin(self) -> None:
         """Reset all fields, because the request starts again on another connection."""
@@ -110,8 +112,12 @@ def local_failure(error: Exception, phase: Phase) -> ExchangeError:
     return RequestRejected("local_failure", f"unexpected {type(error).__name__}", phase=phase)
 
 
-def timed_out(timeout_s: float, phase: Phase) -> ProviderFailure:
-    """This package's error for a total deadline that passed in `phase`."""
+def timed_out(timeout_s: float, progress: RequestProgress) -> ExchangeError:
+    """This package's error for a total deadline that passed. A request that still waited for a connection is ours."""
+    if progress.queued:
+        told = f"after {timeout_s:g} s, while waiting for one of this program's connections to become free"
+        return RequestRejected("local_failure", told, phase="connect", retryable=True)
+    phase = progress.phase
     return ProviderFailure("timeout", f"after {timeout_s:g} s, {_WAITING[phase]}", phase=phase, retryable=True)
 
 
