@@ -30,7 +30,7 @@ from typing import Any, ClassVar
 
 from .reasons import ELSEWHERE, reason_of
 from .redaction import escaped, redact
-from .types import Attempt, ErrorClass, Phase
+from .types import Answer, Attempt, ErrorClass, Phase
 
 
 class RoutingError(Exception):
@@ -190,6 +190,8 @@ class ExchangeError(RoutingError):
         self.advice = advice or reason_of(reason).advice
         self.failed_generation = failed_generation
         """Groq's `failed_generation`: text that may hold the intended tool call. It goes to rescue, never to a log."""
+        self.received: Answer | None = None
+        """The part of an answer that came with the error, such as its usage."""
 
     def __str__(self) -> str:
         status = f" (HTTP {self.status})" if self.status is not None else ""

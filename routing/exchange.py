@@ -16,7 +16,8 @@ from .errors import ExchangeError, ProviderFailure, RequestRejected
 from .redaction import REDACTED, Secrets, known
 from .tokens import estimated
 from .transport import TIMEOUT_S, HttpRequest, HttpResponse, is_event_stream
-from .transport.failures import RequestProgress, local_failure, timed_out
+from .transport.deadline import NO_LIMITS, Deadline, StreamLimits
+from .transport.failures import RequestProgress, local_failure
 from .transport.limits import MAX_BODY
 from .types import Answer, ChatRequest, CostOrigin, JsonObject, Usage
 from .wire import Wire, WireRequest, WireStream, wire_named
@@ -60,8 +61,9 @@ class Exchange:
     """One HTTP request and its answer, with the key removed from both.
 
     Either `answer` or `error` is set. `body` holds the received bytes of the response, at most `MAX_BODY`. Times are
-    milliseconds from the moment of sending; `first_token_ms` is set only for streams. A request that was never sent
-    costs 0. If the cost is unknown, `estimate` holds estimated token counts.
+    milliseconds from the moment of sending; `first_token_ms` is set only for streams. `silent_ms` is the time without a
+    byte before the end; all of it, unless a stream had begun. A request that was never sent costs 0. If the cost is
+    unknown, `estimate` holds estimated token counts.
     """
 
     endpoint: str
@@ -76,16 +78,26 @@ class Exchange:
     cost_usd: Decimal | None = None
     cost_origin: CostOrigin = "unknown"
     estimate: Usage | None = None
+    silent_ms: float = 0.0
 
 
 async def exchange(
-    transport: Sender, target: Target, request: ChatRequest, *, timeout_s: float, number: int = 1
+    transport: Sender,
+    target: Target,
+    request: ChatRequest,
+    *,
+    timeout_s: float,
+    limits: StreamLimits = NO_LIMITS,
+    number: int = 1,
 ) -> Exchange:
     """Send `request` to `target` within `timeout_s` seconds in all. Failures are returned as `.error`, never raised.
 
-    `number` counts the attempts of the caller from 1; an error carries it as `attempt`.
+    `limits` apply in addition if the answer is streamed. `number` counts the attempts of the caller from 1; an error
+    carries it as `attempt`.
     """
-    return await PreparedExchange(target, request).exchange(transport, timeout_s=timeout_s, number=number)
+    return await PreparedExchange(target, request).exchange(
+        transport, timeout_s=timeout_s, limits=limits, number=number
+    )
 
 
 class PreparedExchange:
@@ -119,16 +131,19 @@ class PreparedExchange:
         """The first HTTP request of an exchange, with base URL and key."""
         return _http(self.wire, self.target, self.built)
 
-    async def exchange(self, transport: Sender, *, timeout_s: float, number: int = 1) -> Exchange:
+    async def exchange(
+        self, transport: Sender, *, timeout_s: float, limits: StreamLimits = NO_LIMITS, number: int = 1
+    ) -> Exchange:
         """Make one exchange; arguments and result are those of the function `exchange`."""
         started = time.perf_counter()
-        attempt = _Attempt(self, number)
+        deadline = Deadline(timeout_s, limits)
+        attempt = _Attempt(self, number, deadline)
         try:
             attempt.request = self.built.body or {}
-            async with asyncio.timeout(timeout_s):
+            async with deadline.timeout:
                 await attempt.run(transport, started)
         except TimeoutError:
-            attempt.error = timed_out(timeout_s, attempt.progress)
+            attempt.error = deadline.failure(attempt.progress)
         except ExchangeError as error:
             attempt.error = error
         except Exception as error:  # noqa: BLE001 - hostile bytes must not end a service; its text may hold anything
@@ -185,8 +200,8 @@ def cost_of(answer: Answer, endpoint: Endpoint, day: datetime | None = None) -> 
 class _Attempt:
     """State of an exchange in progress, kept outside `run` so that a timeout loses nothing."""
 
-    def __init__(self, prepared: PreparedExchange, number: int) -> None:
-        self.prepared, self.number = prepared, number
+    def __init__(self, prepared: PreparedExchange, number: int, deadline: Deadline) -> None:
+        self.prepared, self.number, self.deadline = prepared, number, deadline
         self.target = prepared.target
         self.request: JsonObject = {}
         self.status: int | None = None
@@ -204,6 +219,8 @@ class _Attempt:
     async def run(self, transport: Sender, started: float) -> None:
         """Send the request, and those that the protocol requires after it, until there is an answer."""
         built = self.prepared.built
+        if self.prepared.request.stream:
+            self.deadline.expect_token()
         step: WireRequest | None = built
         while step is not None:
             self.cancel = step.cancel
@@ -247,16 +264,23 @@ class _Attempt:
 
     async def _streamed(self, wire: Wire, response: HttpResponse, started: float) -> Answer:
         stream = self.stream = wire.stream()
+        self.deadline.expect_token()
         async for chunk in response.chunks:
             self.body += chunk[: MAX_BODY - len(self.body)]
-            if stream.feed(chunk) and self.first_token_ms is None:
-                self.first_token_ms = (time.perf_counter() - started) * 1000
+            if stream.feed(chunk):
+                self.deadline.heard()
+                self.first_token_ms = self.first_token_ms or (time.perf_counter() - started) * 1000
         return stream.finish()
 
     def result(self, total_ms: float) -> Exchange:
         secrets = known(frozenset({self.target.key}))
         answer = None if self.error or not self.answer else secrets.answer(self.answer)
-        cost, origin = cost_of(answer, self.target.endpoint) if answer else (None, "unknown")
+        came = self.answer or (self.error.received if self.error else None)
+        if came is None and self.stream is not None:
+            came = self.stream.finish()
+        # Beside an error only a reported cost counts: token counts may be those of a part.
+        counts = answer or (came if came and came.reported_cost_usd is not None else None)
+        cost, origin = cost_of(counts, self.target.endpoint) if counts else (None, "unknown")
         if self.error is not None:
             _scrub(self.error, secrets)
             self.error.endpoint = self.target.endpoint.id
@@ -266,7 +290,6 @@ class _Attempt:
                 cost, origin = Decimal(0), "catalog"
                 if self.error.phase == "send":  # refused by this program, before it connected
                     self.error.attempt = 0
-        came = self.answer or (self.stream.finish() if self.stream else None)
         return Exchange(
             endpoint=self.target.endpoint.id,
             request=self.request,
@@ -281,6 +304,7 @@ class _Attempt:
             cost_usd=cost,
             cost_origin=origin,
             estimate=estimated(self.prepared.request, came, self.error) if cost is None else None,
+            silent_ms=self.deadline.silent_s * 1000,
         )
 
 

@@ -9,18 +9,22 @@ import asyncio
 import random
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Literal
 
 from .budgets.per_request import Paid, RequestBudget
 from .catalog import Catalog, Endpoint
-from .circuit_breaker import Breaker, Permit, classify
+from .circuit_breaker import Breaker, Outcome, Permit
 from .errors import AllAttemptsFailed, ExchangeError, InvalidRequest, KeyMissing, RequestRejected
+from .evidence.model import Evidence
 from .exchange import Exchange, Target, exchange
 from .reasons import reason_of
+from .request_options import Options
 from .selection import Route
 from .transport import Transport
+from .transport.deadline import StreamLimits
 from .types import Answer, Attempt, ChatRequest, Parked, Reply
 from .verify import Checked, check, check_generation, expectations_of
 
@@ -29,7 +33,14 @@ _MIN_ATTEMPT_S = 0.05
 RETRY_S = 0.5
 """The longest pause in seconds before the only retry, as in AWS's SDKs for throttling. The actual pause is a random
 part of it."""
-
+FIRST_TOKEN_S = 30.0
+"""The least limit in seconds for the first token of a streamed answer, unless the caller gives one."""
+SLOW_FIRST_TOKEN = 4
+"""The limit for the first token, relative to the time that it usually takes."""
+_WAIT_SHARE = 0.75
+"""The share of the time left that a request may wait for a parked endpoint; the rest is for the attempt."""
+_POLL_S = 0.05
+"""Seconds between two looks at a parked endpoint that another request asks."""
 _CALLERS_MISTAKES = frozenset({"bad_request", "image_refused", "tool_schema"})
 """Reasons of attempts that were not sent because the request itself is wrong."""
 
@@ -39,6 +50,14 @@ def jittered(left_s: float) -> float:
     return random.uniform(0.0, max(min(RETRY_S, left_s / 4), 0.0))  # noqa: S311 - no secret
 
 
+def _is_short(held: Parked, left_s: float) -> bool:
+    """Whether a request with `left_s` seconds left waits for the end of this parking.
+
+    It does so for a pause that the host asked for, and for the outcome of another request that asks the endpoint.
+    """
+    return (held.requested or not held.seconds) and left_s > _MIN_ATTEMPT_S and held.seconds <= _WAIT_SHARE * left_s
+
+
 @dataclass(frozen=True, slots=True)
 class SharedResources:
     """Objects that all requests of a router share."""
@@ -46,25 +65,19 @@ class SharedResources:
     transport: Transport
     catalog: Catalog
     breaker: Breaker
+    evidence: Evidence = field(default_factory=Evidence)
 
 
 class FallbackLoop:
     """Runs the attempts of one request. An instance can be run once."""
 
-    def __init__(
-        self,
-        shared: SharedResources,
-        request: ChatRequest,
-        route: Route,
-        *,
-        timeout: float,
-        max_cost_usd: float | Decimal | None = None,
-    ) -> None:
+    def __init__(self, shared: SharedResources, request: ChatRequest, route: Route, options: Options) -> None:
         self._shared = shared
         self._request = request
         self._route = route
-        self._deadline = time.monotonic() + timeout
-        self._budget = RequestBudget(shared.catalog, max_cost_usd)
+        self._options = options
+        self._deadline = time.monotonic() + options.timeout
+        self._budget = RequestBudget(shared.catalog, options.max_cost_usd)
         self._attempts: list[Attempt] = []
         self._last_error: ExchangeError | None = None
         self._leaked = False
@@ -78,15 +91,15 @@ class FallbackLoop:
         Raises AllAttemptsFailed if there is none.
         """
         why = {left.endpoint: left.why for left in self._route.left_out if left.parked}
-        parked = self._targets(why)
+        held, parked = self._shared.breaker.parked(), self._targets(why)
         for target in parked:
-            self._skip(target.endpoint, "parked", why[target.endpoint.id])
+            self._skip(target.endpoint, "parked", why[target.endpoint.id], held.get(target.endpoint.id))
         targets = self._targets([candidate.endpoint for candidate in self._route.candidates])
         for position, target in enumerate(targets):
             reply = await self._attempt_at(target, last=position == len(targets) - 1)
             if reply is not None:
                 return reply
-        reply = await self._retry(targets) or await self._last_resort([*targets, *parked])
+        reply = await self._retry(targets) or await self._ask_parked([*targets, *parked])
         if reply is not None:
             return reply
         wrong = not self._sent and any(attempt.reason in _CALLERS_MISTAKES for attempt in self._attempts)
@@ -128,32 +141,53 @@ class FallbackLoop:
         error = self._last_error
         if self._sent != 1 or error is None or error.error_class != "provider" or not error.retryable:
             return None
-        left = self._deadline - time.monotonic()
+        left = self._left_s
         # A second request may take as long as the first and must fit.
         if error.endpoint in self._shared.breaker.parked() or left < max(error.elapsed_ms / 1000, 4 * _MIN_ATTEMPT_S):
             return None
-        await asyncio.sleep(jittered(left))
+        await self._shared.transport.pause(jittered(left))
         return await self._try(next(one for one in targets if one.endpoint.id == error.endpoint), last=True)
 
-    async def _last_resort(self, targets: Sequence[Target]) -> Reply | None:
-        """If no request was sent, try the parked endpoint whose parking ends first."""
-        if self._sent:
-            return None
-        parked = self._shared.breaker.parked()
-        passed_over = {attempt.endpoint for attempt in self._attempts if attempt.reason == "parked"}
-        left = [target for target in targets if target.endpoint.id in passed_over]
-        if not left:
-            return None
-        least = min(left, key=lambda one: parked[one.endpoint.id].seconds if one.endpoint.id in parked else 0.0)
-        self._attempts = [attempt for attempt in self._attempts if attempt.endpoint != least.endpoint.id]
-        return await self._try(least, last=True, force=True)
+    async def _ask_parked(self, targets: Sequence[Target]) -> Reply | None:
+        """Ask the parked endpoint whose parking ends first; if its host asked for a short pause, after that pause.
+
+        If no request was sent and there is no short pause, an endpoint is asked immediately. While another request asks
+        the endpoint, this one waits for the outcome, and gives up if the endpoint is still parked then.
+        """
+        left = [target for target in targets if self._may_be_asked_again(target)]
+        force = not self._sent
+        while left:
+            parked = self._shared.breaker.parked()
+            target = min(left, key=lambda one: parked[one.endpoint.id].seconds if one.endpoint.id in parked else 0.0)
+            held = parked.get(target.endpoint.id)
+            if held is not None and _is_short(held, self._left_s):
+                await self._shared.transport.pause(max(held.seconds, _POLL_S))
+                force = False
+                continue
+            if held is not None and not force:
+                return None
+            passed_over, sent = self._attempts, self._sent
+            self._attempts = [row for row in passed_over if row.sent or row.endpoint != target.endpoint.id]
+            reply = await self._try(target, last=True, force=force)
+            if self._sent > sent or self._attempts[-1].reason != "parked":
+                return reply
+            self._attempts = passed_over  # another request was faster
+        return None
+
+    def _may_be_asked_again(self, target: Target) -> bool:
+        """Whether the endpoint was passed over because it is parked, or was asked once and asked for a pause."""
+        here = [attempt for attempt in self._attempts if attempt.endpoint == target.endpoint.id]
+        return len(here) == 1 and (here[0].reason == "parked" or (here[0].retryable and bool(here[0].retry_after_s)))
+
+    @property
+    def _left_s(self) -> float:
+        return self._deadline - time.monotonic()
 
     async def _try(self, target: Target, *, last: bool, force: bool = False) -> Reply | None:
-        endpoint, left = target.endpoint, self._deadline - time.monotonic()
+        endpoint = target.endpoint
         self._leaked = False
-        # While another endpoint is left, half of the remaining time is kept for it.
-        share = left if last else left / 2
-        if share < _MIN_ATTEMPT_S:
+        timeout_s = self._attempt_s(last=last)
+        if timeout_s < _MIN_ATTEMPT_S:
             self._skip(endpoint, "timeout", f"less than {_MIN_ATTEMPT_S:g} s were left of the timeout")
             return None
         try:
@@ -166,24 +200,49 @@ class FallbackLoop:
             return None
         permit = self._shared.breaker.admit(endpoint.id, force=force)
         if isinstance(permit, Parked):
-            self._skip(endpoint, "parked", str(permit))
+            self._skip(endpoint, "parked", str(permit), permit)
             return None
-        done = await self._exchanged(target, request, permit, share)
+        done = await self._exchanged(target, request, permit, timeout_s, last=last)
         paid = self._budget.settled(done, endpoint, request)
         # In a thread, so that other requests do not wait while a long hostile text is read.
         checked = await asyncio.to_thread(self._checked, done)
         self._leaked = checked is not None and checked.leaked
         return self._judged(done, paid, checked, last=last)
 
-    async def _exchanged(self, target: Target, request: ChatRequest, permit: Permit, share: float) -> Exchange:
-        """Make one exchange and report its result to the circuit breaker, even if the exchange is cancelled."""
-        right, pause_s, why = None, None, ""
+    def _attempt_s(self, *, last: bool) -> float:
+        """Seconds that the next attempt may take in all.
+
+        While another endpoint is left, half of the remaining time is kept for it. A streamed answer that has begun may
+        take all of it.
+        """
+        left = self._left_s
+        if self._request.stream:
+            return left
+        return min(self._options.attempt_timeout or (left if last else left / 2), left)
+
+    def _limits(self, target: Target, *, last: bool) -> StreamLimits:
+        """The limits of a streamed answer. While another endpoint is left, half of the time left is kept for it."""
+        given = self._options.first_token_timeout
+        first_token_s = given or max(FIRST_TOKEN_S, SLOW_FIRST_TOKEN * self._usual_s(target, stream=True))
+        return StreamLimits(first_token_s if last else min(first_token_s, self._left_s / 2), self._options.idle_timeout)
+
+    def _usual_s(self, target: Target, *, stream: bool) -> float:
+        """Seconds that the endpoint usually takes to answer the request, or to begin its stream; 0 if unknown."""
+        tokens, now = self._route.priced_for.prompt_tokens, datetime.now(UTC)
+        return self._shared.evidence.usual_s(target.endpoint.id, now, prompt_tokens=tokens, stream=stream)
+
+    async def _exchanged(
+        self, target: Target, request: ChatRequest, permit: Permit, timeout_s: float, *, last: bool
+    ) -> Exchange:
+        """Make one exchange and report its outcome to the circuit breaker, even if the exchange is cancelled."""
+        outcome = Outcome()
         try:
-            done = await exchange(self._shared.transport, target, request, timeout_s=share, number=self._sent + 1)
-            right, pause_s = classify(done.error, share)
-            why = done.error.reason if done.error else ""
+            transport, number, limits = self._shared.transport, self._sent + 1, self._limits(target, last=last)
+            done = await exchange(transport, target, request, timeout_s=timeout_s, limits=limits, number=number)
+            usual_s = self._usual_s(target, stream=request.stream) if done.error else 0.0
+            outcome = Outcome.of(done.error, silent_s=done.silent_ms / 1000, usual_s=usual_s)
         finally:
-            self._shared.breaker.settle(permit, right, why=why, pause_s=pause_s)
+            self._shared.breaker.settle(permit, outcome)
         self._last_error = done.error
         return done
 
@@ -235,7 +294,7 @@ class FallbackLoop:
             endpoint=done.endpoint,
             outcome=outcome,
             reason=reason,
-            error_class=reason_of(reason).error_class,
+            error_class=error.error_class if error and error.reason == reason else reason_of(reason).error_class,
             detail=detail,
             elapsed_ms=done.total_ms,
             cost_usd=paid[0],
@@ -249,11 +308,10 @@ class FallbackLoop:
         )
         self._attempts.append(attempt)
 
-    def _skip(self, endpoint: Endpoint, reason: str, detail: str) -> None:
+    def _skip(self, endpoint: Endpoint, reason: str, detail: str, held: Parked | None = None) -> None:
         kind = reason_of(reason).error_class
-        self._attempts.append(
-            Attempt(endpoint.id, "failed", reason, kind, detail, 0.0, Decimal(0), "catalog", sent=False)
-        )
+        attempt = Attempt(endpoint.id, "failed", reason, kind, detail, 0.0, Decimal(0), "catalog", sent=False)
+        self._attempts.append(replace(attempt, retry_after_s=held.seconds or None if held else None))
 
     def _summary(self) -> str:
         lines = [f"no candidate gave an answer that can be delivered (candidates: {len(self._route.candidates)})"]

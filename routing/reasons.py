@@ -54,6 +54,7 @@ REASONS: dict[str, Reason] = _table(
     ("duplicate_call_id", "answer", "two calls of one answer share an id"),
     ("finish_without_calls", "answer", "finish reason tool_calls, but no call anywhere"),
     ("length", "answer", "cut by max_tokens", "raise max_tokens"),
+    ("unknown_finish_reason", "answer", "it ended for a reason that is not known, so it may be half an answer"),
     ("content_filter", "answer", "refused by a content filter", "change what the provider's policy names"),
     ("wrong_tool", "answer", "another tool was called than the one asked for"),
     ("wrong_arguments", "answer", "the right tool with wrong arguments"),
@@ -67,6 +68,7 @@ REASONS: dict[str, Reason] = _table(
     ("wrong_reasoning", "answer", "reasoning when none was wanted, or none when it was"),
     ("missing_usage", "answer", "token counts are missing"),
     ("over_limit", "answer", "more tokens than max_tokens allows"),
+    ("wrong_prompt_tokens", "answer", "another number of prompt tokens than the prompt has"),
     ("wrong_end_state", "answer", "the calls lead to another state than the one asked for"),
     ("not_refused", "answer", "a wrong request was answered instead of refused"),
     ("wrong_error_shape", "answer", "a refusal that does not say why in the protocol's form"),
@@ -119,6 +121,34 @@ REASONS: dict[str, Reason] = _table(
     ("no_pair", None, "there is nothing to compare: one of both modes was not judged"),
     ("not_recorded", None, "the recording does not hold such an exchange"),
 )
+
+FINISH_REASONS = {
+    # complete
+    "stop": "stop",
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "pause_turn": "stop",
+    "eos": "stop",
+    "eos_token": "stop",
+    "completed": "stop",
+    "tool_calls": "tool_calls",
+    "tool_use": "tool_calls",
+    "function_call": "tool_calls",
+    # cut
+    "length": "length",
+    "max_tokens": "length",
+    "model_length": "length",
+    "model_context_window_exceeded": "length",
+    # refused
+    "content_filter": "content_filter",
+    "refusal": "content_filter",
+    "safety": "content_filter",
+    "sensitive": "content_filter",
+}
+"""What hosts send as finish reason, in lower case -> OpenAI's value. Every other reason is unknown: `abort` (vLLM and
+SGLang), `network_error` (Zhipu) and `insufficient_system_resource` (DeepSeek) come with half an answer.
+"""
+KNOWN_FINISHES = frozenset(FINISH_REASONS.values())
 
 LEAKS = frozenset({"rescued_text", "rescued_reasoning", "markers_stripped", "leaked_call"})
 """Codes of answers in which calls, or the markers of calls, were in the text or the reasoning."""

@@ -20,6 +20,9 @@ from .types import CHAT_OPTIONS, EFFORTS, ChatRequest, Message, RequestOptions, 
 DEFAULT_TIMEOUT_S = 120.0
 _NUMBERS: dict[str, tuple[float, float]] = {
     "timeout": (0, math.inf),
+    "attempt_timeout": (0, math.inf),
+    "first_token_timeout": (0, math.inf),
+    "idle_timeout": (0, math.inf),
     "max_cost_usd": (0, math.inf),
     "max_tokens": (0, math.inf),
     "temperature": (-math.ulp(0.0), 2),
@@ -44,6 +47,9 @@ class Options:
     user: str | None = None
     groups: Sequence[str] = ()
     timeout: float = DEFAULT_TIMEOUT_S
+    attempt_timeout: float | None = None
+    first_token_timeout: float | None = None
+    idle_timeout: float | None = None
     max_cost_usd: float | Decimal | None = None
     endpoints: tuple[str, ...] | None = None
     fallback: bool = True

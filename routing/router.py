@@ -43,6 +43,10 @@ class RouterStatus:
     catalog: str
     parked: tuple[Parked, ...] = ()
 
+    def __str__(self) -> str:
+        parked = "".join(f"\n{one.endpoint}: {one}" for one in self.parked)
+        return f"{self.flags}\n{self.evidence}\ncatalogue: {self.catalog}{parked}"
+
 
 class Router:
     """Sends each request to the cheapest endpoint that works, and falls back to the next one if it fails.
@@ -76,12 +80,13 @@ class Router:
         Raises FlagsError if a named flags path cannot be read, and CatalogError for a wrong catalogue. Flags with wrong
         content do not raise: routing starts with the packaged flags, and `status()` gives the reason.
         """
+        found = _catalog.load(Path(catalog) if catalog is not None else None)
         path = Path(flags) if flags is not None else find_flags()
-        source = FlagsSource(path)
+        source = FlagsSource(path, catalog=found)
         place = evidence if evidence is not None else os.environ.get("KIMIPROBE_EVIDENCE") or None
         if place is None and path is not None:
             place = path.parent / "results" / "latest.json"
-        return cls(source, place, _catalog.load(Path(catalog) if catalog is not None else None))
+        return cls(source, place, found)
 
     @property
     def flags(self) -> Flags:
@@ -210,9 +215,8 @@ class Router:
         if not route.candidates:
             raise NoRoute(str(route))
         loop, transport = self._http()
-        shared = SharedResources(transport, self._catalog, self._breaker)
-        fallback = FallbackLoop(shared, ask.request(turns), route, timeout=ask.timeout, max_cost_usd=ask.max_cost_usd)
-        return loop.submit(fallback.run())
+        shared = SharedResources(transport, self._catalog, self._breaker, self._evidence.current())
+        return loop.submit(FallbackLoop(shared, ask.request(turns), route, ask).run())
 
 
 _CLOSED_DURING = "the router was closed while this request was under way"

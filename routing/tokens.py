@@ -72,14 +72,14 @@ def estimated(request: ChatRequest, came: Answer | None, error: ExchangeError | 
     """Estimated tokens of an exchange whose cost was not reported.
 
     `came` is the received part of the answer, None if nothing was received. A refused request (4xx) counts as no
-    tokens. A plain answer that did not arrive may have been generated all the same. It counts as `DEFAULT_COMPLETION`
-    tokens, or as `max_tokens` if that is less.
+    tokens unless its error came with token counts. A plain answer that did not arrive may have been generated all the
+    same. It counts as `DEFAULT_COMPLETION` tokens, or as `max_tokens` if that is less.
     """
     usage = came.usage if came is not None and came.usage is not None and came.usage.counted else None
     if usage is not None and error is None:
         return usage
     written = _written(came, error)
-    if error is not None and not written:
+    if error is not None and not written and usage is None:
         status = error.status or 0
         if 400 <= status < 500:
             return Usage(0, 0)

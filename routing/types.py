@@ -52,9 +52,12 @@ class RequestOptions(ChatOptions, total=False):
     """Options of `Router.complete`, `acomplete` and `route`: all their arguments beside the messages.
 
     `user` and `groups` decide which flags are on. `timeout` is in seconds, for all attempts together (default: 120).
-    `max_cost_usd` is an upper bound on the cost of all attempts together. `model` is the family's own name (default:
-    flags.yaml's default_model). An option that an endpoint does not know is not sent to it, and is named in the reply's
-    `notes`.
+    `attempt_timeout` limits one attempt whose answer is not streamed (default: half of the time left while another
+    candidate exists). For streamed answers, `first_token_timeout` limits the time to the first token (default: 30 s, or
+    more if evidence says that the endpoint is slower), and `idle_timeout` the time without a byte after it (default:
+    `timeout`). `max_cost_usd` is an upper bound on the cost of all attempts together. `model` is the family's own name
+    (default: flags.yaml's default_model). An option that an endpoint does not know is not sent to it, and is named in
+    the reply's `notes`.
 
     `endpoints` are the only endpoints that may be tried, in this order. Flags and evidence still decide which of them
     may serve the user. `fallback=False` tries the first endpoint of the route only.
@@ -65,6 +68,9 @@ class RequestOptions(ChatOptions, total=False):
     user: str | None
     groups: Sequence[str]
     timeout: float
+    attempt_timeout: float | None
+    first_token_timeout: float | None
+    idle_timeout: float | None
     max_cost_usd: float | Decimal | None
     endpoints: Sequence[str] | None
     fallback: bool
@@ -197,12 +203,14 @@ class Answer:
 class Parked:
     """An endpoint that the circuit breaker passes over for now.
 
-    `seconds` is the time until its parking ends. 0 means that another request is trying the endpoint.
+    `seconds` is the time until its parking ends. 0 means that another request is trying the endpoint. `requested` is
+    true if the host asked for the pause.
     """
 
     endpoint: str
     why: str
     seconds: float
+    requested: bool = False
 
     def __str__(self) -> str:
         left = f"for {self.seconds:.0f} s more" if self.seconds > 0 else "while another request asks it again"

@@ -12,7 +12,7 @@ from typing import Literal
 
 from .parsing.message_text import texts_of
 from .parsing.strict_json import StrictJsonError, loads
-from .reasons import REASONS
+from .reasons import KNOWN_FINISHES, REASONS
 from .rescue import Rescue, rescue
 from .schema import ToolSet
 from .types import Answer, ChatRequest, RawToolCall, Tool, ToolCall, ToolChoice
@@ -136,6 +136,8 @@ def _decide(
 ) -> Checked:
     if answer.finish_reason == "content_filter":
         return _failed("content_filter", answer)
+    if _is_unknown(answer.finish_reason) and not answer.tool_calls:
+        return replace(_failed("unknown_finish_reason", answer), detail=f"finish reason {answer.finish_reason}")
     defect = next((defect for defect in strict if isinstance(defect, _CallDefect)), None) or _same_ids(calls)
     if defect is None and not _suspicious(answer, tools):
         return _unchanged(answer, calls)
@@ -144,11 +146,16 @@ def _decide(
         tools,
         reasoning=answer.reasoning or None,
         raw_tool_calls=answer.tool_calls or None,
-        finish_reason=answer.finish_reason,
+        finish_reason="length" if _is_unknown(answer.finish_reason) else answer.finish_reason,
         last_user=expected.last_user,
         foreign=expected.foreign,
     )
     return _after_rescue(answer, rescued, defect)
+
+
+def _is_unknown(finish_reason: str | None) -> bool:
+    """Whether a finish reason came that is not known to mean a complete answer, a cut one or a refusal."""
+    return finish_reason is not None and finish_reason not in KNOWN_FINISHES
 
 
 def _unchanged(answer: Answer, calls: tuple[ToolCall, ...]) -> Checked:
@@ -158,8 +165,11 @@ def _unchanged(answer: Answer, calls: tuple[ToolCall, ...]) -> Checked:
         return _failed("finish_without_calls" if answer.finish_reason == "tool_calls" else "empty_answer", answer)
     if not calls and answer.finish_reason == "tool_calls":
         return _failed("finish_without_calls", answer)
-    if answer.finish_reason == "length" and any(not call.arguments for call in calls):
-        return _failed("length", answer)  # `{}` may be the rest of longer arguments
+    if any(not call.arguments for call in calls):  # `{}` may be the rest of longer arguments
+        if answer.finish_reason == "length":
+            return _failed("length", answer)
+        if _is_unknown(answer.finish_reason):
+            return _failed("unknown_finish_reason", answer)
     if calls and answer.finish_reason not in {"tool_calls", None}:
         return Checked("rescued", "finish_reason_mismatch", answer.text, calls, f"finish reason {answer.finish_reason}")
     return Checked("ok", "ok", answer.text, calls)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         thinking: bool | None
         need: Sequence[str]
         emulate_tools: bool
+        dynamic_tools: bool
         parity: Parity
         evidence: bool
 

@@ -56,8 +56,8 @@ class Expectation:
 
     `calls` None: calls are not checked. `never` names tools that must not be called. `ids` holds `fresh` (no id of
     the history recurs) and `native` (`functions.NAME:N`). `well_formed`: no deviation from the protocol. `usage`
-    `within_limit`: no more tokens than `max_tokens`. `end_state`: the state that the calls must lead to. `refused`:
-    HTTP 400 or 422 with an error message instead of an answer.
+    `within_limit`: no more tokens than `max_tokens`. `prompt_tokens`: matcher of their number. `end_state`: the state
+    that the calls must lead to. `refused`: HTTP 400 or 422 with an error message instead of an answer.
     """
 
     calls: tuple[ExpectedCall, ...] | None = None
@@ -68,6 +68,7 @@ class Expectation:
     reasoning: Literal["", "present", "absent"] = ""
     finish_reason: tuple[str, ...] = ()
     usage: Literal["", "present", "within_limit"] = ""
+    prompt_tokens: Any = None
     ids: tuple[str, ...] = ()
     well_formed: bool = False
     end_state: EndState | None = None
@@ -84,7 +85,8 @@ class Expectation:
 class Case:
     """One test described as data: messages, tools, and what a right answer is.
 
-    `need` names capabilities beyond tools (`vision`, `thinking_off`). `parity`: whether plain and stream must give the
+    `dynamic_tools`: whether a system message declares the tools, instead of the request. `need` names capabilities
+    beyond tools (`vision`, `thinking_off`). `parity`: whether plain and stream must give the
     same calls, or the same calls with the same arguments. `unusable` says why the case cannot be judged.
     `options` are further options of the request, by the names of `ChatRequest`. `evidence`: whether its verdicts are
     recorded as evidence about endpoints, as those of all packaged cases are.
@@ -96,6 +98,7 @@ class Case:
     tools: Sequence[Tool] = ()
     suite: Suite = "core"
     emulate_tools: bool = False
+    dynamic_tools: bool = False
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     max_tokens: int = DEFAULT_MAX_TOKENS
@@ -116,12 +119,17 @@ class Case:
         return "tools:emulated" if self.emulate_tools else "tools"
 
     def request(self, mode: Mode) -> ChatRequest:
-        """The request to send; emulated tools are described in a system message and not offered."""
-        messages = [emulation(self.tools), *self.messages] if self.emulate_tools else self.messages
+        """The request to send. A system message describes emulated tools or declares dynamic ones."""
+        messages, tools = list(self.messages), self.tools
+        if self.emulate_tools:
+            messages, tools = [emulation(tools), *messages], ()
+        elif self.dynamic_tools:
+            declared: Message = {"role": "system", "content": "", "tools": list(tools)}
+            messages, tools = [*messages[:-1], declared, messages[-1]], ()
         asked = {name: getattr(self, name) for name in _OWN_OPTIONS} | dict(self.options)
         if self.thinking is not None:
             asked.setdefault("reasoning_effort", "medium" if self.thinking else "none")
-        return ChatRequest(messages, () if self.emulate_tools else self.tools, stream=mode == "stream", **asked)
+        return ChatRequest(messages, tools, stream=mode == "stream", **asked)
 
 
 _FIELDS = frozenset(field.name for field in fields(Case))
@@ -253,8 +261,11 @@ class _Reading:
                 raise CaseError(f"no tool {tool!r} under `tools`; available: {there}", where=self.at("tools", number))
             found.append(self.shared[tool] if isinstance(tool, str) else {"type": "function", "function": dict(tool)})
             _require_usable(found, self.at("tools", number))
-        if row.get("emulate_tools") and not found:
-            raise CaseError("emulate_tools needs tools", where=self.at("emulate_tools"))
+        ways = [name for name in ("emulate_tools", "dynamic_tools") if row.get(name)]
+        if ways and not found:
+            raise CaseError(f"{ways[0]} needs tools", where=self.at(ways[0]))
+        if len(ways) > 1:
+            raise CaseError("emulate_tools and dynamic_tools exclude each other", where=self.at(ways[1]))
         return found
 
     def check(self, expect: Expectation, row: JsonObject, tools: Sequence[Tool]) -> None:
@@ -285,6 +296,7 @@ class _Reading:
             reasoning=row.get("reasoning", ""),
             finish_reason=(finish,) if isinstance(finish, str) else tuple(finish),
             usage=row.get("usage", ""),
+            prompt_tokens=row.get("prompt_tokens"),
             ids=tuple(row.get("ids", ())),
             well_formed=row.get("protocol") == "well_formed",
             end_state=EndState(**row["end_state"]) if "end_state" in row else None,

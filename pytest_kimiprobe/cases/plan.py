@@ -123,11 +123,17 @@ def cannot(case: Case, endpoint: Endpoint, mode: Mode) -> str:
         stream=mode == "stream",
         vision="vision" in case.need,
         native_ids="native_ids" in case.need,
+        dynamic_tools=case.dynamic_tools,
         tool_choice=case.tool_choice,
         thinking=True if "thinking" in case.need else False if "thinking_off" in case.need else None,
     )
     if unmet := endpoint.unmet(needs):
         return f"it {unmet}"
+    if case.expect.prompt_tokens is not None and endpoint.family != "kimi":
+        return "its tokens are not those of Kimi models"
+    counted = case.expect.usage or case.expect.prompt_tokens is not None or "length" in case.expect.finish_reason
+    if mode == "stream" and "bare_streams" in endpoint.quirks and counted:
+        return "its streams report neither tokens nor a cut"
     return f"the judge cannot use this schema: {case.unusable}" if case.unusable else ""
 
 

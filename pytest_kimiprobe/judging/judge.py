@@ -71,8 +71,14 @@ class Judgement:
 
     @property
     def error_class(self) -> ErrorClass | None:
-        """Error class of the reason; None if the answer is right."""
-        return None if self.verdict in {"pass", "rescued"} else reason_of(self.reason).error_class
+        """Error class of the reason; None if the answer is right.
+
+        A request that a content filter refused has no answer, so class `answer` becomes `request`.
+        """
+        if self.verdict in {"pass", "rescued"}:
+            return None
+        found = reason_of(self.reason).error_class
+        return "request" if self.verdict == "error" and found == "answer" else found
 
 
 def judge(case: Case, done: Exchange, opinion: Opinion | None = None) -> Judgement:
@@ -180,6 +186,11 @@ def _wrong_metadata(case: Case, expect: Expectation, checked: Checked, answer: A
         return "missing_usage", "no tokens reported" if usage is None else "no tokens counted"
     if expect.usage == "within_limit" and usage is not None and usage.completion_tokens > case.max_tokens:
         return "over_limit", f"{usage.completion_tokens} tokens where at most {case.max_tokens} were asked for"
+    if expect.prompt_tokens is not None:
+        if usage is None:
+            return "missing_usage", "no tokens reported"
+        if not matches(expect.prompt_tokens, usage.prompt_tokens):
+            return "wrong_prompt_tokens", f"{usage.prompt_tokens} reported, expected {shown(expect.prompt_tokens)}"
     if "native" in expect.ids:
         wrong = next((call for call in checked.tool_calls if not is_kimi_id(call.id, call.name)), None)
         return ("wrong_call_id", f"of {wrong.name}: not functions.NAME:N") if wrong else None

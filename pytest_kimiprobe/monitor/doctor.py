@@ -94,8 +94,7 @@ def _flags(path: Path | None, catalog: Catalog) -> Diagnosis:
     if path is None:
         return Diagnosis("note", "flags", "no flags.yaml from here upwards: the packaged one is used, everything off")
     try:
-        flags = Flags.load(path)
-        catalog.model(flags.default_model)
+        flags = Flags.load(path, catalog.models)
     except ConfigError as error:
         return Diagnosis("problem", "flags", str(error))
     on = sum(flag.enabled for flag in flags.flags.values())

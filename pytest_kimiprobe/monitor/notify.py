@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import urlsplit
@@ -34,12 +35,19 @@ if TYPE_CHECKING:
 LABEL = "kimiprobe-alert"
 WEBHOOK_VARIABLE = "KIMIPROBE_WEBHOOK_URL"
 WEBHOOK_S = 10.0
+WEBHOOK_PAUSES_S = (1.0, 4.0)
+"""Seconds before the second and the third try, if a webhook could not be reached or answered HTTP 429 or 5xx."""
 
 Sent: TypeAlias = Literal["sent", "failed", "none"]
 
 
 class NotDelivered(ConfigError):
-    """The webhook's URL is not allowed, or it did not accept a message. The URL is secret and not in the error text."""
+    """The webhook's URL is not allowed, or it did not accept a message. The URL is secret and not in the error text.
+
+    `passing`: whether another try may be accepted.
+    """
+
+    passing = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +71,7 @@ class Webhook:
 
     url: str
     timeout_s: float = WEBHOOK_S
+    sleep: Callable[[float], None] = time.sleep
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Webhook | None:
@@ -82,13 +91,29 @@ class Webhook:
         return "Webhook(...)"
 
     def send(self, text: str) -> None:
-        """Post the message once; `timeout_s` limits the whole exchange. Raises NotDelivered if it is not accepted."""
+        """Post the message, with up to three tries; `timeout_s` limits each. Raises NotDelivered if it is not accepted.
+
+        A message that was not answered in time is not sent again, because it may have been accepted.
+        """
+        body = json.dumps({"text": slack_text(text)}).encode()
+        for pause_s in (*WEBHOOK_PAUSES_S, None):
+            try:
+                return self._post(body)
+            except NotDelivered as problem:
+                if pause_s is None or not problem.passing:
+                    raise
+                self.sleep(pause_s)
+        return None
+
+    def _post(self, body: bytes) -> None:
         try:
-            run(self._send(json.dumps({"text": slack_text(text)}).encode()))
+            run(self._send(body))
         except TimeoutError:
             raise NotDelivered(f"no answer within {self.timeout_s:g} s", where=WEBHOOK_VARIABLE) from None
         except ExchangeError as error:
-            raise NotDelivered(f"{error.reason}", where=WEBHOOK_VARIABLE) from None
+            problem = NotDelivered(f"{error.reason}", where=WEBHOOK_VARIABLE)
+            problem.passing = error.phase == "connect"
+            raise problem from None
 
     async def _send(self, body: bytes) -> None:
         transport = Transport(max_body=1 << 16)
@@ -96,7 +121,9 @@ class Webhook:
             request = HttpRequest("POST", self.url, {"Content-Type": "application/json"}, body)
             async with asyncio.timeout(self.timeout_s), transport.send(request) as response:
                 if not 200 <= response.status < 300:
-                    raise NotDelivered(f"HTTP {response.status}", where=WEBHOOK_VARIABLE)
+                    problem = NotDelivered(f"HTTP {response.status}", where=WEBHOOK_VARIABLE)
+                    problem.passing = response.status == 429 or response.status >= 500
+                    raise problem
         finally:
             await transport.aclose()
 

@@ -53,7 +53,9 @@ class Prompt:
     """Input of the simulated model, the same for all protocols.
 
     `choice` is `auto`, `none` or `required`; if `named` is true, it is the name of the tool that must be called.
-    `parallel` allows several calls in one answer. `thinks` says whether the model writes reasoning before the answer.
+    `parallel` allows several calls in one answer. `thinks` says whether the model writes reasoning before the answer,
+    and `effort` how much: `low`, `medium`, `high` or `max`, empty if the model has no efforts. The text of an answer
+    without calls is JSON that satisfies `answer_schema`; None if the text is free.
     """
 
     turns: tuple[PromptTurn, ...]
@@ -63,6 +65,8 @@ class Prompt:
     parallel: bool = True
     max_tokens: int | None = None
     thinks: bool = False
+    effort: str = ""
+    answer_schema: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

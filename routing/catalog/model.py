@@ -145,6 +145,7 @@ class Requirements:
     stream: bool = False
     vision: bool = False
     native_ids: bool = False
+    dynamic_tools: bool = False
     tool_choice: ToolChoice | None = None
     thinking: bool | None = None
 
@@ -191,6 +192,7 @@ class Endpoint:
             (needs.stream and "stream" not in able, "does not stream"),
             (needs.vision and "vision" not in able, "takes no images"),
             (needs.native_ids and "native_ids" not in able, "has no native ids"),
+            (needs.dynamic_tools and "dynamic_tools" not in able, "takes no tools in messages"),
             (form is not None and form not in self.tool_choices, f"does not accept tool_choice {str(form)[:20]}"),
             (needs.thinking and not self.thinks, "does not think"),
             (needs.thinking is False and not self._can_stop_thinking, "cannot stop thinking"),
@@ -199,7 +201,7 @@ class Endpoint:
 
     @property
     def _can_stop_thinking(self) -> bool:
-        return not self.always_thinks and self.thinking not in {"always", "never", "reasoning_effort"}
+        return not self.always_thinks and self.thinking not in {"always", "never", "reasoning_effort", "between_tools"}
 
     def price_at(self, day: date) -> Price | None:
         """The price that applies on `day`; None if no price is known.

@@ -29,6 +29,10 @@ class EvidenceStatus:
     generated_at: str
     error: str | None
 
+    def __str__(self) -> str:
+        told = f"\n  error: {self.error}" if self.error else ""
+        return f"evidence: {self.origin or 'none'} ({self.generated_at or 'never read'}){told}"
+
 
 class EvidenceFile(LastGoodFile[Evidence]):
     """Evidence from a file such as results/latest.json, read again when the file changes. Thread-safe.

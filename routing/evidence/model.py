@@ -40,6 +40,10 @@ would stay fresh too long."""
 MOST_COUNTED = 10**9
 MOST_COST = Decimal(10**6)
 """The highest plausible cost in USD per 1000 calls; larger values are refused, as are counts over `MOST_COUNTED`."""
+PROBE_PROMPT_TOKENS = 126
+"""Median number of prompt tokens of the packaged probes, as `routing.tokens` estimates them."""
+MOST_PROMPT_FACTOR = 4.0
+"""The most by which a long prompt extends the time that an answer is expected to take."""
 _MOST_MS, _MOST_DAYS = 10**9, 31
 _STATUSES = frozenset(get_args(Status))
 _SOURCES = frozenset({"", "live", "local"})
@@ -158,6 +162,17 @@ class Evidence:
         """Status of one endpoint at `now`; `unknown` if the endpoint was never probed, or its evidence is not fresh."""
         known = self.endpoints.get(endpoint)
         return known.status_at(now) if known else "unknown"
+
+    def usual_s(self, endpoint: str, now: datetime, *, prompt_tokens: int, stream: bool) -> float:
+        """Seconds that an answer, or the first token of a stream, usually takes; 0 without fresh, reliable evidence.
+
+        It is the 95th percentile of the probes, multiplied by the length of the prompt relative to theirs (1 to 4).
+        """
+        known = self.endpoints.get(endpoint)
+        if known is None or known.latency_unreliable or not known.is_fresh(now):
+            return 0.0
+        p95_ms = (known.first_token_p95_ms if stream else known.p95_ms) or 0.0
+        return p95_ms / 1000 * min(max(prompt_tokens / PROBE_PROMPT_TOKENS, 1.0), MOST_PROMPT_FACTOR)
 
 
 def utc_text(moment: datetime) -> str:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from functools import cache
@@ -162,16 +162,19 @@ class Flags:
         object.__setattr__(self, "_claims", tuple((glob_pattern(glob), flag) for glob, flag in claims))
 
     @classmethod
-    def loads(cls, data: bytes, where: str = "flags.yaml") -> Flags:
-        """Parse a flags file. Raises FlagsError with `file:line:column: flags.NAME.key: what is wrong`."""
+    def loads(cls, data: bytes, where: str = "flags.yaml", models: Collection[str] = ()) -> Flags:
+        """Parse a flags file. Raises FlagsError with `file:line:column: flags.NAME.key: what is wrong`.
+
+        `models` are the models of the catalogue; if it is empty, names of models are not checked.
+        """
         document = strict_yaml.loads(data, where=where, error=FlagsError, require_end=True)
-        _check(document)
+        _check(document, models)
         return _flags(document.data, where)
 
     @classmethod
-    def load(cls, path: str | Path) -> Flags:
-        """Read a flags file: a regular file of at most 1 MiB. Raises FlagsError."""
-        return cls.loads(read_regular(path, error=FlagsError), str(path))
+    def load(cls, path: str | Path, models: Collection[str] = ()) -> Flags:
+        """Read a flags file: a regular file of at most 1 MiB. `models` are those of `loads`. Raises FlagsError."""
+        return cls.loads(read_regular(path, error=FlagsError), str(path), models)
 
     @staticmethod
     @cache
@@ -212,13 +215,13 @@ def glob_pattern(glob: str) -> re.Pattern[str]:
     return re.compile(fnmatch.translate(glob))
 
 
-def _check(document: strict_yaml.Document) -> None:
+def _check(document: strict_yaml.Document, models: Collection[str]) -> None:
     """Raise FlagsError with the first problem of a parsed flags file, and how many more there are."""
     version = document.data.get("version") if isinstance(document.data, dict) else None
     if type(version) is int and version > VERSION:
         told = f"version {version} is newer than {VERSION}, which this release reads: upgrade pytest-kimiprobe"
         raise FlagsError(told, where=document.at(["version"]))
-    found = problems(document)
+    found = problems(document, models)
     if found:
         more = f" (and {len(found) - 1} more: `kimiprobe flags lint` lists them)" if len(found) > 1 else ""
         raise FlagsError(f"{found[0].text}{more}", where=f"{document.where}:{found[0].line}:{found[0].column}")

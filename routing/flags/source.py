@@ -8,12 +8,15 @@ order of decision.
 from __future__ import annotations
 
 import functools
+import logging
 import os
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from ..catalog.model import Catalog
 from ..errors import FlagsError
 from ..parsing.last_good import LastGoodFile
 from ..parsing.safe_read import read_regular
@@ -21,6 +24,10 @@ from .model import Flags
 
 VARIABLE = "KIMIPROBE_FLAGS"
 FILE_NAME = "flags.yaml"
+_NO_FILE = (
+    f"no {FILE_NAME} in the working folder or above: the packaged flags are used, with which only reference endpoints "
+    f"serve; name a file with Router.load(...) or {VARIABLE}"
+)
 
 
 def find_flags(start: Path | None = None) -> Path | None:
@@ -58,6 +65,10 @@ class FlagsStatus:
     checked_at: datetime
     warning: str | None = None
 
+    def __str__(self) -> str:
+        told = "".join(f"\n  {name}: {text}" for name in ("error", "warning") if (text := getattr(self, name)))
+        return f"flags: {self.path or 'packaged'} ({self.state}, serial {self.serial}){told}"
+
 
 class _Accepted(NamedTuple):
     """Flags in use, and what a reviewer should look at in the file that they came from."""
@@ -74,17 +85,23 @@ class FlagsSource:
     first, and `status().error` says why.
 
     New content with a lower serial than the one in use is used only if its `rollback_from` is at least the serial in
-    use. New content with other flags but the same serial is used, with a warning in `status()`.
+    use. New content with other flags but the same serial is used, with a warning in `status()`. Content that names a
+    model that `catalog` does not have is wrong; without a catalogue, names of models are not checked.
     """
 
-    def __init__(self, path: str | Path | None, bootstrap: Flags | None = None) -> None:
+    def __init__(self, path: str | Path | None, bootstrap: Flags | None = None, catalog: Catalog | None = None) -> None:
         self._path = where = str(path) if path is not None else None
+        first, models = bootstrap or Flags.bootstrap(), catalog.models if catalog else {}
+        if catalog and first.default_model not in models:  # a whole catalogue of the user's own
+            first = replace(first, default_model=catalog.default_model)
         self._file = LastGoodFile(
             where,
-            _Accepted(bootstrap or Flags.bootstrap()),
+            _Accepted(first, _NO_FILE if where is None else None),
             functools.partial(read_regular, error=FlagsError),
-            lambda data, now: _accepted(data, now, str(where)),
+            lambda data, now: _accepted(data, now, str(where), models),
         )
+        if where is None:
+            logging.getLogger("routing").warning(_NO_FILE)
         for _ in range(3):  # another program may be in the middle of writing it
             self.current()
         held = self._file.held
@@ -110,12 +127,12 @@ class FlagsSource:
         )
 
 
-def _accepted(data: bytes, now: _Accepted | None, where: str) -> _Accepted:
+def _accepted(data: bytes, now: _Accepted | None, where: str, models: Collection[str] = ()) -> _Accepted:
     """The flags of the file's new content; `now` are the flags in use, None if they are the packaged ones.
 
     Raises FlagsError if the content is wrong or may not replace the flags in use.
     """
-    flags = Flags.loads(data, where)
+    flags = Flags.loads(data, where, models)
     if now is None:
         return _Accepted(flags)
     _check_serial(flags, now.flags)

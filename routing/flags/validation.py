@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice, pairwise
 from typing import Any, Literal
@@ -42,16 +43,15 @@ class Problem:
         return f"{self.line}:{self.column}: {self.level}: {self.text}"
 
 
-def problems(document: Document) -> list[Problem]:
+def problems(document: Document, models: Collection[str] = ()) -> list[Problem]:
     """All errors of a parsed flags file, in the order of the file; empty if it has none.
 
-    Rules beyond the schema are checked only if the file satisfies the schema. At most 100 errors are returned.
+    `models` are the models of the catalogue; if it is empty, names of models are not checked. Rules beyond the schema
+    are checked only if the file satisfies the schema. At most 100 errors are returned.
     """
-    found: list[Problem] = []
-    for look in (_violations, _rules):  # the rules rely on the schema
-        told = islice(look(document.data), _MAX_TOLD)
-        found = found or [problem_at(document, path, message) for path, message in told]
-    return sorted(set(found))
+    data = document.data
+    told = list(islice(_violations(data), _MAX_TOLD)) or list(islice(_rules(data, models), _MAX_TOLD))
+    return sorted({problem_at(document, path, message) for path, message in told})
 
 
 def problem_at(document: Document, path: Path, message: str, level: Literal["error", "warning"] = "error") -> Problem:
@@ -73,6 +73,13 @@ def _dotted(path: Path) -> str:
 
 
 def _violations(data: Any) -> Iterator[tuple[Path, str]]:
+    flags, most = (
+        data.get("flags") if isinstance(data, dict) else None,
+        schema()["properties"]["flags"]["maxProperties"],
+    )
+    if isinstance(flags, dict) and len(flags) > most:  # the validator would collect the errors of all of them first
+        yield ("flags",), f"has {len(flags)} flags; at most {most} are read"
+        return
     # To JSON Schema 10.0 and 1e1 are integers, to a reviewer they are typing errors.
     floats = set(_floats(data, ()))
     for steps, message in violations(data, *_SCHEMA):
@@ -108,12 +115,19 @@ def schema() -> dict[str, Any]:
 # ----------------------------------------------------------------------------------------------- beyond the schema
 
 
-def _rules(data: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+def _rules(data: Mapping[str, Any], models: Collection[str]) -> Iterator[tuple[Path, str]]:
     if data.get("rollback_from", data["serial"] + 1) <= data["serial"]:
         yield ("rollback_from",), f"must be more than the serial, {data['serial']}: it allows the serial to go back"
     for name, flag in data["flags"].items():
         yield from _flag_rules(("flags", name), flag)
     yield from _ambiguous(data["flags"])
+    named: list[tuple[Path, str]] = [(("default_model",), data["default_model"])]
+    named += [(("fallback_models", number), name) for number, name in enumerate(data.get("fallback_models", ()))]
+    for path, name in named if models else ():
+        if name not in models:
+            close = difflib.get_close_matches(name, models, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"available: {', '.join(models)}"
+            yield path, f"{shown(name)} is not a model of the catalogue; {hint}"
 
 
 def _flag_rules(path: Path, flag: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:

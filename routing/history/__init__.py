@@ -52,6 +52,9 @@ def prepare(
     shaped = [_reasoning(message, endpoint, provider, notes, thinks=thinks) for message in done.messages]
     shaped = list(_images_moved(shaped, notes, provider.wire))
     for message in shaped:
+        if "tools" in message and "dynamic_tools" not in endpoint.capabilities:
+            del message["tools"]
+            notes["message_fields_removed: tools"] = None
         _check_images(message, endpoint, quirks)
         if "text_content" in quirks and isinstance(message["content"], list) and not images_of(message["content"]):
             message["content"] = text_of(message["content"])

@@ -25,7 +25,7 @@ ROLES = {
 }
 REASONING = ("reasoning_content", "reasoning", "reasoning_details")
 _KNOWN = {
-    "system": {"role", "content", "name"},
+    "system": {"role", "content", "name", "tools"},
     "user": {"role", "content", "name"},
     "assistant": {"role", "content", "name", "tool_calls", "function_call", "refusal", "partial", *REASONING},
     "tool": {"role", "content", "name", "tool_call_id"},
@@ -51,6 +51,8 @@ def read_message(message: Message, notes: dict[str, None]) -> JsonObject:
     read: JsonObject = {"role": role, "content": _content(message.get("content"))}
     if role == "assistant":
         _read_assistant(message, read)
+    elif role == "system" and isinstance(tools := message.get("tools"), Sequence):
+        read["tools"] = list(tools)
     elif role == "tool":
         read["tool_call_id"] = _text(message.get("tool_call_id"))
     if name := _text(message.get("name")):

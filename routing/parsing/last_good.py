@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -14,6 +15,7 @@ from ..errors import ConfigError
 from .safe_read import Signature, signature_of
 
 T = TypeVar("T")
+_log = logging.getLogger("routing")
 # File times tick every few ms: a file written this recently can change again without changing its signature.
 _SETTLED_NS = 100_000_000
 
@@ -37,7 +39,7 @@ class Held(Generic[T]):
 
 
 class LastGood(ABC, Generic[T]):
-    """The last good value of a source; thread-safe.
+    """The last good value of a source; thread-safe. Content that is not used is logged once, with the reason.
 
     Subclasses implement `_read`. They also implement `_is_current` if they can tell cheaply that the source did not
     change. One thread reads at a time. Other threads wait for the first reading; during later ones they use the value
@@ -55,8 +57,11 @@ class LastGood(ABC, Generic[T]):
         self.checked_at = time.time()
         if not self._is_current() and self._reading.acquire(blocking=not self._first_done):
             try:
-                self.held = self._read(self.held)
+                before, self.held = self.held, self._read(self.held)
                 self._first_done = True
+                if self.held.error is not None and self.held.error != before.error:
+                    never_there = self.held.data is None and not before.from_source
+                    _log.log(logging.INFO if never_there else logging.WARNING, "not used: %s", self.held.error)
             finally:
                 self._reading.release()
         return self.held.value

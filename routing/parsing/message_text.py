@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -15,3 +15,16 @@ def texts_of(content: Any) -> list[str]:
         return [content]
     parts = content if isinstance(content, list | tuple) else ()
     return [part["text"] for part in parts if isinstance(part, Mapping) and isinstance(part.get("text"), str)]
+
+
+def joined(pieces: Iterable[str], halves: str = "replace") -> str:
+    """The pieces as one text. The two halves of a surrogate pair, which hosts send in two pieces, become one character.
+
+    A half without its other half cannot be encoded, so it becomes U+FFFD; with `halves="surrogatepass"` it is kept.
+    """
+    text = "".join(pieces)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", halves)
+    return text

@@ -178,9 +178,7 @@ class YamlReader:
 
     def scalar(self, event: yaml.ScalarEvent) -> str | int | float | bool | None:
         self.collection(event)
-        self._values += 1
-        if self._values > _MAX_VALUES:
-            self.refuse(f"holds more than {_MAX_VALUES} keys and values", mark_of(event))
+        self._count(event)
         text: str = event.value
         if event.style:  # quoted or block: a string whatever it looks like
             if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
@@ -234,11 +232,17 @@ class YamlReader:
         line, column = mark or (0, 1)
         self._source.refuse(message, line, column)
 
+    def _count(self, event: yaml.Event) -> None:
+        self._values += 1
+        if self._values > _MAX_VALUES:
+            self.refuse(f"holds more than {_MAX_VALUES} keys and values", mark_of(event))
+
     def _open(self, event: yaml.CollectionStartEvent, value: dict[str, Any] | list[Any]) -> None:
         mark = mark_of(event)
         if len(self._stack) >= MAX_DEPTH:
             self.refuse(f"is nested deeper than {MAX_DEPTH} levels", mark)
         self.collection(event)
+        self._count(event)
         if self._stack and self._stack[-1].wants_key:
             self.key(value, event, self._stack[-1].value)
         self._stack.append(_Open(value, self._put(value, mark)))

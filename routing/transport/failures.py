@@ -112,13 +112,17 @@ def local_failure(error: Exception, phase: Phase) -> ExchangeError:
     return RequestRejected("local_failure", f"unexpected {type(error).__name__}", phase=phase)
 
 
-def timed_out(timeout_s: float, progress: RequestProgress) -> ExchangeError:
-    """This package's error for a total deadline that passed. A request that still waited for a connection is ours."""
-    if progress.queued:
-        told = f"after {timeout_s:g} s, while waiting for one of this program's connections to become free"
-        return RequestRejected("local_failure", told, phase="connect", retryable=True)
+def timed_out(timeout_s: float, progress: RequestProgress, waiting: str = "") -> ExchangeError:
+    """This package's error for a time limit that passed; `waiting` says for what the exchange waited.
+
+    If the request still waited for one of this program's connections, the error is ours.
+    """
     phase = progress.phase
-    return ProviderFailure("timeout", f"after {timeout_s:g} s, {_WAITING[phase]}", phase=phase, retryable=True)
+    if progress.queued:
+        told = f"after {timeout_s:g} s, while all connections that this program may have were in use"
+        return RequestRejected("local_failure", told, phase="connect", retryable=True)
+    detail = f"after {timeout_s:g} s, {waiting or _WAITING[phase]}"
+    return ProviderFailure("timeout", detail, phase=phase, retryable=True)
 
 
 def forget_frames(error: BaseException) -> None:

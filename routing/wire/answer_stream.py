@@ -10,8 +10,11 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import ProviderFailure
+from ..errors import ExchangeError, ProviderFailure
+from ..parsing.message_text import joined
+from ..reasons import FINISH_REASONS
 from ..types import Answer, RawToolCall, Usage
+from .json_fields import label
 from .sse import Decoder, Event
 
 MAX_TEXT = 2 << 20
@@ -49,24 +52,65 @@ class TextLimit:
         return self.take(text)
 
 
+class PartialText:
+    """A text that comes in pieces."""
+
+    __slots__ = ("pieces", "size")
+
+    def __init__(self) -> None:
+        self.pieces: list[str] = []
+        self.size = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.pieces)
+
+    def add(self, piece: str) -> None:
+        """Add a piece at the end."""
+        self.pieces.append(piece)
+        self.size += len(piece)
+
+    def is_repeated_by(self, piece: str) -> bool:
+        """Whether the piece is the whole text received so far, once more."""
+        return len(piece) == self.size and piece == "".join(self.pieces)
+
+
 @dataclass(slots=True)
 class PartialCall:
     """One tool call under assembly.
 
-    `index` identifies the call in later events. `whole` holds arguments that came as one JSON value; `pieces` hold
-    arguments that came as text. If both came, only `pieces` count.
+    `index` identifies the call in later events. `whole` holds arguments that came as one JSON value; `arguments` hold
+    arguments that came as text. If both came, only `arguments` count.
     """
 
     index: int | str | None
     id: str | None = None
-    name: str | None = None
     whole: Any = None
-    pieces: list[str] = field(default_factory=list)
+    name: PartialText = field(default_factory=PartialText)
+    arguments: PartialText = field(default_factory=PartialText)
+
+    def add_name(self, piece: str) -> None:
+        """Take a piece of the name. Some hosts repeat the whole name in every event."""
+        if not self.name.is_repeated_by(piece):
+            self.name.add(piece)
+
+    def add_arguments(self, piece: str) -> None:
+        """Take a piece of the arguments. A piece that repeats all of them is left out if they are complete."""
+        if not (self.arguments.is_repeated_by(piece) and _is_json(piece)):
+            self.arguments.add(piece)
 
     def call(self) -> RawToolCall:
         """The call with the arguments received so far."""
-        text = "".join(self.pieces)
-        return RawToolCall(self.id, self.name, self.whole if self.whole is not None and not text else text)
+        text = joined(self.arguments.pieces, "surrogatepass")  # strict JSON refuses half a pair
+        arguments = self.whole if self.whole is not None and not text else text
+        return RawToolCall(self.id and joined([self.id]), joined(self.name.pieces) or None, arguments)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 class AnswerStream(ABC):
@@ -101,6 +145,17 @@ class AnswerStream(ABC):
         """The answer when the stream has ended. Its field `complete` is False if no finish reason came."""
         return self.answer(complete=self.finish_reason is not None)
 
+    def failed(self, error: ExchangeError) -> ExchangeError:
+        """The error that came instead of an answer, with the usage and cost that came with it."""
+        came = self.answer(complete=False)
+        error.received = came if came.usage is not None or came.reported_cost_usd is not None else None
+        return error
+
+    def finished(self, reason: Any) -> None:
+        """Take a finish reason; null and empty text are none. A reason that is not known is passed on as it is."""
+        if reason is not None and (told := label(str(reason))):
+            self.finish_reason = FINISH_REASONS.get(told.lower(), told)
+
     def new_call(self, call: PartialCall) -> PartialCall:
         """Add a tool call to the answer and return it. Raises ProviderFailure if the answer has MAX_CALLS already."""
         if len(self.calls) >= MAX_CALLS:
@@ -110,9 +165,10 @@ class AnswerStream(ABC):
 
     def answer(self, *, complete: bool) -> Answer:
         """The answer made of all parts received so far, with `complete` as given."""
+        self.calls = self._joined_calls()
         return Answer(
-            text="".join(self.text),
-            reasoning="".join(self.reasoning),
+            text=joined(self.text),
+            reasoning=joined(self.reasoning),
             tool_calls=tuple(call.call() for call in self.calls),
             finish_reason=self.finish_reason,
             usage=self.usage,
@@ -121,3 +177,19 @@ class AnswerStream(ABC):
             complete=complete,
             notes=tuple(self.notes),
         )
+
+    def _joined_calls(self) -> list[PartialCall]:
+        """The tool calls, with parts that have neither id nor name joined to the incomplete call before them.
+
+        Some hosts send each piece of a call under another index.
+        """
+        calls: list[PartialCall] = []
+        joining = False
+        for call in self.calls:
+            bare = bool(calls) and not call.id and not call.name
+            joining = bare and (joining or not _is_json("".join(calls[-1].arguments.pieces)))
+            if joining:
+                calls[-1].arguments.pieces += call.arguments.pieces
+            else:
+                calls.append(call)
+        return calls

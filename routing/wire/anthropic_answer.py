@@ -7,7 +7,7 @@ left out of the answer and noted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ..errors import ProviderFailure
@@ -22,16 +22,6 @@ __all__ = ["AnthropicStream", "authorization", "build", "parse", "stream"]
 
 _MAX_NOTES = 100
 
-_FINISH = {
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "pause_turn": "stop",
-    "tool_use": "tool_calls",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "refusal": "content_filter",
-}
-
 
 def authorization(key: str) -> Mapping[str, str]:
     """The HTTP header that carries the API key; empty if `key` is empty."""
@@ -44,13 +34,13 @@ def parse(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
     Raises ExchangeError for an error, even inside a body with HTTP status 200, and for a body that breaks the protocol.
     """
     data = whole_object(status, headers, body)
+    whole = AnthropicStream()
+    whole.envelope(data)
     if data.get("error") or data.get("type") == "error" or status >= 300:
-        raise fault(status, data.get("error") or data, headers)
+        raise whole.failed(fault(status, data.get("error") or data, headers))
     content = data.get("content")
     if not isinstance(content, list):
         raise ProviderFailure("malformed_body", "no content in the answer", status=status, phase="parse")
-    whole = AnthropicStream()
-    whole.envelope(data)
     inputs = _inputs(body.decode("utf-8-sig"))
     for block, raw in zip(content, inputs, strict=True):
         if isinstance(block, Mapping):
@@ -81,7 +71,7 @@ class AnthropicStream(AnswerStream):
 
     def event(self, event: Event) -> None:
         """Take one event of the stream. Raises ExchangeError for an error event."""
-        if event.data.strip() in {"", "[DONE]"}:  # some gateways close the stream as OpenAI does
+        if event.is_heartbeat or event.data.strip() == "[DONE]":  # some gateways close the stream as OpenAI does
             return
         data = event_object(event.data)
         kind = data.get("type")
@@ -114,27 +104,28 @@ class AnthropicStream(AnswerStream):
 
     def stopped(self, row: Mapping[str, Any]) -> None:
         """Take `stop_reason` from `row`, if it has one, and translate it into OpenAI's finish reason."""
-        if reason := string(row.get("stop_reason")):
-            self.finish_reason = _FINISH.get(reason, reason)
+        self.finished(row.get("stop_reason"))
 
     def block(self, block: Mapping[str, Any], raw_input: str) -> None:
         """Take a complete content block of a whole answer. `raw_input` is the exact JSON text of its `input`."""
         self.start(None, block)
         if block.get("type") == "tool_use":
-            self.calls[-1].pieces.append(raw_input)
+            self.calls[-1].arguments.add(raw_input)
 
     def start(self, index: Any, block: Mapping[str, Any]) -> None:
         """Start a content block, and take the content that its start event holds already."""
         kind = block.get("type")
         if kind == "tool_use":
-            call = PartialCall(_place(index), self._word(block.get("id")), self._word(block.get("name")), "{}")
+            call = PartialCall(_place(index), self._counted(block.get("id")), "{}")
+            if name := self._counted(block.get("name")):
+                call.add_name(name)
             if given := mapping(block.get("input")):  # used if no `input_json_delta` follows
                 call.whole = self.limit.take_value(given)
             self.new_call(call)
         elif kind == "text":
-            self._take(self.text, block.get("text"))
+            self._take(self.text.append, block.get("text"))
         elif kind == "thinking":
-            self._take(self.reasoning, block.get("thinking"))
+            self._take(self.reasoning.append, block.get("thinking"))
         elif kind != "redacted_thinking" and len(self.notes) < _MAX_NOTES:
             self.notes[f"block_left_out: {printable_line(kind, 60)}"] = None
 
@@ -145,22 +136,22 @@ class AnthropicStream(AnswerStream):
         """
         kind = delta.get("type")
         if kind == "text_delta":
-            self._take(self.text, delta.get("text"))
+            self._take(self.text.append, delta.get("text"))
         elif kind == "thinking_delta":
-            self._take(self.reasoning, delta.get("thinking"))
+            self._take(self.reasoning.append, delta.get("thinking"))
         elif kind == "input_json_delta":
             piece, place = delta.get("partial_json"), _place(index)
             for call in reversed(self.calls):
-                if call.index == place and isinstance(piece, str):
-                    self._take(call.pieces, piece)
+                if call.index == place:
+                    self._take(call.add_arguments, piece)
                     break
 
-    def _word(self, value: Any) -> str | None:
+    def _counted(self, value: Any) -> str | None:
         return self.limit.take(value) if string(value) else None
 
-    def _take(self, pieces: list[str], text: Any) -> None:
+    def _take(self, add: Callable[[str], None], text: Any) -> None:
         if isinstance(text, str) and text:
-            pieces.append(self.limit.take(text))
+            add(self.limit.take(text))
 
 
 stream = AnthropicStream

@@ -7,14 +7,20 @@ is used instead of the status.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from ..errors import ExchangeError, error_type
+from ..errors import ExchangeError, RequestRejected, error_type
 from ..reasons import REASONS
 
+LONGEST_WAIT_S = 86_400.0
+"""The longest wait in seconds that is passed on: one day. RFC 9111 also reads numbers that are too large as the largest
+number a client can use.
+"""
+_SECONDS = re.compile(r"[0-9]+(?:\.[0-9]*)?")
 _DETAIL = 300
 """The most characters of the text that describes an error."""
 
@@ -28,10 +34,22 @@ _BY_WORDS: tuple[tuple[str, str], ...] = (
     ("not currently supported on together", "model_retired"),
     ("context length", "context_too_long"),
     ("maximum context", "context_too_long"),
+    ("context window", "context_too_long"),
+    ("exceed context limit", "context_too_long"),
+    ("exceeded model token limit", "context_too_long"),  # Moonshot
+    ("maximum number of tokens", "context_too_long"),
     ("prompt is too long", "context_too_long"),
+    ("input is too long", "context_too_long"),
     ("insufficient balance", "no_credit"),
     ("credit balance is too low", "no_credit"),
     ("could not process image", "image_refused"),
+    ("unsupported image", "image_refused"),  # Moonshot and Alibaba
+    ("invalid image", "image_refused"),
+    ("decode image", "image_refused"),
+    ("identify image file", "image_refused"),
+    ("image exceeds", "image_refused"),
+    ("considered high risk", "content_filter"),  # Moonshot
+    ("content management policy", "content_filter"),  # Azure
 )
 _BY_CODE: dict[str, str] = {
     "tool_use_failed": "tool_use_failed",
@@ -52,7 +70,9 @@ _BY_CODE: dict[str, str] = {
     "provider_unavailable": "server_error",
     "rate_limit_exceeded": "rate_limited",
     "rate_limit_reached_error": "rate_limited",
+    "content_filter": "content_filter",
     "content_policy_violation": "content_filter",
+    "data_inspection_failed": "content_filter",
     "refusal": "content_filter",
     "invalid_image": "image_refused",
     "image_too_large": "image_refused",
@@ -103,7 +123,9 @@ def fault(status: int, error: Any, headers: Mapping[str, str] | None = None) -> 
     reason = _reason(inner, row, metadata, message)
     in_flight = metadata.get("limit_source") == "openrouter_in_flight_budget"  # a temporary 402
     generation = row.get("failed_generation")
-    return error_type(reason)(
+    # A filter that refuses the request has judged no answer.
+    kind = RequestRejected if reason == "content_filter" else error_type(reason)
+    return kind(
         reason,
         _detail(message, metadata),
         status=inner,
@@ -126,19 +148,31 @@ def printable_line(text: Any, limit: int = _DETAIL) -> str:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait, from the header `retry-after-ms` or `Retry-After` (seconds or a date).
+    """Seconds to wait, at most `LONGEST_WAIT_S`, from the header `retry-after-ms` or `Retry-After` (seconds or a date).
 
-    None if both headers are absent or the value is unreadable.
+    A date is compared with the response's own `Date`, so that a wrong clock on either side does not matter. None if
+    neither header is present and readable.
     """
-    lowered = {name.lower(): value for name, value in headers.items()}
-    try:
-        if "retry-after-ms" in lowered:
-            return max(float(lowered["retry-after-ms"]) / 1000, 0.0)
-        if "retry-after" in lowered:
-            return _seconds(lowered["retry-after"])
-    except (ValueError, TypeError, OverflowError):
+    told = {name.lower(): value.strip() for name, value in headers.items()}
+    if _SECONDS.fullmatch(milliseconds := told.get("retry-after-ms", "")):
+        return min(float(milliseconds) / 1000, LONGEST_WAIT_S)
+    asked = told.get("retry-after", "")
+    if _SECONDS.fullmatch(asked):
+        return min(float(asked), LONGEST_WAIT_S)
+    until = _moment(asked)
+    if until is None:
         return None
-    return None
+    now = _moment(told.get("date", "")) or datetime.now(UTC)
+    return min(max((until - now).total_seconds(), 0.0), LONGEST_WAIT_S)
+
+
+def _moment(date: str) -> datetime | None:
+    """The moment of an HTTP date; None if it is not one."""
+    try:
+        moment = parsedate_to_datetime(date if date.isascii() else "")
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _retryable(reason: str, headers: Mapping[str, str]) -> bool:
@@ -149,18 +183,10 @@ def _retryable(reason: str, headers: Mapping[str, str]) -> bool:
 
 def _wait(headers: Mapping[str, str], row: Mapping[str, Any]) -> float | None:
     """Seconds to wait before a retry: from the headers, else from Replicate's `retry_after` in the body, else None."""
-    asked = row.get("retry_after")
-    told = float(asked) if isinstance(asked, int | float) and not isinstance(asked, bool) and 0 <= asked < 1e6 else None
-    found = retry_after(headers)
-    return told if found is None else found
-
-
-def _seconds(value: str) -> float:
-    if value.strip().replace(".", "", 1).isdigit():
-        return float(value)
-    moment = parsedate_to_datetime(value)
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max((moment - datetime.now(UTC)).total_seconds(), 0.0)
+    found, asked = retry_after(headers), row.get("retry_after")
+    if found is not None or not isinstance(asked, int | float) or isinstance(asked, bool) or not asked >= 0:
+        return found
+    return float(min(asked, LONGEST_WAIT_S))
 
 
 def _inner_status(status: int, row: Mapping[str, Any]) -> int:

@@ -17,6 +17,8 @@ from ..errors import ProviderFailure
 from .error_bodies import fault, printable_line
 
 _SPACE = re.compile(r"[ \t\n\r]*")
+_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_TAG = re.compile(r"(?is)<(?:!--.*?--|(script|style)\b.*?</\1\s*|[/!]?[a-z][^<>]*)>")
 _DECODER = json.JSONDecoder()
 _MOST_USD = 1_000_000
 _MOST_COUNT = 1 << 40
@@ -33,18 +35,43 @@ def whole_object(status: int, headers: Mapping[str, str], body: bytes) -> Mappin
     """
     try:
         data = json.loads(body.decode("utf-8-sig"))
-    except UnicodeDecodeError:
-        if status < 400:
-            raise ProviderFailure("bad_encoding", "the body is not UTF-8", status=status, phase="parse") from None
-        data = None
     except (ValueError, RecursionError):
         data = None
     if isinstance(data, dict):
         return data
     if status >= 300:
-        raise fault(status, {"message": body[:400].decode("utf-8", "replace")}, headers)
-    what = "an empty body" if not body.strip() else "the body is not a JSON object"
-    raise ProviderFailure("malformed_body", what, status=status, phase="parse", retryable=True)
+        raise fault(status, {"message": _excerpt(body, 400)}, headers)
+    raise _unreadable(status, headers, body)
+
+
+def _unreadable(status: int, headers: Mapping[str, str], body: bytes) -> ProviderFailure:
+    """The error for a body with a status of success that is not a JSON object."""
+    try:
+        text = body.decode("utf-8-sig").strip()
+    except UnicodeDecodeError as error:
+        if error.end < len(body) or not _is_cut(body[: error.start].decode("utf-8-sig").strip()):
+            return ProviderFailure("bad_encoding", "the body is not UTF-8", status=status, phase="parse")
+        text = "{"
+    if _is_cut(text):
+        what = "the body ends in the middle of its JSON"
+        return ProviderFailure("connection_cut", what, status=status, phase="body", retryable=True)
+    kind = next((value for name, value in headers.items() if name.lower() == "content-type"), "")
+    what = "the body is not a JSON object" if text else "an empty body"
+    if text and "json" not in kind:
+        what += f" but {printable_line(kind, 60) or 'of no content type'}: {_excerpt(body, 160)}"
+    return ProviderFailure("malformed_body", what, status=status, phase="parse", retryable=True)
+
+
+def _is_cut(text: str) -> bool:
+    """Whether a text is the beginning of a JSON object: more brackets are opened than closed, or a string is open."""
+    outside = _STRING.sub("", text)
+    opened, closed = outside.count("{") + outside.count("["), outside.count("}") + outside.count("]")
+    return text.startswith("{") and ('"' in outside or opened > closed)
+
+
+def _excerpt(body: bytes, size: int) -> str:
+    """The beginning of a body as text, without the tags of an HTML page."""
+    return _TAG.sub(" ", body[: 10 * size].decode("utf-8", "replace"))[:size].strip()
 
 
 def event_object(payload: str) -> Mapping[str, Any]:

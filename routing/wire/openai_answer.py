@@ -22,7 +22,8 @@ from .sse import Event
 
 __all__ = ["OpenAIStream", "authorization", "build", "parse", "stream"]
 
-_FINISH = {"eos": "stop", "function_call": "tool_calls"}  # Together's value, and OpenAI's older one
+_ABORTED = frozenset({"abort", "aborted", "error", "network_error", "insufficient_system_resource"})
+"""Finish reasons of hosts that gave up. OpenRouter passes them on as `native_finish_reason` beside a benign `stop`."""
 
 
 def authorization(key: str) -> Mapping[str, str]:
@@ -36,17 +37,16 @@ def parse(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
     Raises ExchangeError for an error, even inside a body with HTTP status 200, and for a body that breaks the protocol.
     """
     data = whole_object(status, headers, body)
-    if data.get("error"):
-        raise fault(status, data["error"], headers)
-    if status >= 300:
-        raise fault(status, data, headers)
     choice = _first_choice(data)
+    whole = OpenAIStream()
+    whole.count(data, choice or {})
+    if data.get("error") or status >= 300:
+        raise whole.failed(fault(status, data.get("error") or data, headers))
     if choice is None:
         raise ProviderFailure("malformed_body", "no choices in the answer", status=status, phase="parse")
     message = choice.get("message")
     if not isinstance(message, dict):
         raise ProviderFailure("malformed_body", "the choice holds no message", status=status, phase="parse")
-    whole = OpenAIStream()
     whole.envelope(data, choice)
     whole.delta(message, whole=True)
     return whole.answer(complete=True)
@@ -83,35 +83,37 @@ class OpenAIStream(AnswerStream):
         if self._done or payload == "[DONE]":
             self._done = True
             return
+        if event.is_heartbeat:
+            return
         data = event_object(payload)
+        choice = _first_choice(data) or {}
+        self.count(data, choice)
         if data.get("error") or event.name == "error":
             raise fault(200, data.get("error") or data)
-        choice = _first_choice(data) or {}
         self.envelope(data, choice)
         delta = choice.get("delta")
         if isinstance(delta, dict):
             self.delta(delta, whole=False)
 
     def envelope(self, data: Mapping[str, Any], choice: Mapping[str, Any]) -> None:
-        """Take the fields around the message: finish reason, model, id, upstreams, usage and cost.
+        """Take the fields around the message: finish reason, model, id and upstreams.
 
         Raises ExchangeError if they report an error.
         """
         if choice.get("error"):
             raise fault(200, choice["error"])
-        reason = choice.get("finish_reason")
+        reason, native = choice.get("finish_reason"), choice.get("native_finish_reason")
         if reason == "error":
             raise ProviderFailure("server_error", "finish_reason error", phase="body", retryable=True)
-        if isinstance(reason, str) and reason:
-            self.finish_reason = _FINISH.get(reason, reason)
+        self.finished(native if reason and native in _ABORTED else reason)
         self.model = label(data.get("model")) or self.model
         self.id = label(data.get("id")) or self.id
         self._upstream = label(data.get("provider")) or self._upstream
         if isinstance(told := data.get("openrouter_metadata"), dict):
             self._tried = _tried(told) or self._tried
-        self._usage(data, choice)
 
-    def _usage(self, data: Mapping[str, Any], choice: Mapping[str, Any]) -> None:
+    def count(self, data: Mapping[str, Any], choice: Mapping[str, Any]) -> None:
+        """Take usage and cost, which come with an answer, and sometimes with an error."""
         # Old Moonshot streams carry usage inside the choice; Groq's streams also carry it in `x_groq`.
         for row in (data.get("usage"), choice.get("usage"), mapping(data.get("x_groq")).get("usage")):
             if isinstance(row, dict):
@@ -143,12 +145,12 @@ class OpenAIStream(AnswerStream):
         call = self.new_call(_numbered(row)) if whole else self._call_of(row, call_id, name)
         if call_id and not call.id:
             call.id = self.limit.take(call_id)
-        if name and not (call.name or "").endswith(name):
-            call.name = (call.name or "") + self.limit.take(name) if not call.pieces else call.name
+        if name:
+            call.add_name(self.limit.take(name))
         arguments = function.get("arguments")
         if isinstance(arguments, str):
             if arguments or whole:
-                call.pieces.append(self.limit.take(arguments))
+                call.add_arguments(self.limit.take(arguments))
         elif arguments is not None:
             self.limit.take_value(arguments)
             call.whole = arguments
@@ -169,7 +171,7 @@ class OpenAIStream(AnswerStream):
         self.notes["tool_call_without_index"] = None
         if call_id:
             return next((call for call in self.calls if call.id == call_id), None) or self.new_call(_numbered(row))
-        if self.calls and not (name and self.calls[-1].pieces):
+        if self.calls and not (name and self.calls[-1].name and self.calls[-1].arguments):
             return self.calls[-1]
         return self.new_call(_numbered(row))
 

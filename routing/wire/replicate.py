@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from ..catalog.model import Endpoint, Provider
 from ..errors import EndpointUnavailable, ProviderFailure
 from ..history.reading import images_of, read_message, text_of
-from ..parsing.message_text import texts_of
+from ..parsing.message_text import joined, texts_of
 from ..types import Answer, ChatRequest, JsonObject, Usage
 from .answer_stream import AnswerStream
 from .base import WireRequest
@@ -149,18 +149,20 @@ def parse(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
     if status >= 300:
         raise fault(status, page, headers)
     state = string(page.get("status"))
+    metrics, asked = mapping(page.get("metrics")), mapping(page.get("input"))
+    used = _usage(metrics)
     if state == "failed":
-        raise fault(200, page.get("error") or "the prediction failed", headers)
+        error = fault(200, page.get("error") or "the prediction failed", headers)
+        error.received = Answer(usage=used)
+        raise error
     if state in {"canceled", "aborted"}:
         raise ProviderFailure("server_error", "the prediction was cancelled", phase="body", retryable=True)
     if state != "succeeded":
         raise ProviderFailure("malformed_body", "the prediction has not ended", phase="parse")
-    metrics, asked = mapping(page.get("metrics")), mapping(page.get("input"))
-    used = _usage(metrics)
     limit = asked.get("max_tokens")
     cut = used is not None and is_count(limit) and 0 < limit <= used.completion_tokens
     return Answer(
-        text="".join(_output(page.get("output"))),
+        text=joined(_output(page.get("output"))),
         finish_reason="length" if cut else "stop",
         usage=used,
         model=label(page.get("model")),

@@ -25,6 +25,12 @@ class Event:
     data: str
     name: str = "message"
 
+    @property
+    def is_heartbeat(self) -> bool:
+        """Whether the event holds nothing for an answer: no data, or a comment that a gateway sent as data."""
+        data = self.data.strip()
+        return self.name != "error" and (not data or data.startswith(":"))
+
 
 class Decoder:
     """Turns chunks of bytes into events. Comments are skipped, as is an event that the end of the stream cuts off."""

@@ -14,7 +14,7 @@ from pytest_kimiprobe.simulator.behaviour.personas import k2_section, k3_section
 from pytest_kimiprobe.simulator.behaviour.served_models import served_models
 from pytest_kimiprobe.simulator.conversation import Call, Draft
 from pytest_kimiprobe.simulator.model import answer
-from pytest_kimiprobe.simulator.protocols.openai_in import read_prompt, thinks
+from pytest_kimiprobe.simulator.protocols.openai_in import read_prompt
 from routing import catalog as catalogs
 from routing.wire import wire_named
 
@@ -37,7 +37,7 @@ def right(name: str) -> Draft:
     if request.tools:  # as other clients send them: our wire would send a dotted name in another form
         body["tools"] = [_whole(tool) for tool in request.tools]
     model = served_models()["openrouter"][endpoint.provider_model_id]
-    return answer(read_prompt(body, thinking=thinks(model, body)))
+    return answer(read_prompt(model, body))
 
 
 def _k2(draft: Draft) -> str:

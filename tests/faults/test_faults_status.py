@@ -117,6 +117,33 @@ def test_sts_04_key_credit_and_policy(
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize("status", [200, 400, 500])
+def test_sts_02_what_an_error_says_it_cost_is_what_it_cost(faulty: Faulty, asker: Asker, status: int) -> None:
+    """A host may charge for an answer that it does not give."""
+    usage = {"prompt_tokens": 900, "completion_tokens": 40, "cost": 0.0031}
+    done = asker.ask(faulty(reply({"error": {"message": "x"}, "usage": usage}, status=status)).url)
+    assert done.error is not None
+    assert (done.cost_usd, done.cost_origin, done.answer) == (Decimal("0.0031"), "reported", None)
+    del usage["cost"]
+    counted = asker.ask(faulty(reply({"error": {"message": "x"}, "usage": usage}, status=status)).url)
+    assert (counted.cost_usd, counted.estimate) == (None, Usage(900, 40))
+
+
+@pytest.mark.parametrize("missing", [1, 2, 20])
+def test_sts_07_a_body_that_ends_with_its_connection_too_early_was_cut(
+    faulty: Faulty, asker: Asker, missing: int
+) -> None:
+    """No length says so; the JSON does. Another try may go well."""
+    raw = json.dumps(chat()).encode()[:-missing]
+
+    def cut(line: Line) -> None:
+        line.request()
+        line.send(head(200, "Connection: close"), raw)
+
+    found = failure(asker, faulty(cut))
+    assert (found.reason, found.error_class, found.retryable) == ("connection_cut", "provider", True)
+
+
 @pytest.mark.parametrize("status", [404, 410])
 def test_sts_05_a_model_that_is_gone(faulty: Faulty, asker: Asker, status: int) -> None:
     """It is the catalogue that is wrong: not tried again, and nobody's quality."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -11,16 +13,17 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from routing import circuit_breaker as module
 from routing.circuit_breaker import (
     LEAST_FAILURES,
     MAX_OPEN_S,
     MAX_RETRY_AFTER_S,
-    MAX_TRIALS,
     NEWEST,
     OPEN_S,
+    PATIENCE_S,
+    SILENT_S,
     WINDOW_S,
     Breaker,
+    Outcome,
     Permit,
 )
 from routing.errors import AccountError, BadAnswer, EndpointUnavailable, ExchangeError, ProviderFailure, RequestRejected
@@ -59,7 +62,7 @@ def let(breaker: Breaker, **how: Any) -> Permit:
 def ask(breaker: Breaker, right: bool | None, times: int = 1, **told: Any) -> None:
     """Send that many requests in sequence, all with this outcome."""
     for _ in range(times):
-        breaker.settle(let(breaker), right, **told)
+        breaker.settle(let(breaker), Outcome(right, **told))
 
 
 def opened(breaker: Breaker) -> None:
@@ -99,10 +102,10 @@ def test_a_pause_of_zero_or_less_parks_nothing(breaker: Breaker, pause: float) -
 def test_the_longest_pause_wins(breaker: Breaker, clock: Clock) -> None:
     """A later outcome with a shorter pause does not shorten it, and one with a longer pause is not lost."""
     first, second, third = let(breaker), let(breaker), let(breaker)
-    breaker.settle(first, False, pause_s=100.0)
-    breaker.settle(second, False, pause_s=10.0)
+    breaker.settle(first, Outcome(False, pause_s=100.0))
+    breaker.settle(second, Outcome(False, pause_s=10.0))
     assert breaker.parked()[E].seconds == 100
-    breaker.settle(third, False, pause_s=200.0)
+    breaker.settle(third, Outcome(False, pause_s=200.0))
     assert breaker.parked()[E].seconds == 200
 
 
@@ -142,7 +145,7 @@ def test_when_the_time_is_over_one_request_asks_it(breaker: Breaker, clock: Cloc
         given = list(crowd.map(lambda _: breaker.admit(E), range(64)))
     (trial,) = (one for one in given if isinstance(one, Permit))
     assert str(breaker.parked()[E]).startswith("parked while another request asks it again")
-    breaker.settle(trial, True)
+    breaker.settle(trial, Outcome(True))
     assert not breaker.parked()
     assert not let(breaker).trial
 
@@ -166,7 +169,7 @@ def test_a_trial_without_outcome_allows_the_next_one(breaker: Breaker, clock: Cl
     clock.now += OPEN_S
     trial = let(breaker)
     assert isinstance(breaker.admit(E), Parked)
-    breaker.settle(trial, None)
+    breaker.settle(trial, Outcome(None))
     assert let(breaker).trial
 
 
@@ -175,95 +178,233 @@ def test_outcomes_from_before_the_parking_neither_end_nor_prolong_it(breaker: Br
     late = [let(breaker) for _ in range(10)]
     opened(breaker)
     for given, right in zip(late, [True, False] * 5, strict=True):
-        breaker.settle(given, right)
+        breaker.settle(given, Outcome(right))
         assert breaker.parked()[E].seconds == OPEN_S
     clock.now += OPEN_S
     assert let(breaker).trial
 
 
-def test_a_trial_of_an_earlier_parking_does_not_free_a_later_one(breaker: Breaker, clock: Clock) -> None:
-    """Another request ended the parking meanwhile, and a new parking has a trial in progress."""
-    opened(breaker)
-    clock.now += OPEN_S
-    late = let(breaker)
-    breaker.settle(let(breaker, force=True), True)
-    opened(breaker)
-    clock.now += OPEN_S
-    assert let(breaker).trial
-    breaker.settle(late, None)
-    assert isinstance(breaker.admit(E), Parked)
-
-
 def test_a_parked_endpoint_can_be_forced(breaker: Breaker) -> None:
     """A forced request changes nothing if it fails; if it succeeds, it ends the parking."""
     opened(breaker)
-    breaker.settle(let(breaker, force=True), False)
+    breaker.settle(let(breaker, force=True), Outcome(False))
     assert breaker.parked()[E].seconds == OPEN_S
-    breaker.settle(let(breaker, force=True), True)
+    breaker.settle(let(breaker, force=True), Outcome(True))
     assert not breaker.parked()
 
 
-TOLD: list[tuple[ExchangeError | None, float, tuple[bool | None, float | None]]] = [
-    (None, 60, (True, None)),
-    (BadAnswer("tool_use_failed", status=400), 60, (True, None)),
-    (ProviderFailure("server_error"), 60, (False, None)),
-    (ProviderFailure("rate_limited", retry_after_s=3.0), 60, (False, 3.0)),
-    (ProviderFailure("timeout", phase="headers"), 60, (False, None)),
-    (ProviderFailure("timeout", phase="headers"), 1, (None, None)),
-    (ProviderFailure("timeout", phase="connect"), 1, (False, None)),
-    (RequestRejected("bad_request", retry_after_s=3.0), 60, (None, None)),
-    (AccountError("unauthorized"), 60, (None, None)),
-    (AccountError("no_credit", retry_after_s=3.0), 60, (None, 3.0)),
-    (EndpointUnavailable("model_retired"), 60, (None, None)),
+def test_a_parked_endpoint_is_asked_by_one_request_at_a_time(breaker: Breaker, clock: Clock) -> None:
+    """This holds for forced requests too, and for a forced one that lasts longer than the parking."""
+    opened(breaker)
+    with ThreadPoolExecutor(16) as crowd:
+        given = list(crowd.map(lambda _: breaker.admit(E, force=True), range(64)))
+    (forced,) = (one for one in given if isinstance(one, Permit))
+    assert breaker.parked()[E].seconds == 0
+    clock.now += OPEN_S
+    assert isinstance(breaker.admit(E), Parked)
+    breaker.settle(forced, Outcome(None))
+    assert let(breaker).trial
+
+
+def hang(breaker: Breaker, clock: Clock, seconds: float, times: int = 1, usual_s: float = 0.0) -> None:
+    """Send that many requests in sequence, each of which waits in vain for that long."""
+    for _ in range(times):
+        permit = let(breaker)
+        clock.now += seconds
+        failure = ProviderFailure("timeout", phase="headers", elapsed_ms=seconds * 1000)
+        breaker.settle(permit, Outcome.of(failure, silent_s=seconds, usual_s=usual_s))
+
+
+@pytest.mark.parametrize("seconds", [0.125, 1.0, 4.0, 60.0, 600.0])
+def test_a_silent_host_is_parked_whatever_the_timeout_is(breaker: Breaker, clock: Clock, seconds: float) -> None:
+    """The time of all requests counts together: many short ones, or one long one."""
+    times = math.ceil(SILENT_S / seconds)
+    hang(breaker, clock, seconds, times - 1)
+    assert not breaker.parked()
+    hang(breaker, clock, seconds)
+    held = breaker.parked()[E]
+    assert held.seconds == OPEN_S
+    assert held.why.startswith("requests waited ")
+    assert not held.requested
+
+
+def test_one_success_ends_the_silence(breaker: Breaker, clock: Clock) -> None:
+    """A host that answers others does not hang: the caller's timeouts are too short."""
+    for _ in range(20):
+        hang(breaker, clock, 2.0, 4)
+        ask(breaker, True)
+    assert not breaker.parked()
+
+
+def test_requests_that_wait_at_the_same_time_count_once(breaker: Breaker, clock: Clock) -> None:
+    """Fifty requests that time out together after one second are one second of silence."""
+    for _ in range(9):
+        together = [let(breaker) for _ in range(50)]
+        clock.now += 1.0
+        for permit in together:
+            breaker.settle(permit, Outcome(silent_s=1.0))
+    assert not breaker.parked()
+    hang(breaker, clock, 1.0)
+    assert E in breaker.parked()
+
+
+def test_silence_of_long_ago_does_not_count(breaker: Breaker, clock: Clock) -> None:
+    """A short timeout now and then says nothing about the host."""
+    for _ in range(20):
+        hang(breaker, clock, 4.0)
+        clock.now += WINDOW_S + 1
+    assert not breaker.parked()
+
+
+def test_a_host_that_is_usually_slow_is_not_taken_for_a_silent_one(breaker: Breaker, clock: Clock) -> None:
+    """Up to twice the time that its answers usually take."""
+    hang(breaker, clock, 4.0, 19, usual_s=39.0)
+    assert not breaker.parked()
+    hang(breaker, clock, 4.0, usual_s=39.0)
+    assert E in breaker.parked()
+
+
+def test_a_silent_host_that_is_silent_again_is_parked_for_longer(breaker: Breaker, clock: Clock) -> None:
+    """A trial needs no long timeout for that; its success ends the silence."""
+    hang(breaker, clock, SILENT_S)
+    clock.now += OPEN_S
+    hang(breaker, clock, 0.5)
+    assert breaker.parked()[E].seconds == 2 * OPEN_S
+    clock.now += 2 * OPEN_S
+    ask(breaker, True)
+    hang(breaker, clock, 1.0, 9)
+    assert not breaker.parked()
+
+
+def test_a_cancelled_request_is_no_silence(breaker: Breaker, clock: Clock) -> None:
+    """The caller may have lost interest in a healthy host."""
+    for _ in range(100):
+        permit = let(breaker)
+        clock.now += 5.0
+        breaker.settle(permit, Outcome())
+    assert not breaker.parked()
+
+
+def test_a_clock_that_goes_back_neither_parks_nor_adds_silence(breaker: Breaker, clock: Clock) -> None:
+    """Time that was counted already is not counted again."""
+    hang(breaker, clock, 9.0)
+    permit = let(breaker)
+    clock.now -= 500.0
+    breaker.settle(permit, Outcome(silent_s=0.5))
+    assert not breaker.parked()
+    ask(breaker, True)
+    ask(breaker, False, LEAST_FAILURES - 2)
+    assert not breaker.parked()
+
+
+TOLD: list[tuple[ExchangeError | None, Outcome]] = [
+    (None, Outcome(True)),
+    (BadAnswer("tool_use_failed", status=400), Outcome(True)),
+    (ProviderFailure("server_error"), Outcome(False, None, 60.0, 3.0, "server_error")),
+    (ProviderFailure("rate_limited", retry_after_s=3.0), Outcome(False, 3.0, 60.0, 3.0, "rate_limited")),
+    (
+        ProviderFailure("timeout", phase="headers", elapsed_ms=PATIENCE_S * 1000),
+        Outcome(False, None, 60.0, 3.0, "timeout"),
+    ),
+    (ProviderFailure("timeout", phase="headers", elapsed_ms=1000), Outcome(None, None, 60.0, 3.0, "timeout")),
+    (ProviderFailure("timeout", phase="connect", elapsed_ms=1000), Outcome(False, None, 60.0, 3.0, "timeout")),
+    (ProviderFailure("timeout", phase="headers", status=504), Outcome(False, None, 60.0, 3.0, "timeout")),
+    (RequestRejected("bad_request", retry_after_s=3.0), Outcome()),
+    (AccountError("unauthorized"), Outcome(why="unauthorized")),
+    (AccountError("no_credit", retry_after_s=3.0), Outcome(None, 3.0, why="no_credit")),
+    (EndpointUnavailable("model_retired"), Outcome()),
 ]
 
 
-@pytest.mark.parametrize(("error", "given_s", "told"), TOLD, ids=range(len(TOLD)))
-def test_only_failures_that_the_provider_caused_count(
-    error: Any, given_s: float, told: tuple[bool | None, float | None]
-) -> None:
-    """Not counted: errors of the caller or the account, wrong answers, a deadline too short for any host."""
-    assert module.classify(error, given_s) == told
+@pytest.mark.parametrize(("error", "told"), TOLD, ids=range(len(TOLD)))
+def test_only_failures_that_the_provider_caused_count(error: ExchangeError | None, told: Outcome) -> None:
+    """Not counted: errors of the caller or the account, wrong answers. Of a short timeout only the time counts."""
+    assert Outcome.of(error, silent_s=60.0, usual_s=3.0) == told
 
 
 class Machine(RuleBasedStateMachine):
-    """Requests, outcomes and time in any order."""
+    """Requests, outcomes and time in any order, beside a count of what speaks against the endpoint."""
 
     def __init__(self) -> None:
         super().__init__()
         self.clock = Clock()
         self.breaker = Breaker(self.clock)
-        self.open: list[Permit] = []
+        self.open: list[tuple[Permit, float]] = []
+        self.asking = 0
+        """The number of open requests that were sent to the endpoint while it was parked."""
+        self.failures, self.waited_s, self.pauses_until = 0, 0.0, 0.0
+
+    @property
+    def held(self) -> Parked | None:
+        return self.breaker.parked().get(E)
 
     @rule(force=st.booleans())
     def begin(self, force: bool) -> None:
-        before = self.breaker.parked()
+        before = self.held
+        due = self.breaker._states.get(E)
+        parked = due is not None and due.until is not None
         given = self.breaker.admit(E, force=force)
-        assert isinstance(given, Parked) == (E in before and not force)
-        if isinstance(given, Permit):
-            self.open.append(given)
+        if isinstance(given, Parked):
+            assert before == given
+            assert not force or self.asking == 1
+            return
+        assert before is None or force
+        assert given.trial == parked
+        self.asking += given.trial
+        self.open.append((given, self.clock.now))
 
     @rule(
         at=st.integers(0, 30),
         right=st.sampled_from([True, False, None]),
-        pause=st.sampled_from([None, None, None, 5.0, 7200.0]),
+        pause=st.sampled_from([None, None, None, 0.0, 5.0, 7200.0]),
+        silent=st.booleans(),
     )
-    def end(self, at: int, right: bool | None, pause: float | None) -> None:
-        if self.open:
-            self.breaker.settle(self.open.pop(at % len(self.open)), right, pause_s=pause)
+    def end(self, at: int, right: bool | None, pause: float | None, silent: bool) -> None:
+        if not self.open:
+            return
+        permit, began = self.open.pop(at % len(self.open))
+        silent_s = self.clock.now - began if silent and not right else 0.0
+        before = self.held
+        self.breaker.settle(permit, Outcome(right, pause, silent_s))
+        self.asking -= permit.trial
+        self.failures += right is False
+        self.waited_s += silent_s
+        if pause:
+            self.pauses_until = max(self.pauses_until, self.clock.now + min(pause, MAX_RETRY_AFTER_S))
+        if self.held and not before and not permit.trial:
+            assert pause or self.failures >= LEAST_FAILURES or self.waited_s >= SILENT_S
+        self.waited_s *= not right
+        if right and permit.trial:
+            self.failures = 0
+        assert self.held is None or not (right and permit.trial and not pause)
 
-    @rule(seconds=st.sampled_from([1.0, 29.0, 30.0, 61.0, 3600.0]))
+    @rule(seconds=st.sampled_from([0.5, 1.0, 29.0, 30.0, 61.0, 3600.0]))
     def wait(self, seconds: float) -> None:
         self.clock.now += seconds
 
     @invariant()
+    def it_is_asked_by_one_request_at_a_time(self) -> None:
+        assert 0 <= self.asking <= 1
+        held = self.held
+        if held is not None:
+            assert 0 <= held.seconds <= MAX_RETRY_AFTER_S
+            assert held.seconds == 0 or self.asking == 0
+
+    @invariant()
+    def a_pause_that_the_host_asked_for_is_kept(self) -> None:
+        """A success of a forced request ends it earlier."""
+        held = self.held
+        if held is not None and held.requested and not self.asking:
+            assert held.seconds <= self.pauses_until - self.clock.now + 1e-6
+
+    @invariant()
     def it_is_never_lost(self) -> None:
-        """In every state the endpoint is asked again in the end."""
-        state = self.breaker._states.get(E)
-        assert state is None or 0 <= state.trials <= MAX_TRIALS
-        assert all(0 <= one.seconds <= MAX_RETRY_AFTER_S for one in self.breaker.parked().values())
-        if state is not None and not self.open:
-            assert state.trials == 0
+        """Without requests under way the endpoint is asked again in the end."""
+        if self.asking == 0:
+            held = self.held
+            later = Breaker(lambda: self.clock.now + (held.seconds if held else 0.0))
+            later._states = deepcopy(self.breaker._states)
+            assert isinstance(later.admit(E), Permit)
 
 
 TestMachine = Machine.TestCase

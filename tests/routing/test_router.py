@@ -519,6 +519,13 @@ class TestFlagsAndEvidence:
         assert router.status().flags.state == "last_good"
         assert router.status().flags.error
 
+    def test_an_unknown_model_in_the_flags_stops_no_request(self, router: Router, world: World) -> None:
+        """The last good flags stay in use, and the status reports it."""
+        (world.folder / "flags.yaml").write_text(FLAGS.replace("kimi-k2.6", "kimi-k2.66", 1), "utf-8")
+        assert router.complete(QUESTION, tools=[WEATHER], user="123").endpoint == HOST
+        assert router.status().flags.state == "last_good"
+        assert "kimi-k2.66" in str(router.status())
+
     @pytest.mark.parametrize("broken", ["{", "[]", '{"version": 2}', '{"version": 1, "endpoints": {"a": 1}}'])
     def test_broken_evidence_is_not_used_and_reported(self, router: Router, world: World, broken: str) -> None:
         """The last good evidence stays in use and grows older."""

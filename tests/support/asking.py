@@ -14,6 +14,7 @@ from routing import Router, catalog
 from routing.circuit_breaker import Breaker
 from routing.exchange import Exchange, Target, exchange
 from routing.transport import Transport
+from routing.transport.deadline import NO_LIMITS, StreamLimits
 from routing.transport.event_loop import LoopThread
 from routing.types import ChatRequest
 
@@ -49,6 +50,7 @@ class Asker:
         url: str,
         *,
         timeout_s: float = 5.0,
+        limits: StreamLimits = NO_LIMITS,
         key: str = KEY,
         hosts: Sequence[str] = (),
         endpoint: str = FIRST,
@@ -61,7 +63,7 @@ class Asker:
         provider = replace(CATALOG.provider_of(found), base_url=url, hosts=frozenset(hosts))
         request = ChatRequest([{"role": "user", "content": "Call f."}], tuple(tools), stream=stream)
         target = Target(found, provider, key)
-        work = exchange(self.transport, target, request, timeout_s=timeout_s, number=number)
+        work = exchange(self.transport, target, request, timeout_s=timeout_s, limits=limits, number=number)
         return self._loop.submit(work).result(30)
 
     def close(self) -> None:

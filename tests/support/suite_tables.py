@@ -112,6 +112,14 @@ FEATURES: Mapping[str, tuple[Check, tuple[str, ...]]] = {
     ),
     "prompt injection inside a tool result": (lambda c: bool(c.expect.never), ("injection-in-a-result",)),
     "1-2-tool requests": (lambda c: 1 <= len(c.tools) <= 2, ("weather", "two-tools-one-call")),
+    "malformed history": (lambda c: "Error: the arguments" in _written(c), ("malformed-history",)),
+    "thinking over several rounds": (
+        lambda c: "thinking" in c.need and len(_results(c)) > 1,
+        ("thinking-over-two-rounds",),
+    ),
+    "tools declared in a message": (lambda c: c.dynamic_tools, ("dynamic-tool",)),
+    "response_format": (lambda c: "response_format" in c.options, ("structured-answer",)),
+    "prompt tokens": (lambda c: c.expect.prompt_tokens is not None, ("prompt-tokens-are-right",)),
     "thinking on": (lambda c: c.expect.reasoning == "present", ("thinking-on",)),
     "thinking off": (lambda c: c.thinking is False, ("thinking-off",)),
     "images": (lambda c: "vision" in c.need, ("picture-in-words", "picture-and-tool")),
@@ -154,11 +162,11 @@ CATEGORIES: Mapping[str, tuple[str, ...]] = {
     "many tools (64-128) / long context": ("right-tool-of-all", "long-context", "very-long-context"),
     "strict mode": ("strict-tool",),
     "reasoning_content returned / preserved": ("thinking-on", "reasoning-is-kept"),
-    "reasoning-only or empty answers": (EVERY, "no-call-when-none-is-needed"),
+    "reasoning-only or empty answers": (EVERY, "no-call-when-none-is-needed", "thinking-over-two-rounds"),
     "leaked special tokens": (EVERY, "two-tools-one-call", "marker-in-an-argument"),
     "duplicate calls": (EVERY, "several-calls-of-one-tool"),
     "hallucinated tool names": (EVERY, "no-invented-tool"),
-    "usage accounting": ("finish-usage-and-ids", "max-tokens-are-kept"),
+    "usage accounting": ("finish-usage-and-ids", "max-tokens-are-kept", "prompt-tokens-are-right"),
     "error shapes (400s)": ("choice-of-no-tool",),
     "parameter enforcement": ("max-tokens-are-kept", "choice-of-no-tool", "choice-none"),
     "transport error separated from quality": (EVERY,),
@@ -166,6 +174,9 @@ CATEGORIES: Mapping[str, tuple[str, ...]] = {
     "repeated-run reliability (pass^k, interval)": (EVERY,),
     "property order / repetition": ("arguments-in-the-schemas-order", "no-loops"),
     "vision + tools": ("picture-and-tool",),
+    "tools declared in messages (K3)": ("dynamic-tool",),
+    "malformed tool history": ("malformed-history",),
+    "response_format": ("structured-answer",),
 }
 """The categories of a complete suite that other verifiers assert, and those that none of them does."""
 

@@ -37,18 +37,20 @@ def alert(  # noqa: PLR0917 - one parameter an option
     """Report the status changes of the newest run.
 
     Channels are a GitHub issue and the webhook of KIMIPROBE_WEBHOOK_URL. A channel whose variables are not set is left
-    out. All channels are tried; exits with 2 if one did not accept an alert.
+    out. All channels are tried; exits with 2 if one did not accept an alert, or if a file of the results was skipped.
     """
     flags_path = flags_path or find_flags()
     found = read_results(results, flags_path)
     changes = _alerts(found, flags_path, before)
+    if found.evidence.source == "local":
+        changes = [replace(one, text=f"Test on this machine: {one.text}") for one in changes]
     deliveries = [notify.AlertDelivery(one) for one in changes] if dry_run else _deliver(changes, repo, os.environ)
     lines = list(map(_text, deliveries)) or ["nothing changed"]
     show(lines, {"alerts": [_row(delivery) for delivery in deliveries]}, as_json=as_json)
     problems = [problem for delivery in deliveries for problem in delivery.problems]
     for problem in dict.fromkeys(problems):
         click.echo(f"Error: not delivered: {problem}", err=True)
-    sys.exit(2 if problems else 0)
+    sys.exit(2 if problems or found.skipped else 0)
 
 
 def _alerts(found: Found, flags_path: Path | None, before: Path | None) -> list[Alert]:

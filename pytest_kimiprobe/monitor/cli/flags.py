@@ -332,4 +332,8 @@ def _catalog() -> dict[str, Any]:
         catalog = catalogs.load()
     except CatalogError:  # `doctor` reports it; flags can be checked without it
         return {}
-    return {"endpoints": list(catalog.endpoints), "reference": {model.reference for model in catalog.models.values()}}
+    return {
+        "endpoints": list(catalog.endpoints),
+        "reference": {model.reference for model in catalog.models.values()},
+        "models": list(catalog.models),
+    }

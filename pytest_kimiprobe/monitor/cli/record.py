@@ -24,11 +24,16 @@ def record(results: Path | None, remote: str, branch: str | None, as_json: bool)
     Nothing is lost if another push came first. Only files under the results folder are committed. GITHUB_TOKEN is used
     for GitHub if it is set. Exits with 2 if nothing could be pushed; the files are kept.
     """
-    done = ResultsPusher(results_folder(results), branch or _workflow_branch(), remote).push(datetime.now(UTC))
+    pusher = ResultsPusher(results_folder(results), branch or _workflow_branch(), remote, tell=_tell)
+    done = pusher.push(datetime.now(UTC))
     told = f"recorded as {done.commit[:12]} ({done.tries} tries)" if done.commit else "nothing new to record"
     show([*done.files, told], asdict(done), as_json=as_json)
     if done.note and not as_json:
         click.echo(f"note: {done.note}", err=True)
+
+
+def _tell(line: str) -> None:
+    click.echo(f"not pushed yet, {line}", err=True)
 
 
 def _workflow_branch() -> str:

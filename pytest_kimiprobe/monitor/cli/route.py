@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +37,14 @@ def route(  # noqa: PLR0917 - one parameter an option
     Nothing is sent. The request is one with tools. Prices are compared for the assumed request of `kimiprobe check`
     and `kimiprobe cost`.
     """
+    logging.getLogger("routing").addHandler(logging.NullHandler())  # the command shows these problems itself
     with Router.load(flags_path, evidence=results / "latest.json" if results else None) as router:
         found = router.route(tools=[_TOOL], user=user, groups=groups, model=model)
         status = router.status()
     show(map(one_line_kept, str(found).splitlines()), _document(found), as_json=as_json)
     if not as_json:
-        tell_problems(one_line(problem, 400) for problem in (status.flags.error, status.evidence.error) if problem)
+        problems = (status.flags.error, status.flags.warning, status.evidence.error)
+        tell_problems(one_line(problem, 400) for problem in problems if problem)
 
 
 def one_line_kept(line: str) -> str:

@@ -42,11 +42,15 @@ def print_json(document: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Content of the results folder as read at `now`: the evidence, and the runs from the oldest to the newest."""
+    """Content of the results folder as read at `now`: the evidence, and the runs from the oldest to the newest.
+
+    `skipped` is the number of files that could not be read.
+    """
 
     evidence: Evidence
     runs: tuple[StoredRun, ...]
     now: datetime
+    skipped: int = 0
 
     def examples(self, endpoints: Iterable[str]) -> Mapping[str, Failure]:
         """The newest failure for each reason code, among the failures of these endpoints."""
@@ -85,7 +89,7 @@ def read_results(given: Path | None, flags: Path | None) -> Found:
     now, problems = datetime.now(UTC), list[str]()
     evidence, runs = evidence_now(results_folder(given, flags), now, problems)
     tell_problems(problems)
-    return Found(evidence, tuple(runs), now)
+    return Found(evidence, tuple(runs), now, len(problems))
 
 
 def tell_problems(problems: Iterable[str]) -> None:

@@ -32,18 +32,19 @@ def lint(
     base: Flags | None = None,
     endpoints: Collection[str] = (),
     reference: Collection[str] = (),
+    models: Collection[str] = (),
 ) -> list[Problem]:
     """Check a flags file, and return all findings in the order of the file.
 
     `base` is the accepted version that this file would replace; without it, jumps and serial are not checked.
-    `endpoints` are ids of the catalogue, and `reference` are the ids of reference endpoints, which need no flag.
-    Without `endpoints`, globs are not checked.
+    `endpoints` and `models` are names of the catalogue, and `reference` are the ids of reference endpoints, which need
+    no flag. Without `endpoints`, globs are not checked; without `models`, names of models are not.
     """
     try:
         document = strict_yaml.loads(data, where=where, error=FlagsError, require_end=True)
     except FlagsError as problem:
         return [_unreadable(problem, where)]
-    if wrong := problems(document):
+    if wrong := problems(document, models):
         return wrong
     flags = Flags.loads(data, where)
     told = chain(

@@ -31,10 +31,13 @@ TRIES = 10
 # A path has a day's folder and a run's name. The pattern excludes line breaks, which separate names in git's lists.
 _PATH = re.compile(rf"runs/[0-9]{{4}}/[0-9]{{2}}/[0-9]{{2}}/{FILE_NAME.pattern}")
 _BOT = {"NAME": "kimiprobe", "EMAIL": "kimiprobe@users.noreply.github.com"}
-# Errors that a retry cannot fix: the token lacks the permission, or the branch is protected.
+_PROTECTED = re.compile(r"(?i)GH006|GH013|protected branch")
+# Errors that a retry cannot fix: no permission, a protected branch, no such repository or branch.
 _FINAL = re.compile(
-    r"(?i)denied|\b403\b|\b401\b|authentication failed|could not read username|GH006|GH013|protected branch"
+    rf"(?i)denied|\b403\b|\b401\b|authentication failed|could not read username|{_PROTECTED.pattern[4:]}"
+    r"|appear to be a git repository|repository .*not found|does not exist|find remote ref"
 )
+_ADVICE = "; allow this workflow to push to the branch, or record on another one with --branch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,8 @@ class PushResult:
 class ResultsPusher:
     """Pushes the run files of one results folder to one branch of one remote.
 
-    `sleep` and `jitter`, a random number of 0..1, control the waits between tries; tests replace them.
+    `sleep` and `jitter`, a random number of 0..1, control the waits between tries; tests replace them. `tell` gets a
+    line for each failed try.
     """
 
     folder: Path
@@ -62,6 +66,7 @@ class ResultsPusher:
     remote: str = "origin"
     tries: int = TRIES
     sleep: Callable[[float], None] = time.sleep
+    tell: Callable[[str], None] = lambda _line: None
     jitter: Callable[[], float] = field(default=random.random)
 
     def push(self, now: datetime) -> PushResult:
@@ -71,6 +76,8 @@ class ResultsPusher:
         """
         git = self._git()
         branch = self.branch or _current_branch(git)
+        if branch and git.run("check-ref-format", f"refs/heads/{branch}", check=False).returncode:
+            raise RecordProblem(f"{branch!r} is not the name of a branch", where="--branch")
         if not branch:
             raise RecordProblem("HEAD is detached; name the branch with --branch", where=str(self.folder))
         problem_text = ""
@@ -90,7 +97,9 @@ class ResultsPusher:
             if _FINAL.search(problem_text):
                 break
             if attempt < self.tries:
+                self.tell(f"try {attempt} of {self.tries}: {problem_text}")
                 self.sleep(min(0.2 * 2**attempt, 10.0) * (0.5 + self.jitter()))
+        problem_text += _ADVICE if _PROTECTED.search(problem_text) else ""
         raise RecordProblem(
             f"not pushed to {branch} ({attempt} tries); the files are kept: {problem_text}", where=str(self.folder)
         )

@@ -37,10 +37,14 @@ def respond(prompt: Prompt, persona: Persona) -> tuple[Draft, SimulatedUsage]:
     """
     tools = {tool.name: tool for tool in prompt.tools}
     draft = apply_persona(persona, shorten(answer(prompt), prompt.max_tokens), tools)
+    return draft, SimulatedUsage(prompt_tokens(prompt), completion_tokens(draft), token_count(draft.reasoning))
+
+
+def prompt_tokens(prompt: Prompt) -> int:
+    """Number of tokens of a prompt: the chat template, the texts and calls of its turns, tools and answer schema."""
     history = "".join(turn.text + "".join(call.arguments for call in turn.calls) for turn in prompt.turns)
     offered = "".join(tool.name + tool.description + str(tool.schema) for tool in prompt.tools)
-    prompt_tokens = _OVERHEAD + token_count(history + offered)
-    return draft, SimulatedUsage(prompt_tokens, completion_tokens(draft), token_count(draft.reasoning))
+    return _OVERHEAD + token_count(history + offered + str(prompt.answer_schema or ""))
 
 
 def refused_by(persona: Persona, provider: str, model: str, upstream: str = "") -> Refusal | None:
@@ -150,7 +154,7 @@ def _stream_error(info: AnswerInfo, sent: Sequence[str]) -> str:
         return error_event(info.provider, info.error)
     chunks = [json.loads(event[6:]) for event in sent if event.startswith("data: {")]
     head = {key: value for key, value in (chunks[0] if chunks else {}).items() if key != "choices"}
-    metadata = {"provider_name": info.upstream}
+    metadata = {"provider_name": info.upstream, "error_type": "provider_unavailable"}
     error = {"code": 502, "message": "Provider disconnected unexpectedly", "metadata": metadata}
     choice = {"index": 0, "delta": {"content": ""}, "finish_reason": "error", "native_finish_reason": "error"}
     return f"data: {json.dumps({**head, 'error': error, 'choices': [choice]}, separators=(',', ':'))}\n\n"

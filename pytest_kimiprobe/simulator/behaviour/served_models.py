@@ -46,8 +46,8 @@ class SimulatedModel:
     """One model of a provider.
 
     `id` is the provider model id, and `slug` the value of `model` in answers. `context` is in tokens.
-    `accepts_required` says whether `tool_choice: required` is accepted while the model thinks. A `retired` model is
-    refused.
+    `k3` says whether Moonshot's API accepts Kimi K3's features for this model: `tool_choice: required` while it thinks,
+    tools that are declared in system messages, and thinking efforts. A `retired` model is refused.
     """
 
     id: str
@@ -55,7 +55,7 @@ class SimulatedModel:
     price: SimulatedPrice
     context: int = 131072
     thinks: Thinking = "never"
-    accepts_required: bool = False
+    k3: bool = False
     retired: bool = False
     upstreams: tuple[SimulatedUpstream, ...] = ()
 

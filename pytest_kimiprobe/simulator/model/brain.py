@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from ..conversation import Call, Draft, OfferedTool, Prompt
 from . import speak
 from .choose import Wish, best, wishes
 from .emulate import as_text, described_tools
 from .fill import alternatives, fill
+from .words import quoted
 
 
 def answer(prompt: Prompt) -> Draft:
@@ -18,6 +21,8 @@ def answer(prompt: Prompt) -> Draft:
     told = described_tools(prompt) if not prompt.tools else None
     offered = replace(prompt, tools=told.tools) if told else prompt
     calls = _calls(offered)
+    if not calls and prompt.answer_schema is not None:
+        return Draft(text=_structured(prompt.answer_schema, prompt), reasoning=_thought(prompt, ()))
     if not calls:
         return Draft(text=speak.text(offered), reasoning=_thought(prompt, ()))
     if told:
@@ -106,12 +111,22 @@ def _numbered(planned: list[tuple[str, str]], prompt: Prompt) -> tuple[Call, ...
     )
 
 
+def _structured(schema: Mapping[str, Any], prompt: Prompt) -> str:
+    """The JSON of an answer that must satisfy a schema. Without properties it has the keys that the request quotes."""
+    message = speak.last_request(prompt)
+    if not schema.get("properties") and (keys := [one for one in quoted(message) if one.isidentifier()]):
+        schema = {"type": "object", "properties": {key: {"type": "string"} for key in keys}, "required": keys}
+        message = message.translate(str.maketrans("", "", "'\"`"))
+    return _json(fill(schema, message).arguments or {"answer": speak.text(replace(prompt, answer_schema=None))})
+
+
 def _thought(prompt: Prompt, calls: tuple[Call, ...]) -> str:
     if not prompt.thinks:
         return ""
     asked = " ".join(speak.last_request(prompt).split())[:120]
+    more = {"high": 1, "max": 2}.get(prompt.effort, 0)
     step = "I will call " + " and ".join(call.name for call in calls) + "." if calls else "I can answer that in words."
-    return f"The user asks: {asked} {step}"
+    return f"The user asks: {asked} {'I check that again. ' * more}{step}"
 
 
 def _json(value: object) -> str:

@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..behaviour.refusals import refusal
+from ..behaviour.served_models import SimulatedModel
 from ..conversation import Call, JsonObject, Prompt, PromptTurn
-from ..validity import offer
+from ..validity import is_schema, offer
+from .openai_in import thinks
 
 _ID = re.compile(r"[a-zA-Z0-9_-]+")
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
@@ -150,7 +152,7 @@ def _blocks(message: JsonObject) -> list[Any]:
     return content if isinstance(content, list) else [{"type": "text", "text": content}]
 
 
-def read_prompt(body: JsonObject, *, thinking: bool) -> Prompt:
+def read_prompt(model: SimulatedModel, body: JsonObject) -> Prompt:
     """The prompt for the simulated model, from the body of a Messages request that passed the checks."""
     choice = body.get("tool_choice") or {"type": "auto"}
     names = {"auto": "auto", "none": "none", "any": "required"}
@@ -165,9 +167,16 @@ def read_prompt(body: JsonObject, *, thinking: bool) -> Prompt:
         choice=names.get(choice["type"], str(choice.get("name"))),
         named=choice["type"] == "tool",
         parallel=not choice.get("disable_parallel_tool_use"),
-        max_tokens=body["max_tokens"],
-        thinks=thinking,
+        max_tokens=body.get("max_tokens"),
+        thinks=thinks(model, body),
+        answer_schema=_answer_schema(body.get("output_config") or {}),
     )
+
+
+def _answer_schema(config: JsonObject) -> JsonObject | None:
+    """The JSON Schema that the answer's text must satisfy, from `output_config.format`; None if the text is free."""
+    schema = (config.get("format") or {}).get("schema")
+    return schema if is_schema(schema) else None
 
 
 def _turns(message: JsonObject) -> Iterator[PromptTurn]:

@@ -10,13 +10,21 @@ from dataclasses import dataclass, replace
 
 from ..behaviour.draws import Draws, serial
 from ..behaviour.refusals import error_event
-from ..behaviour.responses import AnswerInfo, answer_plain, answer_stream, early_response, refused_by, respond
+from ..behaviour.responses import (
+    AnswerInfo,
+    answer_plain,
+    answer_stream,
+    early_response,
+    prompt_tokens,
+    refused_by,
+    respond,
+)
 from ..behaviour.served_models import SimulatedModel, SimulatedUpstream, find_model
 from ..conversation import JsonObject
 from ..http_types import Response, json_response
 from ..scenario import Persona, Scenario
 from . import anthropic_in, anthropic_out, openai_in, openai_out
-from .openai_in import check_groq, check_groq_calls, check_history, check_moonshot, thinks
+from .openai_in import check_groq, check_groq_calls, check_history, check_moonshot, with_declared_tools
 from .openai_out import ChatAnswer
 from .openrouter import attempt_entry, candidates, route_metadata
 from .shapes import parse_body
@@ -29,8 +37,9 @@ async def chat(provider: str, raw: bytes, draws: Draws, *, add_metadata: bool = 
     request.
     """
     body = parse_body(provider, raw)
-    check_history(provider, body)
     model = find_model(provider, body["model"])
+    body = with_declared_tools(provider, model, body)
+    check_history(provider, body)
     if provider.startswith("moonshot"):
         check_moonshot(provider, model, body)
     if provider == "groq":
@@ -48,6 +57,14 @@ async def messages(raw: bytes, version: str, draws: Draws) -> Response:
     body = parse_body("anthropic", raw)
     anthropic_in.check(body, version)
     return await _answer(_AcceptedRequest("anthropic", find_model("anthropic", body["model"]), body), draws)
+
+
+def count_tokens(raw: bytes, version: str) -> Response:
+    """Answer `POST /v1/messages/count_tokens` as Anthropic does. Raises Refusal if Anthropic refuses the request."""
+    body = parse_body("anthropic", raw, "anthropic_count")
+    anthropic_in.check(body, version)
+    prompt = anthropic_in.read_prompt(find_model("anthropic", body["model"]), body)
+    return json_response({"input_tokens": prompt_tokens(prompt)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +130,7 @@ def _chat_answer(
 ) -> ChatAnswer:
     body = request.body
     protocol = anthropic_in if request.provider == "anthropic" else openai_in
-    draft, used = respond(protocol.read_prompt(body, thinking=thinks(request.model, body)), persona)
+    draft, used = respond(protocol.read_prompt(request.model, body), persona)
     return ChatAnswer(
         provider=request.provider,
         model=request.model,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..behaviour.refusals import Refusal, refusal
 from ..behaviour.served_models import SimulatedModel
 from ..conversation import Call, JsonObject, OfferedTool, Prompt, PromptTurn, Role, parsed
-from ..validity import checker, offer
+from ..validity import checker, is_schema, offer
 
 
 def check_history(provider: str, body: JsonObject) -> None:
@@ -25,7 +26,7 @@ def _faults(body: JsonObject) -> Iterator[str]:
     known: set[str] = set()
     for spot, message in enumerate(body["messages"]):
         known |= {call["id"] for call in message.get("tool_calls") or ()}
-        if message["role"] != "assistant" and message.get("content") is None:
+        if message["role"] != "assistant" and message.get("content") is None and not message.get("tools"):
             yield f"'messages.{spot}.content' : property 'content' is missing"
         if message["role"] == "tool" and message.get("tool_call_id") not in known:
             yield f"tool_call_id {message.get('tool_call_id')!r} is not found"
@@ -45,8 +46,40 @@ def thinks(model: SimulatedModel, body: JsonObject) -> bool:
     if model.thinks != "default":
         return model.thinks == "always"
     thinking, reasoning = body.get("thinking") or {}, body.get("reasoning") or {}
-    off = thinking.get("type") == "disabled" or reasoning.get("enabled") is False or reasoning.get("effort") == "none"
-    return not off
+    off = thinking.get("type") == "disabled" or reasoning.get("enabled") is False
+    return not off and "none" not in (reasoning.get("effort"), body.get("reasoning_effort"))
+
+
+def effort(model: SimulatedModel, body: JsonObject) -> str:
+    """How much the model thinks: `low`, `medium`, `high` or `max`; empty if it does not think or has no efforts.
+
+    Kimi K3 has efforts. `thinking.effort` wins over `reasoning_effort`, and `max` is the default.
+    """
+    if not thinks(model, body) or not model.k3:
+        return ""
+    asked = [(body.get(name) or {}).get("effort") for name in ("thinking", "reasoning")]
+    return next((one for one in (*asked, body.get("reasoning_effort")) if one in EFFORTS), "max")
+
+
+def with_declared_tools(provider: str, model: SimulatedModel, body: JsonObject) -> JsonObject:
+    """The request with the tools that its system messages declare, as Moonshot's API accepts them for Kimi K3.
+
+    A declared tool has the same status as a tool of the request. The other providers, and Moonshot for other models,
+    ignore the declarations. Raises Refusal for a message that declares tools and may not.
+    """
+    declaring = [message for message in body["messages"] if message.get("tools") is not None]
+    if not declaring or not model.k3 or not provider.startswith("moonshot"):
+        return body
+    for message in declaring:
+        if message["role"] != "system" or message.get("content"):
+            rule = "only a system message without content can declare tools"
+            raise refusal(provider, "bad_request", detail=f"Invalid request: {rule}")
+    declared = [tool for message in declaring for tool in message["tools"]]
+    return {**body, "tools": [*(body.get("tools") or ()), *declared]}
+
+
+EFFORTS = ("low", "medium", "high", "max")
+"""The values of an effort, least thinking first. Other values are ignored."""
 
 
 def check_moonshot(provider: str, model: SimulatedModel, body: JsonObject) -> None:
@@ -67,11 +100,11 @@ def check_moonshot(provider: str, model: SimulatedModel, body: JsonObject) -> No
 
 def _choice_faults(model: SimulatedModel, body: JsonObject, *, thinking: bool) -> Iterator[str]:
     choice = body.get("tool_choice")
-    if thinking and choice == "required" and not model.accepts_required:
+    if thinking and choice == "required" and not model.k3:
         yield "tool_choice 'required' is incompatible with thinking enabled"
     if thinking and isinstance(choice, dict):
         yield "tool_choice 'specified' is incompatible with thinking enabled"
-    if (body.get("thinking") or {}).get("type") == "disabled" and model.thinks == "always":
+    if (body.get("thinking") or {}).get("type") == "disabled" and model.thinks == "always" and not model.k3:
         yield "invalid thinking: only type=enabled is allowed for this model"
 
 
@@ -88,14 +121,21 @@ def _history_faults(body: JsonObject) -> Iterator[str]:
             yield f"thinking is enabled but reasoning_content is missing in assistant tool call message at index {spot}"
 
 
+_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]{0,255}")
+
+
 def _schema_faults(body: JsonObject) -> Iterator[str]:
     start = "tools.function.parameters is not a valid moonshot flavored json schema, details: "
+    names: set[str] = set()
     for tool in body.get("tools") or ():
         function = tool["function"]
         schema = function.get("parameters")
-        if not function["name"][:1].isalpha() and not function["name"].startswith("_"):
+        if not _NAME.fullmatch(function["name"]):
             rule = "must start with a letter and can contain letters, numbers, underscores, and dashes"
             yield f"Invalid request: function name is invalid, {rule}"
+        if function["name"] in names:
+            yield f"Invalid request: function name {function['name']} is duplicated"
+        names.add(function["name"])
         if schema is None:
             continue
         if not isinstance(schema, dict) or schema.get("type", "object" if not schema else None) != "object":
@@ -157,19 +197,34 @@ def check_groq_calls(calls: tuple[Call, ...], body: JsonObject) -> Refusal | Non
     return None
 
 
-def read_prompt(body: JsonObject, *, thinking: bool) -> Prompt:
-    """The prompt for the simulated model, from the body of a chat-completions request that passed the checks."""
+def read_prompt(model: SimulatedModel, body: JsonObject) -> Prompt:
+    """The prompt for the simulated model, from the body of a chat-completions request that passed the checks.
+
+    Kimi K3's template begins with a system message that says how much the model shall think.
+    """
     choice = body.get("tool_choice") or "auto"
     limit = body.get("max_completion_tokens") or body.get("max_tokens")
+    level = effort(model, body)
+    turns = [PromptTurn("system", f"thinking_effort: {level}")] if level else []
     return Prompt(
-        turns=tuple(map(_turn, body["messages"])),
+        turns=(*turns, *map(_turn, body["messages"])),
         tools=_tools(body),
         choice=choice["function"]["name"] if isinstance(choice, dict) else choice,
         named=isinstance(choice, dict),
         parallel=body.get("parallel_tool_calls") is not False,
         max_tokens=limit,
-        thinks=thinking,
+        thinks=thinks(model, body),
+        effort=level,
+        answer_schema=_answer_schema(body.get("response_format") or {}),
     )
+
+
+def _answer_schema(response_format: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The JSON Schema that the answer's text must satisfy; None if the text is free."""
+    if response_format.get("type") == "json_object":
+        return {"type": "object"}
+    schema = (response_format.get("json_schema") or {}).get("schema")
+    return schema if is_schema(schema) else None
 
 
 def _tools(body: JsonObject) -> tuple[OfferedTool, ...]:

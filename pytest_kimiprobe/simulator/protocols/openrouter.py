@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
+from functools import cache
+from importlib import resources
 from typing import Any
 
 from ..behaviour.refusals import Refusal
@@ -105,18 +107,20 @@ def _within(price: Decimal, limit: Any) -> bool:
 
 def models_page(models: Iterable[SimulatedModel]) -> JsonObject:
     """The body of the response to `GET /models`. Aliases, whose ids begin with `~`, are left out."""
-    return {"data": [_model(model) for model in models if not model.id.startswith("~")]}
+    listed = [_model(model) for model in models if not model.id.startswith("~")]
+    return {"data": listed, "total_count": len(listed), "links": {"next": None, "prev": None}}
 
 
 def _model(model: SimulatedModel) -> JsonObject:
     return {
+        **_constant("model"),
         "id": model.id,
         "canonical_slug": model.slug,
         "name": model.id,
         "context_length": model.context,
         "pricing": _pricing(model.price),
         "supported_parameters": PARAMETERS,
-        "architecture": {"input_modalities": ["text", "image"], "output_modalities": ["text"]},
+        "links": {"details": f"/api/v1/models/{model.id}/endpoints"},
     }
 
 
@@ -127,6 +131,7 @@ def endpoints_page(model: SimulatedModel) -> JsonObject:
 
 def _endpoint(model: SimulatedModel, upstream: SimulatedUpstream) -> JsonObject:
     return {
+        **_constant("endpoint"),
         "name": f"{upstream.title} | {model.slug}",
         "model_id": model.id,
         "model_name": model.id,
@@ -134,16 +139,8 @@ def _endpoint(model: SimulatedModel, upstream: SimulatedUpstream) -> JsonObject:
         "provider_name": upstream.title,
         "quantization": upstream.quantization,
         "context_length": model.context,
-        "max_completion_tokens": None,
-        "max_prompt_tokens": None,
         "pricing": _pricing(upstream.price),
         "supported_parameters": PARAMETERS,
-        "supports_tool_choice": {"auto": True, "none": True, "required": True, "function": True},
-        "supports_implicit_caching": False,
-        "status": 0,
-        "uptime_last_5m": 100,
-        "uptime_last_30m": 99.9,
-        "uptime_last_1d": 99.5,
     }
 
 
@@ -162,14 +159,18 @@ def _plain(value: Decimal) -> str:
     return f"{value.normalize():f}"
 
 
-KEY_PAGE: JsonObject = {
-    "data": {
-        "label": "simulated",
-        "limit": 100,
-        "limit_remaining": 90,
-        "usage": 10,
-        "is_free_tier": False,
-        "rate_limit": {"requests": -1, "interval": "10s"},
-    }
-}
-CREDITS_PAGE: JsonObject = {"data": {"total_credits": 100, "total_usage": 10}}
+def account_page(name: str) -> JsonObject:
+    """The body of the response to `GET /key` or `GET /credits`."""
+    return {"data": _constant(name)}
+
+
+@cache
+def _constant(name: str) -> JsonObject:
+    """The fields of a page, or of a part of one, that openrouter_pages.yaml gives."""
+    import yaml
+
+    pages: JsonObject = yaml.safe_load(
+        resources.files(__package__).joinpath("openrouter_pages.yaml").read_text("utf-8")
+    )
+    fields: JsonObject = pages[name]
+    return fields

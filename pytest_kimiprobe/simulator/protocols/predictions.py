@@ -176,11 +176,14 @@ def read_prompt(given: JsonObject) -> Prompt:
     """The prompt for the simulated model, from the `input` of a prediction.
 
     Each line that begins with a speaker, such as `User: ...`, begins a turn. Without such lines, the last paragraph is
-    the user's turn and the text before it is the system's.
+    the user's turn and the text before it is the system's. `image` belongs to the last turn.
     """
     instructions = given.get("system_prompt")
     system = (PromptTurn("system", instructions),) if instructions else ()
-    return Prompt(turns=(*system, *_turns(given["prompt"])), max_tokens=given.get("max_tokens"))
+    turns = [*system, *_turns(given["prompt"])]
+    if turns and given.get("image"):
+        turns[-1] = replace(turns[-1], images=(given["image"],))
+    return Prompt(turns=tuple(turns), max_tokens=given.get("max_tokens"))
 
 
 def _turns(text: str) -> tuple[PromptTurn, ...]:

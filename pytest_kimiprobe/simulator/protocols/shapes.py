@@ -13,10 +13,11 @@ from ..conversation import JsonObject
 _SHOWN = 120
 
 
-def parse_body(provider: str, raw: bytes) -> JsonObject:
+def parse_body(provider: str, raw: bytes, protocol: str = "") -> JsonObject:
     """Parse the body of a request, which must be a JSON object.
 
-    Raises Refusal with the provider's error answer if it is not, or breaks its protocol's schema in shapes.yaml.
+    `protocol` names the protocol's schema in shapes.yaml; by default it follows from the provider. Raises Refusal with
+    the provider's error answer if the body is not a JSON object, or breaks that schema.
     """
     try:
         body = json.loads(raw)
@@ -25,7 +26,9 @@ def parse_body(provider: str, raw: bytes) -> JsonObject:
         raise refusal(provider, "bad_request", detail="We could not parse the JSON body of your request.") from None
     if not isinstance(body, dict):
         raise refusal(provider, "bad_request", detail="The request body must be a JSON object.")
-    for error in _validator(provider if provider in ("anthropic", "replicate") else "openai").iter_errors(body):
+    for error in _validator(protocol or (provider if provider in ("anthropic", "replicate") else "openai")).iter_errors(
+        body
+    ):
         where = ".".join(map(str, error.instance_path)) or "body"
         what = error.message if len(error.message) <= _SHOWN else f"{error.message[:_SHOWN]}..."
         raise refusal(provider, "bad_request", detail=f"{where}: {what}")

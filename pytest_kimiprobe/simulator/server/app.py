@@ -15,7 +15,7 @@ from ..behaviour.served_models import SimulatedModel, find_model, served_models
 from ..conversation import parsed
 from ..http_types import Request, Response, json_response
 from ..protocols import openrouter
-from ..protocols.chat import chat, messages
+from ..protocols.chat import chat, count_tokens, messages
 from ..protocols.predictions import Predictions
 
 PREFIXES = {
@@ -28,6 +28,8 @@ PREFIXES = {
     "anthropic": "/anthropic/v1",
 }
 """Path of each provider's base URL on this server, by provider name."""
+_TOGETHER_MODELS = "/together/v2/supported-models"
+"""Path of the list of models that Together's SDK 3 asks for; it is outside the base URL of the other paths."""
 _REMEMBERED = 1000
 
 
@@ -61,6 +63,7 @@ class App:
 
     async def _answer(self, request: Request) -> Response:
         provider = next((name for name, prefix in PREFIXES.items() if request.path.startswith(f"{prefix}/")), None)
+        provider = "together" if request.path == _TOGETHER_MODELS else provider
         if provider is None:
             message = f"no provider has this path; available: {', '.join(PREFIXES.values())}"
             return json_response({"error": {"message": message}}, 404)
@@ -72,6 +75,8 @@ class App:
             return await chat(provider, request.body, self.draws, add_metadata=metadata)
         if request.method == "POST" and provider == "anthropic" and path == "/messages":
             return await messages(request.body, request.headers.get("anthropic-version", ""), self.draws)
+        if request.method == "POST" and provider == "anthropic" and path == "/messages/count_tokens":
+            return count_tokens(request.body, request.headers.get("anthropic-version", ""))
         if provider == "replicate" and (answered := await self.predictions.answer(request, path, self.draws)):
             return answered
         page = _page(provider, path) if request.method == "GET" else None
@@ -94,13 +99,15 @@ def _page(provider: str, path: str) -> Any:
         return _openrouter_page(path, models)
     if provider == "replicate":
         return _replicate_page(path)
+    if path == _TOGETHER_MODELS:
+        return {"data": [_supported(model) for model in models], "totalCount": len(models)}
     if path == "/models":
         listed = [_listed(provider, model) for model in models]
         return listed if provider == "together" else {"object": "list", "data": listed}
     if provider.startswith("moonshot") and path == "/users/me/balance":
         balance = {"available_balance": 49.5, "voucher_balance": 0, "cash_balance": 49.5}
         return {"code": 0, "data": balance, "scode": "0x0", "status": True}
-    if provider == "groq" and path.startswith("/models/"):
+    if path.startswith("/models/") and provider != "anthropic":
         return _listed(provider, find_model(provider, path.removeprefix("/models/")))
     return None
 
@@ -108,8 +115,9 @@ def _page(provider: str, path: str) -> Any:
 def _openrouter_page(path: str, models: list[SimulatedModel]) -> Any:
     if path.startswith("/models/") and path.endswith("/endpoints"):
         return openrouter.endpoints_page(find_model("openrouter", path[len("/models/") : -len("/endpoints")]))
-    pages = {"/key": openrouter.KEY_PAGE, "/credits": openrouter.CREDITS_PAGE}
-    return openrouter.models_page(models) if path == "/models" else pages.get(path)
+    if path in ("/key", "/credits"):
+        return openrouter.account_page(path[1:])
+    return openrouter.models_page(models) if path == "/models" else None
 
 
 def _replicate_page(path: str) -> Any:
@@ -129,3 +137,28 @@ def _listed(provider: str, model: SimulatedModel) -> dict[str, Any]:
         return row | {"context_window": model.context, "active": True}
     row["context_length"] = model.context
     return row | ({"type": "chat", "display_name": model.id} if provider == "together" else {})
+
+
+def _supported(model: SimulatedModel) -> dict[str, Any]:
+    """One entry of the list of models that Together's SDK 3 asks for. Prices are USD per million tokens."""
+    day = "2026-09-01T00:00:00Z"
+    price = {"input": model.price.input, "cachedInput": model.price.cached, "output": model.price.output}
+    return {
+        "id": model.id,
+        "name": model.id,
+        "displayName": model.id,
+        "displayType": "language",
+        "publisher": "Moonshot AI",
+        "baseModel": "",
+        "baseModelId": "",
+        "capabilities": ["CAPABILITY_CHAT"],
+        "inputModalities": ["MODALITY_TEXT", "MODALITY_IMAGE"],
+        "outputModalities": ["MODALITY_TEXT"],
+        "products": ["PRODUCT_SERVERLESS"],
+        "deploymentProfiles": [],
+        "status": "SUPPORTED_MODEL_STATUS_SUPPORTED",
+        "contextLength": str(model.context),
+        "pricing": {kind: float(value * 1_000_000) for kind, value in price.items()},
+        "createdAt": day,
+        "updatedAt": day,
+    }

@@ -12,6 +12,8 @@ from pytest_kimiprobe.cases import json_schemas as schema_cases
 from pytest_kimiprobe.cases import model as cases
 from pytest_kimiprobe.cases import texts as case_texts
 from pytest_kimiprobe.cases.model import Case, CaseError, in_suite
+from pytest_kimiprobe.cases.plan import cannot
+from routing import catalog
 
 PACKAGED = [case for file in sorted(cases.FOLDER.glob("*.yaml")) for case in cases.load(file)]
 BY_NAME = {case.name: case for case in PACKAGED}
@@ -28,6 +30,49 @@ def loaded(folder: Path, row: str) -> Case:
     """The only case of a file with the common beginning."""
     (case,) = cases.load(written(folder, HEAD + row))
     return case
+
+
+def test_tools_may_be_declared_in_a_message(tmp_path: Path) -> None:
+    """Before the last message, as Kimi K3 accepts it; the request then offers none."""
+    row = "- {name: a, prompt: hi, tools: [{name: f}], dynamic_tools: true, expect: {calls: [{name: f}]}}"
+    request = loaded(tmp_path, row).request("plain")
+    assert request.tools == ()
+    assert [message["role"] for message in request.messages] == ["system", "user"]
+    assert request.messages[0]["tools"][0]["function"]["name"] == "f"
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ("dynamic_tools: true", "dynamic_tools needs tools"),
+        ("tools: [{name: f}], dynamic_tools: true, emulate_tools: true", "exclude each other"),
+    ],
+)
+def test_tools_cannot_be_declared_in_two_ways(tmp_path: Path, fields: str, said: str) -> None:
+    """The message names file, line and field."""
+    with pytest.raises(CaseError, match=rf"own.kimiprobe.yaml:3:.*{said}"):
+        loaded(tmp_path, f"- {{name: a, prompt: hi, {fields}, expect: {{calls: []}}}}")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "field", "reason"),
+    [
+        ("openrouter/moonshotai/kimi-k3", "dynamic_tools: true", "takes no tools in messages"),
+        ("moonshot/kimi-k3", "dynamic_tools: true", ""),
+        ("anthropic/claude-sonnet-5-5", "expect: {prompt_tokens: {$at_most: 9}}", "not those of Kimi models"),
+        ("replicate/moonshotai/kimi-k2.5", "expect: {prompt_tokens: {$at_most: 9}}", "report neither tokens nor a cut"),
+        ("replicate/moonshotai/kimi-k2.5", "expect: {finish_reason: length}", "report neither tokens nor a cut"),
+        ("moonshot/kimi-k2.7-code", "need: [thinking_off]", "cannot stop thinking"),
+    ],
+)
+def test_what_an_endpoint_cannot_do_is_not_asked(tmp_path: Path, endpoint: str, field: str, reason: str) -> None:
+    """A missing capability is `unsupported` and says which one it is."""
+    tools = ", tools: [{name: f}]" if "dynamic" in field else ""
+    expect = "" if "expect" in field else ", expect: {calls: []}"
+    case = loaded(tmp_path, f"- {{name: a, prompt: hi{tools}, {field}{expect}}}")
+    found = cannot(case, catalog.load().endpoint(endpoint), "stream")
+    assert reason in found
+    assert bool(reason) == bool(found)
 
 
 def test_own_cases_are_evidence_only_if_their_file_says_so(tmp_path: Path) -> None:

@@ -295,6 +295,13 @@ class TestWhatOthersGetWrong:
 
 
 class TestExpectations:
+    def test_prompt_tokens_may_be_asked_for(self) -> None:
+        """A host that reports more of them than the prompt has is wrong, and so is one that reports none."""
+        asked = case(PARIS, prompt_tokens={"$at_most": 9})
+        assert verdict(said(call(), usage=Usage(9, 4)), asked) == ("pass", "ok")
+        assert verdict(said(call(), usage=Usage(10, 4)), asked) == ("fail", "wrong_prompt_tokens")
+        assert verdict(said(call()), asked) == ("fail", "missing_usage")
+
     def test_the_state_that_calls_lead_to_may_be_asked_for(self) -> None:
         """The end state decides, whichever calls are made."""
         effects = {"get_weather": {"put": ["city", "days"]}}

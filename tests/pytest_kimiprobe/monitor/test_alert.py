@@ -227,8 +227,21 @@ def test_a_refusal_is_a_problem_that_hides_the_url(receiver: Receiver, status: i
     """No redirect is followed, and the URL is secret."""
     receiver.status = status
     with pytest.raises(NotDelivered, match=f"KIMIPROBE_WEBHOOK_URL: HTTP {status}") as caught:
-        Webhook(receiver.url).send("x")
+        Webhook(receiver.url, sleep=lambda _: None).send("x")
     assert "secret-part" not in f"{caught.value} {Webhook(receiver.url)!r}"
+
+
+@pytest.mark.parametrize(("status", "pauses"), [(429, 1), (503, 1), (404, 0)])
+def test_a_webhook_that_is_busy_is_tried_again(receiver: Receiver, status: int, pauses: int) -> None:
+    """After a pause; an answer that will stay the same is final."""
+    receiver.status, waits = status, list[float]()
+
+    def recovered(seconds: float) -> None:
+        waits.append(seconds)
+        receiver.status = 200
+
+    delivery = deliver(changed(beside("works"), beside("broken"))[0], None, Webhook(receiver.url, sleep=recovered))
+    assert (delivery.webhook, len(waits), len(receiver.messages)) == (("sent", "failed")[not pauses], pauses, pauses)
 
 
 def test_a_silent_webhook_costs_its_deadline_and_no_more(receiver: Receiver) -> None:
@@ -239,9 +252,11 @@ def test_a_silent_webhook_costs_its_deadline_and_no_more(receiver: Receiver) -> 
 
 
 def test_a_dead_webhook_is_a_problem() -> None:
-    """A refused connection is reported."""
+    """A refused connection is reported after three tries."""
+    waits: list[float] = []
     with pytest.raises(NotDelivered, match="connect"):
-        Webhook(f"{DEAD}/x").send("x")
+        Webhook(f"{DEAD}/x", sleep=waits.append).send("x")
+    assert len(waits) == 2
 
 
 @pytest.mark.parametrize("url", ["http://example.com/x", "ftp://example.com", "file:///etc/passwd", "secret"])

@@ -42,7 +42,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def a_run(project: Path, run_id: str, right: int, wrong: int = 0, *, hours: int = 1, source: Source = "live") -> None:
+def a_run(project: Path, run_id: str, right: int, wrong: int = 0, *, hours: int = 1, source: Source = "live") -> Path:
     """A recorded run of two endpoints; OpenRouter gave the wrong answers."""
     good: Verdict = "pass"
     bad: Verdict = "fail"
@@ -62,8 +62,9 @@ def a_run(project: Path, run_id: str, right: int, wrong: int = 0, *, hours: int 
     ]
     rows.append(ProbeResult(f"{run_id}-m", "weather", MOONSHOT, "plain", 1, "pass", "ok"))
     at = NOW - timedelta(hours=hours)
-    write_run(project / "results", Run(run_id, 1, source, "core", at, at, True, tuple(rows)), environment={})
+    path = write_run(project / "results", Run(run_id, 1, source, "core", at, at, True, tuple(rows)), environment={})
     refresh_latest(project / "results", NOW)
+    return path
 
 
 def kimiprobe(*arguments: str, **environment: str) -> Result:
@@ -261,11 +262,20 @@ def test_alert_compares_with_a_file(project: Path, tmp_path: Path) -> None:
 
 
 def test_local_changes_alert_in_a_test_environment_only(project: Path) -> None:
-    """Local runs cause no alert in production."""
+    """Local runs cause no alert in production, and a text that says that it is a test."""
     a_run(project, "r1", 20, source="local")
     assert kimiprobe("alert", "--dry-run").stdout == "nothing changed\n"
     (project / "flags.yaml").write_text(flags_text("test"))
-    assert kimiprobe("alert", "--dry-run").stdout == f"{WORKING}\n"
+    assert kimiprobe("alert", "--dry-run").stdout == f"Test on this machine: {WORKING}\n"
+
+
+def test_a_damaged_run_file_is_named_and_exits_with_2(project: Path) -> None:
+    """Alerts on the other runs are sent."""
+    path = a_run(project, "r1", 20)
+    path.with_name("052900Z-torn-1.json").write_text('{"version": 1')
+    result = kimiprobe("alert", "--dry-run")
+    assert (result.exit_code, result.stdout) == (2, f"{WORKING}\n")
+    assert "052900Z-torn-1.json: skipped: " in result.stderr
 
 
 @hub.needs_npm

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from routing import catalog as catalogs
+
 
 def probed(folder: Path, source: str, *arguments: str) -> list[dict[str, Any]]:
     """The probes of one run, pairs included."""
@@ -32,17 +34,20 @@ def wrong(probes: Sequence[dict[str, Any]]) -> list[tuple[str, str, str]]:
 @pytest.mark.parametrize(
     ("endpoint", "unsupported"),
     [
-        ("moonshot/kimi-k2.6", {"choice-required", "choice-named", "choice-of-no-tool"}),
-        ("openrouter/moonshotai/kimi-k2.6", {"native-ids"}),
+        ("moonshot/kimi-k2.6", {"choice-required", "choice-named", "choice-of-no-tool", "dynamic-tool"}),
+        ("openrouter/moonshotai/kimi-k2.6", {"native-ids", "dynamic-tool"}),
+        ("moonshot/kimi-k3", {"choice-named", "choice-of-no-tool", "thinking-off", "native-ids"}),
         pytest.param(
             "moonshot/kimi-k2.7-code",
-            {"choice-required", "choice-named", "choice-of-no-tool", "thinking-off", *SEEING},
+            {"choice-required", "choice-named", "choice-of-no-tool", "thinking-off", "dynamic-tool", *SEEING},
             marks=pytest.mark.long,
         ),
-        pytest.param("together/moonshotai/Kimi-K3", {"thinking-off", "native-ids"}, marks=pytest.mark.long),
+        pytest.param(
+            "together/moonshotai/Kimi-K3", {"thinking-off", "native-ids", "dynamic-tool"}, marks=pytest.mark.long
+        ),
         pytest.param(
             "groq/moonshotai/kimi-k2-instruct",
-            {"thinking-on", "thinking-off", "native-ids", *SEEING},
+            {"thinking-on", "thinking-over-two-rounds", "thinking-off", "native-ids", "dynamic-tool", *SEEING},
             marks=pytest.mark.long,
         ),
     ],
@@ -57,6 +62,17 @@ def test_healthy_endpoints_pass_every_case_that_they_support(
     assert {one["reason"] for one in probes if one["verdict"] == "unsupported"} <= {"no_capability"}
     assert {one["case"] for one in probes if one["verdict"] == "rescued"} == {"json-in-text"}
     assert {one["mode"] for one in probes if one["verdict"] == "pass"} == {"plain", "stream", "parity"}
+
+
+MODELS = sorted(catalogs.load(environment={}).models)
+
+
+@pytest.mark.parametrize(
+    "model", [pytest.param(one, marks=() if one == "kimi-k2.5" else pytest.mark.long) for one in MODELS]
+)
+def test_no_model_fails_in_the_healthy_world(tmp_path: Path, model: str) -> None:
+    """Every endpoint of every model of the catalogue, with all cases: nothing is failed, and nothing is an error."""
+    assert wrong(probed(tmp_path, "healthy", "--kimiprobe-suite=full", f"--kimiprobe-model={model}")) == []
 
 
 CALLS = ("several-tools", "several-calls-of-one-tool", "tool-without-parameters", "call-after-a-result")

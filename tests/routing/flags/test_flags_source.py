@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +17,7 @@ from subprocess import PIPE
 import pytest
 from examples import examples
 
+from routing import catalog
 from routing.errors import FlagsError
 from routing.flags import source as flags_module
 from routing.flags.model import Flags
@@ -396,3 +399,97 @@ def test_a_broken_file_is_parsed_once(path: Path, monkeypatch: pytest.MonkeyPatc
     for _ in range(10):
         source.current()
     assert source.status().state == "last_good"
+
+
+# ---------------------------------------------------------------------------------------------- names of the catalogue
+
+
+CATALOG = catalog.load(environment={})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("default_model: kimi-k2.6", "default_model: kimi-k2.66", r'default_model: "kimi-k2.66" is not .* kimi-k2.6\?'),
+        (
+            "flags:\n",
+            "fallback_models: [kimi-k3, gpt-9]\nflags:\n",
+            r'fallback_models\[1\]: "gpt-9" is not .*available',
+        ),
+        ("flags:\n", "fallback_models: [kimi-k99]\nflags:\n", r"fallback_models\[0\]"),
+    ],
+    ids=["default_model", "fallback_models", "first fallback"],
+)
+def test_a_model_that_the_catalogue_lacks_is_refused(path: Path, old: str, new: str, words: str) -> None:
+    """The last good flags stay in use, and the status gives line, name and a similar one."""
+    source = FlagsSource(path, catalog=CATALOG)
+    path.write_bytes(content(1001).replace(old.encode(), new.encode()))
+    assert source.current().serial == 1000
+    status = source.status()
+    assert status.state == "last_good"
+    assert re.search(words, status.error or ""), status.error
+    assert re.search(r"flags\.yaml:\d+:\d+: ", status.error or "")
+
+
+def test_flags_that_name_an_unknown_model_at_first_start_on_the_bootstrap_flags(path: Path) -> None:
+    """Every request would fail otherwise."""
+    path.write_bytes(content(1).replace(b"kimi-k2.6", b"kimi-k2.66"))
+    source = FlagsSource(path, catalog=CATALOG)
+    assert (source.current().default_model, source.status().state) == ("kimi-k2.6", "bootstrap")
+
+
+def test_the_bootstrap_flags_name_a_model_of_the_users_own_catalogue() -> None:
+    """The packaged name need not be in it."""
+    models = {name: model for name, model in CATALOG.models.items() if name != "kimi-k2.6"}
+    own = replace(CATALOG, models=models, default_model="kimi-k3")
+    assert FlagsSource(None, catalog=own).current().default_model == "kimi-k3"
+    assert FlagsSource(None, catalog=CATALOG).current() == Flags.bootstrap()
+
+
+# ------------------------------------------------------------------------------------------------------------ reports
+
+
+def test_a_missing_file_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+    """In the status and in the log: what is used instead, and what to do."""
+    status = FlagsSource(None).status()
+    for text in (status.warning or "", caplog.text, str(status)):
+        assert "no flags.yaml" in text
+        assert "KIMIPROBE_FLAGS" in text
+
+
+def test_a_file_that_is_not_used_is_logged_once(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Not at every request."""
+    source = FlagsSource(path)
+    path.write_bytes(b"version: 1\n")
+    for _ in range(5):
+        source.current()
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("routing", "WARNING")
+    assert "flags.yaml" in record.getMessage()
+
+
+HEAD = content(1).partition(b"flags:\n")[0]
+HUGE = {
+    "flags": HEAD + b"flags:\n" + b"".join(b"  k%d: 1\n" % number for number in range(90_000)),
+    "few enough to be parsed": HEAD + b"flags:\n" + b"".join(b"  k%d: 1\n" % number for number in range(19_000)),
+    "empty flags": HEAD + b"flags:\n" + b"".join(b"  k%d: {}\n" % number for number in range(39_000)),
+    "empty lists": HEAD + b"flags: [" + b", ".join([b"[]"] * 250_000) + b"]\n",
+    "keys of the file": HEAD + b"flags: {}\n" + b"".join(b"k%d: 1\n" % number for number in range(19_000)),
+    "users": content(1, extra=f"    users: {{allow: [{', '.join(map(str, range(39_000)))}]}}\n"),
+}
+
+
+@pytest.mark.parametrize("name", HUGE)
+def test_refusing_a_huge_file_costs_little(name: str, path: Path) -> None:
+    """It happens inside a request. The time is compared with the parsing of a good file of 20,000 user ids."""
+    users = ", ".join(f"u{number}" for number in range(6_600))
+    good = content(2, extra=f"    users: {{allow: [{users}]}}\n")
+    source = FlagsSource(path)
+    spent = {}
+    for kind, data in {"good": good, "huge": HUGE[name].removesuffix(b"...\n") + b"...\n"}.items():
+        path.write_bytes(data[: 1 << 20])
+        began = time.process_time()
+        source.current()
+        spent[kind] = time.process_time() - began
+    assert source.status().error is not None
+    assert spent["huge"] < 4 * spent["good"]

@@ -96,7 +96,7 @@ def simulated(endpoint: Endpoint) -> SimulatedModel:
     thinks: Any = {"never": "never", "thinking_type": "default"}.get(endpoint.thinking, "always")
     free = SimulatedPrice(*[Decimal(1)] * 3)
     return SimulatedModel(
-        endpoint.provider_model_id, "slug", free, thinks=thinks, accepts_required="required" in endpoint.tool_choices
+        endpoint.provider_model_id, "slug", free, thinks=thinks, k3="required" in endpoint.tool_choices
     )
 
 

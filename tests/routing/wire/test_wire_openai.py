@@ -33,6 +33,17 @@ class TestBuild:
         sent = self.build("openrouter/moonshotai/kimi-k2.6")
         assert sent == {"model": "moonshotai/kimi-k2.6", "messages": [{"role": "user", "content": "hi"}]}
 
+    def test_tools_of_a_message_are_sent_to_endpoints_that_take_them(self) -> None:
+        """Kimi K3 at Moonshot does; elsewhere they are left out, because hosts refuse or ignore the field."""
+        told = {"role": "system", "content": "", "tools": TOOLS}
+        for endpoint, taken in (("moonshot/kimi-k3", True), ("openrouter/moonshotai/kimi-k3", False)):
+            found = CATALOG.endpoint(endpoint)
+            request = ChatRequest([told, {"role": "user", "content": "hi"}])
+            built = openai.build(request, found, CATALOG.provider_of(found))
+            assert built.body is not None
+            assert ("tools" in built.body["messages"][0]) is taken
+            assert ("message_fields_removed: tools" in built.notes) is not taken
+
     @pytest.mark.parametrize("strict", [True, False, None])
     def test_strict_is_sent_if_the_caller_sets_it(self, *, strict: bool | None) -> None:
         """It is sent as the caller set it; if it is not set, the host's default applies."""

@@ -200,6 +200,22 @@ def test_a_file_that_is_too_large_is_one_finding() -> None:
     assert str(finding) == "1:1: error: is 2097152 bytes; at most 1048576 are read"
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("default_model: kimi-k2.6", "default_model: kimi-k2.66", 'default_model: "kimi-k2.66" is not a model'),
+        ("flags:\n", "fallback_models: [kimi-k3, k9]\nflags:\n", 'fallback_models[1]: "k9" is not a model'),
+    ],
+)
+def test_a_model_that_the_catalogue_lacks_is_an_error(old: str, new: str, expected: str) -> None:
+    """A running router refuses such a file; without a catalogue, names of models are not checked."""
+    text = FILE.replace(old, new, 1).encode()
+    assert lint(text) == []
+    (finding,) = lint(text, models=["kimi-k2.6", "kimi-k3"])
+    assert (finding.level, finding.path) == ("error", expected.partition(":")[0])
+    assert finding.text.startswith(expected)
+
+
 def test_without_a_catalogue_globs_are_not_judged() -> None:
     """Without endpoints, there are no findings on globs."""
     assert lint(FILE.replace("openrouter/", "openruter/").encode()) == []

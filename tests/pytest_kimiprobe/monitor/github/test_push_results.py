@@ -68,9 +68,13 @@ def probe(folder: Path, run_id: str, *, at: datetime = NOW, endpoint: str = KIMI
 
 
 def recorder(
-    folder: Path, branch: str = "", tries: int = 10, sleep: Callable[[float], None] = lambda _: None
+    folder: Path,
+    branch: str = "",
+    tries: int = 10,
+    sleep: Callable[[float], None] = lambda _: None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> ResultsPusher:
-    return ResultsPusher(folder / "results", branch, tries=tries, sleep=sleep, jitter=lambda: 0.5)
+    return ResultsPusher(folder / "results", branch, tries=tries, sleep=sleep, tell=tell, jitter=lambda: 0.5)
 
 
 def record(folder: Path, branch: str = "") -> PushResult:
@@ -285,9 +289,11 @@ def test_when_no_push_lands_it_says_so_and_keeps_the_files(remote: Path, tmp_pat
     hook.write_text("#!/bin/sh\necho busy >&2\nexit 1\n")
     hook.chmod(0o755)
     waits: list[float] = []
+    said: list[str] = []
     with pytest.raises(RecordProblem, match=r"not pushed to main \(10 tries\); the files are kept: .*busy"):
-        recorder(here, sleep=waits.append).push(NOW)
-    assert len(waits) == 9
+        recorder(here, sleep=waits.append, tell=said.append).push(NOW)
+    assert len(waits) == len(said) == 9
+    assert all("busy" in line for line in said)
     assert waits == sorted(waits)
     assert max(waits) <= 15
     assert path.exists()
@@ -303,11 +309,31 @@ def test_a_permanent_refusal_is_reported_after_one_try(remote: Path, tmp_path: P
     hook.chmod(0o755)
     with pytest.raises(RecordProblem, match=r"not pushed to main \(1 tries\).*GH006"):
         record(here)
-    with pytest.raises(RecordProblem, match="find remote ref refs/heads/nowhere"):
+    with pytest.raises(RecordProblem, match=r"\(1 tries\).*find remote ref refs/heads/nowhere"):
         record(here, "nowhere")
     git(here, "remote", "set-url", "origin", str(tmp_path / "gone"))
-    with pytest.raises(RecordProblem, match="cannot fetch origin main"):
+    with pytest.raises(RecordProblem, match=r"\(1 tries\).*cannot fetch origin main"):
         record(here)
+
+
+def test_a_protected_branch_comes_with_a_next_step(remote: Path, tmp_path: Path) -> None:
+    here = clone(remote, tmp_path / "a")
+    probe(here, "r1")
+    hook = remote / "hooks" / "update"
+    hook.write_text("#!/bin/sh\necho 'GH006: Protected branch update failed' >&2\nexit 1\n")
+    hook.chmod(0o755)
+    with pytest.raises(RecordProblem, match="allow this workflow to push to the branch, or record on another one"):
+        record(here)
+
+
+@pytest.mark.parametrize("branch", ["main:refs/heads/other", "a..b", "a b", "main^{commit}"])
+def test_only_a_branch_name_is_a_branch(remote: Path, tmp_path: Path, branch: str) -> None:
+    """A refspec would record on another branch than the one that is checked."""
+    here = clone(remote, tmp_path / "a")
+    probe(here, "r1")
+    with pytest.raises(RecordProblem, match="is not the name of a branch"):
+        record(here, branch)
+    assert runs_in(remote) == []
 
 
 def test_a_push_whose_answer_was_lost_has_landed(remote: Path, tmp_path: Path) -> None:
