@@ -46,10 +46,19 @@ class ConnectionPool:
         self._open = 0
         self._turns = asyncio.Semaphore(self._most)
         self._closed = False
+        self._tls: ssl.SSLContext | None = None
+
+    @property
+    def has_tls(self) -> bool:
+        """Whether the TLS settings are made."""
+        return self._tls is not None
 
     def tls(self) -> ssl.SSLContext:
-        """The TLS settings of all pools; the first call reads the certificates."""
-        return tls_settings(self.core, os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+        """The TLS settings; the first call in a process reads the certificates."""
+        if self._tls is None:
+            files = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+            self._tls = tls_settings(self.core, *files)
+        return self._tls
 
     async def send(self, request: Any, secrets: Secrets, progress: RequestProgress) -> StreamedResponse | ExchangeError:
         """Send the library's request, and return the response once its headers have come.
