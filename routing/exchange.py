@@ -27,6 +27,8 @@ CANCEL_TIMEOUT_S = 5.0
 """The timeout in seconds of a request that cancels an abandoned exchange."""
 _LONG = 1 << 20
 """The most characters of a request that is built on the event loop."""
+STREAM_END_S = 5.0
+"""Seconds that a stream may stay open after its finish reason, for token counts and end marks."""
 
 
 class Sender(Protocol):
@@ -286,11 +288,15 @@ class _Attempt:
     async def _streamed(self, wire: Wire, response: HttpResponse, started: float) -> Answer:
         stream = self.stream = wire.stream()
         self.deadline.expect_token()
-        async for chunk in response.chunks:
-            self.body += chunk[: MAX_BODY - len(self.body)]
-            if stream.feed(chunk):
-                self.deadline.heard()
-                self.first_token_ms = self.first_token_ms or (time.perf_counter() - started) * 1000
+        with suppress(TimeoutError):  # a complete answer does not wait for a host that leaves the stream open
+            async with asyncio.timeout(None) as end:
+                async for chunk in response.chunks:
+                    self.body += chunk[: MAX_BODY - len(self.body)]
+                    if stream.feed(chunk):
+                        self.deadline.heard()
+                        self.first_token_ms = self.first_token_ms or (time.perf_counter() - started) * 1000
+                    if stream.ended and end.when() is None:
+                        end.reschedule(asyncio.get_running_loop().time() + STREAM_END_S)
         return stream.finish()
 
     def result(self, total_ms: float) -> Exchange:

@@ -85,7 +85,7 @@ class FallbackLoop:
         self._leaked = False
         """Whether the last answer held a leaked call: one in its text that could not be rescued. A second try cures
         most of these (docs/failures.md)."""
-        self._expected = expectations_of(self._request)
+        self._expected = replace(expectations_of(self._request), refuse_repeated=options.refuse_repeated_calls)
 
     async def run(self) -> Reply:
         """Run the attempts, and return the first answer that can be delivered.
@@ -101,9 +101,12 @@ class FallbackLoop:
             reply = await self._attempt_at(target, last=position == len(targets) - 1)
             if reply is not None:
                 return reply
-        reply = await self._retry(targets) or await self._ask_parked([*targets, *parked])
-        if reply is not None:
-            return reply
+            if self._last_error is not None and self._last_error.reason == "content_filter":
+                break  # a refusal is not taken from host to host until one of them does not refuse
+        else:
+            reply = await self._retry(targets) or await self._ask_parked([*targets, *parked])
+            if reply is not None:
+                return reply
         wrong = not self._sent and any(attempt.reason in _CALLERS_MISTAKES for attempt in self._attempts)
         kind = InvalidRequest if wrong else AllAttemptsFailed
         raise kind(self._summary(), tuple(self._attempts)) from self._last_error
@@ -286,7 +289,7 @@ class FallbackLoop:
             reasoning=answer.reasoning,
             usage=answer.usage,
             upstream=answer.upstream,
-            notes=(*answer.notes, *(f"dropped {call}" for call in checked.dropped)),
+            notes=(*answer.notes, *checked.notes, *(f"dropped {call}" for call in checked.dropped)),
         )
 
     def _record(

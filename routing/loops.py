@@ -1,4 +1,4 @@
-"""The event loops that a router's requests run on, each with a transport of its own.
+"""The event loops that a router's requests run on, each with its own transport.
 
 An asynchronous caller's requests run on the caller's loop: nothing is handed to another thread, and nothing comes back.
 Synchronous callers share one loop in a thread. Connections belong to one loop. They are closed when the loop's

@@ -40,7 +40,7 @@ class EvidenceUrl(LastGood[Evidence]):
         return status_of(self._url, self.held)
 
     def after_fork(self) -> None:
-        """Forget a fetch that is under way in the parent."""
+        """Forget a fetch that the parent has begun."""
         super().after_fork()
         if self._pending is not None:
             self._pending, self._asked_at = None, None

@@ -133,7 +133,7 @@ class Connection:
         return True
 
     async def _send_all(self, buffers: list[bytes]) -> None:
-        """Send the buffers: together if they are short, else in slices, between which other requests have their turn."""
+        """Send the buffers: together if they are short, else in slices, between which the loop does other work."""
         if sum(map(len, buffers)) <= _SLICE:
             return await self._send(b"".join(buffers))
         for buffer in buffers:

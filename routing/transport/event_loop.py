@@ -110,7 +110,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 class LoopThread(ForkAware):
     """Event loop in a daemon thread that starts with the first work and ends with `close`.
 
-    The thread also ends before the process forks, if no work is under way, and starts again with the next work. So a
+    The thread also ends before the process forks, if no work is in progress, and starts again with the next work. So a
     program that only forks between requests forks without this thread.
     """
 
