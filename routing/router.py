@@ -22,6 +22,7 @@ from .evidence.file_source import EvidenceFile, EvidenceStatus
 from .flags.model import Flags
 from .flags.source import FlagsSource, FlagsStatus, find_flags
 from .forking import ForkAware
+from .keys import KeyPool
 from .request_options import Options, as_messages
 from .selection import Route, RouteRequest, RoutingState, choose
 from .tokens import ASSUMED_REQUEST, has_image, prompt_tokens_of
@@ -65,6 +66,7 @@ class Router(ForkAware):
         self._catalog = catalog
         self._breaker = breaker or Breaker()
         self._loops: RouterLoops | None = None
+        self._keys = KeyPool()
         self._closed = False
         self._lock = threading.Lock()
         self._evidence = _evidence_source(evidence, self._evidence_http)
@@ -243,7 +245,7 @@ class Router(ForkAware):
         route = self._route(turns, ask)
         if not route.candidates:
             raise NoRoute(str(route))
-        shared = SharedResources(transport, self._catalog, self._breaker, self._evidence.current())
+        shared = SharedResources(transport, self._catalog, self._breaker, self._evidence.current(), self._keys)
         return await FallbackLoop(shared, ask.request(turns), route, ask).run()
 
     async def _ready(self, transport: Transport) -> None:
