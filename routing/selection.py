@@ -80,6 +80,8 @@ class Candidate:
     status: Status
     estimate_usd: Decimal | None
     trusted: bool = False
+    rescue: str = "all"
+    """The limit that the endpoint's flag sets to rescue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,7 @@ class LeftOut:
     endpoint: str
     why: str
     parked: bool = False
+    rescue: str = "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +193,8 @@ def _without_parked(candidates: list[Candidate], parked: Mapping[str, Parked]) -
         why = f"{least.why}; {parked[least.endpoint]}, but nothing else is left"
         free = [replace(least, why=why, trusted=False)]
     kept = {candidate.endpoint for candidate in free}
-    out = [candidate.endpoint for candidate in candidates if candidate.endpoint not in kept]
-    return free, [LeftOut(endpoint, str(parked[endpoint]), parked=True) for endpoint in out]
+    out = [candidate for candidate in candidates if candidate.endpoint not in kept]
+    return free, [LeftOut(one.endpoint, str(parked[one.endpoint]), parked=True, rescue=one.rescue) for one in out]
 
 
 def _of_model(model: str, needs: RouteRequest, state: RoutingState) -> tuple[list[Candidate], list[LeftOut]]:
@@ -217,11 +220,12 @@ def _placed(
         return LeftOut(endpoint.id, unfit)
     status, basis = _status(endpoint, state)
     estimate = estimate_usd(endpoint, needs, state.now)
+    flag = state.flags.flag_for(endpoint.id)
+    rescue = flag.rescue if flag else "all"
     if is_reference:
         trusted = status not in _OUT and status != "unknown"
         why = f"the reference endpoint; {basis}"
-        return (_TRUSTED if trusted else _REFERENCE), Candidate(endpoint.id, why, status, estimate, trusted)
-    flag = state.flags.flag_for(endpoint.id)
+        return (_TRUSTED if trusted else _REFERENCE), Candidate(endpoint.id, why, status, estimate, trusted, rescue)
     if flag is None:
         return LeftOut(endpoint.id, "no flag controls it")
     decision = state.flags.evaluate(flag.name, needs.user, needs.groups)
@@ -233,7 +237,7 @@ def _placed(
     why = f"flag {flag.name}: {decision.why}; {basis}"
     if _emulated(endpoint, needs):
         why += "; tools described in the prompt"
-    return (_TRUSTED if trusted else _UNPROVEN), Candidate(endpoint.id, why, status, estimate, trusted)
+    return (_TRUSTED if trusted else _UNPROVEN), Candidate(endpoint.id, why, status, estimate, trusted, rescue)
 
 
 def _vision_route(needs: RouteRequest, state: RoutingState) -> Route:

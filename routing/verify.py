@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from .history.calls import canonical, repeated_calls
+from .history.prompt_tools import TOOLS_EMULATED
 from .parsing.garbled_text import garbled
 from .parsing.message_text import copied_from, last_user_message, texts_of
 from .parsing.strict_json import StrictJsonError, loads
 from .reasons import KNOWN_FINISHES, REASONS
 from .rescue import Rescue, rescue
 from .schema import ToolSet
-from .types import Answer, ChatRequest, RawToolCall, Tool, ToolCall, ToolChoice
+from .types import Answer, ChatRequest, RawToolCall, RescueMode, Tool, ToolCall, ToolChoice
 
 Outcome = Literal["ok", "rescued", "failed"]
 _BROKEN = frozenset({"unknown_tool", "arguments_not_json", "arguments_not_object", "arguments_break_schema"})
@@ -59,7 +60,7 @@ class RequestExpectations:
     """The parts of a request that an answer is checked against, beside the tools.
 
     `request_texts` are the texts from which the model could have copied a call. `last_user` is the newest text of the
-    user.
+    user. `rescue` limits the calls that are taken from the text. `emulated`: the prompt asked for calls in the text.
     """
 
     last_user: str | None = None
@@ -68,6 +69,8 @@ class RequestExpectations:
     parallel_tool_calls: bool | None = None
     repeated: frozenset[tuple[str, str]] = frozenset()
     refuse_repeated: bool = False
+    rescue: RescueMode = "all"
+    emulated: bool = False
 
 
 ANYTHING = RequestExpectations()
@@ -153,7 +156,9 @@ def _refused(reason: str, checked: Checked, detail: str) -> Checked:
 
 def check_generation(generation: str, tools: Sequence[Tool], expected: RequestExpectations = ANYTHING) -> Checked:
     """Judge the text of a tool call that the provider refused (Groq's `failed_generation`)."""
-    rescued = rescue(generation, tools, last_user=expected.last_user, request_texts=expected.request_texts)
+    rescued = rescue(
+        generation, tools, last_user=expected.last_user, request_texts=expected.request_texts, mode=expected.rescue
+    )
     if rescued.outcome == "rescued" and not rescued.dropped:
         found = Checked("rescued", "rescued_text", rescued.text, rescued.tool_calls, "from failed_generation")
         return _against_request(found, expected)
@@ -182,6 +187,8 @@ def _decide(
         finish_reason="length" if _is_unknown(answer.finish_reason) else answer.finish_reason,
         last_user=expected.last_user,
         request_texts=expected.request_texts,
+        mode=expected.rescue,
+        emulated=expected.emulated or any(note.startswith(TOOLS_EMULATED) for note in answer.notes),
     )
     return _after_rescue(answer, rescued, defect)
 

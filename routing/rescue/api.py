@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..schema import ToolSet
-from ..types import Tool, ToolCall
+from ..types import RescueMode, Tool, ToolCall
 from .call_validation import CallValidator, call_key, structured
 from .decision import Judge, Judged
 from .held_text import HeldText
 from .origin import RequestTexts
-from .result import MAX_INPUT, Dropped, Outcome, Rescue, RescueMode
+from .result import MAX_INPUT, Dropped, Outcome, Rescue
 
 _THOUGHT_END = re.compile(r"\s*</think>\s*\Z")
 
