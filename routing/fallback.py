@@ -262,7 +262,7 @@ class FallbackLoop:
 
         None if the exchange has neither.
         """
-        mode = strictest_rescue(self._options.rescue, self._rescue.get(done.endpoint, "all"))
+        mode = strictest_rescue(self._options.rescue or "all", self._rescue.get(done.endpoint, "all"))
         expected = replace(self._expected, rescue=mode)
         if done.answer is not None:
             return check(done.answer, self._request.tools, expected)

@@ -64,7 +64,7 @@ class Options:
     endpoints: tuple[str, ...] | None = None
     fallback: bool = True
     refuse_repeated_calls: bool = False
-    rescue: RescueMode = "all"
+    rescue: RescueMode | None = None
 
     @classmethod
     def of(cls, options: RequestOptions) -> Options:
@@ -270,7 +270,7 @@ _CHECKS: dict[str, Callable[[object], object]] = {
     "user": _instance("user", str | int, "a user's id as text"),
 }
 """The check of each option that is neither a number nor `tools`: it returns the value to use."""
-_NOT_NONE = frozenset({"fallback", "groups", "refuse_repeated_calls", "rescue"})
+_NOT_NONE = frozenset({"fallback", "groups", "refuse_repeated_calls"})
 """Options that must not be None. None means "not given" for the others."""
 
 

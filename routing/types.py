@@ -89,7 +89,7 @@ class RequestOptions(ChatOptions, total=False):
     endpoints: Sequence[str] | None
     fallback: bool
     refuse_repeated_calls: bool
-    rescue: RescueMode
+    rescue: RescueMode | None
 
 
 @dataclass(frozen=True, slots=True)

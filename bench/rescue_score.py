@@ -1,6 +1,6 @@
 """What rescue makes of the frozen corpora: attacks executed by kind, honest calls delivered by dialect.
 
-    python bench/rescue_corpora.py [--all]
+    python bench/rescue_score.py [--all]
 
 Without `--all`, kinds of which no row is executed are summed up in one line. `by wording`: nothing but a sentence, or
 what the user asked for in words, speaks against the call.
