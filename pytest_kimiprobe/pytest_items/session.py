@@ -72,8 +72,12 @@ class ProbeSession:
         self._began = Timestamp.now()
         self._under_way = to_send(items)
         if self._under_way:
-            dispatcher = self._dispatcher = self._dispatcher or self._started()
-            dispatcher.submit(ProbeJob(item, plan, self.scope.target(plan.endpoint)) for item, plan in self._under_way)
+            try:
+                self._dispatcher = self._dispatcher or self._started()
+                self._dispatcher.submit([ProbeJob(item, plan, self.scope.target(plan.endpoint)) for item, plan in self._under_way])
+            except Exception as error:
+                cause = error.__cause__ or error
+                raise pytest.UsageError(f"no request can be sent: {type(cause).__name__}: {one_line(str(cause), 200)}; does a conftest.py or plugin replace sockets or clocks?") from None
 
     def serve(self, items: Sequence[pytest.Item]) -> Iterator[pytest.Item]:
         """Each item with its verdict, in the order in which answers come. A pair comes when both halves are judged."""
