@@ -130,12 +130,12 @@ def _summed_up(data: Mapping[str, Any]) -> tuple[tuple[Cell, ...], dict[str, fro
     rows = data["endpoints"]
     if all("basis" in row and "cases" in row for row in rows):
         cases = {str(row["endpoint"]): frozenset(map(str, row["cases"])) for row in rows}
-        return tuple(_cell_from({"endpoint": row["endpoint"], **row["basis"]}) for row in rows), cases
-    cells = tuple(_cell_from(row) for row in data["cells"])
+        return tuple(cell_from({"endpoint": row["endpoint"], **row["basis"]}) for row in rows), cases
+    cells = tuple(cell_from(row) for row in data["cells"])
     return summed(cells), {cell.endpoint: frozenset(cases_of(cells, cell.endpoint)) for cell in cells}
 
 
-def _cell_from(row: Mapping[str, Any]) -> Cell:
+def cell_from(row: Mapping[str, Any]) -> Cell:
     """The cell of a row. Fields that are missing in the row are zero or empty."""
     tokens = row.get("tokens", {})
     names = ("costed", "calls", "valid_calls", "k2vv_calls", "k2vv_valid")

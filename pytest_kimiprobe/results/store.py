@@ -77,7 +77,7 @@ def load_runs(folder: Path, since: datetime | None, problems: list[str]) -> list
     earlier days are not listed.
     """
     runs = []
-    for path in _run_files(folder / "runs", since.date() if since else date.min):
+    for path in run_files(folder / "runs", since.date() if since else date.min):
         try:
             run = parsed(read_run(path), str(path))
         except (ConfigError, ValueError) as error:
@@ -168,7 +168,7 @@ def read_latest(path: Path) -> Evidence:
 
 def run_paths(folder: Path, now: datetime) -> set[Path]:
     """The run files that `refresh_latest` reads."""
-    return set(_run_files(folder / "runs", (now - KEPT_FOR).date()))
+    return set(run_files(folder / "runs", (now - KEPT_FOR).date()))
 
 
 def refresh_latest(folder: Path, now: datetime, problems: list[str] | None = None) -> Evidence:
@@ -264,7 +264,7 @@ def _order(run: StoredRun) -> tuple[datetime, str, int]:
     return run.started_at, run.id, run.attempt
 
 
-def _run_files(root: Path, since: date) -> Iterator[Path]:
+def run_files(root: Path, since: date) -> Iterator[Path]:
     """Run files of that day and later, in order of their paths."""
     for year in _folders(root, f"{since:%Y}"):
         for month in _folders(year, f"{since:%m}" if year.name == f"{since:%Y}" else ""):

@@ -28,7 +28,7 @@ from routing.errors import ConfigError
 from ...safe_text import one_line
 from .groups import SuggestingGroup
 
-_NAMES = "check rerun status doctor flags decide route record propose alert cost simulate replay"
+_NAMES = "check rerun status doctor flags decide route record results propose alert cost simulate replay"
 COMMANDS = {name: f"pytest_kimiprobe.monitor.cli.{name}:{name}" for name in _NAMES.split()}
 """Command → `module:attribute`, in the order of `--help`. Commands whose module is missing are not offered."""
 _EXTRAS = {"github": "github", "vcr": "record"}

@@ -25,6 +25,8 @@ from ...results.daily import FOLDER as DAILY
 from ...results.daily import refresh_daily
 from ...results.run_file import StoredRun, parsed
 from ...results.store import FILE_NAME, read_run, refresh_latest
+from ...results.verify import run_problems
+from ...safe_text import one_line
 from .git import Git, RecordProblem, error_text, token_for
 
 TRIES = 10
@@ -84,7 +86,7 @@ class ResultsPusher:
         for attempt in range(1, self.tries + 1):
             try:
                 base = self._fetched(git, branch)
-                commit, files = _build_commit(git, base, now)
+                commit, files = _build_commit(git, base, now, self.tell)
                 if files:
                     pushed = git.run("push", "--quiet", self.remote, f"{commit}:refs/heads/{branch}", check=False)
                     problem_text = error_text(pushed.stderr)
@@ -132,7 +134,7 @@ def _current_branch(git: Git) -> str:
     return git.run("symbolic-ref", "--quiet", "--short", "HEAD", check=False).stdout.strip()
 
 
-def _build_commit(here: Git, base: str, now: datetime) -> tuple[str, list[str]]:
+def _build_commit(here: Git, base: str, now: datetime, tell: Callable[[str], None]) -> tuple[str, list[str]]:
     """Create a commit on top of the commit `base` that adds the run files which `base` lacks.
 
     Returns the new commit and the paths of these files. If there are none, returns `base` and an empty list.
@@ -146,7 +148,7 @@ def _build_commit(here: Git, base: str, now: datetime) -> tuple[str, list[str]]:
         git = Git(results, {**here.environment, **place, "GIT_INDEX_FILE": f"{name}/index", **_identity(here)})
         git.run("read-tree", base)
         git.run("checkout-index", "-z", "--stdin", text=git.run("ls-files", "-z").stdout)
-        files = _copy_new_runs(here.folder, results)
+        files = _copy_new_runs(here.folder, results, now, tell)
         if not files:
             return base, files
         refresh_latest(results, now)
@@ -157,15 +159,20 @@ def _build_commit(here: Git, base: str, now: datetime) -> tuple[str, list[str]]:
         return git.out("commit-tree", git.out("write-tree"), "-p", base, text=message), files
 
 
-def _copy_new_runs(source: Path, target: Path) -> list[str]:
+def _copy_new_runs(source: Path, target: Path, now: datetime, tell: Callable[[str], None]) -> list[str]:
     """Copy run files of the folder `source` into the folder `target`, and return their paths.
 
-    Only readable files are copied that `target` lacks, or that it holds only as an incomplete run.
+    Only files are copied that `target` lacks, or that it holds only as an incomplete run. A file that cannot be read or
+    contradicts itself is left out, and `tell` gets the reason.
     """
     files = []
     for path in sorted((source / "runs").rglob("*.json")):
         name = path.relative_to(source).as_posix()
-        if _PATH.fullmatch(name) and not path.is_symlink() and _is_news(path, target / name):
+        if not _PATH.fullmatch(name) or path.is_symlink() or not _is_news(path, target / name):
+            continue
+        if problems := run_problems(path, now):
+            tell(f"{name}: left out: {one_line('; '.join(problems))}")
+        else:
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target / name)
             files.append(name)
@@ -176,9 +183,7 @@ def _is_news(path: Path, recorded: Path) -> bool:
     if recorded.is_file() and filecmp.cmp(path, recorded, shallow=False):
         return False
     ours, theirs = _read(path), _read(recorded)
-    if ours is None:
-        return False  # damaged, or of a newer version: this release does not publish it
-    return theirs is None or (ours.complete and not theirs.complete)
+    return theirs is None or (not theirs.complete and (ours is None or ours.complete))
 
 
 def _read(path: Path) -> StoredRun | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from pytest_kimiprobe.cases import texts as case_texts
 from pytest_kimiprobe.cases.model import Case, CaseError, in_suite
 from pytest_kimiprobe.cases.plan import cannot
 from routing import catalog
+from routing.evidence.model import PROBE_PROMPT_TOKENS
+from routing.tokens import prompt_tokens_of
 
 PACKAGED = [case for file in sorted(cases.FOLDER.glob("*.yaml")) for case in cases.load(file)]
 BY_NAME = {case.name: case for case in PACKAGED}
@@ -97,6 +100,12 @@ class TestTheSuite:
         """A reviewer can decide whether a case is worth its cost."""
         assert min(len(case.tests), len(case.why), len(case.seen)) > 15
         assert "http" in case.seen or "constructed" in case.seen
+
+    def test_the_router_knows_how_long_the_prompt_of_a_probe_is(self) -> None:
+        """It compares requests with the median prompt of the suite that runs by default."""
+        requests = [case.request("plain") for case in PACKAGED if in_suite(case, "core")]
+        median = statistics.median(prompt_tokens_of(request.messages, request.tools) for request in requests)
+        assert median == pytest.approx(PROBE_PROMPT_TOKENS, rel=0.25)
 
     def test_names_are_unique_over_all_files(self) -> None:
         """Results are stored by the name of a case."""

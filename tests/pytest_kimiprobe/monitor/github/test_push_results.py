@@ -358,9 +358,22 @@ def test_torn_files_are_not_published(remote: Path, tmp_path: Path) -> None:
     link.symlink_to(here / "flags.yaml")
     torn.with_name("a\nb.json").write_text("{}")
     torn.with_name("052900Z-a\nb-1.json").write_text("{}")
-    record(here)
+    said: list[str] = []
+    recorder(here, tell=said.append).push(NOW)
     assert runs_in(remote) == ["r1"]
     assert torn.exists()
+    assert [line.partition(": left out: ")[0] for line in said] == ["runs/2026/11/23/052900Z-torn-1.json"]
+
+
+def test_a_run_file_that_contradicts_itself_is_not_published(remote: Path, tmp_path: Path) -> None:
+    """Its counts are what flags rest on."""
+    here = clone(remote, tmp_path / "a")
+    path = probe(here, "r1")
+    path.write_text(path.read_text().replace('"status": "works"', '"status": "broken"'))
+    said: list[str] = []
+    recorder(here, tell=said.append).push(NOW)
+    assert runs_in(remote) == []
+    assert "status broken does not follow from the cells" in said[0]
 
 
 def test_outside_of_a_repository_it_says_so(tmp_path: Path) -> None:
