@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import time
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -135,7 +134,8 @@ class PreparedExchange:
         self, transport: Sender, *, timeout_s: float, limits: StreamLimits = NO_LIMITS, number: int = 1
     ) -> Exchange:
         """Make one exchange; arguments and result are those of the function `exchange`."""
-        started = time.perf_counter()
+        clock = asyncio.get_running_loop().time
+        started = clock()
         deadline = Deadline(timeout_s, limits)
         attempt = _Attempt(self, number, deadline)
         try:
@@ -152,7 +152,7 @@ class PreparedExchange:
             if attempt.cancel is not None:
                 cancel = _http(self.wire, self.target, attempt.cancel)
                 _send_in_background(transport, cancel)
-        return attempt.result((time.perf_counter() - started) * 1000)
+        return attempt.result((clock() - started) * 1000)
 
 
 def _unexpected(error: Exception, attempt: _Attempt) -> ExchangeError:
@@ -269,7 +269,7 @@ class _Attempt:
             self.body += chunk[: MAX_BODY - len(self.body)]
             if stream.feed(chunk):
                 self.deadline.heard()
-                self.first_token_ms = self.first_token_ms or (time.perf_counter() - started) * 1000
+                self.first_token_ms = self.first_token_ms or (asyncio.get_running_loop().time() - started) * 1000
         return stream.finish()
 
     def result(self, total_ms: float) -> Exchange:

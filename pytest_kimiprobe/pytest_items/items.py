@@ -42,6 +42,9 @@ class Probe(pytest.Item):
         named = {name: getattr(result, name) for name in ("endpoint", "mode", "repeat", "load")}
         self.callspec = SimpleNamespace(params=named, id=self.name)  # not before: pytest sorts items that have one
 
+    def _initrequest(self) -> None:
+        """Do nothing: plugins call this before another try, and a probe has no fixtures."""
+
     @property
     def function(self) -> Callable[[], None]:
         """The method that judges: some plugins read this attribute of any item."""

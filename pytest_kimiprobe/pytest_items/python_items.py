@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from routing.errors import ConfigError
-from routing.reasons import reason_of
 
 from ..cases.decorator import ATTRIBUTE
 from ..cases.model import declared
+from ..judging.judge import Judgement, SeenAnswer
 from ..safe_text import one_line
 from .items import ARGUMENT, pair_of, planned_by, require_answer, require_right
 
 if TYPE_CHECKING:
-    from ..judging.judge import SeenAnswer
     from ..verdicts import ProbeResult
     from .run_config import Scope
     from .verdict_store import VerdictStore
@@ -103,8 +102,8 @@ def _after(result: ProbeResult, report: pytest.TestReport, message: str) -> Prob
 
     A function that is skipped adds nothing to the verdict on the answer.
     """
-    failed = report.failed or hasattr(report, "wasxfail") and report.skipped
+    failed = report.failed or (hasattr(report, "wasxfail") and report.skipped)
     if not failed or result.verdict not in {"pass", "rescued"}:
         return result
-    verdict, reason = ("error", "local_failure") if report.when == "setup" else ("fail", "wrong_answer")
-    return replace(result, verdict=verdict, reason=reason, detail=message, error_class=reason_of(reason).error_class)
+    found = Judgement("error", "local_failure") if report.when == "setup" else Judgement("fail", "wrong_answer")
+    return replace(result, verdict=found.verdict, reason=found.reason, detail=message, error_class=found.error_class)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Coroutine, Iterable
 from concurrent.futures import Future
 from typing import Any, TypeAlias, TypeVar
@@ -28,6 +29,10 @@ class EventLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         super().__init__()
         self._lookups: dict[tuple[Any, ...], asyncio.Future[_Addresses]] = {}
+
+    def time(self) -> float:
+        """Seconds of the system's monotonic clock. Libraries that freeze time for a test do not replace this call."""
+        return time.clock_gettime(time.CLOCK_MONOTONIC)
 
     async def getaddrinfo(
         self,
