@@ -30,8 +30,8 @@ LEAST_FAILURES = 5
 RATE = 0.5
 """The share of failures among the kept outcomes that parks an endpoint."""
 OPEN_S = 30.0
-"""Seconds for which failures park an endpoint, multiplied by the number of times in a row. Envoy's outlier detection
-uses the same rule with the same base."""
+"""Seconds for which failures park an endpoint the first two times; then twice, three times as long, and so on. Envoy's
+outlier detection has the same base."""
 MAX_OPEN_S = 300.0
 """The longest time in seconds for which failures can park an endpoint."""
 MAX_RETRY_AFTER_S = 3600.0
@@ -193,8 +193,8 @@ def _count(state: _State, now: float, outcome: Outcome, *, silent: bool) -> None
 
 
 def _open(state: _State, now: float, why: str) -> None:
+    _park(state, now + min(OPEN_S * max(state.openings, 1), MAX_OPEN_S), why)
     state.openings += 1
-    _park(state, now + min(OPEN_S * state.openings, MAX_OPEN_S), why)
 
 
 def _park(state: _State, until: float, why: str, *, requested: bool = False) -> None:

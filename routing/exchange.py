@@ -24,6 +24,8 @@ from .wire.json_body import written
 
 CANCEL_TIMEOUT_S = 5.0
 """The timeout in seconds of a request that cancels an abandoned exchange."""
+STREAM_END_S = 5.0
+"""Seconds that a stream may stay open after its finish reason, for token counts and end marks."""
 
 
 class Sender(Protocol):
@@ -263,13 +265,18 @@ class _Attempt:
             return None
 
     async def _streamed(self, wire: Wire, response: HttpResponse, started: float) -> Answer:
-        stream = self.stream = wire.stream()
+        stream, clock = wire.stream(), asyncio.get_running_loop().time
+        self.stream = stream
         self.deadline.expect_token()
-        async for chunk in response.chunks:
-            self.body += chunk[: MAX_BODY - len(self.body)]
-            if stream.feed(chunk):
-                self.deadline.heard()
-                self.first_token_ms = self.first_token_ms or (asyncio.get_running_loop().time() - started) * 1000
+        with suppress(TimeoutError):  # a complete answer does not wait for a host that leaves the stream open
+            async with asyncio.timeout(None) as end:
+                async for chunk in response.chunks:
+                    self.body += chunk[: MAX_BODY - len(self.body)]
+                    if stream.feed(chunk):
+                        self.deadline.heard()
+                        self.first_token_ms = self.first_token_ms or (clock() - started) * 1000
+                    if stream.ended and end.when() is None:
+                        end.reschedule(clock() + STREAM_END_S)
         return stream.finish()
 
     def result(self, total_ms: float) -> Exchange:

@@ -12,7 +12,7 @@ from ..catalog.model import Endpoint, Provider
 from ..errors import EndpointUnavailable
 from ..types import JsonObject, Message
 from .calls import NewId, PreparedHistory, legal_id, native_id, numbered, own_id, paired
-from .reading import REASONING, images_of, read_message, text_of
+from .reading import EMPTY, REASONING, images_of, read_message, text_of
 from .tool_names import NameRule, aliases
 
 __all__ = ["PLACEHOLDER", "PreparedHistory", "prepare"]
@@ -58,7 +58,28 @@ def prepare(
         _check_images(message, endpoint, quirks)
         if "text_content" in quirks and isinstance(message["content"], list) and not images_of(message["content"]):
             message["content"] = text_of(message["content"])
-    return replace(done, messages=tuple(shaped), notes=tuple(notes), aliases=sent)
+    shaped = list(_not_empty(shaped, notes, provider.wire))
+    return replace(
+        done, messages=tuple(shaped or [{"role": "user", "content": EMPTY}]), notes=tuple(notes), aliases=sent
+    )
+
+
+def _not_empty(messages: Iterable[JsonObject], notes: dict[str, None], wire: str) -> Iterator[JsonObject]:
+    """Yield the messages. Those without any content, which Moonshot refuses, are left out; a user message gets a text.
+
+    Empty assistant messages remain from answers that were interrupted, or that held only reasoning.
+    """
+    for message in messages:
+        role = message["role"]
+        if role == "tool" or any(message.get(name) for name in ("content", "tool_calls", "partial", "tools")):
+            yield message
+        elif role != "user":
+            notes[f"empty_{role}_message: left out"] = None
+        elif wire == "anthropic":  # which joins it with other messages of the user
+            yield message
+        else:
+            notes["empty_user_message: sent with a text"] = None
+            yield {**message, "content": EMPTY}
 
 
 def _renamed(message: JsonObject, names: Mapping[str, str]) -> JsonObject:

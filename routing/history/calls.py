@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ..parsing.kimi_ids import free_kimi_id, kimi_id
-from ..types import Answer, JsonObject, RawToolCall
+from ..types import Answer, JsonObject, Message, RawToolCall
 
 NO_RESULT = "No result of this call was recorded."
+_REPEATS = 3
+"""The number of equal calls with equal results after which the same call once more is a repetition."""
 _LEGAL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _COUNTER = re.compile(r"(.*:)(\d{1,9})")
 
@@ -35,15 +40,19 @@ def paired(messages: Iterable[JsonObject], notes: dict[str, None]) -> list[Paire
     """The messages, with every tool result attached to the message of its call.
 
     A result belongs to the newest call that has the same id and no result yet. So calls with the same id, in one turn
-    or several, keep separate results. A result without a call becomes a user message at the same position.
+    or several, keep separate results. A result without an id belongs to the newest message with calls: to its first
+    open call that has the result's tool name, if the result has one. A result without a call becomes a user message at
+    the same position.
     """
     turns: list[PairedMessage] = []
+    waiting = _OpenCalls()
     moved = 0
     for message in messages:
         if message["role"] != "tool":
             turns.append(PairedMessage(message, [None] * len(message.get("tool_calls") or ())))
+            waiting.add(turns[-1])
             continue
-        place = _place(turns, message)
+        place = waiting.take(message)
         if place is None:
             turns.append(PairedMessage(_as_text(message)))
             notes["tool_result_without_call: written as text"] = None
@@ -56,24 +65,31 @@ def paired(messages: Iterable[JsonObject], notes: dict[str, None]) -> list[Paire
     return turns
 
 
-def _place(turns: Sequence[PairedMessage], result: JsonObject) -> tuple[PairedMessage, int] | None:
-    for matches in (_same_id, _same_name):
-        for turn in reversed(turns):
-            for index, call in enumerate(turn.calls):
-                if turn.results[index] is None and matches(call, result):
-                    return turn, index
-            if matches is _same_name and turn.calls:
-                break  # only the newest calls can own a result without id
-    return None
+class _OpenCalls:
+    """The calls without a result, in stacks by id, and those of the newest message with calls also by tool name."""
 
+    def __init__(self) -> None:
+        self._by_id: dict[str, list[tuple[PairedMessage, int]]] = {}
+        self._newest: dict[str | None, list[tuple[PairedMessage, int]]] = {}
 
-def _same_id(call: JsonObject, result: JsonObject) -> bool:
-    return bool(result["tool_call_id"]) and call["id"] == result["tool_call_id"]
+    def add(self, turn: PairedMessage) -> None:
+        """Add the calls of a message."""
+        if turn.calls:
+            self._newest = {}
+        for index, call in reversed(list(enumerate(turn.calls))):
+            self._by_id.setdefault(call["id"], []).append((turn, index))
+            for name in (call["function"]["name"], None):
+                self._newest.setdefault(name, []).append((turn, index))
 
-
-def _same_name(call: JsonObject, result: JsonObject) -> bool:
-    """Whether a result without id may belong to this call: the result has the call's tool name, or no name."""
-    return not result["tool_call_id"] and result.get("name", call["function"]["name"]) == call["function"]["name"]
+    def take(self, result: JsonObject) -> tuple[PairedMessage, int] | None:
+        """The message and the index of the call that a result belongs to; None if there is none."""
+        call_id = result["tool_call_id"]
+        places = self._by_id.get(call_id) if call_id else self._newest.get(result.get("name"))
+        while places:
+            turn, index = places.pop()
+            if turn.results[index] is None:
+                return turn, index
+        return None
 
 
 def _as_text(result: JsonObject) -> JsonObject:
@@ -117,6 +133,38 @@ class PreparedHistory:
             for call in answer.tool_calls
         )
         return answer if calls == answer.tool_calls else replace(answer, tool_calls=calls)
+
+
+def canonical(value: Any) -> str:
+    """JSON text that is equal for equal values; a text that is JSON counts as its value."""
+    try:
+        value = json.loads(value) if isinstance(value, str) else value
+        return json.dumps(value, sort_keys=True, default=str)
+    except (ValueError, TypeError, RecursionError):
+        return str(value) if isinstance(value, str) else repr(type(value))
+
+
+def repeated_calls(messages: Sequence[Message]) -> frozenset[tuple[str, str]]:
+    """Name and canonical arguments of each call that has three equal results in the last three turns of a history.
+
+    Empty unless the history ends with those turns: assistant messages with calls, and the results of the calls.
+    """
+    pairs: Counter[tuple[str, str, str]] = Counter()
+    results: dict[Any, str] = {}
+    turns = 0
+    for message in reversed(messages):
+        if message.get("role") == "tool":
+            results[message.get("tool_call_id")] = canonical(message.get("content"))
+            continue
+        calls = message.get("tool_calls")
+        if not results or not calls or turns == _REPEATS:
+            break
+        for call in calls:
+            function = call.get("function") or {}
+            if (result := results.get(call.get("id"))) is not None:
+                pairs[str(function.get("name")), canonical(function.get("arguments")), result] += 1
+        results, turns = {}, turns + 1
+    return frozenset((name, arguments) for (name, arguments, _), count in pairs.items() if count >= _REPEATS)
 
 
 NewId = Callable[[str, str, int, set[str]], str]
@@ -174,7 +222,7 @@ def legal_id(theirs: str, _name: str, number: int, used: set[str]) -> str:
     base = re.sub(r"[^A-Za-z0-9_-]", "_", theirs)[:40] or f"call_{number}"
     if base not in used:
         return base
-    return next(made for number in itertools.count(2) if (made := f"{base}_{number}") not in used)
+    return next(made for count in itertools.count(number + 1) if (made := f"{base}_{count}") not in used)
 
 
 def fresh_id(given: str, number: int, taken: frozenset[str]) -> str:

@@ -31,6 +31,8 @@ _KNOWN = {
     "tool": {"role", "content", "name", "tool_call_id"},
 }
 _OTHER_PARTS = frozenset({"input_audio", "file", "video_url"})
+EMPTY = "(empty message)"
+"""The text that is sent in an empty user message."""
 WRAPPED = "malformed_arguments"
 """The key of the object in which an earlier call's arguments are sent if they are not a JSON object themselves."""
 
@@ -131,7 +133,8 @@ def _content(content: Any) -> str | list[JsonObject]:
     if isinstance(content, str):
         return content
     if isinstance(content, Sequence):
-        return [part for item in content for part in _parts(item)]
+        # Moonshot refuses a part with empty text, and accepts empty text that is not in a part.
+        return [part for item in content for part in _parts(item) if part.get("text") != ""] or ""
     return as_json(content)
 
 

@@ -24,14 +24,14 @@ def aliases(names: Iterable[str], rule: NameRule) -> Mapping[str, str]:
     wanted = list(dict.fromkeys(names))
     used = {name for name in wanted if legal.fullmatch(name)}
     given: dict[str, str] = {}
+    counts: dict[str, int] = {}
     for name in wanted:
         if name in used:
             continue
         alias = base = _base(name, legal)
-        count = 1
         while alias in used:
-            count += 1
-            alias = f"{base[: _LONGEST - 5]}_{count}"
+            counts[base] = counts.get(base, 1) + 1
+            alias = f"{base[: _LONGEST - 5]}_{counts[base]}"
         used.add(alias)
         given[name] = alias
     return given

@@ -128,6 +128,11 @@ class AnswerStream(ABC):
         self.limit = TextLimit()
         self._decoder = Decoder()
 
+    @property
+    def ended(self) -> bool:
+        """Whether the finish reason has come."""
+        return self.finish_reason is not None
+
     @abstractmethod
     def event(self, event: Event) -> None:
         """Take one event of the stream. Raises ExchangeError if it reports an error, even after part of the answer."""

@@ -17,10 +17,9 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from ..errors import EndpointUnavailable, RequestRejected
 from ..history import PreparedHistory
-from ..history.reading import text_of
+from ..history.reading import EMPTY, text_of
 from ..types import JsonObject
 
-_EMPTY = "(empty message)"
 _GO_ON = "Continue."
 _BEGIN = "(The conversation begins with the assistant.)"
 _TAKEN = ("image/jpeg", "image/png", "image/gif", "image/webp")
@@ -37,7 +36,7 @@ class _AnthropicTurn:
     blocks: list[JsonObject] = field(default_factory=list)
 
     def message(self) -> JsonObject:
-        content = [*self.results, *self.blocks] or [{"type": "text", "text": _EMPTY}]
+        content = [*self.results, *self.blocks] or [{"type": "text", "text": EMPTY}]
         return {"role": self.role, "content": content}
 
 
@@ -92,7 +91,7 @@ def _closed(turns: list[_AnthropicTurn], notes: dict[str, None]) -> list[_Anthro
     The protocol requires a user turn at both ends.
     """
     if not turns or turns[0].role == "assistant":
-        turns = [_AnthropicTurn("user", blocks=[{"type": "text", "text": _BEGIN if turns else _EMPTY}]), *turns]
+        turns = [_AnthropicTurn("user", blocks=[{"type": "text", "text": _BEGIN if turns else EMPTY}]), *turns]
     if turns[-1].role == "assistant":
         notes["assistant_message_at_the_end: asked to continue"] = None
         turns = [*turns, _AnthropicTurn("user", blocks=[{"type": "text", "text": _GO_ON}])]

@@ -43,6 +43,10 @@ class WireRequest:
 class WireStream(Protocol):
     """Interface of the object that assembles a streamed answer from its bytes."""
 
+    @property
+    def ended(self) -> bool:
+        """Whether the finish reason has come, behind which a stream holds token counts and end marks only."""
+
     def feed(self, chunk: bytes) -> bool:
         """Take bytes of the stream. Returns True as soon as the answer has text, reasoning or a tool call."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -156,6 +157,96 @@ class TestResults:
     def test_results_are_never_without_content(self, content: Any, shown: str) -> None:
         """Groq and others refuse a missing one."""
         assert pairs(prepared([user(), said("a"), result("a", content)])) == [("functions.f:0", shown)]
+
+
+EMPTY: tuple[dict[str, Any], ...] = (
+    {"content": None},
+    {"content": ""},
+    {"content": []},
+    {"content": [{"type": "text", "text": ""}]},
+    {"content": [{"type": "thinking", "thinking": "hm"}]},
+    {"content": None, "reasoning_content": "hm"},
+    {"content": "", "tool_calls": []},
+)
+
+
+class TestEmptyMessages:
+    @pytest.mark.parametrize("endpoint", [MOONSHOT, NOVITA, GROQ, TOGETHER, CLAUDE, CLAUDE_THERE])
+    @pytest.mark.parametrize("empty", EMPTY, ids=str)
+    def test_an_assistant_message_without_text_and_calls_is_left_out(self, empty: Any, endpoint: str) -> None:
+        """Moonshot refuses it with HTTP 400; it remains from an interrupted answer, or from one that only thought."""
+        history = [user("a"), {"role": "assistant", **empty}, user("b")]
+        done = prepared(history, endpoint)
+        assert [message["content"] for message in done.messages] == ["a", "b"]
+        assert "empty_assistant_message: left out" in done.notes
+
+    def test_an_empty_message_that_a_host_needs_stays(self) -> None:
+        """With calls; or as the beginning of the answer, which Moonshot continues."""
+        begun = {"role": "assistant", "content": "", "name": "Kai", "partial": True}
+        done = prepared([user(), said("a"), result("a"), user(), begun], MOONSHOT)
+        assert [message["role"] for message in done.messages] == ["user", "assistant", "tool", "user", "assistant"]
+
+    @pytest.mark.parametrize("empty", ["", None, [], [{"type": "text", "text": ""}]])
+    def test_an_empty_user_message_is_sent_with_a_text(self, empty: Any) -> None:
+        """Moonshot refuses it too; without it the roles could be in another order."""
+        done = prepared([user("a"), said(content="b"), user(empty)], MOONSHOT)
+        assert done.messages[2] == user("(empty message)")
+        assert done.notes == ("empty_user_message: sent with a text",)
+
+    def test_no_part_of_a_message_has_empty_text(self) -> None:
+        """Moonshot refuses such a part, and accepts empty text beside calls."""
+        parts = [{"type": "text", "text": ""}, {"type": "text", "text": "a"}]
+        done = prepared([user(parts), said("a", content=parts[:1]), result("a", parts[:1])], NOVITA)
+        assert [message["content"] for message in done.messages] == [parts[1:], "", ""]
+
+    @pytest.mark.parametrize("endpoint", [MOONSHOT, GROQ])
+    def test_a_history_without_any_content_is_one_empty_user_message(self, endpoint: str) -> None:
+        """Hosts refuse a request without messages, with an error that says little."""
+        assert prepared([{"role": "system", "content": ""}, said()], endpoint).messages == (user("(empty message)"),)
+
+
+def many(count: int, kind: str) -> list[Any]:
+    """A history with this many calls or results that are hard to pair."""
+    numbers = range(count)
+    return {
+        "results of no call": [said(*map(str, numbers)), *(result(f"x{number}") for number in numbers)],
+        "results without id": [said(*map(str, numbers)), *(result(None) for _ in numbers)],
+        "results without id, by name": [said(*map(str, numbers)), *(result(None, name="f") for _ in numbers)],
+        "one id": [message for _ in numbers for message in (said("same"), result("same"))],
+        "one id in one turn": [said(*["same"] * count), *(result("same") for _ in numbers)],
+        "missing results": [said(str(number)) for number in numbers],
+        "names that become alike": [
+            {**said(), "tool_calls": [{"id": str(at), "function": {"name": f"a{chr(0x4E00 + at)}"}} for at in numbers]}
+        ],
+    }[kind]
+
+
+@pytest.mark.parametrize("endpoint", [NOVITA, MOONSHOT, CLAUDE])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "results of no call",
+        "results without id",
+        "results without id, by name",
+        "one id",
+        "one id in one turn",
+        "missing results",
+        "names that become alike",
+    ],
+)
+def test_long_histories_are_paired_in_linear_time(kind: str, endpoint: str) -> None:
+    """Four times as many messages take about four times as long: all requests of a router share one event loop."""
+
+    def cost(count: int) -> float:
+        history = [user(), *many(count, kind)]
+        times = []
+        for _ in range(3):
+            began = time.process_time()
+            prepared(history, endpoint)
+            times.append(time.process_time() - began)
+        return min(times)
+
+    assert cost(4000) < 9 * cost(1000) + 0.02
 
 
 class TestReasoning:

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 from asking import Asker
-from faulty_server import FaultyServer, Line, delta, event, head
+from faulty_server import USAGE, FaultyServer, Line, delta, event, head
 
+from routing import exchange as exchange_module
 from routing.exchange import Exchange
-from routing.transport.deadline import StreamLimits
+from routing.transport.deadline import NO_LIMITS, StreamLimits
 
 COMMENT = b": waiting\n\n"
 WORD = event(delta(content="word "))
@@ -102,3 +103,15 @@ def test_no_limit_extends_the_total_time(asker: Asker, limits: StreamLimits, pie
     """The error names the limit that passed."""
     done = asked(asker, *pieces, limits=limits, total_s=0.15)
     assert failure(done).startswith("after 0.15 s, before the answer ")
+
+
+@pytest.mark.parametrize("rest", [b"", event(b"[DONE]"), event({"choices": [], "usage": USAGE})])
+def test_a_complete_answer_does_not_wait_for_the_end_of_the_connection(
+    asker: Asker, monkeypatch: pytest.MonkeyPatch, rest: bytes
+) -> None:
+    """A host that leaves the stream open after the finish reason delays the answer a little, and loses nothing."""
+    monkeypatch.setattr(exchange_module, "STREAM_END_S", 0.1)
+    done = asked(asker, WORD, event(delta("stop", content="end")) + rest, limits=NO_LIMITS)
+    assert done.answer is not None
+    assert (done.answer.text, done.answer.usage is not None) == ("word end", b"usage" in rest)
+    assert done.total_ms < 2_000
