@@ -110,7 +110,7 @@ def loop(session: pytest.Session, probes: ProbeSession) -> bool | None:
 def _serve(session: pytest.Session, probes: ProbeSession, ours: Sequence[pytest.Item]) -> None:
     """Run each probe when its answer comes. Test functions with `@case` only get their verdict here, and run later."""
     reporter = session.config.pluginmanager.getplugin("terminalreporter")
-    # Other classes of reporter draw a progress of their own on the line that this one would overwrite.
+    # Other classes of reporter have their progress on the line that this one would overwrite.
     progress = Progress.of(reporter if type(reporter) is pytest.TerminalReporter else None)
     if progress.writer is not None:
         probes.on_progress = lambda waiting: progress.show(waiting, probes.money().usd)
