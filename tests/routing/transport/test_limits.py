@@ -205,6 +205,6 @@ def test_other_failures_are_named_without_the_librarys_words(
 @pytest.mark.parametrize("phase", ["connect", "send", "headers", "body"])
 def test_a_deadline_says_what_it_waited_for(phase: Any) -> None:
     """In words, and as phase."""
-    failure = timed_out(0.25, phase)
+    failure = timed_out(0.25, RequestProgress(phase))
     assert (failure.reason, failure.phase, failure.retryable) == ("timeout", phase, True)
     assert "after 0.25 s, " in failure.detail
