@@ -20,7 +20,7 @@ from .transport.event_loop import in_thread
 from .transport.failures import RequestProgress, local_failure
 from .transport.limits import MAX_BODY
 from .types import Answer, ChatRequest, CostOrigin, JsonObject, Usage
-from .wire import Wire, WireRequest, WireStream, wire_named
+from .wire import AnswerStream, Wire, WireRequest, wire_named
 from .wire.json_body import written
 
 WRONG_UPSTREAM = "wrong_upstream"
@@ -233,7 +233,7 @@ class _Attempt:
         self.content_type = ""
         self.body = bytearray()
         self.answer: Answer | None = None
-        self.stream: WireStream | None = None
+        self.stream: AnswerStream | None = None
         self.error: ExchangeError | None = None
         self.first_token_ms: float | None = None
         self.progress = RequestProgress()
