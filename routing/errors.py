@@ -117,8 +117,8 @@ class AllAttemptsFailed(RoutingError):
     """No attempt gave an answer that can be delivered. `attempts` holds all attempts in order.
 
     `endpoint`, `phase` and `error_class` are those of the last attempt. `attempt` counts the requests that were sent,
-    `elapsed_ms` sums all attempts, and `retryable` is true if any attempt may succeed on a retry. `retry_after_s` is the
-    shortest pause that a host asked for, or for which an endpoint is still parked. The message ends with what to do.
+    `elapsed_ms` sums all attempts, and `retryable` is true if any attempt may succeed on a retry. `retry_after_s` is
+    the shortest pause that a host asked for, or that is left of a parking. The message ends with what to do.
     """
 
     def __init__(self, message: str, attempts: tuple[Attempt, ...]) -> None:
