@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 RUN := $(VENV)/probe.json
 
-.PHONY: probe test test-long nightly engines check lock clean
+.PHONY: probe live-check test test-long nightly engines check lock clean
 
 # Exit codes 0 and 1 are results: some simulated hosts are broken on purpose. A pytest that dies while it is configured
 # may also exit with 1, so only a complete run counts.
@@ -15,6 +15,9 @@ probe: $(VENV)/.probe  ## run the suite against the embedded simulator: no key, 
 	@$(BIN)/python -m pytest --kimiprobe --kimiprobe-source simulator --kimiprobe-json $(RUN); code=$$?; \
 	  test $$code -le 1 || exit $$code; \
 	  grep -qF '"complete": true' $(RUN) || { echo "make probe: the run is not complete" >&2; exit 2; }
+
+live-check: $(VENV)/.probe  ## compare real hosts with the simulator: needs a key, costs at most $0.05
+	@$(BIN)/kimiprobe live-check $(ARGS)
 
 test: $(VENV)/.test  ## style, types, the quick tests, the built wheel in an empty environment
 	@BIN=$(BIN) ./tests/run.sh

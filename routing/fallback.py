@@ -20,6 +20,7 @@ from .circuit_breaker import Breaker, Outcome, Permit
 from .errors import AllAttemptsFailed, ExchangeError, InvalidRequest, KeyMissing, RequestRejected
 from .evidence.model import Evidence
 from .exchange import Exchange, Target, exchange
+from .keys import REFUSALS, KeyPool
 from .reasons import reason_of
 from .request_options import Options
 from .selection import Route
@@ -66,6 +67,7 @@ class SharedResources:
     catalog: Catalog
     breaker: Breaker
     evidence: Evidence = field(default_factory=Evidence)
+    keys: KeyPool = field(default_factory=KeyPool)
 
 
 class FallbackLoop:
@@ -83,7 +85,7 @@ class FallbackLoop:
         self._leaked = False
         """Whether the last answer held a leaked call: one in its text that could not be rescued. A second try cures
         most of these (docs/failures.md)."""
-        self._expected = expectations_of(self._request)
+        self._expected = replace(expectations_of(self._request), refuse_repeated=options.refuse_repeated_calls)
 
     async def run(self) -> Reply:
         """Run the attempts, and return the first answer that can be delivered.
@@ -187,6 +189,24 @@ class FallbackLoop:
         return self._deadline - time.monotonic()
 
     async def _try(self, target: Target, *, last: bool, force: bool = False) -> Reply | None:
+        """Try one endpoint; with the provider's next key if a key is refused."""
+        try:
+            keys = self._shared.keys.of(target.provider)
+        except KeyMissing as error:  # it was there when the request began
+            self._skip(target.endpoint, "no_key", str(error))
+            return None
+        for position, key in enumerate(keys, 1):
+            others = position < len(keys)
+            reply = await self._try_key(replace(target, key=key), last=last, force=force, others=others)
+            newest = self._attempts[-1]
+            if len(keys) > 1 and newest.sent and newest.outcome == "failed":
+                self._attempts[-1] = replace(newest, detail=f"key {position} of {len(keys)}: {newest.detail}")
+            if newest.reason not in REFUSALS or not newest.sent:
+                return reply
+        return None
+
+    async def _try_key(self, target: Target, *, last: bool, force: bool, others: bool) -> Reply | None:
+        """Try one endpoint with one key. `others`: the provider has another key that was not refused lately."""
         endpoint = target.endpoint
         self._leaked = False
         timeout_s = self._attempt_s(last=last)
@@ -205,7 +225,7 @@ class FallbackLoop:
         if isinstance(permit, Parked):
             self._skip(endpoint, "parked", str(permit), permit)
             return None
-        done = await self._exchanged(target, request, permit, timeout_s, last=last)
+        done = await self._exchanged(target, request, permit, timeout_s, last=last, others=others)
         paid = self._budget.settled(done, endpoint, request)
         # In a thread, so that other requests do not wait while a long hostile text is read.
         checked = await asyncio.to_thread(self._checked, done)
@@ -235,15 +255,17 @@ class FallbackLoop:
         return self._shared.evidence.usual_s(target.endpoint.id, now, prompt_tokens=tokens, stream=stream)
 
     async def _exchanged(
-        self, target: Target, request: ChatRequest, permit: Permit, timeout_s: float, *, last: bool
+        self, target: Target, request: ChatRequest, permit: Permit, timeout_s: float, *, last: bool, others: bool
     ) -> Exchange:
         """Make one exchange and report its outcome to the circuit breaker, even if the exchange is cancelled."""
         outcome = Outcome()
         try:
             transport, number, limits = self._shared.transport, self._sent + 1, self._limits(target, last=last)
             done = await exchange(transport, target, request, timeout_s=timeout_s, limits=limits, number=number)
-            usual_s = self._usual_s(target, stream=request.stream) if done.error else 0.0
-            outcome = Outcome.of(done.error, silent_s=done.silent_ms / 1000, usual_s=usual_s)
+            self._shared.keys.settle(target.key, done.error)
+            if done.error is None or done.error.reason not in REFUSALS or not others:
+                usual_s = self._usual_s(target, stream=request.stream) if done.error else 0.0
+                outcome = Outcome.of(done.error, silent_s=done.silent_ms / 1000, usual_s=usual_s)
         finally:
             self._shared.breaker.settle(permit, outcome)
         self._last_error = done.error
@@ -286,7 +308,7 @@ class FallbackLoop:
             reasoning=answer.reasoning,
             usage=answer.usage,
             upstream=answer.upstream,
-            notes=(*answer.notes, *(f"dropped {call}" for call in checked.dropped)),
+            notes=(*answer.notes, *checked.notes, *(f"dropped {call}" for call in checked.dropped)),
         )
 
     def _record(

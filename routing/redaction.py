@@ -37,7 +37,16 @@ _HOOK = re.compile(r"(hooks\.slack\.com/(?:services|workflows|triggers)/)[\w/+-]
 _AFTER_WORD = re.compile(
     r"(?i)\b(bearer|basic|api[-_ ]?key|authorization|token)(\W{1,4})(?=[a-z_+/=.-]{0,99}\d)([\w+/=.-]{16,})"
 )
-_SECRET_NAME = re.compile(r"(?:_KEY|_TOKEN|_SECRET|_PASSWORD|_WEBHOOK_URL)$")
+_SECRET_NAME = re.compile(r"(?:_KEY|_TOKEN|_SECRET|_PASSWORD|_WEBHOOK_URL)(?:_[0-9]+)?$")
+
+
+class ApiKey(str):
+    """An API key whose repr hides the value: a traceback that shows local variables does not show the key."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return REDACTED
 
 
 class Secrets:
@@ -158,7 +167,9 @@ def _is_shown(char: str) -> bool:
 def environment_secrets(environment: Mapping[str, str] | None = None) -> Secrets:
     """The values of all environment variables whose name marks them as secret, such as `..._KEY` or `..._TOKEN`."""
     environment = os.environ if environment is None else environment
-    return known(frozenset(environment.get(name, "").strip() for name in environment if _SECRET_NAME.search(name)))
+    values = [environment.get(name, "").strip() for name in environment if _SECRET_NAME.search(name)]
+    parts = (part.strip() for value in values if "," in value for part in value.split(","))  # several keys in one
+    return known(frozenset((*values, *parts)))
 
 
 class LogFilter(logging.Filter):

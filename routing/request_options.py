@@ -53,6 +53,7 @@ class Options:
     max_cost_usd: float | Decimal | None = None
     endpoints: tuple[str, ...] | None = None
     fallback: bool = True
+    refuse_repeated_calls: bool = False
 
     @classmethod
     def of(cls, options: RequestOptions) -> Options:
@@ -244,13 +245,14 @@ _CHECKS: dict[str, Callable[[object], object]] = {
     "model": _instance("model", str, "the name of a model"),
     "parallel_tool_calls": _instance("parallel_tool_calls", bool, "True or False"),
     "reasoning_effort": _effort,
+    "refuse_repeated_calls": _instance("refuse_repeated_calls", bool, "True or False"),
     "response_format": _response_format,
     "stop": _stop,
     "tool_choice": _tool_choice,
     "user": _instance("user", str | int, "a user's id as text"),
 }
 """The check of each option that is neither a number nor `tools`: it returns the value to use."""
-_NOT_NONE = frozenset({"fallback", "groups"})
+_NOT_NONE = frozenset({"fallback", "groups", "refuse_repeated_calls"})
 """Options that must not be None. None means "not given" for the others."""
 
 

@@ -19,6 +19,7 @@ from .errors import EvidenceError, NoRoute, RouterClosed
 from .evidence.file_source import EvidenceFile, EvidenceStatus
 from .flags.model import Flags
 from .flags.source import FlagsSource, FlagsStatus, find_flags
+from .keys import KeyPool
 from .request_options import Options, as_messages
 from .selection import Route, RouteRequest, RoutingState, choose
 from .tokens import ASSUMED_REQUEST, has_image, prompt_tokens_of
@@ -61,6 +62,7 @@ class Router:
         self._flags = flags
         self._catalog = catalog
         self._breaker = breaker or Breaker()
+        self._keys = KeyPool()
         self._made: tuple[LoopThread, Transport] | None = None
         self._closed = False
         self._lock = threading.Lock()
@@ -215,7 +217,7 @@ class Router:
         if not route.candidates:
             raise NoRoute(str(route))
         loop, transport = self._http()
-        shared = SharedResources(transport, self._catalog, self._breaker, self._evidence.current())
+        shared = SharedResources(transport, self._catalog, self._breaker, self._evidence.current(), self._keys)
         return loop.submit(FallbackLoop(shared, ask.request(turns), route, ask).run())
 
 

@@ -21,6 +21,7 @@ from decimal import Decimal
 from .catalog import Catalog, Endpoint, Requirements
 from .evidence.model import Evidence
 from .flags.model import Flags
+from .redaction import escaped
 from .tokens import ASSUMED_REQUEST, DEFAULT_COMPLETION, request_text
 from .types import Parked, Status, ToolChoice, Usage
 
@@ -283,7 +284,8 @@ def _status(endpoint: Endpoint, state: RoutingState) -> tuple[Status, str]:
         return "unknown", f"the evidence comes from a {evidence.source} run"
     known = evidence.endpoints.get(endpoint.id)
     if known is None:
-        return "unknown", "never probed"
+        why = evidence.refused.get(endpoint.id)
+        return "unknown", f"its evidence is not used: {escaped(why[:200])}" if why else "never probed"
     status, age = known.status_at(now), _age(known.age(now).total_seconds())
     if status == "unknown":
         return status, f"last probed {age} ago, too long to be trusted"

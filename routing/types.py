@@ -61,6 +61,9 @@ class RequestOptions(ChatOptions, total=False):
 
     `endpoints` are the only endpoints that may be tried, in this order. Flags and evidence still decide which of them
     may serve the user. `fallback=False` tries the first endpoint of the route only.
+
+    A call that the last three turns made with the same result gives the note `repeated_call`. With
+    `refuse_repeated_calls`, such an answer is a failed attempt.
     """
 
     tools: Sequence[Tool]
@@ -74,6 +77,7 @@ class RequestOptions(ChatOptions, total=False):
     max_cost_usd: float | Decimal | None
     endpoints: Sequence[str] | None
     fallback: bool
+    refuse_repeated_calls: bool
 
 
 @dataclass(frozen=True, slots=True)

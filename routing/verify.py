@@ -6,10 +6,13 @@ An answer is deliverable unchanged (`ok`), deliverable after a repair (`rescued`
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from .history.calls import canonical, repeated_calls
+from .parsing.garbled_text import garbled
 from .parsing.message_text import texts_of
 from .parsing.strict_json import StrictJsonError, loads
 from .reasons import KNOWN_FINISHES, REASONS
@@ -20,6 +23,12 @@ from .types import Answer, ChatRequest, RawToolCall, Tool, ToolCall, ToolChoice
 Outcome = Literal["ok", "rescued", "failed"]
 _BROKEN = frozenset({"unknown_tool", "arguments_not_json", "arguments_not_object", "arguments_break_schema"})
 """Reason codes, beside `leaked_call`, that a call found in a text can have if it cannot be delivered."""
+_LONGEST_NOTICE = 300
+"""The most characters of a host's notice, such as `resource busy`."""
+_NOTICE = re.compile(
+    r"(?i)\b(?:busy|overloaded|at capacity|unavailable|try again|rate limit|too many requests|quota)\b"
+)
+"""What a notice says. It is needed only if the host reports 0 prompt tokens, which means that it counts no tokens."""
 _FOREIGN = frozenset({"user", "tool", "function"})
 
 
@@ -30,7 +39,7 @@ class Checked:
     `calls` counts the structured calls as received, `valid_calls` those that are right without a repair. `k2vv_valid`
     is the K2 Vendor Verifier's judgement of the same answer: every call names an offered tool, parses and satisfies the
     schema. It is None unless the finish reason is `tool_calls`. `leaked`: a call was in the text, because the host did
-    not parse it, and could not be rescued.
+    not parse it, and could not be rescued. `notes` tell what a caller may want to know about a right answer.
     """
 
     outcome: Outcome
@@ -43,6 +52,7 @@ class Checked:
     valid_calls: int = 0
     k2vv_valid: bool | None = None
     leaked: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +67,8 @@ class RequestExpectations:
     foreign: Sequence[str] = ()
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
+    repeated: frozenset[tuple[str, str]] = frozenset()
+    refuse_repeated: bool = False
 
 
 ANYTHING = RequestExpectations()
@@ -78,6 +90,7 @@ def expectations_of(request: ChatRequest) -> RequestExpectations:
         foreign=[text for _, text in written],
         tool_choice=request.tool_choice if tools else None,
         parallel_tool_calls=request.parallel_tool_calls if tools else None,
+        repeated=repeated_calls(request.messages) if tools else frozenset(),
     )
 
 
@@ -93,6 +106,8 @@ def check(answer: Answer, tools: Sequence[Tool], expected: RequestExpectations =
     # If no call is allowed, rescue only looks for stray markers in the text.
     callable_tools = () if expected.tool_choice == "none" and not answer.tool_calls else tools
     checked = _against_request(_decide(answer, callable_tools, strict, calls, expected), expected)
+    if checked.outcome != "failed":
+        checked = _against_text(checked, answer) if not checked.tool_calls else _against_history(checked, expected)
     return _counted(checked, answer, toolset, len(calls))
 
 
@@ -112,6 +127,30 @@ def _against_request(checked: Checked, expected: RequestExpectations) -> Checked
     if expected.parallel_tool_calls is False and len(calls) > 1:
         return _refused("extra_call", checked, "parallel_tool_calls was false")
     return checked
+
+
+def _against_text(checked: Checked, answer: Answer) -> Checked:
+    """`checked`, or a failed result if the text of the answer is damaged or was not written by the model."""
+    if detail := garbled(checked.text):
+        return _refused("garbled_text", checked, detail)
+    usage = answer.usage
+    if (
+        usage is not None
+        and not usage.completion_tokens
+        and len(checked.text) <= _LONGEST_NOTICE
+        and (usage.counted or _NOTICE.search(checked.text))
+    ):
+        return _refused("host_notice", checked, "0 completion tokens")
+    return checked
+
+
+def _against_history(checked: Checked, expected: RequestExpectations) -> Checked:
+    """`checked` with a note, or a failed result, if a call repeats what the last turns of the history did in vain."""
+    if not any((call.name, canonical(call.arguments)) in expected.repeated for call in checked.tool_calls):
+        return checked
+    if expected.refuse_repeated:
+        return _refused("repeated_call", checked, "the same call had the same result three times")
+    return replace(checked, notes=("repeated_call",))
 
 
 def _refused(reason: str, checked: Checked, detail: str) -> Checked:

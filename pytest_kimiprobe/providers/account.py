@@ -9,6 +9,7 @@ from typing import Any
 
 from routing.catalog.model import Provider
 from routing.errors import ProviderFailure
+from routing.redaction import ApiKey
 from routing.transport import HttpRequest, Transport
 from routing.wire import wire_named
 from routing.wire.error_bodies import fault
@@ -29,6 +30,7 @@ class Account:
 
 async def account_of(transport: Transport, provider: Provider, key: str, *, timeout_s: float = 10.0) -> Account | None:
     """Request the credit of the key's account; None if the provider does not report it. Raises ExchangeError."""
+    key = ApiKey(key)  # a traceback may be printed with locals
     if provider.account == "openrouter":
         limits = await page_of(transport, provider, key, "/key", timeout_s=timeout_s)
         return openrouter_account(limits, await page_of(transport, provider, key, "/credits", timeout_s=timeout_s))
@@ -54,8 +56,9 @@ async def page_of(
     transport: Transport, provider: Provider, key: str, path: str, *, timeout_s: float
 ) -> Mapping[str, Any]:
     """Request a page of the provider with the key, and return its `data`. Raises ExchangeError."""
-    headers = dict(wire_named(provider.wire).authorization(key))
-    request = HttpRequest("GET", provider.base_url + path, headers, b"", provider.hosts)
+    key = ApiKey(key)
+    authorization, url = wire_named(provider.wire).authorization, provider.base_url + path
+    request = HttpRequest("GET", url, authorization(key), b"", provider.hosts)
     async with transport.send(request, timeout_s=timeout_s) as response:
         body = b"".join([chunk async for chunk in response.chunks])
         return page_data(response.status, response.headers, body)

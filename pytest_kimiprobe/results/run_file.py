@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,18 @@ from decimal import Decimal
 from typing import Any
 
 import routing
-from routing.evidence.model import MOST_COST, MOST_COUNTED, Counts, EndpointEvidence, counted, parse_utc, utc_text
+from routing.evidence.model import (
+    BAD_FIGURE,
+    MOST_COST,
+    MOST_COUNTED,
+    MOST_MS,
+    Counts,
+    EndpointEvidence,
+    counted,
+    milliseconds,
+    parse_utc,
+    utc_text,
+)
 from routing.types import Usage
 
 from ..safe_text import one_line, safe_line
@@ -62,6 +72,8 @@ class StoredRun:
     cases: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Endpoint → the cases for which an answer was judged."""
     failures: tuple[Failure, ...] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Endpoint → why its row is not used: it holds a figure that cannot be right."""
 
     @property
     def name(self) -> str:
@@ -109,8 +121,7 @@ def _stored(data: Mapping[str, Any], path: str) -> StoredRun:
         told = f"version {data['version']!r}; this release reads version {VERSION}: upgrade pytest-kimiprobe"
         raise ValueError(told)
     header = data["run"]
-    measured = {str(row["endpoint"]): _unsummed_from(row) for row in data["endpoints"]}
-    totals, cases = _summed_up(data)
+    totals, refused = _totals(data)
     return StoredRun(
         path=path,
         id=str(header["id"]),
@@ -119,20 +130,39 @@ def _stored(data: Mapping[str, Any], path: str) -> StoredRun:
         started_at=parse_utc(header["started_at"]),
         finished_at=parse_utc(header["finished_at"]),
         complete=bool(header["complete"]),
-        totals=tuple(replace(total, **measured.get(total.endpoint, {})) for total in totals),
-        cases=cases,
+        totals=tuple(total for total, _ in totals),
+        cases={total.endpoint: cases for total, cases in totals},
         failures=tuple(_failure_from(row) for row in data["failures"]),
+        refused=refused,
     )
 
 
-def _summed_up(data: Mapping[str, Any]) -> tuple[tuple[Cell, ...], dict[str, frozenset[str]]]:
-    """Totals and judged cases per endpoint. If an older release wrote no totals, they are summed from the cells."""
-    rows = data["endpoints"]
-    if all("basis" in row and "cases" in row for row in rows):
-        cases = {str(row["endpoint"]): frozenset(map(str, row["cases"])) for row in rows}
-        return tuple(cell_from({"endpoint": row["endpoint"], **row["basis"]}) for row in rows), cases
-    cells = tuple(cell_from(row) for row in data["cells"])
-    return summed(cells), {cell.endpoint: frozenset(cases_of(cells, cell.endpoint)) for cell in cells}
+def _totals(data: Mapping[str, Any]) -> tuple[list[tuple[Cell, frozenset[str]]], dict[str, str]]:
+    """Total and judged cases of each endpoint, and why the rows of the others cannot be used.
+
+    If an older release wrote no totals, they are summed from the cells. Raises the error of a row if none can be used.
+    """
+    found: list[tuple[Cell, frozenset[str]]] = []
+    refused: dict[str, str] = {}
+    for row in data["endpoints"]:
+        name = str(row["endpoint"])
+        try:
+            found += _total(row, [cell for cell in data["cells"] if cell["endpoint"] == name])
+        except BAD_FIGURE as error:
+            refused[name] = f"{type(error).__name__}: {error}"
+            if len(refused) == len(data["endpoints"]):
+                raise
+    return found, refused
+
+
+def _total(row: Mapping[str, Any], cells: Sequence[Mapping[str, Any]]) -> list[tuple[Cell, frozenset[str]]]:
+    if "basis" in row and "cases" in row:
+        total = cell_from({"endpoint": row["endpoint"], **row["basis"]})
+        return [(replace(total, **_unsummed_from(row)), frozenset(map(str, row["cases"])))]
+    read = tuple(map(cell_from, cells))
+    return [
+        (replace(total, **_unsummed_from(row)), frozenset(cases_of(read, total.endpoint))) for total in summed(read)
+    ]
 
 
 def cell_from(row: Mapping[str, Any]) -> Cell:
@@ -164,7 +194,7 @@ def _unsummed_from(row: Mapping[str, Any]) -> dict[str, Any]:
     """Keyword arguments of EndpointEvidence that are not sums: percentiles of times, and the cost of 1,000 calls."""
     cost = row["cost_per_1k_usd"]
     times = {
-        f"{prefix}{name}_ms": _finite(float((row[column] or {})[name]))
+        f"{prefix}{name}_ms": milliseconds((row[column] or {})[name], f"{column}.{name}")
         for column, prefix in _TIMES.items()
         for name in _PERCENTILES
         if name in (row[column] or {})
@@ -188,18 +218,14 @@ def _money(value: Any, name: str) -> Decimal:
 
 
 def _percentiles_row(times: Mapping[str, float], prefix: str) -> dict[str, float] | None:
-    return {name: _short(times[key]) for name in _PERCENTILES if (key := f"{prefix}{name}_ms") in times} or None
+    """The percentiles of one column; those that cannot be right, as after a jump of the clock, are left out."""
+    found = {name: times.get(f"{prefix}{name}_ms") for name in _PERCENTILES}
+    return {name: _short(time) for name, time in found.items() if time is not None and 0 <= time <= MOST_MS} or None
 
 
 def _short(milliseconds: float) -> float:
     """The time rounded for the file: whole milliseconds from 100 on, because measured times are no more precise."""
     return round(milliseconds) if milliseconds >= 100 else milliseconds
-
-
-def _finite(number: float) -> float:
-    if not math.isfinite(number):
-        raise ValueError(f"{number} is not a measured value")
-    return number
 
 
 def _header(run: Run, environment: Mapping[str, str]) -> dict[str, Any]:

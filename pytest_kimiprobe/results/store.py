@@ -73,8 +73,8 @@ def write_run(folder: Path, run: Run, *, environment: Mapping[str, str] | None =
 def load_runs(folder: Path, since: datetime | None, problems: list[str]) -> list[StoredRun]:
     """All runs that started at `since` or later, oldest first.
 
-    A file that is torn, foreign or of a newer version is skipped, named in `problems` and never changed. Folders of
-    earlier days are not listed.
+    A file that is torn, foreign or of a newer version is skipped, named in `problems` and never changed. So is a row
+    with a figure that cannot be right. Folders of earlier days are not listed.
     """
     runs = []
     for path in run_files(folder / "runs", since.date() if since else date.min):
@@ -90,7 +90,12 @@ def load_runs(folder: Path, since: datetime | None, problems: list[str]) -> list
             )
         elif since is None or run.started_at >= since:
             runs.append(run)
+            problems += [f"{one_line(str(path), 400)}: {_skipped(name, why)}" for name, why in run.refused.items()]
     return sorted(runs, key=_order)
+
+
+def _skipped(endpoint: str, why: str) -> str:
+    return f"{one_line(endpoint, 200)}: skipped: {one_line(why)}"
 
 
 def read_run(path: Path) -> str:
@@ -174,10 +179,21 @@ def run_paths(folder: Path, now: datetime) -> set[Path]:
 def refresh_latest(folder: Path, now: datetime, problems: list[str] | None = None) -> Evidence:
     """Recompute `latest.json` from the run files and write it atomically. Raises ResultsError if writing fails."""
     found: list[str] = [] if problems is None else problems
-    evidence = latest(load_runs(folder, now - KEPT_FOR, found), now)
+    evidence = readable(latest(load_runs(folder, now - KEPT_FOR, found), now), found)
     path = folder / "latest.json"
     atomic_write(path, dumps(evidence))
     return replace(evidence, origin=str(path))
+
+
+def readable(evidence: Evidence, problems: list[str]) -> Evidence:
+    """The evidence without the rows that a reader of latest.json would refuse; they are named in `problems`."""
+    try:
+        refused = loads(dumps(evidence)).refused
+    except EvidenceError as error:  # every row
+        refused = dict.fromkeys(evidence.endpoints, str(error))
+    problems += [f"latest.json: {_skipped(name, why)}" for name, why in refused.items()]
+    kept = {name: row for name, row in evidence.endpoints.items() if name not in refused}
+    return replace(evidence, endpoints=kept)
 
 
 def changes(before: Evidence, after: Evidence) -> list[Change]:

@@ -10,7 +10,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -53,6 +53,7 @@ def check(folder: Path, now: datetime) -> CheckedResults:
         with suppress(*_UNREADABLE):
             text = store.read_run(path)
             runs.append(parsed(text, str(path)))
+            problems += [f"{name}: {endpoint}: {why}" for endpoint, why in runs[-1].refused.items()]
             contents[_content(json.loads(text))].append(name)
     problems += [f"{same[-1]}: is a copy of {same[0]}" for same in contents.values() if len(same) > 1]
     derived = [*_latest(folder), *_months(folder, runs, now)]
@@ -133,7 +134,7 @@ def _latest(folder: Path) -> Iterator[str]:
             return
         runs = store.load_runs(folder, at - store.KEPT_FOR, [])
         known = [run for run in runs if run.finished_at <= at + CLOCK_SKEW]
-        same = path.read_text("utf-8") == store.dumps(replace(store.latest(known, at), origin=""))
+        same = path.read_text("utf-8") == store.dumps(store.readable(store.latest(known, at), []))
         yield "" if same else "latest.json: is not what the run files give; `kimiprobe record` derives it again"
     except ConfigError as error:
         yield str(error).replace(str(path), "latest.json")

@@ -12,7 +12,9 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from ..errors import CatalogError, KeyMissing, UnknownName
+from ..redaction import ApiKey
 from ..types import LOOPBACK, ToolChoice, Usage
+from .api_keys import keys_in
 
 ALL_CHOICES = ("auto", "none", "required", "named")
 _MILLION = Decimal(1_000_000)
@@ -52,7 +54,7 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """An account behind one API. `key_env` is the variable that holds its key; empty if it needs no key.
+    """An account behind one API. `key_env` is the variable that holds its keys; empty if it needs no key.
 
     `wire` names the protocol. `quirks` are deviations from that protocol, which the protocol's module handles
     (docs/providers.md). `reasoning_field` is the message field in which the provider reads the reasoning of earlier
@@ -77,20 +79,26 @@ class Provider:
         return (urlsplit(self.base_url).hostname or "") in LOOPBACK
 
     def key(self, environment: Mapping[str, str] | None = None) -> str:
-        """The provider's key from the environment; empty if it needs none.
+        """The provider's first key from the environment; empty if it needs none. Raises KeyMissing as `keys` does."""
+        return self.keys(environment)[0]
 
-        Raises KeyMissing, which names the variable and never shows a value.
+    def keys(self, environment: Mapping[str, str] | None = None) -> tuple[ApiKey, ...]:
+        """The provider's keys from the environment, in the order to try them; one empty key if it needs none.
+
+        They are separated by commas in the variable `key_env`, or in variables of that name with `_2`, `_3` and so on.
+        A placeholder such as `your-key-here` is passed over. Raises KeyMissing, which names the variable and never
+        shows a value, if no key is left.
         """
         if not self.key_env:
-            return ""
-        value = (os.environ if environment is None else environment).get(self.key_env, "").strip()
-        if not value:
-            where = f"; get a key for {self.title} at {self.key_page}" if self.key_page else f" for {self.title}"
-            raise KeyMissing(f"not set{where}", where=self.key_env)
-        if not value.isascii() or not value.isprintable() or any(mark in value for mark in " \"'\\"):
-            del value, environment  # a traceback may be printed with locals
-            raise KeyMissing("holds a quote, space or character that no key has", where=self.key_env)
-        return value
+            return (ApiKey(),)
+        found, problem = keys_in(os.environ if environment is None else environment, self.key_env)
+        if not found:
+            del environment  # a traceback may be printed with locals
+            where = (
+                f"get a key for {self.title} at {self.key_page}" if self.key_page else f"set it to {self.title}'s key"
+            )
+            raise KeyMissing(f"{problem}; {where}", where=self.key_env)
+        return found
 
     def at(self, base_url: str, *, where: str) -> Provider:
         """The same provider with another base URL.

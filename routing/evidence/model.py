@@ -44,7 +44,9 @@ PROBE_PROMPT_TOKENS = 126
 """Median number of prompt tokens of the packaged probes, as `routing.tokens` estimates them."""
 MOST_PROMPT_FACTOR = 4.0
 """The most by which a long prompt extends the time that an answer is expected to take."""
-_MOST_MS, _MOST_DAYS = 10**9, 31
+MOST_MS, _MOST_DAYS = 10**9, 31
+BAD_FIGURE = (KeyError, TypeError, ValueError, AttributeError, ArithmeticError)
+"""Errors of a row that holds another value than the one that is expected there."""
 _STATUSES = frozenset(get_args(Status))
 _SOURCES = frozenset({"", "live", "local"})
 
@@ -157,6 +159,8 @@ class Evidence:
     endpoints: Mapping[str, EndpointEvidence] = field(default_factory=dict)
     origin: str = ""
     """The path or URL that the evidence was read from; empty if it was not read from one."""
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Endpoint → why its row is not used."""
 
     def status_at(self, endpoint: str, now: datetime) -> Status:
         """Status of one endpoint at `now`; `unknown` if the endpoint was never probed, or its evidence is not fresh."""
@@ -191,7 +195,8 @@ def parse_utc(text: str) -> datetime:
 def loads(text: str | bytes, *, origin: str = "") -> Evidence:
     """Parse the content of latest.json. Raises EvidenceError, which names file and field.
 
-    Content of another version than `VERSION` is refused as well.
+    Content of another version than `VERSION` is refused as well. A row with a figure that cannot be right is left out,
+    and named in `refused`; if no row is left, the content is refused.
     """
     try:
         data = json.loads(text)
@@ -205,15 +210,31 @@ def loads(text: str | bytes, *, origin: str = "") -> Evidence:
             where=origin,
         )
     try:
+        endpoints, refused = _rows(data["endpoints"])
         return Evidence(
             generated_at=parse_utc(data["generated_at"]),
             run=str(data.get("run", "")),
             source=_source(data.get("source", "")),
-            endpoints={name: _endpoint(name, row) for name, row in data["endpoints"].items()},
+            endpoints=endpoints,
             origin=origin,
+            refused=refused,
         )
-    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+    except BAD_FIGURE as error:
         raise EvidenceError(f"unreadable: {type(error).__name__}: {error}", where=origin) from None
+
+
+def _rows(rows: Mapping[str, Any]) -> tuple[dict[str, EndpointEvidence], dict[str, str]]:
+    """The rows that can be read, and why each of the others cannot. Raises the error of a row if none can be read."""
+    read: dict[str, EndpointEvidence] = {}
+    refused: dict[str, str] = {}
+    for name, row in rows.items():
+        try:
+            read[name] = _endpoint(name, row)
+        except BAD_FIGURE as error:
+            refused[name] = f"{type(error).__name__}: {error}"
+            if len(refused) == len(rows):
+                raise
+    return read, refused
 
 
 def _source(value: Any) -> str:
@@ -239,7 +260,7 @@ def _endpoint(name: str, row: Mapping[str, Any]) -> EndpointEvidence:
         run=str(row.get("run", "")),
         complete=row.get("complete", True) is True,
         cases=counted(row.get("cases", 0), "cases"),
-        **{name: _milliseconds(row.get(name), name) for name in TIMES},
+        **{name: milliseconds(row.get(name), name) for name in TIMES},
         latency_unreliable=bool(row.get("latency_unreliable", False)),
         **{name: counted(row.get(name, 0), name) for name in ("calls", "valid_calls", "k2vv_calls", "k2vv_valid")},
     )
@@ -277,9 +298,13 @@ def _cost(value: Any) -> Decimal | None:
     return cost
 
 
-def _milliseconds(value: Any, name: str) -> Any:
+def milliseconds(value: Any, name: str) -> Any:
+    """The value as a float, if it is a plausible number of milliseconds; None if it is None.
+
+    Raises ValueError, which shows `name`, for any other value.
+    """
     if value is None:
         return None
-    if type(value) not in {int, float} or not 0 <= value <= _MOST_MS:
+    if type(value) not in {int, float} or not 0 <= value <= MOST_MS:
         raise ValueError(f"{name} is not a time in milliseconds")
     return float(value)

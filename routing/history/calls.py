@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ..parsing.kimi_ids import free_kimi_id, kimi_id
-from ..types import Answer, JsonObject, RawToolCall
+from ..types import Answer, JsonObject, Message, RawToolCall
 
 NO_RESULT = "No result of this call was recorded."
+_REPEATS = 3
+"""The number of equal calls with equal results after which the same call once more is a repetition."""
 _LEGAL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _COUNTER = re.compile(r"(.*:)(\d{1,9})")
 
@@ -128,6 +133,38 @@ class PreparedHistory:
             for call in answer.tool_calls
         )
         return answer if calls == answer.tool_calls else replace(answer, tool_calls=calls)
+
+
+def canonical(value: Any) -> str:
+    """JSON text that is equal for equal values; a text that is JSON counts as its value."""
+    try:
+        value = json.loads(value) if isinstance(value, str) else value
+        return json.dumps(value, sort_keys=True, default=str)
+    except (ValueError, TypeError, RecursionError):
+        return str(value) if isinstance(value, str) else repr(type(value))
+
+
+def repeated_calls(messages: Sequence[Message]) -> frozenset[tuple[str, str]]:
+    """Name and canonical arguments of each call that has three equal results in the last three turns of a history.
+
+    Empty unless the history ends with those turns: assistant messages with calls, and the results of the calls.
+    """
+    pairs: Counter[tuple[str, str, str]] = Counter()
+    results: dict[Any, str] = {}
+    turns = 0
+    for message in reversed(messages):
+        if message.get("role") == "tool":
+            results[message.get("tool_call_id")] = canonical(message.get("content"))
+            continue
+        calls = message.get("tool_calls")
+        if not results or not calls or turns == _REPEATS:
+            break
+        for call in calls:
+            function = call.get("function") or {}
+            if (result := results.get(call.get("id"))) is not None:
+                pairs[str(function.get("name")), canonical(function.get("arguments")), result] += 1
+        results, turns = {}, turns + 1
+    return frozenset((name, arguments) for (name, arguments, _), count in pairs.items() if count >= _REPEATS)
 
 
 NewId = Callable[[str, str, int, set[str]], str]

@@ -266,7 +266,7 @@ def test_crd_07_an_error_as_pytest_prints_it(
         "-o",
         "junit_logging=all",
     )
-    told.assert_outcomes(failed=3)
+    told.assert_outcomes(failed=6)
     assert "receive_response_headers.complete" in told.stdout.str()
     assert not leaks(told.stdout.str().encode() + told.stderr.str().encode(), KEY)
     assert leaking_files(pytester.path, KEY) == []
@@ -274,6 +274,8 @@ def test_crd_07_an_error_as_pytest_prints_it(
 
 A_FAILING_TEST = """
 import asyncio
+import os
+from pytest_kimiprobe.providers.account import account_of, page_of
 from routing import Router, catalog
 from routing.exchange import Target, exchange
 from routing.transport import HttpRequest, Transport
@@ -290,6 +292,19 @@ def test_exchange():
     target = Target(endpoint, provider, provider.key())
     done = asyncio.run(exchange(Transport(), target, ChatRequest([{"role": "user", "content": "hi"}]), timeout_s=5))
     raise done.error
+
+def test_account():
+    provider = catalog.load().providers["moonshot"]
+    asyncio.run(account_of(Transport(), provider, os.environ["MOONSHOT_API_KEY"]))
+
+def test_page():
+    provider = catalog.load().providers["moonshot"]
+    asyncio.run(page_of(Transport(), provider, os.environ["MOONSHOT_API_KEY"], "/key", timeout_s=5))
+
+def test_environment():
+    provider = catalog.load().providers["openrouter"]
+    assert not provider.key_env in os.environ
+    provider.keys(dict(os.environ))
 
 def test_transport():
     provider = catalog.load().providers["moonshot"]

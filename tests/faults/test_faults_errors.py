@@ -70,7 +70,7 @@ def test_what_never_left_this_machine_costs_nothing_and_that_is_known(faulty: Fa
 
 def test_errors_of_one_request_are_numbered(faulty: Faulty, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second endpoint's error is the second attempt's; the request's own error sums both up and says what to do."""
-    first, second = faulty(reply(b"", status=500)), faulty(reply(b"", "Retry-After: 7", status=429))
+    first, second = faulty(reply(b"", status=500)), faulty(reply(b"", "Retry-After: 700", status=429))
     with routed(tmp_path, monkeypatch, first.url, second.url) as router, pytest.raises(AllAttemptsFailed) as caught:
         router.complete("hi")
     error, cause = caught.value, caught.value.__cause__
@@ -79,7 +79,7 @@ def test_errors_of_one_request_are_numbered(faulty: Faulty, tmp_path: Path, monk
     assert (error.endpoint, error.attempt, error.phase, error.retryable) == (SECOND, 2, "headers", True)
     assert error.elapsed_ms == sum(attempt.elapsed_ms for attempt in error.attempts) > 0
     told = [(one.sent, one.phase, one.status, one.retryable, one.retry_after_s) for one in error.attempts]
-    assert told == [(True, "headers", 500, True, None), (True, "headers", 429, True, 7.0)]
+    assert told == [(True, "headers", 500, True, None), (True, "headers", 429, True, 700.0)]
     assert str(error).endswith("what to do: wait, or lower the concurrency")
 
 

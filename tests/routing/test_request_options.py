@@ -62,6 +62,8 @@ MISTAKES: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"endpoints": [FIRST], "model": "kimi-k3"}, ValueError, "endpoints: .* serves kimi-k2.6.*kimi-k3"),
     ({"fallback": None}, TypeError, "fallback"),
     ({"fallback": 1}, TypeError, "fallback"),
+    ({"refuse_repeated_calls": None}, TypeError, "refuse_repeated_calls"),
+    ({"refuse_repeated_calls": "no"}, TypeError, "refuse_repeated_calls"),
     ({"stop": ["a", ""]}, ValueError, "stop"),
     ({"reasoning_effort": "a lot"}, ValueError, "reasoning_effort.*'a lot'"),
     ({"reasoning_effort": ["low"]}, ValueError, "reasoning_effort"),
@@ -187,8 +189,8 @@ def test_messages_may_be_any_iterable() -> None:
 
 
 def test_options_that_are_none_are_not_given() -> None:
-    """As in OpenAI's SDK; three options have no such meaning."""
-    free = RequestOptions.__annotations__.keys() - {"tools", "groups", "timeout", "fallback"}
+    """As in OpenAI's SDK; some options have no such meaning."""
+    free = RequestOptions.__annotations__.keys() - {"tools", "groups", "timeout", "fallback", "refuse_repeated_calls"}
     options: Any = dict.fromkeys(free)
     assert Options.of(options) == Options.of({})
 

@@ -46,7 +46,9 @@ def complete(router: Router) -> Decimal:
 
 def choose(router: Router) -> Route:
     form = {"type": "json_schema", "json_schema": {"name": "city", "schema": {"type": "object"}}}
-    router.complete("Hi", tools=[{"name": "f"}], response_format=form, seed=7, fallback=False)
+    router.complete(
+        "Hi", tools=[{"name": "f"}], response_format=form, seed=7, fallback=False, refuse_repeated_calls=True
+    )
     return router.route("Hi", endpoints=["moonshot/kimi-k2.6"], fallback=True)
 
 

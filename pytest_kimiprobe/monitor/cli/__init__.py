@@ -28,8 +28,8 @@ from routing.errors import ConfigError
 from ...safe_text import one_line
 from .groups import SuggestingGroup
 
-_NAMES = "check rerun status doctor flags decide route record results propose alert cost simulate replay"
-COMMANDS = {name: f"pytest_kimiprobe.monitor.cli.{name}:{name}" for name in _NAMES.split()}
+_NAMES = "check rerun status doctor live-check flags decide route record results propose alert cost simulate replay"
+COMMANDS = {name: "pytest_kimiprobe.monitor.cli.{0}:{0}".format(name.replace("-", "_")) for name in _NAMES.split()}
 """Command → `module:attribute`, in the order of `--help`. Commands whose module is missing are not offered."""
 _EXTRAS = {"github": "github", "vcr": "record"}
 """Top-level module of a library → the extra of this package that installs the library."""

@@ -67,7 +67,8 @@ class App:
         if provider is None:
             message = f"no provider has this path; available: {', '.join(PREFIXES.values())}"
             return json_response({"error": {"message": message}}, 404)
-        if not _key(provider, request):
+        key = _key(provider, request)
+        if not key or "wrong" in key:  # so that clients can be tested with a wrong key
             raise refusal(provider, "unauthorized")
         path = request.path.removeprefix(PREFIXES[provider])
         if request.method == "POST" and path == "/chat/completions" and provider not in ("anthropic", "replicate"):

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,7 @@ from pytest_kimiprobe.results.store import (
     refresh_latest,
     write_run,
 )
+from pytest_kimiprobe.results.verify import check
 from pytest_kimiprobe.stats.aggregates import Cell, cells_of
 from pytest_kimiprobe.stats.status import endpoints_of, status_of
 from pytest_kimiprobe.verdicts import ProbeResult, Run, Source, Verdict
@@ -286,6 +288,47 @@ def test_a_value_that_nobody_measured_is_a_problem(tmp_path: Path, good: str, ba
     problems: list[str] = []
     assert refresh_latest(tmp_path, NOW, problems).endpoints == {}
     assert "skipped" in problems[0]
+
+
+@pytest.mark.parametrize("figure", ["1e30", "-1", "2e9", "NaN", '"5"'])
+def test_a_bad_figure_costs_its_row_only(tmp_path: Path, figure: str) -> None:
+    """Neither the other endpoints of the run nor latest.json; a router reads what is written."""
+    path = write_run(tmp_path, a_run(*passed(20), *passed(20, endpoint=OTHER)))
+    text, changed = re.subn(r'("total_ms": {[^}]*"p95": )\d+', rf"\g<1>{figure}", path.read_text(), count=1)
+    path.write_text(text)
+    assert changed
+    problems: list[str] = []
+    written = refresh_latest(tmp_path, NOW, problems)
+    (kept,) = written.endpoints
+    (problem,) = problems
+    assert "total_ms.p95 is not a time in milliseconds" in problem
+    assert ({KIMI, OTHER} - {kept}).pop() in problem
+    read = loads((tmp_path / "latest.json").read_bytes())
+    assert (list(read.endpoints), read.refused) == ([kept], {})
+    assert any("total_ms.p95" in each for each in check(tmp_path, NOW).problems)
+
+
+def test_what_a_reader_would_refuse_is_not_written(tmp_path: Path) -> None:
+    """Counts of several runs may add up to more than a reader accepts."""
+    for run_id in ("77", "78"):
+        path = write_run(tmp_path, a_run(*passed(20), *passed(20, endpoint=OTHER), run_id=run_id))
+        text, changed = re.subn(r'("basis": {[^\n]*"pass": )20([^\n]*"moonshot)', r"\g<1>900000000\2", path.read_text())
+        path.write_text(text)
+        assert changed
+    problems: list[str] = []
+    written = refresh_latest(tmp_path, NOW, problems)
+    assert len(written.endpoints) == 1
+    assert loads((tmp_path / "latest.json").read_bytes()).refused == {}
+    assert "latest.json" in problems[-1]
+
+
+def test_a_time_that_cannot_be_true_is_not_written(tmp_path: Path) -> None:
+    """As after a jump of the clock."""
+    path = write_run(tmp_path, a_run(*probes(("pass", "ok", 1), total_ms=1e30)))
+    assert '"p95": 1e+30' not in path.read_text()
+    problems: list[str] = []
+    (run,) = load_runs(tmp_path, None, problems)
+    assert (run.refused, problems) == ({}, [])
 
 
 @pytest.mark.parametrize("name", ["x.json", "a\nb.json", "051741Z-x-1.json\u2028.json", "051741Z-a b-1.json"])

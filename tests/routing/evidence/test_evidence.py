@@ -75,6 +75,33 @@ def test_impossible_measurements_are_refused(more: dict[str, Any]) -> None:
         read(**more)
 
 
+@pytest.mark.parametrize(
+    ("bad", "why"),
+    [
+        ({"p95_ms": 1e30}, "p95_ms is not a time"),
+        ({"p95_ms": -1}, "p95_ms is not a time"),
+        ({"p95_ms": 2e9}, "p95_ms is not a time"),
+        ({"judged": 1}, "add up"),
+        ({"cost_per_1k_usd": "NaN"}, "amount of money"),
+        ({"status": "splendid"}, "status"),
+        ({"probed_at": None}, "TypeError"),
+        (None, "TypeError"),
+        ("works", "TypeError"),
+    ],
+    ids=repr,
+)
+def test_a_row_with_a_bad_figure_costs_that_row_only(bad: Any, why: str) -> None:
+    """The other rows are used; the refused one is unknown, and its reason is kept."""
+    data = json.loads(text())
+    good = data["endpoints"][ENDPOINT]
+    data["endpoints"] |= {"bad": {**good, **bad} if isinstance(bad, dict) else bad, "other": good}
+    found = loads(json.dumps(data))
+    assert list(found.endpoints) == [ENDPOINT, "other"]
+    assert found.status_at("bad", NOW) == "unknown"
+    assert list(found.refused) == ["bad"]
+    assert why in found.refused["bad"]
+
+
 @pytest.mark.parametrize("source", ["simulator", "replay", "banana", 7, ["live"]])
 def test_evidence_from_simulator_or_replay_is_refused(source: Any) -> None:
     """Simulated and replayed answers never influence a router."""

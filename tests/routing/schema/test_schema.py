@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import routing.schema as schema_module
-from routing.schema import CACHED_SETS, MAX_SENTENCE, ToolSchemaError, ToolSet, cached_bytes, printable
+from routing.schema import CACHED_SETS, MAX_SENTENCE, ToolSchemaError, ToolSet, printable
 
 WEATHER = {
     "type": "object",
@@ -254,7 +254,8 @@ def test_the_cache_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schema_module, "MAX_CACHED_BYTES", 4 << 20)
     for index in range(40):
         ToolSet.of([tool({**WEATHER, "description": f"{index}" * 10_000}, f"t{number}") for number in range(10)])
-    assert 0 < cached_bytes() <= 4 << 20
+    kept = {each.key: each.size for one in schema_module._sets.values() for each in one.offered}
+    assert 0 < sum(kept.values()) <= 4 << 20
 
 
 @pytest.mark.parametrize("changed", [True, 1.0, "1", None, [1], {"a": 1}])

@@ -1,0 +1,183 @@
+"""`kimiprobe live-check`, with simulated and faulty hosts in place of the real ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from dead_host import DEAD
+from faulty_server import FaultyServer, chat, reply
+from hypothesis import given
+from hypothesis import strategies as st
+from simulated import playing
+
+from pytest_kimiprobe.monitor.answer_shape import differences, shape_of
+from pytest_kimiprobe.monitor.cli import main
+from pytest_kimiprobe.monitor.live_check import WRONG_KEY
+from pytest_kimiprobe.recording import replays
+from pytest_kimiprobe.simulator import Simulator
+from routing.exchange import Exchange
+
+KEY = "sk-live-check-0123456789"
+VARIABLES = {"moonshot": "MOONSHOT_API_KEY", "groq": "GROQ_API_KEY"}
+
+
+@pytest.fixture(scope="module")
+def hosts() -> Iterator[Simulator]:
+    with Simulator(playing()) as running:
+        yield running
+
+
+def run(*arguments: str) -> Result:
+    """Run the command; whatever happens, the output fits into 80 columns and shows no key."""
+    result = CliRunner().invoke(main, ["live-check", *arguments], prog_name="kimiprobe")
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    assert KEY not in result.output
+    assert arguments[-1:] == ("--json",) or all(
+        len(line) <= 80 or line.startswith("10 cassettes") for line in result.output.splitlines()
+    )
+    return result
+
+
+def at(monkeypatch: pytest.MonkeyPatch, provider: str, url: str, key: str = KEY) -> None:
+    """Give one provider a base URL and a key."""
+    monkeypatch.setenv(f"KIMIPROBE_BASE_URL_{provider.upper()}", url)
+    monkeypatch.setenv(VARIABLES[provider], key)
+
+
+def facts(result: Result) -> dict[tuple[str, str], tuple[str, str]]:
+    """The differences of a `--json` document: probe and fact → value at the host and at the simulator."""
+    rows = json.loads(result.output)["probes"]
+    return {(row["kind"], name): (host, own) for row in rows for name, host, own in row["differences"]}
+
+
+def test_hosts_that_answer_as_the_simulator_does_differ_in_nothing(
+    hosts: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every provider is asked each kind of probe that its endpoint can serve."""
+    for name, value in hosts.environment().items():
+        if "MOONSHOT_CN" not in name:
+            monkeypatch.setenv(name, value)
+    result = run()
+    assert (result.exit_code, "what differs" in result.output) == (0, False), result.output
+    for kind in (
+        "text stream",
+        "call stream",
+        "tool result",
+        "image",
+        "prompt stream",
+        "required",
+        "wrong key",
+        "models",
+    ):
+        assert f"\n{kind} " in result.output
+    assert result.output.count(" at 127.0.0.1\n") == 7
+
+
+@pytest.mark.parametrize(
+    ("persona", "more", "probe", "fact", "host"),
+    [
+        ("leaks_k2", {}, "call", "read: tool_calls", "-"),
+        ("wrong_finish", {}, "call", "finish reason", "stop"),
+        ("html", {}, "text", "read as", "malformed_body (provider)"),
+        ("error_in_200", {}, "text", "read as", "server_error (provider)"),
+        ("cut", {}, "text stream", "read as", "stream_cut (provider)"),
+        ("odd_calls", {"how": "prefixed_name"}, "call", "call id", "functions...."),
+    ],
+)
+def test_what_a_broken_host_does_is_named(
+    monkeypatch: pytest.MonkeyPatch, persona: str, more: dict[str, Any], probe: str, fact: str, host: str
+) -> None:
+    """By the probe that shows it, and by the fact that differs."""
+    with Simulator(playing(persona, **more)) as broken:
+        at(monkeypatch, "moonshot", broken.environment()["KIMIPROBE_BASE_URL_MOONSHOT"])
+        result = run("--json")
+    assert result.exit_code == 1
+    assert facts(result)[probe, fact][0] == host
+
+
+def test_without_a_key_the_variables_are_named() -> None:
+    """Nothing is sent; the exit code says that the check did not run."""
+    result = run()
+    assert result.exit_code == 2
+    assert "no provider key is set" in result.output
+    assert all(name in result.output for name in VARIABLES.values())
+
+
+def test_a_refused_key_is_no_difference_in_shape(hosts: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The probes are listed as not compared, and the exit code is 2."""
+    at(monkeypatch, "moonshot", hosts.environment()["KIMIPROBE_BASE_URL_MOONSHOT"], WRONG_KEY)
+    result = run()
+    assert result.exit_code == 2
+    assert "text (unauthorized)" in result.output
+    assert "what differs" not in result.output
+
+
+def test_what_the_budget_cannot_cover_is_not_sent(hosts: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No run costs more than its budget, and no budget may exceed five cents."""
+    at(monkeypatch, "moonshot", hosts.environment()["KIMIPROBE_BASE_URL_MOONSHOT"])
+    result = run("--budget", "0.002", "--json")
+    document = json.loads(result.output)
+    assert result.exit_code == 2
+    assert 0 < float(document["cost_usd"]) <= 0.002
+    assert {row["not_compared"] for row in document["probes"]} == {"", "budget"}
+    assert "0<=x<=0.05" in run("--budget", "0.06").output
+
+
+def test_a_provider_that_is_down_does_not_stop_the_others(hosts: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its probes are not compared; a check with such probes does not exit with 0."""
+    at(monkeypatch, "moonshot", hosts.environment()["KIMIPROBE_BASE_URL_MOONSHOT"])
+    at(monkeypatch, "groq", DEAD)
+    rows = json.loads((result := run("--json")).output)["probes"]
+    assert result.exit_code == 2
+    assert {row["not_compared"] for row in rows if row["endpoint"].startswith("moonshot")} == {""}
+    assert {row["not_compared"] for row in rows if row["endpoint"].startswith("groq")} == {"connect_refused"}
+
+
+def test_hostile_names_and_texts_cannot_reach_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host chooses names and values of its fields, and may echo the key."""
+    evil = {f"\x1b[31m::error::{KEY}": {"type": f"\u202e{KEY}\n::stop"}, "deep": [[[{"code": "x" * 5000}]]]}
+    with FaultyServer(reply(chat(f"\x1b]0;{KEY}\x07", model=KEY) | evil)) as server:
+        at(monkeypatch, "moonshot", server.url)
+        result = run()
+    assert result.exit_code == 1
+    assert "deep[][][].code" in result.output
+    assert not {"\x1b", "\x07", "\u202e"} & set(result.output)
+    assert not any(line.lstrip().startswith("::") for line in result.output.splitlines())
+
+
+def test_exchanges_are_kept_as_recordings_that_the_next_check_reads(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The recorded probes have the ids of packaged cases, so that a replay judges them."""
+    with Simulator(playing("wrong_finish")) as broken:
+        at(monkeypatch, "moonshot", broken.environment()["KIMIPROBE_BASE_URL_MOONSHOT"])
+        assert run("--record", str(tmp_path / "tapes")).exit_code == 1
+        result = run("--against", str(tmp_path / "tapes"))
+    samples = replays.read(tmp_path / "tapes").samples
+    assert "kimiprobe/core.yaml::weather[moonshot/kimi-k2.6-plain-1]" in samples
+    assert {sample.source for sample in samples.values()} == {"local"}
+    (line,) = [line for line in result.output.splitlines() if " finish reason " in line]
+    assert line.endswith("seen")
+
+
+@given(st.binary(max_size=300), st.sampled_from(["application/json", "text/event-stream", "text/html", ""]))
+def test_every_body_has_a_shape(body: bytes, kind: str) -> None:
+    """It is printable, whatever the bytes are."""
+    shape = shape_of(Exchange("x", {}, 200, kind, body), {})
+    assert all(text.isprintable() for fact in shape.items() for text in fact)
+
+
+@given(st.text(min_size=1), st.text(min_size=1), st.integers(1), st.integers(1))
+def test_content_is_no_part_of_a_shape(one: str, two: str, first: int, second: int) -> None:
+    """Answers that differ only in text and numbers have one shape; another type of a field is a difference."""
+    shapes = [
+        shape_of(Exchange("x", {}, 200, "application/json", json.dumps(chat(text, n=count)).encode()), {})
+        for text, count in ((one, first), (two, second), (one, str(first)))
+    ]
+    assert shapes[0] == shapes[1]
+    assert differences(shapes[2], shapes[0]) == (("n", "text", "number"),)
