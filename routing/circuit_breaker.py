@@ -15,7 +15,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from .errors import ExchangeError
@@ -144,10 +144,15 @@ class Breaker:
             state.trial = True
             return Permit(endpoint, state.generation, trial=True, forced=not due)
 
-    def settle(self, permit: Permit, outcome: Outcome) -> None:
-        """Record the outcome of the request that `permit` allowed."""
+    def settle(self, permit: Permit, outcome: Outcome, *, also: Iterable[str] = ()) -> None:
+        """Record the outcome of the request that `permit` allowed.
+
+        A failure counts against the endpoints `also` as well, because they are on the same host.
+        """
         with self._lock:
             now, state = self._clock(), self._states.setdefault(permit.endpoint, _State())
+            for endpoint in also:
+                _count_shared(self._states.setdefault(endpoint, _State()), now, outcome)
             current = state.generation == permit.generation
             if current and permit.trial:
                 state.trial = False
@@ -190,6 +195,15 @@ def _count(state: _State, now: float, outcome: Outcome, *, silent: bool) -> None
     failures = sum(not good for _, good in state.outcomes)
     if failures >= LEAST_FAILURES and failures >= RATE * len(state.outcomes):
         _open(state, now, f"{failures} of its last {len(state.outcomes)} requests failed ({outcome.why})")
+
+
+def _count_shared(state: _State, now: float, outcome: Outcome) -> None:
+    """Count a failure against an endpoint that was not asked. It replaces a trial that is due."""
+    silent = _silent_too_long(state, now, outcome)
+    if state.until is None:
+        _count(state, now, outcome, silent=silent)
+    elif _may_try(state, now) and (outcome.right is False or silent):
+        _open(state, now, f"its host failed when asked again ({outcome.why})")
 
 
 def _open(state: _State, now: float, why: str) -> None:

@@ -23,6 +23,8 @@ from .types import Answer, ChatRequest, CostOrigin, JsonObject, Usage
 from .wire import Wire, WireRequest, WireStream, wire_named
 from .wire.json_body import written
 
+WRONG_UPSTREAM = "wrong_upstream"
+"""Note of an answer that did not come from the pinned upstream. It says nothing about the endpoint."""
 CANCEL_TIMEOUT_S = 5.0
 """The timeout in seconds of a request that cancels an abandoned exchange."""
 STREAM_END_S = 5.0
@@ -233,9 +235,9 @@ class _Attempt:
             raise ProviderFailure(
                 "stream_cut", "the stream ended without a finish reason", phase="body", retryable=True
             )
-        if built.notes:
-            answer = replace(answer, notes=(*built.notes, *answer.notes))
-        self.answer = built.restore(answer)
+        wrong = answer.upstream is not None and not self.target.endpoint.is_served_by(answer.upstream)
+        notes = (*built.notes, *answer.notes, *((WRONG_UPSTREAM,) if wrong else ()))
+        self.answer = built.restore(replace(answer, notes=notes))
 
     async def _step(self, transport: Sender, step: WireRequest, started: float) -> WireRequest | None:
         """Send one request and read its answer.

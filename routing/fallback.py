@@ -6,11 +6,8 @@ All attempts share one deadline and one budget.
 from __future__ import annotations
 
 import asyncio
-import random
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Literal
 
@@ -19,44 +16,20 @@ from .catalog import Catalog, Endpoint
 from .circuit_breaker import Breaker, Outcome, Permit
 from .errors import AllAttemptsFailed, ExchangeError, InvalidRequest, KeyMissing, RequestRejected
 from .evidence.model import Evidence
-from .exchange import Exchange, Target, exchange
+from .exchange import WRONG_UPSTREAM, Exchange, Target, exchange
 from .keys import REFUSALS, KeyPool
 from .reasons import reason_of
 from .request_options import Options
 from .selection import Route
+from .time_budget import MIN_ATTEMPT_S, TimeBudget, jittered
 from .transport import Transport
-from .transport.deadline import StreamLimits
 from .types import Answer, Attempt, ChatRequest, Parked, Reply
 from .verify import Checked, check, check_generation, expectations_of
 
-_MIN_ATTEMPT_S = 0.05
-"""The fewest seconds that must be left for an attempt to be sent."""
-RETRY_S = 0.5
-"""The longest pause in seconds before the only retry, as in AWS's SDKs for throttling. The actual pause is a random
-part of it."""
-FIRST_TOKEN_S = 30.0
-"""The least limit in seconds for the first token of a streamed answer, unless the caller gives one."""
-SLOW_FIRST_TOKEN = 4
-"""The limit for the first token, relative to the time that it usually takes."""
-_WAIT_SHARE = 0.75
-"""The share of the time left that a request may wait for a parked endpoint; the rest is for the attempt."""
 _POLL_S = 0.05
 """Seconds between two looks at a parked endpoint that another request asks."""
 _CALLERS_MISTAKES = frozenset({"bad_request", "image_refused", "tool_schema"})
 """Reasons of attempts that were not sent because the request itself is wrong."""
-
-
-def jittered(left_s: float) -> float:
-    """Seconds to wait before a retry: random, at most `RETRY_S` and at most a quarter of the time left."""
-    return random.uniform(0.0, max(min(RETRY_S, left_s / 4), 0.0))  # noqa: S311 - no secret
-
-
-def _is_short(held: Parked, left_s: float) -> bool:
-    """Whether a request with `left_s` seconds left waits for the end of this parking.
-
-    It does so for a pause that the host asked for, and for the outcome of another request that asks the endpoint.
-    """
-    return (held.requested or not held.seconds) and left_s > _MIN_ATTEMPT_S and held.seconds <= _WAIT_SHARE * left_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +51,7 @@ class FallbackLoop:
         self._request = request
         self._route = route
         self._options = options
-        self._deadline = time.monotonic() + options.timeout
+        self._time = TimeBudget(options, shared.evidence, route.priced_for.prompt_tokens)
         self._budget = RequestBudget(shared.catalog, options.max_cost_usd)
         self._attempts: list[Attempt] = []
         self._last_error: ExchangeError | None = None
@@ -97,14 +70,20 @@ class FallbackLoop:
         for target in parked:
             self._skip(target.endpoint, "parked", why[target.endpoint.id], held.get(target.endpoint.id))
         targets = self._targets([candidate.endpoint for candidate in self._route.candidates])
-        for position, target in enumerate(targets):
-            reply = await self._attempt_at(target, last=position == len(targets) - 1)
+        left = list(targets)
+        while left:
+            target = left.pop(0)
+            reply = await self._attempt_at(target, last=not left)
             if reply is not None:
                 return reply
             if self._last_error is not None and self._last_error.reason == "content_filter":
                 break  # a refusal is not taken from host to host until one of them does not refuse
+            if self._unreachable:  # other hosts first
+                host = target.provider.name
+                left = sorted(left, key=lambda other: other.provider.name == host)
         else:
-            reply = await self._retry(targets) or await self._ask_parked([*targets, *parked])
+            may_ask = [*targets, *parked] if self._options.fallback else targets
+            reply = await self._retry(targets) or await self._ask_parked(may_ask)
             if reply is not None:
                 return reply
         wrong = not self._sent and any(attempt.reason in _CALLERS_MISTAKES for attempt in self._attempts)
@@ -146,9 +125,11 @@ class FallbackLoop:
         error = self._last_error
         if self._sent != 1 or error is None or error.error_class != "provider" or not error.retryable:
             return None
-        left = self._left_s
+        if error.retry_after_s or error.endpoint in self._shared.breaker.parked():
+            return None
+        left = self._time.left_s
         # A second request may take as long as the first and must fit.
-        if error.endpoint in self._shared.breaker.parked() or left < max(error.elapsed_ms / 1000, 4 * _MIN_ATTEMPT_S):
+        if left < max(error.elapsed_ms / 1000, 4 * MIN_ATTEMPT_S):
             return None
         await self._shared.transport.pause(jittered(left))
         return await self._try(next(one for one in targets if one.endpoint.id == error.endpoint), last=True)
@@ -165,7 +146,7 @@ class FallbackLoop:
             parked = self._shared.breaker.parked()
             target = min(left, key=lambda one: parked[one.endpoint.id].seconds if one.endpoint.id in parked else 0.0)
             held = parked.get(target.endpoint.id)
-            if held is not None and _is_short(held, self._left_s):
+            if held is not None and self._time.allows_waiting(held):
                 await self._shared.transport.pause(max(held.seconds, _POLL_S))
                 force = False
                 continue
@@ -180,13 +161,9 @@ class FallbackLoop:
         return None
 
     def _may_be_asked_again(self, target: Target) -> bool:
-        """Whether the endpoint was passed over because it is parked, or was asked once and asked for a pause."""
+        """Whether the endpoint was passed over because it is parked, or asked for a pause with each of its keys."""
         here = [attempt for attempt in self._attempts if attempt.endpoint == target.endpoint.id]
-        return len(here) == 1 and (here[0].reason == "parked" or (here[0].retryable and bool(here[0].retry_after_s)))
-
-    @property
-    def _left_s(self) -> float:
-        return self._deadline - time.monotonic()
+        return bool(here) and all(one.reason == "parked" or (one.retryable and one.retry_after_s) for one in here)
 
     async def _try(self, target: Target, *, last: bool, force: bool = False) -> Reply | None:
         """Try one endpoint; with the provider's next key if a key is refused."""
@@ -209,9 +186,9 @@ class FallbackLoop:
         """Try one endpoint with one key. `others`: the provider has another key that was not refused lately."""
         endpoint = target.endpoint
         self._leaked = False
-        timeout_s = self._attempt_s(last=last)
-        if timeout_s < _MIN_ATTEMPT_S:
-            self._skip(endpoint, "timeout", f"less than {_MIN_ATTEMPT_S:g} s were left of the timeout")
+        timeout_s = self._time.attempt_s(stream=self._request.stream, last=last)
+        if timeout_s < MIN_ATTEMPT_S:
+            self._skip(endpoint, "timeout", f"less than {MIN_ATTEMPT_S:g} s were left of the timeout")
             return None
         try:
             request = self._budget.affordable(endpoint, self._request)
@@ -232,44 +209,34 @@ class FallbackLoop:
         self._leaked = checked is not None and checked.leaked
         return self._judged(done, paid, checked, last=last)
 
-    def _attempt_s(self, *, last: bool) -> float:
-        """Seconds that the next attempt may take in all.
-
-        While another endpoint is left, half of the remaining time is kept for it. A streamed answer that has begun may
-        take all of it.
-        """
-        left = self._left_s
-        if self._request.stream:
-            return left
-        return min(self._options.attempt_timeout or (left if last else left / 2), left)
-
-    def _limits(self, target: Target, *, last: bool) -> StreamLimits:
-        """The limits of a streamed answer. While another endpoint is left, half of the time left is kept for it."""
-        given = self._options.first_token_timeout
-        first_token_s = given or max(FIRST_TOKEN_S, SLOW_FIRST_TOKEN * self._usual_s(target, stream=True))
-        return StreamLimits(first_token_s if last else min(first_token_s, self._left_s / 2), self._options.idle_timeout)
-
-    def _usual_s(self, target: Target, *, stream: bool) -> float:
-        """Seconds that the endpoint usually takes to answer the request, or to begin its stream; 0 if unknown."""
-        tokens, now = self._route.priced_for.prompt_tokens, datetime.now(UTC)
-        return self._shared.evidence.usual_s(target.endpoint.id, now, prompt_tokens=tokens, stream=stream)
-
     async def _exchanged(
         self, target: Target, request: ChatRequest, permit: Permit, timeout_s: float, *, last: bool, others: bool
     ) -> Exchange:
         """Make one exchange and report its outcome to the circuit breaker, even if the exchange is cancelled."""
-        outcome = Outcome()
+        endpoint, outcome = target.endpoint, Outcome()
+        self._last_error = None
         try:
-            transport, number, limits = self._shared.transport, self._sent + 1, self._limits(target, last=last)
-            done = await exchange(transport, target, request, timeout_s=timeout_s, limits=limits, number=number)
+            number, limits = self._sent + 1, self._time.stream_limits(endpoint.id, last=last)
+            done = await exchange(
+                self._shared.transport, target, request, timeout_s=timeout_s, limits=limits, number=number
+            )
+            self._last_error = done.error
             self._shared.keys.settle(target.key, done.error)
-            if done.error is None or done.error.reason not in REFUSALS or not others:
-                usual_s = self._usual_s(target, stream=request.stream) if done.error else 0.0
+            misrouted = done.answer is not None and WRONG_UPSTREAM in done.answer.notes
+            if not misrouted and (done.error is None or done.error.reason not in REFUSALS or not others):
+                usual_s = self._time.usual_s(endpoint.id, stream=request.stream) if done.error else 0.0
                 outcome = Outcome.of(done.error, silent_s=done.silent_ms / 1000, usual_s=usual_s)
         finally:
-            self._shared.breaker.settle(permit, outcome)
-        self._last_error = done.error
+            known = self._shared.catalog.endpoints.values() if self._unreachable else ()
+            also = [one.id for one in known if one.provider == endpoint.provider and one.id != endpoint.id]
+            self._shared.breaker.settle(permit, outcome, also=also)
         return done
+
+    @property
+    def _unreachable(self) -> bool:
+        """Whether the last attempt could not connect to its host."""
+        error = self._last_error
+        return error is not None and error.error_class == "provider" and error.phase == "connect"
 
     def _judged(self, done: Exchange, paid: Paid, checked: Checked | None, *, last: bool) -> Reply | None:
         answer = done.answer or Answer()

@@ -36,7 +36,7 @@ from hypothesis import strategies as st
 from waiting import until
 
 from routing import AllAttemptsFailed
-from routing import fallback as delivery
+from routing import time_budget as delivery
 from routing.errors import ExchangeError
 from routing.tokens import prompt_tokens_of
 from routing.types import Usage

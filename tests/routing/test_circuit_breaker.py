@@ -300,6 +300,47 @@ def test_a_clock_that_goes_back_neither_parks_nor_adds_silence(breaker: Breaker,
     assert not breaker.parked()
 
 
+OTHER = "openrouter/n"
+
+
+def test_a_host_that_cannot_be_reached_parks_all_its_endpoints(breaker: Breaker, clock: Clock) -> None:
+    """One trial then counts for all; its success frees only the endpoint that was asked."""
+    refused = Outcome(False, why="connect_refused")
+    for _ in range(LEAST_FAILURES):
+        breaker.settle(let(breaker), refused, also=[OTHER])
+    assert {one.endpoint: one.seconds for one in breaker.parked().values()} == {E: OPEN_S, OTHER: OPEN_S}
+    clock.now += OPEN_S
+    breaker.settle(let(breaker), refused, also=[OTHER])
+    assert set(breaker.parked()) == {E, OTHER}
+    clock.now += OPEN_S
+    ask(breaker, True)
+    given = breaker.admit(OTHER)
+    assert isinstance(given, Permit)
+    assert given.trial
+
+
+def test_a_host_that_is_silent_while_connecting_parks_all_its_endpoints(breaker: Breaker, clock: Clock) -> None:
+    """The silence of one is the silence of all, and is counted once."""
+    for _ in range(2):
+        permit = let(breaker)
+        clock.now += SILENT_S / 2
+        breaker.settle(permit, Outcome(None, silent_s=SILENT_S / 2), also=[OTHER])
+    assert set(breaker.parked()) == {E, OTHER}
+
+
+def test_a_trial_under_way_is_not_replaced_by_a_failure_of_its_host(breaker: Breaker, clock: Clock) -> None:
+    """Its outcome decides."""
+    for _ in range(LEAST_FAILURES):
+        breaker.settle(let(breaker), Outcome(False), also=[OTHER])
+    clock.now += OPEN_S
+    trial = breaker.admit(OTHER)
+    assert isinstance(trial, Permit)
+    breaker.settle(let(breaker), Outcome(False), also=[OTHER])
+    assert breaker.parked()[OTHER].seconds == 0
+    breaker.settle(trial, Outcome(True))
+    assert OTHER not in breaker.parked()
+
+
 TOLD: list[tuple[ExchangeError | None, Outcome]] = [
     (None, Outcome(True)),
     (BadAnswer("tool_use_failed", status=400), Outcome(True)),

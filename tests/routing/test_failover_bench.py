@@ -20,7 +20,7 @@ import pytest
 from asking import FIRST, SECOND, Clock, routed
 from faulty_server import USAGE, Behaviour, FaultyServer, Line, chat, delta, event, head, in_turn, reply
 
-from routing import AllAttemptsFailed, Reply, Router, exchange, fallback
+from routing import AllAttemptsFailed, Reply, Router, exchange, time_budget
 from routing.transport import Transport
 
 SCALE = 1 / 40
@@ -103,6 +103,12 @@ def resets(line: Line) -> None:
     line.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def warm() -> None:
+    """The first import of the HTTP library takes longer than the limits of these tests."""
+    Transport().warm()
+
+
 @pytest.fixture(params=["plain", "stream"])
 def mode(request: pytest.FixtureRequest) -> Mode:
     return request.param  # type: ignore[no-any-return]
@@ -126,7 +132,7 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Bench]]:
-    monkeypatch.setattr(fallback, "RETRY_S", 0.0)
+    monkeypatch.setattr(time_budget, "RETRY_S", 0.0)
     with ExitStack() as stack:
 
         def make(*behaviours: Behaviour) -> Bench:
