@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 from urllib.parse import urlsplit
 
 from . import catalog as _catalog
@@ -20,6 +20,7 @@ from .evidence.file_source import EvidenceFile, EvidenceStatus
 from .flags.model import Flags
 from .flags.source import FlagsSource, FlagsStatus, find_flags
 from .keys import KeyPool
+from .redaction import HiddenText, shown_url
 from .request_options import Options, as_messages
 from .selection import Route, RouteRequest, RoutingState, choose
 from .tokens import ASSUMED_REQUEST, has_image, prompt_tokens_of
@@ -56,9 +57,7 @@ class Router:
     use it as a context manager.
     """
 
-    def __init__(
-        self, flags: FlagsSource, evidence: str | Path | None, catalog: Catalog, breaker: Breaker | None = None
-    ) -> None:
+    def __init__(self, flags: FlagsSource, evidence: str, catalog: Catalog, breaker: Breaker | None = None) -> None:
         self._flags = flags
         self._catalog = catalog
         self._breaker = breaker or Breaker()
@@ -82,13 +81,19 @@ class Router:
         Raises FlagsError if a named flags path cannot be read, and CatalogError for a wrong catalogue. Flags with wrong
         content do not raise: routing starts with the packaged flags, and `status()` gives the reason.
         """
+        arguments: dict[str, Any] = {"flags": flags, "evidence": evidence, "catalog": catalog}
+        for name, given in arguments.items():
+            if not isinstance(given, str | os.PathLike | None):
+                raise TypeError(f"{name}: a path is needed, not {type(given).__name__}")
+        # A URL may hold a password, and a traceback may be printed with locals.
+        evidence = evidence if evidence is not None else os.environ.get("KIMIPROBE_EVIDENCE") or None
+        evidence = None if evidence is None else HiddenText(evidence)
         found = _catalog.load(Path(catalog) if catalog is not None else None)
         path = Path(flags) if flags is not None else find_flags()
         source = FlagsSource(path, catalog=found)
-        place = evidence if evidence is not None else os.environ.get("KIMIPROBE_EVIDENCE") or None
-        if place is None and path is not None:
-            place = path.parent / "results" / "latest.json"
-        return cls(source, place, found)
+        if evidence is None and path is not None:
+            evidence = path.parent / "results" / "latest.json"
+        return cls(source, HiddenText(evidence or ""), found)
 
     @property
     def flags(self) -> Flags:
@@ -246,18 +251,19 @@ class _PendingSubmission:
 _ANY_TOOL: Sequence[Tool] = ({"type": "function", "function": {"name": "any"}},)
 
 
-def _evidence_source(
-    place: str | Path | None, http: Callable[[], tuple[LoopThread, Transport]]
-) -> EvidenceFile | EvidenceUrl:
-    """The evidence source for a path or an https URL. Plain http is accepted for this machine only.
+def _evidence_source(place: str, http: Callable[[], tuple[LoopThread, Transport]]) -> EvidenceFile | EvidenceUrl:
+    """The evidence source for a path or an https URL; one without evidence if `place` is empty.
 
-    Raises EvidenceError for any other URL.
+    Plain http is accepted for this machine only. Raises EvidenceError for any other URL.
     """
-    if "://" not in str(place or ""):
+    if "://" not in place:
         return EvidenceFile(Path(place) if place else None)
-    parts = urlsplit(str(place))
-    if parts.scheme != "https" and (parts.scheme != "http" or parts.hostname not in LOOPBACK):
-        raise EvidenceError("evidence comes from a path or an https URL", where=str(place))
+    try:
+        scheme, host = urlsplit(place).scheme, urlsplit(place).hostname
+    except ValueError:
+        scheme = host = ""
+    if scheme != "https" and (scheme != "http" or host not in LOOPBACK):
+        raise EvidenceError("evidence comes from a path or an https URL", where=shown_url(place))
     from .evidence.url_source import EvidenceUrl
 
-    return EvidenceUrl(str(place), http)
+    return EvidenceUrl(place, http)
