@@ -5,7 +5,6 @@ All attempts share one deadline and one budget.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -16,18 +15,21 @@ from .catalog import Catalog, Endpoint
 from .circuit_breaker import Breaker, Outcome, Permit
 from .errors import AllAttemptsFailed, ExchangeError, InvalidRequest, KeyMissing, RequestRejected
 from .evidence.model import Evidence
-from .exchange import Exchange, Target, exchange
+from .exchange import WRONG_UPSTREAM, Exchange, Target, exchange
 from .keys import REFUSALS, KeyPool
 from .reasons import reason_of
 from .request_options import Options
 from .selection import Route
 from .time_budget import MIN_ATTEMPT_S, TimeBudget, jittered
 from .transport import Transport
+from .transport.event_loop import in_thread
 from .types import Answer, Attempt, ChatRequest, Parked, Reply
 from .verify import Checked, check, check_generation, expectations_of
 
 _POLL_S = 0.05
 """Seconds between two looks at a parked endpoint that another request asks."""
+_READ_HERE = 1 << 14
+"""The most bytes of an answer that is verified on the event loop."""
 _CALLERS_MISTAKES = frozenset({"bad_request", "image_refused", "tool_schema"})
 """Reasons of attempts that were not sent because the request itself is wrong."""
 
@@ -204,8 +206,9 @@ class FallbackLoop:
             return None
         done = await self._exchanged(target, request, permit, timeout_s, last=last, others=others)
         paid = self._budget.settled(done, endpoint, request)
-        # In a thread, so that other requests do not wait while a long hostile text is read.
-        checked = await asyncio.to_thread(self._checked, done)
+        # A long text is read in a thread, so that other requests do not wait: it may be hostile.
+        long = len(done.body) > _READ_HERE
+        checked = await in_thread(lambda: self._checked(done)) if long else self._checked(done)
         self._leaked = checked is not None and checked.leaked
         return self._judged(done, paid, checked, last=last)
 
@@ -222,7 +225,8 @@ class FallbackLoop:
             )
             self._last_error = done.error
             self._shared.keys.settle(target.key, done.error)
-            if done.error is None or done.error.reason not in REFUSALS or not others:
+            misrouted = done.answer is not None and WRONG_UPSTREAM in done.answer.notes
+            if not misrouted and (done.error is None or done.error.reason not in REFUSALS or not others):
                 usual_s = self._time.usual_s(endpoint.id, stream=request.stream) if done.error else 0.0
                 outcome = Outcome.of(done.error, silent_s=done.silent_ms / 1000, usual_s=usual_s)
         finally:

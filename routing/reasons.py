@@ -105,6 +105,12 @@ REASONS: dict[str, Reason] = _table(
     # selection
     ("model_retired", "selection", "the model or upstream is not served any more", "set retired_on in the catalogue"),
     ("no_endpoint", "selection", "no upstream fits these parameters", "ask for fewer parameters"),
+    (
+        "wrong_upstream",
+        "selection",
+        "the gateway let another upstream answer than the pinned one",
+        "check the endpoint's tag in the catalogue",
+    ),
     ("no_capability", "selection", "the endpoint cannot do this by design", "route such requests to another endpoint"),
     ("other_protocol", "selection", "another protocol than the ones spoken here", "fix `wire` in the catalogue"),
     # request

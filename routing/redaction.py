@@ -17,7 +17,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, replace
 from typing import Any
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, urlsplit
 
 from .types import Answer, RawToolCall, UpstreamAttempt
 
@@ -37,16 +37,27 @@ _HOOK = re.compile(r"(hooks\.slack\.com/(?:services|workflows|triggers)/)[\w/+-]
 _AFTER_WORD = re.compile(
     r"(?i)\b(bearer|basic|api[-_ ]?key|authorization|token)(\W{1,4})(?=[a-z_+/=.-]{0,99}\d)([\w+/=.-]{16,})"
 )
+_USERINFO = re.compile(r"(?<=://)[^\s/?#@\"'<>]+(?:@[^\s/?#@\"'<>]+)*@")
+_QUERY_SECRET = re.compile(
+    r"(?i)([?&;](?:[\w.-]*(?:sig|signature|token|secret|password|passwd|pwd|credential)|(?:api|access|auth)?[-_]?key|auth)=)"
+    r"[^\s&;#\"'<>\[]+"
+)
 _SECRET_NAME = re.compile(r"(?:_KEY|_TOKEN|_SECRET|_PASSWORD|_WEBHOOK_URL)(?:_[0-9]+)?$")
 
 
-class ApiKey(str):
-    """An API key whose repr hides the value: a traceback that shows local variables does not show the key."""
+class HiddenText(str):
+    """A secret text whose repr hides it: a traceback that shows local variables does not show the secret."""
 
     __slots__ = ()
 
     def __repr__(self) -> str:
         return REDACTED
+
+
+class ApiKey(HiddenText):
+    """An API key, hidden in every repr."""
+
+    __slots__ = ()
 
 
 class Secrets:
@@ -146,6 +157,29 @@ class SecretStream:
 
 
 def redact(text: str, environment: Mapping[str, str] | None = None) -> str:
+    """The text as by `redact_keys`, without credentials in URLs: user, password, and secret values of the query."""
+    text = redact_keys(text, environment)
+    if "://" not in text:
+        return text
+    return _QUERY_SECRET.sub(rf"\1{REDACTED}", _USERINFO.sub(f"{REDACTED}@", text))
+
+
+def shown_url(url: str) -> str:
+    """The URL for a message or status: without user, password, fragment and the values of its query.
+
+    Of a text that is not a URL only the scheme is shown, because any part of it may be a password.
+    """
+    try:
+        urlsplit(url).port  # noqa: B018 - raises for `user:password` without a host
+    except ValueError:
+        return f"{escaped(redact(url.partition('://')[0]))}://{REDACTED}"
+    base, mark, query = url.partition("#")[0].partition("?")
+    names = [part.partition("=") for part in query.split("&")]
+    hidden = "&".join(f"{name}={REDACTED}" if equals else REDACTED for name, equals, _ in names)
+    return escaped(redact(base)) + (f"?{escaped(redact(hidden))}" if mark else "")
+
+
+def redact_keys(text: str, environment: Mapping[str, str] | None = None) -> str:
     """The text without anything that looks like a key, and without the values of `environment_secrets`."""
     if not text:
         return text

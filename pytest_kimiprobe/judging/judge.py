@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from routing.exchange import Exchange
+from routing.exchange import WRONG_UPSTREAM, Exchange
 from routing.parsing.kimi_ids import is_kimi_id
 from routing.parsing.strict_json import StrictJsonError, loads
 from routing.reasons import reason_of
@@ -105,6 +105,8 @@ def judge_any(done: Exchange, tools: Sequence[Tool], asked: RequestExpectations 
     """Judge an exchange without a case, only by the offered tools and what the request demands of its answer."""
     for problem in ToolSet.of(tools).problems:
         return Judgement("error", "bad_request", str(problem))
+    if done.answer is not None and WRONG_UPSTREAM in done.answer.notes:
+        return _nothing_to_judge(done)
     if done.answer is not None:
         checked = check(done.answer, tools, asked)
     elif done.error is not None and done.error.failed_generation is not None:
@@ -123,6 +125,8 @@ def _refusal(done: Exchange) -> Judgement:
     There is nothing to judge if no answer came, or if the request was refused for another reason.
     """
     error = done.error
+    if done.answer is not None and WRONG_UPSTREAM in done.answer.notes:
+        return _nothing_to_judge(done)
     if done.answer is not None or error is None or error.error_class == "answer":
         return Judgement("fail", "not_refused", "the request was wrong and was answered")
     if error.error_class != "request" or done.status not in {400, 422}:
@@ -147,6 +151,8 @@ def _accept_expected_truncation(case: Case, judgement: Judgement) -> Judgement:
 
 def _nothing_to_judge(done: Exchange) -> Judgement:
     error = done.error
+    if done.answer is not None:
+        return Judgement("error", WRONG_UPSTREAM, f"answered by {done.answer.upstream}")
     if error is None:
         return Judgement("error", "malformed_body")
     if error.error_class == "answer":

@@ -1,4 +1,4 @@
-"""Live check: one cheap probe of each kind at real endpoints, compared with the simulator's answer to the same request.
+"""Live check: one cheap probe of each kind at real hosts, compared with the simulator's answer to the same request.
 
 The requests are those of packaged cases, and a few wrong ones. The shapes of the answers are compared, never their
 content (answer_shape.py). The simulator runs in this process with its scenario `healthy`.
@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
-from itertools import islice
 from pathlib import Path
 
 from routing.catalog import Catalog, Endpoint, Provider
@@ -32,12 +31,16 @@ from ..engine.dispatch import Dispatcher
 from ..engine.types import ProbeJob, ProbeOutcome
 from ..providers.discovery import GATEWAY
 from ..recording import recordings
+from ..safe_text import one_line
 from ..simulator import Simulator, load_scenario
-from .answer_shape import Shape, differences, shape_of
+from .answer_shape import Fact, Shape, differences, kind_of, shape_of
 
 WRONG_KEY = "kimiprobe-wrong-key"
+_SIMULATED_KEY = "simulated-key"
 WRONG_MODEL = "kimiprobe/no-such-model"
 TIMEOUT_S, PATIENCE_S = 60.0, 90.0
+_SHARES = 4
+"""One answer may cost at most the budget divided by this number plus that of the endpoints."""
 _KINDS: tuple[tuple[str, str, Mode], ...] = (
     ("image", "picture-in-words", "plain"),
     ("text", "no-call-when-none-is-needed", "plain"),
@@ -58,41 +61,36 @@ _KINDS: tuple[tuple[str, str, Mode], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class LiveProbe:
-    """One probe for an endpoint. `file` is the case's file. `changed`: model id or key are wrong on purpose."""
+    """One probe in the table of an endpoint. `file` is the file of its case; empty if model id or key are wrong."""
 
     endpoint: str
     kind: str
     file: str
     plan: ProbePlan
-    changed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """Shapes of one probe's answers at the host and at the simulator.
+    """Shapes of one probe's answers at the host and at the simulator, and what differs: fact, host, simulator.
 
     `not_compared`: why the host's answer says nothing about its usual shape. Examples are 429, 5xx and a refused key.
     """
 
-    kind: str
     endpoint: str
+    kind: str
     host: Shape
     simulated: Shape
     not_compared: str = ""
-
-    @property
-    def differences(self) -> tuple[tuple[str, str, str], ...]:
-        """Facts that differ: name, value at the host, value at the simulator."""
-        return () if self.not_compared else differences(self.host, self.simulated)
+    differences: Sequence[tuple[str, str, str]] = ()
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class LiveCheck:
     """Result of the check, with the outcomes that a recorder may keep."""
 
-    rows: list[Compared] = field(default_factory=list)
-    cost_usd: Decimal = Decimal(0)
-    outcomes: list[ProbeOutcome[LiveProbe]] = field(default_factory=list)
+    rows: Sequence[Compared]
+    outcomes: Sequence[ProbeOutcome[LiveProbe]]
+    cost_usd: Decimal
 
 
 def keys_of(catalog: Catalog, environment: Mapping[str, str]) -> dict[str, str]:
@@ -104,16 +102,15 @@ def keys_of(catalog: Catalog, environment: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def endpoints_of(catalog: Catalog, provider: str) -> list[Endpoint]:
-    """The catalogue's endpoint for images; and the provider's endpoint of the default model, else its cheapest."""
+def endpoint_of(catalog: Catalog, provider: str) -> Endpoint:
+    """The provider's endpoint of the default model; else its cheapest one that is not retired."""
     day = datetime.now(UTC).date()
-    served = [each for each in catalog.endpoints.values() if each.provider == provider and not each.retired_at(day)]
-    found = sorted(
-        (each for each in served if each.upstream is None),
-        key=lambda each: (each.model != catalog.default_model, (each.price_at(day) or catalog.dearest_at(day)).output),
-    )[:1]
-    vision = catalog.endpoint(catalog.vision_endpoint)
-    return [vision, *found] if vision in served and vision not in found else found
+
+    def order(each: Endpoint) -> tuple[bool, bool, bool, Decimal]:
+        pinned, other = each.upstream is not None, each.model != catalog.default_model
+        return each.retired_at(day), pinned, other, _price(catalog, each)
+
+    return min((each for each in catalog.endpoints.values() if each.provider == provider), key=order)
 
 
 def check(catalog: Catalog, endpoints: Sequence[Endpoint], keys: Mapping[str, str], budget: Decimal) -> LiveCheck:
@@ -121,40 +118,37 @@ def check(catalog: Catalog, endpoints: Sequence[Endpoint], keys: Mapping[str, st
 
     The endpoints get at most `budget` USD in all. Probes that could exceed it are not sent.
     """
-    done = LiveCheck()
+    probes = [probe for each in endpoints for probe in _probes(catalog, each, budget / (_SHARES + len(endpoints)))]
     with Simulator(load_scenario("healthy")) as simulator:
         hosts = catalog.with_base_urls(simulator.environment())
         for each in endpoints:
             if not hosts.provider_of(each).base_url.startswith(simulator.url):
                 raise ConfigError(f"the simulator has no provider {each.provider!r}", where=each.id)
-        share = budget / (4 + len(endpoints))
-        others = {each.provider for each in endpoints if each.id != catalog.vision_endpoint}
-        image_only = (
-            {catalog.vision_endpoint} if catalog.endpoint(catalog.vision_endpoint).provider in others else set()
-        )
-        probes = [
-            probe for each in endpoints for probe in _probes(catalog, each, share, whole=each.id not in image_only)
-        ]
-        for images in (True, False):  # first, while all of the budget is left: an image has the highest bound
-            batch = [probe for probe in probes if (probe.kind == "image") is images]
-            sent, cost_usd = _outcomes(catalog, batch, keys, budget - done.cost_usd)
-            done.outcomes, done.cost_usd = [*done.outcomes, *sent], done.cost_usd + cost_usd
-        probes = [outcome.item for outcome in done.outcomes]
-        expected, _ = _outcomes(hosts, probes, dict.fromkeys(keys, "simulated-key"), Decimal("Infinity"))
-        for each in endpoints:
-            pairs = zip(done.outcomes, expected, strict=True)
-            done.rows += [_compared(*pair) for pair in pairs if pair[0].item.endpoint == each.id]
-            done.rows += _pages(catalog, hosts, each, keys[each.provider])
-    return done
+        # First, while all of the budget is left: the upper bound of an image is the highest.
+        images = [probe for probe in probes if probe.kind.startswith("image")]
+        sent, spent = _outcomes(catalog, images, keys, budget)
+        others = [probe for probe in probes if probe not in images]
+        more, spent_more = _outcomes(catalog, others, keys, budget - spent)
+        outcomes = [*sent, *more]
+        expected, _ = _outcomes(hosts, [*images, *others], dict.fromkeys(keys, _SIMULATED_KEY), Decimal("Infinity"))
+        rows = [_compared(*pair) for pair in zip(outcomes, expected, strict=True)]
+        rows += [row for each in endpoints for row in _pages(catalog, hosts, each, keys[each.provider])]
+    return LiveCheck([_with_differences(row, rows) for row in rows], outcomes, spent + spent_more)
 
 
-def recorded_facts(path: Path) -> dict[str, set[tuple[str, str]]]:
+def recorded_facts(path: Path) -> dict[str, set[Fact]]:
     """The facts that recordings at `path` show, by provider. Raises RecordingError."""
-    found: dict[str, set[tuple[str, str]]] = {}
+    found: dict[str, set[Fact]] = {}
     for row in (row for file in recordings.files(path) for row in recordings.read(file)):
         if not row.problem:
-            found.setdefault(row.provider, set()).update(shape_of(row.exchange(), {}).items())
+            found.setdefault(row.provider, set()).update(shape_of(row.exchange(), {}))
     return found
+
+
+def _price(catalog: Catalog, endpoint: Endpoint) -> Decimal:
+    """USD per million tokens of an answer; an unknown price counts as the dearest."""
+    day = datetime.now(UTC).date()
+    return (endpoint.price_at(day) or catalog.dearest_at(day)).output
 
 
 @cache
@@ -164,31 +158,31 @@ def _packaged() -> Mapping[str, tuple[str, cases.Case]]:
     return {case.name: (file.name, case) for file in files for case in cases.load(file)}
 
 
-def _probes(catalog: Catalog, endpoint: Endpoint, share: Decimal, *, whole: bool) -> Iterator[LiveProbe]:
-    """The probes of one endpoint; only its image if not `whole`. No answer may cost more than `share` USD.
+def _probes(catalog: Catalog, endpoint: Endpoint, share: Decimal) -> Iterator[LiveProbe]:
+    """The probes of one endpoint. `max_tokens` is lowered so that no answer can cost more than `share` USD.
 
     Values of `tool_choice` that the catalogue excludes are sent too, to see whether the host still refuses them.
     """
-    day = datetime.now(UTC).date()
-    most = int(share * 1_000_000 / (endpoint.price_at(day) or catalog.dearest_at(day)).output)
 
-    def probe(kind: str, name: str, at: Endpoint, mode: Mode = "plain", *, changed: bool = False) -> LiveProbe:
+    def probe(kind: str, name: str, at: Endpoint, mode: Mode = "plain") -> LiveProbe:
         file, case = _packaged()[name]
+        most = int(share * 1_000_000 / _price(catalog, at))
         plan = ProbePlan(replace(case, max_tokens=min(case.max_tokens, most)), at, mode, 1)
-        return LiveProbe(endpoint.id, kind, file, plan, changed)
+        return LiveProbe(endpoint.id, kind, "" if kind in {"wrong model", "wrong key"} else file, plan)
 
     native = "tools" in endpoint.capabilities
     free = replace(endpoint, tool_choices=frozenset(ALL_CHOICES)) if native else endpoint
     for kind, name, mode in _KINDS:
-        wanted = kind == "image" or (whole and not (native and kind == "prompt stream"))
-        if wanted and not cannot(_packaged()[name][1], free, mode):
+        if not (native and kind == "prompt stream") and not cannot(_packaged()[name][1], free, mode):
             yield probe(kind, name, free, mode)
-    if whole:
-        pinned = (each for each in catalog.of_model(endpoint.model) if each.id.startswith(f"{endpoint.id}+"))
-        yield from (probe("one upstream", "weather", each) for each in islice(pinned, 1))
-        wrong = replace(endpoint, id=f"{endpoint.id}~wrong", provider_model_id=WRONG_MODEL)
-        yield probe("wrong model", "max-tokens-are-kept", wrong, changed=True)
-        yield probe("wrong key", "max-tokens-are-kept", endpoint, changed=True)
+    pictures = catalog.endpoint(catalog.vision_endpoint)
+    if pictures.provider == endpoint.provider and pictures != endpoint:
+        yield probe(f"image, {pictures.family}", "picture-in-words", pictures)
+    pinned = [each for each in catalog.of_model(endpoint.model) if each.id.startswith(f"{endpoint.id}+")]
+    yield from (probe(f"+{each.upstream}", "weather", each) for each in pinned)
+    wrong = replace(endpoint, id=f"{endpoint.id}~wrong", provider_model_id=WRONG_MODEL)
+    yield probe("wrong model", "max-tokens-are-kept", wrong)
+    yield probe("wrong key", "max-tokens-are-kept", endpoint)
 
 
 def _outcomes(
@@ -216,12 +210,18 @@ def _outcomes(
 
 def _compared(asked: ProbeOutcome[LiveProbe], expected: ProbeOutcome[LiveProbe]) -> Compared:
     why = _not_compared(asked.exchange, expected.exchange) if asked.exchange else asked.not_run
-    return Compared(asked.item.kind, asked.item.endpoint, _shape(asked), _shape(expected), why)
+    return Compared(asked.item.endpoint, asked.item.kind, _shape(asked), _shape(expected), why)
 
 
 def _shape(outcome: ProbeOutcome[LiveProbe]) -> Shape:
-    steps = outcome.captured.steps if outcome.captured else ()
-    return shape_of(outcome.exchange, steps[-1].answer_headers if steps else {}) if outcome.exchange else {}
+    """The shape of a probe's answer, with the name of its upstream if the request pinned one."""
+    done, steps = outcome.exchange, outcome.captured.steps if outcome.captured else ()
+    if done is None:
+        return {}
+    shape = shape_of(done, steps[-1].answer_headers if steps else {})
+    if outcome.item.plan.endpoint.upstream and done.answer is not None:
+        shape["pinned upstream", one_line(done.answer.upstream or "none", 60)] = None
+    return shape
 
 
 def _not_compared(host: Exchange, expected: Exchange | None) -> str:
@@ -230,6 +230,16 @@ def _not_compared(host: Exchange, expected: Exchange | None) -> str:
     if host.error is None or (status >= 400 and expected is not None and status == expected.status):
         return ""
     return host.error.reason if status in {0, 401, 402, 403, 429} or status >= 500 else ""
+
+
+def _with_differences(row: Compared, rows: Sequence[Compared]) -> Compared:
+    """The row with its differences. Fields that other answers of its kind and endpoint have do not count."""
+    if row.not_compared:
+        return row
+    kind = kind_of(row.host)
+    alike = [each for each in rows if each.endpoint == row.endpoint and kind_of(each.host) == kind != "error"]
+    hosts, simulated = ({fact for each in alike for fact in getattr(each, side)} for side in ("host", "simulated"))
+    return replace(row, differences=differences(row.host, row.simulated, hosts, simulated))
 
 
 def _pages(catalog: Catalog, hosts: Catalog, endpoint: Endpoint, key: str) -> Iterator[Compared]:
@@ -242,9 +252,10 @@ def _pages(catalog: Catalog, hosts: Catalog, endpoint: Endpoint, key: str) -> It
     if provider.account:
         paths["account"] = "/key" if provider.account == "openrouter" else "/users/me/balance"
     for kind, path in paths.items():
-        host, expected = (run(_page(found.provider_of(endpoint), path, key)) for found in (catalog, hosts))
+        host = run(_page(provider, path, key))
+        expected = run(_page(hosts.provider_of(endpoint), path, _SIMULATED_KEY))
         host_shape, shape = (shape_of(page, {}, name if path == "/models" else "") for page in (host, expected))
-        yield Compared(kind, endpoint.id, host_shape, shape, _not_compared(host, expected))
+        yield Compared(endpoint.id, kind, host_shape, shape, _not_compared(host, expected))
 
 
 async def _page(provider: Provider, path: str, key: str) -> Exchange:

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from routing.redaction import redact
+from routing.redaction import redact_keys
 
 _DEEP = 4
 """Maximum number of encodings inside each other that are decoded."""
@@ -69,7 +69,7 @@ def holds_key(value: str | bytes, environment: Mapping[str, str]) -> bool:
         seen.add(piece)
         bytes_left -= len(piece)
         text = piece.decode("utf-8", "replace")
-        if bytes_left < 0 or redact(text, environment) != text:
+        if bytes_left < 0 or redact_keys(text, environment) != text:
             return True
         if depth < _DEEP:
             todo += [(inner, depth + 1) for inner in _decodings(piece)]

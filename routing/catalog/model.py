@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -17,6 +18,8 @@ from ..types import LOOPBACK, ToolChoice, Usage
 from .api_keys import keys_in
 
 ALL_CHOICES = ("auto", "none", "required", "named")
+_FORMER_NAMES = {"weightsbiases": "wandb"}
+"""Upstream names that are not spelled like their tags -> the beginning of the tag."""
 _MILLION = Decimal(1_000_000)
 
 
@@ -186,6 +189,18 @@ class Endpoint:
     def thinks(self) -> bool:
         """Whether the endpoint thinks by default."""
         return self.thinking != "never"
+
+    def is_served_by(self, name: str) -> bool:
+        """Whether `name`, which a gateway reports for an answer, can be the upstream that this endpoint pins.
+
+        The name and the tag are spelled in different ways, such as `Moonshot AI` and `moonshotai/int4`. True if no
+        upstream is pinned.
+        """
+        tag = (self.upstream or "").partition("/")[0].lower()
+        words = re.findall(r"\w+", name.lower())
+        told, pinned = "".join(words), "".join(re.findall(r"\w+", tag))
+        told = _FORMER_NAMES.get(told, told)
+        return told.startswith(pinned) or pinned.startswith(told) or set(tag.split("-")) <= set(words)
 
     def unmet(self, needs: Requirements) -> str:
         """The needs that this endpoint does not meet, as predicates ("has no tools and does not stream").

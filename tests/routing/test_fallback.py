@@ -103,17 +103,17 @@ def reasons(attempts: Any) -> list[tuple[str, str]]:
 def test_attempt_timeout_limits_one_attempt(routes: Routes) -> None:
     """The next endpoint gets the time that is left."""
     router, _ = routes(hangs, WELL)
-    got = router.complete("hi", timeout=60.0, attempt_timeout=0.15)
+    got = router.complete("hi", timeout=60.0, attempt_timeout=0.5)
     assert reasons(got.attempts) == [(FIRST, "timeout"), (SECOND, "ok")]
-    assert got.attempts[0].detail == "after 0.15 s, before the answer began"
+    assert got.attempts[0].detail == "after 0.5 s, before the answer began"
 
 
 def test_first_token_timeout_limits_a_streamed_answer(routes: Routes) -> None:
     """Comments do not count as a token."""
     router, _ = routes(comments, WELL)
-    got = router.complete("hi", timeout=60.0, first_token_timeout=0.15)
+    got = router.complete("hi", timeout=60.0, first_token_timeout=0.5)
     assert reasons(got.attempts) == [(FIRST, "timeout"), (SECOND, "ok")]
-    assert got.attempts[0].detail == "after 0.15 s, before the first token"
+    assert got.attempts[0].detail == "after 0.5 s, before the first token"
 
 
 def test_idle_timeout_limits_the_silence_in_a_streamed_answer(routes: Routes) -> None:
@@ -125,9 +125,9 @@ def test_idle_timeout_limits_the_silence_in_a_streamed_answer(routes: Routes) ->
         line.wait()
 
     router, _ = routes(stalls, WELL)
-    got = router.complete("hi", timeout=60.0, idle_timeout=0.15)
+    got = router.complete("hi", timeout=60.0, idle_timeout=0.5)
     assert (reasons(got.attempts), got.text) == ([(FIRST, "timeout"), (SECOND, "ok")], "hello")
-    assert got.attempts[0].detail == "after 0.15 s, without another byte"
+    assert got.attempts[0].detail == "after 0.5 s, without another byte"
 
 
 def evidence_of(p95_ms: float, *, unreliable: bool = False, probed_at: str = "") -> dict[str, Any]:
@@ -194,15 +194,16 @@ def test_limits_follow_from_options_and_evidence(
 
 @pytest.mark.parametrize(
     ("speak", "options"),
-    [(hangs, {"timeout": 0.2}), (hangs, {"timeout": 9.0, "attempt_timeout": 0.1}), (comments, {"timeout": 0.2})],
+    [(hangs, {"timeout": 0.8}), (hangs, {"timeout": 9.0, "attempt_timeout": 0.4}), (comments, {"timeout": 0.8})],
     ids=["a short timeout", "a short attempt", "comments"],
 )
 def test_a_host_that_hangs_is_parked_whatever_the_timeout_is(
     routes: Routes, monkeypatch: pytest.MonkeyPatch, speak: Behaviour, options: Any
 ) -> None:
     """The time that requests lose there counts together."""
-    monkeypatch.setattr(circuit_breaker, "SILENT_S", 0.35)
+    monkeypatch.setattr(circuit_breaker, "SILENT_S", 1.4)
     router, (host, _) = routes(speak, WELL)
+    router.complete("hi", endpoints=[SECOND])  # imports are not part of the short timeouts
     got = [router.complete("hi", **options) for _ in range(12)]
     assert {one.endpoint for one in got} == {SECOND}
     assert 1 <= len(host.requests) <= 4
@@ -212,11 +213,12 @@ def test_a_host_that_hangs_is_parked_whatever_the_timeout_is(
 
 def test_one_long_silence_parks_a_host(routes: Routes, monkeypatch: pytest.MonkeyPatch) -> None:
     """A caller with a long timeout loses it once, not at every request."""
-    monkeypatch.setattr(circuit_breaker, "SILENT_S", 0.2)
+    monkeypatch.setattr(circuit_breaker, "SILENT_S", 0.4)
     router, (host, _) = routes(hangs, WELL)
+    router.complete("hi", endpoints=[SECOND])  # imports are not part of the short timeouts
     for _ in range(3):
-        assert router.complete("hi", attempt_timeout=0.25).endpoint == SECOND
-    assert len(host.requests) == 1
+        assert router.complete("hi", attempt_timeout=0.5).endpoint == SECOND
+    asyncio.run(until(lambda: len(host.requests) == 1))  # a busy host may be late
 
 
 def test_a_callers_cancellation_parks_nothing(routes: Routes, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -360,13 +362,13 @@ def test_a_crowd_shares_the_one_request_to_a_parked_host(
 ) -> None:
     """If failures have parked the only host, one request asks it; the others succeed or fail with that one."""
     monkeypatch.setattr(time_budget, "RETRY_S", 0.0)
-    waiting, answer = 0, threading.Event()
+    waiting, answer = set[object](), threading.Event()
     real = Transport.pause
 
     async def pause(transport: Transport, seconds: float) -> None:
-        nonlocal waiting
-        waiting += 1
-        if waiting >= 19:
+        if seconds:  # an exchange pauses for 0 s before it is sent
+            waiting.add(asyncio.current_task())
+        if len(waiting) >= 19:
             answer.set()
         await real(transport, min(seconds, 0.01))
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing.redaction import REDACTED, LogFilter, Secrets, environment_secrets, known, redact
+from routing.redaction import REDACTED, LogFilter, Secrets, environment_secrets, known, redact, shown_url
 
 KEY = "sk-or-v1-" + "0a1b2c3d" * 8
 ODD = "p/a+s s%w&ör<d>" * 2
@@ -101,6 +101,41 @@ def test_what_looks_like_a_key_is_removed_from_our_own_texts(secret: str) -> Non
 def test_a_value_after_a_credential_name_is_a_key(text: str, clean: str) -> None:
     """A value after a word such as "token" is removed; similar text that is not a key stays."""
     assert redact(text, {}) == clean
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("https://user:PASS@h/x?sig=SECRET", f"https://{REDACTED}@h/x?sig={REDACTED}"),
+        ("GET https://PASS@h/x failed", f"GET https://{REDACTED}@h/x failed"),
+        ("http://user:PA@SS@h:3128", f"http://{REDACTED}@h:3128"),
+        ("https://h/x?page=2&access_token=SECRET#top", f"https://h/x?page=2&access_token={REDACTED}#top"),
+        ("https://h/x?X-Amz-Credential=SECRET&X-Amz-Date=1", f"https://h/x?X-Amz-Credential={REDACTED}&X-Amz-Date=1"),
+        ("https://h/x?X-Goog-Signature=SECRET", f"https://h/x?X-Goog-Signature={REDACTED}"),
+        ("https://h/x?api_key=SECRET&key=SECRET", f"https://h/x?api_key={REDACTED}&key={REDACTED}"),
+        ("https://h/@user/x?page=2, a@b.example", "https://h/@user/x?page=2, a@b.example"),
+        ("user:PASS@h without a scheme", "user:PASS@h without a scheme"),
+    ],
+)
+def test_credentials_in_urls_are_removed(text: str, clean: str) -> None:
+    """User, password, and values of the query that are secret by their name; the rest of the URL stays."""
+    assert redact(text, {}) == clean
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://user:PASS@h/x?sig=SECRET&v=SECRET#SECRET", f"https://{REDACTED}@h/x?sig={REDACTED}&v={REDACTED}"),
+        ("https://h/x?SECRET", f"https://h/x?{REDACTED}"),
+        ("https://h/latest.json", "https://h/latest.json"),
+        ("https://user:PASS?x@h/", f"https://{REDACTED}"),
+        ("https://user:PASS/x@h/", f"https://{REDACTED}"),
+        ("https://[PASS", f"https://{REDACTED}"),
+    ],
+)
+def test_a_url_is_shown_without_anything_that_may_be_secret(url: str, shown: str) -> None:
+    """Every value of the query may be."""
+    assert shown_url(url) == shown
 
 
 def test_the_values_of_secret_variables_are_known() -> None:

@@ -14,12 +14,13 @@ from urllib.parse import urlsplit
 import click
 
 from routing import catalog as catalogs
-from routing.catalog import Catalog
+from routing.catalog import Catalog, Endpoint
 
 from ...cases.plan import UnknownEndpoint, select
 from ...recording.recorder import Recorder
 from ...tables import Column, folded, rendered
 from .. import live_check as checks
+from ..answer_shape import Fact, value_of
 from . import Wrong
 from .shared import json_option, show
 
@@ -33,6 +34,7 @@ _FACTS = (
     Column("recorded"),
 )
 _SHOWN = 40
+_SHORT = ("HTTP status", "finish reason", "read as")
 
 
 @click.command("live-check")
@@ -58,28 +60,27 @@ def live_check(
     """
     catalog = catalogs.load()
     keys = checks.keys_of(catalog, os.environ)
-    if not keys:
-        names = ", ".join(provider.key_env for provider in catalog.providers.values() if provider.key_env)
-        raise Wrong("\n".join(("no provider key is set; set at least one of", *folded("", names, 2))))
     try:
         asked = select(catalog, catalog.default_model, globs, datetime.now(UTC).date()) if globs else []
     except UnknownEndpoint as problem:
         raise Wrong(str(problem)) from None
-    endpoints = asked or [each for name in keys for each in checks.endpoints_of(catalog, name)]
-    if missing := [catalog.provider_of(each).key_env for each in endpoints if each.provider not in keys]:
-        raise Wrong(f"--endpoint: not set: {', '.join(dict.fromkeys(missing))}")
+    endpoints = asked or [checks.endpoint_of(catalog, name) for name in keys]
+    without = {catalog.provider_of(each).key_env for each in endpoints if each.provider not in keys}
+    if without or not keys:
+        names = sorted(without) or [provider.key_env for provider in catalog.providers.values() if provider.key_env]
+        raise Wrong("\n".join(("no key is set; set at least one of", *folded("", ", ".join(names), 2))))
     recorder = _recorder(record, local=any(catalog.provider_of(each).local for each in endpoints)) if record else None
     recorded = checks.recorded_facts(against) if against else {}
     done = checks.check(catalog, endpoints, keys, Decimal(str(budget)))
-    lines = [line for each in endpoints for line in _report(catalog, each.id, done, recorded)]
+    lines = [line for each in endpoints for line in _report(catalog, each, done, recorded)]
     lines += [
         f"cost ${done.cost_usd:.4f} of at most ${budget:g}",
         *(_kept(recorder, catalog, done) if recorder else ()),
     ]
-    rows = [asdict(row) | {"differences": row.differences} for row in done.rows]
+    rows = [asdict(row) | {"host": list(row.host), "simulated": list(row.simulated)} for row in done.rows]
     show(lines, {"cost_usd": str(done.cost_usd), "probes": rows}, as_json=as_json)
-    differs, missing_any = any(row.differences for row in done.rows), any(row.not_compared for row in done.rows)
-    context.exit(1 if differs else 2 if missing_any else 0)
+    differs, incomplete = any(row.differences for row in done.rows), any(row.not_compared for row in done.rows)
+    context.exit(1 if differs else 2 if incomplete else 0)
 
 
 def _recorder(folder: Path, *, local: bool) -> Recorder:
@@ -90,7 +91,7 @@ def _recorder(folder: Path, *, local: bool) -> Recorder:
 def _kept(recorder: Recorder, catalog: Catalog, done: checks.LiveCheck) -> list[str]:
     """Write the cassettes of the requests that are those of packaged cases; returns notes for the report."""
     for outcome in done.outcomes:
-        if not outcome.item.changed:
+        if outcome.item.file:
             plan = outcome.item.plan
             probe = f"kimiprobe/{outcome.item.file}::{plan.name}"
             recorder.keep(probe, plan, outcome, catalog.provider_of(plan.endpoint))
@@ -99,14 +100,13 @@ def _kept(recorder: Recorder, catalog: Catalog, done: checks.LiveCheck) -> list[
 
 
 def _report(
-    catalog: Catalog, endpoint: str, done: checks.LiveCheck, recorded: Mapping[str, set[tuple[str, str]]]
+    catalog: Catalog, endpoint: Endpoint, done: checks.LiveCheck, recorded: Mapping[str, set[Fact]]
 ) -> Iterator[str]:
     """The lines about one endpoint: its probes, then what differs."""
-    rows = [row for row in done.rows if row.endpoint == endpoint]
-    provider = catalog.provider_of(catalog.endpoint(endpoint))
-    yield f"{endpoint} at {urlsplit(provider.base_url).hostname}"
+    rows = [row for row in done.rows if row.endpoint == endpoint.id]
+    yield f"{endpoint.id} at {urlsplit(catalog.provider_of(endpoint).base_url).hostname}"
     yield from rendered(_PROBES, [_row(row) for row in rows])
-    if facts := list(_facts(rows, recorded.get(provider.name))):
+    if facts := list(_facts(rows, recorded.get(endpoint.provider))):
         yield from ("", *rendered(_FACTS, facts[:_SHOWN]))
     if len(facts) > _SHOWN:
         yield f"and {len(facts) - _SHOWN} more; --json has all"
@@ -116,21 +116,24 @@ def _report(
 
 
 def _row(row: checks.Compared) -> list[str]:
-    host, simulated = (
-        f"{shape.get('HTTP status', '')} {shape.get('finish reason') or shape.get('read as', '')}".strip()
-        for shape in (row.host, row.simulated)
-    )
-    simulated = "same" if host == simulated else simulated
-    return [row.kind, host or row.not_compared, simulated, str(len(row.differences) or ".")]
+    host, simulated = (" ".join(value_of(shape, name) for name in _SHORT) for shape in (row.host, row.simulated))
+    host, simulated = (" ".join(text.replace("-", " ").split()) for text in (host, simulated))
+    return [
+        row.kind,
+        host or row.not_compared,
+        "same" if host == simulated else simulated,
+        str(len(row.differences) or "."),
+    ]
 
 
-def _facts(rows: Iterable[checks.Compared], recorded: set[tuple[str, str]] | None) -> Iterator[list[str]]:
+def _facts(rows: Iterable[checks.Compared], recorded: set[Fact] | None) -> Iterator[list[str]]:
     """Each difference once, with the probes that show it, and whether a recording has the host's form."""
     kinds: dict[tuple[str, str, str], list[str]] = {}
     for row in rows:
         for difference in row.differences:
             kinds.setdefault(difference, []).append(row.kind)
     for (name, host, simulated), probes in kinds.items():
-        seen = "" if recorded is None or host == "-" else "seen" if (name, host) in recorded else "new"
+        known = recorded is not None and {(name, value) for value in host.split(" or ")} <= recorded
+        seen = "" if recorded is None or host == "-" else "seen" if known else "new"
         more = f" +{len(probes) - 1}" if len(probes) > 1 else ""
         yield [f"{probes[0]}{more}", name, host, simulated, seen]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from dead_host import DEAD
-from faulty_server import FaultyServer, chat, reply
+from faulty_server import USAGE, FaultyServer, chat, delta, event, reply
 from hypothesis import given
 from hypothesis import strategies as st
 from simulated import playing
 
-from pytest_kimiprobe.monitor.answer_shape import differences, shape_of
+from pytest_kimiprobe.monitor.answer_shape import Shape, differences, shape_of
 from pytest_kimiprobe.monitor.cli import main
 from pytest_kimiprobe.monitor.live_check import WRONG_KEY
 from pytest_kimiprobe.recording import replays
@@ -23,7 +24,7 @@ from pytest_kimiprobe.simulator import Simulator
 from routing.exchange import Exchange
 
 KEY = "sk-live-check-0123456789"
-VARIABLES = {"moonshot": "MOONSHOT_API_KEY", "groq": "GROQ_API_KEY"}
+VARIABLES = {"moonshot": "MOONSHOT_API_KEY", "groq": "GROQ_API_KEY", "openrouter": "OPENROUTER_API_KEY"}
 
 
 @pytest.fixture(scope="module")
@@ -75,13 +76,13 @@ def test_hosts_that_answer_as_the_simulator_does_differ_in_nothing(
         "models",
     ):
         assert f"\n{kind} " in result.output
-    assert result.output.count(" at 127.0.0.1\n") == 7
+    assert result.output.count(" at 127.0.0.1\n") == 6
 
 
 @pytest.mark.parametrize(
     ("persona", "more", "probe", "fact", "host"),
     [
-        ("leaks_k2", {}, "call", "read: tool_calls", "-"),
+        ("leaks_k2", {}, "call", "tool_calls read", "-"),
         ("wrong_finish", {}, "call", "finish reason", "stop"),
         ("html", {}, "text", "read as", "malformed_body (provider)"),
         ("error_in_200", {}, "text", "read as", "server_error (provider)"),
@@ -100,11 +101,19 @@ def test_what_a_broken_host_does_is_named(
     assert facts(result)[probe, fact][0] == host
 
 
+def test_make_runs_the_command_with_further_arguments() -> None:
+    """In the environment that the Makefile creates."""
+    root = Path(__file__).resolve().parents[3]
+    command = ["make", "--dry-run", "live-check", "ARGS=--record tapes"]
+    shown = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
+    assert shown.splitlines()[-1] == ".venv/bin/kimiprobe live-check --record tapes"
+
+
 def test_without_a_key_the_variables_are_named() -> None:
     """Nothing is sent; the exit code says that the check did not run."""
     result = run()
     assert result.exit_code == 2
-    assert "no provider key is set" in result.output
+    assert "no key is set" in result.output
     assert all(name in result.output for name in VARIABLES.values())
 
 
@@ -150,6 +159,15 @@ def test_hostile_names_and_texts_cannot_reach_the_terminal(monkeypatch: pytest.M
     assert not any(line.lstrip().startswith("::") for line in result.output.splitlines())
 
 
+def test_an_answer_of_another_upstream_than_the_pinned_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The simulator's table of names says which upstream a tag means."""
+    with FaultyServer(reply(chat("hello", provider="Elsewhere"))) as server:
+        at(monkeypatch, "openrouter", server.url)
+        found = facts(run("--json"))
+    assert found["+novita/fp8", "pinned upstream"] == ("Elsewhere", "NovitaAI")
+    assert ("text", "pinned upstream") not in found
+
+
 def test_exchanges_are_kept_as_recordings_that_the_next_check_reads(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -165,19 +183,58 @@ def test_exchanges_are_kept_as_recordings_that_the_next_check_reads(
     assert line.endswith("seen")
 
 
+def test_an_endpoint_without_a_key_names_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key of another provider does not help."""
+    at(monkeypatch, "moonshot", DEAD)
+    result = run("--endpoint", "groq/*instruct")
+    assert (result.exit_code, "GROQ_API_KEY" in result.output, "MOONSHOT" in result.output) == (2, True, False)
+    assert "no endpoint matches" in run("--endpoint", "nowhere/*").output
+
+
+def shape(body: bytes, kind: str = "application/json", status: int = 200) -> Shape:
+    return shape_of(Exchange("x", {}, status, kind, body), {})
+
+
 @given(st.binary(max_size=300), st.sampled_from(["application/json", "text/event-stream", "text/html", ""]))
 def test_every_body_has_a_shape(body: bytes, kind: str) -> None:
     """It is printable, whatever the bytes are."""
-    shape = shape_of(Exchange("x", {}, 200, kind, body), {})
-    assert all(text.isprintable() for fact in shape.items() for text in fact)
+    assert all(text.isprintable() for fact in shape(body, kind) for text in fact)
 
 
 @given(st.text(min_size=1), st.text(min_size=1), st.integers(1), st.integers(1))
 def test_content_is_no_part_of_a_shape(one: str, two: str, first: int, second: int) -> None:
     """Answers that differ only in text and numbers have one shape; another type of a field is a difference."""
-    shapes = [
-        shape_of(Exchange("x", {}, 200, "application/json", json.dumps(chat(text, n=count)).encode()), {})
-        for text, count in ((one, first), (two, second), (one, str(first)))
-    ]
+    rows = ((one, first), (two, second), (one, str(first)))
+    shapes = [shape(json.dumps(chat(text, n=count)).encode()) for text, count in rows]
     assert shapes[0] == shapes[1]
-    assert differences(shapes[2], shapes[0]) == (("n", "text", "number"),)
+    assert differences(shapes[2], shapes[0]) == [("n", "text", "number")]
+
+
+def test_a_field_that_other_answers_have_is_no_difference() -> None:
+    """Whether one answer has a thought or a text beside its call is content; the finish reason is not."""
+    called, spoken = (shape(json.dumps(chat(text, finish_reason="stop")).encode()) for text in (None, "hello"))
+    assert differences(called, spoken) == [("choices[].message.content", "-", "text")]
+    assert differences(called, spoken, spoken) == []
+
+
+CHUNKS = (delta(content="x"), delta("stop"), {"choices": [], "usage": USAGE})
+
+
+@pytest.mark.parametrize(
+    ("body", "events"),
+    [
+        (b"".join(map(event, CHUNKS[:2])) + event(b"[DONE]"), "delta, finish, [DONE]"),
+        (b"".join(map(event, CHUNKS)), "delta, finish, usage"),
+        (event(CHUNKS[0]) + event({"error": {"code": 502}}), "delta, error"),
+        (b"event: ping\ndata: {}\n\n" + event(CHUNKS[1]), "finish"),
+        (event(CHUNKS[1])[:-1], ""),
+    ],
+    ids=["no usage", "no end mark", "error", "ping", "cut"],
+)
+def test_the_order_of_stream_events_is_part_of_the_shape(body: bytes, events: str) -> None:
+    """Clients rely on the usage chunk, on `[DONE]` and on errors that end a stream."""
+    whole = shape(b"".join(map(event, CHUNKS)) + event(b"[DONE]"), "text/event-stream")
+    found = ("stream events", events or "-", "delta, finish, usage, [DONE]")
+    assert found in [
+        (name, host or "-", own) for name, host, own in differences(shape(body, "text/event-stream"), whole)
+    ]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from faulty_server import FaultyServer, chat, reply
 
 from routing import catalog as catalogs
 
@@ -159,3 +160,24 @@ def test_against_a_dead_port_there_are_no_quality_verdicts(tmp_path: Path, monke
     assert len(probes) > 120
     assert {one["verdict"] for one in probes} == {"error", "unsupported", "not_run"}
     assert {one["error_class"] for one in probes if one["verdict"] == "error"} == {"provider"}
+
+
+def test_answers_of_another_upstream_are_no_evidence_about_the_pinned_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However right they are: none is judged, none counts as missing, and the endpoint has no status."""
+    monkeypatch.setenv("OPENROUTER_API_KEY", "sk-test-key-of-no-account")
+    pinned = "openrouter/moonshotai/kimi-k2.6+novita/fp8"
+    with FaultyServer(reply(chat("Hello.", provider="Other"))) as server:
+        monkeypatch.setenv("KIMIPROBE_BASE_URL_OPENROUTER", server.url)
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--kimiprobe"]
+        command += [f"--kimiprobe-endpoint={pinned}", "--kimiprobe-suite=smoke", "--kimiprobe-budget=99"]
+        command += ["--kimiprobe-json=out.json"]
+        subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+    written = json.loads((tmp_path / "out.json").read_text("utf-8"))
+    sent = [one for one in written["probes"] if one["verdict"] not in {"unsupported", "not_run"}]
+    assert len(sent) >= 10
+    assert {(one["verdict"], one["reason"], one["error_class"]) for one in sent} == {
+        ("error", "wrong_upstream", "selection")
+    }
+    assert [(one["status"], one["judged"]) for one in written["endpoints"]] == [("unknown", 0)]

@@ -155,7 +155,7 @@ def objects(node: Any, *path: Any) -> Iterator[tuple[Any, ...]]:
     """Where objects stand in a body, but for those that are the caller's own."""
     if isinstance(node, dict):
         yield path
-        free = FREE if {"tools", "messages"} & {*path} else set()
+        free = FREE if {"tools", "messages"} & {*path} else {"schema"} if path[-1:] == ("json_schema",) else set()
         for key, child in node.items():
             yield from () if key in free else objects(child, *path, key)
     elif isinstance(node, list):
