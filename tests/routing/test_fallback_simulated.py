@@ -8,7 +8,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from decimal import Decimal
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Unpack
 
 import pytest
 from asking import CATALOG, KEY
@@ -24,7 +24,7 @@ from routing.exchange import Exchange, Target
 from routing.fallback import FallbackLoop, SharedResources
 from routing.request_options import Options
 from routing.selection import Candidate, Route, _without_parked
-from routing.types import Answer, ChatRequest, Usage
+from routing.types import Answer, ChatRequest, RequestOptions, Usage
 
 HOSTS = [
     "moonshot/kimi-k2.6",
@@ -99,7 +99,7 @@ class World:
             silent_ms=elapsed_s * 1000,
         )
 
-    async def ask(self, **options: Any) -> tuple[float, list[str]]:
+    async def ask(self, **options: Unpack[RequestOptions]) -> tuple[float, list[str]]:
         """Seconds that a request took, and the endpoints that it was sent to. Raises what the router would raise."""
         candidates = [Candidate(one, "", "works", None) for one in self.scripts]
         free, parked = _without_parked(candidates, self.breaker.parked())
