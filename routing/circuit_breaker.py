@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 
 from .errors import ExchangeError
 from .forking import ForkAware
+from .forking import ForkAware
 from .types import Parked
 
 WINDOW_S = 60.0
@@ -126,6 +127,12 @@ class Breaker(ForkAware):
         self._lock = threading.Lock()
         for state in self._states.values():
             state.trial = False
+
+    def after_fork(self) -> None:
+        """Make a new lock, and allow a trial where the parent has one under way."""
+        self._lock = threading.Lock()
+        for state in self._states.values():
+            state.generation, state.trial = state.generation + 1, False
 
     def parked(self) -> Mapping[str, Parked]:
         """The endpoints that `admit` would refuse now, by id."""
