@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 
 from .errors import ExchangeError
 from .forking import ForkAware
-from .forking import ForkAware
 from .types import Parked
 
 WINDOW_S = 60.0
@@ -124,12 +123,6 @@ class Breaker(ForkAware):
 
     def after_fork(self) -> None:
         """Replace the lock, and forget the requests that the parent has sent: their outcomes never come here."""
-        self._lock = threading.Lock()
-        for state in self._states.values():
-            state.trial = False
-
-    def after_fork(self) -> None:
-        """Make a new lock, and allow a trial where the parent has one under way."""
         self._lock = threading.Lock()
         for state in self._states.values():
             state.generation, state.trial = state.generation + 1, False
