@@ -75,8 +75,8 @@ def through_router(router: Router, answers: Answers, row: Row) -> Reply | None:
 
 def through_stream(row: Row, size: int = 7) -> tuple[str, Rescue]:
     """What a stream gives of an answer on its way, and its result."""
-    asked = expectations_of(ChatRequest(row.messages, row.tools))
-    stream = RescueStream(row.tools, asked.last_user, asked.request_texts)
+    asked = expectations_of(ChatRequest(row.messages, row.tools)).origins()
+    stream = RescueStream(row.tools, **asked)
     content = row.content or ""
     given = "".join(stream.feed(content[at : at + size]) for at in range(0, len(content), size))
     return given, stream.finish(row.finish_reason, reasoning=row.reasoning)
