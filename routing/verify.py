@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, Literal
 
 from .history.calls import canonical, repeated_calls
@@ -78,7 +79,7 @@ class RequestExpectations:
         texts = texts_of(self.messages[last].get("content")) if last >= 0 else []
         return {
             "last_user": "\n".join(texts) or None,
-            "request_texts": [*self.request_texts, *copied_from(self.messages, last)],
+            "request_texts": chain(self.request_texts, copied_from(self.messages, last)),
         }
 
 
