@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from .budgets.per_request import Paid, RequestBudget
 from .catalog import Catalog, Endpoint
@@ -26,6 +26,9 @@ from .transport import Transport
 from .types import Answer, Attempt, ChatRequest, Parked, Reply
 from .verify import Checked, check, check_generation, expectations_of
 
+if TYPE_CHECKING:
+    from .captures import Captures
+
 _POLL_S = 0.05
 """Seconds between two looks at a parked endpoint that another request asks."""
 _CALLERS_MISTAKES = frozenset({"bad_request", "image_refused", "tool_schema"})
@@ -41,6 +44,7 @@ class SharedResources:
     breaker: Breaker
     evidence: Evidence = field(default_factory=Evidence)
     keys: KeyPool = field(default_factory=KeyPool)
+    captures: Captures | None = None
 
 
 class FallbackLoop:
@@ -282,6 +286,9 @@ class FallbackLoop:
         self, done: Exchange, paid: Paid, outcome: Literal["ok", "rescued", "failed"], reason: str, detail: str
     ) -> None:
         error = done.error
+        if outcome == "failed" and self._shared.captures is not None:
+            provider = self._shared.catalog.provider_of(self._shared.catalog.endpoint(done.endpoint))
+            self._shared.captures.keep(done, provider, tuple(self._request.tools), reason)
         attempt = Attempt(
             endpoint=done.endpoint,
             outcome=outcome,

@@ -29,6 +29,7 @@ from .types import LOOPBACK, Message, Parked, Reply, RequestOptions, Tool
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
+    from .captures import Captures, CaptureStatus
     from .evidence.url_source import EvidenceUrl
     from .transport import Transport
     from .transport.event_loop import LoopThread
@@ -38,16 +39,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RouterStatus:
-    """Flags, evidence and catalogue that a router uses, and the endpoints that are parked."""
+    """Flags, evidence and catalogue that a router uses, the endpoints that are parked, and the captured exchanges."""
 
     flags: FlagsStatus
     evidence: EvidenceStatus
     catalog: str
     parked: tuple[Parked, ...] = ()
+    captures: CaptureStatus | None = None
 
     def __str__(self) -> str:
         parked = "".join(f"\n{one.endpoint}: {one}" for one in self.parked)
-        return f"{self.flags}\n{self.evidence}\ncatalogue: {self.catalog}{parked}"
+        captures = f"\n{self.captures}" if self.captures else ""
+        return f"{self.flags}\n{self.evidence}\ncatalogue: {self.catalog}{captures}{parked}"
 
 
 class Router:
@@ -57,11 +60,19 @@ class Router:
     use it as a context manager.
     """
 
-    def __init__(self, flags: FlagsSource, evidence: str, catalog: Catalog, breaker: Breaker | None = None) -> None:
+    def __init__(
+        self,
+        flags: FlagsSource,
+        evidence: str,
+        catalog: Catalog,
+        breaker: Breaker | None = None,
+        captures: Captures | None = None,
+    ) -> None:
         self._flags = flags
         self._catalog = catalog
         self._breaker = breaker or Breaker()
         self._keys = KeyPool()
+        self._captures = captures
         self._made: tuple[LoopThread, Transport] | None = None
         self._closed = False
         self._lock = threading.Lock()
@@ -69,22 +80,26 @@ class Router:
 
     @classmethod
     def load(
-        cls, flags: str | Path | None = None, *, evidence: str | Path | None = None, catalog: str | Path | None = None
+        cls,
+        flags: str | Path | None = None,
+        *,
+        evidence: str | Path | None = None,
+        catalog: str | Path | None = None,
+        capture: str | Path | None = None,
     ) -> Router:
         """Create a router from flags, evidence and a catalogue.
 
         Flags come from `flags`, else the path in `KIMIPROBE_FLAGS`, else the first flags.yaml in the working folder or
         above. If there is none, the packaged bootstrap flags are used. Evidence comes from `evidence` (a path or https
         URL), else `KIMIPROBE_EVIDENCE`, else `results/latest.json` beside the flags file. The catalogue comes from
-        `catalog`, else `KIMIPROBE_CATALOG`, else the package.
+        `catalog`, else `KIMIPROBE_CATALOG`, else the package. With `capture`, exchanges whose answers were not
+        delivered are kept in this folder, without keys, so that the monitor can judge them again (captures.py).
 
-        Raises FlagsError if a named flags path cannot be read, and CatalogError for a wrong catalogue. Flags with wrong
-        content do not raise: routing starts with the packaged flags, and `status()` gives the reason.
+        Raises ConfigError if `capture` cannot be written to, FlagsError if a named flags path cannot be read, and
+        CatalogError for a wrong catalogue. Flags with wrong content do not raise: routing starts with the packaged
+        flags, and `status()` gives the reason.
         """
-        arguments: dict[str, Any] = {"flags": flags, "evidence": evidence, "catalog": catalog}
-        for name, given in arguments.items():
-            if not isinstance(given, str | os.PathLike | None):
-                raise TypeError(f"{name}: a path is needed, not {type(given).__name__}")
+        _require_paths(flags=flags, evidence=evidence, catalog=catalog, capture=capture)
         # A URL may hold a password, and a traceback may be printed with locals.
         evidence = evidence if evidence is not None else os.environ.get("KIMIPROBE_EVIDENCE") or None
         evidence = None if evidence is None else HiddenText(evidence)
@@ -93,7 +108,8 @@ class Router:
         source = FlagsSource(path, catalog=found)
         if evidence is None and path is not None:
             evidence = path.parent / "results" / "latest.json"
-        return cls(source, HiddenText(evidence or ""), found)
+        captures = _captures_in(Path(capture)) if capture is not None else None
+        return cls(source, HiddenText(evidence or ""), found, captures=captures)
 
     @property
     def flags(self) -> Flags:
@@ -105,7 +121,8 @@ class Router:
         self._flags.current()
         self._evidence.current()
         parked = tuple(self._breaker.parked().values())
-        return RouterStatus(self._flags.status(), self._evidence.status(), self._catalog.origin, parked)
+        captures = self._captures.status() if self._captures else None
+        return RouterStatus(self._flags.status(), self._evidence.status(), self._catalog.origin, parked, captures)
 
     def route(self, messages: str | Sequence[Message] = (), **options: Unpack[RequestOptions]) -> Route:
         """The route that `complete` would use for the same arguments, with reasons; nothing is sent.
@@ -170,6 +187,8 @@ class Router:
         if made is not None:
             loop, transport = made
             loop.close(transport.aclose())
+        if self._captures is not None:
+            self._captures.close()
 
     def __enter__(self) -> Self:
         return self
@@ -222,7 +241,9 @@ class Router:
         if not route.candidates:
             raise NoRoute(str(route))
         loop, transport = self._http()
-        shared = SharedResources(transport, self._catalog, self._breaker, self._evidence.current(), self._keys)
+        shared = SharedResources(
+            transport, self._catalog, self._breaker, self._evidence.current(), self._keys, self._captures
+        )
         return loop.submit(FallbackLoop(shared, ask.request(turns), route, ask).run())
 
 
@@ -249,6 +270,19 @@ class _PendingSubmission:
 
 
 _ANY_TOOL: Sequence[Tool] = ({"type": "function", "function": {"name": "any"}},)
+
+
+def _require_paths(**given: Any) -> None:
+    """Raise TypeError, which names the argument, for a value that is neither a path nor None."""
+    for name, value in given.items():
+        if not isinstance(value, str | os.PathLike | None):
+            raise TypeError(f"{name}: a path is needed, not {type(value).__name__}")
+
+
+def _captures_in(folder: Path) -> Captures:
+    from .captures import Captures
+
+    return Captures(folder)
 
 
 def _evidence_source(place: str, http: Callable[[], tuple[LoopThread, Transport]]) -> EvidenceFile | EvidenceUrl:

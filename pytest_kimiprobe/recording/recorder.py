@@ -22,6 +22,7 @@ from urllib.parse import quote
 
 import routing
 from routing.catalog import Catalog, Provider
+from routing.key_scan import places
 
 from ..atomic_files import replace_files
 from ..cases.plan import ProbePlan
@@ -32,7 +33,6 @@ from ..safe_text import one_line
 from ..verdicts import ProbeResult
 from .account_data import scrubbed
 from .cassettes import RecordingError, load_yaml
-from .key_scan import places
 from .recordings import MAX_CASSETTE
 from .samples import Sample, cassette, request_fingerprint
 
