@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from .errors import ExchangeError
+from .forking import ForkAware
 from .types import Parked
 
 WINDOW_S = 60.0
@@ -108,16 +109,23 @@ class _State:
     counted: float = 0.0
 
 
-class Breaker:
+class Breaker(ForkAware):
     """Circuit breaker of all endpoints: tracks which of them are parked.
 
     Thread-safe; `clock` returns monotonic seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
         self._clock = clock
         self._lock = threading.Lock()
         self._states: dict[str, _State] = {}
+
+    def after_fork(self) -> None:
+        """Replace the lock, and forget the requests that the parent has sent: their outcomes never come here."""
+        self._lock = threading.Lock()
+        for state in self._states.values():
+            state.trial = False
 
     def parked(self) -> Mapping[str, Parked]:
         """The endpoints that `admit` would refuse now, by id."""

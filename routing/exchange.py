@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-import time
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,19 +12,22 @@ from typing import Protocol
 from .catalog import Endpoint, Provider
 from .errors import ExchangeError, ProviderFailure, RequestRejected
 from .redaction import REDACTED, Secrets, known
-from .tokens import estimated
+from .tokens import estimated, text_length
 from .transport import TIMEOUT_S, HttpRequest, HttpResponse, is_event_stream
 from .transport.deadline import NO_LIMITS, Deadline, StreamLimits
+from .transport.event_loop import in_thread
 from .transport.failures import RequestProgress, local_failure
 from .transport.limits import MAX_BODY
 from .types import Answer, ChatRequest, CostOrigin, JsonObject, Usage
-from .wire import Wire, WireRequest, WireStream, wire_named
+from .wire import AnswerStream, Wire, WireRequest, wire_named
 from .wire.json_body import written
 
 WRONG_UPSTREAM = "wrong_upstream"
 """Note of an answer that did not come from the pinned upstream. It says nothing about the endpoint."""
 CANCEL_TIMEOUT_S = 5.0
 """The timeout in seconds of a request that cancels an abandoned exchange."""
+_LONG = 1 << 20
+"""The most characters of a request that is built on the event loop."""
 STREAM_END_S = 5.0
 """Seconds that a stream may stay open after its finish reason, for token counts and end marks."""
 
@@ -113,41 +114,61 @@ class PreparedExchange:
     def __init__(self, target: Target, request: ChatRequest) -> None:
         self.target = target
         self.request = request
+        self._built: WireRequest | None = None
+        self._http: HttpRequest | None = None
 
-    @functools.cached_property
+    @property
     def wire(self) -> Wire:
         """The protocol module of the provider. Raises EndpointUnavailable for a protocol that is not supported."""
         return wire_named(self.target.provider.wire)
 
-    @functools.cached_property
+    @property
     def built(self) -> WireRequest:
         """The first HTTP request of an exchange, without base URL and key.
 
         Raises ExchangeError if the endpoint cannot serve it.
         """
-        try:
-            return self.wire.build(self.request, self.target.endpoint, self.target.provider)
-        except RecursionError:
-            raise RequestRejected("bad_request", "the request is nested too deeply", phase="send") from None
+        if self._built is None:
+            try:
+                self._built = self.wire.build(self.request, self.target.endpoint, self.target.provider)
+            except RecursionError:
+                raise RequestRejected("bad_request", "the request is nested too deeply", phase="send") from None
+        return self._built
 
-    @functools.cached_property
+    @property
     def http(self) -> HttpRequest:
         """The first HTTP request of an exchange, with base URL and key."""
-        return _http(self.wire, self.target, self.built)
+        if self._http is None:
+            self._http = _http(self.wire, self.target, self.built, in_slices=self._is_long)
+        return self._http
+
+    @property
+    def _is_long(self) -> bool:
+        return text_length(self.request.messages) > _LONG
+
+    async def ready(self) -> WireRequest:
+        """Build the first HTTP request, if it is not built yet; a long one in a thread, so that others do not wait.
+
+        Raises ExchangeError if the endpoint cannot serve it.
+        """
+        if self._http is None and self._is_long:
+            await in_thread(lambda: self.http)
+        return self.built
 
     async def exchange(
         self, transport: Sender, *, timeout_s: float, limits: StreamLimits = NO_LIMITS, number: int = 1
     ) -> Exchange:
         """Make one exchange; arguments and result are those of the function `exchange`."""
-        started = time.perf_counter()
+        clock = asyncio.get_running_loop().time
+        started = clock()
         deadline = Deadline(timeout_s, limits)
         attempt = _Attempt(self, number, deadline)
         try:
-            attempt.request = self.built.body or {}
             async with deadline.timeout:
+                attempt.request = (await self.ready()).body or {}
                 await attempt.run(transport, started)
         except TimeoutError:
-            attempt.error = deadline.failure(attempt.progress.phase)
+            attempt.error = deadline.failure(attempt.progress)
         except ExchangeError as error:
             attempt.error = error
         except Exception as error:  # noqa: BLE001 - hostile bytes must not end a service; its text may hold anything
@@ -156,7 +177,7 @@ class PreparedExchange:
             if attempt.cancel is not None:
                 cancel = _http(self.wire, self.target, attempt.cancel)
                 _send_in_background(transport, cancel)
-        return attempt.result((time.perf_counter() - started) * 1000)
+        return attempt.result((clock() - started) * 1000)
 
 
 def _unexpected(error: Exception, attempt: _Attempt) -> ExchangeError:
@@ -212,7 +233,7 @@ class _Attempt:
         self.content_type = ""
         self.body = bytearray()
         self.answer: Answer | None = None
-        self.stream: WireStream | None = None
+        self.stream: AnswerStream | None = None
         self.error: ExchangeError | None = None
         self.first_token_ms: float | None = None
         self.progress = RequestProgress()
@@ -267,7 +288,8 @@ class _Attempt:
             return None
 
     async def _streamed(self, wire: Wire, response: HttpResponse, started: float) -> Answer:
-        stream = self.stream = wire.stream()
+        stream, clock = wire.stream(), asyncio.get_running_loop().time
+        self.stream = stream
         self.deadline.expect_token()
         with suppress(TimeoutError):  # a complete answer does not wait for a host that leaves the stream open
             async with asyncio.timeout(None) as end:
@@ -275,9 +297,9 @@ class _Attempt:
                     self.body += chunk[: MAX_BODY - len(self.body)]
                     if stream.feed(chunk):
                         self.deadline.heard()
-                        self.first_token_ms = self.first_token_ms or (time.perf_counter() - started) * 1000
+                        self.first_token_ms = self.first_token_ms or (clock() - started) * 1000
                     if stream.ended and end.when() is None:
-                        end.reschedule(asyncio.get_running_loop().time() + STREAM_END_S)
+                        end.reschedule(clock() + STREAM_END_S)
         return stream.finish()
 
     def result(self, total_ms: float) -> Exchange:

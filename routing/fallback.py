@@ -5,7 +5,6 @@ All attempts share one deadline and one budget.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -13,24 +12,27 @@ from typing import TYPE_CHECKING, Literal
 
 from .budgets.per_request import Paid, RequestBudget
 from .catalog import Catalog, Endpoint
+from .catalog.key_pool import REFUSALS, KeyPool
 from .circuit_breaker import Breaker, Outcome, Permit
 from .errors import AllAttemptsFailed, ExchangeError, InvalidRequest, KeyMissing, RequestRejected
 from .evidence.model import Evidence
 from .exchange import WRONG_UPSTREAM, Exchange, Target, exchange
-from .keys import REFUSALS, KeyPool
 from .reasons import reason_of
 from .request_options import Options
 from .selection import Route
 from .time_budget import MIN_ATTEMPT_S, TimeBudget, jittered
 from .transport import Transport
+from .transport.event_loop import in_thread
 from .types import Answer, Attempt, ChatRequest, Parked, Reply
 from .verify import Checked, check, check_generation, expectations_of
 
 if TYPE_CHECKING:
-    from .captures import Captures
+    from .captures.store import Captures
 
 _POLL_S = 0.05
 """Seconds between two looks at a parked endpoint that another request asks."""
+_READ_HERE = 1 << 14
+"""The most bytes of an answer that is verified on the event loop."""
 _CALLERS_MISTAKES = frozenset({"bad_request", "image_refused", "tool_schema"})
 """Reasons of attempts that were not sent because the request itself is wrong."""
 
@@ -208,8 +210,9 @@ class FallbackLoop:
             return None
         done = await self._exchanged(target, request, permit, timeout_s, last=last, others=others)
         paid = self._budget.settled(done, endpoint, request)
-        # In a thread, so that other requests do not wait while a long hostile text is read.
-        checked = await asyncio.to_thread(self._checked, done)
+        # A long text is read in a thread, so that other requests do not wait: it may be hostile.
+        long = len(done.body) > _READ_HERE
+        checked = await in_thread(lambda: self._checked(done)) if long else self._checked(done)
         self._leaked = checked is not None and checked.leaked
         return self._judged(done, paid, checked, last=last)
 

@@ -1,36 +1,36 @@
-"""The public router: selects a route for each request and runs the attempt loop (fallback.py) on its own event loop."""
+"""The public router: selects a route for each request and runs the attempt loop (fallback.py)."""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, Unpack
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Self, Unpack
 
 from . import catalog as _catalog
-from .catalog import Catalog
+from .catalog import Catalog, Provider
+from .catalog.key_pool import KeyPool
 from .circuit_breaker import Breaker
-from .errors import EvidenceError, NoRoute, RouterClosed
-from .evidence.file_source import EvidenceFile, EvidenceStatus
+from .errors import EndpointUnavailable, KeyMissing, NoRoute
+from .evidence import EvidenceStatus, evidence_source
 from .flags.model import Flags
 from .flags.source import FlagsSource, FlagsStatus, find_flags
-from .keys import KeyPool
-from .redaction import HiddenText, shown_url
-from .request_options import Options, as_messages
+from .forking import ForkAware
+from .redaction import HiddenText
+from .request_options import Options, as_messages, require_paths
 from .selection import Route, RouteRequest, RoutingState, choose
 from .tokens import ASSUMED_REQUEST, has_image, prompt_tokens_of
-from .types import LOOPBACK, Message, Parked, Reply, RequestOptions, Tool
+from .types import Message, Parked, Reply, RequestOptions, Tool
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
-    from .captures import Captures, CaptureStatus
-    from .evidence.url_source import EvidenceUrl
+    from .captures.store import Captures, CaptureStatus
+    from .loops import RouterLoops
     from .transport import Transport
     from .transport.event_loop import LoopThread
 
@@ -53,30 +53,24 @@ class RouterStatus:
         return f"{self.flags}\n{self.evidence}\ncatalogue: {self.catalog}{captures}{parked}"
 
 
-class Router:
+class Router(ForkAware):
     """Sends each request to the cheapest endpoint that works, and falls back to the next one if it fails.
 
     Create it with `Router.load()` and share it: it is safe to use from threads and from any event loop. Close it, or
     use it as a context manager.
     """
 
-    def __init__(
-        self,
-        flags: FlagsSource,
-        evidence: str,
-        catalog: Catalog,
-        breaker: Breaker | None = None,
-        captures: Captures | None = None,
-    ) -> None:
+    def __init__(self, flags: FlagsSource, evidence: str, catalog: Catalog, captures: Captures | None = None) -> None:
+        super().__init__()
         self._flags = flags
         self._catalog = catalog
-        self._breaker = breaker or Breaker()
+        self._breaker = Breaker()
+        self._loops: RouterLoops | None = None
         self._keys = KeyPool()
         self._captures = captures
-        self._made: tuple[LoopThread, Transport] | None = None
         self._closed = False
         self._lock = threading.Lock()
-        self._evidence = _evidence_source(evidence, self._http)
+        self._evidence = evidence_source(evidence, self._evidence_http)
 
     @classmethod
     def load(
@@ -93,13 +87,13 @@ class Router:
         above. If there is none, the packaged bootstrap flags are used. Evidence comes from `evidence` (a path or https
         URL), else `KIMIPROBE_EVIDENCE`, else `results/latest.json` beside the flags file. The catalogue comes from
         `catalog`, else `KIMIPROBE_CATALOG`, else the package. With `capture`, exchanges whose answers were not
-        delivered are kept in this folder, without keys, so that the monitor can judge them again (captures.py).
+        delivered are kept in this folder, without keys, so that the monitor can judge them again (captures/store.py).
 
         Raises ConfigError if `capture` cannot be written to, FlagsError if a named flags path cannot be read, and
         CatalogError for a wrong catalogue. Flags with wrong content do not raise: routing starts with the packaged
         flags, and `status()` gives the reason.
         """
-        _require_paths(flags=flags, evidence=evidence, catalog=catalog, capture=capture)
+        require_paths(flags=flags, evidence=evidence, catalog=catalog, capture=capture)
         # A URL may hold a password, and a traceback may be printed with locals.
         evidence = evidence if evidence is not None else os.environ.get("KIMIPROBE_EVIDENCE") or None
         evidence = None if evidence is None else HiddenText(evidence)
@@ -108,8 +102,12 @@ class Router:
         source = FlagsSource(path, catalog=found)
         if evidence is None and path is not None:
             evidence = path.parent / "results" / "latest.json"
-        captures = _captures_in(Path(capture)) if capture is not None else None
-        return cls(source, HiddenText(evidence or ""), found, captures=captures)
+        captures = None
+        if capture is not None:
+            from .captures.store import Captures
+
+            captures = Captures(Path(capture))
+        return cls(source, HiddenText(evidence or ""), found, captures)
 
     @property
     def flags(self) -> Flags:
@@ -154,41 +152,52 @@ class Router:
         no endpoint fits, AllAttemptsFailed (with `.attempts`) if none delivered. A wrong argument raises TypeError or
         ValueError before anything is sent; ToolSchemaError (a tool without valid schema) is one of them.
         """
-        from concurrent.futures import CancelledError
-
-        try:
-            return self._submit(messages, options).result()
-        except CancelledError:
-            raise RouterClosed(_CLOSED_DURING) from None
+        ask, turns = self._asked(messages, options)
+        return self._http().run_in_thread(lambda transport: self._completed(turns, ask, transport))
 
     async def acomplete(self, messages: str | Sequence[Message], **options: Unpack[RequestOptions]) -> Reply:
-        """Send a request as `complete` does, without blocking the event loop.
+        """Send a request as `complete` does, on the running event loop.
 
         Cancelling the call cancels the request.
         """
-        import asyncio
+        ask, turns = self._asked(messages, options)
+        return await self._http().run(lambda transport: self._completed(turns, ask, transport))
 
-        pending = _PendingSubmission()
-        try:
-            # In a thread, because flags, evidence and schemas are read from files there.
-            submitted = await asyncio.to_thread(lambda: pending.attach(self._submit(messages, options)))
-            return await asyncio.wrap_future(submitted)
-        except asyncio.CancelledError:
-            pending.cancel()
-            task = asyncio.current_task()
-            if task is None or not task.cancelling():  # not cancelled by the caller: the router was closed
-                raise RouterClosed(_CLOSED_DURING) from None
-            raise
+    def warm(self) -> None:
+        """Do ahead what the first request of `complete` would do: imports, certificates, flags and evidence.
+
+        It sends nothing but a request for evidence at a URL. The first request does it without counting it as part of
+        its timeout.
+        """
+        loops = self._http()
+        self._prepare()
+        loops.run_in_thread(self._warmed)
+
+    async def awarm(self) -> None:
+        """Do ahead what the first request of `acomplete` on the running event loop would do, as `warm` does."""
+        loops = self._http()
+        from .transport.event_loop import in_thread
+
+        await in_thread(self._prepare)
+        await loops.run(self._warmed)
 
     def close(self) -> None:
         """Cancel open requests and close all connections. Further calls do nothing."""
         with self._lock:
-            made, self._made, self._closed = self._made, None, True
-        if made is not None:
-            loop, transport = made
-            loop.close(transport.aclose())
+            loops, self._closed = self._loops, True
+        if loops is not None:
+            loops.close()
         if self._captures is not None:
             self._captures.close()
+
+    def before_fork(self) -> None:
+        """Wait for imports: in the child, a module that another thread was importing could never be imported."""
+        with self._lock:
+            pass
+
+    def after_fork(self) -> None:
+        """Replace the lock; the other parts do what they must themselves."""
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -198,17 +207,24 @@ class Router:
     ) -> None:
         self.close()
 
-    def _http(self) -> tuple[LoopThread, Transport]:
-        """The event loop and the transport, created with the first request."""
-        from .transport import Transport
-        from .transport.event_loop import LoopThread
-
+    def _http(self) -> RouterLoops:
+        """The event loops with their transports. The first call imports all that a request needs."""
+        if self._loops is not None:
+            return self._loops
         with self._lock:
-            if self._closed:
-                raise RouterClosed("this router was closed; make another one with Router.load()")
-            if self._made is None:
-                self._made = LoopThread("kimiprobe-router"), Transport()
-            return self._made
+            if self._loops is None:
+                from . import fallback  # noqa: F401
+                from .loops import RouterLoops
+
+                self._loops = RouterLoops()
+                if self._closed:
+                    self._loops.close()
+            return self._loops
+
+    def _evidence_http(self) -> tuple[LoopThread, Transport]:
+        """The loop and the transport that fetch evidence from a URL."""
+        loops = self._http()
+        return loops.thread, loops.thread_transport
 
     def _route(self, messages: Sequence[Message], ask: Options) -> Route:
         flags = self.flags
@@ -228,76 +244,80 @@ class Router:
         evidence, parked = self._evidence.current(), self._breaker.parked()
         return choose(needs, RoutingState(self._catalog, flags, evidence, datetime.now(UTC), parked))
 
-    def _submit(self, messages: str | Sequence[Message], options: RequestOptions) -> Future[Reply]:
-        from .fallback import FallbackLoop, SharedResources
+    @staticmethod
+    def _asked(messages: str | Sequence[Message], options: RequestOptions) -> tuple[Options, Sequence[Message]]:
+        """The checked arguments of a call. A mistake of the caller raises before money is spent."""
         from .schema import ToolSet
 
         ask, turns = Options.of(options), as_messages(messages)
         tools = ToolSet.of(ask.chat.tools)
         for problem in tools.problems:
-            raise problem  # the caller's mistake, raised before money is spent
-        ask = replace(ask, chat=replace(ask.chat, tools=tools.tools))
+            raise problem
+        return replace(ask, chat=replace(ask.chat, tools=tools.tools)), turns
+
+    async def _completed(self, turns: Sequence[Message], ask: Options, transport: Transport) -> Reply:
+        """Select the route and run its attempts, within `ask.timeout` seconds in all."""
+        from .fallback import FallbackLoop, SharedResources
+
+        await self._ready(transport)
+        ask = await self._refreshed(ask)
         route = self._route(turns, ask)
         if not route.candidates:
             raise NoRoute(str(route))
-        loop, transport = self._http()
-        shared = SharedResources(
-            transport, self._catalog, self._breaker, self._evidence.current(), self._keys, self._captures
-        )
-        return loop.submit(FallbackLoop(shared, ask.request(turns), route, ask).run())
+        evidence = self._evidence.current()
+        shared = SharedResources(transport, self._catalog, self._breaker, evidence, self._keys, self._captures)
+        return await FallbackLoop(shared, ask.request(turns), route, ask).run()
 
+    async def _ready(self, transport: Transport) -> None:
+        """Do what is done once in a process, such as reading certificates. It does not count as time of a request."""
+        pool = transport.pool()
+        if not pool.has_tls and any(provider.base_url.startswith("https:") for provider in self._keyed()):
+            from .transport.event_loop import in_thread
 
-_CLOSED_DURING = "the router was closed while this request was under way"
+            await in_thread(pool.tls)
 
+    async def _refreshed(self, ask: Options) -> Options:
+        """The options with what is left of the timeout after flags and evidence were read again, if they changed.
 
-class _PendingSubmission:
-    """A request that is being submitted to the loop; cancelling works before and after its future exists."""
+        They are read in a thread. If that takes longer than the timeout, the request fails with it.
+        """
+        if self._flags.is_current() and self._evidence.is_current():
+            return ask
+        import asyncio
 
-    def __init__(self) -> None:
-        self._future: Future[Reply] | None = None
-        self._cancelled = False
+        from .transport.event_loop import in_thread
 
-    def attach(self, future: Future[Reply]) -> Future[Reply]:
-        self._future = future
-        if self._cancelled:
-            future.cancel()
-        return future
+        began = time.monotonic()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ask.timeout):
+                await in_thread(self._refresh)
+        return replace(ask, timeout=max(ask.timeout - (time.monotonic() - began), 0.0))
 
-    def cancel(self) -> None:
-        self._cancelled = True
-        if self._future is not None:
-            self._future.cancel()
+    def _refresh(self) -> None:
+        self._flags.current()
+        self._evidence.current()
+
+    def _keyed(self) -> Iterator[Provider]:
+        """The providers whose key is set, or that need none."""
+        for provider in self._catalog.providers.values():
+            with suppress(KeyMissing):
+                provider.key()
+                yield provider
+
+    def _prepare(self) -> None:
+        """Import all modules that requests use, and read flags and evidence."""
+        from . import fallback, rescue  # noqa: F401
+        from .schema import ToolSet
+        from .wire import wire_named
+
+        self._refresh()
+        ToolSet.of(_ANY_TOOL).errors("any", {})
+        for provider in self._keyed():
+            with suppress(EndpointUnavailable):
+                wire_named(provider.wire).stream()
+
+    async def _warmed(self, transport: Transport) -> None:
+        await self._ready(transport)
 
 
 _ANY_TOOL: Sequence[Tool] = ({"type": "function", "function": {"name": "any"}},)
-
-
-def _require_paths(**given: Any) -> None:
-    """Raise TypeError, which names the argument, for a value that is neither a path nor None."""
-    for name, value in given.items():
-        if not isinstance(value, str | os.PathLike | None):
-            raise TypeError(f"{name}: a path is needed, not {type(value).__name__}")
-
-
-def _captures_in(folder: Path) -> Captures:
-    from .captures import Captures
-
-    return Captures(folder)
-
-
-def _evidence_source(place: str, http: Callable[[], tuple[LoopThread, Transport]]) -> EvidenceFile | EvidenceUrl:
-    """The evidence source for a path or an https URL; one without evidence if `place` is empty.
-
-    Plain http is accepted for this machine only. Raises EvidenceError for any other URL.
-    """
-    if "://" not in place:
-        return EvidenceFile(Path(place) if place else None)
-    try:
-        scheme, host = urlsplit(place).scheme, urlsplit(place).hostname
-    except ValueError:
-        scheme = host = ""
-    if scheme != "https" and (scheme != "http" or host not in LOOPBACK):
-        raise EvidenceError("evidence comes from a path or an https URL", where=shown_url(place))
-    from .evidence.url_source import EvidenceUrl
-
-    return EvidenceUrl(place, http)

@@ -6,8 +6,7 @@ content (answer_shape.py). The simulator runs in this process with its scenario 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from routing.catalog import Catalog, Endpoint, Provider
 from routing.catalog.model import ALL_CHOICES
-from routing.errors import ConfigError, ExchangeError, KeyMissing
+from routing.errors import ConfigError, ExchangeError
 from routing.exchange import Exchange, Target
 from routing.transport import HttpRequest, Transport
 from routing.transport.event_loop import run
@@ -33,6 +32,7 @@ from ..providers.discovery import GATEWAY
 from ..recording import recordings
 from ..safe_text import one_line
 from ..simulator import Simulator, load_scenario
+from ..simulator.server.app import PREFIXES
 from .answer_shape import Fact, Shape, differences, kind_of, shape_of
 
 WRONG_KEY = "kimiprobe-wrong-key"
@@ -94,36 +94,38 @@ class LiveCheck:
 
 
 def keys_of(catalog: Catalog, environment: Mapping[str, str]) -> dict[str, str]:
-    """The keys that are set, by provider."""
-    found = {}
-    for name, provider in catalog.providers.items():
-        with suppress(KeyMissing):
-            found[name] = provider.key(environment)
-    return found
+    """The keys that are set, by provider. Raises KeyMissing for a value that cannot be a key."""
+    there = {name: each for name, each in catalog.providers.items() if environment.get(each.key_env, "").strip()}
+    return {name: provider.key(environment) for name, provider in there.items()}
 
 
-def endpoint_of(catalog: Catalog, provider: str) -> Endpoint:
-    """The provider's endpoint of the default model; else its cheapest one that is not retired."""
+def endpoints_of(catalog: Catalog, providers: Iterable[str]) -> list[Endpoint]:
+    """One endpoint of each of these providers: of the default model, else the cheapest that is not retired.
+
+    Providers that the simulator does not have are left out.
+    """
     day = datetime.now(UTC).date()
 
     def order(each: Endpoint) -> tuple[bool, bool, bool, Decimal]:
         pinned, other = each.upstream is not None, each.model != catalog.default_model
         return each.retired_at(day), pinned, other, _price(catalog, each)
 
-    return min((each for each in catalog.endpoints.values() if each.provider == provider), key=order)
+    served = {name: [each for each in catalog.endpoints.values() if each.provider == name] for name in providers}
+    return [min(some, key=order) for name, some in served.items() if some and name in PREFIXES]
 
 
 def check(catalog: Catalog, endpoints: Sequence[Endpoint], keys: Mapping[str, str], budget: Decimal) -> LiveCheck:
     """Send all probes to the endpoints and to the simulator, and compare the answers.
 
-    The endpoints get at most `budget` USD in all. Probes that could exceed it are not sent.
+    The endpoints get at most `budget` USD in all. Probes that could exceed it are not sent. Raises ConfigError for an
+    endpoint of a provider that the simulator does not have.
     """
+    for each in endpoints:
+        if each.provider not in PREFIXES:
+            raise ConfigError(f"the simulator has no provider {each.provider!r}", where=each.id)
     probes = [probe for each in endpoints for probe in _probes(catalog, each, budget / (_SHARES + len(endpoints)))]
     with Simulator(load_scenario("healthy")) as simulator:
         hosts = catalog.with_base_urls(simulator.environment())
-        for each in endpoints:
-            if not hosts.provider_of(each).base_url.startswith(simulator.url):
-                raise ConfigError(f"the simulator has no provider {each.provider!r}", where=each.id)
         # First, while all of the budget is left: the upper bound of an image is the highest.
         images = [probe for probe in probes if probe.kind.startswith("image")]
         sent, spent = _outcomes(catalog, images, keys, budget)
@@ -214,13 +216,15 @@ def _compared(asked: ProbeOutcome[LiveProbe], expected: ProbeOutcome[LiveProbe])
 
 
 def _shape(outcome: ProbeOutcome[LiveProbe]) -> Shape:
-    """The shape of a probe's answer, with the name of its upstream if the request pinned one."""
+    """The shape of a probe's answer, with the upstream if one was pinned, and with reasoning if it was switched off."""
     done, steps = outcome.exchange, outcome.captured.steps if outcome.captured else ()
-    if done is None:
-        return {}
-    shape = shape_of(done, steps[-1].answer_headers if steps else {})
-    if outcome.item.plan.endpoint.upstream and done.answer is not None:
+    shape = shape_of(done, steps[-1].answer_headers if steps else {}) if done else {}
+    if done is None or done.answer is None:
+        return shape
+    if outcome.item.plan.endpoint.upstream:
         shape["pinned upstream", one_line(done.answer.upstream or "none", 60)] = None
+    if outcome.item.plan.case.thinking is False and done.answer.reasoning:
+        shape["reasoning though off", "yes"] = None
     return shape
 
 

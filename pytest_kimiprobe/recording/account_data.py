@@ -1,6 +1,6 @@
 """Removes account data from recorded exchanges: only headers that a wire reads or writes are kept. Pure.
 
-`routing.account_data` cleans the bodies of answers.
+`routing.captures.account_data` cleans the bodies of answers.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from routing.account_data import clean_body, without_ids
+from routing.captures.account_data import clean_body, without_ids
 
 from ..engine.capture import CapturedExchange, CapturedRequest
 

@@ -21,8 +21,8 @@ from typing import Any
 from urllib.parse import quote
 
 import routing
+from routing.captures.key_scan import places
 from routing.catalog import Catalog, Provider
-from routing.key_scan import places
 
 from ..atomic_files import replace_files
 from ..cases.plan import ProbePlan

@@ -41,6 +41,17 @@ class EvidenceUrl(LastGood[Evidence]):
         """URL of the evidence, when it was generated, and why the newest attempt to read it failed."""
         return status_of(self._shown, self.held)
 
+    def after_fork(self) -> None:
+        """Forget a fetch that the parent has begun."""
+        super().after_fork()
+        if self._pending is not None:
+            self._pending, self._asked_at = None, None
+
+    def _is_current(self) -> bool:
+        asked_at, pending = self._asked_at, self._pending
+        due = asked_at is None or time.monotonic() - asked_at > REFRESH_S
+        return not due and (pending is None or not pending.done())
+
     def _read(self, held: Held[Evidence]) -> Held[Evidence]:
         first = self._asked_at is None
         if first or time.monotonic() - (self._asked_at or 0.0) > REFRESH_S:

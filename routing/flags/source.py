@@ -112,6 +112,10 @@ class FlagsSource:
         """The flags to use now. Costs one `stat` call if the file did not change. Never raises."""
         return self._file.current().flags
 
+    def is_current(self) -> bool:
+        """Whether `current` would return without reading the file."""
+        return self._file.is_current()
+
     def status(self) -> FlagsStatus:
         """Which flags are in use and why, as of the last call of `current()`."""
         held = self._file.held

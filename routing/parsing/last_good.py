@@ -6,12 +6,13 @@ import logging
 import os
 import threading
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from ..errors import ConfigError
+from ..forking import ForkAware
 from .safe_read import Signature, signature_of
 
 T = TypeVar("T")
@@ -38,7 +39,7 @@ class Held(Generic[T]):
     settled: bool = False
 
 
-class LastGood(ABC, Generic[T]):
+class LastGood(ForkAware, Generic[T]):
     """The last good value of a source; thread-safe. Content that is not used is logged once, with the reason.
 
     Subclasses implement `_read`. They also implement `_is_current` if they can tell cheaply that the source did not
@@ -47,6 +48,7 @@ class LastGood(ABC, Generic[T]):
     """
 
     def __init__(self, first: T) -> None:
+        super().__init__()
         self.held = Held(first, time.time())
         self.checked_at = self.held.loaded_at
         self._reading = threading.Lock()
@@ -65,6 +67,14 @@ class LastGood(ABC, Generic[T]):
             finally:
                 self._reading.release()
         return self.held.value
+
+    def is_current(self) -> bool:
+        """Whether `current` would return without reading the source."""
+        return self._is_current()
+
+    def after_fork(self) -> None:
+        """Replace the lock, which another thread of the parent may hold."""
+        self._reading = threading.Lock()
 
     def _is_current(self) -> bool:
         return False

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from threading import Lock
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakValueDictionary
 
@@ -173,20 +173,19 @@ def _runs_at_the_provider(tool: Any) -> bool:
 _sets: OrderedDict[tuple[bytes, ...], ToolSet] = OrderedDict()
 _tools: WeakValueDictionary[bytes, RequestTool] = WeakValueDictionary()
 """The tools of all cached sets and of sets in use."""
-_lock = Lock()
 
 
 def _cached(tools: Sequence[Tool]) -> ToolSet:
+    """The set of these tools. There is no lock: other threads may add or remove sets between any two steps."""
     key = tuple([content_key(tool) for tool in tools])
-    with _lock:
-        if key in _sets:
+    if (known := _sets.get(key)) is not None:
+        with suppress(KeyError):
             _sets.move_to_end(key)
-            return _sets[key]
-        known = [_tools.get(each) for each in key]
-    made = ToolSet([old or RequestTool(new, tool) for old, new, tool in zip(known, key, tools, strict=True)])
-    with _lock:
-        _tools.update({tool.key: tool for tool in made.offered})
-        _sets[tuple([tool.key for tool in made.offered])] = made
+        return known
+    made = ToolSet([_tools.get(each) or RequestTool(each, tool) for each, tool in zip(key, tools, strict=True)])
+    _tools.update({tool.key: tool for tool in made.offered})
+    _sets[tuple([tool.key for tool in made.offered])] = made
+    with suppress(KeyError):
         while len(_sets) > 1 and (len(_sets) > CACHED_SETS or cached_bytes() > MAX_CACHED_BYTES):
             _sets.popitem(last=False)
     return made

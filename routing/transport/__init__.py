@@ -1,7 +1,7 @@
 """Sends HTTP requests with limits on time and size. The HTTP library is imported with the first request, and only here.
 
 The library is httpx2, the maintained continuation of httpx, if it is installed, else httpx (docs/decisions.md). This
-package uses the library's URLs, its certificates and the connections below its client. The defaults of both libraries'
+package uses only the part below its client: the connections of httpcore2 or httpcore. The defaults of both libraries'
 clients are unsafe for requests that carry keys. This transport has a total deadline, at most one layer of gzip, and
 limits on decoded bytes (limits.py). It follows no redirects, and reads no proxy or netrc from the environment. A key
 goes to its provider's hosts only, never over plain http except to this machine, and is removed from everything that
@@ -18,11 +18,12 @@ import functools
 import importlib
 import logging
 import os
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, NamedTuple
+from urllib.parse import quote, unquote, urlsplit
 
 from ..errors import AccountError, ConfigError, ExchangeError, RequestRejected
 from ..redaction import LogFilter, known
@@ -36,6 +37,10 @@ TIMEOUT_S = 600.0
 PROXY_VARIABLE = "KIMIPROBE_PROXY"
 _CREDENTIALS = frozenset({"authorization", "proxy-authorization", "x-api-key", "api-key", "cookie"})
 _HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "Connection": "keep-alive", "User-Agent": "kimiprobe"}
+_PORTS = {"http": 80, "https": 443}
+_HOST = re.compile(r"[A-Za-z0-9._:-]+")
+_UNQUOTED = "%/:?#[]@!$&'()*+,;=~-._"
+"""The characters of a path or query that are sent as they are."""
 _log_filter = LogFilter()
 
 
@@ -83,7 +88,6 @@ class Transport:
     def __init__(self, *, max_body: int = MAX_BODY, proxy: str | None = None) -> None:
         self._max_body = max_body
         self._proxy = _checked_proxy(os.environ.get(PROXY_VARIABLE, "") if proxy is None else proxy)
-        self._http: Any = None
         self._pool: ConnectionPool | None = None
 
     @asynccontextmanager
@@ -101,8 +105,8 @@ class Transport:
         sent: StreamedResponse | ExchangeError | None = None
         try:
             async with asyncio.timeout(timeout_s) as deadline:
-                pool = self.warm()
-                encoded = _encoded(request, self._http, pool.core)
+                pool = self.pool()
+                encoded = _encoded(request, pool.core)
                 sent = await pool.send(encoded, known(request.credentials), progress)
                 if isinstance(sent, ExchangeError):
                     raise sent
@@ -114,7 +118,7 @@ class Transport:
             if timeout_s is None or not deadline.expired():
                 raise  # raised by the caller's code
             forget_frames(error)
-            raise timed_out(timeout_s, progress.phase) from None
+            raise timed_out(timeout_s, progress) from None
         finally:
             if isinstance(sent, StreamedResponse):
                 await sent.aclose()
@@ -123,28 +127,36 @@ class Transport:
         """Wait `seconds` before the next request of an exchange."""
         await asyncio.sleep(seconds)
 
-    def warm(self) -> ConnectionPool:
-        """The connection pool, created by the first call.
-
-        That call imports the HTTP library and reads the certificates. An early call saves the first request this time.
-        """
+    def pool(self) -> ConnectionPool:
+        """The connection pool, created by the first call, which imports the HTTP library."""
         if self._pool is None:
-            http = self._http = self._http or library()
-            core = importlib.import_module(http.__name__.replace("httpx", "httpcore"))
+            core = library()
             with suppress(ImportError):
                 importlib.import_module("anyio._backends._asyncio")  # the library's locks are anyio's
             for part in ("connection", "http11", "http2", "proxy", "socks"):
                 # At DEBUG the library logs response headers, in which a host may echo the key.
                 logging.getLogger(f"{core.__name__}.{part}").addFilter(_log_filter)
-            proxy = _core_proxy(core, http.Proxy(self._proxy)) if self._proxy else None
-            self._pool = ConnectionPool(core, http.create_ssl_context(), proxy)
+            self._pool = ConnectionPool(core, _core_proxy(core, self._proxy) if self._proxy else None)
         return self._pool
 
-    async def aclose(self) -> None:
+    def warm(self) -> ConnectionPool:
+        """The connection pool, with the certificates that requests over https need.
+
+        An early call saves the first request the time of imports and of reading certificates.
+        """
+        pool = self.pool()
+        pool.tls()
+        return pool
+
+    def close(self) -> None:
         """Close the pool. Requests in flight go on, and close their connections when they end."""
         pool, self._pool = self._pool, None
         if pool is not None:
-            await pool.aclose()
+            pool.close()
+
+    async def aclose(self) -> None:
+        """As `close`, for an event loop's last work."""
+        self.close()
 
 
 def is_event_stream(status: int, headers: Mapping[str, str]) -> bool:
@@ -156,33 +168,36 @@ def is_event_stream(status: int, headers: Mapping[str, str]) -> bool:
 
 
 def library() -> Any:
-    """The HTTP library in use: httpx2 if it is installed, else httpx; `KIMIPROBE_HTTP` names one of the two."""
+    """The part in use of the HTTP library: httpcore2 if it is installed, else httpcore.
+
+    `KIMIPROBE_HTTP` names one of their clients, httpx2 or httpx.
+    """
     wanted = os.environ.get("KIMIPROBE_HTTP")
     if wanted in {"httpx", "httpx2"}:
-        return importlib.import_module(wanted)
+        return importlib.import_module(wanted.replace("httpx", "httpcore"))
     try:
-        return importlib.import_module("httpx2")
+        return importlib.import_module("httpcore2")
     except ModuleNotFoundError:
-        return importlib.import_module("httpx")
+        return importlib.import_module("httpcore")
 
 
-def _encoded(request: HttpRequest, http: Any, core: Any) -> Any:
+def _encoded(request: HttpRequest, core: Any) -> Any:
     """The request in the library's form.
 
     Raises RequestRejected or AccountError if it cannot be encoded, or would carry a key to another host.
     """
     _check_headers(request)
-    url, content, credentials = _url(http, request.url), request.content, request.credentials
-    if not url.host or url.scheme not in {"http", "https"} or url.userinfo:
+    url, content, credentials = _url(core, request.url), request.content, request.credentials
+    if url is None:
         raise RequestRejected("bad_request", "not a URL that requests can go to", phase="send")
     if credentials and url.host not in LOOPBACK:
         _check_host(url, request.hosts)
-    headers = {**_HEADERS, "Host": url.netloc.decode("ascii"), **request.headers}
+    headers = {**_HEADERS, "Host": url.authority, **request.headers}
     if content or request.method == "POST":
         headers["Content-Length"] = str(len(content))
     written = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
     _log_filter.learn(credentials)
-    return core.Request(request.method, _core_url(core, url), headers=written, content=content)
+    return core.Request(request.method, url.core, headers=written, content=content)
 
 
 def _check_headers(request: HttpRequest) -> None:
@@ -193,7 +208,7 @@ def _check_headers(request: HttpRequest) -> None:
         raise RequestRejected("bad_request", "a header holds a character that no header may hold", phase="send")
 
 
-def _check_host(url: Any, hosts: frozenset[str]) -> None:
+def _check_host(url: _Url, hosts: frozenset[str]) -> None:
     if url.scheme != "https":
         raise RequestRejected("bad_request", "a key goes over https only", phase="send")
     if url.host not in hosts:
@@ -201,29 +216,48 @@ def _check_host(url: Any, hosts: frozenset[str]) -> None:
         raise RequestRejected("bad_request", f"this key may go to {allowed}, not to {url.host}", phase="send")
 
 
-def _core_url(core: Any, url: Any) -> Any:
-    return core.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+class _Url(NamedTuple):
+    """A URL that requests can go to: its parts, the value of the Host header, and the library's form of it."""
 
-
-def _core_proxy(core: Any, proxy: Any) -> Any:
-    """The proxy in the form of the library's connections; its URL may hold user and password."""
-    return core.Proxy(url=_core_url(core, proxy.url), auth=proxy.raw_auth, headers=proxy.headers.raw)
+    scheme: str
+    host: str
+    authority: str
+    core: Any
 
 
 @functools.lru_cache(maxsize=64)
-def _url(http: Any, text: str) -> Any:
-    """`text` as a URL of the library; an empty URL if `text` is not a URL."""
+def _url(core: Any, text: str) -> _Url | None:
+    """The URL in `text`; None if requests cannot go to it."""
     try:
-        return http.URL(text)
-    except (http.InvalidURL, UnicodeError):
-        return http.URL("")
+        parts = urlsplit(text)
+        host, port = (parts.hostname or "").encode("idna").decode(), parts.port
+    except (ValueError, UnicodeError):
+        return None
+    wrong = parts.username is not None or parts.scheme not in _PORTS or not _HOST.fullmatch(host)
+    if wrong or not text.isprintable() or " " in text:
+        return None
+    bare = f"[{host}]" if ":" in host else host
+    authority = bare if port in {None, _PORTS[parts.scheme]} else f"{bare}:{port}"
+    target = quote(parts.path or "/", safe=_UNQUOTED) + (
+        f"?{quote(parts.query, safe=_UNQUOTED)}" if parts.query else ""
+    )
+    return _Url(parts.scheme, host, authority, core.URL(scheme=parts.scheme, host=host, port=port, target=target))
+
+
+def _core_proxy(core: Any, url: str) -> Any:
+    """The proxy in the form of the library's connections; its URL may hold user and password."""
+    parts = urlsplit(url)
+    auth = None
+    if parts.username is not None:
+        auth = unquote(parts.username), unquote(parts.password or "")
+    return core.Proxy(core.URL(scheme=parts.scheme, host=parts.hostname, port=parts.port, target="/"), auth=auth)
 
 
 def _checked_proxy(url: str) -> str:
     url = url.strip()
     with suppress(ValueError):  # an unclosed bracket, or a port that is not a number
         parts = urlsplit(url)
-        right = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        right = parts.scheme in _PORTS and bool(parts.hostname) and parts.port != 0
         if not url or (right and url.isascii() and url.isprintable()):
             return url
     raise ConfigError("must be http://host:port or https://host:port", where=PROXY_VARIABLE)

@@ -13,10 +13,13 @@ import ssl
 from contextlib import suppress
 from typing import Any
 
+from .event_loop import look_up
 from .failures import RequestProgress
 
 _CHUNK = 1 << 16
 """The most bytes that one read from the socket or from TLS returns."""
+_SLICE = 1 << 18
+"""The most bytes that are sent without a turn for other requests."""
 _NEXT_ADDRESS_S = 0.25
 """Seconds without an answer after which the next address is tried as well (RFC 8305, section 5)."""
 
@@ -39,7 +42,8 @@ class Connection:
         self._socket: Any = None
         self._layers: list[TlsLayer] = []
         """The TLS layers above TCP, from the outside in. There are two if the proxy itself is reached over TLS."""
-        self._unsent, self._received, self._ended = b"", b"", False
+        self._unsent: list[bytes] = []
+        self._received, self._ended = b"", False
 
     async def connect_tcp(self, host: str, port: int, **_: Any) -> Connection:
         """Connect to the first address of `host` that answers. Raises the library's ConnectError, with the cause."""
@@ -80,7 +84,7 @@ class Connection:
         Head and body of a request then leave in one packet.
         """
         self.progress.phase = "send"
-        self._unsent += buffer
+        self._unsent.append(buffer)
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002, ASYNC109
         """Send the bytes of earlier writes, then return received bytes; empty at the end of the connection.
@@ -91,9 +95,9 @@ class Connection:
         """
         try:
             if self._unsent:
-                data, self._unsent = self._unsent, b""
+                buffers, self._unsent = self._unsent, []
                 with suppress(ConnectionError):  # the answer may have come before, and is read next
-                    await self._send(data)
+                    await self._send_all(buffers)
             if self.progress.phase == "send":
                 self.progress.phase = "headers"
             self._received = self._received or await self._receive()
@@ -104,10 +108,14 @@ class Connection:
         data, self._received = self._received[:count], self._received[count:]
         return data
 
-    async def aclose(self) -> None:
+    def close(self) -> None:
         """Close the socket immediately."""
         if self._socket is not None:
             self._socket.close()
+
+    async def aclose(self) -> None:
+        """As `close`, for the library."""
+        self.close()
 
     def get_extra_info(self, info: str) -> Any:
         """Whether a read would not wait, for `info` = `is_readable`; None for any other `info`.
@@ -124,7 +132,18 @@ class Connection:
             pass
         return True
 
-    async def _send(self, data: bytes) -> None:
+    async def _send_all(self, buffers: list[bytes]) -> None:
+        """Send the buffers: together if they are short, else in slices, between which the loop does other work."""
+        if sum(map(len, buffers)) <= _SLICE:
+            return await self._send(b"".join(buffers))
+        for buffer in buffers:
+            view = memoryview(buffer)
+            for start in range(0, len(view), _SLICE):
+                await self._send(view[start : start + _SLICE])
+                await asyncio.sleep(0)
+        return None
+
+    async def _send(self, data: bytes | memoryview) -> None:
         """Send the bytes, encrypted by each TLS layer. Returns when the kernel has taken all of them."""
         for layer in reversed(self._layers):
             data = layer.encrypted(data)
@@ -166,7 +185,7 @@ class TlsLayer:
             return False
         return True
 
-    def encrypted(self, data: bytes) -> bytes:
+    def encrypted(self, data: bytes | memoryview) -> bytes:
         """The bytes to send for `data`: `data` encrypted."""
         view = memoryview(data)
         while view:
@@ -194,7 +213,7 @@ async def connected_socket(host: str, port: int) -> socket.socket:
     be resolved, ExceptionGroup if no address answers, UnicodeError for an invalid name.
     """
     loop = asyncio.get_running_loop()
-    waiting = list(await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    waiting = list(await look_up(host, port, 0, socket.SOCK_STREAM))
     attempts: set[asyncio.Task[socket.socket]] = set()
     failures: list[OSError] = []
     try:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from ..errors import ProviderFailure
-from ..types import Phase
-from .failures import timed_out
+from ..errors import ExchangeError
+from .failures import RequestProgress, timed_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +59,10 @@ class Deadline:
         elif self._limits.first_token_s is not None:
             self._move(self._began, self._total_s, "")
 
-    def failure(self, phase: Phase) -> ProviderFailure:
-        """The error for the limit that passed in `phase`."""
+    def failure(self, progress: RequestProgress) -> ExchangeError:
+        """The error for the limit that passed."""
         limit_s, waiting = self._next
-        return timed_out(limit_s, phase, waiting)
+        return timed_out(limit_s, progress, waiting)
 
     def _move(self, since: float, limit_s: float, waiting: str) -> None:
         if self.timeout.expired():

@@ -70,6 +70,8 @@ class RequestProgress:
     """Whether the new connection leads to a proxy that has not opened a tunnel."""
     heard: bool = False
     """Whether at least one byte of an answer has come."""
+    queued: bool = False
+    """Whether the request waits because this program has as many connections as it may have."""
 
     def begin(self) -> None:
         """Reset all fields, because the request starts again on another connection."""
@@ -110,8 +112,15 @@ def local_failure(error: Exception, phase: Phase) -> ExchangeError:
     return RequestRejected("local_failure", f"unexpected {type(error).__name__}", phase=phase)
 
 
-def timed_out(timeout_s: float, phase: Phase, waiting: str = "") -> ProviderFailure:
-    """This package's error for a time limit that passed in `phase`; `waiting` says for what the exchange waited."""
+def timed_out(timeout_s: float, progress: RequestProgress, waiting: str = "") -> ExchangeError:
+    """This package's error for a time limit that passed; `waiting` says for what the exchange waited.
+
+    If the request still waited for one of this program's connections, the error is ours.
+    """
+    phase = progress.phase
+    if progress.queued:
+        told = f"after {timeout_s:g} s, while all connections that this program may have were in use"
+        return RequestRejected("local_failure", told, phase="connect", retryable=True)
     detail = f"after {timeout_s:g} s, {waiting or _WAITING[phase]}"
     return ProviderFailure("timeout", detail, phase=phase, retryable=True)
 

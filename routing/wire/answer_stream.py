@@ -25,33 +25,6 @@ MAX_CALLS = 1024
 """The most tool calls in one answer. A host that sends more is broken."""
 
 
-class TextLimit:
-    """Counts the characters and the pieces of text of one answer, and limits them to `MAX_TEXT` and `MAX_PIECES`."""
-
-    __slots__ = ("_characters", "_pieces")
-
-    def __init__(self) -> None:
-        self._characters, self._pieces = MAX_TEXT, MAX_PIECES
-
-    def take(self, text: str) -> str:
-        """Count `text` as one piece and return it. Raises ProviderFailure if a limit is exceeded."""
-        self._characters -= len(text)
-        self._pieces -= 1
-        if self._characters < 0 or self._pieces < 0:
-            detail = f"more than {MAX_TEXT} characters or {MAX_PIECES} pieces of text"
-            raise ProviderFailure("body_too_large", detail, phase="body")
-        return text
-
-    def take_value(self, value: Any) -> str:
-        """Count the JSON text of `value` and return it. Raises ProviderFailure if a limit is exceeded.
-
-        Each `{`, `[`, `,` and `:` in it counts as a piece, because each member of the value takes memory.
-        """
-        text = json.dumps(value, ensure_ascii=False)
-        self._pieces -= sum(map(text.count, "{[,:"))
-        return self.take(text)
-
-
 class PartialText:
     """A text that comes in pieces."""
 
@@ -125,8 +98,8 @@ class AnswerStream(ABC):
         self.model: str | None = None
         self.id: str | None = None
         self.notes: dict[str, None] = {}
-        self.limit = TextLimit()
         self._decoder = Decoder()
+        self._characters, self._pieces = MAX_TEXT, MAX_PIECES
 
     @property
     def ended(self) -> bool:
@@ -145,6 +118,24 @@ class AnswerStream(ABC):
         for event in self._decoder.feed(chunk):
             self.event(event)
         return bool(self.text or self.reasoning or self.calls)
+
+    def take(self, text: str) -> str:
+        """Count `text` as one piece and return it. Raises ProviderFailure beyond `MAX_TEXT` or `MAX_PIECES`."""
+        self._characters -= len(text)
+        self._pieces -= 1
+        if self._characters < 0 or self._pieces < 0:
+            detail = f"more than {MAX_TEXT} characters or {MAX_PIECES} pieces of text"
+            raise ProviderFailure("body_too_large", detail, phase="body")
+        return text
+
+    def take_value(self, value: Any) -> str:
+        """Count the JSON text of `value` and return it. Raises ProviderFailure if a limit is exceeded.
+
+        Each `{`, `[`, `,` and `:` in it counts as a piece, because each member of the value takes memory.
+        """
+        text = json.dumps(value, ensure_ascii=False)
+        self._pieces -= sum(map(text.count, "{[,:"))
+        return self.take(text)
 
     def finish(self) -> Answer:
         """The answer when the stream has ended. Its field `complete` is False if no finish reason came."""

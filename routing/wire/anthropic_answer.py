@@ -15,7 +15,7 @@ from ..types import Answer, Usage
 from .answer_stream import AnswerStream, PartialCall
 from .anthropic_request import build
 from .error_bodies import fault, printable_line
-from .json_fields import event_object, first, is_count, items, label, mapping, members, string, whole_object
+from .json_fields import children, event_object, first, is_count, label, mapping, string, whole_object
 from .sse import Event
 
 __all__ = ["AnthropicStream", "authorization", "build", "parse", "stream"]
@@ -54,12 +54,10 @@ def _inputs(text: str) -> Iterator[str]:
 
     If a key occurs twice in one object, its last value counts, as in `json.loads`.
     """
-    places = {key: (start, end) for key, start, end in members(text, first(text))}
-    start, _ = places["content"]
-    for at, _ in items(text, start):
-        spans = {key: (a, b) for key, a, b in members(text, at)} if text[at] == "{" else {}
-        a, b = spans.get("input", (0, 0))
-        yield text[a:b]
+    places = {key: start for key, start, _ in children(text, first(text))}
+    for _, at, _ in children(text, places["content"]):
+        spans = {key: text[a:b] for key, a, b in children(text, at)} if text[at] == "{" else {}
+        yield spans.get("input", "")
 
 
 class AnthropicStream(AnswerStream):
@@ -120,7 +118,7 @@ class AnthropicStream(AnswerStream):
             if name := self._counted(block.get("name")):
                 call.add_name(name)
             if given := mapping(block.get("input")):  # used if no `input_json_delta` follows
-                call.whole = self.limit.take_value(given)
+                call.whole = self.take_value(given)
             self.new_call(call)
         elif kind == "text":
             self._take(self.text.append, block.get("text"))
@@ -147,11 +145,11 @@ class AnthropicStream(AnswerStream):
                     break
 
     def _counted(self, value: Any) -> str | None:
-        return self.limit.take(value) if string(value) else None
+        return self.take(value) if string(value) else None
 
     def _take(self, add: Callable[[str], None], text: Any) -> None:
         if isinstance(text, str) and text:
-            add(self.limit.take(text))
+            add(self.take(text))
 
 
 stream = AnthropicStream

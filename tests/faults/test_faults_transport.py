@@ -19,6 +19,7 @@ from routing.errors import ProviderFailure, RequestRejected
 from routing.transport import HttpRequest, Transport
 from routing.transport.event_loop import run
 from routing.transport.failures import RequestProgress
+from routing.transport.pool import tls_settings
 
 Faulty = Callable[..., FaultyServer]
 
@@ -69,7 +70,7 @@ def test_concurrent_requests_have_a_connection_each(faulty: Faulty) -> None:
         waiting = [asyncio.ensure_future(body_of(transport, get(server.url))) for _ in range(25)]
         await until(lambda: server.connections == len(waiting))
         pool = transport.warm()
-        assert isinstance(pool._tls, ssl.SSLContext)
+        assert isinstance(pool.tls(), ssl.SSLContext)
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
@@ -78,26 +79,40 @@ def test_concurrent_requests_have_a_connection_each(faulty: Faulty) -> None:
     with_transport(work)
 
 
-def test_one_context_for_all_hosts(faulty: Faulty, monkeypatch: pytest.MonkeyPatch, library: str) -> None:
-    """Making one costs a hundred milliseconds of everybody's loop."""
-    http = importlib.import_module(library)
-    real, made = http.create_ssl_context, list[ssl.SSLContext]()
+async def warmed(transport: Transport) -> None:
+    transport.warm()
+
+
+def test_certificates_are_read_once_and_only_for_https(
+    faulty: Faulty, monkeypatch: pytest.MonkeyPatch, library: str
+) -> None:
+    """Reading them takes tens of milliseconds. All event loops of a process share them."""
+    core = importlib.import_module(library.replace("httpx", "httpcore"))
+    real, made = core.default_ssl_context, list[ssl.SSLContext]()
 
     def make() -> ssl.SSLContext:
         made.append(real())
         return made[-1]
 
-    monkeypatch.setattr(http, "create_ssl_context", make)
     servers = [faulty(reply(b"x")) for _ in range(3)]
+    for variable in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(core, "default_ssl_context", make)
+    tls_settings.cache_clear()
 
     async def work(transport: Transport) -> None:
         for server in servers:
             async with transport.send(get(server.url)):
                 pass
-        assert len(transport.warm().idle) == 3
+        assert len(transport.pool().idle) == 3
+        assert made == []
+        transport.warm()
 
     with_transport(work)
     assert len(made) == 1
+    with_transport(warmed)
+    assert len(made) == 1
+    tls_settings.cache_clear()
 
 
 def test_the_phases_of_an_exchange(faulty: Faulty) -> None:

@@ -11,7 +11,6 @@ from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import httpcore2
-import httpx2
 import pytest
 import trustme
 from waiting import until
@@ -440,7 +439,7 @@ def test_an_encoded_request_shows_no_key() -> None:
     request = HttpRequest(
         "GET", "https://api.example/", {"Authorization": f"Bearer {KEY}"}, b"", frozenset({"api.example"})
     )
-    encoded = _encoded(request, httpx2, httpcore2)
+    encoded = _encoded(request, httpcore2)
     assert KEY.encode() in dict(encoded.headers)[b"Authorization"]
     assert KEY not in f"{request!r} {encoded!r} {Secrets({KEY})!r}"
 

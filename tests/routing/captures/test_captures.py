@@ -17,8 +17,9 @@ from asking import FIRST, KEY, STRICT_TOOL, routed
 from canary import leaking_files, leaks
 from faulty_server import Behaviour, FaultyServer, call, chat, hangs_up, reply, slow_headers
 
-from routing import AllAttemptsFailed, ConfigError, Router, captures, catalog
-from routing.captures import Captures
+from routing import AllAttemptsFailed, ConfigError, Router, catalog
+from routing.captures import store as captures
+from routing.captures.store import Captures
 from routing.exchange import Exchange
 from routing.transport.limits import MAX_BODY
 

@@ -10,9 +10,10 @@ import threading
 import time
 from collections.abc import Callable
 
-from .catalog.model import Provider
-from .errors import ExchangeError
-from .redaction import ApiKey
+from ..errors import ExchangeError
+from ..forking import ForkAware
+from ..redaction import ApiKey
+from .model import Provider
 
 REFUSALS = frozenset({"unauthorized", "forbidden", "no_credit", "quota", "rate_limited"})
 """Reasons with which a host refuses a key, and may accept another one: HTTP 401, 402, 403 and 429."""
@@ -22,16 +23,21 @@ MAX_S = 3600.0
 """The most seconds for which a Retry-After passes a key over."""
 
 
-class KeyPool:
+class KeyPool(ForkAware):
     """Keys of all providers, and until when each refused one is passed over. Thread-safe.
 
     `clock` returns monotonic seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
         self._clock = clock
         self._lock = threading.Lock()
         self._until: dict[str, float] = {}
+
+    def after_fork(self) -> None:
+        """Replace the lock, which another thread of the parent may hold."""
+        self._lock = threading.Lock()
 
     def of(self, provider: Provider) -> tuple[ApiKey, ...]:
         """The keys to try now, in order. If all were refused lately, the one that is passed over the shortest.

@@ -11,8 +11,8 @@ import json
 import re
 from collections.abc import Iterator
 
-from .redaction import REDACTED
-from .wire.json_fields import first, items, members
+from ..redaction import REDACTED
+from ..wire.json_fields import children, first
 
 _ANSWER = frozenset(
     {
@@ -88,7 +88,7 @@ def _spans(text: str) -> Iterator[tuple[int, int, bool]]:
     todo: list[tuple[int, str]] = [(first(text), "top")]
     while todo:
         at, where = todo.pop()
-        for name, start, end in _values(text, at):
+        for name, start, end in children(text, at):
             nested = text[start] in "{["
             if nested and name == "choices" and where == "top":
                 todo.append((start, "choices"))
@@ -101,13 +101,6 @@ def _spans(text: str) -> Iterator[tuple[int, int, bool]]:
             elif text[start] == '"' or _NAMES.fullmatch(name):
                 known = bool(_NAMES.fullmatch(name)) and text[start:end] not in {"null", "true", "false", '""'}
                 yield start, end, known
-
-
-def _values(text: str, at: int) -> Iterator[tuple[str, int, int]]:
-    if text[at] == "{":
-        yield from members(text, at)
-    else:
-        yield from (("", start, end) for start, end in items(text, at))
 
 
 def without_ids(text: str) -> str:

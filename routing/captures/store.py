@@ -22,14 +22,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ..catalog.model import Provider
+from ..errors import ConfigError
+from ..exchange import Exchange
+from ..forking import ForkAware
+from ..redaction import redact_keys
+from ..transport.limits import MAX_BODY
+from ..types import JsonObject, Tool
 from .account_data import clean_body
-from .catalog.model import Provider
-from .errors import ConfigError
-from .exchange import Exchange
 from .key_scan import holds_key
-from .redaction import redact_keys
-from .transport.limits import MAX_BODY
-from .types import JsonObject, Tool
 
 MAX_ROWS = 200
 """The most rows in a folder."""
@@ -57,13 +58,14 @@ class CaptureStatus:
         return f"captures: {self.folder} ({self.written} written, {self.left_out} left out){told}"
 
 
-class Captures:
+class Captures(ForkAware):
     """Writes undelivered exchanges to a folder. Thread-safe.
 
     The folder is created if it does not exist. The constructor raises ConfigError if it cannot be written to.
     """
 
     def __init__(self, folder: Path) -> None:
+        super().__init__()
         self._folder = folder
         self._lock = threading.Lock()
         self._status = CaptureStatus(str(folder))
@@ -74,6 +76,10 @@ class Captures:
                 raise PermissionError(13, "Permission denied")
         except OSError as error:
             raise ConfigError(f"capture: cannot be written to: {error.strerror}", where=str(folder)) from None
+
+    def after_fork(self) -> None:
+        """Forget the parent's threads, and replace the lock, which one of them may hold."""
+        self._lock, self._threads = threading.Lock(), []
 
     def status(self) -> CaptureStatus:
         """What was written so far."""
