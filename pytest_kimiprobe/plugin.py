@@ -44,10 +44,10 @@ def pytest_configure(config: pytest.Config) -> None:
         if path := intruder():
             raise pytest.UsageError(complaint(path))
         from .pytest_items.collection import prepare
-        from .pytest_items.python_items import AnswerFixture
+        from .pytest_items.python_items import FunctionVerdicts
 
         config.stash[SESSION] = prepare(config)
-        config.pluginmanager.register(AnswerFixture(config.stash[SESSION].kept), "kimiprobe-answer")
+        config.pluginmanager.register(FunctionVerdicts(config.stash[SESSION].kept), "kimiprobe-answer")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -107,21 +107,14 @@ def pytest_collection_modifyitems(
                 item.add_marker(pytest.mark.skip(reason="a kimiprobe case: it is sent with --kimiprobe only"))
     if SESSION not in config.stash:
         return (yield)
-    from .pytest_items.collection import bring_halves, keep_asked_for
+    from .pytest_items.collection import bring_halves, keep_asked_for, never_rerun
 
     keep_asked_for(session, config.stash[SESSION], items)
+    never_rerun(items, config)
     collected = list(items)
     result = yield
     bring_halves(collected, items)
     return result
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
-    if SESSION in pyfuncitem.config.stash:
-        from .pytest_items.python_items import refuse_wrong
-
-        refuse_wrong(pyfuncitem, pyfuncitem.config.stash[SESSION].kept)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str] | None:
@@ -150,14 +143,12 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[Any]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if SESSION in item.config.stash:
         from .pytest_items.runner import enrich
 
-        enrich(item, report, call, item.config.stash[SESSION])
+        enrich(item, report, item.config.stash[SESSION])
     return report
 
 
@@ -180,6 +171,13 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         from .pytest_items.runner import finish
 
         finish(session.config.stash[SESSION], exitstatus, session)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if SESSION in config.stash:
+        from .pytest_items.collection import remember_halves
+
+        remember_halves(config)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -20,7 +19,7 @@ from .transport.event_loop import in_thread
 from .transport.failures import RequestProgress, local_failure
 from .transport.limits import MAX_BODY
 from .types import Answer, ChatRequest, CostOrigin, JsonObject, Usage
-from .wire import Wire, WireRequest, WireStream, wire_named
+from .wire import AnswerStream, Wire, WireRequest, wire_named
 from .wire.json_body import written
 
 WRONG_UPSTREAM = "wrong_upstream"
@@ -160,7 +159,8 @@ class PreparedExchange:
         self, transport: Sender, *, timeout_s: float, limits: StreamLimits = NO_LIMITS, number: int = 1
     ) -> Exchange:
         """Make one exchange; arguments and result are those of the function `exchange`."""
-        started = time.perf_counter()
+        clock = asyncio.get_running_loop().time
+        started = clock()
         deadline = Deadline(timeout_s, limits)
         attempt = _Attempt(self, number, deadline)
         try:
@@ -177,7 +177,7 @@ class PreparedExchange:
             if attempt.cancel is not None:
                 cancel = _http(self.wire, self.target, attempt.cancel)
                 _send_in_background(transport, cancel)
-        return attempt.result((time.perf_counter() - started) * 1000)
+        return attempt.result((clock() - started) * 1000)
 
 
 def _unexpected(error: Exception, attempt: _Attempt) -> ExchangeError:
@@ -233,7 +233,7 @@ class _Attempt:
         self.content_type = ""
         self.body = bytearray()
         self.answer: Answer | None = None
-        self.stream: WireStream | None = None
+        self.stream: AnswerStream | None = None
         self.error: ExchangeError | None = None
         self.first_token_ms: float | None = None
         self.progress = RequestProgress()
@@ -288,7 +288,8 @@ class _Attempt:
             return None
 
     async def _streamed(self, wire: Wire, response: HttpResponse, started: float) -> Answer:
-        stream = self.stream = wire.stream()
+        stream, clock = wire.stream(), asyncio.get_running_loop().time
+        self.stream = stream
         self.deadline.expect_token()
         with suppress(TimeoutError):  # a complete answer does not wait for a host that leaves the stream open
             async with asyncio.timeout(None) as end:
@@ -296,9 +297,9 @@ class _Attempt:
                     self.body += chunk[: MAX_BODY - len(self.body)]
                     if stream.feed(chunk):
                         self.deadline.heard()
-                        self.first_token_ms = self.first_token_ms or (time.perf_counter() - started) * 1000
+                        self.first_token_ms = self.first_token_ms or (clock() - started) * 1000
                     if stream.ended and end.when() is None:
-                        end.reschedule(asyncio.get_running_loop().time() + STREAM_END_S)
+                        end.reschedule(clock() + STREAM_END_S)
         return stream.finish()
 
     def result(self, total_ms: float) -> Exchange:

@@ -13,7 +13,7 @@ from typing import Literal
 
 from .history.calls import canonical, repeated_calls
 from .parsing.garbled_text import garbled
-from .parsing.message_text import texts_of
+from .parsing.message_text import copied_from, last_user_message, texts_of
 from .parsing.strict_json import StrictJsonError, loads
 from .reasons import KNOWN_FINISHES, REASONS
 from .rescue import Rescue, rescue
@@ -29,7 +29,6 @@ _NOTICE = re.compile(
     r"(?i)\b(?:busy|overloaded|at capacity|unavailable|try again|rate limit|too many requests|quota)\b"
 )
 """What a notice says. It is needed only if the host reports 0 prompt tokens, which means that it counts no tokens."""
-_FOREIGN = frozenset({"user", "tool", "function"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +58,12 @@ class Checked:
 class RequestExpectations:
     """The parts of a request that an answer is checked against, beside the tools.
 
-    `foreign` are the texts that users and tools wrote in this conversation: a call inside one of them is not the
-    model's own. `last_user` is the newest text of the user.
+    `request_texts` are the texts from which the model could have copied a call. `last_user` is the newest text of the
+    user.
     """
 
     last_user: str | None = None
-    foreign: Sequence[str] = ()
+    request_texts: Sequence[str] = ()
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     repeated: frozenset[tuple[str, str]] = frozenset()
@@ -77,17 +76,12 @@ ANYTHING = RequestExpectations()
 
 def expectations_of(request: ChatRequest) -> RequestExpectations:
     """The parts of a request that its answer is checked against."""
-    written = [
-        (role, text)
-        for message in request.messages
-        if (role := message.get("role")) in _FOREIGN
-        for text in texts_of(message.get("content"))
-    ]
-    users = [text for role, text in written if role == "user"]
+    last = last_user_message(request.messages)
+    texts = texts_of(request.messages[last].get("content")) if last >= 0 else []
     tools = bool(request.tools)
     return RequestExpectations(
-        last_user=users[-1] if users else None,
-        foreign=[text for _, text in written],
+        last_user="\n".join(texts) or None,
+        request_texts=copied_from(request.messages, last),
         tool_choice=request.tool_choice if tools else None,
         parallel_tool_calls=request.parallel_tool_calls if tools else None,
         repeated=repeated_calls(request.messages) if tools else frozenset(),
@@ -158,7 +152,7 @@ def _refused(reason: str, checked: Checked, detail: str) -> Checked:
 
 def check_generation(generation: str, tools: Sequence[Tool], expected: RequestExpectations = ANYTHING) -> Checked:
     """Judge the text of a tool call that the provider refused (Groq's `failed_generation`)."""
-    rescued = rescue(generation, tools, last_user=expected.last_user, foreign=expected.foreign)
+    rescued = rescue(generation, tools, last_user=expected.last_user, request_texts=expected.request_texts)
     if rescued.outcome == "rescued" and not rescued.dropped:
         found = Checked("rescued", "rescued_text", rescued.text, rescued.tool_calls, "from failed_generation")
         return _against_request(found, expected)
@@ -186,7 +180,7 @@ def _decide(
         raw_tool_calls=answer.tool_calls or None,
         finish_reason="length" if _is_unknown(answer.finish_reason) else answer.finish_reason,
         last_user=expected.last_user,
-        foreign=expected.foreign,
+        request_texts=expected.request_texts,
     )
     return _after_rescue(answer, rescued, defect)
 
@@ -288,13 +282,13 @@ def _same_ids(calls: tuple[ToolCall, ...]) -> _CallDefect | None:
 
 def _suspicious(answer: Answer, tools: Sequence[Tool]) -> bool:
     """Whether rescue must look at the text. A quick test that saves time; only rescue decides what a text holds."""
-    if any(mark in answer.text for mark in ("<|", "|>")):
+    if any(mark in answer.text for mark in ("<|", "|>", "think>", "think\u25b7")):
         return True
     if not tools or answer.tool_calls:
         return False
     if not answer.text.strip():
         return bool(answer.reasoning)
-    return any(mark in answer.text for mark in "{<(")
+    return any(mark in answer.text for mark in ("{", "<", "(", "functions."))
 
 
 def _failed(reason: str, answer: Answer) -> Checked:

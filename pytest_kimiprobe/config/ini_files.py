@@ -21,19 +21,27 @@ def repository_settings(folder: Path) -> tuple[Path, dict[str, str]]:
     """
     above = [folder, *folder.parents]
     for root in above:
-        for name, read in _FILES.items():
-            found = _read(root / name, read) if (root / name).is_file() else None
+        for name in _FILES:
+            found = settings_of(root / name) if (root / name).is_file() else None
             if found is not None:
-                return root, {key: _text(key, found[key], root) for key in found if key.startswith(_PREFIX)}
+                return root, found
     marks = (root for mark in ("pyproject.toml", "setup.py") for root in above if (root / mark).is_file())
     return next(marks, folder), {}
 
 
-def _read(file: Path, read: Callable[[str], Mapping[str, Any] | None]) -> Mapping[str, Any] | None:
+def settings_of(file: Path) -> dict[str, str] | None:
+    """The `kimiprobe_*` settings of a configuration file of pytest; None if it has no section for pytest.
+
+    A file of another name, which `-c` may name, is read as TOML. Raises ConfigError for a file that cannot be read.
+    """
+    read = _FILES.get(file.name, _any_toml)
     try:
-        return read(file.read_text("utf-8"))
+        found = read(file.read_text("utf-8"))
     except (OSError, ValueError, configparser.Error) as error:
         raise ConfigError(str(error), where=str(file)) from None
+    if found is None:
+        return None
+    return {key: _text(key, found[key], file.parent) for key in found if key.startswith(_PREFIX)}
 
 
 def _text(name: str, value: Any, root: Path) -> str:
@@ -66,6 +74,10 @@ def _pyproject(text: str) -> Mapping[str, Any] | None:
     native = {name: value for name, value in tool.items() if name != "ini_options"}
     found: Mapping[str, Any] | None = native or tool.get("ini_options")
     return found
+
+
+def _any_toml(text: str) -> Mapping[str, Any] | None:
+    return _toml(text) or _pyproject(text)
 
 
 _FILES: Mapping[str, Callable[[str], Mapping[str, Any] | None]] = {

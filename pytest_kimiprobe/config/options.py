@@ -213,6 +213,6 @@ def _ini(config: pytest.Config, option: Option) -> Any:
     try:
         return config.getini(option.dest)
     except (TypeError, pytest.UsageError):  # a value in a [tool.pytest] table that is not a string
-        from .ini_files import repository_settings
+        from .ini_files import settings_of
 
-        return repository_settings(config.rootpath)[1].get(option.dest, "")
+        return (settings_of(config.inipath) or {}).get(option.dest, "") if config.inipath else ""

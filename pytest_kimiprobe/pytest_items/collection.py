@@ -35,7 +35,7 @@ _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 def prepare(config: pytest.Config) -> ProbeSession:
     """Read the options, and replace pytest's arguments by the files and ids to collect. Raises UsageError."""
-    if config.getoption("stepwise", default=False):
+    if any(config.getoption(f"stepwise{more}", default=False) for more in ("", "_skip", "_reset")):
         raise pytest.UsageError(
             "--stepwise follows the order of collection, answers come in any order: use --lf instead"
         )
@@ -125,6 +125,23 @@ def bring_halves(collected: Sequence[pytest.Item], items: list[pytest.Item]) -> 
     halves = {half for item in items if isinstance(item, PairProbe) for half in item.halves}
     halves -= {item.nodeid for item in items}
     items[:0] = [item for item in collected if item.nodeid in halves]
+
+
+def remember_halves(config: pytest.Config) -> None:
+    """Store the halves of each failed pair in pytest's list of failures, so that `--lf` collects them again."""
+    if cache := getattr(config, "cache", None):
+        failed: dict[str, bool] = cache.get("cache/lastfailed", {})
+        halves = {half for probe in failed for half in with_halves(probe)} - failed.keys()
+        if halves:
+            cache.set("cache/lastfailed", failed | dict.fromkeys(halves, True))
+
+
+def never_rerun(items: Sequence[pytest.Item], config: pytest.Config) -> None:
+    """Mark the probes so that pytest-rerunfailures and pytest-retry leave them alone: an answer stays what it is."""
+    if any(line.startswith("flaky(") for line in config.getini("markers")):
+        for item in items:
+            if isinstance(item, Probe):
+                item.add_marker(pytest.mark.flaky(reruns=0, condition=False))
 
 
 def _keep_recorded(session: pytest.Session, probes: ProbeSession, items: list[pytest.Item]) -> None:

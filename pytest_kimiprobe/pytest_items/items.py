@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -35,8 +36,19 @@ class Probe(pytest.Item):
 
     result: ProbeResult | None = None
 
+    def judged(self, result: ProbeResult) -> None:
+        """Set the result, and the parameters that reporting plugins read from any parametrized test."""
+        self.result = result
+        named = {name: getattr(result, name) for name in ("endpoint", "mode", "repeat", "load")}
+        self.callspec = SimpleNamespace(params=named, id=self.name)  # not before: pytest sorts items that have one
+
     def _initrequest(self) -> None:
-        """Do nothing: pytest-retry calls this before another try, and a probe has no fixtures."""
+        """Do nothing: plugins call this before another try, and a probe has no fixtures."""
+
+    @property
+    def function(self) -> Callable[[], None]:
+        """The method that judges: some plugins read this attribute of any item."""
+        return self.runtest
 
     def setup(self) -> None:
         """Skip the item if nothing was sent (pytest shows SKIPPED), or fail if no answer came (pytest shows ERROR)."""
@@ -53,8 +65,10 @@ class Probe(pytest.Item):
         return one_line(redact(str(excinfo.value)), 400)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
-        """Path and name, as reports show them."""
-        return self.path, 0, self.name  # pytest wants a line of what a mark skips
+        """Path and name, as reports show them. The path of a packaged case is the one in its id."""
+        packaged = self.path.is_relative_to(cases.FOLDER)
+        path = self.config.rootpath / self.nodeid.partition("::")[0] if packaged else self.path
+        return path, 0, self.name  # pytest wants a line of what a mark skips
 
 
 class CaseProbe(Probe):

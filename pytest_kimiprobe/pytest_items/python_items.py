@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from routing.errors import ConfigError
-from routing.reasons import reason_of
 
 from ..cases.decorator import ATTRIBUTE
 from ..cases.model import declared
+from ..judging.judge import Judgement, SeenAnswer
 from ..safe_text import one_line
 from .items import ARGUMENT, pair_of, planned_by, require_answer, require_right
 
 if TYPE_CHECKING:
-    from ..judging.judge import SeenAnswer
+    from ..verdicts import ProbeResult
     from .run_config import Scope
     from .verdict_store import VerdictStore
-
-_WRONG = "wrong_answer"
 
 
 def parametrize(metafunc: pytest.Metafunc, scope: Scope) -> None:
@@ -52,14 +50,16 @@ def with_pairs(made: Sequence[pytest.Item | pytest.Collector]) -> list[pytest.It
     return found
 
 
-class AnswerFixture:
-    """pytest plugin that provides the fixture `answer`.
+class FunctionVerdicts:
+    """pytest plugin that provides the fixture `answer`, and records the verdicts of test functions.
 
     It is registered only with `--kimiprobe`, because other projects have fixtures of this name.
     """
 
     def __init__(self, kept: VerdictStore) -> None:
         self._kept = kept
+        self._messages: dict[str, str] = {}
+        """What each function that failed raised, by item id."""
 
     @pytest.fixture
     def answer(self, request: pytest.FixtureRequest) -> SeenAnswer:
@@ -71,28 +71,39 @@ class AnswerFixture:
         require_answer(result)
         return kept.seen[probe]
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> None:
+        """Fail the test before its function runs if the verdict is already `fail`: no answer can be delivered to it."""
+        if result := self._kept.held.get(pyfuncitem.nodeid):
+            require_right(result)
 
-def refuse_wrong(item: pytest.Item, kept: VerdictStore) -> None:
-    """Fail the test before its function runs if the verdict is already `fail`: no answer can be delivered to it."""
-    if result := kept.held.get(item.nodeid):
-        require_right(result)
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[Any]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Keep what a function raised; its report has it only as formatted lines."""
+        if call.excinfo is not None and item.nodeid in self._kept.held:
+            self._messages[item.nodeid] = one_line(str(call.excinfo.value), 300)
+        return (yield)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Record the final verdict of a test function.
+
+        Plugins that rerun failures log each earlier try under an outcome that pytest does not have.
+        """
+        result = self._kept.held.get(report.nodeid)
+        last = report.when == "call" or (report.when == "setup" and not report.passed)
+        if result is not None and last and report.outcome in {"passed", "failed", "skipped"}:
+            self._kept.record(_after(result, report, self._messages.get(report.nodeid, "failed")))
 
 
-def settle(item: pytest.Item, report: pytest.TestReport, call: pytest.CallInfo[Any], kept: VerdictStore) -> None:
-    """Record the final verdict of a test function: after setup without an answer, otherwise after the function ran.
+def _after(result: ProbeResult, report: pytest.TestReport, message: str) -> ProbeResult:
+    """The verdict after a test function ran: `fail` if it failed, `error` if another fixture of it did.
 
-    If the function failed, the verdict is `fail`.
+    A function that is skipped adds nothing to the verdict on the answer.
     """
-    result = kept.held.get(item.nodeid)
-    if result is None:
-        return
-    judged = result.verdict in {"pass", "rescued", "fail"}
-    if report.when == "setup" and not judged:
-        kept.record(item, result)
-    elif report.when == "call" and not report.skipped:
-        if report.failed and result.verdict != "fail":
-            message = one_line(str(call.excinfo.value if call.excinfo else "failed"), 300)
-            result = replace(
-                result, verdict="fail", reason=_WRONG, detail=message, error_class=reason_of(_WRONG).error_class
-            )
-        kept.record(item, result)
+    failed = report.failed or (hasattr(report, "wasxfail") and report.skipped)
+    if not failed or result.verdict not in {"pass", "rescued"}:
+        return result
+    found = Judgement("error", "local_failure") if report.when == "setup" else Judgement("fail", "wrong_answer")
+    return replace(result, verdict=found.verdict, reason=found.reason, detail=message, error_class=found.error_class)

@@ -22,7 +22,6 @@ from ..reporting.progress import Progress
 from ..reporting.terminal import Line, screen
 from ..safe_text import one_line
 from . import outputs, screen_output
-from . import python_items as python_probes
 from .items import PairProbe, Probe, is_late, planned_by, to_send
 from .session import ProbeSession
 
@@ -87,7 +86,7 @@ def _typical_seconds(session: ProbeSession, plans: list[ProbePlan]) -> float:
 def loop(session: pytest.Session, probes: ProbeSession) -> bool | None:
     """Run other tests first, then each probe when its answer comes. Returns None to leave the loop to pytest.
 
-    No request is in flight while a user's test runs, because the test may replace sockets, clocks or the file system.
+    No request is in flight while a user's test or function runs: it may replace sockets, clocks or the file system.
     """
     if _only_looking(session.config):
         return None
@@ -103,13 +102,16 @@ def loop(session: pytest.Session, probes: ProbeSession) -> bool | None:
     late = [item for item in ours if not isinstance(item, Probe) or is_late(item)]
     with screen_output.no_file_names(session.config):
         _serve(session, probes, ours)
+        probes.finish()  # no thread or connection of the run is there while a user's function runs
         _run_in_order(session, probes, sorted(late, key=is_late))
     return True
 
 
 def _serve(session: pytest.Session, probes: ProbeSession, ours: Sequence[pytest.Item]) -> None:
     """Run each probe when its answer comes. Test functions with `@case` only get their verdict here, and run later."""
-    progress = Progress.of(session.config.pluginmanager.getplugin("terminalreporter"))
+    reporter = session.config.pluginmanager.getplugin("terminalreporter")
+    # Other classes of reporter have their progress on the line that this one would overwrite.
+    progress = Progress.of(reporter if type(reporter) is pytest.TerminalReporter else None)
     if progress.writer is not None:
         probes.on_progress = lambda waiting: progress.show(waiting, probes.money().usd)
     try:
@@ -140,19 +142,14 @@ def _run_one(session: pytest.Session, item: pytest.Item, following: pytest.Item 
         raise session.Interrupted(session.shouldstop)
 
 
-def enrich(item: pytest.Item, report: pytest.TestReport, call: pytest.CallInfo[Any], probes: ProbeSession) -> None:
-    """Set the duration in a probe's report to the time that the provider took. Record verdicts of test functions.
-
-    `--durations` and JUnit XML show this duration.
-    """
+def enrich(item: pytest.Item, report: pytest.TestReport, probes: ProbeSession) -> None:
+    """Set the duration in a probe's report to the time that the provider took; `--durations` and JUnit XML show it."""
     result = item.result if isinstance(item, Probe) else probes.kept.held.get(item.nodeid)
     if result is None or report.when == "teardown":
         return
     if result.total_ms is not None:
         ended_here = (report.when == "call") != (report.when == "setup" and not report.passed)
         report.duration = result.total_ms / 1000 if ended_here else 0.0
-    if not isinstance(item, Probe):
-        python_probes.settle(item, report, call, probes.kept)
 
 
 def finish(probes: ProbeSession, exit_status: int, session: pytest.Session) -> None:
@@ -219,5 +216,5 @@ def _show_exchange(probes: ProbeSession, probe: pytest.Item) -> None:
 
 
 def _only_looking(config: pytest.Config) -> bool:
-    option = config.option
-    return bool(option.collectonly or getattr(option, "setuponly", False) or getattr(option, "setupplan", False))
+    names = ("collectonly", "setuponly", "setupplan", "show_fixtures_per_test")
+    return any(getattr(config.option, name, False) for name in names)

@@ -18,6 +18,7 @@ from ..engine.dispatch import Dispatcher
 from ..engine.throttle import refusal_words
 from ..engine.types import ProbeJob
 from ..reporting.summary import Spent, Summary
+from ..safe_text import one_line
 from ..verdicts import Run
 from .items import PairProbe, RowProbe, is_skipped, planned_by, to_send
 from .run_config import Scope
@@ -72,8 +73,15 @@ class ProbeSession:
         self._began = Timestamp.now()
         self._under_way = to_send(items)
         if self._under_way:
-            dispatcher = self._dispatcher = self._dispatcher or self._started()
-            dispatcher.submit(ProbeJob(item, plan, self.scope.target(plan.endpoint)) for item, plan in self._under_way)
+            try:
+                self._dispatcher = self._dispatcher or self._started()
+                self._dispatcher.submit(
+                    [ProbeJob(item, plan, self.scope.target(plan.endpoint)) for item, plan in self._under_way]
+                )
+            except Exception as error:  # noqa: BLE001 - a plugin that replaces sockets may raise anything
+                why = error.__cause__ or error
+                text = f"no request can be sent: {type(why).__name__}: {one_line(str(why), 200)}"
+                raise pytest.UsageError(f"{text}; does a plugin or conftest.py replace sockets?") from None
 
     def serve(self, items: Sequence[pytest.Item]) -> Iterator[pytest.Item]:
         """Each item with its verdict, in the order in which answers come. A pair comes when both halves are judged."""

@@ -49,9 +49,9 @@ class VerdictStore:
         """Whether there is a verdict on the item, final or not."""
         return item.nodeid in self.results or item.nodeid in self.held
 
-    def record(self, item: pytest.Item, result: ProbeResult) -> None:
+    def record(self, result: ProbeResult) -> None:
         """Store a final verdict, and call the hook `pytest_kimiprobe_result` with it."""
-        self.results[item.nodeid] = result
+        self.results[result.id] = result
         self._hook.pytest_kimiprobe_result(result=result)
 
     def not_sent(self, item: pytest.Item, unsent: Unsent) -> None:
@@ -97,7 +97,7 @@ class VerdictStore:
         try:
             judgement = self._judgement(item, done, tools)
         except Exception as error:  # noqa: BLE001 - a failure of the judge on one answer must not lose the others
-            judgement = Judgement("error", "malformed_body", f"the judge failed: {type(error).__name__}")
+            judgement = Judgement("error", "local_failure", f"the judge failed: {type(error).__name__}")
         self._keep(item, done, judgement, facts)
 
     def _judgement(self, item: pytest.Item, done: Exchange, tools: Sequence[Tool]) -> Judgement:
@@ -116,8 +116,8 @@ class VerdictStore:
             result = replace(result, total_ms=None)
         item.user_properties = _properties(result)
         if isinstance(item, Probe):
-            item.result = result
-            self.record(item, result)
+            item.judged(result)
+            self.record(result)
         else:
             self.held[item.nodeid] = result
         self.last = Timestamp.now()

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from routing.redaction import REDACTED
-from routing.wire.json_fields import first, items, members
+from routing.wire.json_fields import children, first
 
 from ..engine.capture import CapturedExchange, CapturedRequest
 
@@ -131,7 +131,7 @@ def _spans(text: str) -> Iterator[tuple[int, int, bool]]:
     todo: list[tuple[int, str]] = [(first(text), "top")]
     while todo:
         at, where = todo.pop()
-        for name, start, end in _values(text, at):
+        for name, start, end in children(text, at):
             nested = text[start] in "{["
             if nested and name == "choices" and where == "top":
                 todo.append((start, "choices"))
@@ -144,13 +144,6 @@ def _spans(text: str) -> Iterator[tuple[int, int, bool]]:
             elif text[start] == '"' or _NAMES.fullmatch(name):
                 known = bool(_NAMES.fullmatch(name)) and text[start:end] not in {"null", "true", "false", '""'}
                 yield start, end, known
-
-
-def _values(text: str, at: int) -> Iterator[tuple[str, int, int]]:
-    if text[at] == "{":
-        yield from members(text, at)
-    else:
-        yield from (("", start, end) for start, end in items(text, at))
 
 
 def without_ids(text: str) -> str:

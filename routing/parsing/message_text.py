@@ -1,9 +1,11 @@
-"""Text of a message's content in OpenAI's form: a string, or a list of parts of which some hold text. Pure."""
+"""Texts of messages in OpenAI's form, whose content is a string or a list of parts of which some hold text. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from .strict_json import StrictJsonError, loads
 
 
 def texts_of(content: Any) -> list[str]:
@@ -28,3 +30,47 @@ def joined(pieces: Iterable[str], halves: str = "replace") -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", halves)
     return text
+
+
+def last_user_message(messages: Sequence[Mapping[str, Any]]) -> int:
+    """The position of the user's last message; -1 if there is none."""
+    return max((at for at, message in enumerate(messages) if message.get("role") == "user"), default=-1)
+
+
+def copied_from(messages: Sequence[Mapping[str, Any]], last_user: int) -> list[str]:
+    """Every text of a conversation from which a model could copy a call, by any author.
+
+    Earlier structured calls do not count: an agent may make the same call again. Only the strings in their arguments
+    do. Nor does the assistant's message directly before the user's last one count: the user may have confirmed a call
+    that it proposed.
+    """
+    texts: list[str] = []
+    for at, message in enumerate(messages):
+        if not (at == last_user - 1 and message.get("role") == "assistant"):
+            texts += _strings(message.get("content"))
+        calls = [*(message.get("tool_calls") or ()), {"function": message.get("function_call")}]
+        for call in calls:
+            function = call.get("function") if isinstance(call, Mapping) else None
+            texts += _strings(_parsed(function.get("arguments")) if isinstance(function, Mapping) else None)
+    return texts
+
+
+def _parsed(arguments: Any) -> Any:
+    if not isinstance(arguments, str):
+        return arguments
+    try:
+        return loads(arguments)
+    except StrictJsonError:
+        return arguments
+
+
+def _strings(value: Any) -> list[str]:
+    """All strings in a JSON value but images, in no order."""
+    found, level = [], [value]
+    while level:
+        node = level.pop()
+        if isinstance(node, str):
+            found += [] if node.startswith("data:") else [node]
+        elif isinstance(node, Mapping | list | tuple):
+            level += node.values() if isinstance(node, Mapping) else node
+    return found

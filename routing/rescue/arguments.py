@@ -33,7 +33,7 @@ _FENCED = re.compile(r"\s*```[a-zA-Z_]{0,12}[ \t]*\n(.*)\n[ \t]*```\s*\Z", re.DO
 _PLACEHOLDER = re.compile(r"\s*\{\s*\}\s*(\{.*)\Z", re.DOTALL)
 _PREFIX = re.compile(rf"\s*+[\w.:\-]{{1,{MAX_PREFIX}}}+\s*+(?=\{{)")
 _ID_AROUND = re.compile(r"\A\.*(?:functions\.)*|:\d{0,9}\Z")
-_PLAIN_QUOTE = re.compile(r'(?<!\\)"')
+_TYPOGRAPHIC = re.compile(r'(?:(?:[^"“”\\]++|\\.)*+“(?:[^"“”\\]++|\\.)*+”)++(?:[^"“”\\]++|\\.)*+', re.DOTALL)
 _BEGINS = re.compile(r"[\"'{\[]")
 _STRING = r'"(?:[^"\\]++|\\.)*+\\?+("|\Z)'
 """A string, or what is left of one: so that no search starts again inside an open one."""
@@ -187,7 +187,7 @@ def _with_plain_quotes(text: str, tools: ToolSet, name: str) -> Any:
 
     With both kinds in one text, what ends a string is anybody's guess: a content could become a key.
     """
-    if _PLAIN_QUOTE.search(text) or "“" not in text:
+    if not _TYPOGRAPHIC.fullmatch(text):
         return None
     value = loads(text.replace("“", '"').replace("”", '"'))
     known = tools.properties(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,14 +16,17 @@ from .arguments import Arguments, Refused, judge
 from .result import MAX_CALLS, Dropped, WrittenCall
 
 _INDEX = re.compile(r":\d{1,9}\Z")
+_SANITISED = re.compile(r"functions_(.+)_\d{1,9}\Z")
+"""An id that a gateway has made of letters, digits and `_`; models copy it from the history."""
+_UNSAFE = re.compile(r"[^A-Za-z0-9_\-]")
 _COUNTER = re.compile(r"\d{1,9}\Z")
 _ID = re.compile(r"[\x21-\x7e]{1,256}\Z")
 
 
 def offered(tools: ToolSet, written: str) -> str | None:
-    """The offered name that was meant: exactly, else without `functions.` and `:index`. No other likeness counts.
+    """The offered name that was meant: exactly, else without `functions.` and `:index`, also with `_` for both.
 
-    Not even white space around it: layout is each dialect's own business, and a name with control characters is none.
+    No other likeness counts, not even white space around it: a name with control characters is refused.
     """
     name = written
     while True:
@@ -32,6 +35,9 @@ def offered(tools: ToolSet, written: str) -> str | None:
         bare = _INDEX.sub("", name)
         if bare in tools:
             return bare
+        if sanitised := _SANITISED.match(name):
+            fits = [known for known in tools.names if _UNSAFE.sub("_", known) == sanitised[1]]
+            return fits[0] if len(fits) == 1 else None
         if not name.startswith(_PREFIX):
             return None
         name = name.removeprefix(_PREFIX)
@@ -42,7 +48,7 @@ def is_counter(written: str) -> bool:
     return bool(_COUNTER.match(written.strip()))
 
 
-class Desk:
+class CallValidator:
     """Judges the calls of one answer, one by one and in order."""
 
     def __init__(self, tools: ToolSet) -> None:
@@ -52,11 +58,13 @@ class Desk:
         self.notes: list[str] = []
         self._ids: set[str] = set()
 
-    def take(self, written: WrittenCall) -> ToolCall | None:
-        """Judge a call and keep the verdict."""
+    def take(self, written: WrittenCall, own: Callable[[ToolCall], bool] = lambda _: True) -> ToolCall | None:
+        """Judge a call and keep the verdict. `own`: whether a valid call is the model's own, not a copy."""
         judged = self.judge(written)
+        if isinstance(judged, ToolCall) and not own(judged):
+            judged = Dropped(printable(judged.name, 80), "leaked_call", "the call occurs in the request")
         if isinstance(judged, Dropped):
-            self.drop(judged.name, judged.reason, judged.detail)
+            self.dropped += [judged] if len(self.dropped) < MAX_CALLS else []
             return None
         self.calls.append(judged)
         return judged
@@ -67,7 +75,7 @@ class Desk:
             self.dropped.append(Dropped(printable(name, 80), reason, printable(detail)))
 
     def note(self, note: str) -> None:
-        """Note once what was mended."""
+        """Note a repair once."""
         if note and note not in self.notes:
             self.notes.append(note)
 
@@ -84,10 +92,10 @@ class Desk:
         )
         if isinstance(arguments, Refused):
             return Dropped(printable(name, 80), arguments.reason, printable(arguments.detail))
-        self._note_mending(written, name, arguments)
+        self._note_repairs(written, name, arguments)
         return ToolCall(self._unique(written.id, name), name, arguments.value, arguments.raw)
 
-    def _note_mending(self, written: WrittenCall, name: str, arguments: Arguments) -> None:
+    def _note_repairs(self, written: WrittenCall, name: str, arguments: Arguments) -> None:
         self.note(arguments.note)
         if written.name is None:
             self.note("name_inferred")

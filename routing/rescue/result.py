@@ -1,4 +1,4 @@
-"""What the dialects hand over, and what rescue gives back."""
+"""What the dialects hand over, and what rescue returns."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any, Literal, TypeAlias
 from ..types import ToolCall
 
 Outcome: TypeAlias = Literal["rescued", "clean_text", "suspect"]
+RescueMode: TypeAlias = Literal["all", "native", "off"]
 
 MAX_CALLS = 128
 MAX_INPUT = 1 << 20
-"""Bytes of UTF-8 that are read; an answer beyond them is suspect."""
+"""Bytes of UTF-8 that are read; a longer answer is suspect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +29,8 @@ class Rescue:
     """What an answer holds.
 
     `rescued`: `tool_calls` may be executed. `clean_text`: `text` may be delivered. `suspect`: neither; try again or
-    elsewhere. `dropped` tells of every call that was refused, also beside rescued ones. `dialect` names the form in
-    which the first call stood (empty where there was none), `notes` what was mended.
+    elsewhere. `dropped` lists every call that was refused, also beside rescued ones. `dialect` names the form of the
+    first call (empty if there was none), `notes` the repairs.
     """
 
     outcome: Outcome
@@ -42,13 +43,12 @@ class Rescue:
 
 @dataclass(frozen=True, slots=True)
 class WrittenCall:
-    """A call as somebody wrote it, unjudged.
+    """A call as it is written in a text, unjudged.
 
-    `name` None: the form carries none that can be trusted, only the arguments can tell (`id` is a bare counter).
-    `arguments` is the text, or the JSON value that stood there. `ended`: the call's own end marker was there, so
-    brackets that are still open outside strings may be closed. `words`: every argument was written as bare text, so
-    a value may be read as JSON where the schema wants no string. `cut`: nothing shows that the call is complete, so
-    arguments that are missing are not taken for none.
+    `name` None: the form has no name, only the arguments can tell (`id` is a bare counter). `arguments` is their text
+    or JSON value. `ended`: the call's own end mark was there, so brackets that are still open outside strings may be
+    closed. `words`: every argument was written as bare text, so a value may be read as JSON if the schema wants no
+    string. `cut`: nothing shows that the call is complete, so missing arguments are not read as none.
     """
 
     name: str | None
@@ -61,11 +61,11 @@ class WrittenCall:
 
 @dataclass(slots=True)
 class Piece:
-    """A stretch of the message that is (or looks like) one or more calls. `end` is where the text goes on.
+    """A part of a text that is (or looks like) one or more calls, from `start` to `end`.
 
     `refused` holds name, reason and detail of calls that are broken in themselves, `flaw` says why the whole is.
-    `tangled`: its marks stand in an order that the dialect does not know, so that no call of the dialect in this
-    message can be trusted: a value may hold marks, and what looks like a call may be a value. `mark_end` is the end of its first marker. `plain`: no call after all. `void`: markers around nothing. `cut`: the message ended inside.
+    `tangled`: the order of the marks is not the dialect's, so that no call of this dialect in the text can be trusted:
+    what looks like a call may be a value. `void`: marks around nothing. `cut`: the text ended inside. `plain`: no call.
     """
 
     dialect: str
@@ -75,7 +75,11 @@ class Piece:
     refused: list[tuple[str, str, str]] = field(default_factory=list)
     flaw: str = ""
     tangled: bool = False
-    mark_end: int = 0
     plain: bool = False
     void: bool = False
     cut: bool = False
+
+    @property
+    def holds_calls(self) -> bool:
+        """Whether it is a call, even a broken one, and not marks alone."""
+        return bool(self.calls or self.refused)

@@ -11,6 +11,7 @@ import contextlib
 import os
 import socket
 import threading
+import time
 import weakref
 from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Future
@@ -81,6 +82,10 @@ class EventLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         super().__init__()
         self._process = os.getpid()
+
+    def time(self) -> float:
+        """Seconds of the system's monotonic clock. Libraries that freeze time for a test do not replace this call."""
+        return time.clock_gettime(time.CLOCK_MONOTONIC)
 
     async def getaddrinfo(
         self,

@@ -14,9 +14,10 @@ tool names and call ids back into an answer. `follow` returns the next request i
 from __future__ import annotations
 
 from ..errors import EndpointUnavailable
-from .base import Wire, WireRequest, WireStream
+from .answer_stream import AnswerStream
+from .base import Wire, WireRequest
 
-__all__ = ["Wire", "WireRequest", "WireStream", "wire_named"]
+__all__ = ["AnswerStream", "Wire", "WireRequest", "wire_named"]
 
 
 def wire_named(name: str) -> Wire:

@@ -1,4 +1,4 @@
-"""The interface of a protocol module, and the request and stream types that it returns."""
+"""The interface of a protocol module, and the request type that it returns."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Protocol
 
 from ..catalog.model import Endpoint, Provider
 from ..types import Answer, ChatRequest, JsonObject
+from .answer_stream import AnswerStream
 
 
 def _as_it_is(answer: Answer) -> Answer:
@@ -40,20 +41,6 @@ class WireRequest:
     cancel: WireRequest | None = None
 
 
-class WireStream(Protocol):
-    """Interface of the object that assembles a streamed answer from its bytes."""
-
-    @property
-    def ended(self) -> bool:
-        """Whether the finish reason has come, behind which a stream holds token counts and end marks only."""
-
-    def feed(self, chunk: bytes) -> bool:
-        """Take bytes of the stream. Returns True as soon as the answer has text, reasoning or a tool call."""
-
-    def finish(self) -> Answer:
-        """The assembled answer. Called after the last bytes of the stream."""
-
-
 class Wire(Protocol):
     """Interface of a protocol module; the package `routing.wire` describes its four functions."""
 
@@ -61,6 +48,6 @@ class Wire(Protocol):
 
     def parse(self, status: int, headers: Mapping[str, str], body: bytes) -> Answer: ...
 
-    def stream(self) -> WireStream: ...
+    def stream(self) -> AnswerStream: ...
 
     def authorization(self, key: str) -> Mapping[str, str]: ...

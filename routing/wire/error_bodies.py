@@ -14,6 +14,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from ..errors import ExchangeError, RequestRejected, error_type
+from ..parsing.message_text import joined
 from ..reasons import REASONS
 
 LONGEST_WAIT_S = 86_400.0
@@ -133,7 +134,7 @@ def fault(status: int, error: Any, headers: Mapping[str, str] | None = None) -> 
         retryable=_retryable(reason, headers or {}) or in_flight,
         retry_after_s=_wait(headers or {}, row),
         advice=REASONS[reason].advice,
-        failed_generation=generation if isinstance(generation, str) else None,
+        failed_generation=joined([generation]) if isinstance(generation, str) else None,
     )
 
 

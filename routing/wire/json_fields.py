@@ -1,6 +1,6 @@
 """Reads fields of JSON that a host sent, whatever type of value a field holds. JSON objects are dicts here. Pure.
 
-`members`, `items` and `first` give positions in a JSON text, so that a value can be passed on exactly as it came.
+`children` and `first` give positions in a JSON text, so that a value can be passed on exactly as it came.
 Verification of a tool's arguments needs the exact text: parsing and writing it again would remove duplicate keys and
 round long numbers.
 """
@@ -124,30 +124,20 @@ def money(value: Any) -> Decimal | None:
     return amount if amount.is_finite() and 0 <= amount <= _MOST_USD else None
 
 
-def members(text: str, at: int) -> Iterator[tuple[str, int, int]]:
-    """Yield the key, the start and the end of each value of the JSON object that begins at position `at` of `text`.
+def children(text: str, at: int) -> Iterator[tuple[str, int, int]]:
+    """Yield the key, the start and the end of each value in the object or array that begins at position `at` of `text`.
 
-    The caller must have checked that `text` is valid JSON.
+    The key of an array's value is empty. The caller must have checked that `text` is valid JSON.
     """
+    is_object = text[at] == "{"
     at = _after(text, at + 1)
-    while text[at] != "}":
-        key, at = _DECODER.raw_decode(text, at)
-        at = _after(text, _after(text, at) + 1)
+    while text[at] not in "]}":
+        key = ""
+        if is_object:
+            key, at = _DECODER.raw_decode(text, at)
+            at = _after(text, _after(text, at) + 1)
         _, end = _DECODER.raw_decode(text, at)
         yield key, at, end
-        at = _after(text, end)
-        at = _after(text, at + 1) if text[at] == "," else at
-
-
-def items(text: str, at: int) -> Iterator[tuple[int, int]]:
-    """Yield the start and the end of each value of the JSON array that begins at position `at` of `text`.
-
-    The caller must have checked that `text` is valid JSON.
-    """
-    at = _after(text, at + 1)
-    while text[at] != "]":
-        _, end = _DECODER.raw_decode(text, at)
-        yield at, end
         at = _after(text, end)
         at = _after(text, at + 1) if text[at] == "," else at
 

@@ -129,10 +129,10 @@ class OpenAIStream(AnswerStream):
 
     def delta(self, delta: Mapping[str, Any], *, whole: bool) -> None:
         """Take a piece of the message from a stream, or the whole message if `whole`."""
-        self.text.extend(map(self.limit.take, filter(None, texts_of(delta.get("content")))))
+        self.text.extend(map(self.take, filter(None, texts_of(delta.get("content")))))
         # Moonshot sends reasoning_content, OpenRouter and Groq send reasoning. If both come, they are equal.
         thought = delta.get("reasoning_content") or delta.get("reasoning")
-        self.reasoning.extend(map(self.limit.take, filter(None, texts_of(thought))))
+        self.reasoning.extend(map(self.take, filter(None, texts_of(thought))))
         calls = delta.get("tool_calls")
         if isinstance(calls, list):
             for row in calls:
@@ -144,15 +144,15 @@ class OpenAIStream(AnswerStream):
         call_id, name = string(row.get("id")), string(function.get("name"))
         call = self.new_call(_numbered(row)) if whole else self._call_of(row, call_id, name)
         if call_id and not call.id:
-            call.id = self.limit.take(call_id)
+            call.id = self.take(call_id)
         if name:
-            call.add_name(self.limit.take(name))
+            call.name.append(self.take(name))
         arguments = function.get("arguments")
         if isinstance(arguments, str):
             if arguments or whole:
-                call.add_arguments(self.limit.take(arguments))
+                call.pieces.append(self.take(arguments))
         elif arguments is not None:
-            self.limit.take_value(arguments)
+            self.take_value(arguments)
             call.whole = arguments
             self.notes["arguments_not_a_string"] = None
 
@@ -171,7 +171,7 @@ class OpenAIStream(AnswerStream):
         self.notes["tool_call_without_index"] = None
         if call_id:
             return next((call for call in self.calls if call.id == call_id), None) or self.new_call(_numbered(row))
-        if self.calls and not (name and self.calls[-1].name and self.calls[-1].arguments):
+        if self.calls and not (name and self.calls[-1].name and self.calls[-1].pieces):
             return self.calls[-1]
         return self.new_call(_numbered(row))
 

@@ -189,7 +189,7 @@ class ReplicateStream(AnswerStream):
         if event.name == "error":
             raise ProviderFailure("server_error", printable_line(event.data), phase="body", retryable=True)
         if event.name == "output" and self.finish_reason is None and event.data:
-            self.text.append(self.limit.take(event.data))
+            self.text.append(self.take(event.data))
         elif event.name == "done":
             self.finish_reason = "stop"
             reason = string((_page(event.data.encode("utf-8", "surrogatepass")) or {}).get("reason"))

@@ -56,32 +56,21 @@ class Decoder:
         if self._first and text:
             self._first = False
             text = text.removeprefix("\ufeff")
-        if self._after_cr and text:
-            text = text.removeprefix("\n")
-            self._after_cr = False
         return self._lines(text)
 
     def _lines(self, text: str) -> Iterator[Event]:
-        start, lf, cr = 0, text.find("\n"), text.find("\r")
-        while lf >= 0 or cr >= 0:
-            end = lf if cr < 0 or 0 <= lf < cr else cr
-            line = "".join((*self._pieces, text[start:end]))
+        if text:  # a line feed that begins it may belong to the carriage return that ended the text before
+            text, self._after_cr = text.removeprefix("\n") if self._after_cr else text, text.endswith("\r")
+        *lines, rest = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        for line in lines:
+            whole = "".join((*self._pieces, line)) if self._pieces else line
             self._pieces.clear()
             self._pending = 0
-            start = end + 1
-            if text[end] == "\r":
-                if start == len(text):
-                    self._after_cr = True
-                elif text[start] == "\n":
-                    start += 1
-            # Search for each kind only after it was used, so that a chunk with one kind is not searched again per line.
-            lf = text.find("\n", start) if 0 <= lf < start else lf
-            cr = text.find("\r", start) if 0 <= cr < start else cr
-            if event := self._line(line):
+            if event := self._line(whole):
                 yield event
-        if start < len(text):
-            self._pieces.append(text[start:])
-            self._pending += len(text) - start
+        if rest:
+            self._pieces.append(rest)
+            self._pending += len(rest)
             if self._pending > MAX_LINE:
                 raise ProviderFailure("body_too_large", f"one line of more than {MAX_LINE} characters", phase="body")
 

@@ -366,7 +366,8 @@ def test_a_crowd_shares_the_one_request_to_a_parked_host(
     real = Transport.pause
 
     async def pause(transport: Transport, seconds: float) -> None:
-        waiting.add(asyncio.current_task())
+        if seconds:  # an exchange pauses for 0 s before it is sent
+            waiting.add(asyncio.current_task())
         if len(waiting) >= 19:
             answer.set()
         await real(transport, min(seconds, 0.01))

@@ -34,7 +34,10 @@ LEAKS: dict[str, tuple[str, Answer]] = {
     "of a tool that only the host has": ("unknown_tool", Answer(text=k2("{}", "web_search"), finish_reason="stop")),
     "no more than a marker": ("leaked_call", Answer(text="<|tool_calls_section_begin|>", finish_reason="stop")),
     "as JSON, cut": ("leaked_call", Answer(text='{"name": "f", "arguments": ' + CUT, finish_reason="stop")),
-    "in the reasoning, cut": ("leaked_call", Answer(reasoning="hm " + k2(CUT, ended=False), finish_reason="stop")),
+    "in the reasoning, cut": (
+        "arguments_not_json",
+        Answer(reasoning="hm " + k2(CUT, ended=False), finish_reason="stop"),
+    ),
     "one of two": ("dropped_call", Answer(text=k2('{"city": "A"}') + k2('{"city": 3}'), finish_reason="stop")),
     "beside a sound one": (
         "dropped_call",

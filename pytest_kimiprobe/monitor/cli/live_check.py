@@ -22,7 +22,7 @@ from ...tables import Column, folded, rendered
 from .. import live_check as checks
 from ..answer_shape import Fact, value_of
 from . import Wrong
-from .shared import json_option, show
+from .shared import json_option, show, tell_problems
 
 MOST_USD = 0.05
 _PROBES = (Column("probe"), Column("host", shorten="end"), Column("simulator", shorten="end"), Column("differs", True))
@@ -59,32 +59,31 @@ def live_check(
     1 something differs, 2 not everything could be compared.
     """
     catalog = catalogs.load()
-    keys = checks.keys_of(catalog, os.environ)
+    keys, problems = checks.keys_of(catalog, os.environ)
+    tell_problems(problems)
     try:
         asked = select(catalog, catalog.default_model, globs, datetime.now(UTC).date()) if globs else []
     except UnknownEndpoint as problem:
         raise Wrong(str(problem)) from None
-    endpoints = asked or [checks.endpoint_of(catalog, name) for name in keys]
+    endpoints = asked or checks.endpoints_of(catalog, keys)
     without = {catalog.provider_of(each).key_env for each in endpoints if each.provider not in keys}
-    if without or not keys:
+    if without or not endpoints:
         names = sorted(without) or [provider.key_env for provider in catalog.providers.values() if provider.key_env]
         raise Wrong("\n".join(("no key is set; set at least one of", *folded("", ", ".join(names), 2))))
     recorder = _recorder(record, local=any(catalog.provider_of(each).local for each in endpoints)) if record else None
     recorded = checks.recorded_facts(against) if against else {}
     done = checks.check(catalog, endpoints, keys, Decimal(str(budget)))
     lines = [line for each in endpoints for line in _report(catalog, each, done, recorded)]
-    lines += [
-        f"cost ${done.cost_usd:.4f} of at most ${budget:g}",
-        *(_kept(recorder, catalog, done) if recorder else ()),
-    ]
+    lines.append(f"cost ${done.cost_usd:.4f} of at most ${budget:g}")
+    lines += _kept(recorder, catalog, done) if recorder else ()
     rows = [asdict(row) | {"host": list(row.host), "simulated": list(row.simulated)} for row in done.rows]
     show(lines, {"cost_usd": str(done.cost_usd), "probes": rows}, as_json=as_json)
-    differs, incomplete = any(row.differences for row in done.rows), any(row.not_compared for row in done.rows)
-    context.exit(1 if differs else 2 if incomplete else 0)
+    incomplete = bool(problems) or any(row.not_compared for row in done.rows)
+    context.exit(1 if any(row.differences for row in done.rows) else 2 if incomplete else 0)
 
 
 def _recorder(folder: Path, *, local: bool) -> Recorder:
-    public = catalogs.load(environment={name: os.environ.get(name, "") for name in (catalogs.VARIABLE,)})
+    public = catalogs.load(environment={catalogs.VARIABLE: os.environ.get(catalogs.VARIABLE, "")})
     return Recorder(folder, public, (uuid.uuid4().hex[:12], 1, "local" if local else "live"))
 
 
@@ -116,14 +115,10 @@ def _report(
 
 
 def _row(row: checks.Compared) -> list[str]:
-    host, simulated = (" ".join(value_of(shape, name) for name in _SHORT) for shape in (row.host, row.simulated))
-    host, simulated = (" ".join(text.replace("-", " ").split()) for text in (host, simulated))
-    return [
-        row.kind,
-        host or row.not_compared,
-        "same" if host == simulated else simulated,
-        str(len(row.differences) or "."),
-    ]
+    shown = ([value_of(shape, name) for name in _SHORT] for shape in (row.host, row.simulated))
+    host, simulated = (" ".join(value for value in values if value != "-") for values in shown)
+    simulated = "same" if host == simulated else simulated
+    return [row.kind, host or row.not_compared, simulated, str(len(row.differences) or ".")]
 
 
 def _facts(rows: Iterable[checks.Compared], recorded: set[Fact] | None) -> Iterator[list[str]]:

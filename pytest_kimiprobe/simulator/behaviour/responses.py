@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -170,10 +169,11 @@ async def _paced(events: Sequence[str], persona: Persona, lasts_s: float, *, cut
     for comment in comments:
         yield comment.encode()
     await asyncio.sleep(persona.first_token_ms / 1000)
-    start = time.perf_counter()
+    clock = asyncio.get_running_loop().time
+    start = clock()
     data = events[len(comments) :]
     for spot, event in enumerate(data):
-        early_s = start + lasts_s * spot / len(data) - time.perf_counter()
+        early_s = start + lasts_s * spot / len(data) - clock()
         if early_s > _TIMER_S:
             await asyncio.sleep(early_s)
         yield event.encode()

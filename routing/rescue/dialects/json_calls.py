@@ -11,89 +11,74 @@ from typing import Any, Literal, TypeAlias
 
 from ...parsing.strict_json import MAX_DEPTH, StrictJsonError, loads
 from ...schema import ToolSet
-from ..buffer import Source, Wait, matched
 from ..call_validation import offered
-from ..markers import ARGUMENT_KEYS, ID_KEYS, NAME_KEYS, WRAPPER_KEYS
+from ..markers import skip_space
 from ..result import MAX_CALLS, Piece, WrittenCall
 
 Ending: TypeAlias = Literal["whole", "cut", "broken"]
 
-STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-_BRACKET = re.compile(rb'(?:[^"{}\[\]]++|' + STRING + rb")*+([{}\[\]])?", re.DOTALL)
-"""Matches wherever it is tried: the next bracket outside strings, or what stands before an open string or the end."""
-_IN_STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
+NAME_KEYS = ("name", "tool", "tool_name", "toolName", "function", "function_name", "action", "recipient_name")
+ARGUMENT_KEYS = ("arguments", "parameters", "args", "input", "tool_input", "action_input", "params")
+WRAPPER_KEYS = (
+    "tool_calls", "function_call", "tool_call", "toolCalls", "function_calls", "tool_uses", "calls",
+)  # fmt: skip
+ID_KEYS = ("id", "tool_call_id", "toolCallId", "call_id")
+FIRST_KEYS = (*NAME_KEYS, *ARGUMENT_KEYS, *WRAPPER_KEYS, *ID_KEYS, "type", "role", "index")
+"""Keys that a call written as JSON may begin with."""
+START = re.compile(
+    rf'(?:\[TOOL_CALLS\]\s*)?(?:\[[ \t\r\n]{{0,64}}+)?\{{[ \t\r\n]{{0,64}}+"(?:{"|".join(FIRST_KEYS)})"[ \t\r\n]{{0,8}}+:'
+)
+STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_BRACKET = re.compile(rf'(?:[^"{{}}\[\]]++|{STRING})*+([{{}}\[\]])?', re.DOTALL)
+"""Matches wherever it is tried: the next bracket outside strings, or what is before an open string or the end."""
 
 _BESIDE = frozenset({"type", "index", "role", "content", "refusal", *ID_KEYS})
 _TYPES = frozenset({"function", "tool_use", "tool_call", "tool-call", "function_call", "custom"})
 
 
-def extent(source: Source, start: int) -> Wait[tuple[int, Ending]]:
+_MISTRAL = "[TOOL_CALLS]"
+"""Mistral's token before a list of calls."""
+
+
+def extent(text: str, start: int) -> tuple[int, Ending]:
     """Where the JSON value that opens at `start` ends, and how.
 
-    `whole`; `cut` by the end of the message; `broken` where brackets do not match or nest too deeply.
+    `whole`; `cut` by the end of the text; `broken` if brackets do not match or nest too deeply.
     """
-    at, stack = start, bytearray()
-    while True:
-        at, ending = _brackets(source.data, at, stack)
-        if ending is not None:
-            return at, ending
-        if at < len(source.data):
-            at = yield from string_end(source, at)
-            if at < 0:
-                return len(source.data), "cut"
-        elif source.closed:
-            return at, "cut"
-        else:
-            yield
-
-
-def _brackets(data: bytearray, at: int, stack: bytearray) -> tuple[int, Ending | None]:
-    """Follow brackets until the first one closes or does not match; None where an open string or the data's end stops."""
-    for found in _BRACKET.finditer(data, at):
-        at = found.end()
-        if found.lastindex is None:
-            return at, None
-        mark = data[at - 1]
-        if mark in b"{[":
-            stack.append(mark + 2)  # the closing partner in ASCII
+    stack: list[str] = []
+    for found in _BRACKET.finditer(text, start):
+        mark, at = found[1], found.end()
+        if mark is None:
+            break
+        if mark in "{[":
+            stack.append("}" if mark == "{" else "]")
             if len(stack) > MAX_DEPTH:
                 return at, "broken"
         elif not stack or stack.pop() != mark:
             return at, "broken"
         elif not stack:
             return at, "whole"
-    return at, None
+    return len(text), "cut"
 
 
-def string_end(source: Source, at: int) -> Wait[int]:
-    """Where the JSON string that opens at `at` ends; -1 where the message ends inside."""
-    at += 1
-    while True:
-        at = matched(_IN_STRING, source, at)
-        if source.peek(at, 1) == b'"':
-            return at + 1
-        if source.closed:
-            return -1
-        yield
-
-
-def parse(source: Source, start: int, tools: ToolSet) -> Wait[Piece]:
-    """The JSON value at `start` with the calls that it is; a `plain` piece where it is an ordinary value."""
-    end, ending = yield from extent(source, start)
-    text = source.text(start, end)
+def parse(text: str, start: int, tools: ToolSet) -> Piece:
+    """The JSON value at `start` with the calls that it is; a `plain` piece for an ordinary value."""
+    start += len(_MISTRAL) if text.startswith(_MISTRAL, start) else 0
+    start = skip_space(text, start)
+    end, ending = extent(text, start)
+    named = _names_offered(text[start : min(end, start + 2000)], tools)
     if ending != "whole":
-        plain, cut = not _names_offered(text[:2000], tools), ending == "cut"
-        return Piece("json", start, end, flaw="" if plain else f"the JSON of a call is {ending}", plain=plain, cut=cut)
+        flaw = f"the JSON of a call is {ending}" if named else ""
+        return Piece("json", start, end, flaw=flaw, plain=not named, cut=ending == "cut")
     try:
-        calls = written_calls(loads(text), tools)
+        value = loads(text[start:end])
     except StrictJsonError as error:
-        if _names_offered(text[:2000], tools):
-            return Piece("json", start, end, flaw=f"the JSON of a call is broken: {error}")
-        calls = []
+        flaw = f"the JSON of a call is broken: {error}" if named else ""
+        return Piece("json", start, end, flaw=flaw, plain=not named)
+    calls = written_calls(value, tools)
     known = any(call.name and offered(tools, call.name) for call in calls)
-    if not calls or not (known or _strong(loads(text))) or not tools.names:
-        return Piece("json", start, end, plain=True)
-    return Piece("json", start, end, calls)
+    plain = not calls or not (known or _strong(value)) or not tools.names
+    return Piece("json", start, end, [] if plain else calls, plain=plain)
 
 
 def _names_offered(text: str, tools: ToolSet) -> bool:
@@ -103,7 +88,7 @@ def _names_offered(text: str, tools: ToolSet) -> bool:
 
 
 def written_calls(value: Any, tools: ToolSet) -> list[WrittenCall]:
-    """The calls that a JSON value is; empty where it is anything else, were it in one element only."""
+    """The calls that a JSON value is; empty if it is anything else, even in one element only."""
     if isinstance(value, list):
         found = [written_calls(item, tools) for item in value[: MAX_CALLS + 1]]
         return [call for calls in found for call in calls] if found and all(found) else []
@@ -146,7 +131,7 @@ def _written_call(value: dict[str, Any], tools: ToolSet) -> WrittenCall | None:
 
 
 def _bare_name(name: str, tools: ToolSet) -> WrittenCall | None:
-    """`{"name": "now"}` and no more: only where the tool is offered, and then still to be judged."""
+    """`{"name": "now"}` and no more: only if the tool is offered, and then still to be judged."""
     return WrittenCall(name, None) if offered(tools, name) else None
 
 
@@ -155,7 +140,7 @@ def _id(value: dict[str, Any]) -> str | None:
 
 
 def _is_definition(name: str, given: Any, tools: ToolSet) -> bool:
-    """Whether the "arguments" are a JSON Schema: somebody describes the tool."""
+    """Whether the "arguments" are a JSON Schema: a description of the tool."""
     known = offered(tools, name)
     if not isinstance(given, dict) or not isinstance(given.get("properties"), dict):
         return False

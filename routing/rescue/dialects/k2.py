@@ -1,8 +1,8 @@
 """K2 to K2.7: `<|tool_calls_section_begin|><|tool_call_begin|>functions.NAME:IDX<|tool_call_argument_begin|>{...}`.
 
-Special tokens of the model, plain text once a host fails to parse them. The section's marks come in the plural and
-the singular, or not at all; the end marks may be missing. An end mark inside a JSON string is content: the arguments
-are read with JSON's own rules, so a string that stays open swallows the rest and the call is refused.
+Special tokens of the model, plain text if a host fails to parse them. The section's marks come in the plural and the
+singular, or not at all; the end marks may be missing. An end mark inside a JSON string is content: the arguments are
+read with JSON's own rules, so a string that stays open takes the rest with it and the call is refused.
 """
 
 from __future__ import annotations
@@ -10,216 +10,209 @@ from __future__ import annotations
 import re
 
 from ...parsing.strict_json import StrictJsonError, loads
-from ..buffer import LAYOUT, LONGEST_MARKER, Source, Wait, matched, search, skip_space
+from ...schema import ToolSet
 from ..call_validation import is_counter
 from ..markers import (
-    BARE,
+    ANCHOR,
+    BARE_HEAD,
     K2,
     K2_ARGUMENT_BEGIN,
+    K2_ARGUMENT_END,
     K2_CALL_BEGIN,
     K2_CALL_END,
     K2_MARK,
     K2_SECTION_BEGIN,
     K2_SECTION_END,
-    NATIVE,
     NATIVE_MARK,
-    may_become_bare,
+    skip_space,
 )
 from ..result import MAX_CALLS, Piece, WrittenCall
-from .json_calls import STRING, extent, string_end
+from .json_calls import STRING, extent, written_calls
 
 _HEADER = 512
-"""Bytes of an id; `functions.NAME:IDX` is far shorter."""
-_NAMELIKE = re.compile(r"\w")
+"""Characters of an id; `functions.NAME:IDX` is far shorter."""
+_HEADER_END = re.compile(rf"[{{`]|{NATIVE_MARK.pattern}")
+_LAYOUT = " \t\r\n"
+_RUNS_ON = re.compile(r"[A-Za-z0-9_\-/@]\Z")
+_NOISE = 200
+"""Characters inside a section, on one line, that are no call."""
 _PROSE = re.compile(r"\S+[ \t]+\S+[ \t]+\S")
-_HEADER_END = re.compile(rb"[{`]|" + NATIVE_MARK.pattern)
-_UNTIL_MARK = re.compile(
-    rb'(?:[^"<]++|' + STRING + rb"|<(?=[^|]|\|(?!tool_call|open\||close\||sep\||end_of_|im_).{9}))*+", re.DOTALL
-)
+_UNTIL_MARK = re.compile(rf'(?:[^"<]++|{STRING}|<(?!\|(?:tool_call|open\||close\||sep\||end_of_|im_)))*+', re.DOTALL)
 
 
-def parse(source: Source, start: int) -> Wait[Piece]:
-    """The section or the calls whose first mark stands at `start`."""
+def parse(text: str, start: int, tools: ToolSet) -> Piece:
+    """The section or the calls whose first mark is at `start`."""
     piece = Piece("k2", start, start)
-    mark, at = _mark_at(source, start)
-    piece.mark_end = at
+    mark, at = _mark_at(text, start)
     if mark not in {*K2_SECTION_BEGIN, K2_CALL_BEGIN}:
-        return _stray(source, piece, mark, at)
+        return _stray(text, piece, mark, at)
     section = False
-    while True:
+    while mark:
         section = section or mark in K2_SECTION_BEGIN
-        piece.end = (yield from _call(source, at, piece)) if mark == K2_CALL_BEGIN else at
+        piece.end = _call(text, at, piece, tools) if mark == K2_CALL_BEGIN else at
         if mark in K2_SECTION_END:
             break
         if len(piece.calls) + len(piece.refused) > MAX_CALLS:
-            yield from _give_up(source, piece)
+            piece.end, piece.cut = len(text), True
             break
-        following = yield from _next_mark(source, piece, anywhere=section)
-        if following is None:
-            break
-        mark, at = following
-    if not piece.calls and not piece.refused and not piece.flaw:
-        _without_calls(source, piece)
+        mark, at = _next_mark(text, piece, anywhere=section)
+    if not piece.holds_calls and not piece.flaw:
+        inside = K2_MARK.sub("", text[piece.start : piece.end])
+        piece.void = text.endswith(K2_SECTION_END, piece.start, piece.end) and not inside.strip()
+        piece.flaw = "" if piece.void else "a section of calls holds none"
     return piece
 
 
-def _give_up(source: Source, piece: Piece) -> Wait[None]:
-    """Whoever writes so many calls is stuck: nothing after them is read."""
-    while not source.closed:
-        yield
-    piece.end, piece.cut = len(source.data), True
+def _mark_at(text: str, at: int) -> tuple[str, int]:
+    found = K2_MARK.match(text, at)
+    return (found[0], found.end()) if found else ("", at)
 
 
-def _mark_at(source: Source, at: int) -> tuple[bytes, int]:
-    end = matched(K2_MARK, source, at)
-    return (bytes(source.data[at:end]), end) if end >= 0 else (b"", at)
-
-
-def _stray(source: Source, piece: Piece, mark: bytes, end: int) -> Piece:
-    """An end mark on its own: nothing is lost with it, unless arguments stand before it."""
+def _stray(text: str, piece: Piece, mark: str, end: int) -> Piece:
+    """An end mark alone: nothing is lost with it, unless arguments stand before it."""
     piece.end = end
-    before = bytes(source.data[max(0, piece.start - 64) : piece.start]).rstrip()
-    piece.void = mark not in K2_ARGUMENT_BEGIN and not (mark == K2_CALL_END and before.endswith((b"}", b"]", b'"')))
-    piece.flaw = "" if piece.void else "a part of a call stands in the text"
+    before = text[max(0, piece.start - 64) : piece.start].rstrip()
+    broken = mark in K2_ARGUMENT_BEGIN or (mark in {K2_CALL_END, *K2_ARGUMENT_END} and before.endswith(("}", "]", '"')))
+    piece.void, piece.flaw = not broken, "a part of a call stands in the text" if broken else ""
     return piece
 
 
-def _without_calls(source: Source, piece: Piece) -> None:
-    """A section that opens and closes around nothing is only markers; any other was meant to hold a call."""
-    inside = K2_MARK.sub(b"", bytes(source.data[piece.start : piece.end]))
-    closed = source.data.endswith(K2_SECTION_END, piece.start, piece.end)
-    piece.void = closed and not inside.strip()
-    piece.flaw = "" if piece.void else "a section of calls holds none"
-
-
-def _next_mark(source: Source, piece: Piece, *, anywhere: bool) -> Wait[tuple[bytes, int] | None]:
-    """The next K2 mark: over noise inside a section, over white space only outside one."""
+def _next_mark(text: str, piece: Piece, *, anywhere: bool) -> tuple[str, int]:
+    """The next K2 mark: over noise inside a section, over white space only outside of one."""
+    at = skip_space(text, piece.end)
     if anywhere:
-        found = yield from search(source, NATIVE_MARK, piece.end)
-        at = found.start if found else len(source.data)
-        if not piece.calls:
-            piece.end, piece.cut = at, found is None  # nothing was called: the noise belongs to the failed section
-    else:
-        at = yield from skip_space(source, piece.end)
-        yield from whole_mark(source, at)
-    mark, end = _mark_at(source, at)
-    return (mark, end) if mark in K2 else None
+        found = ANCHOR.search(text, piece.end)
+        at = found.start() if found else len(text)
+        if "\n" in text[piece.end : at].strip() or at - piece.end > _NOISE:
+            return "", at
+        if not piece.holds_calls and found is None:
+            piece.end, piece.cut = at, True  # nothing was called: the noise belongs to the failed section
+    mark, end = _mark_at(text, at)
+    return (mark, end) if mark in K2 else ("", at)
 
 
-def whole_mark(source: Source, at: int) -> Wait[None]:
-    """Wait while what stands at `at` may still become a mark."""
-    while not source.closed and len(source.data) - at < LONGEST_MARKER:
-        tail = bytes(source.data[at:])
-        if not any(len(tail) < len(mark) and mark.startswith(tail) for mark in NATIVE):
-            return
-        yield
-
-
-def _call(source: Source, at: int, piece: Piece) -> Wait[int]:
-    """Read one call after its begin mark; gives where the next mark is looked for."""
-    found = yield from search(source, _HEADER_END, at)
+def _call(text: str, at: int, piece: Piece, tools: ToolSet) -> int:
+    """Read one call after its begin mark; returns where the next mark is looked for."""
+    found = _HEADER_END.search(text, at)
     if found is None:
         piece.flaw, piece.cut = "the call is cut", True
-        return len(source.data)
-    header = source.peek(at, min(found.start - at, _HEADER)).decode("utf-8", "replace").strip(LAYOUT)
-    if _PROSE.match(header) or not _NAMELIKE.search(header):
+        return len(text)
+    header = text[at : min(found.start(), at + _HEADER)].strip(_LAYOUT)
+    if not header and found[0] == "{":
+        return _json_call(text, found.start(), piece, tools)
+    mark, after = _mark_at(text, found.start())
+    piece.tangled = piece.tangled or not header or mark == K2_CALL_BEGIN
+    if _PROSE.match(header) or not re.search(r"\w", header):
         piece.refused.append(("", "leaked_call", "text where an id belongs"))
-        return found.start
-    mark, after = _mark_at(source, found.start)
-    begin = after if mark in K2_ARGUMENT_BEGIN else found.start
-    end = yield from until_mark(source, begin)
-    if end < 0:
-        return _cut(source, piece, header, begin)
-    mark, after = _mark_at(source, end)
-    ended = mark == K2_CALL_END
+        return found.start()
+    begin = after if mark in K2_ARGUMENT_BEGIN else found.start()
+    end = _until_mark(text, begin)
+    if end < 0:  # cut: the arguments count only if they are complete as they stand
+        piece.calls.append(_written(header, text[begin:].strip(), ended=False))
+        piece.cut = True
+        return len(text)
+    arguments = text[begin:end].strip()
+    mark, after = _mark_at(text, end)
+    if mark in K2_ARGUMENT_END:
+        end = skip_space(text, after)
+        mark, after = _mark_at(text, end)
     if mark in K2_ARGUMENT_BEGIN:
         piece.refused.append((header, "leaked_call", "two bodies in one call"))
-        return (yield from until_call_end(source, end))
-    arguments = source.text(begin, end).strip()
-    if _is_tangled(source, begin, end, arguments):
+        return _until_call_end(text, end)
+    if NATIVE_MARK.search(arguments) and not _is_json(arguments):
+        # A quotation mark too many or too few has turned inside and outside around.
         piece.refused.append((header, "arguments_not_json", "marks inside what may or may not be a string"))
-        yield from _give_up(source, piece)
-        return piece.end
+        piece.cut = True
+        return len(text)
+    ended = mark == K2_CALL_END
     if len(piece.calls) <= MAX_CALLS:
         piece.calls.append(_written(header, arguments, ended=ended))
     return after if ended else end
 
 
-def _is_tangled(source: Source, begin: int, end: int, arguments: str) -> bool:
-    """Whether marks stand in the strings of arguments that are no JSON.
+def _json_call(text: str, at: int, piece: Piece, tools: ToolSet) -> int:
+    """`{"name": ..., "arguments": ...}` between the marks of a call."""
+    end, ending = extent(text, at)
+    body = text[at:end]
+    calls = written_calls(loads(body), tools) if ending == "whole" and _is_json(body) else []
+    if calls:
+        piece.calls.extend(calls)
+    else:
+        piece.refused.append(("", "leaked_call", "arguments without an id"))
+    mark, after = _mark_at(text, skip_space(text, end))
+    return after if mark == K2_CALL_END else end
 
-    Then a quotation mark too many or too few has turned inside and outside around: what looks like a call from here
-    on may be the content of a string, and the other way round.
-    """
-    if NATIVE_MARK.search(source.data, begin, end) is None:
-        return False
+
+def _is_json(text: str) -> bool:
     try:
-        loads(arguments)
+        loads(text)
     except StrictJsonError:
-        return True
-    return False
-
-
-def _cut(source: Source, piece: Piece, header: str, begin: int) -> int:
-    """The message ends inside the arguments: they count only if they are complete as they stand."""
-    piece.calls.append(_written(header, source.text(begin, len(source.data)).strip(), ended=False))
-    piece.cut = True
-    return len(source.data)
+        return False
+    return True
 
 
 def _written(header: str, arguments: str, *, ended: bool) -> WrittenCall:
-    counter = is_counter(header)
-    return WrittenCall(None if counter else header, arguments, header, ended=ended, cut=not ended)
+    return WrittenCall(None if is_counter(header) else header, arguments, header, ended=ended, cut=not ended)
 
 
-def until_call_end(source: Source, at: int) -> Wait[int]:
+def _until_call_end(text: str, at: int) -> int:
     """Behind the end of a call that is refused, or before the next one."""
     while True:
-        at = yield from until_mark(source, at)
+        at = _until_mark(text, at)
         if at < 0:
-            return len(source.data)
-        mark, after = _mark_at(source, at)
+            return len(text)
+        mark, after = _mark_at(text, at)
         if mark not in K2_ARGUMENT_BEGIN:
             return after if mark == K2_CALL_END else at
         at = after
 
 
-def until_mark(source: Source, at: int) -> Wait[int]:
-    """Where the next native mark outside JSON strings starts; -1 where the message ends before."""
+def _until_mark(text: str, at: int) -> int:
+    """Where the next native mark outside JSON strings starts; -1 if the text ends before, or inside a string."""
     while True:
-        at = matched(_UNTIL_MARK, source, at)
-        if at < len(source.data) and source.data[at] == ord('"'):
-            at = yield from string_end(source, at)
-            if at < 0:
-                return -1
-        elif at < len(source.data):
-            yield from whole_mark(source, at)
-            if matched(NATIVE_MARK, source, at) >= 0:
-                return at
-            at += 1
-        elif source.closed:
+        found = _UNTIL_MARK.match(text, at)
+        at = found.end() if found else at
+        if at >= len(text) or text[at] == '"':
             return -1
-        else:
-            yield
+        if NATIVE_MARK.match(text, at):
+            return at
+        at += 1
 
 
-def parse_bare(source: Source, start: int) -> Wait[Piece]:
+def bare_start(text: str, colon: int, tools: ToolSet) -> int:
+    """Where the id starts whose `:IDX{` is at `colon`: `functions.NAME`, or an offered name; -1 if there is none."""
+    low = max(0, colon - 200)
+    found = BARE_HEAD.search(text[low:colon])
+    if not found:
+        return -1
+    word, at = found[0], found[0].rfind("functions.")
+    if at >= 0:
+        return low + found.start() + at
+    fits = [name for name in tools.names if word == name or word.endswith(f".{name}")]
+    return colon - len(max(fits, key=len)) if fits else -1
+
+
+def starts_id(text: str, start: int, tools: ToolSet) -> bool:
+    """Whether an id may start at a place: not behind a letter, another id, or the first part of a dotted name."""
+    before = text[max(0, start - 200) : start].rpartition("\n")[2]
+    if before.endswith("."):
+        return text.startswith("functions.", start) or " " in before.strip() or not before[:-1].isascii()
+    if before.endswith(":"):
+        return not before[:-1].endswith(tuple(tools.names))
+    return not _RUNS_ON.search(before)
+
+
+def parse_bare(text: str, start: int, brace: int) -> Piece:
     """`functions.NAME:IDX{...}`: the same call after a host has left out the special tokens."""
-    calls: list[WrittenCall] = []
-    at = end = start
-    while True:
-        brace = matched(BARE, source, at)
-        if brace < 0 or len(calls) > MAX_CALLS:
-            break
-        end, ending = yield from extent(source, brace)
-        if ending != "whole":
-            return Piece("k2_bare", start, end, calls, flaw=f"the arguments are {ending}", cut=ending == "cut")
-        calls.append(
-            WrittenCall(
-                source.text(at, brace).strip(LAYOUT), source.text(brace, end), source.text(at, brace).strip(LAYOUT)
-            )
-        )
-        at = yield from skip_space(source, end)
-        while not source.closed and may_become_bare(source.data, at):
-            yield
-    return Piece("k2_bare", start, end, calls)
+    end, ending = extent(text, brace)
+    piece = Piece("k2_bare", start, end)
+    if ending != "whole":
+        piece.flaw, piece.cut = f"the arguments are {ending}", ending == "cut"
+        return piece
+    header = re.split(r"[\s<]", text[start:brace], maxsplit=1)[0]
+    piece.calls.append(WrittenCall(header, text[brace:end], header))
+    mark, after = _mark_at(text, skip_space(text, end))
+    while mark in {*K2_ARGUMENT_END, K2_CALL_END, *K2_SECTION_END}:
+        piece.end = after
+        mark, after = _mark_at(text, skip_space(text, after))
+    return piece

@@ -58,19 +58,23 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, text: st
         repository_settings(tmp_path)
 
 
-def test_native_types_of_toml_are_accepted_in_a_run(pytester: pytest.Pytester) -> None:
-    """pytest's own table has lists, numbers and true; an option means the same as text."""
-    pytester.makepyprojecttoml(
-        """
-        [tool.pytest]
+@pytest.mark.parametrize(("name", "table"), [("pyproject.toml", "tool.pytest"), ("other.toml", "pytest")])
+def test_native_types_of_toml_are_accepted_in_a_run(pytester: pytest.Pytester, name: str, table: str) -> None:
+    """pytest's own table has lists, numbers and true; an option means the same as text, whichever file `-c` names."""
+    (pytester.path / name).write_text(
+        f"""
+        [{table}]
         kimiprobe_source = "simulator:healthy"
         kimiprobe_endpoint = ["moonshot/*", "groq/*"]
         kimiprobe_repeat = 2
         kimiprobe_budget = 0.25
         kimiprobe_verbose = true
-        """
+        """,
+        "utf-8",
     )
-    found = pytester.runpytest("--kimiprobe", "kimiprobe/core.yaml::weather", "--collect-only", "-q").stdout.str()
+    found = pytester.runpytest(
+        "-c", name, "--kimiprobe", "kimiprobe/core.yaml::weather", "--collect-only", "-q"
+    ).stdout.str()
     assert {line.split("/")[1].split("[")[1] for line in found.splitlines() if "::weather[" in line} == {
         "groq",
         "moonshot",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 from dead_host import DEAD
 from faulty_server import USAGE, FaultyServer, chat, delta, event, reply
@@ -16,10 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from simulated import playing
 
+from pytest_kimiprobe.cases.model import FOLDER, load
+from pytest_kimiprobe.monitor import live_check
 from pytest_kimiprobe.monitor.answer_shape import Shape, differences, shape_of
 from pytest_kimiprobe.monitor.cli import main
 from pytest_kimiprobe.monitor.live_check import WRONG_KEY
 from pytest_kimiprobe.recording import replays
+from pytest_kimiprobe.recording.samples import request_fingerprint
 from pytest_kimiprobe.simulator import Simulator
 from routing.exchange import Exchange
 
@@ -34,12 +38,12 @@ def hosts() -> Iterator[Simulator]:
 
 
 def run(*arguments: str) -> Result:
-    """Run the command; whatever happens, the output fits into 80 columns and shows no key."""
+    """Run the command; whatever happens, its report fits into 80 columns, and no key is shown."""
     result = CliRunner().invoke(main, ["live-check", *arguments], prog_name="kimiprobe")
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     assert KEY not in result.output
     assert arguments[-1:] == ("--json",) or all(
-        len(line) <= 80 or line.startswith("10 cassettes") for line in result.output.splitlines()
+        len(line) <= 80 or line.startswith("10 cassettes") for line in result.stdout.splitlines()
     )
     return result
 
@@ -126,6 +130,21 @@ def test_a_refused_key_is_no_difference_in_shape(hosts: Simulator, monkeypatch: 
     assert "what differs" not in result.output
 
 
+@pytest.mark.parametrize(
+    ("status", "compared"), [(403, {"wrong key"}), (500, {"wrong choice", "wrong model", "wrong key"}), (429, set())]
+)
+def test_only_an_error_where_one_is_expected_is_compared(
+    monkeypatch: pytest.MonkeyPatch, status: int, compared: set[str]
+) -> None:
+    """Limits, server errors and a refused key say nothing about the answers of other days."""
+    monkeypatch.setattr(live_check, "PATIENCE_S", 0.0)
+    with FaultyServer(reply({"error": {"message": "no"}}, status=status)) as server:
+        at(monkeypatch, "groq", server.url)
+        rows = json.loads(run("--json").output)["probes"]
+    assert {row["kind"] for row in rows if not row["not_compared"]} == compared
+    assert all(row["differences"] for row in rows if row["kind"] in compared)
+
+
 def test_what_the_budget_cannot_cover_is_not_sent(hosts: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """No run costs more than its budget, and no budget may exceed five cents."""
     at(monkeypatch, "moonshot", hosts.environment()["KIMIPROBE_BASE_URL_MOONSHOT"])
@@ -138,13 +157,14 @@ def test_what_the_budget_cannot_cover_is_not_sent(hosts: Simulator, monkeypatch:
 
 
 def test_a_provider_that_is_down_does_not_stop_the_others(hosts: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its probes are not compared; a check with such probes does not exit with 0."""
+    """It gets no probe, each of which could wait for a minute; the check does not exit with 0."""
     at(monkeypatch, "moonshot", hosts.environment()["KIMIPROBE_BASE_URL_MOONSHOT"])
     at(monkeypatch, "groq", DEAD)
     rows = json.loads((result := run("--json")).output)["probes"]
     assert result.exit_code == 2
     assert {row["not_compared"] for row in rows if row["endpoint"].startswith("moonshot")} == {""}
-    assert {row["not_compared"] for row in rows if row["endpoint"].startswith("groq")} == {"connect_refused"}
+    groq = [(row["kind"], row["not_compared"]) for row in rows if row["endpoint"].startswith("groq")]
+    assert groq == [("models", "connect_refused")]
 
 
 def test_hostile_names_and_texts_cannot_reach_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,13 +179,16 @@ def test_hostile_names_and_texts_cannot_reach_the_terminal(monkeypatch: pytest.M
     assert not any(line.lstrip().startswith("::") for line in result.output.splitlines())
 
 
-def test_an_answer_of_another_upstream_than_the_pinned_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pinned_upstream_and_a_thinking_switch_that_have_no_effect_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """The simulator's table of names says which upstream a tag means."""
-    with FaultyServer(reply(chat("hello", provider="Elsewhere"))) as server:
+    answer = chat("hello", provider="Elsewhere")
+    answer["choices"][0]["message"]["reasoning"] = "Let me think."
+    with FaultyServer(reply(answer)) as server:
         at(monkeypatch, "openrouter", server.url)
         found = facts(run("--json"))
     assert found["+novita/fp8", "pinned upstream"] == ("Elsewhere", "NovitaAI")
-    assert ("text", "pinned upstream") not in found
+    assert found["thinking off", "reasoning though off"] == ("yes", "-")
+    assert not {("text", "pinned upstream"), ("text", "reasoning though off")} & found.keys()
 
 
 def test_exchanges_are_kept_as_recordings_that_the_next_check_reads(
@@ -177,7 +200,9 @@ def test_exchanges_are_kept_as_recordings_that_the_next_check_reads(
         assert run("--record", str(tmp_path / "tapes")).exit_code == 1
         result = run("--against", str(tmp_path / "tapes"))
     samples = replays.read(tmp_path / "tapes").samples
-    assert "kimiprobe/core.yaml::weather[moonshot/kimi-k2.6-plain-1]" in samples
+    weather = next(case for case in load(FOLDER / "core.yaml") if case.name == "weather")
+    sample = samples["kimiprobe/core.yaml::weather[moonshot/kimi-k2.6-plain-1]"]
+    assert sample.asked == request_fingerprint(weather.request("plain"))
     assert {sample.source for sample in samples.values()} == {"local"}
     (line,) = [line for line in result.output.splitlines() if " finish reason " in line]
     assert line.endswith("seen")
@@ -189,6 +214,33 @@ def test_an_endpoint_without_a_key_names_its_variable(monkeypatch: pytest.Monkey
     result = run("--endpoint", "groq/*instruct")
     assert (result.exit_code, "GROQ_API_KEY" in result.output, "MOONSHOT" in result.output) == (2, True, False)
     assert "no endpoint matches" in run("--endpoint", "nowhere/*").output
+
+
+def test_a_value_that_cannot_be_a_key_is_reported_without_showing_it(
+    hosts: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other providers are compared, and the exit code says that one is missing."""
+    monkeypatch.setenv("GROQ_API_KEY", f'"{KEY}"')
+    at(monkeypatch, "moonshot", hosts.environment()["KIMIPROBE_BASE_URL_MOONSHOT"])
+    result = run()
+    assert (result.exit_code, "moonshot/kimi-k2.6 at" in result.stdout) == (2, True)
+    assert "warning: GROQ_API_KEY: holds a quote" in result.stderr
+
+
+def test_a_provider_that_the_simulator_lacks_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """By default it is left out."""
+    provider = {"title": "Own", "wire": "openai", "base_url": DEAD, "hosts": ["127.0.0.1"], "key_env": "OWN_API_KEY"}
+    rows = [{"id": "own/m", "model": "kimi-k2.6"}]
+    file = tmp_path / "catalog.yaml"
+    file.write_text(
+        yaml.safe_dump({"version": 1, "extends": "packaged", "providers": {"own": provider}, "endpoints": rows})
+    )
+    monkeypatch.setenv("KIMIPROBE_CATALOG", str(file))
+    monkeypatch.setenv("OWN_API_KEY", KEY)
+    assert "the simulator has no provider 'own'" in run("--endpoint", "own/m").output
+    assert run().exit_code == 2
 
 
 def shape(body: bytes, kind: str = "application/json", status: int = 200) -> Shape:

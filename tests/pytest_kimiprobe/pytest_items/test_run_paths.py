@@ -157,10 +157,11 @@ def test_a_selected_pair_brings_its_halves(pytester: pytest.Pytester) -> None:
     assert counts.get("skipped", 0) == 0
 
 
-def test_stepwise_is_refused(pytester: pytest.Pytester) -> None:
+@pytest.mark.parametrize("option", ["--stepwise", "--stepwise-skip", "--stepwise-reset"])
+def test_stepwise_is_refused(pytester: pytest.Pytester, option: str) -> None:
     """It takes the place of a failure in the order of collection for what was run before."""
     pytester.makeini("[pytest]\n")
-    found = pytester.runpytest(*HEALTHY, PROBE, "--stepwise")
+    found = pytester.runpytest(*HEALTHY, PROBE, option)
     assert found.ret == pytest.ExitCode.USAGE_ERROR
     found.stderr.fnmatch_lines(["*--stepwise*use --lf*"])
 

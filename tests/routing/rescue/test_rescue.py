@@ -48,6 +48,9 @@ K2_FORMS = [
     f"<|tool_call_begin|>functions.get_weather:0\n```json\n{PARIS}\n```\n<|tool_call_end|>",
     f"<|tool_call_begin|>functions.get_weather:0 {PARIS}<|tool_call_end|>",
     f"<|tool_calls_section_begin|>{k2('get_weather', PARIS)}<|im_end|>",
+    begun("functions.get_weather:0") + "<|tool_call_argument_end|><|tool_call_end|>",
+    begun("functions_get_weather_2") + "<|tool_call_end|>",
+    f"<|tool_call_begin|>{ENVELOPE}<|tool_call_end|>",
 ]
 K3_FORMS = [
     k3("get_weather", city="Paris"),
@@ -75,12 +78,16 @@ JSON_FORMS = [
     f'{{"function_call": {{"name": "get_weather", "arguments": {json.dumps(PARIS)}}}}}',
     f'{{"role": "assistant", "content": null, "tool_calls": [{ENVELOPE}]}}',
     f"[{ENVELOPE}]",
+    f"[TOOL_CALLS][{ENVELOPE}]",
+    f'{{"tool_uses": [{{"recipient_name": "functions.get_weather", "parameters": {PARIS}}}]}}',
+    f'{{"calls": [{ENVELOPE}]}}',
 ]
 FENCED_FORMS = [
     f"```json\n{ENVELOPE}\n```",
     f"Let me call the tool:\n\n```\n{ENVELOPE}\n```\n\n",
     f"~~~tool_call\n{ENVELOPE}\n~~~",
     f"````JSON\r\n{ENVELOPE}\r\n````",
+    f"```\n[TOOL_CALLS][{ENVELOPE}]\n```",
 ]
 HERMES_FORMS = [
     f"<tool_call>{ENVELOPE}</tool_call>",
@@ -110,8 +117,16 @@ NOTATION_FORMS = [
     'I\'ll check the weather.\nfunctions.get_weather( city = "Paris", )',
     '[get_weather(city="Paris")]',
     "get_weather({'city': 'Paris'})\n",
+    "```python\nget_weather(city='Paris')\n```",
 ]
-BARE_FORMS = [f"functions.get_weather:0{PARIS}", f"I'll look it up. functions.get_weather:0 {PARIS}"]
+BARE_FORMS = [
+    f"functions.get_weather:0{PARIS}",
+    f"I'll look it up. functions.get_weather:0 {PARIS}",
+    f"I'll look it up.functions.get_weather:0{PARIS}",
+    f"get_weather:0{PARIS}",
+    f"Let me look it up and then.get_weather:3{PARIS}",
+    f"get_weather:0<|tool_call_argument_begin|>{PARIS}<|tool_call_end|>",
+]
 FORMS = [
     (text, dialect)
     for dialect, forms in (
@@ -234,7 +249,6 @@ def test_what_looks_like_a_failed_call_is_suspect(text: str, reason: str) -> Non
         '[1, 2, {"name": "now", "arguments": {}}]',
         '{"id": 5, "items": [{"a": {}}]}',
         '```json\n{"a": 1}\n```',
-        "```\nget_weather(city='Paris')\n```",
         "```python\nprint(get_weather(city='Paris'))\n```",
         "now we are ready (finally)",
         "write (verb): to put down words",
@@ -245,7 +259,6 @@ def test_what_looks_like_a_failed_call_is_suspect(text: str, reason: str) -> Non
         "A call of now() gives the time.",
         "Use <tool_call> tags for that.",
         "The <think> tag starts a thought.",
-        "if a</think>b",
         "Look at functions.",
         "- now()\n- get_weather(city='Paris')\n",
         "<b>bold</b>",
@@ -274,12 +287,11 @@ TALK = [
 
 @pytest.mark.parametrize("text", TALK)
 def test_a_marker_that_is_a_word_of_a_sentence_is_text(text: str) -> None:
-    """No call follows it, but the sentence goes on: delivered letter for letter, also after a real call."""
+    """No call follows it, but the sentence goes on: delivered letter for letter. Behind a real call it is prose."""
     found = rescue(text, TOOLS, finish_reason="stop")
     assert (found.outcome, found.text) == ("clean_text", text)
     after = rescue(f"{SECTION}\n{text}", TOOLS)
-    assert paris(after)
-    assert after.text == f"\n{text}"
+    assert (after.outcome, after.tool_calls) == ("suspect", ())
 
 
 @pytest.mark.parametrize(
@@ -289,10 +301,9 @@ def test_a_marker_that_is_a_word_of_a_sentence_is_text(text: str) -> None:
         ("normal text<|tool_calls_section_end|>", "normal text"),
         ("The answer.<|im_end|>", "The answer."),
         ("<|im_start|>The answer.<|im_end|>\n", "The answer.\n"),
-        ("before <|close|>think<|sep|>after", "before after"),
-        ("before <|close|>think\nafter", "before \nafter"),
-        ("Time to report.<|close|>think\n", "Time to report.\n"),
-        ("before <|close|>think", "before "),
+        ("thought <|close|>think<|sep|>after", "after"),
+        ("thought <|close|>think\nafter", "\nafter"),
+        ("It is so, I think.</think>The answer.", "The answer."),
         ("before <|close|><|sep|>after", "before after"),
         ("before <|sep|>after", "before after"),
         ("<|open|>response<|sep|>Hi there<|close|>response<|sep|><|close|>message<|sep|>", "Hi there"),
@@ -300,7 +311,8 @@ def test_a_marker_that_is_a_word_of_a_sentence_is_text(text: str) -> None:
         ("<think>Hm.</think>The answer.", "The answer."),
         ("\n<think>\nHm, now()?\n</think>\n\nThe answer.", "\n\n\nThe answer."),
         ("<think>One.</think><think>Two.</think>Three.", "Three."),
-        ("It is so.\n</think>\nThe answer.", "It is so.\n\nThe answer."),
+        ("It is so.\n</think>\nThe answer.", "\nThe answer."),
+        ("Four.<|im_end|><|im_user|>user<|im_middle|>And five?<|im_end|>", "Four."),
         ("<|open|>think<|sep|>Hm.<|close|>think<|sep|><|open|>response<|sep|>Yes.", "Yes."),
     ],
 )
@@ -308,7 +320,7 @@ def test_stray_markers_are_stripped(text: str, delivered: str) -> None:
     """Marks of channels, turns and empty sections are left out of the text; a marked thought is never delivered."""
     found = rescue(text, TOOLS, finish_reason="stop")
     assert (found.outcome, found.text) == ("clean_text", delivered)
-    assert found.notes == (("markers_stripped",) if "<|" in text or "so.\n</think>" in text else ())
+    assert found.notes == (("markers_stripped",) if "<|" in text or "think" not in text[:9] else ())
 
 
 def test_each_call_is_judged_alone() -> None:
@@ -468,13 +480,14 @@ SECTION = k2_section(k2("get_weather", PARIS))
         (None, f"I will search. {SECTION}\n", "rescued"),
         ("\n", f"So:{k3('get_weather', city='Paris')}", "rescued"),
         ("", f"I will search. {k2('get_weather', PARIS)}</think>", "rescued"),
-        (f"<think>I will search. {SECTION}", "", "rescued"),
-        (f"<think>I will search. {SECTION}</think>", None, "rescued"),
+        (f"<think>I will search. {SECTION}", "", "suspect"),
+        (f"<think>I will search. {SECTION}</think>", None, "suspect"),
+        ("<think>I will search.", f"I will search. {SECTION}", "rescued"),
         (f"<think>Maybe {k2('now', '{}')}</think>{SECTION}", None, "rescued"),
         ("It is cold.", f"I will search. {SECTION}", "clean_text"),
         (f"<think>I will search. {SECTION}</think>It is cold.", None, "clean_text"),
         ("", f"Maybe search? {SECTION} No, I know this.", "suspect"),
-        ("", f"For example, {SECTION}", "suspect"),
+        ("", f'"{SECTION}', "suspect"),
         ("", f"I could call {ENVELOPE}", "suspect"),
         ("", f"<tool_call>{ENVELOPE}</tool_call>", "suspect"),
         ("", f"```\n{SECTION}\n```", "suspect"),
@@ -633,12 +646,13 @@ def test_several_written_calls_at_the_end_are_all_read() -> None:
         (f"{ENVELOPE}\nis what the gateway expects.", "suspect"),
         (f"The gateway is simple.\n{ENVELOPE}\nIt answers at once.", "clean_text"),
         (f"<tool_call>{ENVELOPE}</tool_call>\nThis is how Hermes models call tools.", "suspect"),
-        (f"The weather gateway is simple.\n{ENVELOPE}", "suspect"),
+        (f"The weather gateway is simple. It is old.\n{ENVELOPE}", "suspect"),
+        (f"The gateway is simple. It is old.\n```json\n{ENVELOPE}\n```", "suspect"),
         ("get_weather(city='Paris')\nreturns the weather of a city.", "clean_text"),
-        (f"Before <tool_call>{ENVELOPE}</tool_call> after", "suspect"),
+        (f"Before <tool_call>{ENVELOPE}</tool_call> after", "clean_text"),
         (f"{SECTION} is what the model writes.", "suspect"),
         (f"The model then wrote {SECTION} and stopped.", "suspect"),
-        (f"I should not call any tool. {SECTION}", "suspect"),
+        (f"I should not call any tool. {SECTION} So I did not.", "suspect"),
     ],
 )
 def test_in_doubt_nothing_is_called(text: str, outcome: str) -> None:

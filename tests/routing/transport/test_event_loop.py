@@ -6,6 +6,7 @@ import asyncio
 import gc
 import socket
 import threading
+import time
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from typing import Any
 
@@ -183,3 +184,14 @@ def test_a_real_name_is_found() -> None:
         return await asyncio.get_running_loop().getaddrinfo("localhost", 80, type=socket.SOCK_STREAM)
 
     assert any(row[4][0] in {"127.0.0.1", "::1"} for row in run(ask()))
+
+
+def test_a_clock_that_a_test_froze_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Timers of a frozen clock would never be due, and deadlines that were set before would have passed."""
+
+    async def now() -> float:
+        return asyncio.get_running_loop().time()
+
+    before = run(now())
+    monkeypatch.setattr(time, "monotonic", lambda: 1.7e9)
+    assert before < run(now()) < before + 60

@@ -19,7 +19,7 @@ from routing.transport import limits
 from routing.transport.failures import RequestProgress, failure_of, timed_out
 from routing.transport.limits import BodyLimit, GzipDecoder
 from routing.wire import answer_stream as text_limits
-from routing.wire.answer_stream import TextLimit
+from routing.wire.openai_answer import OpenAIStream
 
 
 def cut(data: bytes, sizes: list[int]) -> Iterator[bytes]:
@@ -108,20 +108,20 @@ def test_limit_for_text_is_used_up_by_characters_and_by_pieces(monkeypatch: pyte
     """Both cost memory."""
     monkeypatch.setattr(text_limits, "MAX_TEXT", 10)
     monkeypatch.setattr(text_limits, "MAX_PIECES", 3)
-    limit = TextLimit()
+    limit = OpenAIStream()
     assert [limit.take(text) for text in ("x" * 8, "", "yz")] == ["x" * 8, "", "yz"]
     with pytest.raises(ProviderFailure, match="body_too_large"):
         limit.take("")
     with pytest.raises(ProviderFailure, match="body_too_large"):
-        TextLimit().take("x" * 11)
+        OpenAIStream().take("x" * 11)
 
 
 def test_limit_for_a_value_is_used_up_by_what_it_unfolds_into(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two characters of JSON can become an object."""
     monkeypatch.setattr(text_limits, "MAX_PIECES", 5)
-    assert TextLimit().take_value([{}, "é"]) == '[{}, "é"]'
+    assert OpenAIStream().take_value([{}, "é"]) == '[{}, "é"]'
     with pytest.raises(ProviderFailure, match="body_too_large"):
-        TextLimit().take_value([[], [], []])
+        OpenAIStream().take_value([[], [], []])
 
 
 # ----------------------------------------------------------------------------------------------------------- failures

@@ -73,6 +73,11 @@ class TestFault:
         assert found.failed_generation == "<secret>"
         assert "<secret>" not in str(found)
 
+    def test_half_a_character_in_a_refused_call_is_replaced(self) -> None:
+        """Its text may be delivered."""
+        found = fault(400, {"code": "tool_use_failed", "failed_generation": "a\ud83d b\ud83d\ude00"})
+        assert found.failed_generation == "a\ufffd b😀"
+
     def test_foreign_text_is_one_printable_line(self) -> None:
         """Control characters could forge a log line."""
         found = fault(500, {"message": "a\r\n::error::b\x1b[31m" + "x" * 9000})
