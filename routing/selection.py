@@ -228,7 +228,6 @@ class _Placeable:
 
 _known: dict[tuple[object, ...], tuple[RoutingState, list[_Placeable]]] = {}
 """Results of `_placeable` by all that they depend on; the state keeps the objects alive whose ids are in the key."""
-_MOST_KNOWN = 64
 
 
 def _placeable(model: str, needs: RouteRequest, state: RoutingState) -> list[_Placeable]:
@@ -237,7 +236,7 @@ def _placeable(model: str, needs: RouteRequest, state: RoutingState) -> list[_Pl
     objects = (id(state.catalog), id(state.flags), id(state.evidence))
     key = (*objects, int(state.now.timestamp()), model, needs.tools, needs.vision, choice)
     if key not in _known:
-        if len(_known) >= _MOST_KNOWN:
+        if len(_known) >= 64:
             _known.clear()
         _known[key] = (state, [_Placeable.of(endpoint, needs, state) for endpoint in state.catalog.of_model(model)])
     return _known[key][1]
