@@ -199,7 +199,7 @@ def _without_parked(candidates: list[Candidate], parked: Mapping[str, Parked]) -
 class _Placeable:
     """What is known of an endpoint before the user and the length of the request count.
 
-    `out` is set if it cannot serve the request, whoever the user is. `emulated`: the request's tools would be described
+    `out` is set if it cannot serve the request of any user. `emulated`: the request's tools would be described
     in the prompt, because the endpoint has no native tools.
     """
 
