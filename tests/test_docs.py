@@ -89,7 +89,9 @@ def test_every_word_of_a_case_is_documented() -> None:
 
 
 PAGES = [
-    page for page in sorted(ROOT.glob("**/*.md")) if not {".venv", ".venv-engines", "node_modules"} & set(page.parts)
+    page
+    for page in sorted(ROOT.glob("**/*.md"))
+    if not {".venv", ".venv-engines", ".venv-plugins", "node_modules"} & set(page.parts)
 ]
 
 
