@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 RUN := $(VENV)/probe.json
 
-.PHONY: probe live-check test test-long nightly engines plugins check lock clean
+.PHONY: probe live-check test test-long nightly engines clients plugins check lock clean
 
 # Exit codes 0 and 1 are results: some simulated hosts are broken on purpose. A pytest that dies while it is configured
 # may also exit with 1, so only a complete run counts.
@@ -22,8 +22,8 @@ live-check: $(VENV)/.probe  ## compare real hosts with the simulator: needs a ke
 test: $(VENV)/.test  ## style, types, the quick tests, the built wheel in an empty environment
 	@BIN=$(BIN) ./tests/run.sh
 
-# In CI no test may be skipped. So the published parsers of tests/engines are installed there.
-test-long: $(VENV)/.test .venv-plugins/.ready $(if $(CI),.venv-engines/.ready)  ## quick and long tests with branch coverage
+# In CI no test may be skipped. So what tests/engines and tests/clients need is installed there.
+test-long: $(VENV)/.test .venv-plugins/.ready $(if $(CI),.venv-engines/.ready clients)  ## quick and long tests with branch coverage
 	@BIN=$(BIN) ./tests/run.sh long
 
 nightly: $(VENV)/.test  ## tests without a bound on their time
@@ -40,6 +40,16 @@ plugins: .venv-plugins/.ready  ## pytest plugins that users have, for tests/plug
 .venv-plugins/.ready: tests/plugins/setup.sh tests/plugins/plugins.txt | $(VENV)/.test
 	@echo "installing into .venv-plugins (once, about 10 MB)"
 	@BIN=$(BIN) ./tests/plugins/setup.sh .venv-plugins
+
+clients: .venv-clients/.ready tests/clients/node_modules/.ready  ## official clients, for tests/clients: LangChain and npm packages
+
+.venv-clients/.ready: tests/clients/setup.sh tests/clients/langchain.txt
+	@echo "installing into .venv-clients (once, about 60 MB)"
+	@PYTHON=$(PYTHON) ./tests/clients/setup.sh .venv-clients
+
+tests/clients/node_modules/.ready: tests/clients/package-lock.json
+	@npm ci --prefix tests/clients --no-audit --no-fund --loglevel=error
+	@touch $@
 
 # Without --system-site-packages, so that only the libraries of the lock files are used.
 $(VENV)/bin/python:
@@ -63,8 +73,9 @@ lock:  ## renew requirements/*.txt (needs uv)
 	uv pip compile pyproject.toml --extra all --group test --group probe --universal --generate-hashes --no-header --no-emit-index-url -q -o requirements/test.txt
 	uv pip compile pyproject.toml --extra github --group probe --universal --generate-hashes --no-header --no-emit-index-url -q -c requirements/test.txt -o requirements/monitor.txt
 	uv pip compile --group runtime --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -q -c requirements/test.txt -o requirements/runtime.txt
+	uv pip compile tests/clients/langchain.in --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -q -o tests/clients/langchain.txt
 	for set in current early; do uv pip compile tests/engines/$$set.in --no-deps --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -q -o tests/engines/$$set.txt; done
 	uv pip compile tests/plugins/plugins.in -c requirements/test.txt --no-deps --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -q -o tests/plugins/plugins.txt
 
 clean:
-	rm -rf $(VENV) .venv-engines .venv-plugins .pytest_cache .kimiprobe .mypy_cache .ruff_cache .coverage* dist
+	rm -rf $(VENV) .venv-engines .venv-clients .venv-plugins tests/clients/node_modules .pytest_cache .kimiprobe .mypy_cache .ruff_cache .coverage* dist

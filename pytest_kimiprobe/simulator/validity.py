@@ -25,8 +25,8 @@ def is_schema(schema: Any) -> bool:
     return any(meta.is_valid({**schema, **draft}) for draft in ({}, {"$schema": _DRAFT_7}))
 
 
-def checker(schema: Mapping[str, Any]) -> Callable[[Any], bool]:
-    """A function that returns whether arguments satisfy `schema`.
+def checker(schema: Mapping[str, Any], *, formats: bool = False) -> Callable[[Any], bool]:
+    """A function that returns whether a value satisfies `schema`, and its formats too if `formats` is true.
 
     If the schema is invalid, or refers to another one that is not part of it, the function returns True for everything.
     """
@@ -36,7 +36,7 @@ def checker(schema: Mapping[str, Any]) -> Callable[[Any], bool]:
         raise ValueError(f"not fetched: {uri}")
 
     try:
-        return jsonschema_rs.validator_for(dict(schema), retriever=refuse).is_valid
+        return jsonschema_rs.validator_for(dict(schema), retriever=refuse, validate_formats=formats).is_valid
     except (ValueError, jsonschema_rs.ReferencingError):
         return lambda _: True
 

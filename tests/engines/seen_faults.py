@@ -15,7 +15,7 @@ from engine_wire import Said
 from pytest_kimiprobe.cases.model import Case
 from pytest_kimiprobe.simulator.behaviour.personas import k2_section, k3_section
 from pytest_kimiprobe.simulator.conversation import Call
-from pytest_kimiprobe.simulator.model.fill import fill
+from pytest_kimiprobe.simulator.model.arguments import fill
 from pytest_kimiprobe.simulator.validity import offer
 
 Change: TypeAlias = Callable[[Case, Said], Said | None]

@@ -1,4 +1,4 @@
-"""The simulated model's one decision: call tools, or speak."""
+"""The decision of the simulated model: call tools, answer in JSON, or answer in words."""
 
 from __future__ import annotations
 
@@ -10,69 +10,65 @@ from typing import Any
 
 from ..conversation import Call, Draft, OfferedTool, Prompt
 from . import speak
+from .arguments import alternatives, fill
 from .choose import Wish, best, wishes
 from .emulate import as_text, described_tools
-from .fill import alternatives, fill
-from .words import quoted
+from .facts import facts
+from .words import pattern
 
 
 def answer(prompt: Prompt) -> Draft:
-    """What the model answers. Deterministic: the same prompt gives the same answer."""
-    told = described_tools(prompt) if not prompt.tools else None
-    offered = replace(prompt, tools=told.tools) if told else prompt
+    """What the model answers. The same prompt gives the same answer."""
+    described = described_tools(prompt) if not prompt.tools else None
+    offered = replace(prompt, tools=described.tools) if described else prompt
     calls = _calls(offered)
-    if not calls and prompt.answer_schema is not None:
-        return Draft(text=_structured(prompt.answer_schema, prompt), reasoning=_thought(prompt, ()))
-    if not calls:
-        return Draft(text=speak.text(offered), reasoning=_thought(prompt, ()))
-    if told:
-        return Draft(text=as_text(calls, told), reasoning=_thought(prompt, calls))
-    return Draft(reasoning=_thought(prompt, calls), calls=calls, finish="tool_calls")
+    thought = _thought(prompt, calls)
+    if calls and described:
+        return Draft(text=as_text(calls, described), reasoning=thought)
+    if calls:
+        return Draft(reasoning=thought, calls=calls, finish="tool_calls")
+    schema = prompt.answer_schema
+    return Draft(text=speak.text(offered) if schema is None else _structured(schema, prompt), reasoning=thought)
 
 
 def _calls(prompt: Prompt) -> tuple[Call, ...]:
     if not prompt.tools or prompt.choice == "none" or not prompt.turns:
         return ()
-    if speak.is_result(prompt.turns[-1]):
-        return _numbered(_continued(prompt), prompt)
-    planned = _plan(prompt)
-    return _numbered(planned if prompt.parallel else planned[:1], prompt)
+    planned = _continued(prompt) if speak.is_result(prompt.turns[-1]) else _plan(prompt)
+    before = sum(len(turn.calls) for turn in prompt.turns)  # Kimi's ids count through the whole conversation
+    return tuple(
+        Call(f"functions.{name}:{before + spot}", name, arguments)
+        for spot, (name, arguments) in enumerate(planned if prompt.parallel else planned[:1])
+    )
 
 
 def _continued(prompt: Prompt) -> list[tuple[str, str]]:
-    """After results: what is still to do, one by one, or because it needed a result."""
+    """The calls after results: those that were not made yet, or that needed a result."""
     made = _made(prompt)
     if not prompt.parallel:
-        return [call for call in _plan(prompt) if call[0] not in made][:1]
-    message, result = speak.last_request(prompt), prompt.turns[-1].text
-    waiting = [
-        wish for wish in wishes(message, prompt.tools) if wish.tool.name not in made and _POINTS.search(wish.text)
-    ]
-    filled = [(wish.tool.name, fill(wish.tool.schema, wish.text)) for wish in waiting]
-    return [
-        (name, _json({**each.arguments, each.missing[0]: result})) for name, each in filled if len(each.missing) == 1
-    ]
+        return [call for call in _plan(prompt) if call[0] not in made]
+    found, result = [], prompt.turns[-1].text
+    for wish in wishes(speak.last_request(prompt), prompt.tools):
+        filled = fill(wish.tool.schema, wish.text)
+        if wish.tool.name not in made and pattern("<points>").search(wish.text) and len(filled.missing) == 1:
+            found.append((wish.tool.name, _json({**filled.arguments, filled.missing[0]: result})))
+    return found
 
 
 def _made(prompt: Prompt) -> set[str]:
     """Names of the tools called since the last request."""
     made: set[str] = set()
-    for turn in reversed(prompt.turns):
-        if turn.role == "user" and not speak.is_result(turn):
-            break
-        made |= {call.name for call in turn.calls}
+    for turn in prompt.turns:
+        made = set() if turn.role == "user" and not speak.is_result(turn) else made | {call.name for call in turn.calls}
     return made
 
 
 def _plan(prompt: Prompt) -> list[tuple[str, str]]:
-    message = speak.last_request(prompt)
+    message, seen = speak.last_request(prompt), speak.sight(prompt)
     if prompt.named:
-        tools = [tool for tool in prompt.tools if tool.name == prompt.choice]
-        return [_forced(tool, message) for tool in tools]
-    wished = wishes(message, prompt.tools)
-    if seen := speak.sight(prompt):  # what is seen may be what a tool asks for
-        message, wished = f"{message} {seen}", [replace(wish, text=f"{wish.text} {seen}") for wish in wished]
-    found = [call for spot, wish in enumerate(wished) for call in _of_wish(wish, message, later=spot > 0)]
+        return [_forced(tool, message) for tool in prompt.tools if tool.name == prompt.choice]
+    wished = [replace(wish, text=f"{wish.text} {seen}".strip()) for wish in wishes(message, prompt.tools)]
+    found = [call for spot, wish in enumerate(wished) for call in _of_wish(wish, f"{message} {seen}", later=spot > 0)]
     if not found and prompt.choice == "required":
         return [_forced(best(message, prompt.tools), message)]
     return list(dict.fromkeys(found))
@@ -82,51 +78,39 @@ def _forced(tool: OfferedTool, message: str) -> tuple[str, str]:
     return tool.name, _json(fill(tool.schema, message).arguments)
 
 
-_POINTS = re.compile(r"\b(?:it|its|that|them|the (?:result|content|output|answer))\b", re.IGNORECASE)
-"""Words that point at the result of an earlier call."""
-
-
 def _of_wish(wish: Wish, message: str, *, later: bool) -> list[tuple[str, str]]:
-    """The calls of one wish: several where it lists several things; none where a member cannot be known."""
-    listed = alternatives(wish.tool.schema, wish.text)
-    if listed:
-        filled = [fill(wish.tool.schema, wish.text, without=tuple(set(listed) - {one})) for one in listed]
-        return [(wish.tool.name, _json(each.arguments)) for each in filled]
-    filled_once = fill(wish.tool.schema, wish.text)
-    if filled_once.missing and wish.text != message:
-        wider = fill(wish.tool.schema, message)
-        filled_once = wider if len(wider.missing) < len(filled_once.missing) else filled_once
-    if filled_once.missing and later and _POINTS.search(wish.text):
+    """The calls of one wish: several if it lists several things, none if a required value is not known."""
+    name, schema = wish.tool.name, wish.tool.schema
+    if several := alternatives(schema, wish.text):
+        each = [fill(schema, wish.text, without=tuple(set(several) - {one})) for one in several]
+        return [(name, _json(filled.arguments)) for filled in each]
+    filled, wider = fill(schema, wish.text), fill(schema, message)
+    if len(wider.missing) < len(filled.missing):
+        filled = wider
+    unknown = filled.missing and not wish.explicit and len(filled.missing) > filled.given
+    if unknown or (filled.missing and later and pattern("<points>").search(wish.text)):
         return []
-    if filled_once.missing and not wish.explicit and len(filled_once.missing) > filled_once.told:
-        return []
-    return [(wish.tool.name, _json(filled_once.arguments))]
-
-
-def _numbered(planned: list[tuple[str, str]], prompt: Prompt) -> tuple[Call, ...]:
-    """Kimi's ids: `functions.NAME:N`, counted through the whole conversation."""
-    before = sum(len(turn.calls) for turn in prompt.turns)
-    return tuple(
-        Call(f"functions.{name}:{before + spot}", name, arguments) for spot, (name, arguments) in enumerate(planned)
-    )
+    return [(name, _json(filled.arguments))]
 
 
 def _structured(schema: Mapping[str, Any], prompt: Prompt) -> str:
     """The JSON of an answer that must satisfy a schema. Without properties it has the keys that the request quotes."""
-    message = speak.last_request(prompt)
-    if not schema.get("properties") and (keys := [one for one in quoted(message) if one.isidentifier()]):
+    message = " ".join([speak.last_request(prompt), *(turn.text for turn in prompt.turns if speak.is_result(turn))])
+    keys = [fact.value for fact in facts(message) if "quoted" in fact.shapes and fact.value.isidentifier()]
+    if not schema.get("properties") and keys:
         schema = {"type": "object", "properties": {key: {"type": "string"} for key in keys}, "required": keys}
-        message = message.translate(str.maketrans("", "", "'\"`"))
-    return _json(fill(schema, message).arguments or {"answer": speak.text(replace(prompt, answer_schema=None))})
+        message = re.sub("[\"'`]", "", message)
+    return _json(fill(schema, message).arguments or {"answer": speak.text(prompt)})
 
 
 def _thought(prompt: Prompt, calls: tuple[Call, ...]) -> str:
+    """The reasoning. It is longer for a higher effort."""
     if not prompt.thinks:
         return ""
-    asked = " ".join(speak.last_request(prompt).split())[:120]
-    more = {"high": 1, "max": 2}.get(prompt.effort, 0)
+    asked = " ".join(speak.last_message(prompt).split())[:120]
     step = "I will call " + " and ".join(call.name for call in calls) + "." if calls else "I can answer that in words."
-    return f"The user asks: {asked} {'I check that again. ' * more}{step}"
+    again = {"high": 1, "max": 2}.get(prompt.effort, 0)
+    return f"The user asks: {asked} {'I check that again. ' * again}{step}"
 
 
 def _json(value: object) -> str:

@@ -1,4 +1,4 @@
-"""Emulated tools: none offered, but described in the prompt with the wish to answer in JSON."""
+"""Tools that the prompt describes instead of offering them, with the wish to answer in JSON."""
 
 from __future__ import annotations
 
@@ -10,49 +10,44 @@ from typing import Any
 
 from ..conversation import Call, OfferedTool, Prompt
 from ..validity import offer
+from .words import pattern
 
-_SIGNATURE = re.compile(
-    r"^[ \t]*[-*]?[ \t]*`?([A-Za-z_][\w.-]*)\(([^()\n]*)\)`?[ \t]*(?:->\s*\w+[ \t]*)?(?:[:—\u2013-]+[ \t]*(.*))?$",
-    re.MULTILINE,
-)
 _TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean", "list": "array", "dict": "object"}
 _MOST = 200_000
+"""Characters of the prompt that are read."""
 _TRIES = 500
-"""Brackets that begin no JSON before the search is given up."""
+"""Number of brackets that begin no JSON after which the search ends."""
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """The tools a prompt describes and the key names it wants in the JSON."""
+class DescribedTools:
+    """The tools that a prompt describes. `wrapped`: the prompt asks for `{"tool_calls": [...]}`."""
 
     tools: tuple[OfferedTool, ...]
     wrapped: bool
-    """The prompt wants `{"tool_calls": [...]}`."""
 
 
-def described_tools(prompt: Prompt) -> Told | None:
+def described_tools(prompt: Prompt) -> DescribedTools | None:
     """The tools described in the prompt's text, if it also asks for JSON; else None."""
-    texts = [turn.text for turn in prompt.turns if turn.role in ("system", "user")]
-    said = "\n".join(texts)[:_MOST]
+    said = "\n".join(turn.text for turn in prompt.turns if turn.role in ("system", "user"))[:_MOST]
     if not re.search(r"json", said, re.IGNORECASE) or not re.search(r"[\"'`]?(?:name|tool)[\"'`]?\s*:", said):
         return None
     tools = {tool.name: tool for tool in (*_signatures(said), *_from_json(said))}
-    return Told(tuple(tools.values()), '"tool_calls"' in said) if tools else None
+    return DescribedTools(tuple(tools.values()), '"tool_calls"' in said) if tools else None
 
 
-def as_text(calls: Sequence[Call], told: Told) -> str:
+def as_text(calls: Sequence[Call], described: DescribedTools) -> str:
     """The JSON that the prompt asks for: one object for one call, else a list of them."""
     listed = [{"name": call.name, "arguments": json.loads(call.arguments)} for call in calls]
-    value: Any = {"tool_calls": listed} if told.wrapped else listed[0] if len(listed) == 1 else listed
+    value: Any = {"tool_calls": listed} if described.wrapped else listed[0] if len(listed) == 1 else listed
     return json.dumps(value, ensure_ascii=False)
 
 
 def _from_json(text: str) -> Iterator[OfferedTool]:
-    decoder = json.JSONDecoder()
     spot, tries = 0, 0
     while tries < _TRIES and (match := re.compile(r"[\[{]").search(text, spot)) is not None:
         try:
-            value, spot = decoder.raw_decode(text, match.start())
+            value, spot = json.JSONDecoder().raw_decode(text, match.start())
         except (ValueError, RecursionError):
             spot, tries = match.start() + 1, tries + 1
             continue
@@ -64,22 +59,20 @@ def _in_value(value: Any) -> Iterator[OfferedTool]:
         for item in value:
             yield from _in_value(item)
     elif isinstance(value, dict):
-        inner = value.get("function", value)
-        if isinstance(inner, dict) and isinstance(inner.get("name"), str):
-            schema = next(
-                (inner[key] for key in ("parameters", "input_schema", "schema") if isinstance(inner.get(key), dict)),
-                None,
-            )
-            if schema is not None or isinstance(inner.get("description"), str):
-                yield offer(inner["name"], str(inner.get("description") or ""), schema)
-        else:
-            for item in value.values():
-                yield from _in_value(item)
+        function = value.get("function", value)
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            yield from _in_value(list(value.values()))
+            return
+        schemas = [
+            function[key] for key in ("parameters", "input_schema", "schema") if isinstance(function.get(key), dict)
+        ]
+        if schemas or isinstance(function.get("description"), str):
+            yield offer(function["name"], str(function.get("description") or ""), next(iter(schemas), None))
 
 
 def _signatures(text: str) -> Iterator[OfferedTool]:
     """Tools written as `name(city: string, unit?: string): what it does`."""
-    for name, members, about in _SIGNATURE.findall(text):
+    for name, members, about in pattern("<signature>").findall(text):
         properties: dict[str, Any] = {}
         required: list[str] = []
         for member in filter(None, (part.strip() for part in members.split(","))):

@@ -1,4 +1,4 @@
-"""The colour of a picture that came as a data URL: enough sight to tell whether an image arrived."""
+"""The colour of a picture that came as a data URL: enough to tell whether an image arrived."""
 
 from __future__ import annotations
 
@@ -8,31 +8,20 @@ import re
 import struct
 import zlib
 
-_COLOURS = {
-    "black": (0, 0, 0),
-    "white": (255, 255, 255),
-    "grey": (128, 128, 128),
-    "red": (255, 0, 0),
-    "green": (0, 160, 0),
-    "blue": (0, 0, 255),
-    "yellow": (255, 255, 0),
-    "orange": (255, 140, 0),
-    "purple": (140, 0, 160),
-    "pink": (255, 160, 190),
-    "brown": (130, 80, 30),
-    "cyan": (0, 220, 220),
-}
+from .words import knowledge
+
 _MOST = 4 * 1024 * 1024
+"""Bytes of a picture that are unpacked."""
 
 
 def describe(image: str) -> str:
-    """`a red picture of 8 by 8 pixels` for a PNG data URL; less for anything else."""
+    """`a red picture of 8 by 8 pixels` for a PNG as data URL; less for anything else."""
     match = re.match(r"data:image/([\w.+-]+);base64,(.+)$", image, re.DOTALL)
     if not match:
         return "something that I cannot look at from here"
     try:
-        data = base64.b64decode(match.group(2), validate=False)
-        return _png(data) if data.startswith(b"\x89PNG") else f"a {match.group(1)} picture"
+        data = base64.b64decode(match[2], validate=False)
+        return _png(data) if data.startswith(b"\x89PNG") else f"a {match[1]} picture"
     except (binascii.Error, zlib.error, struct.error, IndexError, ValueError):
         return "a damaged picture"
 
@@ -48,11 +37,7 @@ def _png(data: bytes) -> str:
         length, name = struct.unpack(">I4s", data[spot : spot + 8])
         packed += data[spot + 8 : spot + 8 + length] if name == b"IDAT" else b""
         spot += 12 + length
-    raw = zlib.decompressobj().decompress(packed, _MOST)
-    first = raw[1 : 1 + channels]  # every filter leaves the first pixel as it is, or nearly so
-    pixel = (first[0],) * 3 if channels < 3 else tuple(first[:3])
-    return f"a {_nearest(pixel)} {size}"
-
-
-def _nearest(pixel: tuple[int, ...]) -> str:
-    return min(_COLOURS, key=lambda name: sum((a - b) ** 2 for a, b in zip(pixel, _COLOURS[name], strict=True)))
+    first = zlib.decompressobj().decompress(packed, _MOST)[1 : 1 + channels]  # no filter changes the first pixel
+    pixel = (first[0],) * 3 if channels < 3 else first[:3]
+    colours = knowledge()["colours"]
+    return f"a {min(colours, key=lambda name: sum((a - b) ** 2 for a, b in zip(pixel, colours[name], strict=True)))} {size}"

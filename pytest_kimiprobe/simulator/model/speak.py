@@ -1,4 +1,4 @@
-"""Answers in words: results quoted, small sums, greetings, pictures of one colour; an honest sentence for all else."""
+"""Answers in words: results quoted, small sums, greetings, pictures of one colour; else a sentence that repeats."""
 
 from __future__ import annotations
 
@@ -6,81 +6,72 @@ import ast
 import operator
 import re
 from collections.abc import Callable, Mapping
+from itertools import takewhile
 
 from ..conversation import Prompt, PromptTurn
-from .facts import sums
-from .fill import fill
+from .arguments import fill
+from .choose import wishes
+from .facts import facts
 from .pictures import describe
-from .words import knowledge, quoted, split_words
-
-_RESULT = re.compile(
-    r"^\s*(?:<tool_(?:response|result)>|\[?(?:the\s+)?(?:tool|function)s?[ _-]?(?:call\s+)?(?:result|response|output)s?\b|result of (?:the )?(?:tool|function|call)|[\w.-]+ (?:returned|result):)",
-    re.IGNORECASE,
-)
-
+from .words import knowledge, pattern, readable, split_words, word_set
 
 _READ = 4000
-"""Of a very long message, this many characters of the beginning and of the end are read."""
+"""Characters that are read of the beginning and of the end of a very long message."""
 
 
 def is_result(turn: PromptTurn) -> bool:
-    """Whether a turn brings what a tool returned: a tool turn, or a user turn that says so at its beginning."""
-    return turn.role == "tool" or (turn.role == "user" and bool(_RESULT.match(turn.text)))
+    """Whether a turn has what a tool returned: a tool turn, or a user turn that says so at its beginning."""
+    return turn.role == "tool" or (turn.role == "user" and bool(pattern("<result>").match(turn.text)))
 
 
-def last_request(prompt: Prompt) -> str:
-    """The last thing the user asked for."""
+def last_message(prompt: Prompt) -> str:
+    """The last message in which the user asks for something; of a very long one its beginning and its end."""
     asked = [turn.text for turn in prompt.turns if turn.role == "user" and not is_result(turn)]
     last = asked[-1] if asked else ""
     return last if len(last) <= 2 * _READ else f"{last[:_READ]} {last[-_READ:]}"
 
 
+def last_request(prompt: Prompt) -> str:
+    """The last message without what it forbids."""
+    return readable(last_message(prompt))
+
+
 def text(prompt: Prompt) -> str:
     """The answer in words."""
-    results = _results(prompt)
-    if results:
-        return " ".join(f"{name}: {value}" for name, value in results)
+    if results := _results(prompt):
+        return " ".join(results)
     if seen := sight(prompt):
         return seen
-    message = last_request(prompt)
-    return _dictated(message) or _sum(message) or _known(message) or _ask_back(prompt, message) or _plain(message)
+    message = last_message(prompt)
+    return (
+        _dictated(message)
+        or _sum(message)
+        or _instructed(prompt, message)
+        or _known(message)
+        or _ask_back(prompt, message)
+        or _plain(message)
+    )
 
 
 def sight(prompt: Prompt) -> str:
-    """What the pictures of the last turn show; empty where there are none."""
+    """What the pictures of the last turn show; empty if it has none."""
     pictures = [image for turn in prompt.turns[-1:] for image in turn.images]
     return "The picture shows " + " and ".join(describe(image) for image in pictures) + "." if pictures else ""
 
 
-def _results(prompt: Prompt) -> list[tuple[str, str]]:
-    """The results since the last request, each with the name of the tool that gave it."""
-    found: list[tuple[str, str]] = []
+def _results(prompt: Prompt) -> list[str]:
+    """The results since the last request, each with the name of its tool."""
     names = {call.id: call.name for turn in prompt.turns for call in turn.calls}
-    for turn in reversed(prompt.turns):
-        if is_result(turn):
-            found.insert(0, (f"Result of {names.get(turn.call_id, 'the tool')}", turn.text))
-        elif turn.role == "user":
-            break
-    return found if is_result(prompt.turns[-1]) else []
-
-
-_DICTATED = re.compile(
-    r"(?:^|[.!?:,]\s+|\b(?:please|just|only|then)\s+)(?:reply|respond|answer|say|return|output)\b"
-    r"(?:\s+(?:only|just|exactly|back|me|with|in|the|a|single|one|word|words|text|phrase|sentence|following))*\s*:?\s+"
-    r"(?P<what>\u201c[^\u201d]+\u201d|\"[^\"]+\"|'[^']+'|`[^`]+`|[A-Z][A-Z0-9_-]+\b|\w+(?=\s*[.!]?\s*$)|\w+(?= and nothing else))",
-    re.IGNORECASE,
-)
-
-
-_FORMS = frozenset("word words sentence sentences number english briefly detail text json".split())  # noqa: SIM905
-"""What an answer shall be like, not what it shall say: `in one word`."""
+    newest = takewhile(lambda turn: is_result(turn) or turn.role != "user", reversed(prompt.turns))
+    found = [f"Result of {names.get(turn.call_id, 'the tool')}: {turn.text}" for turn in newest if is_result(turn)]
+    return found[::-1] if prompt.turns and is_result(prompt.turns[-1]) else []
 
 
 def _dictated(message: str) -> str:
-    """`Reply with the single word PONG`, `Say hello`."""
-    match = _DICTATED.search(message)
-    said = match.group("what").strip("\u201c\u201d\"'`") if match else ""
-    return "" if said.lower() in _FORMS else said
+    """`Reply with the single word PONG`, `Say hello`; nothing if only the form is given, as in `in one word`."""
+    match = pattern("<dictated>").search(message)
+    said = match[1].strip("“”\"'`") if match else ""
+    return "" if said.lower() in word_set("forms") else said
 
 
 _OPERATORS: Mapping[type[ast.AST], Callable[[float, float], float]] = {
@@ -93,17 +84,17 @@ _OPERATORS: Mapping[type[ast.AST], Callable[[float, float], float]] = {
 
 
 def _sum(message: str) -> str:
-    spoken = re.sub(r"\bplus\b", "+", re.sub(r"\bminus\b", "-", re.sub(r"\b(?:times|multiplied by)\b", "*", message)))
-    for verb, sign in (("multiply", "*"), ("divide", "/")):
-        spoken = re.sub(
-            rf"\b{verb}\s+(\d[\d.]*)\s+(?:by|with)\s+(\d[\d.]*\d|\d)", rf"\1 {sign} \2", spoken, flags=re.IGNORECASE
-        )
-    for expression in sums(re.sub(r"\bdivided by\b", "/", spoken)):
-        try:
-            value = _evaluate(ast.parse(expression.replace("\u00d7", "*").replace("÷", "/"), mode="eval").body)
-        except (SyntaxError, ValueError, ZeroDivisionError, OverflowError, RecursionError):
-            continue
-        return f"{expression} = {int(value) if float(value).is_integer() else value}"
+    """The result of a sum, in digits or in words (`multiply 6 by 7`)."""
+    spoken = re.sub(r"\b(multiply|divide)\s+(\S+)\s+(?:by|with)\s+", r"\2 \1 ", message, flags=re.IGNORECASE)
+    for words, sign in knowledge()["operators"].items():
+        spoken = pattern(words).sub(sign, spoken)
+    for fact in facts(spoken):
+        if "sum" in fact.shapes:
+            try:
+                value = _evaluate(ast.parse(fact.value, mode="eval").body)
+            except (SyntaxError, ValueError, ZeroDivisionError, OverflowError, RecursionError):
+                continue
+            return f"{fact.value} = {int(value) if float(value).is_integer() else value}"
     return ""
 
 
@@ -118,32 +109,33 @@ def _evaluate(node: ast.AST) -> float:
     raise ValueError("not a sum")
 
 
+def _instructed(prompt: Prompt, message: str) -> str:
+    """The value of a `name: value` line of the system message, if the user asks for that name."""
+    lines = [line.partition(": ") for turn in prompt.turns if turn.role == "system" for line in turn.text.splitlines()]
+    return next((value for name, _, value in lines if "_" in name and name in message), "")
+
+
 def _known(message: str) -> str:
     for country, capital in knowledge()["capitals"].items():
         if re.search(rf"\bcapital\b.*\b{country}\b", message):
             return f"The capital of {country} is {capital}."
     words = split_words(message)
-    if words[:1] and words[0] in ("hello", "hi", "hey") and len(words) <= 6:
-        return "Hello! How can I help you?"
-    if "thank" in words or "thanks" in words:
-        return "You are welcome."
-    if "joke" in words:
-        return "Why did the tool call fail? It had no arguments."
+    for signs, said in knowledge()["small_talk"].items():
+        if set(signs.split()) & set(words[:1] if "hello" in signs else words) and len(words) <= 8:
+            return str(said)
     return ""
 
 
 def _ask_back(prompt: Prompt, message: str) -> str:
-    """Where a tool fits but a member cannot be known, ask for it."""
-    from .choose import wishes
-
+    """A question for what is missing, if a tool fits but the message does not give a required value."""
+    message = readable(message)
     for wish in wishes(message, prompt.tools) if prompt.choice != "none" else ():
-        missing = fill(wish.tool.schema, message).missing
-        if missing:
+        if missing := fill(wish.tool.schema, message).missing:
             return f"Which {' and which '.join(name.replace('_', ' ') for name in missing)} do you mean?"
     return ""
 
 
 def _plain(message: str) -> str:
-    said = quoted(message)
-    about = said[0] if said else " ".join(message.split())[:200]
+    said = next((fact.value for fact in facts(message) if "quoted" in fact.shapes), "")
+    about = said or " ".join(message.split())[:200]
     return f"No tool is needed for this. You said: {about}" if about else "How can I help you?"

@@ -1,53 +1,71 @@
-"""Words: splitting, stems, synonyms; cutting a message into the things it asks for."""
+"""Words of a text: splitting, stems and synonyms, and the parts of a message that each ask for something.
+
+words.yaml holds what the model knows of languages, patterns.yaml its regular expressions.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
 from importlib import resources
 from typing import Any
 
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_WORD = re.compile(r"[^\W_]+", re.UNICODE)
-
 
 @cache
-def knowledge() -> Mapping[str, Any]:
-    """The contents of words.yaml."""
+def knowledge(file: str = "words.yaml") -> Mapping[str, Any]:
+    """The contents of one of the two files."""
     import yaml
 
-    known: Mapping[str, Any] = yaml.safe_load(resources.files(__package__).joinpath("words.yaml").read_text("utf-8"))
+    known: Mapping[str, Any] = yaml.safe_load(resources.files(__package__).joinpath(file).read_text("utf-8"))
     return known
 
 
+@cache
 def word_set(name: str) -> frozenset[str]:
-    """One of the word lists of words.yaml."""
+    """One of the lists of words of words.yaml."""
     return frozenset(str(knowledge()[name]).split())
 
 
-def _synonyms() -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
-    for line in knowledge()["synonyms"]:
-        for word in line.split():
-            found.setdefault(word, set()).update(line.split())
-    return found
+@cache
+def pattern(text: str) -> re.Pattern[str]:
+    """The regular expression in which `<NAME>` is replaced by that expression of patterns.yaml."""
+    months = f"(?:{str(knowledge()['months']).replace(' ', '|')})"
+    whole = re.sub(r"<([a-z_]+)>", lambda name: str(knowledge("patterns.yaml")[name[1]]), text)
+    return re.compile(whole.replace("MONTH", months), re.IGNORECASE | re.VERBOSE)
 
 
-SYNONYMS = _synonyms()
-ASKING = word_set("asking")
-ACTING = word_set("acting")
-SPECIFIC = word_set("specific")
-EMPTY = word_set("empty")
+@cache
+def synonyms(word: str) -> frozenset[str]:
+    """The words that can replace a word, itself included."""
+    lines = [line.split() for line in knowledge()["synonyms"]]
+    return frozenset({word}.union(*(line for line in lines if {word, stem(word), f"{stem(word)}e"} & set(line))))
 
 
 @lru_cache(maxsize=4096)
 def stem(word: str) -> str:
-    """A crude stem: what plural, -ing and -ed leave."""
+    """The word without the endings of plurals and of -ing and -ed forms."""
     for ending, keep in (("ies", "y"), ("ing", ""), ("ed", ""), ("es", ""), ("s", "")):
         if word.endswith(ending) and len(word) - len(ending) >= 3 and not word.endswith(("ss", "us", "is")):
             return word[: -len(ending)] + keep
     return word
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two words have one stem. A final e does not count (creating, create)."""
+    return one == other or stem(one).rstrip("e") == stem(other).rstrip("e")
+
+
+def closeness(word: str, text_words: list[str]) -> float:
+    """1 if the word itself occurs in the text, 0.7 for a synonym, else 0."""
+    if any(same(word, other) for other in text_words):
+        return 1.0
+    return 0.7 if any(same(one, other) for one in synonyms(word) for other in text_words) else 0.0
+
+
+@lru_cache(maxsize=4096)
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(word.lower() for word in re.findall(r"[^\W_]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", text)))
 
 
 def split_words(text: str) -> list[str]:
@@ -55,63 +73,40 @@ def split_words(text: str) -> list[str]:
     return list(_split(text))
 
 
-@lru_cache(maxsize=4096)
-def _split(text: str) -> tuple[str, ...]:
-    return tuple(word.lower() for word in _WORD.findall(_CAMEL.sub(" ", text)))
+def _outside(text: str, change: Callable[[str], str]) -> str:
+    """The text with `change` applied to all that is not quoted."""
+    changed, end = [], 0
+    for quotation in pattern("<quoted>").finditer(text):
+        changed += [change(text[end : quotation.start()]), quotation.group()]
+        end = quotation.end()
+    return "".join([*changed, change(text[end:])])
 
 
-def same(one: str, other: str) -> bool:
-    """Whether two words have one stem; a final e does not count (creating, create)."""
-    return one == other or stem(one).rstrip("e") == stem(other).rstrip("e")
+@cache
+def _unspaced() -> re.Pattern[str]:
+    known = {word for line in [*knowledge()["synonyms"], knowledge()["empty"]] for word in line.split()}
+    return re.compile("|".join(sorted((word for word in known if word > "\u3000"), key=len, reverse=True)))
 
 
-def closeness(word: str, text_words: list[str]) -> float:
-    """1 where the word itself stands in the text, 0.7 for a synonym, else 0."""
-    if any(same(word, other) for other in text_words):
-        return 1.0
-    base = next((key for key in (word, stem(word), stem(word) + "e") if key in SYNONYMS), None)
-    if base and any(same(synonym, other) for synonym in SYNONYMS[base] for other in text_words):
-        return 0.7
-    return 0.0
+@lru_cache(maxsize=64)
+def readable(text: str) -> str:
+    """The text without what it forbids, and with blanks around the known words of scripts that have none.
 
-
-QUOTED = re.compile(
-    r"\"([^\"\n]*)\"|“([^”]*)”|«([^»]*)»|`([^`]{1,8000})`|(?<!\w)'([^'\n]*)'(?!\w)|(?<!\w)\u2018([^\u2019]*)\u2019(?!\w)"
-)
-_IDIOM = re.compile(
-    r"\b(?:same|one|first|last|next|every|each|this|any|some|no|long|full|real)[ -]time\b|\b(?:at|of) (?:a|the) time\b",
-    re.IGNORECASE,
-)
-_NEGATED = re.compile(
-    r"\b(?:do not|don't|don\u2019t|never|without|no need to|instead of|rather than|not (?:to )?(?:use|call))\b[^.,:;!?\n]*",
-    re.IGNORECASE,
-)
-_CUT = re.compile(
-    r"(?<=[.!?;])\s+(?=\S)|\n+|,?\s+\b(?:and then|and also|and|then|also|plus|as well as|after that|afterwards)\b\s+|[,;]\s+",
-    re.IGNORECASE,
-)
-
-
-def quoted(text: str) -> list[str]:
-    """What stands between quotation marks, in order."""
-    return [next(filter(None, match.groups()), "") for match in QUOTED.finditer(text)]
+    Quotations are left alone.
+    """
+    return _outside(text, lambda part: _unspaced().sub(r" \g<0> ", pattern("<negated>").sub(" ", part)))
 
 
 @lru_cache(maxsize=1024)
 def speech(text: str) -> str:
-    """The text without what it only quotes, idioms with `time`, and what it forbids: that much is a request."""
-    said = re.sub(r"(?<=\d) times (?=\d)", " multiply ", QUOTED.sub(" “” ", text))
-    return _NEGATED.sub(" ", _IDIOM.sub(" ", said))
-
-
-def permitted(text: str) -> str:
-    """The text without what it forbids."""
-    return _NEGATED.sub(" ", text)
+    """The text without what it only quotes, and without idioms with `time`."""
+    said = re.sub(r"(?<=\d) times (?=\d)", " multiply ", pattern("<quoted>").sub(" , ", text))
+    return pattern("<idiom>").sub(" ", said)
 
 
 def fragments(text: str) -> list[tuple[int, int]]:
-    """Spans of a message between the places where one request may end and the next begin; quotations stay whole."""
-    spans = [match.span() for match in QUOTED.finditer(text)]
-    cuts = [cut for cut in _CUT.finditer(text) if not any(start <= cut.start() < end for start, end in spans)]
-    edges = [0, *(edge for cut in cuts for edge in cut.span()), len(text)]
+    """Spans of a message between the places where one request may end and the next begin. Quotations stay whole."""
+    spans = [match.span() for match in pattern("<quoted>").finditer(text)]
+    cuts = [cut.span() for cut in pattern("<cut>").finditer(text)]
+    edges = [0, *(edge for cut in cuts if not any(a <= cut[0] < b for a, b in spans) for edge in cut), len(text)]
     return list(zip(edges[::2], edges[1::2], strict=True))

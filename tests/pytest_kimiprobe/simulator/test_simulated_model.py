@@ -225,6 +225,20 @@ ASKED: list[tuple[str, str, list[tuple[str, dict[str, Any]]]]] = [
         "get_weather",
         [("get_weather", {"city": "Berlin"})],
     ),
+    ("北京今天天气怎么样？", "get_weather get_time", [("get_weather", {"city": "北京"})]),
+    ("北京和上海的天气怎么样？", "get_weather", [("get_weather", {"city": "北京"}), ("get_weather", {"city": "上海"})]),
+    ("东京现在几点？", "get_weather get_time", [("get_time", {"timezone": "Asia/Tokyo"})]),
+    (
+        "创建一个名为 test.js 的文件，内容为“Hello World”。",
+        "create_file get_time",
+        [("create_file", {"path": "test.js", "content": "Hello World"})],
+    ),
+    (
+        "查询伦敦的天气，然后创建文件 a.txt，内容“完成”",
+        "get_weather create_file",
+        [("get_weather", {"city": "伦敦"}), ("create_file", {"path": "a.txt", "content": "完成"})],
+    ),
+    ("请把文件 old.log 删除", FILES, [("delete_file", {"path": "old.log"})]),
     ("What's the weather in Paris? Don't use fahrenheit.", "get_weather", [("get_weather", {"city": "Paris"})]),
 ]
 
@@ -250,6 +264,7 @@ WORDS = [
     "Translate the idea of freedom",
     "Do not call any tool. Just say hello.",
     "Do this one at a time, please.",
+    "你好，请简单介绍一下你自己。你不应使用任何工具。",
 ]
 
 
@@ -411,6 +426,10 @@ HARD = [
     one({"type": "number", "enum": [1, 2.5], "default": 7}),
     one({"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}], "minItems": 2}),
     {"anyOf": [{"type": "array"}, one({"type": "integer"})]},
+    *(one({key: [branch]}) for key in ("anyOf", "oneOf", "allOf") for branch in ({"enum": ["a"]}, {"const": 4})),
+    one({"anyOf": [{"type": "string", "enum": ["red", "green"]}]}),
+    one({"type": "array", "minItems": 1, "items": {"oneOf": [{"enum": [3, 5]}]}}),
+    one({"anyOf": [one({"anyOf": [{"const": "deep"}]})]}),
 ]
 
 
