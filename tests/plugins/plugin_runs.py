@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,7 +49,7 @@ class SmokeRun:
 
     code: int
     complete: bool
-    verdicts: Mapping[str, tuple[str, str, str]]
+    verdicts: dict[str, tuple[str, str, str]]
     requests: Counter[str]
     output: str
 

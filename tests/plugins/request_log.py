@@ -34,5 +34,5 @@ def pytest_configure(config: pytest.Config) -> None:
         log.simulators.append(simulator)
         return enter(simulator)
 
-    Simulator.__enter__ = entered  # type: ignore[method-assign]
+    pytest.MonkeyPatch().setattr(Simulator, "__enter__", entered)
     config.pluginmanager.register(log)
