@@ -1,4 +1,4 @@
-"""Object literals as Python and JavaScript write them: one bounded grammar, read exactly or refused.
+"""Object literals as Python and JavaScript write them, rewritten as JSON: exactly, or refused.
 
 Models that know these languages better than JSON write single quotes, `True`, a trailing comma or an unquoted key.
 None of that is ambiguous. Nothing is guessed: what the grammar does not cover raises LiteralError.
@@ -6,10 +6,11 @@ None of that is ambiguous. Nothing is guessed: what the grammar does not cover r
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
-from ..parsing.strict_json import MAX_CHARS, MAX_DEPTH, loads
+from ..parsing.strict_json import MAX_CHARS, StrictJsonError, loads
 
 _TOKEN = re.compile(
     r"""[ \t\r\n]*+(?:
@@ -23,99 +24,78 @@ _TOKEN = re.compile(
 )
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "/": "/", "\\": "\\", "'": "'", '"': '"'}
-_WORDS = {"true": True, "false": False, "null": None, "True": True, "False": False, "None": None}
+_WORDS = {"true": "true", "false": "false", "null": "null", "True": "true", "False": "false", "None": "null"}
 
 
 class LiteralError(ValueError):
     """The text is not one literal of this grammar."""
 
 
-class _Reader:
-    def __init__(self, text: str) -> None:
-        if len(text) > MAX_CHARS:
-            raise LiteralError("too long")
-        self.text = text
-        self.at = 0
-        self.kind = ""
-        self.value = ""
-        self.take()
+def read_literal(text: str) -> Any:
+    """The value of one literal. Raises LiteralError."""
+    return _loaded(_tokens(text))
 
-    def take(self) -> str:
-        """The current token; the next one becomes current."""
-        taken = self.value
-        found = _TOKEN.match(self.text, self.at)
+
+def read_call(text: str) -> dict[str, Any]:
+    """The arguments of `(...)`: `({"a": 1})`, `(a=1, b='x')` or `()`. Raises LiteralError."""
+    tokens = _tokens(text)
+    if tokens[:1] != ["("] or tokens[-1] != ")":
+        raise LiteralError("expected ( and )")
+    inside = tokens[1:-1]
+    if inside[:1] == ["{"]:
+        value = _loaded(inside[:-1] if inside[-1] == "," else inside)
+    else:
+        value = _loaded(["{", *_with_colons(inside), "}"])
+    if not isinstance(value, dict):
+        raise LiteralError("expected an object")
+    return value
+
+
+def _tokens(text: str) -> list[str]:
+    """The tokens of a text as JSON has them; a word that names no value becomes a string if it is a key."""
+    if len(text) > MAX_CHARS:
+        raise LiteralError("too long")
+    tokens: list[str] = []
+    at, kind, end = 0, "", len(text)
+    while kind != "end":
+        found = _TOKEN.match(text, at)
         if found is None or found.lastgroup is None:
             raise LiteralError("unexpected character")
-        self.kind, self.value, self.at = found.lastgroup, found[found.lastgroup], found.end()
-        return taken
+        kind, token, at = found.lastgroup, found[found.lastgroup], found.end()
+        if kind == "string":
+            token = json.dumps(unquoted(token))
+        elif kind == "word":
+            is_key = text[at : at + 64].lstrip(" \t\r\n")[:1] in {":", "="} if at < end else False
+            token = json.dumps(token) if is_key else _WORDS.get(token, "")
+            if not token:
+                raise LiteralError("unexpected token")
+        if kind != "end":
+            tokens.append(token)
+    return tokens
 
-    def eat(self, mark: str) -> bool:
-        """Take `mark` if it is the current token."""
-        if self.kind != "mark" or self.value != mark:
-            return False
-        self.take()
-        return True
 
-    def expect(self, mark: str) -> None:
-        if not self.eat(mark):
-            raise LiteralError(f"expected {mark}")
+def _with_colons(tokens: list[str]) -> list[str]:
+    """`key=value` pairs outside of any bracket as `key: value`."""
+    depth, changed = 0, []
+    for at, token in enumerate(tokens):
+        depth += (token in {"{", "["}) - (token in {"}", "]"})
+        if depth == 0 and token == ":":
+            raise LiteralError("expected =")
+        changed.append(":" if depth == 0 and token == "=" and at else token)
+    return changed
 
-    def read(self, depth: int = 0) -> Any:
-        """One value: string, number, word, list or object."""
-        if depth > MAX_DEPTH:
-            raise LiteralError("nested too deeply")
-        if self.kind == "string":
-            return unquoted(self.take())
-        if self.kind == "number":
-            return loads(self.take())
-        if self.kind == "word" and self.value in _WORDS:
-            return _WORDS[self.take()]
-        if self.eat("["):
-            return self._items("]", depth)
-        if self.eat("{"):
-            return self._pairs("}", ":", depth)
-        raise LiteralError("unexpected token")
 
-    def _items(self, close: str, depth: int) -> list[Any]:
-        items: list[Any] = []
-        while not self.eat(close):
-            items.append(self.read(depth + 1))
-            if not self.eat(","):
-                self.expect(close)
-                break
-        return items
-
-    def _pairs(self, close: str, between: str, depth: int) -> dict[str, Any]:
-        pairs: dict[str, Any] = {}
-        while not self.eat(close):
-            if self.kind not in {"string", "word"}:
-                raise LiteralError("expected a key")
-            key = unquoted(self.take()) if self.kind == "string" else self.take()
-            self.expect(between)
-            if key in pairs:
-                raise LiteralError("duplicate key")
-            pairs[key] = self.read(depth + 1)
-            if not self.eat(","):
-                self.expect(close)
-                break
-        return pairs
-
-    def call(self) -> dict[str, Any]:
-        """What stands between the parentheses of a call: nothing, one object, or `key=value` pairs."""
-        self.expect("(")
-        if self.kind == "mark" and self.value == "{":
-            value = self.read()
-            self.eat(",")
-            self.expect(")")
-        else:
-            value = self._pairs(")", "=", 0)
-        if not isinstance(value, dict):
-            raise LiteralError("expected an object")
-        return value
-
-    def finish(self) -> None:
-        if self.kind != "end":
-            raise LiteralError("extra text")
+def _loaded(tokens: list[str]) -> Any:
+    """The value of JSON tokens, among which a comma may stand before a closing bracket."""
+    kept = [
+        token
+        for at, token in enumerate(tokens)
+        if token != "," or tokens[at + 1 : at + 2] not in (["}"], ["]"]) or tokens[at - 1 : at] in (["{"], ["["], [","])
+    ]
+    try:
+        return loads(" ".join(kept))
+    except StrictJsonError as error:
+        raise LiteralError(error.reason) from None
 
 
 def unquoted(token: str) -> str:
@@ -130,28 +110,3 @@ def unquoted(token: str) -> str:
 
     content = _ESCAPE.sub(replaced, token[1:-1])
     return content.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass") if "\\u" in token else content
-
-
-def read_literal(text: str) -> Any:
-    """The value of one literal. Raises LiteralError."""
-    return _guarded(text, lambda reader: reader.read())
-
-
-def read_call(text: str) -> dict[str, Any]:
-    """The arguments of `(...)`: `({"a": 1})`, `(a=1, b='x')` or `()`. Raises LiteralError."""
-    value: dict[str, Any] = _guarded(text, lambda reader: reader.call())
-    return value
-
-
-def _guarded(text: str, read: Any) -> Any:
-    try:
-        reader = _Reader(text)
-        value = read(reader)
-        reader.finish()
-    except (RecursionError, UnicodeError):
-        raise LiteralError("unreadable") from None
-    except LiteralError:
-        raise
-    except ValueError:  # a number that the strict reader refuses
-        raise LiteralError("number too large") from None
-    return value

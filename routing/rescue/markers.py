@@ -63,7 +63,7 @@ _SPEAKER = "(?:" + "|".join(re.escape(name).replace("_", " ") for names in _SPEA
 _ROLE_LINE = (
     r"[ \t]*+(?:"
     rf"#{{1,6}}[ \t]*+(?:{_SPEAKER}|input|tool|function)[ \t]*+(?:[:：]|(?=[\r\n]|\Z))"
-    rf"|[*_>\[(<{{]{{0,4}}(?:GPT4 Correct )?{_SPEAKER}[*_\])}}]{{0,4}}[ \t\u00a0]*+[:：>]"
+    rf"|[*_>\[(<]{{0,4}}(?:GPT4 Correct )?{_SPEAKER}[*_\])}}]{{0,4}}[ \t\u00a0]*+[:：>]"
     rf"|[\[<(]{{1,2}}/?(?:{_SPEAKER}|inst|sys|tool)[\])>]{{1,2}}"
     rf"|(?:{_SPEAKER}|tool)[ \t]*+(?=[\r\n]|\Z)"
     r")"
@@ -78,7 +78,7 @@ _BARE_BODY = rf"\d{{1,9}}+{SPACE}(?:(?:{_any_of(K2_ARGUMENT_BEGIN)}){SPACE})?\{{
 ANCHOR = re.compile(
     rf"<(?:(?P<call>{_any_of(tuple(mark[1:] for mark in (*K2, K3_OPEN, K3_CLOSE, K3_SEP)))})"
     rf"|(?P<think>/?(?:{_THOUGHTS})[ \t]*>)|(?P<token>{_ANGLED}))"
-    rf"|\n(?=[^\n])(?P<role>{_ROLE_LINE})|:(?P<bare>{_BARE_BODY})|◁(?P<wide>/?think▷)|\[(?P<bracket>{_BRACKETED})",
+    rf"|\n(?=[ \t]*+[#*_>\[(<\w])(?P<role>{_ROLE_LINE})|:(?P<bare>{_BARE_BODY})|◁(?P<wide>/?think▷)|\[(?P<bracket>{_BRACKETED})",
     re.IGNORECASE,
 )
 """Where something begins that decides what an answer is: a mark of a call, a thought, another turn, a bare call's body."""
