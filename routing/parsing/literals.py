@@ -10,7 +10,7 @@ import json
 import re
 from typing import Any
 
-from ..parsing.strict_json import MAX_CHARS, StrictJsonError, loads
+from .strict_json import MAX_CHARS, StrictJsonError, loads
 
 _TOKEN = re.compile(
     r"""[ \t\r\n]*+(?:
