@@ -33,9 +33,11 @@ from .result import Piece
 
 MAX_MARKS = 3_000
 """Marks outside of calls that are read in one answer. One with more of them is broken."""
-_IN_SENTENCE = re.compile(r"[ \t]*[,.;:)]?[ \t]+[^\W\d_]|[ \t]*[,.;)](?:[ \t]|\Z)")
+_IN_SENTENCE = re.compile(r"[ \t]*[,.;:)]?[ \t]+(?!functions\.)[^\W\d_][^\s<]*+[ \t]+[^\s<]|[ \t]*[,.;)](?:[ \t]|\Z)")
 """What follows a mark that a sentence names."""
 _MARKS_ONLY = re.compile(rf"(?:\s++|{STRIPPED.pattern})*+")
+_RARE_LINE_END = re.compile("[\x0b\x0c\x85\u2028\u2029]|\r(?!\n)")
+_LINE_ENDS = dict.fromkeys(map(ord, "\r\x0b\x0c\x85\u2028\u2029"), "\n")
 _TOOL_ROLE = re.compile(r"(?:user|assistant|system|tool|name)?[ \t]*", re.IGNORECASE)
 
 
@@ -48,6 +50,7 @@ class Reading:
 
     def __init__(self, content: str, tools: ToolSet) -> None:
         self.text = "\n" + content
+        self._lines = self.text.translate(_LINE_ENDS) if _RARE_LINE_END.search(content) else self.text
         self.pieces: list[Piece] = []
         self.flaws: list[str] = []
         self.start = 1
@@ -55,7 +58,7 @@ class Reading:
         self.end = len(self.text)
         self.turn_end = len(self.text)
         self.stripped = self.misplaced = False
-        self.enclosures = Enclosures(self.text)
+        self.enclosures = Enclosures(self._lines)
         self._tools = tools
         self._removed: list[tuple[int, int]] = []
         self._marks = self._marks_end = 0
@@ -82,7 +85,7 @@ class Reading:
 
     def _read(self) -> None:
         at = 0
-        while (found := ANCHOR.search(self.text, at)) is not None:
+        while (found := ANCHOR.search(self._lines, at)) is not None:
             kind = found.lastgroup
             self._marks += kind not in {"role", "bare"}
             if self._marks > MAX_MARKS:
