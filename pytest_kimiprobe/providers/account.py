@@ -57,6 +57,7 @@ async def page_of(
     transport: Transport, provider: Provider, key: str, path: str, *, timeout_s: float
 ) -> Mapping[str, Any]:
     """Request a page of the provider with the key, and return its `data`. Raises ExchangeError."""
+    key = ApiKey(key)
     return page_data(*await whole_page(transport, provider, key, path, timeout_s=timeout_s))
 
 
@@ -64,10 +65,10 @@ async def whole_page(
     transport: Transport, provider: Provider, key: str, path: str, *, timeout_s: float
 ) -> tuple[int, Mapping[str, str], bytes]:
     """Request a page of the provider with the key; returns status, headers and body. Raises ExchangeError."""
-    headers = dict(wire_named(provider.wire).authorization(key))
-    if provider.wire == "anthropic":
-        headers["anthropic-version"] = VERSION
-    request = HttpRequest("GET", provider.base_url + path, headers, b"", provider.hosts)
+    key = ApiKey(key)
+    authorization, version = wire_named(provider.wire).authorization, {"anthropic-version": VERSION}
+    more = version if provider.wire == "anthropic" else {}
+    request = HttpRequest("GET", provider.base_url + path, {**authorization(key), **more}, b"", provider.hosts)
     async with transport.send(request, timeout_s=timeout_s) as response:
         return response.status, response.headers, b"".join([chunk async for chunk in response.chunks])
 
