@@ -125,7 +125,7 @@ class Breaker(ForkAware):
         """Replace the lock, and forget the requests that the parent has sent: their outcomes never come here."""
         self._lock = threading.Lock()
         for state in self._states.values():
-            state.trial = False
+            state.generation, state.trial = state.generation + 1, False
 
     def parked(self) -> Mapping[str, Parked]:
         """The endpoints that `admit` would refuse now, by id."""

@@ -117,8 +117,8 @@ class AllAttemptsFailed(RoutingError):
     """No attempt gave an answer that can be delivered. `attempts` holds all attempts in order.
 
     `endpoint`, `phase` and `error_class` are those of the last attempt. `attempt` counts the requests that were sent,
-    `elapsed_ms` sums all attempts, and `retryable` is true if any attempt may succeed on a retry. The message ends with
-    what to do.
+    `elapsed_ms` sums all attempts, and `retryable` is true if any attempt may succeed on a retry. `retry_after_s` is
+    the shortest pause that a host asked for, or that is left of a parking. The message ends with what to do.
     """
 
     def __init__(self, message: str, attempts: tuple[Attempt, ...]) -> None:
@@ -127,6 +127,8 @@ class AllAttemptsFailed(RoutingError):
         self.attempt = sum(attempt.sent for attempt in attempts)
         self.elapsed_ms = sum(attempt.elapsed_ms for attempt in attempts)
         self.retryable = any(attempt.retryable for attempt in attempts)
+        pauses = [attempt.retry_after_s for attempt in attempts if attempt.retry_after_s is not None]
+        self.retry_after_s = min(pauses, default=None)
         self.advice = ELSEWHERE
         if attempts:
             self.endpoint, self.phase = attempts[-1].endpoint, attempts[-1].phase

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,57 +26,39 @@ MAX_CALLS = 1024
 """The most tool calls in one answer. A host that sends more is broken."""
 
 
-class PartialText:
-    """A text that comes in pieces."""
-
-    __slots__ = ("pieces", "size")
-
-    def __init__(self) -> None:
-        self.pieces: list[str] = []
-        self.size = 0
-
-    def __bool__(self) -> bool:
-        return bool(self.pieces)
-
-    def add(self, piece: str) -> None:
-        """Add a piece at the end."""
-        self.pieces.append(piece)
-        self.size += len(piece)
-
-    def is_repeated_by(self, piece: str) -> bool:
-        """Whether the piece is the whole text received so far, once more."""
-        return len(piece) == self.size and piece == "".join(self.pieces)
-
-
 @dataclass(slots=True)
 class PartialCall:
     """One tool call under assembly.
 
-    `index` identifies the call in later events. `whole` holds arguments that came as one JSON value; `arguments` hold
-    arguments that came as text. If both came, only `arguments` count.
+    `index` identifies the call in later events. `name` and `pieces` hold the pieces of its name and of arguments that
+    came as text; `whole` holds arguments that came as one JSON value. If both came, only `pieces` count.
     """
 
     index: int | str | None
     id: str | None = None
     whole: Any = None
-    name: PartialText = field(default_factory=PartialText)
-    arguments: PartialText = field(default_factory=PartialText)
-
-    def add_name(self, piece: str) -> None:
-        """Take a piece of the name. Some hosts repeat the whole name in every event."""
-        if not self.name.is_repeated_by(piece):
-            self.name.add(piece)
-
-    def add_arguments(self, piece: str) -> None:
-        """Take a piece of the arguments. A piece that repeats all of them is left out if they are complete."""
-        if not (self.arguments.is_repeated_by(piece) and _is_json(piece)):
-            self.arguments.add(piece)
+    name: list[str] = field(default_factory=list)
+    pieces: list[str] = field(default_factory=list)
 
     def call(self) -> RawToolCall:
-        """The call with the arguments received so far."""
-        text = joined(self.arguments.pieces, "surrogatepass")  # strict JSON refuses half a pair
+        """The call with the name and the arguments received so far."""
+        text = joined([_assembled(self.pieces)], "surrogatepass")  # strict JSON refuses half a pair
         arguments = self.whole if self.whole is not None and not text else text
-        return RawToolCall(self.id and joined([self.id]), joined(self.name.pieces) or None, arguments)
+        return RawToolCall(self.id and joined([self.id]), joined([_assembled(self.name)]) or None, arguments)
+
+
+def _assembled(pieces: Sequence[str]) -> str:
+    """The pieces as one text. Some hosts send the whole text once more, also in every event: these pieces do not count.
+
+    A piece is such a repetition only if all pieces behind it are one too.
+    """
+    last = pieces[-1] if pieces else ""
+    size = at = 0
+    while size < len(last):
+        size += len(pieces[at])
+        at += 1
+    whole = "".join(pieces[:at])
+    return last if whole == last and all(piece == last for piece in pieces[at:]) else "".join(pieces)
 
 
 def _is_json(text: str) -> bool:
@@ -183,9 +166,9 @@ class AnswerStream(ABC):
         joining = False
         for call in self.calls:
             bare = bool(calls) and not call.id and not call.name
-            joining = bare and (joining or not _is_json("".join(calls[-1].arguments.pieces)))
+            joining = bare and (joining or not _is_json(_assembled(calls[-1].pieces)))
             if joining:
-                calls[-1].arguments.pieces += call.arguments.pieces
+                calls[-1].pieces += call.pieces
             else:
                 calls.append(call)
         return calls

@@ -7,7 +7,7 @@ left out of the answer and noted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..errors import ProviderFailure
@@ -108,22 +108,22 @@ class AnthropicStream(AnswerStream):
         """Take a complete content block of a whole answer. `raw_input` is the exact JSON text of its `input`."""
         self.start(None, block)
         if block.get("type") == "tool_use":
-            self.calls[-1].arguments.add(raw_input)
+            self.calls[-1].pieces.append(raw_input)
 
     def start(self, index: Any, block: Mapping[str, Any]) -> None:
         """Start a content block, and take the content that its start event holds already."""
         kind = block.get("type")
         if kind == "tool_use":
-            call = PartialCall(_place(index), self._counted(block.get("id")), "{}")
-            if name := self._counted(block.get("name")):
-                call.add_name(name)
+            call_id = string(block.get("id"))
+            call = PartialCall(_place(index), call_id and self.take(call_id), "{}")
+            self._take(call.name, block.get("name"))
             if given := mapping(block.get("input")):  # used if no `input_json_delta` follows
                 call.whole = self.take_value(given)
             self.new_call(call)
         elif kind == "text":
-            self._take(self.text.append, block.get("text"))
+            self._take(self.text, block.get("text"))
         elif kind == "thinking":
-            self._take(self.reasoning.append, block.get("thinking"))
+            self._take(self.reasoning, block.get("thinking"))
         elif kind != "redacted_thinking" and len(self.notes) < _MAX_NOTES:
             self.notes[f"block_left_out: {printable_line(kind, 60)}"] = None
 
@@ -134,22 +134,19 @@ class AnthropicStream(AnswerStream):
         """
         kind = delta.get("type")
         if kind == "text_delta":
-            self._take(self.text.append, delta.get("text"))
+            self._take(self.text, delta.get("text"))
         elif kind == "thinking_delta":
-            self._take(self.reasoning.append, delta.get("thinking"))
+            self._take(self.reasoning, delta.get("thinking"))
         elif kind == "input_json_delta":
             piece, place = delta.get("partial_json"), _place(index)
             for call in reversed(self.calls):
                 if call.index == place:
-                    self._take(call.add_arguments, piece)
+                    self._take(call.pieces, piece)
                     break
 
-    def _counted(self, value: Any) -> str | None:
-        return self.take(value) if string(value) else None
-
-    def _take(self, add: Callable[[str], None], text: Any) -> None:
+    def _take(self, pieces: list[str], text: Any) -> None:
         if isinstance(text, str) and text:
-            add(self.take(text))
+            pieces.append(self.take(text))
 
 
 stream = AnthropicStream

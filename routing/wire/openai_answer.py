@@ -146,11 +146,11 @@ class OpenAIStream(AnswerStream):
         if call_id and not call.id:
             call.id = self.take(call_id)
         if name:
-            call.add_name(self.take(name))
+            call.name.append(self.take(name))
         arguments = function.get("arguments")
         if isinstance(arguments, str):
             if arguments or whole:
-                call.add_arguments(self.take(arguments))
+                call.pieces.append(self.take(arguments))
         elif arguments is not None:
             self.take_value(arguments)
             call.whole = arguments
@@ -171,7 +171,7 @@ class OpenAIStream(AnswerStream):
         self.notes["tool_call_without_index"] = None
         if call_id:
             return next((call for call in self.calls if call.id == call_id), None) or self.new_call(_numbered(row))
-        if self.calls and not (name and self.calls[-1].name and self.calls[-1].arguments):
+        if self.calls and not (name and self.calls[-1].name and self.calls[-1].pieces):
             return self.calls[-1]
         return self.new_call(_numbered(row))
 

@@ -341,6 +341,21 @@ def test_a_trial_under_way_is_not_replaced_by_a_failure_of_its_host(breaker: Bre
     assert OTHER not in breaker.parked()
 
 
+def test_a_forked_child_may_ask_what_its_parent_is_asking(breaker: Breaker, clock: Clock) -> None:
+    """The parent's request never ends in the child. Another thread of the parent may have held the lock."""
+    opened(breaker)
+    clock.now += OPEN_S
+    inherited = let(breaker)
+    breaker._lock.acquire()
+    breaker.after_fork()
+    trial = let(breaker)
+    assert trial.trial
+    breaker.settle(inherited, Outcome(True))
+    assert isinstance(breaker.admit(E), Parked)
+    breaker.settle(trial, Outcome(True))
+    assert not breaker.parked()
+
+
 TOLD: list[tuple[ExchangeError | None, Outcome]] = [
     (None, Outcome(True)),
     (BadAnswer("tool_use_failed", status=400), Outcome(True)),

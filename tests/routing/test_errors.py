@@ -8,6 +8,7 @@ import importlib
 import pickle
 import pkgutil
 import re
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import get_args
@@ -176,7 +177,13 @@ def test_all_attempts_failed_has_the_fields_of_the_last_attempt() -> None:
     """AllAttemptsFailed has the fields of the last attempt, and the time of all attempts."""
     error = AllAttemptsFailed("none", ATTEMPTS)
     assert (error.endpoint, error.attempt, error.elapsed_ms) == ("openrouter/m", 2, 312.5)
-    assert (error.error_class, error.advice) == ("account", "check the key")
+    assert (error.error_class, error.advice, error.retry_after_s) == ("account", "check the key", None)
+
+
+def test_all_attempts_failed_says_when_the_first_endpoint_may_be_asked_again() -> None:
+    """A parked endpoint counts with the rest of its pause."""
+    parked = (replace(ATTEMPTS[0], retry_after_s=8.0, sent=False), ATTEMPTS[1], replace(ATTEMPTS[0], retry_after_s=3.5))
+    assert AllAttemptsFailed("none", parked).retry_after_s == 3.5
 
 
 def test_no_key_in_any_text(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,6 +82,16 @@ class TestDamagedText:
         assert check(answer, [TOOL]).outcome == "ok"
 
 
+@pytest.mark.parametrize(
+    ("text", "outcome"),
+    [("<think>Hm.</think>\nThe answer.", "ok"), ("Hm.</think>The answer.", "rescued"), ("The answer.", "ok")],
+)
+def test_a_marked_thought_before_the_answer_is_left_out_and_is_no_defect(text: str, outcome: str) -> None:
+    """Some hosts pass thoughts on in tags, by design. A thought whose beginning is missing was damaged."""
+    checked = check(Answer(text=text, finish_reason="stop"), [TOOL])
+    assert (checked.outcome, checked.text.strip()) == (outcome, "The answer.")
+
+
 class TestNoticesOfAHost:
     @pytest.mark.parametrize("usage", [Usage(12, 0), Usage(0, 0)])
     @pytest.mark.parametrize("text", ["Resource busy, please try again later.", "The model is overloaded."])
@@ -184,13 +194,22 @@ class TestRepeatedCalls:
             turns += [{"role": "assistant", "tool_calls": calls}, second[1], first[1]]
         assert len(repeated_calls([*ASKED, *turns])) == 1
 
-    @pytest.mark.parametrize("broken", [{"tool_calls": 3}, {"tool_calls": [{}]}, {"tool_calls": [{"function": None}]}])
+    @pytest.mark.parametrize("broken", [{"tool_calls": [{}]}, {"tool_calls": [{"function": None, "id": [1]}]}])
     def test_histories_of_any_form_are_read(self, broken: dict[str, Any]) -> None:
         """Whatever is wrong with them is reported elsewhere."""
         message = {"role": "assistant", **broken}
         result = {"role": "tool", "tool_call_id": None, "content": {"a": float("nan")}}
-        if isinstance(broken["tool_calls"], list):
-            repeated_calls([*ASKED, message, result, message, result])
+        assert len(repeated_calls([*ASKED, *[message, result] * 3])) <= 1
+
+    def test_the_history_is_read_only_if_the_answer_has_a_call(self) -> None:
+        """Histories of many megabytes must not delay other requests of the event loop."""
+
+        class Unread(list[Any]):
+            def __iter__(self) -> Any:
+                raise AssertionError
+
+        expected = expectations_of(ChatRequest(Unread([*ASKED, *SAME * 3]), [TOOL]))
+        assert check(Answer(text="Nothing was found.", finish_reason="stop"), [TOOL], expected).outcome == "ok"
 
     @pytest.mark.parametrize(
         ("made", "notes"), [(CALL, ("repeated_call",)), (("f", '{"amount": 2}'), ()), (("f", "{}"), ())]

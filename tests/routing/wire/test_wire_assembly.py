@@ -27,16 +27,17 @@ def calls(*rows: Any) -> tuple[RawToolCall, ...]:
 
 
 class TestNames:
-    @given(st.text("getfe_", min_size=1, max_size=9), st.data())
-    @settings(max_examples=examples(200))
-    def test_a_name_comes_out_whole_however_it_is_cut(self, name: str, data: st.DataObject) -> None:
-        """A piece may equal the end of what came before it. Only two equal halves could be one name, repeated."""
-        at = data.draw(st.integers(0, len(name)))
-        parts = [part for part in (name[:at], name[at:]) if part]
-        if len(parts) == 2 and parts[0] == parts[1]:
-            return
-        first, *rest = [piece(0, "t0", parts[0], ""), *(piece(0, None, part) for part in parts[1:])]
-        assert calls(first, *rest, piece(0, None, None, "{}")) == (RawToolCall("t0", name, "{}"),)
+    @given(st.lists(st.text("aef_", min_size=1, max_size=4), min_size=1, max_size=6))
+    @settings(max_examples=examples(300))
+    def test_a_name_comes_out_whole_however_it_is_cut(self, parts: list[str]) -> None:
+        """A piece may equal the end of what came before it, or all of it. Only equal pieces could be one name, repeated."""
+        name = "".join(parts)
+        rows = [piece(0, "t0", None, None), *(piece(0, None, part) for part in parts), piece(0, None, None, "{}")]
+        repeated = any(set(parts[at:]) == {"".join(parts[:at])} for at in range(1, len(parts)))
+        (found,) = calls(*rows)
+        assert found.name == (parts[-1] if repeated else name)
+        (again,) = calls(*rows, piece(0, None, name), piece(0, None, name))
+        assert again.name in ({name} if not repeated else {name, parts[-1]})
 
     @pytest.mark.parametrize("times", [2, 3, 7])
     def test_a_name_in_every_chunk_is_one_name(self, times: int) -> None:
