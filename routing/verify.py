@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from .history.calls import canonical, repeated_calls
 from .parsing.garbled_text import garbled
@@ -18,7 +18,7 @@ from .parsing.strict_json import StrictJsonError, loads
 from .reasons import KNOWN_FINISHES, REASONS
 from .rescue import Rescue, rescue
 from .schema import ToolSet
-from .types import Answer, ChatRequest, RawToolCall, Tool, ToolCall, ToolChoice
+from .types import Answer, ChatRequest, Message, RawToolCall, Tool, ToolCall, ToolChoice
 
 Outcome = Literal["ok", "rescued", "failed"]
 _BROKEN = frozenset({"unknown_tool", "arguments_not_json", "arguments_not_object", "arguments_break_schema"})
@@ -58,16 +58,25 @@ class Checked:
 class RequestExpectations:
     """The parts of a request that an answer is checked against, beside the tools.
 
-    `request_texts` are the texts from which the model could have copied a call. `last_user` is the newest text of the
-    user.
+    `messages` are read only if an answer makes that necessary, because a history can be long. `request_texts` are more
+    texts from which the model could have copied a call. `refuse_repeated`: a call that repeats the last three turns
+    fails.
     """
 
-    last_user: str | None = None
+    messages: Sequence[Message] = ()
     request_texts: Sequence[str] = ()
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
-    repeated: frozenset[tuple[str, str]] = frozenset()
     refuse_repeated: bool = False
+
+    def origins(self) -> dict[str, Any]:
+        """The arguments of `rescue` that say where a call could have been copied from."""
+        last = last_user_message(self.messages)
+        texts = texts_of(self.messages[last].get("content")) if last >= 0 else []
+        return {
+            "last_user": "\n".join(texts) or None,
+            "request_texts": [*self.request_texts, *copied_from(self.messages, last)],
+        }
 
 
 ANYTHING = RequestExpectations()
@@ -76,15 +85,10 @@ ANYTHING = RequestExpectations()
 
 def expectations_of(request: ChatRequest) -> RequestExpectations:
     """The parts of a request that its answer is checked against."""
-    last = last_user_message(request.messages)
-    texts = texts_of(request.messages[last].get("content")) if last >= 0 else []
-    tools = bool(request.tools)
+    if not request.tools:
+        return RequestExpectations(request.messages)
     return RequestExpectations(
-        last_user="\n".join(texts) or None,
-        request_texts=copied_from(request.messages, last),
-        tool_choice=request.tool_choice if tools else None,
-        parallel_tool_calls=request.parallel_tool_calls if tools else None,
-        repeated=repeated_calls(request.messages) if tools else frozenset(),
+        request.messages, tool_choice=request.tool_choice, parallel_tool_calls=request.parallel_tool_calls
     )
 
 
@@ -140,7 +144,8 @@ def _against_text(checked: Checked, answer: Answer) -> Checked:
 
 def _against_history(checked: Checked, expected: RequestExpectations) -> Checked:
     """`checked` with a note, or a failed result, if a call repeats what the last turns of the history did in vain."""
-    if not any((call.name, canonical(call.arguments)) in expected.repeated for call in checked.tool_calls):
+    repeated = repeated_calls(expected.messages)
+    if not any((call.name, canonical(call.arguments)) in repeated for call in checked.tool_calls):
         return checked
     if expected.refuse_repeated:
         return _refused("repeated_call", checked, "the same call had the same result three times")
@@ -153,7 +158,7 @@ def _refused(reason: str, checked: Checked, detail: str) -> Checked:
 
 def check_generation(generation: str, tools: Sequence[Tool], expected: RequestExpectations = ANYTHING) -> Checked:
     """Judge the text of a tool call that the provider refused (Groq's `failed_generation`)."""
-    rescued = rescue(generation, tools, last_user=expected.last_user, request_texts=expected.request_texts)
+    rescued = rescue(generation, tools, **expected.origins())
     if rescued.outcome == "rescued" and not rescued.dropped:
         found = Checked("rescued", "rescued_text", rescued.text, rescued.tool_calls, "from failed_generation")
         return _against_request(found, expected)
@@ -180,8 +185,7 @@ def _decide(
         reasoning=answer.reasoning or None,
         raw_tool_calls=answer.tool_calls or None,
         finish_reason="length" if _is_unknown(answer.finish_reason) else answer.finish_reason,
-        last_user=expected.last_user,
-        request_texts=expected.request_texts,
+        **expected.origins(),
     )
     return _after_rescue(answer, rescued, defect)
 

@@ -15,19 +15,18 @@ from pathlib import Path
 
 from routing.catalog import Catalog, Endpoint, Provider
 from routing.catalog.model import ALL_CHOICES
-from routing.errors import ConfigError, ExchangeError
+from routing.errors import ConfigError, ExchangeError, KeyMissing
 from routing.exchange import Exchange, Target
-from routing.transport import HttpRequest, Transport
+from routing.transport import Transport
 from routing.transport.event_loop import run
 from routing.types import Mode
-from routing.wire import wire_named
-from routing.wire.anthropic_request import VERSION
 from routing.wire.error_bodies import fault
 
 from ..cases import model as cases
 from ..cases.plan import ProbePlan, cannot
 from ..engine.dispatch import Dispatcher
 from ..engine.types import ProbeJob, ProbeOutcome
+from ..providers.account import whole_page
 from ..providers.discovery import GATEWAY
 from ..recording import recordings
 from ..safe_text import one_line
@@ -38,7 +37,8 @@ from .answer_shape import Fact, Shape, differences, kind_of, shape_of
 WRONG_KEY = "kimiprobe-wrong-key"
 _SIMULATED_KEY = "simulated-key"
 WRONG_MODEL = "kimiprobe/no-such-model"
-TIMEOUT_S, PATIENCE_S = 60.0, 90.0
+TIMEOUT_S, PAGE_TIMEOUT_S, PATIENCE_S = 60.0, 20.0, 90.0
+_REFUSED_KEY = frozenset({401, 403})
 _SHARES = 4
 """One answer may cost at most the budget divided by this number plus that of the endpoints."""
 _KINDS: tuple[tuple[str, str, Mode], ...] = (
@@ -83,6 +83,11 @@ class Compared:
     not_compared: str = ""
     differences: Sequence[tuple[str, str, str]] = ()
 
+    @property
+    def reached(self) -> bool:
+        """Whether the host answered at all."""
+        return any(name == "HTTP status" for name, _ in self.host)
+
 
 @dataclass(frozen=True, slots=True)
 class LiveCheck:
@@ -93,10 +98,15 @@ class LiveCheck:
     cost_usd: Decimal
 
 
-def keys_of(catalog: Catalog, environment: Mapping[str, str]) -> dict[str, str]:
-    """The keys that are set, by provider. Raises KeyMissing for a value that cannot be a key."""
-    there = {name: each for name, each in catalog.providers.items() if environment.get(each.key_env, "").strip()}
-    return {name: provider.key(environment) for name, provider in there.items()}
+def keys_of(catalog: Catalog, environment: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """The keys that are set, by provider; and for each variable that is set but holds no key, a sentence about it."""
+    keys, problems = {}, []
+    for name, provider in catalog.providers.items():
+        try:
+            keys[name] = provider.key(environment)
+        except KeyMissing as problem:
+            problems += [str(problem)] if environment.get(provider.key_env, "").strip() else []
+    return keys, problems
 
 
 def endpoints_of(catalog: Catalog, providers: Iterable[str]) -> list[Endpoint]:
@@ -117,24 +127,24 @@ def endpoints_of(catalog: Catalog, providers: Iterable[str]) -> list[Endpoint]:
 def check(catalog: Catalog, endpoints: Sequence[Endpoint], keys: Mapping[str, str], budget: Decimal) -> LiveCheck:
     """Send all probes to the endpoints and to the simulator, and compare the answers.
 
-    The endpoints get at most `budget` USD in all. Probes that could exceed it are not sent. Raises ConfigError for an
-    endpoint of a provider that the simulator does not have.
+    The endpoints get at most `budget` USD in all. Probes that could exceed it are not sent, and none to a host that is
+    not reached. Raises ConfigError for an endpoint of a provider that the simulator does not have.
     """
     for each in endpoints:
         if each.provider not in PREFIXES:
             raise ConfigError(f"the simulator has no provider {each.provider!r}", where=each.id)
-    probes = [probe for each in endpoints for probe in _probes(catalog, each, budget / (_SHARES + len(endpoints)))]
     with Simulator(load_scenario("healthy")) as simulator:
         hosts = catalog.with_base_urls(simulator.environment())
-        # First, while all of the budget is left: the upper bound of an image is the highest.
-        images = [probe for probe in probes if probe.kind.startswith("image")]
+        pages = [row for each in endpoints for row in _pages(catalog, hosts, each, keys[each.provider])]
+        there = [each for each in endpoints if any(row.endpoint == each.id and row.reached for row in pages)]
+        probes = [probe for each in there for probe in _probes(catalog, each, budget / (_SHARES + len(there)))]
+        # Images first, while all of the budget is left: the upper bound of their cost is the highest.
+        images, others = ([probe for probe in probes if ("image" in probe.kind) is first] for first in (True, False))
         sent, spent = _outcomes(catalog, images, keys, budget)
-        others = [probe for probe in probes if probe not in images]
         more, spent_more = _outcomes(catalog, others, keys, budget - spent)
         outcomes = [*sent, *more]
         expected, _ = _outcomes(hosts, [*images, *others], dict.fromkeys(keys, _SIMULATED_KEY), Decimal("Infinity"))
-        rows = [_compared(*pair) for pair in zip(outcomes, expected, strict=True)]
-        rows += [row for each in endpoints for row in _pages(catalog, hosts, each, keys[each.provider])]
+        rows = [*pages, *(_compared(*pair) for pair in zip(outcomes, expected, strict=True))]
     return LiveCheck([_with_differences(row, rows) for row in rows], outcomes, spent + spent_more)
 
 
@@ -229,11 +239,13 @@ def _shape(outcome: ProbeOutcome[LiveProbe]) -> Shape:
 
 
 def _not_compared(host: Exchange, expected: Exchange | None) -> str:
-    """Why the host's answer cannot be compared: no answer, or an account, limit or server error; otherwise empty."""
-    status = host.status or 0
-    if host.error is None or (status >= 400 and expected is not None and status == expected.status):
-        return ""
-    return host.error.reason if status in {0, 401, 402, 403, 429} or status >= 500 else ""
+    """Why the host's answer cannot be compared: no answer, or an account, limit or server error; otherwise empty.
+
+    A refused key is compared if the probe sends a wrong one, a server error if the probe expects to be refused.
+    """
+    status, own = host.status or 0, (expected.status if expected else None) or 0
+    unusable = status in {0, 402, 429} or (status in _REFUSED_KEY and own not in _REFUSED_KEY)
+    return host.error.reason if host.error and (unusable or (status >= 500 and own < 400)) else ""
 
 
 def _with_differences(row: Compared, rows: Sequence[Compared]) -> Compared:
@@ -247,7 +259,7 @@ def _with_differences(row: Compared, rows: Sequence[Compared]) -> Compared:
 
 
 def _pages(catalog: Catalog, hosts: Catalog, endpoint: Endpoint, key: str) -> Iterator[Compared]:
-    """Compare the lists of models and upstreams, and the account."""
+    """Compare the lists of models and upstreams, and the account; ends with a page that is not reached."""
     provider = catalog.provider_of(endpoint)
     name = endpoint.provider_model_id
     paths = {"models": f"/models/{name}" if provider.wire == "replicate" else "/models"}
@@ -259,20 +271,19 @@ def _pages(catalog: Catalog, hosts: Catalog, endpoint: Endpoint, key: str) -> It
         host = run(_page(provider, path, key))
         expected = run(_page(hosts.provider_of(endpoint), path, _SIMULATED_KEY))
         host_shape, shape = (shape_of(page, {}, name if path == "/models" else "") for page in (host, expected))
-        yield Compared(endpoint.id, kind, host_shape, shape, _not_compared(host, expected))
+        yield (row := Compared(endpoint.id, kind, host_shape, shape, _not_compared(host, expected)))
+        if not row.reached:
+            return
 
 
 async def _page(provider: Provider, path: str, key: str) -> Exchange:
     """Read one page of a provider with the key."""
     transport = Transport()
-    headers = {**wire_named(provider.wire).authorization(key), "anthropic-version": VERSION}
     try:
-        request = HttpRequest("GET", provider.base_url + path, headers, b"", provider.hosts)
-        async with transport.send(request, timeout_s=TIMEOUT_S) as answer:
-            body = b"".join([chunk async for chunk in answer.chunks])
-            error = fault(answer.status, {}, answer.headers) if answer.status >= 300 else None
-            return Exchange(path, {}, answer.status, answer.headers.get("content-type", ""), body, error=error)
-    except ExchangeError as error:
-        return Exchange(path, {}, error=error)
+        status, headers, body = await whole_page(transport, provider, key, path, timeout_s=PAGE_TIMEOUT_S)
+        error = fault(status, {}, headers) if status >= 300 else None
+        return Exchange(path, {}, status, headers.get("content-type", ""), body, error=error)
+    except ExchangeError as failure:
+        return Exchange(path, {}, error=failure)
     finally:
         await transport.aclose()

@@ -12,6 +12,7 @@ from routing.errors import ProviderFailure
 from routing.redaction import ApiKey
 from routing.transport import HttpRequest, Transport
 from routing.wire import wire_named
+from routing.wire.anthropic_request import VERSION
 from routing.wire.error_bodies import fault
 from routing.wire.json_fields import mapping, whole_object
 
@@ -56,12 +57,19 @@ async def page_of(
     transport: Transport, provider: Provider, key: str, path: str, *, timeout_s: float
 ) -> Mapping[str, Any]:
     """Request a page of the provider with the key, and return its `data`. Raises ExchangeError."""
-    key = ApiKey(key)
-    authorization, url = wire_named(provider.wire).authorization, provider.base_url + path
-    request = HttpRequest("GET", url, authorization(key), b"", provider.hosts)
+    return page_data(*await whole_page(transport, provider, key, path, timeout_s=timeout_s))
+
+
+async def whole_page(
+    transport: Transport, provider: Provider, key: str, path: str, *, timeout_s: float
+) -> tuple[int, Mapping[str, str], bytes]:
+    """Request a page of the provider with the key; returns status, headers and body. Raises ExchangeError."""
+    headers = dict(wire_named(provider.wire).authorization(key))
+    if provider.wire == "anthropic":
+        headers["anthropic-version"] = VERSION
+    request = HttpRequest("GET", provider.base_url + path, headers, b"", provider.hosts)
     async with transport.send(request, timeout_s=timeout_s) as response:
-        body = b"".join([chunk async for chunk in response.chunks])
-        return page_data(response.status, response.headers, body)
+        return response.status, response.headers, b"".join([chunk async for chunk in response.chunks])
 
 
 def page_data(status: int, headers: Mapping[str, str], body: bytes) -> Mapping[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -149,22 +148,27 @@ def repeated_calls(messages: Sequence[Message]) -> frozenset[tuple[str, str]]:
 
     Empty unless the history ends with those turns: assistant messages with calls, and the results of the calls.
     """
-    pairs: Counter[tuple[str, str, str]] = Counter()
-    results: dict[Any, str] = {}
+    found: dict[tuple[str, str], list[Any]] = {}
+    results: dict[str, Any] = {}
     turns = 0
     for message in reversed(messages):
         if message.get("role") == "tool":
-            results[message.get("tool_call_id")] = canonical(message.get("content"))
+            results[str(message.get("tool_call_id"))] = message.get("content")
             continue
         calls = message.get("tool_calls")
         if not results or not calls or turns == _REPEATS:
             break
         for call in calls:
             function = call.get("function") or {}
-            if (result := results.get(call.get("id"))) is not None:
-                pairs[str(function.get("name")), canonical(function.get("arguments")), result] += 1
+            if (call_id := str(call.get("id"))) in results:
+                key = str(function.get("name")), canonical(function.get("arguments"))
+                found.setdefault(key, []).append(results[call_id])
         results, turns = {}, turns + 1
-    return frozenset((name, arguments) for (name, arguments, _), count in pairs.items() if count >= _REPEATS)
+    return frozenset(
+        call
+        for call, told in found.items()
+        if max(map(told.count, told[: len(told) - _REPEATS + 1]), default=0) >= _REPEATS
+    )
 
 
 NewId = Callable[[str, str, int, set[str]], str]

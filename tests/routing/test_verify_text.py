@@ -184,13 +184,22 @@ class TestRepeatedCalls:
             turns += [{"role": "assistant", "tool_calls": calls}, second[1], first[1]]
         assert len(repeated_calls([*ASKED, *turns])) == 1
 
-    @pytest.mark.parametrize("broken", [{"tool_calls": 3}, {"tool_calls": [{}]}, {"tool_calls": [{"function": None}]}])
+    @pytest.mark.parametrize("broken", [{"tool_calls": [{}]}, {"tool_calls": [{"function": None, "id": [1]}]}])
     def test_histories_of_any_form_are_read(self, broken: dict[str, Any]) -> None:
         """Whatever is wrong with them is reported elsewhere."""
         message = {"role": "assistant", **broken}
         result = {"role": "tool", "tool_call_id": None, "content": {"a": float("nan")}}
-        if isinstance(broken["tool_calls"], list):
-            repeated_calls([*ASKED, message, result, message, result])
+        assert len(repeated_calls([*ASKED, *[message, result] * 3])) <= 1
+
+    def test_the_history_is_read_only_if_the_answer_has_a_call(self) -> None:
+        """Histories of many megabytes must not delay other requests of the event loop."""
+
+        class Unread(list[Any]):
+            def __iter__(self) -> Any:
+                raise AssertionError
+
+        expected = expectations_of(ChatRequest(Unread([*ASKED, *SAME * 3]), [TOOL]))
+        assert check(Answer(text="Nothing was found.", finish_reason="stop"), [TOOL], expected).outcome == "ok"
 
     @pytest.mark.parametrize(
         ("made", "notes"), [(CALL, ("repeated_call",)), (("f", '{"amount": 2}'), ()), (("f", "{}"), ())]

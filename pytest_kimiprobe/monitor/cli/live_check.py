@@ -22,7 +22,7 @@ from ...tables import Column, folded, rendered
 from .. import live_check as checks
 from ..answer_shape import Fact, value_of
 from . import Wrong
-from .shared import json_option, show
+from .shared import json_option, show, tell_problems
 
 MOST_USD = 0.05
 _PROBES = (Column("probe"), Column("host", shorten="end"), Column("simulator", shorten="end"), Column("differs", True))
@@ -59,7 +59,8 @@ def live_check(
     1 something differs, 2 not everything could be compared.
     """
     catalog = catalogs.load()
-    keys = checks.keys_of(catalog, os.environ)
+    keys, problems = checks.keys_of(catalog, os.environ)
+    tell_problems(problems)
     try:
         asked = select(catalog, catalog.default_model, globs, datetime.now(UTC).date()) if globs else []
     except UnknownEndpoint as problem:
@@ -77,8 +78,8 @@ def live_check(
     lines += _kept(recorder, catalog, done) if recorder else ()
     rows = [asdict(row) | {"host": list(row.host), "simulated": list(row.simulated)} for row in done.rows]
     show(lines, {"cost_usd": str(done.cost_usd), "probes": rows}, as_json=as_json)
-    differs, incomplete = any(row.differences for row in done.rows), any(row.not_compared for row in done.rows)
-    context.exit(1 if differs else 2 if incomplete else 0)
+    incomplete = bool(problems) or any(row.not_compared for row in done.rows)
+    context.exit(1 if any(row.differences for row in done.rows) else 2 if incomplete else 0)
 
 
 def _recorder(folder: Path, *, local: bool) -> Recorder:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from simulated import playing
 
 from pytest_kimiprobe.cases.model import FOLDER, load
+from pytest_kimiprobe.monitor import live_check
 from pytest_kimiprobe.monitor.answer_shape import Shape, differences, shape_of
 from pytest_kimiprobe.monitor.cli import main
 from pytest_kimiprobe.monitor.live_check import WRONG_KEY
@@ -129,6 +130,21 @@ def test_a_refused_key_is_no_difference_in_shape(hosts: Simulator, monkeypatch: 
     assert "what differs" not in result.output
 
 
+@pytest.mark.parametrize(
+    ("status", "compared"), [(403, {"wrong key"}), (500, {"wrong choice", "wrong model", "wrong key"}), (429, set())]
+)
+def test_only_an_error_where_one_is_expected_is_compared(
+    monkeypatch: pytest.MonkeyPatch, status: int, compared: set[str]
+) -> None:
+    """Limits, server errors and a refused key say nothing about the answers of other days."""
+    monkeypatch.setattr(live_check, "PATIENCE_S", 0.0)
+    with FaultyServer(reply({"error": {"message": "no"}}, status=status)) as server:
+        at(monkeypatch, "groq", server.url)
+        rows = json.loads(run("--json").output)["probes"]
+    assert {row["kind"] for row in rows if not row["not_compared"]} == compared
+    assert all(row["differences"] for row in rows if row["kind"] in compared)
+
+
 def test_what_the_budget_cannot_cover_is_not_sent(hosts: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """No run costs more than its budget, and no budget may exceed five cents."""
     at(monkeypatch, "moonshot", hosts.environment()["KIMIPROBE_BASE_URL_MOONSHOT"])
@@ -141,13 +157,14 @@ def test_what_the_budget_cannot_cover_is_not_sent(hosts: Simulator, monkeypatch:
 
 
 def test_a_provider_that_is_down_does_not_stop_the_others(hosts: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its probes are not compared; a check with such probes does not exit with 0."""
+    """It gets no probe, each of which could wait for a minute; the check does not exit with 0."""
     at(monkeypatch, "moonshot", hosts.environment()["KIMIPROBE_BASE_URL_MOONSHOT"])
     at(monkeypatch, "groq", DEAD)
     rows = json.loads((result := run("--json")).output)["probes"]
     assert result.exit_code == 2
     assert {row["not_compared"] for row in rows if row["endpoint"].startswith("moonshot")} == {""}
-    assert {row["not_compared"] for row in rows if row["endpoint"].startswith("groq")} == {"connect_refused"}
+    groq = [(row["kind"], row["not_compared"]) for row in rows if row["endpoint"].startswith("groq")]
+    assert groq == [("models", "connect_refused")]
 
 
 def test_hostile_names_and_texts_cannot_reach_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,12 +216,15 @@ def test_an_endpoint_without_a_key_names_its_variable(monkeypatch: pytest.Monkey
     assert "no endpoint matches" in run("--endpoint", "nowhere/*").output
 
 
-def test_a_value_that_cannot_be_a_key_is_refused_without_showing_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The other keys are not used then: a provider would be missing from the report."""
+def test_a_value_that_cannot_be_a_key_is_reported_without_showing_it(
+    hosts: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other providers are compared, and the exit code says that one is missing."""
     monkeypatch.setenv("GROQ_API_KEY", f'"{KEY}"')
-    at(monkeypatch, "moonshot", DEAD)
+    at(monkeypatch, "moonshot", hosts.environment()["KIMIPROBE_BASE_URL_MOONSHOT"])
     result = run()
-    assert (result.exit_code, "GROQ_API_KEY: holds a quote" in result.output) == (2, True)
+    assert (result.exit_code, "moonshot/kimi-k2.6 at" in result.stdout) == (2, True)
+    assert "warning: GROQ_API_KEY: holds a quote" in result.stderr
 
 
 def test_a_provider_that_the_simulator_lacks_is_refused_by_name(
