@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from .budgets.per_request import Paid, RequestBudget
 from .catalog import Catalog, Endpoint
+from .catalog.key_pool import REFUSALS, KeyPool
 from .circuit_breaker import Breaker, Outcome, Permit
 from .errors import AllAttemptsFailed, ExchangeError, InvalidRequest, KeyMissing, RequestRejected
 from .evidence.model import Evidence
 from .exchange import WRONG_UPSTREAM, Exchange, Target, exchange
-from .keys import REFUSALS, KeyPool
 from .reasons import reason_of
 from .request_options import Options
 from .selection import Route
@@ -25,6 +25,9 @@ from .transport import Transport
 from .transport.event_loop import in_thread
 from .types import Answer, Attempt, ChatRequest, Parked, Reply
 from .verify import Checked, check, check_generation, expectations_of
+
+if TYPE_CHECKING:
+    from .captures.store import Captures
 
 _POLL_S = 0.05
 """Seconds between two looks at a parked endpoint that another request asks."""
@@ -43,6 +46,7 @@ class SharedResources:
     breaker: Breaker
     evidence: Evidence = field(default_factory=Evidence)
     keys: KeyPool = field(default_factory=KeyPool)
+    captures: Captures | None = None
 
 
 class FallbackLoop:
@@ -285,6 +289,9 @@ class FallbackLoop:
         self, done: Exchange, paid: Paid, outcome: Literal["ok", "rescued", "failed"], reason: str, detail: str
     ) -> None:
         error = done.error
+        if outcome == "failed" and self._shared.captures is not None:
+            provider = self._shared.catalog.provider_of(self._shared.catalog.endpoint(done.endpoint))
+            self._shared.captures.keep(done, provider, tuple(self._request.tools), reason)
         attempt = Attempt(
             endpoint=done.endpoint,
             outcome=outcome,

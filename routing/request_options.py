@@ -1,4 +1,4 @@
-"""Arguments of a request to the router, checked before anything is sent: a misspelled option must not be ignored.
+"""Arguments of the router's methods, checked before anything is sent: a misspelled option must not be ignored.
 
 Each error names the option or message, what is wrong with it, and what is needed instead.
 """
@@ -6,6 +6,7 @@ Each error names the option or message, what is wrong with it, and what is neede
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -110,6 +111,13 @@ def as_messages(messages: str | Sequence[Message]) -> Sequence[Message]:
             raise TypeError(f"messages[{number}]: an object with role and content is needed, not {_kind(message)}")
         _require_message(f"messages[{number}]", message)
     return listed
+
+
+def require_paths(**given: Any) -> None:
+    """Raise TypeError, which names the argument, for a value that is neither a path nor None."""
+    for name, value in given.items():
+        if not isinstance(value, str | os.PathLike | None):
+            raise TypeError(f"{name}: a path is needed, not {_kind(value)}")
 
 
 def _require_message(where: str, message: Message) -> None:

@@ -5,32 +5,31 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, Unpack
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Self, Unpack
 
 from . import catalog as _catalog
 from .catalog import Catalog, Provider
+from .catalog.key_pool import KeyPool
 from .circuit_breaker import Breaker
-from .errors import EndpointUnavailable, EvidenceError, KeyMissing, NoRoute
-from .evidence.file_source import EvidenceFile, EvidenceStatus
+from .errors import EndpointUnavailable, KeyMissing, NoRoute
+from .evidence import EvidenceStatus, evidence_source
 from .flags.model import Flags
 from .flags.source import FlagsSource, FlagsStatus, find_flags
 from .forking import ForkAware
-from .keys import KeyPool
-from .redaction import HiddenText, shown_url
-from .request_options import Options, as_messages
+from .redaction import HiddenText
+from .request_options import Options, as_messages, require_paths
 from .selection import Route, RouteRequest, RoutingState, choose
 from .tokens import ASSUMED_REQUEST, has_image, prompt_tokens_of
-from .types import LOOPBACK, Message, Parked, Reply, RequestOptions, Tool
+from .types import Message, Parked, Reply, RequestOptions, Tool
 
 if TYPE_CHECKING:
-    from .evidence.url_source import EvidenceUrl
+    from .captures.store import Captures, CaptureStatus
     from .loops import RouterLoops
     from .transport import Transport
     from .transport.event_loop import LoopThread
@@ -40,16 +39,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RouterStatus:
-    """Flags, evidence and catalogue that a router uses, and the endpoints that are parked."""
+    """Flags, evidence and catalogue that a router uses, the endpoints that are parked, and the captured exchanges."""
 
     flags: FlagsStatus
     evidence: EvidenceStatus
     catalog: str
     parked: tuple[Parked, ...] = ()
+    captures: CaptureStatus | None = None
 
     def __str__(self) -> str:
         parked = "".join(f"\n{one.endpoint}: {one}" for one in self.parked)
-        return f"{self.flags}\n{self.evidence}\ncatalogue: {self.catalog}{parked}"
+        captures = f"\n{self.captures}" if self.captures else ""
+        return f"{self.flags}\n{self.evidence}\ncatalogue: {self.catalog}{captures}{parked}"
 
 
 class Router(ForkAware):
@@ -59,35 +60,40 @@ class Router(ForkAware):
     use it as a context manager.
     """
 
-    def __init__(self, flags: FlagsSource, evidence: str, catalog: Catalog, breaker: Breaker | None = None) -> None:
+    def __init__(self, flags: FlagsSource, evidence: str, catalog: Catalog, captures: Captures | None = None) -> None:
         super().__init__()
         self._flags = flags
         self._catalog = catalog
-        self._breaker = breaker or Breaker()
+        self._breaker = Breaker()
         self._loops: RouterLoops | None = None
         self._keys = KeyPool()
+        self._captures = captures
         self._closed = False
         self._lock = threading.Lock()
-        self._evidence = _evidence_source(evidence, self._evidence_http)
+        self._evidence = evidence_source(evidence, self._evidence_http)
 
     @classmethod
     def load(
-        cls, flags: str | Path | None = None, *, evidence: str | Path | None = None, catalog: str | Path | None = None
+        cls,
+        flags: str | Path | None = None,
+        *,
+        evidence: str | Path | None = None,
+        catalog: str | Path | None = None,
+        capture: str | Path | None = None,
     ) -> Router:
         """Create a router from flags, evidence and a catalogue.
 
         Flags come from `flags`, else the path in `KIMIPROBE_FLAGS`, else the first flags.yaml in the working folder or
         above. If there is none, the packaged bootstrap flags are used. Evidence comes from `evidence` (a path or https
         URL), else `KIMIPROBE_EVIDENCE`, else `results/latest.json` beside the flags file. The catalogue comes from
-        `catalog`, else `KIMIPROBE_CATALOG`, else the package.
+        `catalog`, else `KIMIPROBE_CATALOG`, else the package. With `capture`, exchanges whose answers were not
+        delivered are kept in this folder, without keys, so that the monitor can judge them again (captures/store.py).
 
-        Raises FlagsError if a named flags path cannot be read, and CatalogError for a wrong catalogue. Flags with wrong
-        content do not raise: routing starts with the packaged flags, and `status()` gives the reason.
+        Raises ConfigError if `capture` cannot be written to, FlagsError if a named flags path cannot be read, and
+        CatalogError for a wrong catalogue. Flags with wrong content do not raise: routing starts with the packaged
+        flags, and `status()` gives the reason.
         """
-        arguments: dict[str, Any] = {"flags": flags, "evidence": evidence, "catalog": catalog}
-        for name, given in arguments.items():
-            if not isinstance(given, str | os.PathLike | None):
-                raise TypeError(f"{name}: a path is needed, not {type(given).__name__}")
+        require_paths(flags=flags, evidence=evidence, catalog=catalog, capture=capture)
         # A URL may hold a password, and a traceback may be printed with locals.
         evidence = evidence if evidence is not None else os.environ.get("KIMIPROBE_EVIDENCE") or None
         evidence = None if evidence is None else HiddenText(evidence)
@@ -96,7 +102,12 @@ class Router(ForkAware):
         source = FlagsSource(path, catalog=found)
         if evidence is None and path is not None:
             evidence = path.parent / "results" / "latest.json"
-        return cls(source, HiddenText(evidence or ""), found)
+        captures = None
+        if capture is not None:
+            from .captures.store import Captures
+
+            captures = Captures(Path(capture))
+        return cls(source, HiddenText(evidence or ""), found, captures)
 
     @property
     def flags(self) -> Flags:
@@ -108,7 +119,8 @@ class Router(ForkAware):
         self._flags.current()
         self._evidence.current()
         parked = tuple(self._breaker.parked().values())
-        return RouterStatus(self._flags.status(), self._evidence.status(), self._catalog.origin, parked)
+        captures = self._captures.status() if self._captures else None
+        return RouterStatus(self._flags.status(), self._evidence.status(), self._catalog.origin, parked, captures)
 
     def route(self, messages: str | Sequence[Message] = (), **options: Unpack[RequestOptions]) -> Route:
         """The route that `complete` would use for the same arguments, with reasons; nothing is sent.
@@ -175,6 +187,8 @@ class Router(ForkAware):
             loops, self._closed = self._loops, True
         if loops is not None:
             loops.close()
+        if self._captures is not None:
+            self._captures.close()
 
     def before_fork(self) -> None:
         """Wait for imports: in the child, a module that another thread was importing could never be imported."""
@@ -250,7 +264,8 @@ class Router(ForkAware):
         route = self._route(turns, ask)
         if not route.candidates:
             raise NoRoute(str(route))
-        shared = SharedResources(transport, self._catalog, self._breaker, self._evidence.current(), self._keys)
+        evidence = self._evidence.current()
+        shared = SharedResources(transport, self._catalog, self._breaker, evidence, self._keys, self._captures)
         return await FallbackLoop(shared, ask.request(turns), route, ask).run()
 
     async def _ready(self, transport: Transport) -> None:
@@ -306,21 +321,3 @@ class Router(ForkAware):
 
 
 _ANY_TOOL: Sequence[Tool] = ({"type": "function", "function": {"name": "any"}},)
-
-
-def _evidence_source(place: str, http: Callable[[], tuple[LoopThread, Transport]]) -> EvidenceFile | EvidenceUrl:
-    """The evidence source for a path or an https URL; one without evidence if `place` is empty.
-
-    Plain http is accepted for this machine only. Raises EvidenceError for any other URL.
-    """
-    if "://" not in place:
-        return EvidenceFile(Path(place) if place else None)
-    try:
-        scheme, host = urlsplit(place).scheme, urlsplit(place).hostname
-    except ValueError:
-        scheme = host = ""
-    if scheme != "https" and (scheme != "http" or host not in LOOPBACK):
-        raise EvidenceError("evidence comes from a path or an https URL", where=shown_url(place))
-    from .evidence.url_source import EvidenceUrl
-
-    return EvidenceUrl(place, http)

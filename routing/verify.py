@@ -225,6 +225,8 @@ def _after_rescue(answer: Answer, rescued: Rescue, defect: _CallDefect | None) -
     if rescued.outcome == "clean_text":
         if rescued.text.strip() == answer.text.strip():
             return Checked("ok", "ok", answer.text)
+        if "markers_stripped" not in rescued.notes:  # only a marked thought at the beginning was left out
+            return Checked("ok", "ok", rescued.text)
         return Checked("rescued", "markers_stripped", rescued.text)
     if dropped:
         return Checked("failed", "dropped_call", rescued.text, rescued.tool_calls, dropped[0], dropped, leaked=leaked)

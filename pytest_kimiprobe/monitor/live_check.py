@@ -239,10 +239,14 @@ def _shape(outcome: ProbeOutcome[LiveProbe]) -> Shape:
 
 
 def _not_compared(host: Exchange, expected: Exchange | None) -> str:
-    """Why the host's answer cannot be compared: no answer, or an account, limit or server error; otherwise empty.
+    """Why the host's answer cannot be compared: no answer, an account, limit or server error, or cut; otherwise empty.
 
-    A refused key is compared if the probe sends a wrong one, a server error if the probe expects to be refused.
+    A refused key is compared if the probe sends a wrong one, a server error if the probe expects to be refused. A cut
+    answer is compared if the simulator's is cut too, because models think for different times.
     """
+    cut = [bool(done and done.answer and done.answer.finish_reason == "length") for done in (host, expected)]
+    if cut == [True, False]:
+        return "length"
     status, own = host.status or 0, (expected.status if expected else None) or 0
     unusable = status in {0, 402, 429} or (status in _REFUSED_KEY and own not in _REFUSED_KEY)
     return host.error.reason if host.error and (unusable or (status >= 500 and own < 400)) else ""

@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import quote
 
 import routing
+from routing.captures.key_scan import places
 from routing.catalog import Catalog, Provider
 
 from ..atomic_files import replace_files
@@ -32,7 +33,6 @@ from ..safe_text import one_line
 from ..verdicts import ProbeResult
 from .account_data import scrubbed
 from .cassettes import RecordingError, load_yaml
-from .key_scan import places
 from .recordings import MAX_CASSETTE
 from .samples import Sample, cassette, request_fingerprint
 

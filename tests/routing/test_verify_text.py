@@ -82,6 +82,16 @@ class TestDamagedText:
         assert check(answer, [TOOL]).outcome == "ok"
 
 
+@pytest.mark.parametrize(
+    ("text", "outcome"),
+    [("<think>Hm.</think>\nThe answer.", "ok"), ("Hm.</think>The answer.", "rescued"), ("The answer.", "ok")],
+)
+def test_a_marked_thought_before_the_answer_is_left_out_and_is_no_defect(text: str, outcome: str) -> None:
+    """Some hosts pass thoughts on in tags, by design. A thought whose beginning is missing was damaged."""
+    checked = check(Answer(text=text, finish_reason="stop"), [TOOL])
+    assert (checked.outcome, checked.text.strip()) == (outcome, "The answer.")
+
+
 class TestNoticesOfAHost:
     @pytest.mark.parametrize("usage", [Usage(12, 0), Usage(0, 0)])
     @pytest.mark.parametrize("text", ["Resource busy, please try again later.", "The model is overloaded."])

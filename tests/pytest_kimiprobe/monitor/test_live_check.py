@@ -56,7 +56,7 @@ def at(monkeypatch: pytest.MonkeyPatch, provider: str, url: str, key: str = KEY)
 
 def facts(result: Result) -> dict[tuple[str, str], tuple[str, str]]:
     """The differences of a `--json` document: probe and fact → value at the host and at the simulator."""
-    rows = json.loads(result.output)["probes"]
+    rows = json.loads(result.stdout)["probes"]
     return {(row["kind"], name): (host, own) for row in rows for name, host, own in row["differences"]}
 
 
@@ -140,16 +140,24 @@ def test_only_an_error_where_one_is_expected_is_compared(
     monkeypatch.setattr(live_check, "PATIENCE_S", 0.0)
     with FaultyServer(reply({"error": {"message": "no"}}, status=status)) as server:
         at(monkeypatch, "groq", server.url)
-        rows = json.loads(run("--json").output)["probes"]
+        rows = json.loads(run("--json").stdout)["probes"]
     assert {row["kind"] for row in rows if not row["not_compared"]} == compared
     assert all(row["differences"] for row in rows if row["kind"] in compared)
+
+
+def test_an_answer_that_the_low_limit_cut_is_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model may think longer than the budget allows; only the probe of `max_tokens` expects that."""
+    with FaultyServer(reply(chat("hel", finish_reason="length"))) as server:
+        at(monkeypatch, "groq", server.url)
+        rows = {row["kind"]: row for row in json.loads(run("--json").stdout)["probes"]}
+    assert (rows["text"]["not_compared"], rows["max_tokens"]["not_compared"]) == ("length", "")
 
 
 def test_what_the_budget_cannot_cover_is_not_sent(hosts: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """No run costs more than its budget, and no budget may exceed five cents."""
     at(monkeypatch, "moonshot", hosts.environment()["KIMIPROBE_BASE_URL_MOONSHOT"])
     result = run("--budget", "0.002", "--json")
-    document = json.loads(result.output)
+    document = json.loads(result.stdout)
     assert result.exit_code == 2
     assert 0 < float(document["cost_usd"]) <= 0.002
     assert {row["not_compared"] for row in document["probes"]} == {"", "budget"}
@@ -160,7 +168,7 @@ def test_a_provider_that_is_down_does_not_stop_the_others(hosts: Simulator, monk
     """It gets no probe, each of which could wait for a minute; the check does not exit with 0."""
     at(monkeypatch, "moonshot", hosts.environment()["KIMIPROBE_BASE_URL_MOONSHOT"])
     at(monkeypatch, "groq", DEAD)
-    rows = json.loads((result := run("--json")).output)["probes"]
+    rows = json.loads((result := run("--json")).stdout)["probes"]
     assert result.exit_code == 2
     assert {row["not_compared"] for row in rows if row["endpoint"].startswith("moonshot")} == {""}
     groq = [(row["kind"], row["not_compared"]) for row in rows if row["endpoint"].startswith("groq")]

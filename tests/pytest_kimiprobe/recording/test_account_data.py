@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_kimiprobe.engine.capture import CapturedExchange, CapturedRequest
-from pytest_kimiprobe.recording.account_data import clean_body, scrubbed
+from pytest_kimiprobe.recording.account_data import scrubbed
+from routing.captures.account_data import clean_body
 from routing.redaction import REDACTED
 
 HOME = "https://api.moonshot.ai/v1"

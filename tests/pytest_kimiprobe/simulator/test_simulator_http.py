@@ -140,9 +140,12 @@ KEYLESS = [
 
 
 @pytest.mark.parametrize(("path", "body"), KEYLESS)
-@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer"}, {"Authorization": "Basic abc"}])
-def test_a_missing_key_is_refused(simulator: Simulator, path: str, body: object, headers: dict[str, str]) -> None:
-    """Without a bearer key the answer is the provider's own 401."""
+@pytest.mark.parametrize("authorization", [None, "Bearer", "Basic abc", "Bearer the-wrong-key"])
+def test_a_missing_or_wrong_key_is_refused(
+    simulator: Simulator, path: str, body: object, authorization: str | None
+) -> None:
+    """The answer is the provider's own 401. Every key is right that does not contain `wrong`."""
+    headers = {} if authorization is None else {"Authorization": authorization}
     answer = httpx.post(simulator.url + path, json=BODY, headers=headers, verify=False)
     assert (answer.status_code, answer.json()) == (401, body)
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shared_data import DATA, needs_data
 
-from pytest_kimiprobe.recording.key_scan import holds_key, places
+from routing.captures.key_scan import holds_key, places
 
 OURS = "canary-4711-Kq8Zr2Lm9Xv3"
 ENVIRONMENT = {"MOONSHOT_API_KEY": OURS}

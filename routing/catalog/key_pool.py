@@ -10,10 +10,10 @@ import threading
 import time
 from collections.abc import Callable
 
-from .catalog.model import Provider
-from .errors import ExchangeError
-from .forking import ForkAware
-from .redaction import ApiKey
+from ..errors import ExchangeError
+from ..forking import ForkAware
+from ..redaction import ApiKey
+from .model import Provider
 
 REFUSALS = frozenset({"unauthorized", "forbidden", "no_credit", "quota", "rate_limited"})
 """Reasons with which a host refuses a key, and may accept another one: HTTP 401, 402, 403 and 429."""

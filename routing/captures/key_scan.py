@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from routing.redaction import redact_keys
+from ..redaction import redact_keys
 
 _DEEP = 4
 """Maximum number of encodings inside each other that are decoded."""

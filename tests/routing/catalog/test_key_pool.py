@@ -13,8 +13,8 @@ from asking import FIRST, TOOL, Clock, routed
 from faulty_server import FaultyServer, Line, chat, head
 
 from routing import AllAttemptsFailed, KeyMissing, Router, catalog
+from routing.catalog.key_pool import LIMITED_S, MAX_S, REFUSALS, REFUSED_S, KeyPool
 from routing.errors import error_type
-from routing.keys import LIMITED_S, MAX_S, REFUSALS, REFUSED_S, KeyPool
 from routing.redaction import ApiKey, environment_secrets, redact
 
 ONE, TWO, THREE = (f"sk-{name}-0123456789abcdef" for name in ("first", "second", "third"))
