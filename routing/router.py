@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -24,9 +24,10 @@ from .flags.source import FlagsSource, FlagsStatus, find_flags
 from .forking import ForkAware
 from .redaction import HiddenText
 from .request_options import Options, as_messages, require_paths
+from .schema import ToolSet
 from .selection import Route, RouteRequest, RoutingState, choose
 from .tokens import ASSUMED_REQUEST, has_image, prompt_tokens_of
-from .types import Message, Parked, Reply, RequestOptions, Tool
+from .types import ChatRequest, Message, Parked, Reply, RequestOptions, Tool
 
 if TYPE_CHECKING:
     from .captures.store import Captures, CaptureStatus
@@ -127,7 +128,8 @@ class Router(ForkAware):
 
         Without messages, prices are compared for `ASSUMED_REQUEST`. Raises UnknownName for an unknown model.
         """
-        return self._route(as_messages(messages), Options.of(options))
+        ask = Options.of(options)
+        return self._route(ask.request(as_messages(messages)), ask)
 
     def tool_calling_available(
         self, provider: str, *, model: str | None = None, user: str | None = None, groups: Sequence[str] = ()
@@ -152,16 +154,16 @@ class Router(ForkAware):
         no endpoint fits, AllAttemptsFailed (with `.attempts`) if none delivered. A wrong argument raises TypeError or
         ValueError before anything is sent; ToolSchemaError (a tool without valid schema) is one of them.
         """
-        ask, turns = self._asked(messages, options)
-        return self._http().run_in_thread(lambda transport: self._completed(turns, ask, transport))
+        ask, request = self._asked(messages, options)
+        return self._http().run_in_thread(lambda transport: self._completed(request, ask, transport))
 
     async def acomplete(self, messages: str | Sequence[Message], **options: Unpack[RequestOptions]) -> Reply:
         """Send a request as `complete` does, on the running event loop.
 
         Cancelling the call cancels the request.
         """
-        ask, turns = self._asked(messages, options)
-        return await self._http().run(lambda transport: self._completed(turns, ask, transport))
+        ask, request = self._asked(messages, options)
+        return await self._http().run(lambda transport: self._completed(request, ask, transport))
 
     def warm(self) -> None:
         """Do ahead what the first request of `complete` would do: imports, certificates, flags and evidence.
@@ -226,52 +228,54 @@ class Router(ForkAware):
         loops = self._http()
         return loops.thread, loops.thread_transport
 
-    def _route(self, messages: Sequence[Message], ask: Options) -> Route:
-        flags = self.flags
+    def _route(self, request: ChatRequest, ask: Options) -> Route:
+        flags, messages, tools = self.flags, request.messages, request.tools
         needs = RouteRequest(
             model=ask.routed_model(self._catalog, flags.default_model),
-            fallback_models=tuple(flags.fallback_models),
+            fallback_models=flags.fallback_models,
             endpoints=ask.endpoints,
             fallback=ask.fallback,
-            tools=bool(ask.chat.tools),
+            tools=bool(tools),
             vision=has_image(messages),
-            tool_choice=ask.chat.tool_choice if ask.chat.tools else None,
+            tool_choice=request.tool_choice if tools else None,
             user=ask.user,
             groups=tuple(ask.groups),
-            prompt_tokens=prompt_tokens_of(messages, ask.chat.tools) if messages else ASSUMED_REQUEST.prompt_tokens,
-            max_tokens=ask.chat.max_tokens or (None if messages else ASSUMED_REQUEST.completion_tokens),
+            prompt_tokens=prompt_tokens_of(messages, tools) if messages else ASSUMED_REQUEST.prompt_tokens,
+            max_tokens=request.max_tokens or (None if messages else ASSUMED_REQUEST.completion_tokens),
         )
         evidence, parked = self._evidence.current(), self._breaker.parked()
         return choose(needs, RoutingState(self._catalog, flags, evidence, datetime.now(UTC), parked))
 
     @staticmethod
-    def _asked(messages: str | Sequence[Message], options: RequestOptions) -> tuple[Options, Sequence[Message]]:
+    def _asked(messages: str | Sequence[Message], options: RequestOptions) -> tuple[Options, ChatRequest]:
         """The checked arguments of a call. A mistake of the caller raises before money is spent."""
-        from .schema import ToolSet
-
         ask, turns = Options.of(options), as_messages(messages)
         tools = ToolSet.of(ask.chat.tools)
         for problem in tools.problems:
             raise problem
-        return replace(ask, chat=replace(ask.chat, tools=tools.tools)), turns
+        return ask, replace(ask.chat, messages=turns, tools=tools.tools)
 
-    async def _completed(self, turns: Sequence[Message], ask: Options, transport: Transport) -> Reply:
+    async def _completed(self, request: ChatRequest, ask: Options, transport: Transport) -> Reply:
         """Select the route and run its attempts, within `ask.timeout` seconds in all."""
         from .fallback import FallbackLoop, SharedResources
 
-        await self._ready(transport)
         ask = await self._refreshed(ask)
-        route = self._route(turns, ask)
+        route = self._route(request, ask)
         if not route.candidates:
             raise NoRoute(str(route))
+        await self._ready(transport, (candidate.endpoint for candidate in route.candidates))
         evidence = self._evidence.current()
         shared = SharedResources(transport, self._catalog, self._breaker, evidence, self._keys, self._captures)
-        return await FallbackLoop(shared, ask.request(turns), route, ask).run()
+        return await FallbackLoop(shared, request, route, ask).run()
 
-    async def _ready(self, transport: Transport) -> None:
-        """Do what is done once in a process, such as reading certificates. It does not count as time of a request."""
-        pool = transport.pool()
-        if not pool.has_tls and any(provider.base_url.startswith("https:") for provider in self._keyed()):
+    async def _ready(self, transport: Transport, endpoints: Iterable[str]) -> None:
+        """Do what is done once for requests to these endpoints. It does not count as time of a request.
+
+        The HTTP library is imported, and certificates are read if an endpoint is reached over https.
+        """
+        pool, catalog = transport.pool(), self._catalog
+        providers = (catalog.providers[catalog.endpoints[endpoint].provider] for endpoint in endpoints)
+        if not pool.has_tls and any(provider.base_url.startswith("https:") for provider in providers):
             from .transport.event_loop import in_thread
 
             await in_thread(pool.tls)
@@ -307,7 +311,6 @@ class Router(ForkAware):
     def _prepare(self) -> None:
         """Import all modules that requests use, and read flags and evidence."""
         from . import fallback, rescue  # noqa: F401
-        from .schema import ToolSet
         from .wire import wire_named
 
         self._refresh()
@@ -317,7 +320,9 @@ class Router(ForkAware):
                 wire_named(provider.wire).stream()
 
     async def _warmed(self, transport: Transport) -> None:
-        await self._ready(transport)
+        keyed = {provider.name for provider in self._keyed()}
+        endpoints = self._catalog.endpoints.values()
+        await self._ready(transport, (endpoint.id for endpoint in endpoints if endpoint.provider in keyed))
 
 
 _ANY_TOOL: Sequence[Tool] = ({"type": "function", "function": {"name": "any"}},)

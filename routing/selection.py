@@ -17,10 +17,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
+from operator import itemgetter
 
-from .catalog import Catalog, Endpoint, Requirements
+from .catalog import Catalog, Endpoint, Price, Requirements
 from .evidence.model import Evidence
-from .flags.model import Flags
+from .flags.model import Decision, Flag, Flags
 from .redaction import escaped
 from .tokens import ASSUMED_REQUEST, DEFAULT_COMPLETION, request_text
 from .types import Parked, Status, ToolChoice, Usage
@@ -156,8 +157,7 @@ def _named_route(endpoints: tuple[str, ...], needs: RouteRequest, state: Routing
         if needs.vision and endpoint.id == state.catalog.vision_endpoint:
             placed = _vision_candidate(endpoint, needs, state)
         else:
-            reference = state.catalog.model(endpoint.model).reference
-            found = _placed(endpoint, needs, state, is_reference=endpoint.id == reference)
+            found = _Placing(needs, state).placed(_Placeable.of(endpoint, needs, state))
             placed = found if isinstance(found, LeftOut) else found[1]
         if isinstance(placed, LeftOut):
             left_out.append(placed)
@@ -171,8 +171,9 @@ def _models_route(needs: RouteRequest, state: RoutingState) -> Route:
     """The route over all endpoints of the model, then of the fallback models."""
     candidates: list[Candidate] = []
     left_out: list[LeftOut] = []
+    placing = _Placing(needs, state)
     for model in dict.fromkeys((needs.model, *needs.fallback_models)):
-        of_model, out = _of_model(model, needs, state)
+        of_model, out = placing.of_model(model)
         candidates += of_model
         left_out += out
     candidates, parked = _without_parked(candidates, state.parked)
@@ -194,46 +195,103 @@ def _without_parked(candidates: list[Candidate], parked: Mapping[str, Parked]) -
     return free, [LeftOut(endpoint, str(parked[endpoint]), parked=True) for endpoint in out]
 
 
-def _of_model(model: str, needs: RouteRequest, state: RoutingState) -> tuple[list[Candidate], list[LeftOut]]:
-    ranked: list[tuple[tuple[int, bool, tuple[Decimal, bool, str]], Candidate]] = []
-    left_out: list[LeftOut] = []
-    reference = state.catalog.model(model).reference
-    for endpoint in state.catalog.of_model(model):
-        placed = _placed(endpoint, needs, state, is_reference=endpoint.id == reference)
-        if isinstance(placed, LeftOut):
-            left_out.append(placed)
-            continue
-        tier, candidate = placed
-        # At the same price the reference endpoint comes last: a flag was turned on for the others.
-        by_price = price_order(candidate.estimate_usd, endpoint.id, is_reference=endpoint.id == reference)
-        ranked.append(((tier, _emulated(endpoint, needs), by_price), candidate))
-    return [candidate for _, candidate in sorted(ranked, key=lambda pair: pair[0])], left_out
+@dataclass(frozen=True, slots=True)
+class _Placeable:
+    """What is known of an endpoint before the user and the length of the request count.
+
+    `out` is set if it cannot serve the request of any user. `emulated`: the request's tools would be described
+    in the prompt, because the endpoint has no native tools.
+    """
+
+    endpoint: str
+    out: LeftOut | None
+    status: Status
+    basis: str
+    price: Price | None
+    flag: Flag | None
+    is_reference: bool
+    emulated: bool
+
+    @classmethod
+    def of(cls, endpoint: Endpoint, needs: RouteRequest, state: RoutingState) -> _Placeable:
+        """What is known of the endpoint for this request and state."""
+        status, basis = _status(endpoint, state)
+        flag, is_reference = (
+            state.flags.flag_for(endpoint.id),
+            endpoint.id == state.catalog.model(endpoint.model).reference,
+        )
+        why = _unfit(endpoint, needs, state.now) or ("" if flag or is_reference else "no flag controls it")
+        out, price = LeftOut(endpoint.id, why) if why else None, endpoint.price_at(state.now.date())
+        emulated = needs.tools and "tools" not in endpoint.capabilities
+        return cls(endpoint.id, out, status, basis, price, flag, is_reference, emulated)
 
 
-def _placed(
-    endpoint: Endpoint, needs: RouteRequest, state: RoutingState, *, is_reference: bool
-) -> tuple[int, Candidate] | LeftOut:
-    if unfit := _unfit(endpoint, needs, state.now):
-        return LeftOut(endpoint.id, unfit)
-    status, basis = _status(endpoint, state)
-    estimate = estimate_usd(endpoint, needs, state.now)
-    if is_reference:
-        trusted = status not in _OUT and status != "unknown"
-        why = f"the reference endpoint; {basis}"
-        return (_TRUSTED if trusted else _REFERENCE), Candidate(endpoint.id, why, status, estimate, trusted)
-    flag = state.flags.flag_for(endpoint.id)
-    if flag is None:
-        return LeftOut(endpoint.id, "no flag controls it")
-    decision = state.flags.evaluate(flag.name, needs.user, needs.groups)
-    if not decision.on:
-        return LeftOut(endpoint.id, f"flag {flag.name}: {decision.why}")
-    if status in _OUT:
-        return LeftOut(endpoint.id, basis)
-    trusted = status != "unknown" and (status != "needs_rescue" or flag.accept_rescued)
-    why = f"flag {flag.name}: {decision.why}; {basis}"
-    if _emulated(endpoint, needs):
-        why += "; tools described in the prompt"
-    return (_TRUSTED if trusted else _UNPROVEN), Candidate(endpoint.id, why, status, estimate, trusted)
+_known: dict[tuple[object, ...], tuple[RoutingState, list[_Placeable]]] = {}
+"""Results of `_placeable` by all that they depend on; the state keeps the objects alive whose ids are in the key."""
+
+
+def _placeable(model: str, needs: RouteRequest, state: RoutingState) -> list[_Placeable]:
+    """What is known of each endpoint of the model. It is computed once a second: texts show ages in seconds."""
+    choice = needs.tool_choice if isinstance(needs.tool_choice, str) or needs.tool_choice is None else "named"
+    objects = (id(state.catalog), id(state.flags), id(state.evidence))
+    key = (*objects, int(state.now.timestamp()), model, needs.tools, needs.vision, choice)
+    if key not in _known:
+        if len(_known) >= 64:
+            _known.clear()
+        _known[key] = (state, [_Placeable.of(endpoint, needs, state) for endpoint in state.catalog.of_model(model)])
+    return _known[key][1]
+
+
+class _Placing:
+    """Decides for one request which endpoints are candidates. Flags and prices are evaluated once each."""
+
+    def __init__(self, needs: RouteRequest, state: RoutingState) -> None:
+        self._needs, self._state = needs, state
+        self._decisions: dict[str, Decision] = {}
+        self._costs: dict[int, Decimal] = {}
+
+    def placed(self, known: _Placeable) -> tuple[int, Candidate] | LeftOut:
+        """The endpoint's group and candidate, or why it is left out."""
+        if known.out is not None:
+            return known.out
+        if known.is_reference:
+            trusted = known.status not in _OUT and known.status != "unknown"
+            why = f"the reference endpoint; {known.basis}"
+            return (_TRUSTED if trusted else _REFERENCE), self._candidate(known, why, trusted=trusted)
+        flag = known.flag
+        assert flag is not None  # noqa: S101 - else it is left out
+        if (decision := self._decisions.get(flag.name)) is None:
+            decision = self._decisions[flag.name] = flag.evaluate(self._needs.user, self._needs.groups)
+        if not decision.on:
+            return LeftOut(known.endpoint, f"flag {flag.name}: {decision.why}")
+        if known.status in _OUT:
+            return LeftOut(known.endpoint, known.basis)
+        trusted = known.status != "unknown" and (known.status != "needs_rescue" or flag.accept_rescued)
+        told = "; tools described in the prompt" if known.emulated else ""
+        why = f"flag {flag.name}: {decision.why}; {known.basis}{told}"
+        return (_TRUSTED if trusted else _UNPROVEN), self._candidate(known, why, trusted=trusted)
+
+    def of_model(self, model: str) -> tuple[list[Candidate], list[LeftOut]]:
+        """The candidates among the endpoints of a model, in order, and the endpoints that are left out."""
+        ranked: list[tuple[int, bool, tuple[Decimal, bool, str], Candidate]] = []
+        left_out: list[LeftOut] = []
+        for known in _placeable(model, self._needs, self._state):
+            placed = self.placed(known)
+            if isinstance(placed, LeftOut):
+                left_out.append(placed)
+                continue
+            tier, candidate = placed
+            # At the same price the reference endpoint comes last: a flag was turned on for the others.
+            by_price = price_order(candidate.estimate_usd, known.endpoint, is_reference=known.is_reference)
+            ranked.append((tier, known.emulated, by_price, candidate))
+        ranked.sort(key=itemgetter(0, 1, 2))
+        return [candidate for *_, candidate in ranked], left_out
+
+    def _candidate(self, known: _Placeable, why: str, *, trusted: bool) -> Candidate:
+        cost, price = None, known.price
+        if price is not None and (cost := self._costs.get(id(price))) is None:
+            cost = self._costs[id(price)] = price.cost(self._needs.priced_for)
+        return Candidate(known.endpoint, why, known.status, cost, trusted)
 
 
 def _vision_route(needs: RouteRequest, state: RoutingState) -> Route:
@@ -268,14 +326,6 @@ def _unfit(endpoint: Endpoint, needs: RouteRequest, now: datetime) -> str:
     return endpoint.unmet(
         Requirements(tools="any" if needs.tools else "", vision=needs.vision, tool_choice=needs.tool_choice)
     )
-
-
-def _emulated(endpoint: Endpoint, needs: RouteRequest) -> bool:
-    """Whether the request's tools would be described in the prompt, because the endpoint has no native tools.
-
-    Such endpoints come after those with native tools.
-    """
-    return needs.tools and "tools" not in endpoint.capabilities
 
 
 def _status(endpoint: Endpoint, state: RoutingState) -> tuple[Status, str]:

@@ -98,7 +98,6 @@ def check(answer: Answer, tools: Sequence[Tool], expected: RequestExpectations =
     Raises ToolSchemaError if a tool of the caller has no valid schema.
     """
     toolset = ToolSet.of(tools)
-    tools = toolset.tools
     strict = [_strictly_valid(call, toolset) for call in answer.tool_calls]
     calls = tuple(call for call in strict if isinstance(call, ToolCall))
     # If no call is allowed, rescue only looks for stray markers in the text.

@@ -143,7 +143,9 @@ def printable_line(text: Any, limit: int = _DETAIL) -> str:
 
     Characters that are not printable become spaces, and several spaces become one.
     """
-    clean = "".join(char if char.isprintable() else " " for char in str(text)[: limit * 4])
+    clean = str(text)[: limit * 4]
+    if not clean.isprintable():
+        clean = "".join(char if char.isprintable() else " " for char in clean)
     folded = " ".join(clean.split())
     return folded if len(folded) <= limit else folded[: limit - 1] + "…"
 

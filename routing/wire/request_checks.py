@@ -22,9 +22,8 @@ def fitted(request: ChatRequest, endpoint: Endpoint, notes: dict[str, None]) -> 
     Raises EndpointUnavailable (`no_capability`) if the endpoint lacks a capability that the request needs.
     Raises RequestRejected if the request has no messages or an unknown `reasoning_effort`.
     """
-    needs = Requirements(stream=request.stream)
-    if request.tools:
-        needs = replace(needs, tools="any", tool_choice=request.tool_choice)
+    tools = bool(request.tools)
+    needs = Requirements("any" if tools else "", request.stream, tool_choice=request.tool_choice if tools else None)
     if unmet := endpoint.unmet(needs):
         raise EndpointUnavailable("no_capability", f"it {unmet}", phase="send")
     if not request.messages:

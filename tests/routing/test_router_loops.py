@@ -140,7 +140,7 @@ def test_what_is_done_once_does_not_use_up_the_timeout(
     real = event_loop.in_thread
     done: list[float] = []
 
-    async def sleepy(transport: object) -> None:
+    async def sleepy(*_: object) -> None:
         await real(lambda: time.sleep(0.5))
         done.append(time.monotonic())
 
