@@ -293,6 +293,7 @@ class _Attempt:
         counts = answer or (came if came and came.reported_cost_usd is not None else None)
         cost, origin = self.target.endpoint.cost_of(counts) if counts else (None, "unknown")
         if self.error is not None:
+            self.error.received = None
             _scrub(self.error, secrets)
             self.error.endpoint = self.target.endpoint.id
             self.error.elapsed_ms = total_ms
