@@ -66,11 +66,17 @@ async def whole_page(
 ) -> tuple[int, Mapping[str, str], bytes]:
     """Request a page of the provider with the key; returns status, headers and body. Raises ExchangeError."""
     key = ApiKey(key)
-    authorization, version = wire_named(provider.wire).authorization, {"anthropic-version": VERSION}
-    more = version if provider.wire == "anthropic" else {}
-    request = HttpRequest("GET", provider.base_url + path, {**authorization(key), **more}, b"", provider.hosts)
+    request = _page_request(provider, key, path)
     async with transport.send(request, timeout_s=timeout_s) as response:
         return response.status, response.headers, b"".join([chunk async for chunk in response.chunks])
+
+
+def _page_request(provider: Provider, key: str, path: str) -> HttpRequest:
+    """The request for a page. No frame that may raise an error has its headers as a local variable."""
+    headers = dict(wire_named(provider.wire).authorization(key))
+    if provider.wire == "anthropic":
+        headers["anthropic-version"] = VERSION
+    return HttpRequest("GET", provider.base_url + path, headers, b"", provider.hosts)
 
 
 def page_data(status: int, headers: Mapping[str, str], body: bytes) -> Mapping[str, Any]:
