@@ -16,7 +16,17 @@ from .catalog.model import Catalog
 from .errors import InvalidRequest
 from .history.reading import ROLES
 from .redaction import redact
-from .types import CHAT_OPTIONS, EFFORTS, ChatRequest, Message, RequestOptions, Tool, shown
+from .types import (
+    CHAT_OPTIONS,
+    EFFORTS,
+    RESCUE_MODES,
+    ChatRequest,
+    Message,
+    RequestOptions,
+    RescueMode,
+    Tool,
+    shown,
+)
 
 DEFAULT_TIMEOUT_S = 120.0
 _NUMBERS: dict[str, tuple[float, float]] = {
@@ -55,6 +65,7 @@ class Options:
     endpoints: tuple[str, ...] | None = None
     fallback: bool = True
     refuse_repeated_calls: bool = False
+    rescue: RescueMode | None = None
 
     @classmethod
     def of(cls, options: RequestOptions) -> Options:
@@ -252,6 +263,12 @@ def _instance(name: str, kinds: Any, needed: str) -> Callable[[object], object]:
     return checked
 
 
+def _rescue(value: object) -> object:
+    if value not in RESCUE_MODES:
+        raise ValueError(f"rescue: one of all, native, off is needed, not {_value(value)}")
+    return value
+
+
 _CHECKS: dict[str, Callable[[object], object]] = {
     "endpoints": _endpoints,
     "fallback": _instance("fallback", bool, "True or False"),
@@ -260,6 +277,7 @@ _CHECKS: dict[str, Callable[[object], object]] = {
     "parallel_tool_calls": _instance("parallel_tool_calls", bool, "True or False"),
     "reasoning_effort": _effort,
     "refuse_repeated_calls": _instance("refuse_repeated_calls", bool, "True or False"),
+    "rescue": _rescue,
     "response_format": _response_format,
     "stop": _stop,
     "tool_choice": _tool_choice,

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Literal
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from ..errors import CatalogError, KeyMissing, UnknownName
 from ..redaction import ApiKey
-from ..types import LOOPBACK, ToolChoice, Usage
+from ..types import LOOPBACK, Answer, CostOrigin, ToolChoice, Usage
 from .api_keys import keys_in
 
 ALL_CHOICES = ("auto", "none", "required", "named")
@@ -233,6 +233,19 @@ class Endpoint:
         """
         known = [price for price in self.prices if price.since <= day]
         return max(known, key=lambda price: price.since, default=None)
+
+    def cost_of(self, answer: Answer, day: date | None = None) -> tuple[Decimal | None, CostOrigin]:
+        """The cost of an answer in USD, and the origin of the figure.
+
+        The provider's report is used if there is one, else the price on `day` (default: today). None if neither is
+        known.
+        """
+        if answer.reported_cost_usd is not None:
+            return answer.reported_cost_usd, "reported"
+        price = self.price_at(day or datetime.now(UTC).date())
+        if price is None or answer.usage is None or not answer.usage.counted:
+            return None, "unknown"
+        return price.cost(answer.usage), "catalog"
 
     def retired_at(self, day: date) -> bool:
         """Whether the catalogue says that the endpoint was retired by `day`."""

@@ -88,6 +88,7 @@ class Flag:
     users: Targets = Targets()
     groups: Targets = Targets()
     accept_rescued: bool = False
+    rescue: str = "all"
     pin: Literal["on", "off"] | None = None
     reason: str = ""
     since: datetime | None = None
