@@ -148,7 +148,7 @@ def _against_text(checked: Checked, answer: Answer) -> Checked:
 def _against_history(checked: Checked, expected: RequestExpectations) -> Checked:
     """`checked` with a note, or a failed result, if a call repeats what the last turns of the history did in vain."""
     repeated = repeated_calls(expected.messages)
-    if not any((call.name, canonical(call.arguments)) in repeated for call in checked.tool_calls):
+    if not repeated or not any((one.name, canonical(one.arguments)) in repeated for one in checked.tool_calls):
         return checked
     if expected.refuse_repeated:
         return _refused("repeated_call", checked, "the same call had the same result three times")
