@@ -269,19 +269,19 @@ class Catalog:
     def endpoint(self, endpoint_id: str) -> Endpoint:
         """The endpoint with this id. Raises UnknownName, which lists the known ids, if there is none."""
         if endpoint_id not in self.endpoints:
-            raise _unknown("endpoint", endpoint_id, self.endpoints)
+            raise UnknownName(_unknown("endpoint", endpoint_id, self.endpoints))
         return self.endpoints[endpoint_id]
 
     def model(self, name: str) -> Model:
         """The model with this name. Raises UnknownName, which lists the known names, if there is none."""
         if name not in self.models:
-            raise _unknown("model", name, self.models)
+            raise UnknownName(_unknown("model", name, self.models))
         return self.models[name]
 
     def provider(self, name: str) -> Provider:
         """The provider with this name. Raises UnknownName, which lists the known names, if there is none."""
         if name not in self.providers:
-            raise _unknown("provider", name, self.providers)
+            raise UnknownName(_unknown("provider", name, self.providers))
         return self.providers[name]
 
     def provider_of(self, endpoint: Endpoint) -> Provider:
@@ -323,5 +323,5 @@ class Catalog:
         return replace(self, providers=MappingProxyType(changed))
 
 
-def _unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
-    return UnknownName(f"unknown {kind} {name[:100]!r}; available: {', '.join(known)}")
+def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    return f"unknown {kind} {name[:100]!r}; available: {', '.join(known)}"
