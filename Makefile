@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 RUN := $(VENV)/probe.json
 
-.PHONY: probe live-check test test-long nightly engines clients check lock clean
+.PHONY: probe live-check test test-long nightly engines clients plugins check lock clean
 
 # Exit codes 0 and 1 are results: some simulated hosts are broken on purpose. A pytest that dies while it is configured
 # may also exit with 1, so only a complete run counts.
@@ -23,7 +23,7 @@ test: $(VENV)/.test  ## style, types, the quick tests, the built wheel in an emp
 	@BIN=$(BIN) ./tests/run.sh
 
 # In CI no test may be skipped. So what tests/engines and tests/clients need is installed there.
-test-long: $(VENV)/.test $(if $(CI),.venv-engines/.ready clients)  ## quick and long tests with branch coverage
+test-long: $(VENV)/.test .venv-plugins/.ready $(if $(CI),.venv-engines/.ready clients)  ## quick and long tests with branch coverage
 	@BIN=$(BIN) ./tests/run.sh long
 
 nightly: $(VENV)/.test  ## tests without a bound on their time
@@ -34,6 +34,12 @@ engines: .venv-engines/.ready  ## published engines, for tests/engines: their pa
 .venv-engines/.ready: tests/engines/setup.sh tests/engines/current.txt tests/engines/early.txt
 	@echo "installing into .venv-engines (once, about 55 MB)"
 	@PYTHON=$(PYTHON) ./tests/engines/setup.sh .venv-engines
+
+plugins: .venv-plugins/.ready  ## pytest plugins that users have, for tests/plugins, in a separate folder
+
+.venv-plugins/.ready: tests/plugins/setup.sh tests/plugins/plugins.txt | $(VENV)/.test
+	@echo "installing into .venv-plugins (once, about 10 MB)"
+	@BIN=$(BIN) ./tests/plugins/setup.sh .venv-plugins
 
 clients: .venv-clients/.ready tests/clients/node_modules/.ready  ## official clients, for tests/clients: LangChain and npm packages
 
@@ -69,6 +75,7 @@ lock:  ## renew requirements/*.txt (needs uv)
 	uv pip compile --group runtime --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -q -c requirements/test.txt -o requirements/runtime.txt
 	uv pip compile tests/clients/langchain.in --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -q -o tests/clients/langchain.txt
 	for set in current early; do uv pip compile tests/engines/$$set.in --no-deps --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -q -o tests/engines/$$set.txt; done
+	uv pip compile tests/plugins/plugins.in -c requirements/test.txt --no-deps --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -q -o tests/plugins/plugins.txt
 
 clean:
-	rm -rf $(VENV) .venv-engines .venv-clients tests/clients/node_modules .pytest_cache .kimiprobe .mypy_cache .ruff_cache .coverage* dist
+	rm -rf $(VENV) .venv-engines .venv-clients .venv-plugins tests/clients/node_modules .pytest_cache .kimiprobe .mypy_cache .ruff_cache .coverage* dist

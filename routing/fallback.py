@@ -23,7 +23,7 @@ from .selection import Route
 from .time_budget import MIN_ATTEMPT_S, TimeBudget, jittered
 from .transport import Transport
 from .transport.event_loop import in_thread
-from .types import Answer, Attempt, ChatRequest, Parked, Reply
+from .types import Answer, Attempt, ChatRequest, Parked, Reply, strictest_rescue
 from .verify import Checked, check, check_generation, expectations_of
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ class FallbackLoop:
         self._leaked = False
         """Whether the last answer held a leaked call: one in its text that could not be rescued. A second try cures
         most of these (docs/failures.md)."""
+        self._rescue = {one.endpoint: one.rescue for one in route.candidates}
+        self._rescue |= {one.endpoint: one.rescue for one in route.left_out}
         self._expected = replace(expectations_of(self._request), refuse_repeated=options.refuse_repeated_calls)
 
     async def run(self) -> Reply:
@@ -266,10 +268,12 @@ class FallbackLoop:
 
         None if the exchange has neither.
         """
+        mode = strictest_rescue(self._options.rescue or "all", self._rescue.get(done.endpoint, "all"))
+        expected = replace(self._expected, rescue=mode)
         if done.answer is not None:
-            return check(done.answer, self._request.tools, self._expected)
+            return check(done.answer, self._request.tools, expected)
         if done.error is not None and done.error.failed_generation is not None:
-            return check_generation(done.error.failed_generation, self._request.tools, self._expected)
+            return check_generation(done.error.failed_generation, self._request.tools, expected)
         return None
 
     def _reply(self, done: Exchange, answer: Answer, checked: Checked) -> Reply:

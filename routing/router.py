@@ -24,7 +24,7 @@ from .flags.model import Flags
 from .flags.source import FlagsSource, FlagsStatus, find_flags
 from .forking import ForkAware
 from .redaction import HiddenText
-from .request_options import Options, as_messages, require_paths
+from .request_options import Options, as_messages, require_paths, require_text
 from .schema import ToolSet
 from .selection import Route, RouteRequest, RoutingState, choose
 from .tokens import ASSUMED_REQUEST, has_image, prompt_tokens_of
@@ -141,6 +141,7 @@ class Router(ForkAware):
         or it must be the model's reference. `model` is the family's own name (default: flags.yaml's default_model).
         Raises UnknownName for an unknown provider or model.
         """
+        require_text("provider", provider)
         self._catalog.provider(provider)
         route = self.route(tools=_ANY_TOOL, model=model, user=user, groups=groups)
         return any(

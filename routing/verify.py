@@ -9,15 +9,17 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
 from .history.calls import canonical, repeated_calls
+from .history.prompt_tools import TOOLS_EMULATED
 from .parsing.garbled_text import garbled
 from .parsing.message_text import copied_from, last_user_message, texts_of
 from .parsing.strict_json import StrictJsonError, loads
 from .reasons import KNOWN_FINISHES, REASONS
 from .schema import ToolSet
-from .types import Answer, ChatRequest, Message, RawToolCall, Tool, ToolCall, ToolChoice
+from .types import Answer, ChatRequest, Message, RawToolCall, RescueMode, Tool, ToolCall, ToolChoice
 
 if TYPE_CHECKING:
     from .rescue import Rescue
@@ -62,7 +64,7 @@ class RequestExpectations:
 
     `messages` are read only if an answer makes that necessary, because a history can be long. `request_texts` are more
     texts from which the model could have copied a call. `refuse_repeated`: a call that repeats the last three turns
-    fails.
+    fails. `rescue` limits the calls that are taken from the text. `emulated`: the prompt asked for calls in the text.
     """
 
     messages: Sequence[Message] = ()
@@ -70,6 +72,8 @@ class RequestExpectations:
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     refuse_repeated: bool = False
+    rescue: RescueMode = "all"
+    emulated: bool = False
 
     def origins(self) -> dict[str, Any]:
         """The arguments of `rescue` that say where a call could have been copied from."""
@@ -77,7 +81,7 @@ class RequestExpectations:
         texts = texts_of(self.messages[last].get("content")) if last >= 0 else []
         return {
             "last_user": "\n".join(texts) or None,
-            "request_texts": [*self.request_texts, *copied_from(self.messages, last)],
+            "request_texts": chain(self.request_texts, copied_from(self.messages, last)),
         }
 
 
@@ -161,7 +165,7 @@ def check_generation(generation: str, tools: Sequence[Tool], expected: RequestEx
     """Judge the text of a tool call that the provider refused (Groq's `failed_generation`)."""
     from .rescue import rescue
 
-    rescued = rescue(generation, tools, **expected.origins())
+    rescued = rescue(generation, tools, **expected.origins(), mode=expected.rescue)
     if rescued.outcome == "rescued" and not rescued.dropped:
         found = Checked("rescued", "rescued_text", rescued.text, rescued.tool_calls, "from failed_generation")
         return _against_request(found, expected)
@@ -191,6 +195,8 @@ def _decide(
         raw_tool_calls=answer.tool_calls or None,
         finish_reason="length" if _is_unknown(answer.finish_reason) else answer.finish_reason,
         **expected.origins(),
+        mode=expected.rescue,
+        emulated=expected.emulated or any(note.startswith(TOOLS_EMULATED) for note in answer.notes),
     )
     return _after_rescue(answer, rescued, defect)
 

@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 BIN=${BIN:-.venv/bin}
 MODE=${1:-quick}
 RUN=("$BIN/python")
-SECOND=(tests/engines tests/faults tests/pytest_kimiprobe)
+SECOND=(tests/engines tests/faults tests/plugins tests/pytest_kimiprobe)
 case $MODE in
   quick) MARKS="not long and not nightly" ;;
   long) MARKS="not nightly" RUN=("$BIN/coverage" run) ;;

@@ -20,6 +20,7 @@ from ..catalog.model import Catalog
 from ..errors import FlagsError
 from ..parsing.last_good import LastGoodFile
 from ..parsing.safe_read import read_regular
+from ..redaction import escaped
 from .model import Flags
 
 VARIABLE = "KIMIPROBE_FLAGS"
@@ -106,7 +107,7 @@ class FlagsSource:
             self.current()
         held = self._file.held
         if where is not None and held.data is None:
-            raise FlagsError(str(held.error).removeprefix(f"{where}: "), where=where)
+            raise FlagsError(str(held.error).removeprefix(f"{escaped(where)}: "), where=where)
 
     def current(self) -> Flags:
         """The flags to use now. Costs one `stat` call if the file did not change. Never raises."""

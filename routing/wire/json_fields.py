@@ -65,9 +65,11 @@ def _unreadable(status: int, headers: Mapping[str, str], body: bytes) -> Provide
 
 def _is_cut(text: str) -> bool:
     """Whether a text is the beginning of a JSON object: more brackets are opened than closed, or a string is open."""
+    if not text.startswith("{"):
+        return False
     outside = _STRING.sub("", text)
     opened, closed = outside.count("{") + outside.count("["), outside.count("}") + outside.count("]")
-    return text.startswith("{") and ('"' in outside or opened > closed)
+    return '"' in outside or opened > closed
 
 
 def _excerpt(body: bytes, size: int) -> str:

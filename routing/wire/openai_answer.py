@@ -102,7 +102,7 @@ class OpenAIStream(AnswerStream):
         """
         if choice.get("error"):
             raise fault(200, choice["error"])
-        reason, native = choice.get("finish_reason"), choice.get("native_finish_reason")
+        reason, native = choice.get("finish_reason"), string(choice.get("native_finish_reason"))
         if reason == "error":
             raise ProviderFailure("server_error", "finish_reason error", phase="body", retryable=True)
         self.finished(native if reason and native in _ABORTED else reason)

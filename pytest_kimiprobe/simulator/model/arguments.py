@@ -150,11 +150,8 @@ class _MessageReading:
         if needed:
             return self.members(schema)
         trial = _MessageReading(self.text, self.root, list(self.used), depth=self.depth + 1)
-        value = trial.members(schema)
-        if not _mentions(name, self.text) or trial.missing or not trial.given:
-            return _NOTHING
-        self.used = trial.used
-        return value
+        value = trial.members(schema) if _mentions(name, self.text) else {}
+        return value if value and trial.given and not trial.missing else _NOTHING
 
     def items(self, name: str, items: Schema, *, needed: bool) -> list[Any]:
         """The items of a list: named options, objects, the list beside the member's name, or all values that suit."""

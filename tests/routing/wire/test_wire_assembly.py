@@ -162,6 +162,13 @@ class TestFinishReasons:
         answer = openai.parse(200, {}, json.dumps({"choices": [choice]}).encode())
         assert check(answer, ()).reason == "unknown_finish_reason"
 
+    @pytest.mark.parametrize("native", [None, "", "STOP", "completed", {"a": 1}, [1], 3])
+    def test_any_other_reason_of_the_upstream_changes_nothing(self, native: Any) -> None:
+        """Each upstream has its own names for a complete answer."""
+        choice = {"message": {"content": "Hi."}, "finish_reason": "stop", "native_finish_reason": native}
+        answer = openai.parse(200, {}, json.dumps({"choices": [choice]}).encode())
+        assert check(answer, ()).outcome == "ok"
+
     def test_complete_calls_survive_an_unknown_reason_but_no_empty_ones(self) -> None:
         """Arguments that satisfy the schema are complete; `{}` may be the rest of longer ones."""
         whole, empty = (openai.parse(200, {}, body({"tool_calls": [call(raw)]}, finish_reason="abort")) for raw in _RAW)
