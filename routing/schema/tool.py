@@ -75,7 +75,7 @@ def content_key(tool: Any) -> bytes:
 
 
 class _Exact:
-    """A number or truth value that equals only values of its own type: 1, 1.0 and true are different JSON."""
+    """A number or truth value that equals only values of the same type: 1, 1.0 and true are different JSON."""
 
     __slots__ = ("_value",)
     __hash__ = None  # type: ignore[assignment]
