@@ -33,7 +33,9 @@ from .result import Piece
 
 MAX_MARKS = 3_000
 """Marks outside of calls that are read in one answer. One with more of them is broken."""
-_IN_SENTENCE = re.compile(r"[ \t]*[,.;:)]?[ \t]+(?!functions\.)[^\W\d_][^\s<]*+[ \t]+[^\s<]|[ \t]*[,.;)](?:[ \t]|\Z)")
+_IN_SENTENCE = re.compile(
+    r"[ \t]*[,.;:)]?[ \t]+(?!functions\.)[^\W\d_][^\s<]*+(?:(?<![.!?])[ \t]+\S|[ \t]+[^\s<])|[ \t]*[,.;)](?:[ \t]|\Z)"
+)
 """What follows a mark that a sentence names."""
 _MARKS_ONLY = re.compile(rf"(?:\s++|{STRIPPED.pattern})*+")
 _RARE_LINE_END = re.compile("[\x0b\x0c\x85\u2028\u2029]|\r(?!\n)")
