@@ -23,7 +23,7 @@ from .selection import Route
 from .time_budget import MIN_ATTEMPT_S, TimeBudget, jittered
 from .transport import Transport
 from .transport.event_loop import in_thread
-from .types import Answer, Attempt, ChatRequest, Parked, Reply
+from .types import Answer, Attempt, ChatRequest, Parked, Reply, strictest_rescue
 from .verify import Checked, check, check_generation, expectations_of
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ class FallbackLoop:
         self._leaked = False
         """Whether the last answer held a leaked call: one in its text that could not be rescued. A second try cures
         most of these (docs/failures.md)."""
+        self._rescue = {one.endpoint: one.rescue for one in route.candidates}
+        self._rescue |= {one.endpoint: one.rescue for one in route.left_out}
         self._expected = replace(expectations_of(self._request), refuse_repeated=options.refuse_repeated_calls)
 
     async def run(self) -> Reply:
@@ -148,23 +150,23 @@ class FallbackLoop:
         """
         left = [target for target in targets if self._may_be_asked_again(target)]
         force = not self._sent
-        while left:
+        while True:
             parked = self._shared.breaker.parked()
-            target = min(left, key=lambda one: parked[one.endpoint.id].seconds if one.endpoint.id in parked else 0.0)
-            held = parked.get(target.endpoint.id)
+            held_by = [(parked.get(target.endpoint.id), target) for target in left]
+            may = [(held, one) for held, one in held_by if force or held is None or self._time.allows_waiting(held)]
+            if not may:
+                return None
+            held, target = min(may, key=lambda pair: pair[0].seconds if pair[0] else 0.0)
             if held is not None and self._time.allows_waiting(held):
                 await self._shared.transport.pause(max(held.seconds, _POLL_S))
                 force = False
                 continue
-            if held is not None and not force:
-                return None
             passed_over, sent = self._attempts, self._sent
             self._attempts = [row for row in passed_over if row.sent or row.endpoint != target.endpoint.id]
             reply = await self._try(target, last=True, force=force)
             if self._sent > sent or self._attempts[-1].reason != "parked":
                 return reply
             self._attempts = passed_over  # another request was faster
-        return None
 
     def _may_be_asked_again(self, target: Target) -> bool:
         """Whether the endpoint was passed over because it is parked, or asked for a pause with each of its keys."""
@@ -180,7 +182,9 @@ class FallbackLoop:
             return None
         for position, key in enumerate(keys, 1):
             others = position < len(keys)
-            reply = await self._try_key(replace(target, key=key), last=last, force=force, others=others)
+            reply = await self._try_key(
+                Target(target.endpoint, target.provider, key), last=last, force=force, others=others
+            )
             newest = self._attempts[-1]
             if len(keys) > 1 and newest.sent and newest.outcome == "failed":
                 self._attempts[-1] = replace(newest, detail=f"key {position} of {len(keys)}: {newest.detail}")
@@ -264,10 +268,12 @@ class FallbackLoop:
 
         None if the exchange has neither.
         """
+        mode = strictest_rescue(self._options.rescue or "all", self._rescue.get(done.endpoint, "all"))
+        expected = replace(self._expected, rescue=mode)
         if done.answer is not None:
-            return check(done.answer, self._request.tools, self._expected)
+            return check(done.answer, self._request.tools, expected)
         if done.error is not None and done.error.failed_generation is not None:
-            return check_generation(done.error.failed_generation, self._request.tools, self._expected)
+            return check_generation(done.error.failed_generation, self._request.tools, expected)
         return None
 
     def _reply(self, done: Exchange, answer: Answer, checked: Checked) -> Reply:

@@ -16,7 +16,17 @@ from .catalog.model import Catalog
 from .errors import InvalidRequest
 from .history.reading import ROLES
 from .redaction import redact
-from .types import CHAT_OPTIONS, EFFORTS, ChatRequest, Message, RequestOptions, Tool, shown
+from .types import (
+    CHAT_OPTIONS,
+    EFFORTS,
+    RESCUE_MODES,
+    ChatRequest,
+    Message,
+    RequestOptions,
+    RescueMode,
+    Tool,
+    shown,
+)
 
 DEFAULT_TIMEOUT_S = 120.0
 _NUMBERS: dict[str, tuple[float, float]] = {
@@ -55,6 +65,7 @@ class Options:
     endpoints: tuple[str, ...] | None = None
     fallback: bool = True
     refuse_repeated_calls: bool = False
+    rescue: RescueMode | None = None
 
     @classmethod
     def of(cls, options: RequestOptions) -> Options:
@@ -113,6 +124,12 @@ def as_messages(messages: str | Sequence[Message]) -> Sequence[Message]:
     return listed
 
 
+def require_text(name: str, value: object) -> None:
+    """Raise TypeError, which names the argument, for a value that is not a text."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: a text is needed, not {_kind(value)}")
+
+
 def require_paths(**given: Any) -> None:
     """Raise TypeError, which names the argument, for a value that is neither a path nor None."""
     for name, value in given.items():
@@ -143,8 +160,8 @@ def _require_number(name: str, value: object) -> None:
     if name in _WHOLE and not isinstance(value, int):
         raise TypeError(f"{name}: a whole number is needed, not {_kind(value)}")
     if not (_is_finite(value) and above < value <= most):
-        span = "above 0" if math.isinf(most) else f"from 0 to {most:g}" if above < 0 else f"above 0, up to {most:g},"
-        raise ValueError(f"{name}: a finite number {span} is needed")
+        span = "above 0" if math.isinf(most) else f"from 0 to {most:g}" if above < 0 else f"above 0, up to {most:g}"
+        raise ValueError(f"{name}: a finite number {span} is needed, not {_value(value)}")
 
 
 def _is_finite(value: float | Decimal) -> bool:
@@ -246,6 +263,12 @@ def _instance(name: str, kinds: Any, needed: str) -> Callable[[object], object]:
     return checked
 
 
+def _rescue(value: object) -> object:
+    if value not in RESCUE_MODES:
+        raise ValueError(f"rescue: one of all, native, off is needed, not {_value(value)}")
+    return value
+
+
 _CHECKS: dict[str, Callable[[object], object]] = {
     "endpoints": _endpoints,
     "fallback": _instance("fallback", bool, "True or False"),
@@ -254,6 +277,7 @@ _CHECKS: dict[str, Callable[[object], object]] = {
     "parallel_tool_calls": _instance("parallel_tool_calls", bool, "True or False"),
     "reasoning_effort": _effort,
     "refuse_repeated_calls": _instance("refuse_repeated_calls", bool, "True or False"),
+    "rescue": _rescue,
     "response_format": _response_format,
     "stop": _stop,
     "tool_choice": _tool_choice,
@@ -270,6 +294,6 @@ def _kind(value: object) -> str:
 
 def _value(value: object) -> str:
     """A wrong value for a message, on one line and cut; only its type if it is neither a text nor a number."""
-    if isinstance(value, str | int | float | None):
+    if isinstance(value, str | int | float | Decimal | None):
         return shown(redact(repr(value)), 40)
     return f"a value of type {type(value).__name__}"

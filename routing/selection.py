@@ -81,6 +81,8 @@ class Candidate:
     status: Status
     estimate_usd: Decimal | None
     trusted: bool = False
+    rescue: str = "all"
+    """The limit that the endpoint's flag sets to rescue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ class LeftOut:
     endpoint: str
     why: str
     parked: bool = False
+    rescue: str = "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +194,8 @@ def _without_parked(candidates: list[Candidate], parked: Mapping[str, Parked]) -
         why = f"{least.why}; {parked[least.endpoint]}, but nothing else is left"
         free = [replace(least, why=why, trusted=False)]
     kept = {candidate.endpoint for candidate in free}
-    out = [candidate.endpoint for candidate in candidates if candidate.endpoint not in kept]
-    return free, [LeftOut(endpoint, str(parked[endpoint]), parked=True) for endpoint in out]
+    out = [candidate for candidate in candidates if candidate.endpoint not in kept]
+    return free, [LeftOut(one.endpoint, str(parked[one.endpoint]), parked=True, rescue=one.rescue) for one in out]
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +294,8 @@ class _Placing:
         cost, price = None, known.price
         if price is not None and (cost := self._costs.get(id(price))) is None:
             cost = self._costs[id(price)] = price.cost(self._needs.priced_for)
-        return Candidate(known.endpoint, why, known.status, cost, trusted)
+        rescue = known.flag.rescue if known.flag else "all"
+        return Candidate(known.endpoint, why, known.status, cost, trusted, rescue)
 
 
 def _vision_route(needs: RouteRequest, state: RoutingState) -> Route:

@@ -32,6 +32,14 @@ Phase: TypeAlias = Literal["connect", "send", "headers", "body", "parse", "verif
 CostOrigin: TypeAlias = Literal["reported", "catalog", "estimated", "unknown"]
 """Origin of a cost figure. `reported`: by the host. `catalog`: the host's token counts at the catalogue's price.
 `estimated`: tokens or price are estimates."""
+RescueMode: TypeAlias = Literal["off", "native", "all"]
+RESCUE_MODES: tuple[RescueMode, ...] = ("off", "native", "all")
+"""Which calls are taken from the text of an answer, the strictest first."""
+
+
+def strictest_rescue(*modes: str) -> RescueMode:
+    """The strictest of rescue modes."""
+    return next(mode for mode in RESCUE_MODES if mode in modes)
 
 
 class ChatOptions(TypedDict, total=False):
@@ -62,6 +70,9 @@ class RequestOptions(ChatOptions, total=False):
     `endpoints` are the only endpoints that may be tried, in this order. Flags and evidence still decide which of them
     may serve the user. `fallback=False` tries the first endpoint of the route only.
 
+    `rescue` limits the calls that are taken from an answer's text: `all`, `native` (Kimi's own forms) or `off`. The
+    flag of an endpoint can limit it further. What is not taken fails the attempt as a leaked call.
+
     A call that the last three turns made with the same result gives the note `repeated_call`. With
     `refuse_repeated_calls`, such an answer is a failed attempt.
     """
@@ -78,6 +89,7 @@ class RequestOptions(ChatOptions, total=False):
     endpoints: Sequence[str] | None
     fallback: bool
     refuse_repeated_calls: bool
+    rescue: RescueMode | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,8 @@ def judge(case: Case, done: Exchange, opinion: Opinion | None = None) -> Judgeme
     """Judge one probe. If `opinion` returns anything but None, that replaces the check of the case's expectation."""
     if case.expect.refused:
         return _refusal(done)
-    judgement = _accept_expected_truncation(case, judge_any(done, case.tools, expectations_of(case.request("plain"))))
+    asked = replace(expectations_of(case.request("plain")), emulated=case.emulate_tools)
+    judgement = _accept_expected_truncation(case, judge_any(done, case.tools, asked))
     checked = judgement.checked
     if judgement.verdict not in {"pass", "rescued"} or checked is None:
         return judgement

@@ -12,6 +12,9 @@ from ..types import JsonObject, Message, Tool, ToolChoice
 from .calls import NO_RESULT, native_id, numbered, paired
 from .reading import as_json, read_message, text_of
 
+TOOLS_EMULATED = "tools_emulated"
+"""Begin of the note of a request whose tools were described in its prompt."""
+
 
 def emulation(tools: Sequence[Tool], tool_choice: ToolChoice | None = None) -> Message:
     """The system message that describes the tools and how to call them.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from .strict_json import StrictJsonError, loads
@@ -26,7 +26,8 @@ def joined(pieces: Iterable[str], halves: str = "replace") -> str:
     """
     text = "".join(pieces)
     try:
-        text.encode()
+        if not text.isascii():
+            text.encode()
     except UnicodeEncodeError:
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", halves)
     return text
@@ -37,22 +38,20 @@ def last_user_message(messages: Sequence[Mapping[str, Any]]) -> int:
     return max((at for at, message in enumerate(messages) if message.get("role") == "user"), default=-1)
 
 
-def copied_from(messages: Sequence[Mapping[str, Any]], last_user: int) -> list[str]:
+def copied_from(messages: Sequence[Mapping[str, Any]], last_user: int) -> Iterator[str]:
     """Every text of a conversation from which a model could copy a call, by any author.
 
     Earlier structured calls do not count: an agent may make the same call again. Only the strings in their arguments
     do. Nor does the assistant's message directly before the user's last one count: the user may have confirmed a call
     that it proposed.
     """
-    texts: list[str] = []
     for at, message in enumerate(messages):
         if not (at == last_user - 1 and message.get("role") == "assistant"):
-            texts += _strings(message.get("content"))
+            yield from _strings(message.get("content"))
         calls = [*(message.get("tool_calls") or ()), {"function": message.get("function_call")}]
         for call in calls:
             function = call.get("function") if isinstance(call, Mapping) else None
-            texts += _strings(_parsed(function.get("arguments")) if isinstance(function, Mapping) else None)
-    return texts
+            yield from _strings(_parsed(function.get("arguments")) if isinstance(function, Mapping) else None)
 
 
 def _parsed(arguments: Any) -> Any:

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..schema import ToolSet
-from ..types import Tool, ToolCall
+from ..types import RescueMode, Tool, ToolCall
 from .call_validation import CallValidator, call_key, structured
 from .decision import Judge, Judged
 from .held_text import HeldText
 from .origin import RequestTexts
-from .result import MAX_INPUT, Dropped, Outcome, Rescue, RescueMode
+from .result import MAX_INPUT, Dropped, Outcome, Rescue
 
 _THOUGHT_END = re.compile(r"\s*</think>\s*\Z")
 
@@ -25,7 +25,7 @@ def rescue(  # noqa: PLR0917 - the order in which an answer's parts are named ev
     raw_tool_calls: Iterable[Any] | None = None,
     finish_reason: str | None = None,
     last_user: str | None = None,
-    request_texts: Sequence[str] = (),
+    request_texts: Iterable[str] = (),
     *,
     mode: RescueMode = "all",
     emulated: bool = False,
@@ -52,7 +52,7 @@ class RescueStream:
         self,
         tools: Sequence[Tool] | ToolSet,
         last_user: str | None = None,
-        request_texts: Sequence[str] = (),
+        request_texts: Iterable[str] = (),
         *,
         mode: RescueMode = "all",
         emulated: bool = False,

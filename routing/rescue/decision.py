@@ -17,11 +17,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..schema import ToolSet
+from ..types import RescueMode
 from .call_validation import CallValidator
 from .foreign import LEFT_OVER, Foreign, find
 from .origin import RequestTexts
 from .reading import Reading
-from .result import Piece, RescueMode
+from .result import Piece
 
 _TAGS = frozenset({"hermes", "xml_invoke", "function_tag"})
 _IN_THOUGHTS = frozenset({"k2", "k3"})

@@ -14,7 +14,7 @@ import html
 import json
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any
 from urllib.parse import unquote
@@ -55,14 +55,17 @@ _DECODER = json.JSONDecoder()
 class RequestTexts:
     """The texts of one request, whoever wrote them, and the user's last message."""
 
-    def __init__(self, texts: Sequence[str] = (), last_user: str | None = None) -> None:
-        self._texts = [text for text in (*texts, last_user or "") if text]
+    def __init__(self, texts: Iterable[str] = (), last_user: str | None = None) -> None:
+        self._texts = texts
         self._last_user = last_user or ""
-        self._work = FREE_WORK + WORK_PER_CHARACTER * sum(map(len, self._texts))
+        self._work = FREE_WORK
 
     @cached_property
     def _readings(self) -> list[str]:
-        return [reading for text in self._texts for reading in _readings(text)]
+        """All texts with what is encoded in them, read when the first call is compared."""
+        texts = [text for text in (*self._texts, self._last_user) if text]
+        self._work += WORK_PER_CHARACTER * sum(map(len, texts))
+        return [reading for text in texts for reading in _readings(text)]
 
     def shows_calls(self, tools: ToolSet) -> bool:
         """Whether the user's last message has the syntax of a call, so that an answer may show it again."""
@@ -70,8 +73,6 @@ class RequestTexts:
 
     def holds(self, call: ToolCall) -> bool:
         """Whether the call occurs in a text of the request."""
-        if not self._texts:
-            return False
         name = re.compile(
             rf"(?<![^\W_]){re.escape(_plain(call.name).casefold())}(?![^\W_])(?=[\"'`]?\s*[:(,>{{}}<=\[|/\d_]|[\"'`])"
         )

@@ -8,7 +8,6 @@ from typing import Any, Literal, TypeAlias
 from ..types import ToolCall
 
 Outcome: TypeAlias = Literal["rescued", "clean_text", "suspect"]
-RescueMode: TypeAlias = Literal["all", "native", "off"]
 
 MAX_CALLS = 128
 MAX_INPUT = 1 << 20

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ..catalog.model import Endpoint, Requirements
 from ..errors import EndpointUnavailable, RequestRejected
-from ..history.prompt_tools import as_text, emulation
+from ..history.prompt_tools import TOOLS_EMULATED, as_text, emulation
 from ..schema import ToolSchemaError, ToolSet
 from ..schema.tool import RequestTool
 from ..types import EFFORTS, ChatOptions, ChatRequest, Message, Tool, ToolChoice
@@ -53,7 +53,7 @@ def _emulated(request: ChatRequest, notes: dict[str, None]) -> ChatRequest:
     function_tools(request.tools)  # refuses a tool that cannot be described, as for native tools
     if request.tools and request.tool_choice != "none":
         messages = [emulation(request.tools, request.tool_choice), *messages]
-        notes["tools_emulated: described in the prompt"] = None
+        notes[f"{TOOLS_EMULATED}: described in the prompt"] = None
     return replace(request, messages=messages, tools=(), tool_choice=None, parallel_tool_calls=None)
 
 

@@ -150,11 +150,8 @@ class _MessageReading:
         if needed:
             return self.members(schema)
         trial = _MessageReading(self.text, self.root, list(self.used), depth=self.depth + 1)
-        value = trial.members(schema)
-        if not _mentions(name, self.text) or trial.missing or not trial.given:
-            return _NOTHING
-        self.used = trial.used
-        return value
+        value = trial.members(schema) if _mentions(name, self.text) else {}
+        return value if value and trial.given and not trial.missing else _NOTHING
 
     def items(self, name: str, items: Schema, *, needed: bool) -> list[Any]:
         """The items of a list: named options, objects, the list beside the member's name, or all values that suit."""
@@ -204,7 +201,8 @@ class _MessageReading:
 
     def near(self, name: str, fact: Fact) -> float:
         """4 beside the member's name, 3 beside a word of it or after its preposition (`from` for an origin), else 0."""
-        own, before, after = split_words(name), mask(self.text[: fact.start])[-120:], mask(self.text[fact.end :])[:60]
+        own, masked = split_words(name), mask(self.text)
+        before, after = masked[max(0, fact.start - 120) : fact.start], masked[fact.end : fact.end + 60]
         if len(own) > 1 and re.search(rf"\b{re.escape(' '.join(own))}\W*$", before, re.IGNORECASE):
             return 4
         words = (

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from ..conversation import OfferedTool
 from .arguments import shapes
@@ -13,6 +15,8 @@ from .words import closeness, fragments, pattern, same, speech, split_words, wor
 
 _ENOUGH = 1.0
 """Score from which on a message asks for a tool."""
+_NAMED = 10.0
+"""Score of a tool that the message names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +25,7 @@ class Wish:
 
     tool: OfferedTool
     text: str
-    score: float
-    explicit: bool = False
+    explicit: bool
 
 
 def wishes(message: str, tools: Sequence[OfferedTool]) -> list[Wish]:
@@ -38,23 +41,22 @@ def wishes(message: str, tools: Sequence[OfferedTool]) -> list[Wish]:
             held.append((first, end, before or winners))
         else:
             held.append((start, end, winners))
-    found = [
-        Wish(wish.tool, message[start:end], wish.score, wish.explicit) for start, end, wished in held for wish in wished
-    ]
+    found = [replace(wish, text=message[start:end]) for start, end, wished in held for wish in wished]
     return found or _winners(message, tools)
 
 
 def best(message: str, tools: Sequence[OfferedTool]) -> OfferedTool:
     """The tool to call if one must be called."""
-    return max(tools, key=lambda tool: _score(tool, message, tools)[0])
+    return max(tools, key=lambda tool: _score(tool, message, tools))
 
 
 def _winners(part: str, tools: Sequence[OfferedTool]) -> list[Wish]:
     """The best tool for a part, and others that the part names by other words."""
-    scored = [Wish(tool, part, *_score(tool, part, tools)) for tool in tools]
-    ranked = sorted((wish for wish in scored if wish.score >= _ENOUGH), key=lambda wish: -wish.score)
-    chosen = ranked[:1]
-    for wish in ranked[1:]:
+    scored = [(_score(tool, part, tools), tool) for tool in tools]
+    ranked = sorted((pair for pair in scored if pair[0] >= _ENOUGH), key=lambda pair: -pair[0])
+    wished = [Wish(tool, part, explicit=score >= _NAMED) for score, tool in ranked]
+    chosen = wished[:1]
+    for wish in wished[1:]:
         own = _spots(wish.tool, part)
         if wish.explicit or (own and not any(own & _spots(other.tool, part) for other in chosen)):
             chosen.append(wish)
@@ -67,17 +69,17 @@ def _spots(tool: OfferedTool, part: str) -> set[int]:
     return {spot for spot, word in enumerate(split_words(speech(part))) if any(same(word, name) for name in names)}
 
 
-def _score(tool: OfferedTool, part: str, tools: Sequence[OfferedTool]) -> tuple[float, bool]:
-    """How much a part asks for a tool, and whether it names the tool.
+def _score(tool: OfferedTool, part: str, tools: Sequence[OfferedTool]) -> float:
+    """How much a part asks for a tool.
 
     A tool that acts needs its verb, any other one its noun. The description and values of the right shape add to both.
     """
     said, telling = speech(part), re.search(r"[_\-.\d]|[a-z][A-Z]", tool.name)
     mentioned = " ".join([said, *(name for pair in pattern("<named_tool>").findall(part) for name in pair)])
     if telling and re.search(rf"(?<![\w.-]){re.escape(tool.name)}(?![\w-])", mentioned):
-        return 10.0, True
+        return _NAMED
     if pattern("<question>").match(part):
-        return 0.0, False
+        return 0.0
     spoken, acting = split_words(said), word_set("acting")
     name = [word for word in split_words(tool.name) if word not in word_set("empty")]
     verbs = [word for word in name if word in acting]
@@ -85,28 +87,36 @@ def _score(tool: OfferedTool, part: str, tools: Sequence[OfferedTool]) -> tuple[
     noun, about, fit = sum(nouns) / max(1, len(nouns)), _described(tool, spoken, tools), 0.6 * _suits(tool, part)
     more, specific = 0.2 * min(about, 2) + fit, word_set("specific")
     if not verbs:
-        return (1.6 * noun + more if noun else about * 0.6), False
+        return 1.6 * noun + more if noun else about * 0.6
     turned = any(closeness(word, [one for one in spoken if one in specific]) for word in name if word not in verbs)
     verb = max(closeness(word, spoken) for word in verbs) or float(turned)  # `remind me` sets a reminder
     if fit and {"calculate", "compute", "evaluate"} & set(verbs):  # a sum asks to be calculated by itself
         verb = 1.0
     if not verb:  # the description may say the action in other words
-        return (about * 0.5 if about >= 2 and (noun or fit) else 0.0), False
+        return about * 0.5 if about >= 2 and (noun or fit) else 0.0
     if not nouns:
-        return (1.4 if verb == 1 else 0.7) + more, False
+        return (1.4 if verb == 1 else 0.7) + more
     by_itself = 0.5 * (verb == 1 and bool(set(verbs) & specific))
-    return (0.6 * verb + 1.2 * noun + more + by_itself if noun or fit or by_itself else 0.0), False
+    return 0.6 * verb + 1.2 * noun + more + by_itself if noun or fit or by_itself else 0.0
 
 
 def _described(tool: OfferedTool, spoken: list[str], tools: Sequence[OfferedTool]) -> float:
     """How many words of the description the message has; a word that several tools have counts less."""
-    empty, total = word_set("empty") | word_set("asking"), 0.0
+    shared = _shared(tuple(other.description for other in tools))
+    telling = [word for word in spoken if word not in word_set("empty")]
+    total = 0.0
     for word in dict.fromkeys(split_words(tool.description)):
-        shared = sum(word in split_words(other.description) for other in tools)
-        said = any(same(word, other) for other in spoken if other not in empty)
-        if said and word not in empty and len(word) > 2 and (shared == 1 or shared < len(tools)):
-            total += 1.0 / shared
+        if word in shared and any(same(word, other) for other in telling):
+            total += 1.0 / shared[word]
     return total
+
+
+@lru_cache(maxsize=64)
+def _shared(descriptions: tuple[str, ...]) -> dict[str, int]:
+    """How many descriptions have each word, without words that say little or that all of several descriptions have."""
+    counts = Counter(word for description in descriptions for word in set(split_words(description)))
+    empty, every = word_set("empty") | word_set("asking"), max(2, len(descriptions))
+    return {word: count for word, count in counts.items() if word not in empty and len(word) > 2 and count < every}
 
 
 def _suits(tool: OfferedTool, part: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -116,16 +115,10 @@ def _possible(schema: Schema, root: Schema, depth: int) -> Iterator[Any]:
 
 
 def _numbers(schema: Schema, step: float | None) -> Iterator[int | float]:
-    """Numbers in and around the schema's bounds, in steps."""
-    bounds = {key: schema[key] for key in schema if key.lower().endswith(("minimum", "maximum"))}
-    low, high = (
-        choose(
-            (value for key, value in bounds.items() if key.lower().endswith(end) and type(value) is not bool),
-            default=none,
-        )
-        for choose, end, none in ((max, "minimum", -math.inf), (min, "maximum", math.inf))
-    )
-    for value in filter(math.isfinite, (min(max(1.0, low), high), low, high, (low + high) / 2)):
+    """Numbers at, around and between the schema's bounds, in steps."""
+    bounds = [value for key, value in schema.items() if key.lower().endswith(("minimum", "maximum"))]
+    bounds = [value for value in bounds if isinstance(value, int | float) and not isinstance(value, bool)]
+    for value in (1, *bounds, sum(bounds) / 2):
         for shift in (0, 1, -1):
             option = (round(value / step) + shift) * step if step else value + shift / 2
             yield int(option) if float(option).is_integer() else option

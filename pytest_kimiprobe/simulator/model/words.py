@@ -27,7 +27,7 @@ def word_set(name: str) -> frozenset[str]:
     return frozenset(str(knowledge()[name]).split())
 
 
-@cache
+@lru_cache(maxsize=1024)
 def pattern(text: str) -> re.Pattern[str]:
     """The regular expression in which `<NAME>` is replaced by that expression of patterns.yaml."""
     months = f"(?:{str(knowledge()['months']).replace(' ', '|')})"
@@ -35,7 +35,7 @@ def pattern(text: str) -> re.Pattern[str]:
     return re.compile(whole.replace("MONTH", months), re.IGNORECASE | re.VERBOSE)
 
 
-@cache
+@lru_cache(maxsize=4096)
 def synonyms(word: str) -> frozenset[str]:
     """The words that can replace a word, itself included."""
     lines = [line.split() for line in knowledge()["synonyms"]]

@@ -196,7 +196,7 @@ def starts_id(text: str, start: int, tools: ToolSet) -> bool:
     """Whether an id may start at a place: not behind a letter, another id, or the first part of a dotted name."""
     before = text[max(0, start - 200) : start].rpartition("\n")[2]
     if before.endswith("."):
-        return text.startswith("functions.", start) or " " in before.strip() or not before[:-1].isascii()
+        return text.startswith("functions.", start) or " " in before.strip() or not before[:-1].islower()
     if before.endswith(":"):
         return not before[:-1].endswith(tuple(tools.names))
     return not _RUNS_ON.search(before)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tracemalloc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import pytest
@@ -100,6 +100,48 @@ def test_many_wrong_strings_are_refused_in_little_memory(items: Any) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 20 * len(text)
+
+
+@pytest.mark.parametrize("text", ["It is (fine) <b>today</b>: {warm}.", "```json\n{}\n```", "<|im_end|>", "1. a\n2. b"])
+def test_an_answer_without_a_candidate_never_reads_the_request(text: str) -> None:
+    """The texts of the request are read when the first call is compared with them, and not before."""
+
+    def texts() -> Iterator[str]:
+        read.append(text)
+        yield "a text"
+
+    read: list[str] = []
+    rescue(text, TOOLS, request_texts=texts())
+    assert read == []
+    assert rescue(flood("announced calls", 100), TOOLS, request_texts=texts()).outcome == "rescued"
+    assert read == [text]
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "now ",
+        "now:{",
+        '"now"{',
+        "now({",
+        '{"now',
+        '{"name": "now", ',
+        '"}, "name": "now"',
+        "bm93e30",
+        "\\",
+        "&amp;",
+        "<",
+        "\u200bnow(",
+    ],
+)
+def test_a_longer_request_is_evenly_more_work(unit: str, work: Work) -> None:
+    """A hostile request costs no more than its length when a call is compared with it."""
+    call = flood("announced calls", 100)
+
+    def read(size: int) -> None:
+        rescue(call, TOOLS, request_texts=[unit * (size // len(unit))])
+
+    assert grown(work, read, (20_000, 40_000, 60_000))
 
 
 def test_more_calls_in_both_places_are_evenly_more_work(work: Work) -> None:

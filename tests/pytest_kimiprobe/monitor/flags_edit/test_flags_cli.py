@@ -119,6 +119,7 @@ def test_show() -> None:
         enabled         yes
         percent         10 (ladder 10, 50, 100)
         rescued answers count as passed
+        rescue          all
         reason          30 of 30 passed
         since           2026-11-20T06:00:00Z
         evidence        30 of 30 passed, results/latest.json
@@ -135,6 +136,7 @@ def test_show() -> None:
         enabled         no
         percent         0 (ladder 10, 50, 100)
         rescued answers do not count as passed
+        rescue          all
         """)
 
 
@@ -152,6 +154,7 @@ def test_show_as_json() -> None:
         "users": {"allow": [], "deny": ["mallory"]},
         "groups": {"allow": [], "deny": []},
         "accept_rescued": False,
+        "rescue": "all",
         "pin": None,
         "reason": "",
         "since": None,
@@ -275,6 +278,7 @@ def test_disable(path: Path) -> None:
         (["--allow-group", "x"], {"groups": ({"beta", "staff", "x"}, set())}),
         (["--pin", "off"], {"pin": "off"}),
         (["--no-accept-rescued"], {"accept_rescued": False}),
+        (["--rescue", "native"], {"rescue": "native"}),
         (["--reason", "because"], {"reason": "because"}),
     ],
 )
@@ -283,7 +287,7 @@ def test_set(path: Path, arguments: list[str], expected: dict[str, Any]) -> None
     before = Flags.load(path).flag(GROQ)
     output("set", GROQ, *arguments)
     after = Flags.load(path).flag(GROQ)
-    for key in ("enabled", "percent", "users", "groups", "pin", "accept_rescued", "reason", "controls"):
+    for key in ("enabled", "percent", "users", "groups", "pin", "accept_rescued", "rescue", "reason", "controls"):
         now, was = getattr(after, key), getattr(before, key)
         if key in {"users", "groups"} and key in expected:
             assert (now.allow, now.deny) == expected[key]
