@@ -61,7 +61,7 @@ def _ranks(count: int, share: float) -> tuple[int, int]:
     """
     up_to = list(accumulate(_binomial(count, number, share) for number in range(count + 1)))
     low, high = bisect_right(up_to, _ALPHA / 2), bisect_left(up_to, 1 - _ALPHA / 2) + 1
-    near = [(a, b) for a in (low + 1, low) for b in (high, high - 1) if a < b]
+    near = [(a, b) for a in (low, low + 1) for b in (high - 1, high) if a < b]
 
     def coverage(pair: tuple[int, int]) -> float:
         return up_to[pair[1] - 1] - (up_to[pair[0] - 1] if pair[0] else 0.0)
