@@ -38,7 +38,7 @@ MAX_OPEN_S = 300.0
 MAX_RETRY_AFTER_S = 3600.0
 """The longest pause in seconds that a host can ask for: a host that asks for a day is tried again after an hour."""
 PATIENCE_S = 5.0
-"""Seconds. A timeout after connecting is a failure only if it took this long. A shorter one counts by its time only."""
+"""Seconds. A timeout is a failure only if it took this long. A shorter one counts by its time only."""
 SILENT_S = 10.0
 """Seconds that requests may wait for an endpoint in all, without one of them being answered, before it is parked.
 Concurrent requests that wait at the same time count once."""
@@ -85,7 +85,7 @@ class Outcome:
         if error.error_class != "provider":
             return cls()
         ours = error.reason == "timeout" and error.status is None  # no 504 of a gateway
-        short = ours and error.phase != "connect" and error.elapsed_ms < PATIENCE_S * 1000
+        short = ours and error.elapsed_ms < PATIENCE_S * 1000
         return cls(None if short else False, error.retry_after_s, silent_s, usual_s, error.reason)
 
 

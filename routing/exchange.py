@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Protocol
 
@@ -66,9 +65,9 @@ class Exchange:
     """One HTTP request and its answer, with the key removed from both.
 
     Either `answer` or `error` is set. `body` holds the received bytes of the response, at most `MAX_BODY`. Times are
-    milliseconds from the moment of sending; `first_token_ms` is set only for streams. `silent_ms` is the time without a
-    byte before the end; all of it, unless a stream had begun. A request that was never sent costs 0. If the cost is
-    unknown, `estimate` holds estimated token counts.
+    milliseconds from the moment of sending; `first_token_ms` is set only for streams. `silent_ms` is the time for which
+    the host was silent at the end: since it was first contacted, unless a stream had begun. A request that was never
+    sent costs 0. If the cost is unknown, `estimate` holds estimated token counts.
     """
 
     endpoint: str
@@ -159,14 +158,12 @@ class PreparedExchange:
         self, transport: Sender, *, timeout_s: float, limits: StreamLimits = NO_LIMITS, number: int = 1
     ) -> Exchange:
         """Make one exchange; arguments and result are those of the function `exchange`."""
-        clock = asyncio.get_running_loop().time
-        started = clock()
         deadline = Deadline(timeout_s, limits)
         attempt = _Attempt(self, number, deadline)
         try:
             async with deadline.timeout:
                 attempt.request = (await self.ready()).body or {}
-                await attempt.run(transport, started)
+                await attempt.run(transport)
         except TimeoutError:
             attempt.error = deadline.failure(attempt.progress)
         except ExchangeError as error:
@@ -177,7 +174,7 @@ class PreparedExchange:
             if attempt.cancel is not None:
                 cancel = _http(self.wire, self.target, attempt.cancel)
                 _send_in_background(transport, cancel)
-        return attempt.result((clock() - started) * 1000)
+        return attempt.result()
 
 
 def _unexpected(error: Exception, attempt: _Attempt) -> ExchangeError:
@@ -208,20 +205,6 @@ async def _send_cancel(transport: Sender, request: HttpRequest) -> None:
                 pass
 
 
-def cost_of(answer: Answer, endpoint: Endpoint, day: datetime | None = None) -> tuple[Decimal | None, CostOrigin]:
-    """The cost of an answer in USD, and the origin of the figure.
-
-    The provider's report is used if there is one, else the catalogue's price on `day` (default: today). None if neither
-    is known.
-    """
-    if answer.reported_cost_usd is not None:
-        return answer.reported_cost_usd, "reported"
-    price = endpoint.price_at((day or datetime.now(UTC)).date())
-    if price is None or answer.usage is None or not answer.usage.counted:
-        return None, "unknown"
-    return price.cost(answer.usage), "catalog"
-
-
 class _Attempt:
     """State of an exchange in progress, kept outside `run` so that a timeout loses nothing."""
 
@@ -235,13 +218,12 @@ class _Attempt:
         self.answer: Answer | None = None
         self.stream: AnswerStream | None = None
         self.error: ExchangeError | None = None
-        self.first_token_ms: float | None = None
         self.progress = RequestProgress()
         self.cancel: WireRequest | None = None
         """The request that cancels the exchange at the provider, if the exchange is abandoned now; None if that is not
         needed."""
 
-    async def run(self, transport: Sender, started: float) -> None:
+    async def run(self, transport: Sender) -> None:
         """Send the request, and those that the protocol requires after it, until there is an answer."""
         built = self.prepared.built
         if self.prepared.request.stream:
@@ -250,7 +232,7 @@ class _Attempt:
         while step is not None:
             self.cancel = step.cancel
             await transport.pause(step.delay_s)
-            step = await self._step(transport, step, started)
+            step = await self._step(transport, step)
         answer = self.answer
         if answer is None or not answer.complete:
             raise ProviderFailure(
@@ -260,7 +242,7 @@ class _Attempt:
         notes = (*built.notes, *answer.notes, *((WRONG_UPSTREAM,) if wrong else ()))
         self.answer = built.restore(replace(answer, notes=notes))
 
-    async def _step(self, transport: Sender, step: WireRequest, started: float) -> WireRequest | None:
+    async def _step(self, transport: Sender, step: WireRequest) -> WireRequest | None:
         """Send one request and read its answer.
 
         Returns the request that must follow; None if the answer is complete.
@@ -272,7 +254,7 @@ class _Attempt:
             self.status = response.status
             self.content_type = response.headers.get("content-type", "")
             if is_event_stream(response.status, response.headers):
-                self.answer = await self._streamed(wire, response, started)
+                self.answer = await self._streamed(wire, response)
                 self.cancel = None
                 return None
             async for chunk in response.chunks:
@@ -287,9 +269,8 @@ class _Attempt:
                 self.answer = replace(self.answer, notes=(*self.answer.notes, "stream_ignored"))
             return None
 
-    async def _streamed(self, wire: Wire, response: HttpResponse, started: float) -> Answer:
-        stream, clock = wire.stream(), asyncio.get_running_loop().time
-        self.stream = stream
+    async def _streamed(self, wire: Wire, response: HttpResponse) -> Answer:
+        stream = self.stream = wire.stream()
         self.deadline.expect_token()
         with suppress(TimeoutError):  # a complete answer does not wait for a host that leaves the stream open
             async with asyncio.timeout(None) as end:
@@ -297,12 +278,12 @@ class _Attempt:
                     self.body += chunk[: MAX_BODY - len(self.body)]
                     if stream.feed(chunk):
                         self.deadline.heard()
-                        self.first_token_ms = self.first_token_ms or (clock() - started) * 1000
                     if stream.ended and end.when() is None:
-                        end.reschedule(clock() + STREAM_END_S)
+                        end.reschedule(asyncio.get_running_loop().time() + STREAM_END_S)
         return stream.finish()
 
-    def result(self, total_ms: float) -> Exchange:
+    def result(self) -> Exchange:
+        total_ms, first_token_s = self.deadline.elapsed_s * 1000, self.deadline.first_token_s
         secrets = known(frozenset({self.target.key}))
         answer = None if self.error or not self.answer else secrets.answer(self.answer)
         came = self.answer or (self.error.received if self.error else None)
@@ -310,7 +291,7 @@ class _Attempt:
             came = self.stream.finish()
         # Beside an error only a reported cost counts: token counts may be those of a part.
         counts = answer or (came if came and came.reported_cost_usd is not None else None)
-        cost, origin = cost_of(counts, self.target.endpoint) if counts else (None, "unknown")
+        cost, origin = self.target.endpoint.cost_of(counts) if counts else (None, "unknown")
         if self.error is not None:
             self.error.received = None
             _scrub(self.error, secrets)
@@ -330,12 +311,12 @@ class _Attempt:
             body=secrets.data(bytes(self.body)) if answer is None or answer == self.answer else REDACTED.encode(),
             answer=answer,
             error=self.error,
-            first_token_ms=self.first_token_ms,
+            first_token_ms=None if first_token_s is None else first_token_s * 1000,
             total_ms=total_ms,
             cost_usd=cost,
             cost_origin=origin,
             estimate=estimated(self.prepared.request, came, self.error) if cost is None else None,
-            silent_ms=self.deadline.silent_s * 1000,
+            silent_ms=self.deadline.silent_s(self.progress) * 1000,
         )
 
 

@@ -150,23 +150,23 @@ class FallbackLoop:
         """
         left = [target for target in targets if self._may_be_asked_again(target)]
         force = not self._sent
-        while left:
+        while True:
             parked = self._shared.breaker.parked()
-            target = min(left, key=lambda one: parked[one.endpoint.id].seconds if one.endpoint.id in parked else 0.0)
-            held = parked.get(target.endpoint.id)
+            held_by = [(parked.get(target.endpoint.id), target) for target in left]
+            may = [(held, one) for held, one in held_by if force or held is None or self._time.allows_waiting(held)]
+            if not may:
+                return None
+            held, target = min(may, key=lambda pair: pair[0].seconds if pair[0] else 0.0)
             if held is not None and self._time.allows_waiting(held):
                 await self._shared.transport.pause(max(held.seconds, _POLL_S))
                 force = False
                 continue
-            if held is not None and not force:
-                return None
             passed_over, sent = self._attempts, self._sent
             self._attempts = [row for row in passed_over if row.sent or row.endpoint != target.endpoint.id]
             reply = await self._try(target, last=True, force=force)
             if self._sent > sent or self._attempts[-1].reason != "parked":
                 return reply
             self._attempts = passed_over  # another request was faster
-        return None
 
     def _may_be_asked_again(self, target: Target) -> bool:
         """Whether the endpoint was passed over because it is parked, or asked for a pause with each of its keys."""
@@ -182,7 +182,9 @@ class FallbackLoop:
             return None
         for position, key in enumerate(keys, 1):
             others = position < len(keys)
-            reply = await self._try_key(replace(target, key=key), last=last, force=force, others=others)
+            reply = await self._try_key(
+                Target(target.endpoint, target.provider, key), last=last, force=force, others=others
+            )
             newest = self._attempts[-1]
             if len(keys) > 1 and newest.sent and newest.outcome == "failed":
                 self._attempts[-1] = replace(newest, detail=f"key {position} of {len(keys)}: {newest.detail}")

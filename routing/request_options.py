@@ -124,6 +124,12 @@ def as_messages(messages: str | Sequence[Message]) -> Sequence[Message]:
     return listed
 
 
+def require_text(name: str, value: object) -> None:
+    """Raise TypeError, which names the argument, for a value that is not a text."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: a text is needed, not {_kind(value)}")
+
+
 def require_paths(**given: Any) -> None:
     """Raise TypeError, which names the argument, for a value that is neither a path nor None."""
     for name, value in given.items():
@@ -154,8 +160,8 @@ def _require_number(name: str, value: object) -> None:
     if name in _WHOLE and not isinstance(value, int):
         raise TypeError(f"{name}: a whole number is needed, not {_kind(value)}")
     if not (_is_finite(value) and above < value <= most):
-        span = "above 0" if math.isinf(most) else f"from 0 to {most:g}" if above < 0 else f"above 0, up to {most:g},"
-        raise ValueError(f"{name}: a finite number {span} is needed")
+        span = "above 0" if math.isinf(most) else f"from 0 to {most:g}" if above < 0 else f"above 0, up to {most:g}"
+        raise ValueError(f"{name}: a finite number {span} is needed, not {_value(value)}")
 
 
 def _is_finite(value: float | Decimal) -> bool:
@@ -288,6 +294,6 @@ def _kind(value: object) -> str:
 
 def _value(value: object) -> str:
     """A wrong value for a message, on one line and cut; only its type if it is neither a text nor a number."""
-    if isinstance(value, str | int | float | None):
+    if isinstance(value, str | int | float | Decimal | None):
         return shown(redact(repr(value)), 40)
     return f"a value of type {type(value).__name__}"

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from .history.calls import canonical, repeated_calls
 from .history.prompt_tools import TOOLS_EMULATED
@@ -18,9 +18,11 @@ from .parsing.garbled_text import garbled
 from .parsing.message_text import copied_from, last_user_message, texts_of
 from .parsing.strict_json import StrictJsonError, loads
 from .reasons import KNOWN_FINISHES, REASONS
-from .rescue import Rescue, rescue
 from .schema import ToolSet
 from .types import Answer, ChatRequest, Message, RawToolCall, RescueMode, Tool, ToolCall, ToolChoice
+
+if TYPE_CHECKING:
+    from .rescue import Rescue
 
 Outcome = Literal["ok", "rescued", "failed"]
 _BROKEN = frozenset({"unknown_tool", "arguments_not_json", "arguments_not_object", "arguments_break_schema"})
@@ -72,6 +74,8 @@ class RequestExpectations:
     refuse_repeated: bool = False
     rescue: RescueMode = "all"
     emulated: bool = False
+    json_text: bool = False
+    """Whether the request's `response_format` asked for a text that is JSON."""
 
     def origins(self) -> dict[str, Any]:
         """The arguments of `rescue` that say where a call could have been copied from."""
@@ -89,10 +93,12 @@ ANYTHING = RequestExpectations()
 
 def expectations_of(request: ChatRequest) -> RequestExpectations:
     """The parts of a request that its answer is checked against."""
-    if not request.tools:
-        return RequestExpectations(request.messages)
+    tools = bool(request.tools)
     return RequestExpectations(
-        request.messages, tool_choice=request.tool_choice, parallel_tool_calls=request.parallel_tool_calls
+        request.messages,
+        tool_choice=request.tool_choice if tools else None,
+        parallel_tool_calls=request.parallel_tool_calls if tools else None,
+        json_text=(request.response_format or {}).get("type") in {"json_object", "json_schema"},
     )
 
 
@@ -108,7 +114,10 @@ def check(answer: Answer, tools: Sequence[Tool], expected: RequestExpectations =
     callable_tools = () if expected.tool_choice == "none" and not answer.tool_calls else tools
     checked = _against_request(_decide(answer, callable_tools, strict, calls, expected), expected)
     if checked.outcome != "failed":
-        checked = _against_text(checked, answer) if not checked.tool_calls else _against_history(checked, expected)
+        if checked.tool_calls:
+            checked = _against_history(checked, expected)
+        else:
+            checked = _against_format(_against_text(checked, answer), expected)
     return _counted(checked, answer, toolset, len(calls))
 
 
@@ -145,10 +154,21 @@ def _against_text(checked: Checked, answer: Answer) -> Checked:
     return checked
 
 
+def _against_format(checked: Checked, expected: RequestExpectations) -> Checked:
+    """`checked`, or a failed result if the request asked for JSON and the text of the answer is not JSON."""
+    if checked.outcome == "failed" or not expected.json_text:
+        return checked
+    try:
+        json.loads(checked.text)
+    except (ValueError, RecursionError):
+        return _refused("not_json", checked, "the text is not JSON")
+    return checked
+
+
 def _against_history(checked: Checked, expected: RequestExpectations) -> Checked:
     """`checked` with a note, or a failed result, if a call repeats what the last turns of the history did in vain."""
     repeated = repeated_calls(expected.messages)
-    if not any((call.name, canonical(call.arguments)) in repeated for call in checked.tool_calls):
+    if not repeated or not any((one.name, canonical(one.arguments)) in repeated for one in checked.tool_calls):
         return checked
     if expected.refuse_repeated:
         return _refused("repeated_call", checked, "the same call had the same result three times")
@@ -161,6 +181,8 @@ def _refused(reason: str, checked: Checked, detail: str) -> Checked:
 
 def check_generation(generation: str, tools: Sequence[Tool], expected: RequestExpectations = ANYTHING) -> Checked:
     """Judge the text of a tool call that the provider refused (Groq's `failed_generation`)."""
+    from .rescue import rescue
+
     rescued = rescue(generation, tools, **expected.origins(), mode=expected.rescue)
     if rescued.outcome == "rescued" and not rescued.dropped:
         found = Checked("rescued", "rescued_text", rescued.text, rescued.tool_calls, "from failed_generation")
@@ -182,6 +204,8 @@ def _decide(
     defect = next((defect for defect in strict if isinstance(defect, _CallDefect)), None) or _same_ids(calls)
     if defect is None and not _suspicious(answer, tools):
         return _unchanged(answer, calls)
+    from .rescue import rescue  # only some answers need it: most are right
+
     rescued = rescue(
         answer.text,
         tools,

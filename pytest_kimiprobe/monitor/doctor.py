@@ -120,7 +120,9 @@ def _keys(catalog: Catalog, environment: Mapping[str, str]) -> Iterator[Diagnosi
     keys, missing = keys_of(catalog, environment)
     for provider in catalog.providers.values():
         if provider.name in keys:
+            found = len(provider.keys(environment))
             text = f"{provider.key_env} is set" if provider.key_env else f"{provider.title} needs none"
+            text += f" ({found} keys)" if found > 1 else ""
             yield Diagnosis("ok", "key", text)
         else:
             is_set = bool(environment.get(provider.key_env, "").strip())

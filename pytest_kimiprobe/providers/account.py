@@ -68,6 +68,7 @@ async def page_of(
     transport: Transport, provider: Provider, key: str, path: str, *, timeout_s: float = 10.0
 ) -> Mapping[str, Any]:
     """Request a page of the provider with the key, and return its `data`. Raises ExchangeError."""
+    key = ApiKey(key)
     return page_data(*await whole_page(transport, provider, key, path, timeout_s=timeout_s))
 
 
@@ -75,12 +76,18 @@ async def whole_page(
     transport: Transport, provider: Provider, key: str, path: str, *, timeout_s: float
 ) -> tuple[int, Mapping[str, str], bytes]:
     """Request a page of the provider with the key; returns status, headers and body. Raises ExchangeError."""
+    key = ApiKey(key)
+    request = _page_request(provider, key, path)
+    async with transport.send(request, timeout_s=timeout_s) as response:
+        return response.status, response.headers, b"".join([chunk async for chunk in response.chunks])
+
+
+def _page_request(provider: Provider, key: str, path: str) -> HttpRequest:
+    """The request for a page. No frame that may raise an error has its headers as a local variable."""
     headers = dict(wire_named(provider.wire).authorization(key))
     if provider.wire == "anthropic":
         headers["anthropic-version"] = VERSION
-    request = HttpRequest("GET", provider.base_url + path, headers, b"", provider.hosts)
-    async with transport.send(request, timeout_s=timeout_s) as response:
-        return response.status, response.headers, b"".join([chunk async for chunk in response.chunks])
+    return HttpRequest("GET", provider.base_url + path, headers, b"", provider.hosts)
 
 
 def page_data(status: int, headers: Mapping[str, str], body: bytes) -> Mapping[str, Any]:

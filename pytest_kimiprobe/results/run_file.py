@@ -23,6 +23,7 @@ from routing.evidence.model import (
     milliseconds,
     parse_utc,
     utc_text,
+    why_bad,
 )
 from routing.types import Usage
 
@@ -150,7 +151,7 @@ def _totals(data: Mapping[str, Any]) -> tuple[list[tuple[Cell, frozenset[str]]],
             total = replace(cell_from({"endpoint": name, **row["basis"]}), **_unsummed_from(row))
             found.append((total, frozenset(map(str, row["cases"]))))
         except BAD_FIGURE as error:
-            refused[name] = f"{type(error).__name__}: {error}"
+            refused[name] = why_bad(error)
             if len(refused) == len(data["endpoints"]):
                 raise
     return found, refused

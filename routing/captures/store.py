@@ -74,8 +74,9 @@ class Captures(ForkAware):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not os.access(folder, os.W_OK | os.X_OK):
                 raise PermissionError(13, "Permission denied")
-        except OSError as error:
-            raise ConfigError(f"capture: cannot be written to: {error.strerror}", where=str(folder)) from None
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            raise ConfigError(f"capture: cannot be written to: {why}", where=str(folder)) from None
 
     def after_fork(self) -> None:
         """Forget the parent's threads, and replace the lock, which one of them may hold."""

@@ -90,7 +90,8 @@ def _catalog(document: JsonObject, where: str) -> Catalog:
         if target not in endpoints:
             raise CatalogError(f"{name} names {target!r}, which is not among the endpoints", where=where)
     if document["default_model"] not in models:
-        raise CatalogError(f"default_model {document['default_model']!r} is not among the models", where=where)
+        told = f"default_model {document['default_model']!r} is not among the models: {', '.join(models)}"
+        raise CatalogError(told, where=where)
     return Catalog(
         default_model=document["default_model"],
         vision_endpoint=document["vision_endpoint"],
@@ -114,9 +115,13 @@ def _endpoints(
     for row in rows:
         provider = row["id"].partition("/")[0]
         if provider not in providers:
-            raise CatalogError(f"endpoint {row['id']!r}: no provider {provider!r}", where=where)
+            raise CatalogError(
+                f"endpoint {row['id']!r}: no provider {provider!r}; available: {', '.join(providers)}", where=where
+            )
         if row["model"] not in models:
-            raise CatalogError(f"endpoint {row['id']!r}: no model {row['model']!r}", where=where)
+            raise CatalogError(
+                f"endpoint {row['id']!r}: no model {row['model']!r}; available: {', '.join(models)}", where=where
+            )
         if row["id"] in endpoints:
             raise CatalogError(f"endpoint {row['id']!r} is listed twice", where=where)
         endpoints[row["id"]] = _endpoint(row, models[row["model"]])

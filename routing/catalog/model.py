@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Literal
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from ..errors import CatalogError, KeyMissing, UnknownName
 from ..redaction import ApiKey
-from ..types import LOOPBACK, ToolChoice, Usage
+from ..types import LOOPBACK, Answer, CostOrigin, ToolChoice, Usage
 from .api_keys import keys_in
 
 ALL_CHOICES = ("auto", "none", "required", "named")
@@ -234,6 +234,19 @@ class Endpoint:
         known = [price for price in self.prices if price.since <= day]
         return max(known, key=lambda price: price.since, default=None)
 
+    def cost_of(self, answer: Answer, day: date | None = None) -> tuple[Decimal | None, CostOrigin]:
+        """The cost of an answer in USD, and the origin of the figure.
+
+        The provider's report is used if there is one, else the price on `day` (default: today). None if neither is
+        known.
+        """
+        if answer.reported_cost_usd is not None:
+            return answer.reported_cost_usd, "reported"
+        price = self.price_at(day or datetime.now(UTC).date())
+        if price is None or answer.usage is None or not answer.usage.counted:
+            return None, "unknown"
+        return price.cost(answer.usage), "catalog"
+
     def retired_at(self, day: date) -> bool:
         """Whether the catalogue says that the endpoint was retired by `day`."""
         return self.retired_on is not None and self.retired_on <= day
@@ -256,19 +269,19 @@ class Catalog:
     def endpoint(self, endpoint_id: str) -> Endpoint:
         """The endpoint with this id. Raises UnknownName, which lists the known ids, if there is none."""
         if endpoint_id not in self.endpoints:
-            raise _unknown("endpoint", endpoint_id, self.endpoints)
+            raise UnknownName(_unknown("endpoint", endpoint_id, self.endpoints))
         return self.endpoints[endpoint_id]
 
     def model(self, name: str) -> Model:
         """The model with this name. Raises UnknownName, which lists the known names, if there is none."""
         if name not in self.models:
-            raise _unknown("model", name, self.models)
+            raise UnknownName(_unknown("model", name, self.models))
         return self.models[name]
 
     def provider(self, name: str) -> Provider:
         """The provider with this name. Raises UnknownName, which lists the known names, if there is none."""
         if name not in self.providers:
-            raise _unknown("provider", name, self.providers)
+            raise UnknownName(_unknown("provider", name, self.providers))
         return self.providers[name]
 
     def provider_of(self, endpoint: Endpoint) -> Provider:
@@ -310,5 +323,5 @@ class Catalog:
         return replace(self, providers=MappingProxyType(changed))
 
 
-def _unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
-    return UnknownName(f"unknown {kind} {name[:100]!r}; available: {', '.join(known)}")
+def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    return f"unknown {kind} {name[:100]!r}; available: {', '.join(known)}"

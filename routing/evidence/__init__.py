@@ -28,11 +28,11 @@ def evidence_source(place: str, http: Callable[[], tuple[LoopThread, Transport]]
     if "://" not in place:
         return EvidenceFile(Path(place) if place else None)
     try:
-        scheme, host = urlsplit(place).scheme, urlsplit(place).hostname
-    except ValueError:
+        scheme, host, _ = urlsplit(place).scheme, urlsplit(place).hostname, urlsplit(place).port
+    except ValueError:  # such as a port that is not a number
         scheme = host = ""
     if scheme != "https" and (scheme != "http" or host not in LOOPBACK):
-        raise EvidenceError("evidence comes from a path or an https URL", where=shown_url(place))
+        raise EvidenceError("evidence: a path or an https URL is needed", where=shown_url(place))
     from .url_source import EvidenceUrl
 
     return EvidenceUrl(place, http)

@@ -24,9 +24,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, get_args
 
 from ..errors import EvidenceError
@@ -210,9 +211,9 @@ def loads(text: str | bytes, *, origin: str = "") -> Evidence:
             where=origin,
         )
     try:
-        endpoints, refused = _rows(data["endpoints"])
+        endpoints, refused = _rows(_object(data.get("endpoints"), "endpoints"))
         return Evidence(
-            generated_at=parse_utc(data["generated_at"]),
+            generated_at=_time(data.get("generated_at"), "generated_at"),
             run=str(data.get("run", "")),
             source=_source(data.get("source", "")),
             endpoints=endpoints,
@@ -220,7 +221,7 @@ def loads(text: str | bytes, *, origin: str = "") -> Evidence:
             refused=refused,
         )
     except BAD_FIGURE as error:
-        raise EvidenceError(f"unreadable: {type(error).__name__}: {error}", where=origin) from None
+        raise EvidenceError(f"unreadable: {why_bad(error)}", where=origin) from None
 
 
 def _rows(rows: Mapping[str, Any]) -> tuple[dict[str, EndpointEvidence], dict[str, str]]:
@@ -231,32 +232,53 @@ def _rows(rows: Mapping[str, Any]) -> tuple[dict[str, EndpointEvidence], dict[st
         try:
             read[name] = _endpoint(name, row)
         except BAD_FIGURE as error:
-            refused[name] = f"{type(error).__name__}: {error}"
+            refused[name] = why_bad(error)
             if len(refused) == len(rows):
                 raise
     return read, refused
 
 
+def why_bad(error: Exception) -> str:
+    """What an error of `BAD_FIGURE` says about a row, in words."""
+    return f"{error} is missing" if isinstance(error, KeyError) else str(error)
+
+
+def _object(value: Any, name: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name} is not an object")
+    return value
+
+
+def _time(value: Any, name: str) -> datetime:
+    try:
+        return parse_utc(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is not a time such as 2026-11-23T05:17:40Z") from None
+
+
 def _source(value: Any) -> str:
-    if value not in _SOURCES:
+    if not isinstance(value, str) or value not in _SOURCES:
         raise ValueError(f"source {str(value)[:20]!r} is not evidence: only live and local are")
     return str(value)
 
 
 def _endpoint(name: str, row: Mapping[str, Any]) -> EndpointEvidence:
-    status = row["status"]
-    if status not in _STATUSES:
-        raise ValueError(f"endpoints.{name}.status is {status!r}")
-    window = row.get("window") or {}
+    status: Any = _object(row, "the row").get("status")
+    if str(status) not in _STATUSES:
+        raise ValueError(f"status is {str(status)[:40]!r}; one of {', '.join(sorted(_STATUSES))} is needed")
+    window = _object(row.get("window") or {}, "window")
     return EndpointEvidence(
         endpoint=name,
         status=status,
-        probed_at=parse_utc(row["probed_at"]),
+        probed_at=_time(row.get("probed_at"), "probed_at"),
         counts=counts_from(row),
         window=counts_from(window),
         window_days=counted(window.get("days", FRESH_FOR.days), "window.days", least=1, most=_MOST_DAYS),
         cost_per_1k_usd=_cost(row.get("cost_per_1k_usd")),
-        reasons={str(code): counted(count, f"reasons.{code}") for code, count in (row.get("reasons") or {}).items()},
+        reasons={
+            str(code): counted(count, f"reasons.{code}")
+            for code, count in _object(row.get("reasons") or {}, "reasons").items()
+        },
         run=str(row.get("run", "")),
         complete=row.get("complete", True) is True,
         cases=counted(row.get("cases", 0), "cases"),
@@ -291,8 +313,10 @@ def counted(value: Any, name: str, *, least: int = 0, most: int = MOST_COUNTED) 
 def _cost(value: Any) -> Decimal | None:
     if value is None:
         return None
-    text = str(value)
-    cost = Decimal(text if type(value) in {str, int, float} and len(text) <= 40 else "NaN")
+    text, cost = str(value), Decimal("NaN")
+    if type(value) in {str, int, float} and len(text) <= 40:
+        with suppress(InvalidOperation):
+            cost = Decimal(text)
     if not cost.is_finite() or not 0 <= cost <= MOST_COST:
         raise ValueError("cost_per_1k_usd is not an amount of money")
     return cost

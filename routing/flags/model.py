@@ -97,8 +97,12 @@ class Flag:
     def evaluate(self, user: str | None = None, groups: Iterable[str] | None = ()) -> Decision:
         """Whether the flag is on for a request of this user and these groups, and why.
 
-        An empty user counts as no user.
+        An empty user counts as no user. Raises TypeError if `user` is not a text or number, or `groups` not a list.
         """
+        if not isinstance(user, str | int | None):
+            raise TypeError(f"user: a user's id as text is needed, not {type(user).__name__}")
+        if groups is not None and not isinstance(groups, Iterable):
+            raise TypeError(f"groups: a list of names is needed, not {type(groups).__name__}")
         user = str(user) if user is not None else ""  # an id given as a number must match its deny entry
         groups = (groups,) if isinstance(groups, str) else tuple(groups or ())
         if self.pin == "off":
@@ -189,7 +193,7 @@ class Flags:
         """The flag with this name. Raises FlagsError, which lists the known names, if there is none."""
         try:
             return self.flags[name]
-        except KeyError:
+        except (KeyError, TypeError):
             raise FlagsError(f"no flag {name!r}; available: {', '.join(self.flags)}", where=self.where) from None
 
     def evaluate(self, name: str, user: str | None = None, groups: Iterable[str] | None = ()) -> Decision:

@@ -20,6 +20,7 @@ from ..catalog.model import Catalog
 from ..errors import FlagsError
 from ..parsing.last_good import LastGoodFile
 from ..parsing.safe_read import read_regular
+from ..redaction import escaped
 from .model import Flags
 
 VARIABLE = "KIMIPROBE_FLAGS"
@@ -106,15 +107,21 @@ class FlagsSource:
             self.current()
         held = self._file.held
         if where is not None and held.data is None:
-            raise FlagsError(str(held.error).removeprefix(f"{where}: "), where=where)
+            raise FlagsError(str(held.error).removeprefix(f"{escaped(where)}: "), where=where)
 
     def current(self) -> Flags:
         """The flags to use now. Costs one `stat` call if the file did not change. Never raises."""
         return self._file.current().flags
 
-    def is_current(self) -> bool:
-        """Whether `current` would return without reading the file."""
-        return self._file.is_current()
+    @property
+    def held(self) -> Flags:
+        """The flags in use; the file is not looked at."""
+        return self._file.held.value.flags
+
+    def if_current(self) -> Flags | None:
+        """The flags to use now if the file need not be read, else None."""
+        accepted = self._file.if_current()
+        return accepted and accepted.flags
 
     def status(self) -> FlagsStatus:
         """Which flags are in use and why, as of the last call of `current()`."""

@@ -50,7 +50,7 @@ def converted(row: Mapping[str, Any], how: Mapping[str, Callable[[Any], Any]]) -
 def violations(data: Any, schema: str, package: str) -> Iterator[tuple[list[str | int], str]]:
     """Each violation by `data` of the schema file `schema` of `package`, as its path and a message."""
     known_schema, validator = loaded(package, schema)
-    later: list[tuple[list[str | int], str]] = []  # an unknown key is often why nothing of `oneOf` is there
+    later: list[tuple[list[str | int], str]] = []  # an unknown key is often why another is missing
     for violation in validator.iter_errors(data):
         path, value, keyword = list(violation.instance_path), violation.instance, violation.schema_path[-1]
         node: Any = functools.reduce(operator.getitem, violation.schema_path[:-1], known_schema)
@@ -61,6 +61,8 @@ def violations(data: Any, schema: str, package: str) -> Iterator[tuple[list[str 
             yield path, f"{shown(value)} is not one of {_alternatives(node['enum'])}"
         elif keyword == "oneOf" and "title" in node:
             later.append((path, node["title"]))
+        elif keyword == "required":
+            later.append((path, violation.message.replace(_MASK, shown(value))))
         elif keyword in {"anyOf", "pattern"} and "title" in node:
             yield path, f"{shown(value)} is not {node['title']}"
         else:

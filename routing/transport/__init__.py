@@ -170,10 +170,12 @@ def is_event_stream(status: int, headers: Mapping[str, str]) -> bool:
 def library() -> Any:
     """The part in use of the HTTP library: httpcore2 if it is installed, else httpcore.
 
-    `KIMIPROBE_HTTP` names one of their clients, httpx2 or httpx.
+    `KIMIPROBE_HTTP` names one of their clients, httpx2 or httpx. Raises ConfigError for another value.
     """
-    wanted = os.environ.get("KIMIPROBE_HTTP")
-    if wanted in {"httpx", "httpx2"}:
+    wanted = os.environ.get("KIMIPROBE_HTTP", "").strip()
+    if wanted not in {"", "httpx", "httpx2"}:
+        raise ConfigError(f"must be httpx2 or httpx, not {wanted[:40]!r}", where="KIMIPROBE_HTTP")
+    if wanted:
         return importlib.import_module(wanted.replace("httpx", "httpcore"))
     try:
         return importlib.import_module("httpcore2")

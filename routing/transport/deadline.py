@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 
 from ..errors import ExchangeError
@@ -37,23 +38,33 @@ class Deadline:
         self._end = now + total_s
         self._next: tuple[float, str] = (total_s, "")
         """The limit that passes next in seconds, and what the exchange waits for then."""
-        self._begun = False
+        self.first_token_s: float | None = None
+        """Seconds from the start to the first token of a streamed answer; None before it."""
         self.timeout = asyncio.timeout_at(self._end)
 
     @property
-    def silent_s(self) -> float:
-        """Seconds since the newest byte of a streamed answer that has begun; otherwise since the start."""
-        return asyncio.get_running_loop().time() - self._heard
+    def elapsed_s(self) -> float:
+        """Seconds since the start."""
+        return asyncio.get_running_loop().time() - self._began
+
+    def silent_s(self, progress: RequestProgress) -> float:
+        """Seconds since the newest byte of a streamed answer that has begun; otherwise since the request was sent.
+
+        0 if it was not sent.
+        """
+        if self.first_token_s is not None:
+            return asyncio.get_running_loop().time() - self._heard
+        return 0.0 if progress.begun is None else time.monotonic() - progress.begun
 
     def expect_token(self) -> None:
         """Apply the limit for the first token, because a streamed answer is expected or has started."""
-        if self._limits.first_token_s is not None and not self._begun:
+        if self._limits.first_token_s is not None and self.first_token_s is None:
             self._move(self._began, self._limits.first_token_s, "before the first token")
 
     def heard(self) -> None:
         """Note that bytes of a streamed answer came and that at least one token has come."""
-        self._begun = True
         self._heard = asyncio.get_running_loop().time()
+        self.first_token_s = self.first_token_s or self._heard - self._began
         if self._limits.idle_s is not None:
             self._move(self._heard, self._limits.idle_s, "without another byte")
         elif self._limits.first_token_s is not None:

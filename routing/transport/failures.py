@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -72,11 +73,14 @@ class RequestProgress:
     """Whether at least one byte of an answer has come."""
     queued: bool = False
     """Whether the request waits because this program has as many connections as it may have."""
+    begun: float | None = None
+    """Time on the monotonic clock at which the request was first given a connection."""
 
     def begin(self) -> None:
-        """Reset all fields, because the request starts again on another connection."""
+        """Reset the fields about the connection, because the request starts on a new one."""
         self.phase = "connect"
         self.fresh = self.handshake = self.proxy = self.heard = False
+        self.begun = self.begun or time.monotonic()
 
 
 def failure_of(error: Exception, progress: RequestProgress) -> ExchangeError:

@@ -14,7 +14,6 @@ from genai_prices.types import TieredPrices
 from shared_data import needs_data, recorded
 
 from routing.catalog import Endpoint, Price
-from routing.exchange import cost_of
 from routing.types import Answer, Usage
 from routing.wire import wire_named
 
@@ -148,7 +147,7 @@ def listed(where: str | tuple[str, str, str], day: datetime) -> Price:
 def derived(answer: Answer, price: Price) -> Decimal:
     """The cost that an exchange has if the provider reports none."""
     endpoint = Endpoint("openrouter/x", "openrouter", "x", None, "x", frozenset(), (price,))
-    cost, origin = cost_of(replace(answer, reported_cost_usd=None), endpoint)
+    cost, origin = endpoint.cost_of(replace(answer, reported_cost_usd=None))
     assert origin == "catalog"
     assert cost is not None
     return cost

@@ -290,6 +290,18 @@ def test_of_several_hosts_in_a_pause_the_first_to_end_is_waited_for(routes: Rout
     assert (clock.now, len(first.requests), len(second.requests)) == (1003.0, 1, 2)
 
 
+def test_a_host_that_keeps_failing_does_not_hide_the_pause_of_another(routes: Routes, paused: Paused) -> None:
+    """Its parking ends first, but only a pause that a host asked for is waited for."""
+    router, (_, second) = routes(DOWN, in_turn(limited(60), WELL))
+    clock = paused(router)
+    for _ in range(circuit_breaker.LEAST_FAILURES):
+        with pytest.raises(AllAttemptsFailed):
+            router.complete("hi", endpoints=[FIRST], timeout=5.0)
+    got = router.complete("hi", endpoints=[FIRST, SECOND])
+    assert reasons(got.attempts) == [(FIRST, "parked"), (SECOND, "rate_limited"), (SECOND, "ok")]
+    assert (clock.now >= 1060.0, len(second.requests)) == (True, 2)
+
+
 def test_no_request_is_sent_three_times_to_a_host_that_keeps_asking_for_pauses(routes: Routes, paused: Paused) -> None:
     """One more request is the most."""
     router, (host,) = routes(limited(1))

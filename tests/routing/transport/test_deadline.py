@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from asking import Asker
@@ -115,3 +118,22 @@ def test_a_complete_answer_does_not_wait_for_the_end_of_the_connection(
     assert done.answer is not None
     assert (done.answer.text, done.answer.usage is not None) == ("word end", b"usage" in rest)
     assert done.total_ms < 2_000
+
+
+def test_waiting_for_a_connection_is_not_the_silence_of_a_host(asker: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The silence begins when the request gets its connection."""
+    monkeypatch.setattr(asker.transport.pool(), "_turns", asyncio.Semaphore(1))
+    busy = threading.Event()
+
+    def speak(line: Line) -> None:
+        line.request()
+        busy.set()
+        line.wait()
+
+    with FaultyServer(speak) as server, ThreadPoolExecutor(2) as both:
+        first = both.submit(asker.ask, server.url, timeout_s=0.3)
+        assert busy.wait(10)
+        second = both.submit(asker.ask, server.url, timeout_s=0.6).result()
+    assert first.result().silent_ms >= 250
+    assert failure(second) == "after 0.6 s, before the answer began"
+    assert 250 <= second.silent_ms <= second.total_ms - 100
