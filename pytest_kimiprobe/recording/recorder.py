@@ -43,7 +43,7 @@ _LONGEST_NAME = 120
 _SHOWN = 5
 _ASKED = frozenset({"accept", "anthropic-version", "cancel-after", "content-type", "prefer", "x-openrouter-metadata"})
 _ANSWERED = frozenset({"content-type", "retry-after", "retry-after-ms", "x-should-retry"})
-"""Headers that are recorded: request headers that wires write (`_ASKED`), response headers that they read (`_ANSWERED`)."""
+"""Headers that are kept: request headers that wires write (`_ASKED`), response headers that they read (`_ANSWERED`)."""
 _SHORTEST_URL = len("http://a")
 
 
