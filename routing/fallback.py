@@ -182,7 +182,9 @@ class FallbackLoop:
             return None
         for position, key in enumerate(keys, 1):
             others = position < len(keys)
-            reply = await self._try_key(replace(target, key=key), last=last, force=force, others=others)
+            reply = await self._try_key(
+                Target(target.endpoint, target.provider, key), last=last, force=force, others=others
+            )
             newest = self._attempts[-1]
             if len(keys) > 1 and newest.sent and newest.outcome == "failed":
                 self._attempts[-1] = replace(newest, detail=f"key {position} of {len(keys)}: {newest.detail}")

@@ -19,6 +19,7 @@ from .catalog.key_pool import KeyPool
 from .circuit_breaker import Breaker
 from .errors import EndpointUnavailable, KeyMissing, NoRoute
 from .evidence import EvidenceStatus, evidence_source
+from .evidence.model import Evidence
 from .flags.model import Flags
 from .flags.source import FlagsSource, FlagsStatus, find_flags
 from .forking import ForkAware
@@ -129,7 +130,7 @@ class Router(ForkAware):
         Without messages, prices are compared for `ASSUMED_REQUEST`. Raises UnknownName for an unknown model.
         """
         ask = Options.of(options)
-        return self._route(ask.request(as_messages(messages)), ask)
+        return self._route(ask.request(as_messages(messages)), ask, self.flags, self._evidence.current())
 
     def tool_calling_available(
         self, provider: str, *, model: str | None = None, user: str | None = None, groups: Sequence[str] = ()
@@ -229,8 +230,8 @@ class Router(ForkAware):
         loops = self._http()
         return loops.thread, loops.thread_transport
 
-    def _route(self, request: ChatRequest, ask: Options) -> Route:
-        flags, messages, tools = self.flags, request.messages, request.tools
+    def _route(self, request: ChatRequest, ask: Options, flags: Flags, evidence: Evidence) -> Route:
+        messages, tools = request.messages, request.tools
         needs = RouteRequest(
             model=ask.routed_model(self._catalog, flags.default_model),
             fallback_models=flags.fallback_models,
@@ -244,8 +245,7 @@ class Router(ForkAware):
             prompt_tokens=prompt_tokens_of(messages, tools) if messages else ASSUMED_REQUEST.prompt_tokens,
             max_tokens=request.max_tokens or (None if messages else ASSUMED_REQUEST.completion_tokens),
         )
-        evidence, parked = self._evidence.current(), self._breaker.parked()
-        return choose(needs, RoutingState(self._catalog, flags, evidence, datetime.now(UTC), parked))
+        return choose(needs, RoutingState(self._catalog, flags, evidence, datetime.now(UTC), self._breaker.parked()))
 
     @staticmethod
     def _asked(messages: str | Sequence[Message], options: RequestOptions) -> tuple[Options, ChatRequest]:
@@ -260,12 +260,11 @@ class Router(ForkAware):
         """Select the route and run its attempts, within `ask.timeout` seconds in all."""
         from .fallback import FallbackLoop, SharedResources
 
-        ask = await self._refreshed(ask)
-        route = self._route(request, ask)
+        ask, flags, evidence = await self._inputs(ask)
+        route = self._route(request, ask, flags, evidence)
         if not route.candidates:
             raise NoRoute(str(route))
         await self._ready(transport, (candidate.endpoint for candidate in route.candidates))
-        evidence = self._evidence.current()
         shared = SharedResources(transport, self._catalog, self._breaker, evidence, self._keys, self._captures)
         return await FallbackLoop(shared, request, route, ask).run()
 
@@ -281,22 +280,24 @@ class Router(ForkAware):
 
             await in_thread(pool.tls)
 
-    async def _refreshed(self, ask: Options) -> Options:
-        """The options with what is left of the timeout after flags and evidence were read again, if they changed.
+    async def _inputs(self, ask: Options) -> tuple[Options, Flags, Evidence]:
+        """The flags and the evidence to use, and the options with what is left of the timeout.
 
-        They are read in a thread. If that takes longer than the timeout, the request fails with it.
+        If a source changed, it is read in a thread. If that takes longer than the timeout, the request fails with it.
         """
-        if self._flags.is_current() and self._evidence.is_current():
-            return ask
-        import asyncio
+        flags, evidence = self._flags.if_current(), self._evidence.if_current()
+        if flags is None or evidence is None:
+            import asyncio
 
-        from .transport.event_loop import in_thread
+            from .transport.event_loop import in_thread
 
-        began = time.monotonic()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(ask.timeout):
-                await in_thread(self._refresh)
-        return replace(ask, timeout=max(ask.timeout - (time.monotonic() - began), 0.0))
+            began = time.monotonic()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(ask.timeout):
+                    await in_thread(self._refresh)
+            ask = replace(ask, timeout=max(ask.timeout - (time.monotonic() - began), 0.0))
+            flags, evidence = self._flags.held, self._evidence.held.value
+        return ask, flags, evidence
 
     def _refresh(self) -> None:
         self._flags.current()

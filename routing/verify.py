@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from .history.calls import canonical, repeated_calls
 from .history.prompt_tools import TOOLS_EMULATED
@@ -18,9 +18,11 @@ from .parsing.garbled_text import garbled
 from .parsing.message_text import copied_from, last_user_message, texts_of
 from .parsing.strict_json import StrictJsonError, loads
 from .reasons import KNOWN_FINISHES, REASONS
-from .rescue import Rescue, rescue
 from .schema import ToolSet
 from .types import Answer, ChatRequest, Message, RawToolCall, RescueMode, Tool, ToolCall, ToolChoice
+
+if TYPE_CHECKING:
+    from .rescue import Rescue
 
 Outcome = Literal["ok", "rescued", "failed"]
 _BROKEN = frozenset({"unknown_tool", "arguments_not_json", "arguments_not_object", "arguments_break_schema"})
@@ -148,7 +150,7 @@ def _against_text(checked: Checked, answer: Answer) -> Checked:
 def _against_history(checked: Checked, expected: RequestExpectations) -> Checked:
     """`checked` with a note, or a failed result, if a call repeats what the last turns of the history did in vain."""
     repeated = repeated_calls(expected.messages)
-    if not any((call.name, canonical(call.arguments)) in repeated for call in checked.tool_calls):
+    if not repeated or not any((one.name, canonical(one.arguments)) in repeated for one in checked.tool_calls):
         return checked
     if expected.refuse_repeated:
         return _refused("repeated_call", checked, "the same call had the same result three times")
@@ -161,6 +163,8 @@ def _refused(reason: str, checked: Checked, detail: str) -> Checked:
 
 def check_generation(generation: str, tools: Sequence[Tool], expected: RequestExpectations = ANYTHING) -> Checked:
     """Judge the text of a tool call that the provider refused (Groq's `failed_generation`)."""
+    from .rescue import rescue
+
     rescued = rescue(generation, tools, **expected.origins(), mode=expected.rescue)
     if rescued.outcome == "rescued" and not rescued.dropped:
         found = Checked("rescued", "rescued_text", rescued.text, rescued.tool_calls, "from failed_generation")
@@ -182,6 +186,8 @@ def _decide(
     defect = next((defect for defect in strict if isinstance(defect, _CallDefect)), None) or _same_ids(calls)
     if defect is None and not _suspicious(answer, tools):
         return _unchanged(answer, calls)
+    from .rescue import rescue  # only some answers need it: most are right
+
     rescued = rescue(
         answer.text,
         tools,

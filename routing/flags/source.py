@@ -113,9 +113,15 @@ class FlagsSource:
         """The flags to use now. Costs one `stat` call if the file did not change. Never raises."""
         return self._file.current().flags
 
-    def is_current(self) -> bool:
-        """Whether `current` would return without reading the file."""
-        return self._file.is_current()
+    @property
+    def held(self) -> Flags:
+        """The flags in use; the file is not looked at."""
+        return self._file.held.value.flags
+
+    def if_current(self) -> Flags | None:
+        """The flags to use now if the file need not be read, else None."""
+        accepted = self._file.if_current()
+        return accepted and accepted.flags
 
     def status(self) -> FlagsStatus:
         """Which flags are in use and why, as of the last call of `current()`."""

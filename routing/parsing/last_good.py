@@ -68,9 +68,12 @@ class LastGood(ForkAware, Generic[T]):
                 self._reading.release()
         return self.held.value
 
-    def is_current(self) -> bool:
-        """Whether `current` would return without reading the source."""
-        return self._is_current()
+    def if_current(self) -> T | None:
+        """The value to use now if the source need not be read, else None."""
+        if not self._is_current():
+            return None
+        self.checked_at = time.time()
+        return self.held.value
 
     def after_fork(self) -> None:
         """Replace the lock, which another thread of the parent may hold."""

@@ -14,12 +14,12 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
-from weakref import WeakValueDictionary
+from weakref import WeakValueDictionary, ref
 
 from ..parsing.strict_json import MAX_DEPTH, deeper_than
 from ..types import JsonObject, Tool
 from .parts import at_pointer
-from .tool import MAX_SENTENCE, RequestTool, ToolSchemaError, content_key, printable
+from .tool import MAX_SENTENCE, RequestTool, ToolSchemaError, comparable, content_key, printable
 
 if TYPE_CHECKING:
     import jsonschema_rs
@@ -35,7 +35,7 @@ MAX_CACHED_BYTES = 32 << 20
 class ToolSet:
     """The tools offered in one request, with their validators. Safe to share between threads."""
 
-    __slots__ = ("_named", "_problems", "_repeated", "characters", "offered")
+    __slots__ = ("__weakref__", "_named", "_problems", "_repeated", "characters", "offered")
 
     def __init__(self, offered: Sequence[RequestTool]) -> None:
         self.offered = tuple(offered)
@@ -173,10 +173,27 @@ def _runs_at_the_provider(tool: Any) -> bool:
 _sets: OrderedDict[tuple[bytes, ...], ToolSet] = OrderedDict()
 _tools: WeakValueDictionary[bytes, RequestTool] = WeakValueDictionary()
 """The tools of all cached sets and of sets in use."""
+_recent: dict[tuple[int, ...], tuple[Any, ref[ToolSet]]] = {}
+"""The ids of a caller's tool objects -> what was in them, and the set. The ids only serve to find a likely set fast."""
+_MOST_RECENT, _LONGEST_RECENT = 32, 1 << 19
 
 
 def _cached(tools: Sequence[Tool]) -> ToolSet:
-    """The set of these tools. There is no lock: other threads may add or remove sets between any two steps."""
+    objects = tuple(map(id, tools))
+    with suppress(RecursionError):  # `_found` refuses it
+        content, recent = _recent.get(objects, (None, None))
+        if recent is not None and (known := recent()) is not None and content == tuple(tools):
+            return known
+    found = _found(tools)
+    if len(_recent) >= _MOST_RECENT:
+        _recent.clear()
+    if found.characters <= _LONGEST_RECENT:
+        with suppress(RecursionError):
+            _recent[objects] = comparable(tuple(tools)), ref(found)
+    return found
+
+
+def _found(tools: Sequence[Tool]) -> ToolSet:
     key = tuple([content_key(tool) for tool in tools])
     if (known := _sets.get(key)) is not None:
         with suppress(KeyError):

@@ -74,6 +74,28 @@ def content_key(tool: Any) -> bytes:
         return _json(tool).encode("utf-8", "surrogatepass")
 
 
+class _Exact:
+    """A number or truth value that equals only values of the same type: 1, 1.0 and true are different JSON."""
+
+    __slots__ = ("_value",)
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self._value) and other == self._value
+
+
+def comparable(value: Any) -> Any:
+    """A copy of tools that equals only tools of the same content. It shares their texts, so comparing it is fast."""
+    if type(value) is dict:
+        return {name: comparable(part) for name, part in value.items()}
+    if type(value) in {list, tuple}:
+        return type(value)(map(comparable, value))
+    return value if value is None or type(value) is str else _Exact(value)
+
+
 def _json(tool: Tool) -> str:
     try:
         return json.dumps(tool, default=dict)

@@ -13,6 +13,7 @@ import socket
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Future
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -128,6 +129,7 @@ class LoopThread(ForkAware):
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
+        self._pending: deque[_Waiting[Any]] = deque()
         self._loop: EventLoop | None = None
         self._thread: threading.Thread | None = None
 
@@ -148,7 +150,10 @@ class LoopThread(ForkAware):
             with self._lock:
                 loop = self._started(work)
                 if self._thread is not None:
-                    waiting.begin(loop)
+                    waiting.loop = loop
+                    self._pending.append(waiting)
+                    if len(self._pending) == 1:  # else the loop is woken already
+                        loop.call_soon_threadsafe(self._start_pending)
             if waiting.loop is None:
                 return loop.run_until_complete(work)
             waiting.wait()
@@ -209,6 +214,10 @@ class LoopThread(ForkAware):
             thread.start()
             self._thread = thread
 
+    def _start_pending(self) -> None:
+        while self._pending:
+            self._pending.popleft().start()
+
     def _run(self, loop: EventLoop) -> None:
         asyncio.set_event_loop(loop)
         loop.run_forever()
@@ -234,14 +243,9 @@ class _Waiting(Generic[T]):
         self.loop: EventLoop | None = None
         self._work = work
         self._done = threading.Lock()
+        self._done.acquire()
         self._task: asyncio.Task[T] | None = None
         self._process = os.getpid()
-
-    def begin(self, loop: EventLoop) -> None:
-        """Let the loop start the work."""
-        self.loop = loop
-        self._done.acquire()
-        loop.call_soon_threadsafe(self._start)
 
     def wait(self) -> None:
         """Wait for the end of the work. Raises RouterClosed in a forked child, in which nothing ends it."""
@@ -262,7 +266,8 @@ class _Waiting(Generic[T]):
         except asyncio.CancelledError:
             raise RouterClosed(CLOSED) from None
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Start the work; on the loop."""
         self._task = asyncio.ensure_future(self._work)
         self._task.add_done_callback(lambda _: self._done.release())
 

@@ -7,6 +7,7 @@ round long numbers.
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -34,7 +35,7 @@ def whole_object(status: int, headers: Mapping[str, str], body: bytes) -> Mappin
     Otherwise it is ProviderFailure.
     """
     try:
-        data = json.loads(body.decode("utf-8-sig"))
+        data = json.loads(body.removeprefix(codecs.BOM_UTF8).decode())
     except (ValueError, RecursionError):
         data = None
     if isinstance(data, dict):

@@ -123,7 +123,7 @@ def test_reading_changed_flags_counts_as_time_of_the_request(
 ) -> None:
     """A file system that hangs does not hold a request beyond its timeout."""
     go = threading.Event()
-    monkeypatch.setattr(router._flags, "is_current", lambda: False)
+    monkeypatch.setattr(router._flags, "if_current", lambda: None)
     monkeypatch.setattr(router, "_refresh", lambda: go.wait(20))
     began = time.monotonic()
     for ask in (router.complete, lambda *args, **options: asyncio.run(router.acomplete(*args, **options))):
