@@ -77,6 +77,7 @@ REASONS: dict[str, Reason] = _table(
     ("wrong_error_shape", "answer", "a refusal that does not say why in the protocol's form"),
     ("wrong_answer", "answer", "the test or plugin that judges it calls it wrong"),
     ("not_alike", "answer", "plain and stream gave different calls"),
+    ("not_json", "answer", "the text is not the JSON that response_format asked for"),
     ("wrong_text", "answer", "the text does not say what it must"),
     ("not_rescued_form", "answer", "the call did not come in the form that the case asks for"),
     # provider

@@ -74,6 +74,8 @@ class RequestExpectations:
     refuse_repeated: bool = False
     rescue: RescueMode = "all"
     emulated: bool = False
+    json_text: bool = False
+    """Whether the request's `response_format` asked for a text that is JSON."""
 
     def origins(self) -> dict[str, Any]:
         """The arguments of `rescue` that say where a call could have been copied from."""
@@ -91,10 +93,12 @@ ANYTHING = RequestExpectations()
 
 def expectations_of(request: ChatRequest) -> RequestExpectations:
     """The parts of a request that its answer is checked against."""
-    if not request.tools:
-        return RequestExpectations(request.messages)
+    tools = bool(request.tools)
     return RequestExpectations(
-        request.messages, tool_choice=request.tool_choice, parallel_tool_calls=request.parallel_tool_calls
+        request.messages,
+        tool_choice=request.tool_choice if tools else None,
+        parallel_tool_calls=request.parallel_tool_calls if tools else None,
+        json_text=(request.response_format or {}).get("type") in {"json_object", "json_schema"},
     )
 
 
@@ -110,7 +114,10 @@ def check(answer: Answer, tools: Sequence[Tool], expected: RequestExpectations =
     callable_tools = () if expected.tool_choice == "none" and not answer.tool_calls else tools
     checked = _against_request(_decide(answer, callable_tools, strict, calls, expected), expected)
     if checked.outcome != "failed":
-        checked = _against_text(checked, answer) if not checked.tool_calls else _against_history(checked, expected)
+        if checked.tool_calls:
+            checked = _against_history(checked, expected)
+        else:
+            checked = _against_format(_against_text(checked, answer), expected)
     return _counted(checked, answer, toolset, len(calls))
 
 
@@ -147,10 +154,21 @@ def _against_text(checked: Checked, answer: Answer) -> Checked:
     return checked
 
 
+def _against_format(checked: Checked, expected: RequestExpectations) -> Checked:
+    """`checked`, or a failed result if the request asked for JSON and the text of the answer is not JSON."""
+    if checked.outcome == "failed" or not expected.json_text:
+        return checked
+    try:
+        json.loads(checked.text)
+    except (ValueError, RecursionError):
+        return _refused("not_json", checked, "the text is not JSON")
+    return checked
+
+
 def _against_history(checked: Checked, expected: RequestExpectations) -> Checked:
     """`checked` with a note, or a failed result, if a call repeats what the last turns of the history did in vain."""
     repeated = repeated_calls(expected.messages)
-    if not any((call.name, canonical(call.arguments)) in repeated for call in checked.tool_calls):
+    if not repeated or not any((one.name, canonical(one.arguments)) in repeated for one in checked.tool_calls):
         return checked
     if expected.refuse_repeated:
         return _refused("repeated_call", checked, "the same call had the same result three times")

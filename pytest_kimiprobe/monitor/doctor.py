@@ -120,8 +120,9 @@ def _keys(catalog: Catalog, environment: Mapping[str, str]) -> Iterator[Diagnosi
     missing = 0
     for provider in catalog.providers.values():
         try:
-            provider.key(environment)
+            found = len(provider.keys(environment))
             text = f"{provider.key_env} is set" if provider.key_env else f"{provider.title} needs none"
+            text += f" ({found} keys)" if found > 1 else ""
             yield Diagnosis("ok", "key", text)
         except KeyMissing as error:
             missing += 1

@@ -300,6 +300,7 @@ def _expected(body: JsonObject, tools: Sequence[Tool]) -> RequestExpectations:
             tools=tools,
             tool_choice=_tool_choice(choice),
             parallel_tool_calls=parallel if isinstance(parallel, bool) else None,
+            response_format=body["response_format"] if isinstance(body.get("response_format"), dict) else None,
         )
     )
 

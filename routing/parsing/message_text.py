@@ -26,7 +26,8 @@ def joined(pieces: Iterable[str], halves: str = "replace") -> str:
     """
     text = "".join(pieces)
     try:
-        text.encode()
+        if not text.isascii():
+            text.encode()
     except UnicodeEncodeError:
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", halves)
     return text

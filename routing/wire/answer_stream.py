@@ -52,6 +52,8 @@ def _assembled(pieces: Sequence[str]) -> str:
 
     A piece is such a repetition only if all pieces behind it are one too.
     """
+    if len(pieces) == 1:
+        return pieces[0]
     last = pieces[-1] if pieces else ""
     size = at = 0
     while size < len(last):
@@ -132,7 +134,9 @@ class AnswerStream(ABC):
 
     def finished(self, reason: Any) -> None:
         """Take a finish reason; null and empty text are none. A reason that is not known is passed on as it is."""
-        if reason is not None and (told := label(str(reason))):
+        if isinstance(reason, str) and reason in FINISH_REASONS:  # nearly always
+            self.finish_reason = FINISH_REASONS[reason]
+        elif reason is not None and (told := label(str(reason))):
             self.finish_reason = FINISH_REASONS.get(told.lower(), told)
 
     def new_call(self, call: PartialCall) -> PartialCall:

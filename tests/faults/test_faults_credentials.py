@@ -101,6 +101,20 @@ def test_crd_03_a_proxy_that_was_configured(
     assert server.requests[0].headers["authorization"] == f"Bearer {KEY}"
 
 
+def test_crd_08_no_file_gets_the_keys_of_tls_sessions(
+    faulty: Faulty, trusted: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SSLKEYLOGFILE would let a reader of that file decrypt the provider's key from recorded traffic."""
+    log = tmp_path / "keys.log"
+    monkeypatch.setenv("SSLKEYLOGFILE", str(log))
+    asker = Asker()
+    server = faulty(reply(chat()), tls_of(trusted.issue_cert("127.0.0.1")))
+    done = asker.ask(server.url)
+    asker.close()
+    assert done.error is None
+    assert not log.exists() or not [line for line in log.read_text().splitlines() if not line.startswith("#")]
+
+
 @pytest.mark.parametrize(
     "speak", ["hangs_up", reply(b"", status=407), reply(b"", status=502)], ids=["hangs up", "407", "502"]
 )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from routing.types import Answer, RawToolCall
-from routing.verify import check
+from routing.types import Answer, ChatRequest, RawToolCall, Usage
+from routing.verify import check, expectations_of
 
 TOOL = {
     "type": "function",
@@ -72,3 +72,16 @@ def test_a_rescued_leak_needs_no_retry() -> None:
     """A rescued answer is delivered."""
     checked = check(Answer(text=k2('{"city": "Paris"}'), finish_reason="stop"), [TOOL])
     assert (checked.outcome, checked.leaked) == ("rescued", False)
+
+
+@pytest.mark.parametrize("kind", ["json_object", "json_schema"])
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [('{"city": "Paris"}', "ok"), ("[1]", "ok"), ("Paris", "not_json"), ('```json\n{"a": 1}\n```', "not_json")],
+)
+def test_a_text_must_be_json_if_the_request_asked_for_it(kind: str, text: str, reason: str) -> None:
+    """A host that ignores `response_format` has not answered the request; a call needs no JSON text."""
+    expected = expectations_of(ChatRequest([{"role": "user", "content": "Where?"}], response_format={"type": kind}))
+    answer = Answer(text=text, finish_reason="stop", usage=Usage(9, 9))
+    assert check(answer, [], expected).reason == reason
+    assert check(answer, []).reason == "ok"

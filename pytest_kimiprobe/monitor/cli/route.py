@@ -43,7 +43,7 @@ def route(  # noqa: PLR0917 - one parameter an option
         status = router.status()
     show(map(one_line_kept, str(found).splitlines()), _document(found), as_json=as_json)
     if not as_json:
-        problems = (status.flags.error, status.flags.warning, status.evidence.error)
+        problems = (status.flags.error, status.flags.warning, status.evidence.error, status.evidence.warning)
         tell_problems(one_line(problem, 400) for problem in problems if problem)
 
 

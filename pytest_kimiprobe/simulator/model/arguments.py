@@ -201,7 +201,8 @@ class _MessageReading:
 
     def near(self, name: str, fact: Fact) -> float:
         """4 beside the member's name, 3 beside a word of it or after its preposition (`from` for an origin), else 0."""
-        own, before, after = split_words(name), mask(self.text[: fact.start])[-120:], mask(self.text[fact.end :])[:60]
+        own, masked = split_words(name), mask(self.text)
+        before, after = masked[max(0, fact.start - 120) : fact.start], masked[fact.end : fact.end + 60]
         if len(own) > 1 and re.search(rf"\b{re.escape(' '.join(own))}\W*$", before, re.IGNORECASE):
             return 4
         words = (

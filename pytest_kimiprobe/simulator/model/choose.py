@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from ..conversation import OfferedTool
 from .arguments import shapes
@@ -100,13 +102,21 @@ def _score(tool: OfferedTool, part: str, tools: Sequence[OfferedTool]) -> float:
 
 def _described(tool: OfferedTool, spoken: list[str], tools: Sequence[OfferedTool]) -> float:
     """How many words of the description the message has; a word that several tools have counts less."""
-    empty, total = word_set("empty") | word_set("asking"), 0.0
+    shared = _shared(tuple(other.description for other in tools))
+    telling = [word for word in spoken if word not in word_set("empty")]
+    total = 0.0
     for word in dict.fromkeys(split_words(tool.description)):
-        shared = sum(word in split_words(other.description) for other in tools)
-        said = any(same(word, other) for other in spoken if other not in empty)
-        if said and word not in empty and len(word) > 2 and (shared == 1 or shared < len(tools)):
-            total += 1.0 / shared
+        if word in shared and any(same(word, other) for other in telling):
+            total += 1.0 / shared[word]
     return total
+
+
+@lru_cache(maxsize=64)
+def _shared(descriptions: tuple[str, ...]) -> dict[str, int]:
+    """How many descriptions have each word, without words that say little or that all of several descriptions have."""
+    counts = Counter(word for description in descriptions for word in set(split_words(description)))
+    empty, every = word_set("empty") | word_set("asking"), max(2, len(descriptions))
+    return {word: count for word, count in counts.items() if word not in empty and len(word) > 2 and count < every}
 
 
 def _suits(tool: OfferedTool, part: str) -> bool:

@@ -49,6 +49,7 @@ def facts(text: str) -> tuple[Fact, ...]:
     return tuple(sorted([*found, *_names(masked)], key=lambda fact: fact.start))
 
 
+@lru_cache(maxsize=256)
 def mask(text: str) -> str:
     """The text with a sign in place of each character of a quotation."""
     return pattern("<quoted>").sub(lambda match: _MASK * len(match.group()), text)
