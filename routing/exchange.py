@@ -239,8 +239,9 @@ class _Attempt:
                 "stream_cut", "the stream ended without a finish reason", phase="body", retryable=True
             )
         wrong = answer.upstream is not None and not self.target.endpoint.is_served_by(answer.upstream)
-        notes = (*built.notes, *answer.notes, *((WRONG_UPSTREAM,) if wrong else ()))
-        self.answer = built.restore(replace(answer, notes=notes))
+        if wrong or built.notes:
+            answer = replace(answer, notes=(*built.notes, *answer.notes, *((WRONG_UPSTREAM,) if wrong else ())))
+        self.answer = built.restore(answer)
 
     async def _step(self, transport: Sender, step: WireRequest) -> WireRequest | None:
         """Send one request and read its answer.

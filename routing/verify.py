@@ -6,7 +6,6 @@ An answer is deliverable unchanged (`ok`), deliverable after a repair (`rescued`
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .history.calls import canonical, repeated_calls
 from .history.prompt_tools import TOOLS_EMULATED
-from .parsing.garbled_text import garbled
+from .parsing.garbled_text import text_fault
 from .parsing.message_text import copied_from, last_user_message, texts_of
 from .parsing.strict_json import StrictJsonError, loads
 from .reasons import KNOWN_FINISHES, REASONS
@@ -27,12 +26,6 @@ if TYPE_CHECKING:
 Outcome = Literal["ok", "rescued", "failed"]
 _BROKEN = frozenset({"unknown_tool", "arguments_not_json", "arguments_not_object", "arguments_break_schema"})
 """Reason codes, beside `leaked_call`, that a call found in a text can have if it cannot be delivered."""
-_LONGEST_NOTICE = 300
-"""The most characters of a host's notice, such as `resource busy`."""
-_NOTICE = re.compile(
-    r"(?i)\b(?:busy|overloaded|at capacity|unavailable|try again|rate limit|too many requests|quota)\b"
-)
-"""What a notice says. It is needed only if the host reports 0 prompt tokens, which means that it counts no tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,17 +134,8 @@ def _against_request(checked: Checked, expected: RequestExpectations) -> Checked
 
 def _against_text(checked: Checked, answer: Answer) -> Checked:
     """`checked`, or a failed result if the text of the answer is damaged or was not written by the model."""
-    if detail := garbled(checked.text):
-        return _refused("garbled_text", checked, detail)
-    usage = answer.usage
-    if (
-        usage is not None
-        and not usage.completion_tokens
-        and len(checked.text) <= _LONGEST_NOTICE
-        and (usage.counted or _NOTICE.search(checked.text))
-    ):
-        return _refused("host_notice", checked, "0 completion tokens")
-    return checked
+    reason, detail = text_fault(checked.text, answer.usage)
+    return _refused(reason, checked, detail) if reason else checked
 
 
 def _against_format(checked: Checked, expected: RequestExpectations) -> Checked:

@@ -196,7 +196,9 @@ class Endpoint:
         The name and the tag are spelled in different ways, such as `Moonshot AI` and `moonshotai/int4`. True if no
         upstream is pinned.
         """
-        tag = (self.upstream or "").partition("/")[0].lower()
+        if self.upstream is None:
+            return True
+        tag = self.upstream.partition("/")[0].lower()
         words = re.findall(r"\w+", name.lower())
         told, pinned = "".join(words), "".join(re.findall(r"\w+", tag))
         told = _FORMER_NAMES.get(told, told)

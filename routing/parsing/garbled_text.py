@@ -1,6 +1,10 @@
-"""Detects text that its host damaged: tokens that were not decoded, or a model whose numbers overflowed. Pure."""
+"""Detects text that the model did not write so: undecoded tokens, overflowed numbers, a notice of the host. Pure."""
 
 from __future__ import annotations
+
+import re
+
+from ..types import Usage
 
 _SPACES = "ĠĊĉ"
 """Space, line feed and tab in the alphabet of byte-level tokenizers."""
@@ -13,6 +17,23 @@ https://github.com/openai/gpt-2/blob/master/src/encoder.py
 _BYTES = {chr(byte): byte for byte in _PLAIN} | {
     chr(256 + at): byte for at, byte in enumerate(byte for byte in range(256) if byte not in _PLAIN)
 }
+
+
+_LONGEST_NOTICE = 300
+"""The most characters of a host's notice, such as `resource busy`."""
+_NOTICE = re.compile(
+    r"(?i)\b(?:busy|overloaded|at capacity|unavailable|try again|rate limit|too many requests|quota)\b"
+)
+"""What a notice says. It is needed only if the host reports 0 prompt tokens, which means that it counts no tokens."""
+
+
+def text_fault(text: str, usage: Usage | None) -> tuple[str, str]:
+    """Reason code and detail of what is wrong with the text of an answer; both empty if it is sound."""
+    if detail := garbled(text):
+        return "garbled_text", detail
+    if usage is None or usage.completion_tokens or len(text) > _LONGEST_NOTICE:
+        return "", ""
+    return ("host_notice", "0 completion tokens") if usage.counted or _NOTICE.search(text) else ("", "")
 
 
 def garbled(text: str) -> str:

@@ -26,12 +26,14 @@ from routing.errors import (
     ConfigError,
     EndpointUnavailable,
     ExchangeError,
+    InvalidRequest,
     KeyMissing,
     NoRoute,
     ProviderFailure,
     RequestRejected,
     RouterClosed,
     RoutingError,
+    UnknownName,
     error_type,
 )
 from routing.reasons import REASONS, Reason, reason_of
@@ -65,6 +67,8 @@ ONE_OF_EACH: tuple[RoutingError, ...] = (
     RouterClosed("closed"),
     AllAttemptsFailed("none", ATTEMPTS),
     AllAttemptsFailed("none at all", ()),
+    InvalidRequest("bad_request: messages[0].role: it has none"),
+    UnknownName("unknown model 'k9'; available: kimi-k3"),
     ToolSchemaError("f", "no object"),
     FULL,
     RequestRejected("bad_request"),

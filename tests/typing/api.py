@@ -81,7 +81,7 @@ def recover(router: Router) -> tuple[Attempt, ...]:
 
 
 def load() -> Router:
-    return Router.load("flags.yaml", evidence="https://example.org/latest.json", catalog=None)
+    return Router.load("flags.yaml", evidence="https://example.org/latest.json", catalog=None, capture="captures")
 
 
 def wrong(router: Router) -> None:
