@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 
 DISTRIBUTION = "pytest-kimiprobe"
-LIBRARIES = {"github": "pygithub", "record": "vcrpy"}
-"""Library that each extra of the distribution adds."""
+LIBRARIES = {"github": ("pygithub", "github"), "record": ("vcrpy", "vcr")}
+"""Extra of the distribution → the name of its library in package indexes, and the top-level module of that library."""
 
 
 def intruder() -> str:
@@ -30,4 +30,4 @@ def complaint(path: str) -> str:
 
 def install_hint(extra: str) -> str:
     """The command that installs the missing library of an extra; it works from any index or mirror."""
-    return f"pip install {LIBRARIES[extra]} (the extra `{extra}` of {DISTRIBUTION})"
+    return f"pip install {LIBRARIES[extra][0]} (the extra `{extra}` of {DISTRIBUTION})"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,19 +17,18 @@ from typing import Any, Literal
 import routing
 from routing import catalog as catalogs
 from routing.catalog import Catalog, Provider
-from routing.errors import ConfigError, ExchangeError, KeyMissing
+from routing.errors import ConfigError, ExchangeError
 from routing.evidence import model as evidences
 from routing.flags.model import Flags
 from routing.flags.source import find_flags
 from routing.transport import HttpRequest, Transport, library
 from routing.transport.event_loop import run
 
-from ..import_check import install_hint
-from ..providers.account import account_of
+from ..import_check import LIBRARIES, install_hint
+from ..providers.account import account_of, keys_of
 
 REACH_S = 5.0
 Level = Literal["ok", "note", "problem"]
-_EXTRAS = {"github": "github", "record": "vcr"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,8 @@ def examine(
     if reach:
         yield from _of_each(catalog.providers.values(), _host)
     if account:
-        keys = {provider.name: _key(provider, environment) for provider in catalog.providers.values()}
-        asked = [provider for provider in catalog.providers.values() if provider.account and keys[provider.name]]
+        keys, _ = keys_of(catalog, environment)
+        asked = [provider for provider in catalog.providers.values() if provider.account and provider.name in keys]
         yield from _of_each(asked, lambda transport, provider: _account(transport, provider, keys[provider.name]))
 
 
@@ -82,7 +82,7 @@ def _routing() -> Diagnosis:
 
 
 def _extras() -> Iterator[Diagnosis]:
-    for extra, module in _EXTRAS.items():
+    for extra, (_, module) in LIBRARIES.items():
         there = importlib.util.find_spec(module) is not None
         hint = "" if there else f": {install_hint(extra)}"
         yield Diagnosis(
@@ -117,18 +117,17 @@ def _evidence(folder: Path) -> Diagnosis:
 
 
 def _keys(catalog: Catalog, environment: Mapping[str, str]) -> Iterator[Diagnosis]:
-    missing = 0
+    keys, missing = keys_of(catalog, environment)
     for provider in catalog.providers.values():
-        try:
+        if provider.name in keys:
             found = len(provider.keys(environment))
             text = f"{provider.key_env} is set" if provider.key_env else f"{provider.title} needs none"
             text += f" ({found} keys)" if found > 1 else ""
             yield Diagnosis("ok", "key", text)
-        except KeyMissing as error:
-            missing += 1
-            there = bool(environment.get(provider.key_env, "").strip())
-            yield Diagnosis("problem" if there else "note", "key", str(error))
-    if missing == len(catalog.providers):
+        else:
+            is_set = bool(environment.get(provider.key_env, "").strip())
+            yield Diagnosis("problem" if is_set else "note", "key", missing[provider.name])
+    if not keys:
         yield Diagnosis("problem", "key", "no key at all: live runs need one; simulated ones none")
 
 
@@ -138,11 +137,8 @@ def _of_each(
     """Run the check `ask` for all providers concurrently; return the diagnoses in the order of the providers."""
 
     async def answers() -> list[Diagnosis]:
-        transport = Transport()
-        try:
+        async with aclosing(Transport()) as transport:
             return await asyncio.gather(*(ask(transport, provider) for provider in providers))
-        finally:
-            await transport.aclose()
 
     return run(answers())
 
@@ -159,13 +155,6 @@ async def _host(transport: Transport, provider: Provider) -> Diagnosis:
     except ExchangeError as error:
         problem = f"is not reached: {error.reason}"
     return Diagnosis("note", "host", f"{provider.base_url} {problem}")
-
-
-def _key(provider: Provider, environment: Mapping[str, str]) -> str:
-    try:
-        return provider.key(environment)
-    except KeyMissing:
-        return ""
 
 
 async def _account(transport: Transport, provider: Provider, key: str) -> Diagnosis:

@@ -7,6 +7,7 @@ content (answer_shape.py). The simulator runs in this process with its scenario 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from routing.catalog import Catalog, Endpoint, Provider
 from routing.catalog.model import ALL_CHOICES
-from routing.errors import ConfigError, ExchangeError, KeyMissing
+from routing.errors import ConfigError, ExchangeError
 from routing.exchange import Exchange, Target
 from routing.transport import Transport
 from routing.transport.event_loop import run
@@ -96,17 +97,6 @@ class LiveCheck:
     rows: Sequence[Compared]
     outcomes: Sequence[ProbeOutcome[LiveProbe]]
     cost_usd: Decimal
-
-
-def keys_of(catalog: Catalog, environment: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """The keys that are set, by provider; and for each variable that is set but holds no key, a sentence about it."""
-    keys, problems = {}, []
-    for name, provider in catalog.providers.items():
-        try:
-            keys[name] = provider.key(environment)
-        except KeyMissing as problem:
-            problems += [str(problem)] if environment.get(provider.key_env, "").strip() else []
-    return keys, problems
 
 
 def endpoints_of(catalog: Catalog, providers: Iterable[str]) -> list[Endpoint]:
@@ -282,12 +272,10 @@ def _pages(catalog: Catalog, hosts: Catalog, endpoint: Endpoint, key: str) -> It
 
 async def _page(provider: Provider, path: str, key: str) -> Exchange:
     """Read one page of a provider with the key."""
-    transport = Transport()
-    try:
-        status, headers, body = await whole_page(transport, provider, key, path, timeout_s=PAGE_TIMEOUT_S)
-        error = fault(status, {}, headers) if status >= 300 else None
-        return Exchange(path, {}, status, headers.get("content-type", ""), body, error=error)
-    except ExchangeError as failure:
-        return Exchange(path, {}, error=failure)
-    finally:
-        await transport.aclose()
+    async with aclosing(Transport()) as transport:
+        try:
+            status, headers, body = await whole_page(transport, provider, key, path, timeout_s=PAGE_TIMEOUT_S)
+        except ExchangeError as failure:
+            return Exchange(path, {}, error=failure)
+    error = fault(status, {}, headers) if status >= 300 else None
+    return Exchange(path, {}, status, headers.get("content-type", ""), body, error=error)

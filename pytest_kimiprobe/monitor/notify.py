@@ -13,6 +13,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import urlsplit
@@ -116,16 +117,13 @@ class Webhook:
             raise problem from None
 
     async def _send(self, body: bytes) -> None:
-        transport = Transport(max_body=1 << 16)
-        try:
-            request = HttpRequest("POST", self.url, {"Content-Type": "application/json"}, body)
-            async with asyncio.timeout(self.timeout_s), transport.send(request) as response:
-                if not 200 <= response.status < 300:
-                    problem = NotDelivered(f"HTTP {response.status}", where=WEBHOOK_VARIABLE)
-                    problem.passing = response.status == 429 or response.status >= 500
-                    raise problem
-        finally:
-            await transport.aclose()
+        request = HttpRequest("POST", self.url, {"Content-Type": "application/json"}, body)
+        opened = aclosing(Transport(max_body=1 << 16))
+        async with opened as transport, asyncio.timeout(self.timeout_s), transport.send(request) as response:
+            if not 200 <= response.status < 300:
+                problem = NotDelivered(f"HTTP {response.status}", where=WEBHOOK_VARIABLE)
+                problem.passing = response.status == 429 or response.status >= 500
+                raise problem
 
 
 class Issues:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from routing.catalog.model import Provider
-from routing.errors import ProviderFailure
+from routing.catalog import Catalog, Provider
+from routing.errors import KeyMissing, ProviderFailure
 from routing.redaction import ApiKey
 from routing.transport import HttpRequest, Transport
 from routing.wire import wire_named
@@ -29,14 +29,25 @@ class Account:
     currency: str = "USD"
 
 
-async def account_of(transport: Transport, provider: Provider, key: str, *, timeout_s: float = 10.0) -> Account | None:
+def keys_of(catalog: Catalog, environment: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The keys that the environment holds, and for each other provider why there is none; both by provider."""
+    keys, missing = {}, {}
+    for name, provider in catalog.providers.items():
+        try:
+            keys[name] = provider.key(environment)
+        except KeyMissing as problem:
+            missing[name] = str(problem)
+    return keys, missing
+
+
+async def account_of(transport: Transport, provider: Provider, key: str) -> Account | None:
     """Request the credit of the key's account; None if the provider does not report it. Raises ExchangeError."""
     key = ApiKey(key)  # a traceback may be printed with locals
     if provider.account == "openrouter":
-        limits = await page_of(transport, provider, key, "/key", timeout_s=timeout_s)
-        return openrouter_account(limits, await page_of(transport, provider, key, "/credits", timeout_s=timeout_s))
+        limits = await page_of(transport, provider, key, "/key")
+        return openrouter_account(limits, await page_of(transport, provider, key, "/credits"))
     if provider.account.startswith("moonshot"):
-        page = await page_of(transport, provider, key, "/users/me/balance", timeout_s=timeout_s)
+        page = await page_of(transport, provider, key, "/users/me/balance")
         currency = "CNY" if provider.account == "moonshot-cny" else "USD"
         return Account(_amount(page.get("available_balance")), None, currency)  # cash and vouchers together
     return None
@@ -54,7 +65,7 @@ def openrouter_account(key: Mapping[str, Any], credit: Mapping[str, Any]) -> Acc
 
 
 async def page_of(
-    transport: Transport, provider: Provider, key: str, path: str, *, timeout_s: float
+    transport: Transport, provider: Provider, key: str, path: str, *, timeout_s: float = 10.0
 ) -> Mapping[str, Any]:
     """Request a page of the provider with the key, and return its `data`. Raises ExchangeError."""
     key = ApiKey(key)

@@ -6,6 +6,7 @@ OpenRouter lists them: https://openrouter.ai/docs/api-reference/list-endpoints-f
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
@@ -89,12 +90,9 @@ def _is_gone(endpoint: Endpoint, base: Endpoint, listed: Sequence[Upstream]) -> 
 
 
 async def _listed(provider: Provider, key: str, model_id: str, today: date) -> tuple[Upstream, ...]:
-    transport = Transport()
-    try:
+    async with aclosing(Transport()) as transport:
         path = f"/models/{model_id}/endpoints"
         return upstreams_of(await page_of(transport, provider, key, path, timeout_s=20.0), today)
-    finally:
-        await transport.aclose()
 
 
 def upstreams_of(page: Mapping[str, Any], today: date) -> tuple[Upstream, ...]:

@@ -28,7 +28,7 @@ from routing.evidence.model import (
 from routing.types import Usage
 
 from ..safe_text import one_line, safe_line
-from ..stats.aggregates import NATIVE, TOKENS, Cell, cases_of, cells_of, summed, totals_of
+from ..stats.aggregates import NATIVE, TOKENS, Cell, cases_of, cells_of, totals_of
 from ..stats.measures import Measures, measures_of, measures_row, tokens_row
 from ..stats.quantiles import PERCENTILES
 from ..stats.status import endpoints_of, evidence_of
@@ -141,29 +141,20 @@ def _stored(data: Mapping[str, Any], path: str) -> StoredRun:
 def _totals(data: Mapping[str, Any]) -> tuple[list[tuple[Cell, frozenset[str]]], dict[str, str]]:
     """Total and judged cases of each endpoint, and why the rows of the others cannot be used.
 
-    If an older release wrote no totals, they are summed from the cells. Raises the error of a row if none can be used.
+    Raises the error of a row if none can be used.
     """
     found: list[tuple[Cell, frozenset[str]]] = []
     refused: dict[str, str] = {}
     for row in data["endpoints"]:
         name = str(row["endpoint"])
         try:
-            found += _total(row, [cell for cell in data["cells"] if cell["endpoint"] == name])
+            total = replace(cell_from({"endpoint": name, **row["basis"]}), **_unsummed_from(row))
+            found.append((total, frozenset(map(str, row["cases"]))))
         except BAD_FIGURE as error:
             refused[name] = why_bad(error)
             if len(refused) == len(data["endpoints"]):
                 raise
     return found, refused
-
-
-def _total(row: Mapping[str, Any], cells: Sequence[Mapping[str, Any]]) -> list[tuple[Cell, frozenset[str]]]:
-    if "basis" in row and "cases" in row:
-        total = cell_from({"endpoint": row["endpoint"], **row["basis"]})
-        return [(replace(total, **_unsummed_from(row)), frozenset(map(str, row["cases"])))]
-    read = tuple(map(cell_from, cells))
-    return [
-        (replace(total, **_unsummed_from(row)), frozenset(cases_of(read, total.endpoint))) for total in summed(read)
-    ]
 
 
 def cell_from(row: Mapping[str, Any]) -> Cell:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 
 PERCENTILES = (50, 95)
 """The percentiles of times that results, evidence and reports hold."""
 _ALPHA = 0.05
 _LEAST = 0.94
-_SPREADS = 9
-"""Binomial counts that are further from the mean than this many standard deviations are treated as impossible."""
 
 
 def percentiles(values: Iterable[float | None]) -> dict[str, float]:
@@ -59,39 +59,21 @@ def _ranks(count: int, share: float) -> tuple[int, int]:
 
     The quantile lies between rank a and rank b if at least a and fewer than b values are below it.
     """
-    below = _cumulated(count, share)
-    first, last = min(below), max(below)
-
-    def up_to(number: int) -> float:
-        return 0.0 if number < first else 1.0 if number > last else below[number]
-
-    low = next(number for number, total in below.items() if total > _ALPHA / 2)
-    high = next(number for number, total in below.items() if total >= 1 - _ALPHA / 2) + 1
+    up_to = list(accumulate(_binomial(count, number, share) for number in range(count + 1)))
+    low, high = bisect_right(up_to, _ALPHA / 2), bisect_left(up_to, 1 - _ALPHA / 2) + 1
     near = [(a, b) for a in (low, low + 1) for b in (high - 1, high) if a < b]
 
     def coverage(pair: tuple[int, int]) -> float:
-        return up_to(pair[1] - 1) - up_to(pair[0] - 1)
+        return up_to[pair[1] - 1] - (up_to[pair[0] - 1] if pair[0] else 0.0)
 
     enough = [pair for pair in near if coverage(pair) >= _LEAST]
     return min(enough, key=lambda pair: abs(coverage(pair) - 1 + _ALPHA))
 
 
-def _cumulated(count: int, share: float) -> dict[int, float]:
-    """Maps k to the probability that at most k of `count` values lie below the quantile at `share`.
-
-    Only the k within `_SPREADS` standard deviations of the mean are included. The probability of the last one is 1.
-    """
-    middle, spread = count * share, math.sqrt(count * share * (1 - share))
-    numbers = range(
-        max(math.floor(middle - _SPREADS * spread), 0), min(math.ceil(middle + _SPREADS * spread), count) + 1
-    )
-    total, found = 0.0, {}
-    for number in numbers:
-        choices = math.lgamma(count + 1) - math.lgamma(number + 1) - math.lgamma(count - number + 1)
-        total += math.exp(choices + number * math.log(share) + (count - number) * math.log1p(-share))
-        found[number] = min(total, 1.0)
-    found[numbers[-1]] = 1.0
-    return found
+def _binomial(count: int, number: int, share: float) -> float:
+    """The probability that exactly `number` of `count` values lie below the quantile at `share`."""
+    choices = math.lgamma(count + 1) - math.lgamma(number + 1) - math.lgamma(count - number + 1)
+    return math.exp(choices + number * math.log(share) + (count - number) * math.log1p(-share))
 
 
 def nearest_rank(ordered: Sequence[float], share: float) -> float:

@@ -17,7 +17,7 @@ except ModuleNotFoundError:
         "kimiprobe: only the runtime is installed; the commands need the whole package: pip install pytest click jsonschema"
     ) from None
 
-from ...import_check import complaint, install_hint, intruder
+from ...import_check import LIBRARIES, complaint, install_hint, intruder
 
 if _path := intruder():  # before anything of ours needs the real one
     raise SystemExit(f"kimiprobe: {complaint(_path)}")
@@ -31,8 +31,6 @@ from .groups import SuggestingGroup
 _NAMES = "check rerun status doctor live-check flags decide route record results propose alert cost simulate replay"
 COMMANDS = {name: "pytest_kimiprobe.monitor.cli.{0}:{0}".format(name.replace("-", "_")) for name in _NAMES.split()}
 """Command → `module:attribute`, in the order of `--help`. Commands whose module is missing are not offered."""
-_EXTRAS = {"github": "github", "vcr": "record"}
-"""Top-level module of a library → the extra of this package that installs the library."""
 
 
 class Wrong(click.ClickException):
@@ -72,7 +70,7 @@ class Commands(SuggestingGroup):
 
 
 def _lacking(name: str, library: str) -> click.Command:
-    extra = _EXTRAS.get(library.partition(".")[0])
+    extra = next((name for name, (_, module) in LIBRARIES.items() if module == library.partition(".")[0]), None)
     how = install_hint(extra) if extra else f"pip install {library}"
 
     def refuse(**_: object) -> NoReturn:

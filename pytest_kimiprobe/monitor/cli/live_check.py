@@ -17,6 +17,7 @@ from routing import catalog as catalogs
 from routing.catalog import Catalog, Endpoint
 
 from ...cases.plan import UnknownEndpoint, select
+from ...providers.account import keys_of
 from ...recording.recorder import Recorder
 from ...tables import Column, folded, rendered
 from .. import live_check as checks
@@ -59,7 +60,8 @@ def live_check(
     1 something differs, 2 not everything could be compared.
     """
     catalog = catalogs.load()
-    keys, problems = checks.keys_of(catalog, os.environ)
+    keys, missing = keys_of(catalog, os.environ)
+    problems = [why for name, why in missing.items() if os.environ.get(catalog.providers[name].key_env, "").strip()]
     tell_problems(problems)
     try:
         asked = select(catalog, catalog.default_model, globs, datetime.now(UTC).date()) if globs else []

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_kimiprobe.engine.capture import CapturedExchange, CapturedRequest
-from pytest_kimiprobe.recording.account_data import scrubbed
+from pytest_kimiprobe.recording.recorder import scrubbed
 from routing.captures.account_data import clean_body
 from routing.redaction import REDACTED
 

@@ -412,20 +412,6 @@ def test_failures_are_read_back_for_those_who_tell_them(tmp_path: Path) -> None:
     assert run.failures == (Failure(KIMI, "weather", "wrong_tool", "called other"),)
 
 
-def test_a_file_without_totals_says_the_same(tmp_path: Path) -> None:
-    """Releases before the totals wrote cells only: evidence, status and judged cases come out alike."""
-    emulated = probes(("rescued", "rescued_text", 4), endpoint=OTHER, case="json-in-text", capability="tools:emulated")
-    rows = (*passed(9), *failed(3), *probes(("pass", "ok", 2), case="time"), *failed(1, OTHER), *emulated)
-    path = write_run(tmp_path, a_run(*rows, *probes(("error", "timeout", 2), endpoint="moonshot-cn/kimi-k2.6")))
-    evidence = latest(load_runs(tmp_path, None, []), NOW + timedelta(hours=1))
-    assert evidence.endpoints[KIMI].cases == 2
-    data = json.loads(path.read_text())
-    for row in data["endpoints"]:
-        del row["basis"], row["cases"]
-    path.write_text(json.dumps(data))
-    assert latest(load_runs(tmp_path, None, []), NOW + timedelta(hours=1)) == evidence
-
-
 def test_a_simulated_run_that_got_in_anyway_is_no_evidence(tmp_path: Path) -> None:
     """A file whose header says simulator is named, not counted."""
     path = write_run(tmp_path, a_run(*passed(1)))
