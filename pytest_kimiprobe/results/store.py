@@ -254,12 +254,17 @@ def _free_path(root: Path, run: Run) -> Path:
         number += 1
 
 
-def _is_of(path: Path, run: Run) -> bool:
+def stored_run(path: Path) -> StoredRun | None:
+    """The content of a run file; None if it is missing or cannot be read."""
     try:
-        stored = parsed(read_run(path), str(path))
+        return parsed(read_run(path), str(path))
     except (ConfigError, ValueError):
-        return False
-    return (stored.id, stored.attempt, utc_text(stored.started_at)) == (run.id, run.attempt, utc_text(run.started_at))
+        return None
+
+
+def _is_of(path: Path, run: Run) -> bool:
+    found, started = stored_run(path), utc_text(run.started_at)
+    return found is not None and (found.id, found.attempt, utc_text(found.started_at)) == (run.id, run.attempt, started)
 
 
 def safe_name(text: str) -> str:
