@@ -79,7 +79,7 @@ class Outcome:
     def of(cls, error: ExchangeError | None, *, silent_s: float = 0.0, usual_s: float = 0.0) -> Outcome:
         """The outcome of an exchange that ended with `error`, or with an answer if that is None."""
         if error is None or error.error_class == "answer":
-            return cls(right=True)
+            return _RIGHT
         if error.error_class == "account":
             return cls(pause_s=error.retry_after_s, why=error.reason)
         if error.error_class != "provider":
@@ -87,6 +87,9 @@ class Outcome:
         ours = error.reason == "timeout" and error.status is None  # no 504 of a gateway
         short = ours and error.elapsed_ms < PATIENCE_S * 1000
         return cls(None if short else False, error.retry_after_s, silent_s, usual_s, error.reason)
+
+
+_RIGHT = Outcome(right=True)
 
 
 @dataclass(slots=True)
@@ -200,6 +203,8 @@ def _count(state: _State, now: float, outcome: Outcome, *, silent: bool) -> None
     state.outcomes.append((now, outcome.right))
     while state.outcomes[0][0] < now - WINDOW_S:
         state.outcomes.popleft()
+    if outcome.right:
+        return
     failures = sum(not good for _, good in state.outcomes)
     if failures >= LEAST_FAILURES and failures >= RATE * len(state.outcomes):
         _open(state, now, f"{failures} of its last {len(state.outcomes)} requests failed ({outcome.why})")

@@ -13,24 +13,23 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Generic
+from typing import Generic, TypeVar
 
 from routing.catalog import Catalog
 from routing.errors import ExchangeError
-from routing.exchange import Exchange, PreparedExchange
+from routing.exchange import Exchange, PreparedExchange, Target
 from routing.transport import Transport
 from routing.transport.event_loop import LoopThread
 from routing.transport.failures import local_failure
 from routing.types import Mode
 
-from ..cases.plan import Load, cost_bound
+from ..cases.plan import Load, ProbePlan, cost_bound
 from .budget import RunBudget, settled_cost
-from .capture import CapturingTransport
+from .capture import CapturedExchange, CapturingTransport
 from .clock import Timestamp
 from .pacing import LoopLag, Pacer
 from .queue import InFlight, ProviderQueue
 from .throttle import Throttle
-from .types import ProbeJob, ProbeOutcome, T
 
 RAMP_S = 0.0025
 """Seconds between two starts while the number in flight grows: each may need a new connection."""
@@ -46,6 +45,34 @@ LONGEST_S = 0.25
 """The longest delay of a start, in seconds, that a lag of the event loop causes."""
 TOGETHER_S = 0.004
 """Starts due within this time go out together: each wake-up of the loop costs half as much CPU as a request."""
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeJob(Generic[T]):
+    """One probe to send; `item` identifies it for the caller."""
+
+    item: T
+    plan: ProbePlan
+    target: Target
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeOutcome(Generic[T]):
+    """Result of one job: an exchange, or the reason code for which nothing was sent.
+
+    `at_once` is the highest number of requests in flight at the endpoint meanwhile. `refusals` counts the 429s
+    of this probe, a final one included. `late_ms` is the lag of the event loop while the exchange ran. `captured` holds
+    the bytes, if they are recorded.
+    """
+
+    item: T
+    exchange: Exchange | None = None
+    not_run: str = ""
+    at_once: int = 0
+    refusals: int = 0
+    late_ms: float = 0.0
+    captured: CapturedExchange | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,7 @@ from routing.wire.error_bodies import fault
 
 from ..cases import model as cases
 from ..cases.plan import ProbePlan, cannot
-from ..engine.dispatch import Dispatcher
-from ..engine.types import ProbeJob, ProbeOutcome
+from ..engine.dispatch import Dispatcher, ProbeJob, ProbeOutcome
 from ..providers.account import whole_page
 from ..providers.discovery import GATEWAY
 from ..recording import recordings

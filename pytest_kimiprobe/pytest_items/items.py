@@ -25,7 +25,10 @@ ARGUMENT = "answer"
 """Name of the fixture that passes the answer to a test function with `@case`."""
 PLUGINS = f"{PACKAGED}/plugins"
 """First part of the ids of cases that plugins provide: `kimiprobe/plugins::weather[...]`."""
-_PAIR = re.compile(rf"(?P<head>.+::.+\[.+)-{PARITY}-(?P<tail>[1-9][0-9]{{0,4}}(?:-crowd)?\])")
+PROBE_ID = re.compile(
+    r"\[(?P<endpoint>[^\[\]]+)-(?P<mode>plain|stream|parity)-(?P<repeat>[1-9][0-9]{0,4})(?P<crowd>-crowd)?\]$"
+)
+"""The end of a probe's id."""
 
 
 class Probe(pytest.Item):
@@ -35,6 +38,10 @@ class Probe(pytest.Item):
     """
 
     result: ProbeResult | None = None
+
+    def __init__(self, **named: Any) -> None:
+        super().__init__(**named)
+        self.add_marker("kimiprobe")
 
     def judged(self, result: ProbeResult) -> None:
         """Set the result, and the parameters that reporting plugins read from any parametrized test."""
@@ -84,8 +91,6 @@ class PairProbe(Probe):
     """Plan of one of the halves. Either can be used, because they differ only in the mode."""
     halves: tuple[str, ...]
     """Ids of the plain and of the streamed probe."""
-    late: bool = False
-    """Whether the halves are test functions. Test functions run only when all answers have come."""
 
 
 class RowProbe(Probe):
@@ -110,7 +115,7 @@ class Cases(pytest.Collector):
                     self, name=planned.plan.name, nodeid=_id(self, planned.plan.name)
                 )
                 item.planned = planned
-                found = [_marked(item)]
+                found: list[pytest.Item] = [item]
                 if case.parity and planned.plan.mode == "stream":
                     found.append(pair_of(item, planned.plan))
                 yield from (each for each in found if is_wanted(each.name, self.parts))
@@ -130,14 +135,7 @@ def pair_of(half: pytest.Item, plan: ProbePlan) -> PairProbe:
     assert parent is not None  # noqa: S101 - for the type checker; only the session has none
     item: PairProbe = PairProbe.from_parent(parent, name=named(PARITY), nodeid=_id(parent, named(PARITY)))
     item.plan, item.halves = plan, tuple(_id(parent, named(mode)) for mode in MODES)
-    item.late = not isinstance(half, Probe)
-    _marked(item)
     return item
-
-
-def is_late(item: pytest.Item) -> bool:
-    """Whether the item is a pair whose halves are test functions."""
-    return isinstance(item, PairProbe) and item.late
 
 
 class RecordingFile(pytest.File):
@@ -175,7 +173,6 @@ def row_probe(parent: pytest.Collector, row: RecordedRow, name: str, nodeid: str
     """Create the item of a recorded row."""
     item: RowProbe = RowProbe.from_parent(parent, name=name, nodeid=nodeid)
     item.row = row
-    item.add_marker("kimiprobe")
     return item
 
 
@@ -198,18 +195,15 @@ def packaged_files() -> list[Path]:
 
 def with_halves(argument: str) -> list[str]:
     """For the id of a pair: this id and the ids of its two halves. Any other argument is returned alone."""
-    found = _PAIR.fullmatch(argument)
-    return [argument] if found is None else [f"{found['head']}-{mode}-{found['tail']}" for mode in (*MODES, PARITY)]
+    found = PROBE_ID.search(argument)
+    if found is None or found["mode"] != PARITY:
+        return [argument]
+    return [f"{argument[: found.start('mode')]}{mode}{argument[found.end('mode') :]}" for mode in (*MODES, PARITY)]
 
 
 def _id(parent: pytest.Collector, name: str) -> str:
     # As text, because pytest 9.2 would otherwise keep the brackets in the name, and --lf would not find the id.
     return f"{parent.nodeid}::{name}"
-
-
-def _marked(item: pytest.Item) -> pytest.Item:
-    item.add_marker("kimiprobe")
-    return item
 
 
 def _read_or_fail(read_file: Any) -> Any:

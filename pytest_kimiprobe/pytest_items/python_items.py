@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -58,8 +58,6 @@ class FunctionVerdicts:
 
     def __init__(self, kept: VerdictStore) -> None:
         self._kept = kept
-        self._messages: dict[str, str] = {}
-        """What each function that failed raised, by item id."""
 
     @pytest.fixture
     def answer(self, request: pytest.FixtureRequest) -> SeenAnswer:
@@ -77,15 +75,6 @@ class FunctionVerdicts:
         if result := self._kept.held.get(pyfuncitem.nodeid):
             require_right(result)
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(
-        self, item: pytest.Item, call: pytest.CallInfo[Any]
-    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Keep what a function raised; its report has it only as formatted lines."""
-        if call.excinfo is not None and item.nodeid in self._kept.held:
-            self._messages[item.nodeid] = one_line(str(call.excinfo.value), 300)
-        return (yield)
-
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Record the final verdict of a test function.
 
@@ -94,10 +83,10 @@ class FunctionVerdicts:
         result = self._kept.held.get(report.nodeid)
         last = report.when == "call" or (report.when == "setup" and not report.passed)
         if result is not None and last and report.outcome in {"passed", "failed", "skipped"}:
-            self._kept.record(_after(result, report, self._messages.get(report.nodeid, "failed")))
+            self._kept.record(_after(result, report))
 
 
-def _after(result: ProbeResult, report: pytest.TestReport, message: str) -> ProbeResult:
+def _after(result: ProbeResult, report: pytest.TestReport) -> ProbeResult:
     """The verdict after a test function ran: `fail` if it failed, `error` if another fixture of it did.
 
     A function that is skipped adds nothing to the verdict on the answer.
@@ -105,5 +94,7 @@ def _after(result: ProbeResult, report: pytest.TestReport, message: str) -> Prob
     failed = report.failed or (hasattr(report, "wasxfail") and report.skipped)
     if not failed or result.verdict not in {"pass", "rescued"}:
         return result
+    crash = getattr(report.longrepr, "reprcrash", None)
+    message = one_line(crash.message if crash else report.longreprtext, 300)
     found = Judgement("error", "local_failure") if report.when == "setup" else Judgement("fail", "wrong_answer")
     return replace(result, verdict=found.verdict, reason=found.reason, detail=message, error_class=found.error_class)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 import os
-import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -28,6 +27,7 @@ from ..config import options
 from ..config.source import SourceChoice, no_keys
 from ..results.last_run import PYTEST_VARIABLES
 from ..verdicts import Source
+from .items import PROBE_ID
 from .run_paths import PACKAGED, RECORDED, SCHEMAS
 
 if TYPE_CHECKING:
@@ -40,9 +40,6 @@ _BUDGET = Decimal("0.50")
 _OF_ONE_RUN = frozenset({"endpoint", "repeat", "load", "json", "results", "record", "compare", "verbose"})
 """Options that a rerun of one probe leaves out: those that its id contains, and those that write files or print."""
 _GOOD_PERSONAS = frozenset({"healthy", "slow"})
-_PROBE_ID = re.compile(
-    r"\[(?P<endpoint>[^\[\]]+)-(?:plain|stream|parity)-(?P<repeat>[1-9][0-9]{0,4})(?P<crowd>-crowd)?\]$"
-)
 
 
 class Scope:
@@ -228,7 +225,7 @@ class Scope:
 
     def _endpoints(self) -> list[Endpoint]:
         globs: list[str] = options.value(self.config, "endpoint") or [escape(name) for name in self.compared]
-        named = [match for argument in self.config.args if (match := _PROBE_ID.search(argument))]
+        named = [match for argument in self.config.args if (match := PROBE_ID.search(argument))]
         if named and not globs and len(named) == len(self.config.args):
             # An id names its endpoint, repeat and load, so the defaults do not apply to it.
             self.repeats = max(self.repeats, *(int(match["repeat"]) for match in named))

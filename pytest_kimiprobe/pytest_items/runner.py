@@ -1,4 +1,4 @@
-"""Implementation of the hooks in plugin.py, if `--kimiprobe` is given."""
+"""The course of a run: what it prints, when it sends, and in which order its items run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..reporting.progress import Progress
 from ..reporting.terminal import Line, screen
 from ..safe_text import one_line
 from . import outputs, screen_output
-from .items import PairProbe, Probe, is_late, planned_by, to_send
+from .items import PairProbe, Probe, planned_by, to_send
 from .session import ProbeSession
 
 _ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -84,9 +84,10 @@ def _typical_seconds(session: ProbeSession, plans: list[ProbePlan]) -> float:
 
 
 def loop(session: pytest.Session, probes: ProbeSession) -> bool | None:
-    """Run other tests first, then each probe when its answer comes. Returns None to leave the loop to pytest.
+    """Run other tests first, then each probe when its answer comes, then functions with `@case`, then pairs.
 
     No request is in flight while a user's test or function runs: it may replace sockets, clocks or the file system.
+    Returns None to leave the loop to pytest.
     """
     if _only_looking(session.config):
         return None
@@ -96,14 +97,16 @@ def loop(session: pytest.Session, probes: ProbeSession) -> bool | None:
     if not ours:
         return None
     to_judge = set(ours)
-    _run_in_order(session, probes, [item for item in session.items if item not in to_judge])
+    _run_in_order(session, [item for item in session.items if item not in to_judge])
     _end_as_ctrl_c_does()
     probes.send(ours)
-    late = [item for item in ours if not isinstance(item, Probe) or is_late(item)]
-    with screen_output.no_file_names(session.config):
-        _serve(session, probes, ours)
-        probes.finish()  # no thread or connection of the run is there while a user's function runs
-        _run_in_order(session, probes, sorted(late, key=is_late))
+    screen_output.name_no_files(session.config)
+    _serve(session, probes, ours)
+    probes.finish()  # no thread or connection of the run is there while a user's function runs
+    _run_in_order(session, [item for item in ours if not isinstance(item, Probe)])
+    for pair in (item for item in ours if isinstance(item, PairProbe)):
+        probes.kept.pair(pair)
+        _run_one(session, pair, None)
     return True
 
 
@@ -125,11 +128,9 @@ def _serve(session: pytest.Session, probes: ProbeSession, ours: Sequence[pytest.
         progress.clear()
 
 
-def _run_in_order(session: pytest.Session, probes: ProbeSession, items: Sequence[pytest.Item]) -> None:
+def _run_in_order(session: pytest.Session, items: Sequence[pytest.Item]) -> None:
     """Run items in the given order, because test functions share the fixtures of their module."""
     for item, following in itertools.zip_longest(items, items[1:]):
-        if isinstance(item, PairProbe):  # both its functions have spoken
-            probes.kept.pair(item)
         _run_one(session, item, following)
 
 
@@ -142,7 +143,7 @@ def _run_one(session: pytest.Session, item: pytest.Item, following: pytest.Item 
         raise session.Interrupted(session.shouldstop)
 
 
-def enrich(item: pytest.Item, report: pytest.TestReport, probes: ProbeSession) -> None:
+def set_duration(item: pytest.Item, report: pytest.TestReport, probes: ProbeSession) -> None:
     """Set the duration in a probe's report to the time that the provider took; `--durations` and JUnit XML show it."""
     result = item.result if isinstance(item, Probe) else probes.kept.held.get(item.nodeid)
     if result is None or report.when == "teardown":

@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Generator, Mapping
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ import pytest
 from ..results.last_run import failure_order
 from ..verdicts import ProbeResult
 
-SUMMING: pytest.StashKey[bool] = pytest.StashKey()
+_SUMMING: pytest.StashKey[bool] = pytest.StashKey()
 """Key in `config.stash`: True while pytest writes its final sections, which name the verdicts of probes."""
 _PROPERTY = "kimiprobe_verdict"
 _ASKING = re.compile(r"--tb(=|$)|-[vqxsl]*r")
@@ -36,7 +35,22 @@ def is_of_probe(report: pytest.TestReport) -> bool:
     return any(name == _PROPERTY for name, _ in getattr(report, "user_properties", ()))
 
 
-def category_of(report: pytest.TestReport) -> str:
+def status_of(
+    report: pytest.TestReport, config: pytest.Config
+) -> tuple[str, str, tuple[str, dict[str, bool]] | str] | None:
+    """Category, letter and name of a probe's report. The last two are empty if pytest lists no items.
+
+    None leaves them to pytest.
+    """
+    if hasattr(report, "wasxfail") or not is_of_probe(report):
+        return None
+    rescued = report.when == "call" and report.passed and ("kimiprobe_verdict", "rescued") in report.user_properties
+    if not lists_items(config) and not config.stash.get(_SUMMING, False):
+        return ("rescued" if rescued else _category(report)), "", ""
+    return ("rescued", "R", ("RESCUED", {"yellow": True})) if rescued else None
+
+
+def _category(report: pytest.TestReport) -> str:
     """The category under which pytest's last line counts a probe's report; empty if it does not count it."""
     if report.skipped:
         return "skipped"
@@ -45,18 +59,11 @@ def category_of(report: pytest.TestReport) -> str:
     return "passed" if report.when == "call" else ""
 
 
-@contextmanager
-def no_file_names(config: pytest.Config) -> Iterator[None]:
+def name_no_files(config: pytest.Config) -> None:
     """Stop pytest from naming the file of each probe: answers come in any order, so file names would alternate."""
     reporter: Any = config.pluginmanager.getplugin("terminalreporter")
-    if reporter is None or lists_items(config):
-        yield
-        return
-    former, reporter.showfspath = reporter.showfspath, False
-    try:
-        yield
-    finally:
-        reporter.showfspath = former
+    if reporter is not None and not lists_items(config):
+        reporter.showfspath = False
 
 
 def summary_of_others(
@@ -70,11 +77,11 @@ def summary_of_others(
     for name, reports in former.items():
         kept = reports if shows_sections(reporter.config) else [one for one in reports if not is_of_probe(one)]
         reporter.stats[name] = sorted(kept, key=lambda report: _number(report, results))
-    reporter.config.stash[SUMMING] = True
+    reporter.config.stash[_SUMMING] = True
     try:
         return (yield)
     finally:
-        reporter.config.stash[SUMMING] = False
+        reporter.config.stash[_SUMMING] = False
         reporter.stats.update({name: reports for name, reports in former.items() if reports})
 
 

@@ -14,13 +14,12 @@ import pytest
 from ..cases.plan import ProbePlan
 from ..config import options
 from ..engine.clock import Timestamp
-from ..engine.dispatch import Dispatcher
+from ..engine.dispatch import Dispatcher, ProbeJob
 from ..engine.throttle import refusal_words
-from ..engine.types import ProbeJob
 from ..reporting.summary import Spent, Summary
 from ..safe_text import one_line
 from ..verdicts import Run
-from .items import PairProbe, RowProbe, is_skipped, planned_by, to_send
+from .items import RowProbe, is_skipped, planned_by, to_send
 from .run_config import Scope
 from .verdict_store import VerdictStore
 
@@ -84,16 +83,18 @@ class ProbeSession:
                 raise pytest.UsageError(f"{text}; does a plugin or conftest.py replace sockets?") from None
 
     def serve(self, items: Sequence[pytest.Item]) -> Iterator[pytest.Item]:
-        """Each item with its verdict, in the order in which answers come. A pair comes when both halves are judged."""
-        pairs = {half: item for item in items if isinstance(item, PairProbe) and not item.late for half in item.halves}
-        for item in self._served(items):
-            yield item
-            pair = pairs.get(item.nodeid)
-            if pair is not None and all(half in self.kept.results for half in pair.halves):
-                yield self.kept.pair(pair)
-        for pair in dict.fromkeys(pairs.values()):
-            if not self.kept.knows(pair):
-                yield self.kept.pair(pair)
+        """Each item with its verdict, in the order in which answers come. Pairs are left out."""
+        for item in items:
+            planned = planned_by(item)
+            if isinstance(item, RowProbe):
+                yield self.kept.replay(item)
+            elif planned is not None and planned.unsent:
+                self.kept.not_sent(item, planned.unsent)
+                yield item
+            elif planned is not None and is_skipped(item):
+                yield item  # pytest reports it as skipped
+        if self._dispatcher is not None:
+            yield from self._answered(self._dispatcher)
 
     def finish(self) -> None:
         """Cancel the requests in flight, judge the answers that were not judged yet, close everything."""
@@ -136,19 +137,6 @@ class ProbeSession:
             patience_s=self.scope.patience_s,
             record=self.recorder is not None,
         )
-
-    def _served(self, items: Sequence[pytest.Item]) -> Iterator[pytest.Item]:
-        for item in items:
-            planned = planned_by(item)
-            if isinstance(item, RowProbe):
-                yield self.kept.replay(item)
-            elif planned is not None and planned.unsent:
-                self.kept.not_sent(item, planned.unsent)
-                yield item
-            elif planned is not None and is_skipped(item):
-                yield item  # pytest reports it as skipped
-        if self._dispatcher is not None:
-            yield from self._answered(self._dispatcher)
 
     def _answered(self, dispatcher: Dispatcher[pytest.Item] | Replayer) -> Iterator[pytest.Item]:
         providers = {item: plan.endpoint.provider for item, plan in self._under_way}

@@ -15,7 +15,7 @@ from routing.verify import ANYTHING
 
 from ..cases.plan import ProbePlan, Unsent
 from ..engine.clock import Timestamp
-from ..engine.types import ProbeOutcome
+from ..engine.dispatch import ProbeOutcome
 from ..judging.judge import Judgement, SeenAnswer, judge, judge_any
 from ..judging.parity import PairAnswer, compare
 from ..safe_text import one_line, redact
@@ -82,11 +82,10 @@ class VerdictStore:
         self._judged(probe, row.exchange(), facts, row.tools)
         return probe
 
-    def pair(self, pair: PairProbe) -> PairProbe:
-        """Judge a pair by comparing its two answers, store the verdict, and return the item."""
+    def pair(self, pair: PairProbe) -> None:
+        """Judge a pair by comparing its two answers, and store the verdict."""
         plain, stream = (self._pair_answer(probe) for probe in pair.halves)
         self._keep(pair, None, compare(pair.plan.case, plain, stream), facts_of(pair.plan, PARITY))
-        return pair
 
     def _pair_answer(self, probe: str) -> PairAnswer:
         seen, result = self.seen.get(probe), self.results.get(probe)

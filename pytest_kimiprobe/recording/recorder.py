@@ -28,7 +28,7 @@ from routing.catalog import Catalog, Provider
 from ..atomic_files import replace_files
 from ..cases.plan import ProbePlan
 from ..engine.capture import CapturedExchange, CapturedRequest
-from ..engine.types import ProbeOutcome
+from ..engine.dispatch import ProbeOutcome
 from ..import_check import install_hint
 from ..safe_text import one_line
 from ..verdicts import ProbeResult

@@ -23,9 +23,9 @@ from ..cases.model import Case
 from ..cases.plan import Load, Planned, ProbePlan
 from ..engine.capture import CapturedExchange
 from ..engine.clock import Timestamp
+from ..engine.dispatch import ProbeJob, ProbeOutcome, T
 from ..engine.pacing import LoopLag
 from ..engine.throttle import Throttle
-from ..engine.types import ProbeJob, ProbeOutcome, T
 from . import recordings
 from .cassettes import RecordingError, Unreadable
 from .recordings import document_of, files

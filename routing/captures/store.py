@@ -15,9 +15,9 @@ import os
 import re
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,10 +34,13 @@ from .key_scan import holds_key
 
 MAX_ROWS = 200
 """The most rows in a folder."""
-MAX_BYTES, MAX_ROW = 64 << 20, 8 << 20
-"""The most bytes of all rows in a folder, and of one row. A larger row is not written."""
-MAX_WRITING = 2
+MAX_BYTES, MAX_ROW = 64 << 20, 2 << 20
+"""The most bytes of all rows in a folder, and of one row. A larger row is not written: the search for keys takes about
+a second of CPU time per megabyte."""
+MAX_WRITING = 1
 """The most rows that are written concurrently. If a host fails at every request, further exchanges are not kept."""
+_ENCODED = re.compile(r"(data:[^,]{0,100},)?[A-Za-z0-9+/=_-]{4096,}")
+"""Pattern of an image or file inside a request. It is left out: it is large, and no judge reads it."""
 _NAME = re.compile(r"\d{8}T\d{6}\.\d{6}Z-[0-9a-f]{8}\.jsonl")
 _PATHS = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages", "replicate": "/v1/predictions"}
 _NOT_IN_BYTES = frozenset({"timeout", "connection_cut", "local_failure", "body_too_large"})
@@ -114,7 +117,7 @@ class Captures(ForkAware):
 
     def _write(self, done: Exchange, provider: Provider, tools: tuple[Tool, ...], reason: str) -> None:
         try:
-            line = _line(row_of(done, provider, tools, reason))
+            line = _line(done, provider, tools, reason)
             if line:
                 self._store(line)
             with self._lock:
@@ -162,8 +165,7 @@ def _size(entry: os.DirEntry[str]) -> int:
 def row_of(done: Exchange, provider: Provider, tools: tuple[Tool, ...], reason: str) -> JsonObject:
     """The exchange as a row of a recording, without keys and account data."""
     stream = done.content_type.strip().lower().startswith("text/event-stream")
-    request = {**done.request, "tools": [dict(tool) for tool in tools]} if tools else done.request
-    request = done.request if "tools" in done.request else request
+    request = {"tools": list(tools), **done.request} if tools else done.request
     body = clean_body(done.body, done.status or 0, done.content_type).decode("utf-8", "replace")
     moment = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     return {
@@ -172,22 +174,31 @@ def row_of(done: Exchange, provider: Provider, tools: tuple[Tool, ...], reason: 
         "url_path": _PATHS.get(provider.wire, ""),
         "model": done.endpoint.partition("/")[2],
         "stream": stream or done.request.get("stream") is True,
-        "request": _without_keys(request),
+        "request": _mapped(request, redact_keys),
         "response": {"status": done.status, "content_type": done.content_type[:200], "body": redact_keys(body)},
         "captured": {"at": moment, "reason": reason, "endpoint": done.endpoint},
     }
 
 
-def _line(row: JsonObject) -> bytes:
+def _line(done: Exchange, provider: Provider, tools: tuple[Tool, ...], reason: str) -> bytes:
     """The row as a line of JSON; empty if it is too large, or if something that looks like a key is left in it."""
+    request = _mapped(done.request, _without_image)
+    if len(json.dumps(request)) > MAX_ROW:  # before the slower search for keys
+        return b""
+    row = row_of(replace(done, request=request), provider, tools, reason)
     data = json.dumps(row, ensure_ascii=True, allow_nan=False).encode()
     return b"" if len(data) > MAX_ROW or holds_key(data, os.environ) else data + b"\n"
 
 
-def _without_keys(value: Any) -> Any:
-    """A JSON value with keys removed from all its texts."""
+def _mapped(value: Any, change: Callable[[str], str]) -> Any:
+    """A JSON value with all its texts changed."""
     if isinstance(value, str):
-        return redact_keys(value)
+        return change(value)
     if isinstance(value, Mapping):
-        return {redact_keys(str(key)): _without_keys(inner) for key, inner in value.items()}
-    return [_without_keys(inner) for inner in value] if isinstance(value, list | tuple) else value
+        return {change(str(key)): _mapped(inner, change) for key, inner in value.items()}
+    return [_mapped(inner, change) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def _without_image(text: str) -> str:
+    encoded = _ENCODED.fullmatch(text)
+    return f"{encoded[1] or ''}[left out]" if encoded else text

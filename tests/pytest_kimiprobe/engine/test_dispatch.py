@@ -21,8 +21,7 @@ from pytest_kimiprobe.cases import model as cases
 from pytest_kimiprobe.cases.plan import Load, ProbePlan, cost_bound
 from pytest_kimiprobe.engine.budget import RunBudget
 from pytest_kimiprobe.engine.clock import Timestamp
-from pytest_kimiprobe.engine.dispatch import Dispatcher
-from pytest_kimiprobe.engine.types import ProbeJob, ProbeOutcome
+from pytest_kimiprobe.engine.dispatch import Dispatcher, ProbeJob, ProbeOutcome
 from routing import catalog as catalogs
 from routing.exchange import Target
 

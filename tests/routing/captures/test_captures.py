@@ -179,3 +179,28 @@ def test_a_folder_that_cannot_be_written_is_an_error_at_the_start(tmp_path: Path
         Router.load(capture=tmp_path / "file")
     with pytest.raises(TypeError, match="capture: a path is needed, not int"):
         Router.load(capture=7)  # type: ignore[arg-type]
+
+
+def test_images_are_left_out() -> None:
+    """They are large, and no judge reads them; text of the same length stays."""
+    image = base64.b64encode(os.urandom(200_000)).decode()
+    long = "lorem ipsum " * 20_000
+    done = Exchange(
+        FIRST,
+        {
+            "messages": [
+                {
+                    "role": "user",
+                    "content": [{"type": "image_url", "image_url": {"url": f"data:image/png;base64,{image}"}}],
+                },
+                {"role": "user", "content": [{"type": "image", "source": {"type": "base64", "data": image}}]},
+                {"role": "user", "content": long},
+            ]
+        },
+        200,
+    )
+    row = json.loads(captures._line(done, PROVIDER, (), "empty_answer"))
+    first, second, third = row["request"]["messages"]
+    assert first["content"][0]["image_url"]["url"] == "data:image/png;base64,[left out]"
+    assert second["content"][0]["source"]["data"] == "[left out]"
+    assert third["content"] == long
