@@ -11,7 +11,7 @@ from typing import Protocol
 from .catalog import Endpoint, Provider
 from .errors import ExchangeError, ProviderFailure, RequestRejected
 from .redaction import REDACTED, Secrets, known
-from .tokens import estimated, text_length
+from .tokens import estimated, request_length
 from .transport import TIMEOUT_S, HttpRequest, HttpResponse, is_event_stream
 from .transport.deadline import NO_LIMITS, Deadline, StreamLimits
 from .transport.event_loop import in_thread
@@ -143,7 +143,7 @@ class PreparedExchange:
 
     @property
     def _is_long(self) -> bool:
-        return text_length(self.request.messages) > _LONG
+        return request_length(self.request.messages) > _LONG
 
     async def ready(self) -> WireRequest:
         """Build the first HTTP request, if it is not built yet; a long one in a thread, so that others do not wait.

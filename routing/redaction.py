@@ -7,6 +7,7 @@ and nothing else: it is safe for answers. `redact` also removes whatever looks l
 from __future__ import annotations
 
 import base64
+import codecs
 import functools
 import html
 import json
@@ -23,6 +24,8 @@ from .types import Answer, RawToolCall, UpstreamAttempt
 
 REDACTED = "[redacted]"
 _REDACTED = REDACTED.encode()
+for _name in ("utf-16-le", "utf-16-be"):
+    codecs.lookup(_name)  # reads a file; later there may be no free descriptor
 _SHORTEST = 8
 """The shortest value that is removed. Shorter ones are placeholders (`EMPTY`, `test`); removing them would damage
 answers.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import threading
 import time
@@ -315,6 +316,7 @@ class Router(ForkAware):
         from . import fallback, rescue  # noqa: F401
         from .wire import wire_named
 
+        codecs.lookup("idna")  # `getaddrinfo` uses it for every name
         self._refresh()
         ToolSet.of(_ANY_TOOL).errors("any", {})
         for provider in self._keyed():

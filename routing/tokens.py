@@ -22,6 +22,9 @@ _PICTURE = 1600
 """Estimated tokens of an image of any size."""
 _PER_PART = 16
 """The most tokens that a chat template adds to a message or tool."""
+_CALL = 100
+"""Characters of an earlier tool call beside its arguments: id, name and braces."""
+_LONG_TEXT = 1 << 16
 _MOST_PICTURE = 6000
 """Upper bound on the tokens of one image: more than any host counts."""
 
@@ -40,12 +43,21 @@ def prompt_tokens_of(messages: Sequence[Message], tools: Sequence[Tool]) -> int:
         characters = ToolSet.of(tools).characters
     except ToolSchemaError:  # no wire accepts them
         characters = 0
-    return (characters + text_length(messages)) // _CHARACTERS + 1 + _PICTURE * _images(messages)
+    characters += sum(map(_text_length, messages))
+    return characters // _CHARACTERS + 1 + _PICTURE * _images(messages)
 
 
-def text_length(messages: Sequence[Message]) -> int:
-    """The number of characters of the texts and tool calls of messages; images do not count."""
-    return sum(len(text) for message in messages for text in _strings(message))
+def request_length(messages: Sequence[Message]) -> int:
+    """The number of characters of messages as JSON, roughly: texts, tool calls, and images as data URLs."""
+    return sum(map(_text_length, messages)) + sum(
+        len(value)
+        for message in messages
+        for part in _parts(message.get("content"))
+        if _is_image(part)
+        for field in part.values()
+        for value in (field.values() if isinstance(field, Mapping) else (field,))
+        if isinstance(value, str)
+    )
 
 
 def request_text(usage: Usage) -> str:
@@ -59,10 +71,7 @@ def prompt_bound(parts: Sequence[Mapping[str, Any]]) -> int:
     Raises RequestRejected if they cannot be written as JSON.
     """
     try:
-        texts = sum(
-            len(json.dumps(_without_images(part), ensure_ascii=False, default=str).encode("utf-8", "replace"))
-            for part in parts
-        )
+        texts = sum(map(_byte_bound, parts))
     except (TypeError, ValueError, RecursionError):
         raise RequestRejected("bad_request", "a message holds what is not JSON", phase="send") from None
     return texts + _PER_PART * len(parts) + _MOST_PICTURE * _images(parts) + 1
@@ -127,6 +136,20 @@ def _parts(content: Any) -> Sequence[Any]:
     return content if isinstance(content, list | tuple) else ()
 
 
-def _strings(message: Message) -> list[str]:
-    calls = message.get("tool_calls")
-    return texts_of(message.get("content")) + ([_shown(calls)] if calls else [])
+def _text_length(message: Message) -> int:
+    """The number of characters of a message's texts and tool calls."""
+    length = sum(map(len, texts_of(message.get("content"))))
+    for call in message.get("tool_calls") or ():
+        function = call.get("function") if isinstance(call, Mapping) else None
+        arguments = function.get("arguments") if isinstance(function, Mapping) else None
+        length += _CALL + len(arguments) if isinstance(arguments, str) else len(_shown(call))
+    return length
+
+
+def _byte_bound(part: Mapping[str, Any]) -> int:
+    """The bytes of a message or tool as JSON. A long text counts as its own bytes: writing it as JSON takes long."""
+    content = part.get("content")
+    text = content if isinstance(content, str) and len(content) > _LONG_TEXT else ""
+    bare = {**part, "content": ""} if text else _without_images(part)
+    written = json.dumps(bare, ensure_ascii=False, default=str).encode("utf-8", "replace")
+    return len(written) + (len(text) if text.isascii() else len(text.encode("utf-8", "replace")))

@@ -232,7 +232,8 @@ def _url(core: Any, text: str) -> _Url | None:
     """The URL in `text`; None if requests cannot go to it."""
     try:
         parts = urlsplit(text)
-        host, port = (parts.hostname or "").encode("idna").decode(), parts.port
+        host, port = parts.hostname or "", parts.port
+        host = host if host.isascii() else host.encode("idna").decode()
     except (ValueError, UnicodeError):
         return None
     wrong = parts.username is not None or parts.scheme not in _PORTS or not _HOST.fullmatch(host)

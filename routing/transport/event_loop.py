@@ -72,9 +72,18 @@ async def look_up(host: Any, port: Any, *options: int) -> _Addresses:
     pending = _lookups.setdefault(asyncio.get_running_loop(), {})
     question = (host, port, *options)
     if question not in pending:
-        pending[question] = asyncio.ensure_future(in_thread(lambda: socket.getaddrinfo(*question), "kimiprobe-dns"))
+        pending[question] = asyncio.ensure_future(in_thread(lambda: _addresses(question), "kimiprobe-dns"))
         pending[question].add_done_callback(lambda _: pending.pop(question, None))
     return await asyncio.shield(pending[question])
+
+
+def _addresses(question: _Question) -> _Addresses:
+    try:
+        return socket.getaddrinfo(*question)
+    except socket.gaierror as error:
+        failure = error
+    socket.socket().close()  # without a free descriptor, the resolver says that it knows no such name
+    raise failure
 
 
 class EventLoop(asyncio.SelectorEventLoop):

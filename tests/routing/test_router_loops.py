@@ -18,7 +18,9 @@ from waiting import until
 
 from pytest_kimiprobe.simulator import Persona, Scenario, Simulator
 from routing import AllAttemptsFailed, Reply, Router
+from routing import exchange as exchange_module
 from routing.transport import event_loop
+from routing.wire.json_body import written
 
 TOOL = {"type": "function", "function": {"name": "get_weather", "parameters": {"properties": {"city": {}}}}}
 QUESTION = "What is the weather in Paris right now?"
@@ -225,3 +227,51 @@ def test_when_no_thread_can_start_the_callers_thread_does_the_work(
         assert router.complete(QUESTION, tools=[TOOL]).tool_calls
         assert router.complete(QUESTION, tools=[TOOL]).tool_calls
     assert router.complete(QUESTION, tools=[TOOL]).tool_calls
+
+
+LONG = 'naïve "words"\n' * (2 << 16)
+LONG_REQUESTS = {
+    "a text": [{"role": "user", "content": LONG}],
+    "an image": [
+        {
+            "role": "user",
+            "content": [{"type": "image_url", "image_url": {"url": f"data:image/png;base64,{'A' * (2 << 20)}"}}],
+        }
+    ],
+    "arguments": [
+        {"role": "user", "content": QUESTION},
+        {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": [
+                {
+                    "id": "a",
+                    "type": "function",
+                    "function": {"name": "f", "arguments": f'{{"city": "{"x" * (2 << 20)}"}}'},
+                }
+            ],
+        },
+        {"role": "tool", "tool_call_id": "a", "content": "ok"},
+        {"role": "user", "content": QUESTION},
+    ],
+}
+
+
+@pytest.mark.parametrize("messages", LONG_REQUESTS.values(), ids=LONG_REQUESTS)
+def test_a_long_request_is_written_beside_the_event_loop(
+    router: Router, simulator: Simulator, monkeypatch: pytest.MonkeyPatch, messages: list[dict[str, object]]
+) -> None:
+    """Other requests of the loop do not wait until it is written, and it arrives whole."""
+    writers: list[tuple[str, bool]] = []
+
+    def seen(body: dict[str, object], *, in_slices: bool = False) -> bytes:
+        writers.append((threading.current_thread().name, in_slices))
+        return written(body, in_slices=in_slices)
+
+    monkeypatch.setattr(exchange_module, "written", seen)
+    asyncio.run(router.acomplete(messages, tools=[TOOL], model="kimi-k2.6", endpoints=["moonshot/kimi-k2.6"]))
+    assert writers == [("kimiprobe-work", True)]
+    sent = simulator.requests[-1].body["messages"]
+    assert [(row["content"], row.get("tool_calls")) for row in sent] == [
+        (row["content"], row.get("tool_calls")) for row in messages
+    ]
