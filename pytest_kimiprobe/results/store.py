@@ -117,15 +117,15 @@ def counted(runs: Iterable[StoredRun], now: datetime) -> list[StoredRun]:
     return [run for run in known if run.source == source]
 
 
-def latest(runs: Iterable[StoredRun], now: datetime, window_days: int = FRESH_FOR.days) -> Evidence:
-    """Evidence of each endpoint: its newest complete run, and the counts of the last `window_days` days.
+def latest(runs: Iterable[StoredRun], now: datetime) -> Evidence:
+    """Evidence of each endpoint: its newest complete run, and the counts of the last 7 days (`FRESH_FOR`).
 
     If an earlier run is known, a run with fewer than 10 requests to the endpoint adds to the counts only. Such a run
     comes from `-k` or a small budget.
     Local runs count only if there is no live run: answers of this machine are never mixed with real evidence.
     """
     known = counted(runs, now)
-    opening = now - timedelta(days=window_days)
+    opening = now - FRESH_FOR
     newest: dict[str, EndpointEvidence] = {}
     windows: dict[str, Counts] = {}
     cases: dict[str, set[str]] = defaultdict(set)
@@ -146,7 +146,7 @@ def latest(runs: Iterable[StoredRun], now: datetime, window_days: int = FRESH_FO
             endpoint: replace(
                 newest[endpoint],
                 window=windows.get(endpoint, Counts()),
-                window_days=window_days,
+                window_days=FRESH_FOR.days,
                 cases=len(cases[endpoint]),
             )
             for endpoint in sorted(newest)
