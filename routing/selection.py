@@ -73,7 +73,7 @@ class Candidate:
     """An endpoint that will be tried, and the reason for its place.
 
     `estimate_usd` is the estimated cost of the request, None if the price is unknown. `trusted` is defined in
-    docs/terms.md.
+    docs/terms.md. `rescue` is the limit that the endpoint's flag sets.
     """
 
     endpoint: str
@@ -82,7 +82,6 @@ class Candidate:
     estimate_usd: Decimal | None
     trusted: bool = False
     rescue: str = "all"
-    """The limit that the endpoint's flag sets to rescue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,10 +218,8 @@ class _Placeable:
     def of(cls, endpoint: Endpoint, needs: RouteRequest, state: RoutingState) -> _Placeable:
         """What is known of the endpoint for this request and state."""
         status, basis = _status(endpoint, state)
-        flag, is_reference = (
-            state.flags.flag_for(endpoint.id),
-            endpoint.id == state.catalog.model(endpoint.model).reference,
-        )
+        flag = state.flags.flag_for(endpoint.id)
+        is_reference = endpoint.id == state.catalog.model(endpoint.model).reference
         why = _unfit(endpoint, needs, state.now) or ("" if flag or is_reference else "no flag controls it")
         out, price = LeftOut(endpoint.id, why) if why else None, endpoint.price_at(state.now.date())
         emulated = needs.tools and "tools" not in endpoint.capabilities
@@ -294,8 +291,7 @@ class _Placing:
         cost, price = None, known.price
         if price is not None and (cost := self._costs.get(id(price))) is None:
             cost = self._costs[id(price)] = price.cost(self._needs.priced_for)
-        rescue = known.flag.rescue if known.flag else "all"
-        return Candidate(known.endpoint, why, known.status, cost, trusted, rescue)
+        return Candidate(known.endpoint, why, known.status, cost, trusted, known.flag.rescue if known.flag else "all")
 
 
 def _vision_route(needs: RouteRequest, state: RoutingState) -> Route:

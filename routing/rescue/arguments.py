@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from ..parsing.literals import read_literal
 from ..parsing.strict_json import StrictJsonError, loads
 from ..schema import ToolSchemaError, ToolSet, first_error
-from .literals import read_literal
 
 if TYPE_CHECKING:
     import jsonschema_rs
@@ -31,6 +31,7 @@ MAX_NODES = 1_000
 
 _FENCED = re.compile(r"\s*```[a-zA-Z_]{0,12}[ \t]*\n(.*)\n[ \t]*```\s*\Z", re.DOTALL)
 _PLACEHOLDER = re.compile(r"\s*\{\s*\}\s*(\{.*)\Z", re.DOTALL)
+"""`{}{...}`: an empty object in place of arguments that were not there yet."""
 _PREFIX = re.compile(rf"\s*+[\w.:\-]{{1,{MAX_PREFIX}}}+\s*+(?=\{{)")
 _ID_AROUND = re.compile(r"\A\.*(?:functions\.)*|:\d{0,9}\Z")
 _TYPOGRAPHIC = re.compile(r'(?:(?:[^"“”\\]++|\\.)*+“(?:[^"“”\\]++|\\.)*+”)++(?:[^"“”\\]++|\\.)*+', re.DOTALL)
@@ -148,16 +149,16 @@ def _decoded(inner: str) -> tuple[dict[str, Any], str, str] | Refused:
 
 def _mended(tools: ToolSet, name: str, text: str, *, ended: bool) -> tuple[dict[str, Any], str, str] | None:
     repairs: tuple[tuple[str, Callable[[str], Any]], ...] = (
-        ("fenced_arguments", _from_fence),
-        ("placeholder", _after_placeholder),
+        ("fenced_arguments", lambda text: _inside(_FENCED, text)),
+        ("placeholder", lambda text: _inside(_PLACEHOLDER, text)),
         ("control_characters", lambda text: loads(text, control_characters=True)),
         ("trailing_comma", lambda text: loads(_TRAILING_COMMA.sub(lambda found: found[0].rstrip(","), text))),
         ("smart_quotes", lambda text: _with_plain_quotes(text, tools, name)),
-        ("literal", _as_literal),
+        ("literal", read_literal),
         ("junk", lambda text: _without_junk(text, tools, name)),
-        ("closed_brackets", _closed if ended else _never),
+        ("closed_brackets", _closed),
     )
-    for note, repair in repairs:
+    for note, repair in repairs if ended else repairs[:-1]:
         try:
             value = repair(text)
         except ValueError:  # of the strict reader, the literal reader, or json.dumps
@@ -167,18 +168,8 @@ def _mended(tools: ToolSet, name: str, text: str, *, ended: bool) -> tuple[dict[
     return None
 
 
-def _never(_: str) -> None:
-    return None
-
-
-def _from_fence(text: str) -> Any:
-    found = _FENCED.match(text)
-    return loads(found[1]) if found else None
-
-
-def _after_placeholder(text: str) -> Any:
-    """`{}{...}`: an empty object stood for arguments that were not there yet."""
-    found = _PLACEHOLDER.match(text)
+def _inside(pattern: re.Pattern[str], text: str) -> Any:
+    found = pattern.match(text)
     return loads(found[1]) if found else None
 
 
@@ -192,10 +183,6 @@ def _with_plain_quotes(text: str, tools: ToolSet, name: str) -> Any:
     value = loads(text.replace("“", '"').replace("”", '"'))
     known = tools.properties(name)
     return value if isinstance(value, dict) and all(key in known for key in value) else None
-
-
-def _as_literal(text: str) -> Any:
-    return loads(json.dumps(read_literal(text), allow_nan=False))
 
 
 def _without_junk(text: str, tools: ToolSet, name: str) -> Any:

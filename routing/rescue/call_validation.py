@@ -19,7 +19,6 @@ _INDEX = re.compile(r":\d{1,9}\Z")
 _SANITISED = re.compile(r"functions_(.+)_\d{1,9}\Z")
 """An id that a gateway has made of letters, digits and `_`; models copy it from the history."""
 _UNSAFE = re.compile(r"[^A-Za-z0-9_\-]")
-_COUNTER = re.compile(r"\d{1,9}\Z")
 _ID = re.compile(r"[\x21-\x7e]{1,256}\Z")
 
 
@@ -41,11 +40,6 @@ def offered(tools: ToolSet, written: str) -> str | None:
         if not name.startswith(_PREFIX):
             return None
         name = name.removeprefix(_PREFIX)
-
-
-def is_counter(written: str) -> bool:
-    """Whether a K2 id is a bare number: the model counted its calls and left the name out."""
-    return bool(_COUNTER.match(written.strip()))
 
 
 class CallValidator:

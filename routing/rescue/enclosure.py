@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-_ITEM = r"(?:[-+*•‣◦–①-⑳❶-❿➀-➓]|\d{1,9}[.)、]|\(?[a-z\d]{1,2}\))"
+_ITEM = r"(?:[-+*•‣◦–→⇒▪▫■□●○►▶➜➤☐☑✓✔✗①-⑳❶-❿➀-➓]|\[[ xX]?\]|\d{1,9}[.)、]|[A-Za-z][.)]|\(?[a-z\d]{1,2}\))"
 _FENCE = rf"[ \t]{{0,100}}+(?:(?:{_ITEM}|>)[ \t]*+){{0,8}}(?P<fence>`{{3,}}+(?=[^`\n]*(?:\n|\Z))|~{{3,}}+)[^\n]*"
 _FENCE_INFO = re.compile(r"[^`\n]*\n")
 _LOG = r"Traceback \(most recent|HTTP/\d[^\n]*(?:\n[\w\-]+:[^\n]*)*\n?|[$%] \S|>>> |(?:In|Out) ?\[\d+\]:"
@@ -23,7 +23,7 @@ _PAIRS = dict(
 )
 """Quotation marks of all scripts that open, with those that may close them. `»` opens in German, `”` in Swedish."""
 _OPENER = re.compile(
-    rf"[\n\\\"'`</{''.join(_PAIRS)}](?:(?<=\n)(?:{_FENCE}|(?P<log>{_LOG}))|(?<=\\).|(?P<triple>(?<=\")\"\"|(?<=')'')|(?P<span>(?<=`)`*+)"
+    rf"[\n\\\"'`</{''.join(_PAIRS)}](?:(?<=\n)(?:{_FENCE}|(?P<log>{_LOG}))|(?P<verbatim>(?<=\\)begin\{{)|(?<=\\).|(?P<triple>(?<=\")\"\"|(?<=')'')|(?P<span>(?<=`)`*+)"
     rf"|(?P<block>(?<=<)!--|(?<!\S/)(?<=/)\*)|(?<=<)(?P<element>{_ELEMENTS})\b[^<>\n]{{0,200}}>"
     rf"|(?P<straight>(?<=\")(?<!\d\"))|(?P<single>(?<=')(?<!\w'))(?=[^\s\d']|\Z)|(?P<quote>(?<=[{''.join(_PAIRS)}])))",
     re.IGNORECASE,
@@ -34,7 +34,7 @@ _PARAGRAPH = r"|\n[ \t\r]*(?=\n)|(?=\n[ \t]*(?:```|~~~))"
 _OVERLAP = 200
 """Characters before a position that are read again: a mark may begin in them that ends behind it."""
 _LINE = re.compile(
-    rf"[ \t]*(?:(?P<item>(?:{_ITEM}[ \t]+)+>?|[-+!][^\s\w]?)|(?P<block>>)|(?P<table>\||[^\n\t]*[^\s][^\n\t]*\t)"
+    rf"[ \t\u00a0\u200b\ufeff]*(?:(?P<item>(?:{_ITEM}[ \t]+)+>?|[-+!][^\s\w]?)|(?P<block>>|&gt;)|(?P<table>\||[^\n\t]*[^\s][^\n\t]*\t)"
     r"|(?P<comment>#(?:[ \t]|\Z)|//|--[ \t]|;|%[ \t]|\*[ \t]|(?i:rem|dnl)\b)|(?P<log>(?:In|Out) ?\[\d+\]:))",
 )
 _EXPRESSION = re.compile(r"[=(\[{<|\\&+$@]\s*\Z|[;,]\Z|(?:\s(?://|#|--|/\*)\s*\Z)")
@@ -62,7 +62,7 @@ class Enclosures:
         self._open: Enclosure | None = None
         self._first = len(text) - len(text.lstrip())
         self._line = 0
-        self._searched = 0
+        self._searched = self._skipped = 0
 
     def at(self, position: int) -> Enclosure | None:
         """What encloses a position, which is not before the last one."""
@@ -84,7 +84,7 @@ class Enclosures:
 
     def skip(self, position: int, *, reset: bool = False) -> None:
         """Leave out what is before `position`; `reset`: nothing that was opened before it counts."""
-        self._at = self._searched = max(self._at, position)
+        self._at = self._searched = self._skipped = max(self._at, position)
         if reset:
             self._open, self._line = None, position
 
@@ -106,6 +106,9 @@ class Enclosures:
             return Enclosure(_LINE_KINDS[found.lastgroup], text=found.lastgroup == "block" or found[0].endswith(">"))
         if self._follows_block_quote():
             return _LAZY
+        own = self._text[max(self._line, self._skipped, position - 500) : position]
+        if own.count("{") > own.count("}"):
+            return Enclosure("an expression", text=False)
         ending = self._text[max(self._line, position - 40) : position]
         return Enclosure("an expression", text=ending.endswith("\\")) if _EXPRESSION.search(ending) else None
 
@@ -136,6 +139,8 @@ def _opened(found: re.Match[str]) -> Enclosure | None:
         return Enclosure("an element", _closer(rf"</{found[kind].lower()}\s*>", ignore_case=True), text=False)
     if kind == "log":
         return Enclosure("a log", _closer(_PARAGRAPH.removeprefix("|")), text=False)
+    if kind == "verbatim":
+        return Enclosure("an element", _closer(r"\\end\{"), text=False)
     if kind == "block":
         return Enclosure("a comment", _closer("-->" if mark == "<!--" else r"\*/"))
     return _quotation(kind, mark)

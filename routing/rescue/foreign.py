@@ -18,11 +18,11 @@ from .call_validation import offered
 from .dialects import json_calls, notation, tags
 from .enclosure import Enclosures
 from .markers import skip_space
-from .result import Piece
+from .result import MAX_CALLS, Piece
 
 MAX_SENTENCE = 200
 """Characters of the sentence before a call."""
-MAX_ATTEMPTS = 64
+MAX_ATTEMPTS = 32
 """Places of one answer at which a call is looked for."""
 _SENTENCE_END = re.compile(r"[.!?…](?=\s)|[。！？](?=.)", re.DOTALL)
 _FENCE = re.compile(
@@ -110,6 +110,8 @@ def _chain(text: str, start: int, tools: ToolSet, *, fenced: bool = False) -> tu
         pieces.append(piece)
         end = piece.end
         at = skip_space(text, end)
+        if len(pieces) > MAX_CALLS:
+            piece.flaw = f"more than {MAX_CALLS} calls"
         if piece.cut or piece.flaw:
             break
     return pieces, end

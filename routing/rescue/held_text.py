@@ -70,7 +70,9 @@ class HeldText:
             if bare.lastgroup == "bare" and (start := k2.bare_start(window, bare.start(), self._tools)) >= 0:
                 at.append(start)
                 break
-        for foreign in self._starts.finditer(window, max(0, low - 1)) if self._leads() else ():
+        for foreign in (
+            self._starts.finditer(window, max(0, low - 1)) if self._emulated or self._lead is not None else ()
+        ):
             start = foreign.start() + len(foreign[0]) - len(foreign[0].lstrip())
             if foreign.lastgroup == "fence" and not _FENCED_CALL.match(window, foreign.start()):
                 continue
@@ -83,9 +85,6 @@ class HeldText:
         """Where a mark begins, together with the id of a call that stands before it."""
         word = _ID.search(window, max(0, mark - 300), mark)
         return word.start() + at if word and (at := self._head(word[0])) >= 0 else mark
-
-    def _leads(self) -> bool:
-        return self._emulated or self._lead is not None
 
     def _may_call(self, window: str, low: int, start: int, *, tagged: bool) -> bool:
         """Whether a call may stand at a place, for what was said before it."""
@@ -103,12 +102,12 @@ class HeldText:
         word = _WORD.search(window, max(low, len(window) - 300))
         if word and (at := self._head(word[0])) >= 0:
             held.append(word.start() + at)
-        if self._leads():
+        if self._emulated or self._lead is not None:
             line = _LINE.search(window, max(0, low - 1, len(window) - _WINDOW))
             if (
                 line
                 and self._may_call(window, low, max(low, line.start() + 1), tagged=False)
-                and self._starts_line(line)
+                and (line["name"] is None or self._begins(line["name"]))
             ):
                 held.append(line.start() + 1)
         return min(held)
@@ -117,14 +116,14 @@ class HeldText:
         """Where in a word the id of a stripped call may begin; -1 if nowhere."""
         for at in (0, *(found.end() for found in re.finditer(r"\.", word))):
             rest = word[at:]
-            if rest.startswith("functions.") or "functions.".startswith(rest):
+            if rest.startswith("functions.") or self._begins(rest):
                 return at
-            if any(name.startswith(rest) or rest.startswith(f"{name}:") for name in self._tools.names):
+            if any(rest.startswith(f"{name}:") for name in self._tools.names):
                 return at
         return -1
 
-    def _starts_line(self, line: re.Match[str]) -> bool:
-        name = line["name"]
-        return name is None or any(
-            whole.startswith(name) for tool in self._tools.names for whole in (tool, f"functions.{tool}")
+    def _begins(self, part: str) -> bool:
+        """Whether a name, or an id, may go on from `part`."""
+        return "functions.".startswith(part) or any(
+            whole.startswith(part) for name in self._tools.names for whole in (name, f"functions.{name}")
         )

@@ -41,8 +41,8 @@ STRIPPED = re.compile(_any_of((*TURN, K3_END)))
 """Marks that a host removes. They say nothing about calls."""
 _THOUGHTS = "think|thinking|thought|reasoning|reflection|scratchpad"
 THINK_TAG = re.compile(
-    rf"<(?P<close>/?)(?P<name>{_THOUGHTS})[ \t]*>|◁(?P<wide_close>/?)think▷"
-    r"|<\|(?P<channel>open|close)\|>[ \t]*think\b(?:<\|sep\|>)?",
+    rf"<[ \t]*(?P<close>/?)[ \t]*(?P<name>{_THOUGHTS})(?:\s[^<>\n]{{0,100}})?>|◁(?P<wide_close>/?)think▷"
+    r"|<\|(?P<channel>open|close)\|>[ \t]*(?:think|analysis|reason)[a-z]*+(?:[ \t][^<>\n]{0,100})?(?:<\|sep\|>)?",
     re.IGNORECASE,
 )
 """The tags of a thought, and K3's channel of that name."""
@@ -63,22 +63,22 @@ _SPEAKER = "(?:" + "|".join(re.escape(name).replace("_", " ") for names in _SPEA
 _ROLE_LINE = (
     r"[ \t]*+(?:"
     rf"#{{1,6}}[ \t]*+(?:{_SPEAKER}|input|tool|function)[ \t]*+(?:[:：]|(?=[\r\n]|\Z))"
-    rf"|[*_>\[(<{{]{{0,4}}(?:GPT4 Correct )?{_SPEAKER}[*_\])}}]{{0,4}}[ \t\u00a0]*+[:：>]"
+    rf"|[*_>\[(<]{{0,4}}(?:GPT4 Correct )?{_SPEAKER}(?:[ \t]*(?:\d{{1,3}}|\([^()\n]{{0,40}}\)))?[*_\])}}]{{0,4}}[ \t\u00a0]*+[:：>]"
     rf"|[\[<(]{{1,2}}/?(?:{_SPEAKER}|inst|sys|tool)[\])>]{{1,2}}"
     rf"|(?:{_SPEAKER}|tool)[ \t]*+(?=[\r\n]|\Z)"
     r")"
 )
 _ANGLED = (
     r"[|｜](?!(?:open|close|sep|tool_calls?_[a-z_]{3,16})[|｜]>)[\w▁./\- ]{1,40}[|｜]>"
-    r"|(?:start|end)_of_turn>|</?SYS>>|/?s>|extra_id_\d>|/?(?:user|assistant|human|tool_response|function_results)>"
+    r"|(?:start|end)_of_turn>|</?SYS>>|/?s>|extra_id_\d>|/?(?:user|assistant|human|tool_response|function_results|im_[a-z]{3,9})>"
 )
 _BRACKETED = r"/?INST\]|(?:EOS|EOT|BOS)\]|e~\["
 """Special tokens of chat templates without their first character: whatever has their form, and some of other forms."""
 _BARE_BODY = rf"\d{{1,9}}+{SPACE}(?:(?:{_any_of(K2_ARGUMENT_BEGIN)}){SPACE})?\{{"
 ANCHOR = re.compile(
     rf"<(?:(?P<call>{_any_of(tuple(mark[1:] for mark in (*K2, K3_OPEN, K3_CLOSE, K3_SEP)))})"
-    rf"|(?P<think>/?(?:{_THOUGHTS})[ \t]*>)|(?P<token>{_ANGLED}))"
-    rf"|\n(?=[^\n])(?P<role>{_ROLE_LINE})|:(?P<bare>{_BARE_BODY})|◁(?P<wide>/?think▷)|\[(?P<bracket>{_BRACKETED})",
+    rf"|(?P<think>[ \t]*/?[ \t]*(?:{_THOUGHTS})(?:\s[^<>\n]{{0,100}})?>)|(?P<token>{_ANGLED}))"
+    rf"|\n(?=[ \t]*+[#*_>\[(<\w])(?P<role>{_ROLE_LINE})|:(?P<bare>{_BARE_BODY})|◁(?P<wide>/?think▷)|\[(?P<bracket>{_BRACKETED})",
     re.IGNORECASE,
 )
 """Where something begins that decides what an answer is: a mark of a call, a thought, another turn, a bare call's body."""

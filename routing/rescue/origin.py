@@ -19,10 +19,10 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import unquote
 
+from ..parsing.literals import LiteralError, read_literal
 from ..schema import ToolSet
 from ..types import ToolCall
 from .dialects import json_calls, k3, notation, tags
-from .literals import LiteralError, read_literal
 from .markers import K3_OPEN, NATIVE_TEXT
 
 MAX_READINGS = 12
@@ -205,18 +205,19 @@ def _unwrapped(text: str) -> str:
 
 
 def _from_base64(text: str) -> str:
-    return "\n".join(_base64_texts(text))
+    return "\n".join(_base64_decoded(found[0]) for found in _BASE64.finditer(text))
 
 
-def _base64_texts(text: str) -> Iterator[str]:
-    for found in _BASE64.finditer(text):
-        run = found[0].replace("\r", "").replace("\n", "").replace("-", "+").replace("_", "/")
-        for offset in range(4):
-            body = run[offset : len(run) - (len(run) - offset) % 4] if (len(run) - offset) % 4 == 1 else run[offset:]
-            decoded = base64.b64decode(body + "=" * (-len(body) % 4)).decode("utf-8", "ignore")
-            if len(decoded) > len(body) // 2 and sum(map(str.isprintable, decoded[:200])) > 0.9 * len(decoded[:200]):
-                yield decoded
-                break
+def _base64_decoded(run: str) -> str:
+    """The text in a run of base64 characters, which may begin up to three characters before the base64 does."""
+    run = "".join(run.split()).replace("-", "+").replace("_", "/")
+    for offset in range(4):
+        body = run[offset:]
+        body = body[:-1] if len(body) % 4 == 1 else body
+        decoded = base64.b64decode(body + "=" * (-len(body) % 4)).decode("utf-8", "ignore")
+        if len(decoded) > len(body) // 2 and sum(map(str.isprintable, decoded[:200])) > 0.9 * len(decoded[:200]):
+            return decoded
+    return ""
 
 
 def _from_percent(text: str) -> str:

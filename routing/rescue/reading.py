@@ -33,9 +33,13 @@ from .result import Piece
 
 MAX_MARKS = 3_000
 """Marks outside of calls that are read in one answer. One with more of them is broken."""
-_IN_SENTENCE = re.compile(r"[ \t]*[,.;:)]?[ \t]+[^\W\d_]|[ \t]*[,.;)](?:[ \t]|\Z)")
+_IN_SENTENCE = re.compile(
+    r"[ \t]*[,.;:)]?[ \t]+(?!functions\.)[^\W\d_][^\s<]*+(?:(?<![.!?])[ \t]+\S|[ \t]+[^\s<])|[ \t]*[,.;)](?:[ \t]|\Z)"
+)
 """What follows a mark that a sentence names."""
 _MARKS_ONLY = re.compile(rf"(?:\s++|{STRIPPED.pattern})*+")
+_RARE_LINE_END = re.compile("[\x0b\x0c\x85\u2028\u2029]|\r(?!\n)")
+_LINE_ENDS = dict.fromkeys(map(ord, "\r\x0b\x0c\x85\u2028\u2029"), "\n")
 _TOOL_ROLE = re.compile(r"(?:user|assistant|system|tool|name)?[ \t]*", re.IGNORECASE)
 
 
@@ -48,15 +52,15 @@ class Reading:
 
     def __init__(self, content: str, tools: ToolSet) -> None:
         self.text = "\n" + content
+        self._lines = self.text.translate(_LINE_ENDS) if _RARE_LINE_END.search(content) else self.text
         self.pieces: list[Piece] = []
         self.flaws: list[str] = []
-        self.thoughts: list[str] = []
         self.start = 1
         """Where the answer begins, behind its thought."""
         self.end = len(self.text)
         self.turn_end = len(self.text)
         self.stripped = self.misplaced = False
-        self.enclosures = Enclosures(self.text)
+        self.enclosures = Enclosures(self._lines)
         self._tools = tools
         self._removed: list[tuple[int, int]] = []
         self._marks = self._marks_end = 0
@@ -83,7 +87,7 @@ class Reading:
 
     def _read(self) -> None:
         at = 0
-        while (found := ANCHOR.search(self.text, at)) is not None:
+        while (found := ANCHOR.search(self._lines, at)) is not None:
             kind = found.lastgroup
             self._marks += kind not in {"role", "bare"}
             if self._marks > MAX_MARKS:
@@ -114,7 +118,6 @@ class Reading:
         if _closes(tag) and self._names(start, tag.end()):
             return tag.end()
         if _closes(tag):
-            self.thoughts.append(self.text[self.start : start])
             self.start, self.stripped = tag.end(), True
             self.pieces.clear()
             self.flaws.clear()
@@ -122,7 +125,7 @@ class Reading:
             self.turn_end = len(self.text)
             self.enclosures.skip(tag.end(), reset=True)
             return tag.end()
-        end, inner = self._thought_end(tag)
+        end = self._thought_end(tag)
         if self._said(start) and not tag["channel"]:
             # In the middle of a text the tags may be what it is about: the text stays, but nothing in it is called.
             if end < 0:
@@ -133,21 +136,19 @@ class Reading:
             self.enclosures.skip(end)
             return end
         end = len(self.text) if end < 0 else end
-        self.thoughts.append(self.text[tag.end() : inner])
         self._removed.append((start, end))
         self.enclosures.skip(end, reset=True)
         return end
 
-    def _thought_end(self, opened: re.Match[str]) -> tuple[int, int]:
-        """Where the thought ends behind its end tag, and before it; -1 if it is never closed. Thoughts nest."""
-        depth, inner = 1, len(self.text)
+    def _thought_end(self, opened: re.Match[str]) -> int:
+        """Where the thought ends, behind its end tag; -1 if it is never closed. Thoughts nest."""
+        depth = 1
         for tag in THINK_TAG.finditer(self.text, opened.end()):
             if _kind(tag) == _kind(opened):
                 depth += -1 if _closes(tag) else 1
-                inner = tag.start()
             if depth == 0:
-                return tag.end(), inner
-        return -1, len(self.text)
+                return tag.end()
+        return -1
 
     def _turn(self, found: re.Match[str]) -> int:
         """A role line, or a token of a chat template: what follows is not this answer's turn any more."""
@@ -178,7 +179,11 @@ class Reading:
     def _native(self, start: int, brace: int = -1) -> int:
         """Marks of calls: quoted, named by a sentence, around nothing, or a call."""
         enclosure = self.enclosures.at(start)
-        piece = self._parsed(start, brace)
+        if brace >= 0:
+            piece = k2.parse_bare(self.text, start, brace)
+        else:
+            xtml = self.text.startswith((K3_OPEN, K3_CLOSE, K3_SEP), start)
+            piece = k3.parse(self.text, start) if xtml else k2.parse(self.text, start)
         if K3_ROLE.match(self.text, start):
             self.turn_end = min(self.turn_end, start)
         if enclosure is not None:
@@ -209,13 +214,6 @@ class Reading:
             self.flaws.append("a call whose id runs into other text")
             return body.end()
         return self._native(start, body.end() - 1)
-
-    def _parsed(self, start: int, brace: int) -> Piece:
-        if brace >= 0:
-            return k2.parse_bare(self.text, start, brace)
-        if self.text.startswith((K3_OPEN, K3_CLOSE, K3_SEP), start):
-            return k3.parse(self.text, start)
-        return k2.parse(self.text, start, self._tools)
 
     def _enclosed(self, piece: Piece, enclosure: Enclosure) -> int:
         """Text up to where the enclosure ends. If it never does, or is no clear quotation, the answer is suspect."""

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 import routing.rescue
-from routing.parsing import strict_json
+from routing.parsing import literals, strict_json
 
 MODULES = [
     strict_json,
+    literals,
     *(
         importlib.import_module(found.name)
         for found in pkgutil.walk_packages(routing.rescue.__path__, "routing.rescue.")

@@ -122,21 +122,13 @@ def _written_call(value: dict[str, Any], tools: ToolSet) -> WrittenCall | None:
     if name is None or body.keys() > {name, given} or len(body) > 2:
         return None
     if given is None:
-        return _bare_name(body[name], tools)
+        return WrittenCall(body[name], None) if offered(tools, body[name]) else None  # `{"name": "now"}` and no more
     if not isinstance(body[given], (dict, str, type(None))) and not offered(tools, body[name]):
         return None
     if _is_definition(body[name], body[given], tools):
         return None
-    return WrittenCall(body[name], body[given], _id(value))
-
-
-def _bare_name(name: str, tools: ToolSet) -> WrittenCall | None:
-    """`{"name": "now"}` and no more: only if the tool is offered, and then still to be judged."""
-    return WrittenCall(name, None) if offered(tools, name) else None
-
-
-def _id(value: dict[str, Any]) -> str | None:
-    return next((value[key] for key in ID_KEYS if isinstance(value.get(key), str)), None)
+    given_id = next((value[key] for key in ID_KEYS if isinstance(value.get(key), str)), None)
+    return WrittenCall(body[name], body[given], given_id)
 
 
 def _is_definition(name: str, given: Any, tools: ToolSet) -> bool:

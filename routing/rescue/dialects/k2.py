@@ -11,7 +11,6 @@ import re
 
 from ...parsing.strict_json import StrictJsonError, loads
 from ...schema import ToolSet
-from ..call_validation import is_counter
 from ..markers import (
     ANCHOR,
     BARE_HEAD,
@@ -27,20 +26,22 @@ from ..markers import (
     skip_space,
 )
 from ..result import MAX_CALLS, Piece, WrittenCall
-from .json_calls import STRING, extent, written_calls
+from .json_calls import STRING, extent
 
 _HEADER = 512
 """Characters of an id; `functions.NAME:IDX` is far shorter."""
 _HEADER_END = re.compile(rf"[{{`]|{NATIVE_MARK.pattern}")
 _LAYOUT = " \t\r\n"
 _RUNS_ON = re.compile(r"[A-Za-z0-9_\-/@]\Z")
+_COUNTER = re.compile(r"\d{1,9}\Z")
+"""An id that is a bare number: the model counted its calls and left the name out."""
 _NOISE = 200
 """Characters inside a section, on one line, that are no call."""
 _PROSE = re.compile(r"\S+[ \t]+\S+[ \t]+\S")
 _UNTIL_MARK = re.compile(rf'(?:[^"<]++|{STRING}|<(?!\|(?:tool_call|open\||close\||sep\||end_of_|im_)))*+', re.DOTALL)
 
 
-def parse(text: str, start: int, tools: ToolSet) -> Piece:
+def parse(text: str, start: int) -> Piece:
     """The section or the calls whose first mark is at `start`."""
     piece = Piece("k2", start, start)
     mark, at = _mark_at(text, start)
@@ -49,7 +50,7 @@ def parse(text: str, start: int, tools: ToolSet) -> Piece:
     section = False
     while mark:
         section = section or mark in K2_SECTION_BEGIN
-        piece.end = _call(text, at, piece, tools) if mark == K2_CALL_BEGIN else at
+        piece.end = _call(text, at, piece) if mark == K2_CALL_BEGIN else at
         if mark in K2_SECTION_END:
             break
         if len(piece.calls) + len(piece.refused) > MAX_CALLS:
@@ -91,15 +92,13 @@ def _next_mark(text: str, piece: Piece, *, anywhere: bool) -> tuple[str, int]:
     return (mark, end) if mark in K2 else ("", at)
 
 
-def _call(text: str, at: int, piece: Piece, tools: ToolSet) -> int:
+def _call(text: str, at: int, piece: Piece) -> int:
     """Read one call after its begin mark; returns where the next mark is looked for."""
     found = _HEADER_END.search(text, at)
     if found is None:
         piece.flaw, piece.cut = "the call is cut", True
         return len(text)
     header = text[at : min(found.start(), at + _HEADER)].strip(_LAYOUT)
-    if not header and found[0] == "{":
-        return _json_call(text, found.start(), piece, tools)
     mark, after = _mark_at(text, found.start())
     piece.tangled = piece.tangled or not header or mark == K2_CALL_BEGIN
     if _PROSE.match(header) or not re.search(r"\w", header):
@@ -116,31 +115,17 @@ def _call(text: str, at: int, piece: Piece, tools: ToolSet) -> int:
     if mark in K2_ARGUMENT_END:
         end = skip_space(text, after)
         mark, after = _mark_at(text, end)
-    if mark in K2_ARGUMENT_BEGIN:
-        piece.refused.append((header, "leaked_call", "two bodies in one call"))
-        return _until_call_end(text, end)
-    if NATIVE_MARK.search(arguments) and not _is_json(arguments):
-        # A quotation mark too many or too few has turned inside and outside around.
-        piece.refused.append((header, "arguments_not_json", "marks inside what may or may not be a string"))
+    twice = mark in K2_ARGUMENT_BEGIN
+    if twice or (NATIVE_MARK.search(arguments) and not _is_json(arguments)):
+        # A quotation mark too many or too few has turned inside and outside around: nothing behind it can be trusted.
+        reason = "leaked_call" if twice else "arguments_not_json"
+        piece.refused.append((header, reason, "marks inside what may or may not be a string"))
         piece.cut = True
         return len(text)
     ended = mark == K2_CALL_END
     if len(piece.calls) <= MAX_CALLS:
         piece.calls.append(_written(header, arguments, ended=ended))
     return after if ended else end
-
-
-def _json_call(text: str, at: int, piece: Piece, tools: ToolSet) -> int:
-    """`{"name": ..., "arguments": ...}` between the marks of a call."""
-    end, ending = extent(text, at)
-    body = text[at:end]
-    calls = written_calls(loads(body), tools) if ending == "whole" and _is_json(body) else []
-    if calls:
-        piece.calls.extend(calls)
-    else:
-        piece.refused.append(("", "leaked_call", "arguments without an id"))
-    mark, after = _mark_at(text, skip_space(text, end))
-    return after if mark == K2_CALL_END else end
 
 
 def _is_json(text: str) -> bool:
@@ -152,19 +137,7 @@ def _is_json(text: str) -> bool:
 
 
 def _written(header: str, arguments: str, *, ended: bool) -> WrittenCall:
-    return WrittenCall(None if is_counter(header) else header, arguments, header, ended=ended, cut=not ended)
-
-
-def _until_call_end(text: str, at: int) -> int:
-    """Behind the end of a call that is refused, or before the next one."""
-    while True:
-        at = _until_mark(text, at)
-        if at < 0:
-            return len(text)
-        mark, after = _mark_at(text, at)
-        if mark not in K2_ARGUMENT_BEGIN:
-            return after if mark == K2_CALL_END else at
-        at = after
+    return WrittenCall(None if _COUNTER.match(header) else header, arguments, header, ended=ended, cut=not ended)
 
 
 def _until_mark(text: str, at: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ..literals import LiteralError, read_call
+from ...parsing.literals import LiteralError, read_call
 from ..markers import skip_space
 from ..result import MAX_CALLS, Piece, WrittenCall
 

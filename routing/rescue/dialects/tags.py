@@ -137,10 +137,7 @@ def _parameters(text: str, at: int) -> tuple[int, dict[str, str]]:
             raise _Broken(_CUT)
         if not close[0].startswith("</") or key in arguments:
             raise _Broken("a parameter without its end, or twice")
-        arguments[key] = _trimmed(text[found.end() : close.start()])
+        # Line ends next to the tags only lay them out.
+        value = text[found.end() : close.start()].removeprefix("\r").removeprefix("\n")
+        arguments[key] = value.removesuffix("\n").removesuffix("\r")
         at = close.end()
-
-
-def _trimmed(value: str) -> str:
-    """Without the line ends that only lay the tags out."""
-    return value.removeprefix("\r").removeprefix("\n").removesuffix("\n").removesuffix("\r")

@@ -50,7 +50,6 @@ K2_FORMS = [
     f"<|tool_calls_section_begin|>{k2('get_weather', PARIS)}<|im_end|>",
     begun("functions.get_weather:0") + "<|tool_call_argument_end|><|tool_call_end|>",
     begun("functions_get_weather_2") + "<|tool_call_end|>",
-    f"<|tool_call_begin|>{ENVELOPE}<|tool_call_end|>",
 ]
 K3_FORMS = [
     k3("get_weather", city="Paris"),

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from routing.parsing.literals import LiteralError, read_call, read_literal
 from routing.parsing.strict_json import StrictJsonError, loads
 from routing.rescue.arguments import Arguments, Refused, judge
-from routing.rescue.literals import LiteralError, read_call, read_literal
 from routing.schema import ToolSet
 
 
