@@ -263,4 +263,5 @@ def _checked_proxy(url: str) -> str:
         right = parts.scheme in _PORTS and bool(parts.hostname) and parts.port != 0
         if not url or (right and url.isascii() and url.isprintable()):
             return url
+    url, parts = "", urlsplit("")  # a traceback may be printed with locals
     raise ConfigError("must be http://host:port or https://host:port", where=PROXY_VARIABLE)
