@@ -7,6 +7,7 @@ import signal
 
 import hypothesis
 import pytest
+import yaml
 
 import pytest_kimiprobe.pytest_items.runner
 import pytest_kimiprobe.simulator
@@ -21,7 +22,7 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Loaded once: pytester forgets modules after each inner run, and C extensions cannot be loaded twice.
-LOADED = (pytest_kimiprobe.pytest_items.runner, pytest_kimiprobe.simulator)
+LOADED = (pytest_kimiprobe.pytest_items.runner, pytest_kimiprobe.simulator, yaml)
 _OURS = ("KIMIPROBE_", "OPENROUTER_", "MOONSHOT_", "GROQ_", "TOGETHER_", "REPLICATE_", "ANTHROPIC_", "GITHUB_")
 _OUTER = "PYTEST_XDIST_"
 """What the outer pytest sets for its workers; an inner pytest must not see it."""

@@ -189,8 +189,10 @@ def require_packaged(name: str, parts: Iterable[str]) -> None:
 
 
 def packaged_files() -> list[Path]:
-    """The packaged case files."""
-    return sorted(cases.FOLDER.glob("*.yaml"))
+    """The packaged case files. Raises UsageError if there are none, because the package is in an archive."""
+    if found := sorted(cases.FOLDER.glob("*.yaml")):
+        return found
+    raise pytest.UsageError(f"no case files in {cases.FOLDER}: install kimiprobe as files, not inside a zip archive")
 
 
 def with_halves(argument: str) -> list[str]:
@@ -242,12 +244,7 @@ def planned_by(item: object) -> Planned | None:
     return found if isinstance(found, Planned) else None
 
 
-def is_skipped(item: pytest.Item) -> bool:
-    """Whether the item has the unconditional `skip` mark."""
-    return item.get_closest_marker("skip") is not None
-
-
 def to_send(items: Iterable[pytest.Item]) -> list[tuple[pytest.Item, ProbePlan]]:
     """The items that send a request, each with its plan. Items with a skip mark are left out."""
-    planned = ((item, planned_by(item)) for item in items if not is_skipped(item))
+    planned = ((item, planned_by(item)) for item in items if not item.get_closest_marker("skip"))
     return [(item, found.plan) for item, found in planned if found and not found.unsent]

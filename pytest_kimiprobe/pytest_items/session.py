@@ -19,7 +19,7 @@ from ..engine.throttle import refusal_words
 from ..reporting.summary import Spent, Summary
 from ..safe_text import one_line
 from ..verdicts import Run
-from .items import RowProbe, is_skipped, planned_by, to_send
+from .items import RowProbe, planned_by, to_send
 from .run_config import Scope
 from .verdict_store import VerdictStore
 
@@ -73,10 +73,9 @@ class ProbeSession:
         self._under_way = to_send(items)
         if self._under_way:
             try:
-                self._dispatcher = self._dispatcher or self._started()
-                self._dispatcher.submit(
-                    [ProbeJob(item, plan, self.scope.target(plan.endpoint)) for item, plan in self._under_way]
-                )
+                sender, scope = self._started(), self.scope
+                self._dispatcher = sender
+                sender.submit(ProbeJob(item, plan, scope.target(plan.endpoint)) for item, plan in self._under_way)
             except Exception as error:  # noqa: BLE001 - a plugin that replaces sockets may raise anything
                 why = error.__cause__ or error
                 text = f"no request can be sent: {type(why).__name__}: {one_line(str(why), 200)}"
@@ -91,7 +90,7 @@ class ProbeSession:
             elif planned is not None and planned.unsent:
                 self.kept.not_sent(item, planned.unsent)
                 yield item
-            elif planned is not None and is_skipped(item):
+            elif planned is not None and item.get_closest_marker("skip"):
                 yield item  # pytest reports it as skipped
         if self._dispatcher is not None:
             yield from self._answered(self._dispatcher)

@@ -37,7 +37,14 @@ def load(path: Path | None = None, *, environment: Mapping[str, str] | None = No
     Base URLs that variables of `environment` (default: `os.environ`) give override those of the catalogue. Raises
     CatalogError, which names file, line and field.
     """
-    environment = os.environ if environment is None else environment
+    try:
+        return _loaded(path, os.environ if environment is None else environment)
+    except CatalogError as error:
+        del environment  # a traceback may be printed with locals: the environment and base URLs hold keys and passwords
+        raise error.with_traceback(None) from None
+
+
+def _loaded(path: Path | None, environment: Mapping[str, str]) -> Catalog:
     if path is None and (named := environment.get(VARIABLE, "").strip()):
         path = Path(named)
     return (_packaged() if path is None else _read(path)).with_base_urls(environment)

@@ -20,7 +20,7 @@ import logging
 import os
 import re
 from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
@@ -103,11 +103,12 @@ class Transport:
         """
         progress = progress or RequestProgress()
         sent: StreamedResponse | ExchangeError | None = None
+        deadline = None if timeout_s is None else asyncio.timeout(timeout_s)
         try:
-            async with asyncio.timeout(timeout_s) as deadline:
-                pool = self.pool()
-                encoded = _encoded(request, pool.core)
-                sent = await pool.send(encoded, known(request.credentials), progress)
+            async with nullcontext() if deadline is None else deadline:
+                pool, credentials = self.pool(), request.credentials
+                encoded = _encoded(request, pool.core, credentials)
+                sent = await pool.send(encoded, known(credentials), progress)
                 if isinstance(sent, ExchangeError):
                     raise sent
                 stream = is_event_stream(sent.status, sent.headers)
@@ -115,7 +116,7 @@ class Transport:
                 async with aclosing(sent.chunks(limit)) as chunks:
                     yield HttpResponse(sent.status, sent.headers, chunks)
         except TimeoutError as error:
-            if timeout_s is None or not deadline.expired():
+            if timeout_s is None or deadline is None or not deadline.expired():
                 raise  # raised by the caller's code
             forget_frames(error)
             raise timed_out(timeout_s, progress) from None
@@ -183,13 +184,13 @@ def library() -> Any:
         return importlib.import_module("httpcore")
 
 
-def _encoded(request: HttpRequest, core: Any) -> Any:
+def _encoded(request: HttpRequest, core: Any, credentials: frozenset[str]) -> Any:
     """The request in the library's form.
 
     Raises RequestRejected or AccountError if it cannot be encoded, or would carry a key to another host.
     """
     _check_headers(request)
-    url, content, credentials = _url(core, request.url), request.content, request.credentials
+    url, content = _url(core, request.url), request.content
     if url is None:
         raise RequestRejected("bad_request", "not a URL that requests can go to", phase="send")
     if credentials and url.host not in LOOPBACK:
@@ -263,4 +264,5 @@ def _checked_proxy(url: str) -> str:
         right = parts.scheme in _PORTS and bool(parts.hostname) and parts.port != 0
         if not url or (right and url.isascii() and url.isprintable()):
             return url
+    url, parts = "", urlsplit("")  # a traceback may be printed with locals
     raise ConfigError("must be http://host:port or https://host:port", where=PROXY_VARIABLE)

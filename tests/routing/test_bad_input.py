@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from routing.evidence.model import loads
 from routing.flags.model import Flags
 
 SECRET = "sk-" + "Secret9" * 5
+KEY = "sk-0123456789abcdef-of-no-account"
 PASSWORD = "hunter2-of-nobody"
 URL = f"https://user:{PASSWORD}@example.org/v1"
 FLAG = "openrouter_kimi_tool_calling"
@@ -70,7 +72,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     with FaultyServer(reply(chat())) as server:
         monkeypatch.setenv("KIMIPROBE_BASE_URL_MOONSHOT", server.url)
-        monkeypatch.setenv("MOONSHOT_API_KEY", "sk-0123456789abcdef-of-no-account")
+        monkeypatch.setenv("MOONSHOT_API_KEY", KEY)
         yield tmp_path
         assert not server.requests
 
@@ -80,10 +82,19 @@ def told(call: Callable[[], Any]) -> str:
     try:
         result = call()
     except (ValueError, TypeError, ConfigError) as error:
+        check_frames(error)
         return str(error)
     status = result.status()
     result.close()
     return f"{status.flags.error or ''}{status.evidence.error or ''}{status.evidence.warning or ''}"
+
+
+def check_frames(error: BaseException) -> None:
+    """No frame of the package has a key or password in its local variables: a traceback may be printed with them."""
+    shown = traceback.TracebackException.from_exception(error, capture_locals=True)
+    frames = [frame for frame in shown.stack if "/routing/" in frame.filename and "/tests/" not in frame.filename]
+    text = "".join(f"{frame.name} {frame.locals}\n" for frame in frames)
+    assert not any(secret in text for secret in (SECRET, PASSWORD, KEY)), text
 
 
 def check(text: str, field: str) -> None:
@@ -151,6 +162,7 @@ def test_environment_variables(
 
     with pytest.raises((RoutingError, ValueError)) as caught:
         used()
+    check_frames(caught.value)
     check(str(caught.value), field)
 
 

@@ -33,11 +33,21 @@ ANSWER = {
 
 
 class Account:
-    """A provider's account with limits for concurrent requests and for requests in a window; a 429 says how long to wait."""
+    """A provider's account with limits for concurrent requests and for requests in a window; a 429 says how long to wait.
+
+    Answers come after `delay_s` seconds, or when `together` requests wait for them.
+    """
 
     def __init__(
-        self, *, at_once: int = 99, a_window: int = 10**9, window_s: float = 0.3, delay_s: float = 0.0
+        self,
+        *,
+        at_once: int = 99,
+        a_window: int = 10**9,
+        window_s: float = 0.3,
+        delay_s: float = 0.0,
+        together: asyncio.Barrier | None = None,
     ) -> None:
+        self.together = together
         self.at_once, self.a_window, self.window_s, self.delay_s = at_once, a_window, window_s, delay_s
         self.busy = self.peak = 0
         self.accepted: list[float] = []
@@ -54,7 +64,7 @@ class Account:
         self.busy += 1
         self.peak = max(self.peak, self.busy)
         try:
-            await asyncio.sleep(self.delay_s)
+            await (self.together.wait() if self.together else asyncio.sleep(self.delay_s))
         finally:
             self.busy -= 1
         self.sent[200] += 1
@@ -189,7 +199,7 @@ def test_a_refusing_upstream_does_not_slow_the_others() -> None:
 
 def test_each_probe_of_a_crowd_was_among_eight() -> None:
     """The server saw them, and each outcome says so."""
-    account = Account(delay_s=0.25)
+    account = Account(together=asyncio.Barrier(8))
     with serving(account.answer) as url:
         outcomes, _ = sent(jobs_for(url, 16, "crowd"))
     assert account.peak >= 8

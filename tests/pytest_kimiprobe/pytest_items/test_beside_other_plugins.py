@@ -192,6 +192,29 @@ def test_sockets_that_raise_end_the_run_before_it_sends(pytester: pytest.Pyteste
     assert not (pytester.path / "out.json").exists()
 
 
+def test_a_connection_that_a_user_refuses_is_not_the_hosts_fault_and_costs_nothing(pytester: pytest.Pytester) -> None:
+    """A plugin that blocks the network raises what no host can cause; nothing was sent."""
+    pytester.makeconftest(
+        """
+        import socket
+
+        class Guarded(socket.socket):
+            def connect(self, address):
+                raise RuntimeError("a test tried to connect")
+
+        def pytest_runtest_setup():
+            socket.socket = Guarded
+        """
+    )
+    pytester.makepyfile(test_own="def test_own(): pass")
+    found = pytester.runpytest_subprocess(*HEALTHY, PROBES, "test_own.py", "--kimiprobe-json=out.json")
+    assert found.ret == pytest.ExitCode.INTERNAL_ERROR
+    report = json.loads((pytester.path / "out.json").read_text("utf-8"))
+    found_classes = [(one["reason"], one["error_class"], float(one["cost_usd"])) for one in report["probes"]]
+    assert found_classes == [("local_failure", "request", 0.0)] * 2
+    found.stdout.fnmatch_lines(["cost  $0.00*", "*NOT MEASURED: no endpoint could be reached*"])
+
+
 def test_reporting_plugins_can_tell_probes_apart(pytester: pytest.Pytester) -> None:
     """Parameters as of any parametrized test, and a path of packaged cases that leads to no installation."""
     hooks = plugin_of(

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_kimiprobe.cases import model
+
 ROOT = Path(__file__).resolve().parents[3]
 HEALTHY = ("--kimiprobe", "--kimiprobe-source=simulator:healthy", "--kimiprobe-endpoint=moonshot/*")
 PROBE = "kimiprobe/core.yaml::weather[moonshot/kimi-k2.6-plain-1]"
@@ -155,6 +157,16 @@ def test_a_selected_pair_brings_its_halves(pytester: pytest.Pytester) -> None:
     counts = found.parseoutcomes()
     assert counts["passed"] % 3 == 0
     assert counts.get("skipped", 0) == 0
+
+
+def test_a_package_without_its_case_files_is_refused(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As inside a zip archive, from which Python can import but which has no folder to list."""
+    monkeypatch.setattr(model, "FOLDER", pytester.path / "kimiprobe.zip")
+    found = pytester.runpytest(*HEALTHY)
+    assert found.ret == pytest.ExitCode.USAGE_ERROR
+    found.stderr.fnmatch_lines(["*no case files in *kimiprobe.zip*zip archive"])
 
 
 @pytest.mark.parametrize("option", ["--stepwise", "--stepwise-skip", "--stepwise-reset"])

@@ -439,7 +439,7 @@ def test_an_encoded_request_shows_no_key() -> None:
     request = HttpRequest(
         "GET", "https://api.example/", {"Authorization": f"Bearer {KEY}"}, b"", frozenset({"api.example"})
     )
-    encoded = _encoded(request, httpcore2)
+    encoded = _encoded(request, httpcore2, request.credentials)
     assert KEY.encode() in dict(encoded.headers)[b"Authorization"]
     assert KEY not in f"{request!r} {encoded!r} {Secrets({KEY})!r}"
 
