@@ -12,7 +12,7 @@ from ..parsing.kimi_ids import PREFIX as _PREFIX
 from ..parsing.strict_json import StrictJsonError, loads
 from ..schema import ToolSet, printable
 from ..types import RawToolCall, ToolCall
-from .arguments import Arguments, Refused, judge
+from .arguments import Refused, judge
 from .result import MAX_CALLS, Dropped, WrittenCall
 
 _INDEX = re.compile(r":\d{1,9}\Z")

@@ -35,7 +35,6 @@ BY_WORDING = {
     "placeholder_arguments": "the arguments are placeholders, which are valid values",
     "enclosed_fence": "JSON or code in a fence behind one short sentence, which is a call",
     "k3_in_response": "the same in K3's response channel",
-    "padding_fence": "JSON in a fence that is the whole answer, which is a call",
     "broken_not_json": "typographic quotation marks, which are repaired",
 }
 """Kinds of attacks beside `wording_*` of which some rows are executed, and why a correct host would call there too."""
