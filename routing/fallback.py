@@ -24,7 +24,7 @@ from .time_budget import MIN_ATTEMPT_S, TimeBudget, jittered
 from .transport import Transport
 from .transport.event_loop import in_thread
 from .types import Answer, Attempt, ChatRequest, Parked, Reply, strictest_rescue
-from .verify import Checked, check, check_generation, expectations_of
+from .verify import Checked, check, check_generation, expectations_of, may_hold_calls
 
 if TYPE_CHECKING:
     from .captures.store import Captures
@@ -33,6 +33,8 @@ _POLL_S = 0.05
 """Seconds between two looks at a parked endpoint that another request asks."""
 _READ_HERE = 1 << 14
 """The most bytes of an answer that is verified on the event loop."""
+_COMPARED_HERE = 8_000
+"""The most prompt tokens of a request with which a call is compared on the event loop."""
 _CALLERS_MISTAKES = frozenset({"bad_request", "image_refused", "tool_schema"})
 """Reasons of attempts that were not sent because the request itself is wrong."""
 
@@ -215,7 +217,7 @@ class FallbackLoop:
         done = await self._exchanged(target, request, permit, timeout_s, last=last, others=others)
         paid = self._budget.settled(done, endpoint, request)
         # A long text is read in a thread, so that other requests do not wait: it may be hostile.
-        long = len(done.body) > _READ_HERE
+        long = len(done.body) > _READ_HERE or self._compares(done.answer)
         checked = await in_thread(lambda: self._checked(done)) if long else self._checked(done)
         self._leaked = checked is not None and checked.leaked
         return self._judged(done, paid, checked, last=last)
@@ -262,6 +264,11 @@ class FallbackLoop:
             return None
         self._record(done, paid, "ok" if checked.outcome == "ok" else "rescued", checked.reason, checked.detail)
         return self._reply(done, answer, checked)
+
+    def _compares(self, answer: Answer | None) -> bool:
+        """Whether a call in the answer's text would be compared with a long request."""
+        prompt = self._route.priced_for.prompt_tokens
+        return prompt > _COMPARED_HERE and answer is not None and may_hold_calls(answer, self._request.tools)
 
     def _checked(self, done: Exchange) -> Checked | None:
         """The result of verifying the answer, or the call that the provider refused.

@@ -186,7 +186,7 @@ def _decide(
     if _is_unknown(answer.finish_reason) and not answer.tool_calls:
         return replace(_failed("unknown_finish_reason", answer), detail=f"finish reason {answer.finish_reason}")
     defect = next((defect for defect in strict if isinstance(defect, _CallDefect)), None) or _same_ids(calls)
-    if defect is None and not _suspicious(answer, tools):
+    if defect is None and not may_hold_calls(answer, tools):
         return _unchanged(answer, calls)
     from .rescue import rescue  # only some answers need it: most are right
 
@@ -300,7 +300,7 @@ def _same_ids(calls: tuple[ToolCall, ...]) -> _CallDefect | None:
     return _CallDefect("duplicate_call_id", "two calls share an id") if repeated else None
 
 
-def _suspicious(answer: Answer, tools: Sequence[Tool]) -> bool:
+def may_hold_calls(answer: Answer, tools: Sequence[Tool]) -> bool:
     """Whether rescue must look at the text. A quick test that saves time; only rescue decides what a text holds."""
     if any(mark in answer.text for mark in ("<|", "|>", "think>", "think\u25b7")):
         return True

@@ -175,13 +175,13 @@ def _readings(text: str) -> list[str]:
     """The text, and what is in it once it is decoded, without doubles."""
     found: list[str] = []
     plain = _plain(text)
-    waiting = [plain, codecs.decode(plain, "rot13"), plain[::-1]]
+    waiting = [plain]
     while waiting and len(found) < MAX_READINGS:
         reading = waiting.pop(0)
         if reading.strip() and reading.casefold() not in found:
             found.append(reading.casefold())
             waiting += [_plain(decode(reading)) for decode in _DECODERS]
-    return found
+    return [*found, codecs.decode(plain, "rot13").casefold(), plain[::-1].casefold()]
 
 
 def _plain(text: str) -> str:

@@ -109,3 +109,23 @@ def test_at_an_endpoint_without_native_tools_any_text_may_precede_the_call() -> 
     checked = check(noted, TOOLS)
     assert (checked.outcome, len(checked.tool_calls)) == ("rescued", 1)
     assert check(Answer(f"{text}\nIt is warm.", notes=noted.notes), TOOLS).tool_calls == ()
+
+
+@pytest.mark.parametrize(
+    ("history", "text", "threads"), [("", K2, 0), ("word " * 20_000, K2, 1), ("word " * 20_000, "Hi.", 0)]
+)
+def test_a_call_is_compared_with_a_long_request_in_a_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, history: str, text: str, threads: int
+) -> None:
+    """Other requests of the event loop do not wait; an answer without a call stays on it."""
+    used: list[Any] = []
+
+    async def counted(work: Any) -> Any:
+        used.append(work)
+        return work()
+
+    monkeypatch.setattr("routing.fallback.in_thread", counted)
+    messages = [{"role": "system", "content": history}, {"role": "user", "content": "hi"}]
+    with FaultyServer(reply(chat(text))) as server, routed(tmp_path, monkeypatch, server.url) as router:
+        assert router.complete(messages, tools=TOOLS).rescued == (text == K2)
+    assert len(used) == threads
