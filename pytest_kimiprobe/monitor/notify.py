@@ -48,7 +48,9 @@ class NotDelivered(ConfigError):
     `passing`: whether another try may be accepted.
     """
 
-    passing = False
+    def __init__(self, message: str, *, passing: bool = False) -> None:
+        super().__init__(message, where=WEBHOOK_VARIABLE)
+        self.passing = passing
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ class Webhook:
         parts = urlsplit(url)
         if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK):
             return cls(url)
-        raise NotDelivered("must be an https URL (http only to this machine)", where=WEBHOOK_VARIABLE)
+        raise NotDelivered("must be an https URL (http only to this machine)")
 
     def __repr__(self) -> str:
         return "Webhook(...)"
@@ -98,32 +100,27 @@ class Webhook:
         """
         body = json.dumps({"text": slack_text(text)}).encode()
         for pause_s in (*WEBHOOK_PAUSES_S, None):
-            try:
-                return self._post(body)
-            except NotDelivered as problem:
-                if pause_s is None or not problem.passing:
-                    raise
-                self.sleep(pause_s)
-        return None
+            problem = run(self._post(body))
+            if problem is None:
+                return
+            if pause_s is None or not problem.passing:
+                raise problem
+            self.sleep(pause_s)
 
-    def _post(self, body: bytes) -> None:
-        try:
-            run(self._send(body))
-        except TimeoutError:
-            raise NotDelivered(f"no answer within {self.timeout_s:g} s", where=WEBHOOK_VARIABLE) from None
-        except ExchangeError as error:
-            problem = NotDelivered(f"{error.reason}", where=WEBHOOK_VARIABLE)
-            problem.passing = error.phase == "connect"
-            raise problem from None
-
-    async def _send(self, body: bytes) -> None:
+    async def _post(self, body: bytes) -> NotDelivered | None:
+        """Post once; returns why the message was not accepted, or None."""
         request = HttpRequest("POST", self.url, {"Content-Type": "application/json"}, body)
         opened = aclosing(Transport(max_body=1 << 16))
-        async with opened as transport, asyncio.timeout(self.timeout_s), transport.send(request) as response:
-            if not 200 <= response.status < 300:
-                problem = NotDelivered(f"HTTP {response.status}", where=WEBHOOK_VARIABLE)
-                problem.passing = response.status == 429 or response.status >= 500
-                raise problem
+        try:
+            async with opened as transport, asyncio.timeout(self.timeout_s), transport.send(request) as response:
+                status = response.status
+        except TimeoutError:
+            return NotDelivered(f"no answer within {self.timeout_s:g} s")
+        except ExchangeError as error:
+            return NotDelivered(error.reason, passing=error.phase == "connect")
+        if 200 <= status < 300:
+            return None
+        return NotDelivered(f"HTTP {status}", passing=status == 429 or status >= 500)
 
 
 class Issues:

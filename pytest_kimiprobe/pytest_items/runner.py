@@ -32,11 +32,13 @@ _TYPICAL_S = {"live": 3.0, "simulator": 0.3, "replay": 0.0}
 
 def header(session: ProbeSession) -> list[str]:
     """Lines at the start of a run: the hosts that answer, and the keys that are set."""
+    xdist = getattr(session.config.option, "kimiprobe_xdist", False)
+    ignored = ["kimiprobe: -n ignored, requests already run concurrently"] * xdist
     if session.scope.choice.kind == "replay":
         samples, others = len(session.scope.replays.samples), len(session.scope.replays.others)
         simulated = " of simulated hosts" if session.scope.replays.simulated else ""
         told = f"kimiprobe: replay of {samples} recorded probes{simulated}, {others} other recordings; nothing is sent"
-        return [told, *_put_aside(session.config)]
+        return [told, *ignored]
     what = "simulated" if session.scope.choice.kind == "simulator" else session.scope.source
     many = len(session.scope.endpoints)
     lines = [f"kimiprobe: {what}, model {session.scope.model}, {many} endpoint{'' if many == 1 else 's'}"]
@@ -47,12 +49,7 @@ def header(session: ProbeSession) -> list[str]:
             f"kimiprobe: keys found: {', '.join(there)}" + (f"; missing: {', '.join(missing)}" if missing else "")
         )
     lines += [f"kimiprobe: {one_line(note)}" for note in session.scope.discovered]
-    return [*lines, *_put_aside(session.config)]
-
-
-def _put_aside(config: pytest.Config) -> list[str]:
-    xdist = getattr(config.option, "kimiprobe_xdist", False)
-    return ["kimiprobe: -n ignored, requests already run concurrently"] if xdist else []
+    return [*lines, *ignored]
 
 
 def forecast(session: ProbeSession, items: list[pytest.Item]) -> list[str]:
@@ -157,6 +154,7 @@ def finish(probes: ProbeSession, exit_status: int, session: pytest.Session) -> N
     """Close everything, then write the requested outputs. If one cannot be written, pytest exits with status 3."""
     with _uninterrupted():
         probes.finish()
+        probes.kept.interrupt()
         if not probes.kept.results:
             if not _only_looking(probes.config):
                 outputs.keep_failures(probes, ())

@@ -54,6 +54,11 @@ class VerdictStore:
         self.results[result.id] = result
         self._hook.pytest_kimiprobe_result(result=result)
 
+    def interrupt(self) -> None:
+        """Store a verdict on each answer whose test function did not run before the session ended."""
+        for result in [held for probe, held in self.held.items() if probe not in self.results]:
+            self.record(replace(result, verdict="not_run", reason="interrupted", detail="", error_class=None))
+
     def not_sent(self, item: pytest.Item, unsent: Unsent) -> None:
         """Store the verdict on a probe that was not sent, with the reason."""
         self._keep(item, None, Judgement(unsent.verdict, unsent.reason, unsent.detail), _facts(item))

@@ -12,7 +12,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import partial
 from hashlib import sha256
 from http import HTTPStatus
@@ -20,6 +20,7 @@ from typing import Any
 
 from routing.redaction import escaped
 from routing.types import ChatRequest, JsonObject
+from routing.wire.json_fields import money
 
 from ..engine.capture import CapturedExchange, CapturedFailure, CapturedRequest
 from .cassettes import Unreadable, as_mapping, as_text, step_of
@@ -213,14 +214,8 @@ def _number(row: Mapping[str, Any], field: str) -> float | None:
 
 
 def _money(row: Mapping[str, Any], field: str) -> Decimal | None:
-    value = row.get(field)
-    if value is None:
-        return None
-    try:
-        amount = Decimal(str(value)) if isinstance(value, str | int) and len(str(value)) < 40 else Decimal("NaN")
-    except InvalidOperation:
-        amount = Decimal("NaN")
-    if not amount.is_finite() or not 0 <= amount < 1_000_000:
+    amount = money(row.get(field))
+    if amount is None and row.get(field) is not None:
         raise Unreadable(f"{field} must be an amount of USD")
     return amount
 

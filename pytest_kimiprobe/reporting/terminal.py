@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from routing.types import Status
-
 from ..safe_text import one_line
 from ..stats.measures import rate_text
 from ..tables import WIDTH, Column, folded, middle_cut, rendered, shown
@@ -31,6 +29,7 @@ _MEASURED = (
     Column("F1", right=True),
     Column("$/1k ok", right=True),
 )
+_TONES = {"works": "good", "needs_rescue": "warn", "degraded": "warn", "broken": "bad", "down": "bad"}
 _HOSTS = {
     "simulator": "simulated hosts",
     "replay": "recorded answers, judged again",
@@ -52,11 +51,12 @@ def screen(summary: Summary, *, quiet: bool = False, further: bool = False) -> l
     head = [Line(_hosts(summary), "" if summary.run.source == "live" else "warn"), Line(_what(summary))]
     if summary.evidence:
         rows = _rows(summary)
-        tones = ["", *(_tone(summary.statuses[name]) for name in summary.order)]
+        tones = ["", *(_TONES.get(summary.statuses[name], "") for name in summary.order)]
         head += [Line(""), *(Line(*pair) for pair in zip(rendered(COLUMNS, rows), tones, strict=True)), Line("")]
     if further and summary.evidence:
         head += [*map(Line, rendered(_MEASURED, _measured(summary))), Line("")]
-        head += [Line(text, tone) for title, said, tone in details(summary) for text in _folded(title, said)]
+        told = [(folded(title, said, _DETAIL_INDENT), tone) for title, said, tone in details(summary)]
+        head += [Line(text, tone) for texts, tone in told for text in texts]
     tail = [Line(text, tone) for title, said, tone in facts(summary) for text in folded(title, said, _INDENT)]
     if quiet:
         return head + tail
@@ -112,10 +112,6 @@ def _rows(summary: Summary) -> list[tuple[str, ...]]:
     ]
 
 
-def _folded(head: str, text: str) -> list[str]:
-    return folded(head, text, _DETAIL_INDENT)
-
-
 def markdown(summary: Summary) -> str:
     """The summary as Markdown for `$GITHUB_STEP_SUMMARY`. Untrusted text is in code spans only."""
     lines = ["## kimiprobe", "", f"**{_hosts(summary).partition(': ')[2]}**", "", _what(summary), ""]
@@ -152,7 +148,3 @@ def _measured(summary: Summary) -> list[tuple[str, ...]]:
             )
         )
     return rows
-
-
-def _tone(status: Status) -> str:
-    return {"works": "good", "needs_rescue": "warn", "degraded": "warn", "broken": "bad", "down": "bad"}.get(status, "")

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any
@@ -31,18 +31,6 @@ FOLDER = "daily"
 Line = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Month:
-    """The valid lines of one monthly file, by day and endpoint.
-
-    `whole` is false if lines were torn. `newer` is true if a newer release wrote the file; its lines are not read.
-    """
-
-    lines: Mapping[tuple[str, str], Line]
-    whole: bool = True
-    newer: bool = False
-
-
 def refresh_daily(folder: Path, now: datetime, problems: list[str]) -> list[Path]:
     """Bring the roll-up up to date with the run files; returns the files that changed.
 
@@ -55,11 +43,13 @@ def refresh_daily(folder: Path, now: datetime, problems: list[str]) -> list[Path
     written = []
     for month in sorted({day[:7] for day, _ in reached}):
         path = folder / FOLDER / f"{month}.jsonl"
-        known = read_month(path, problems)
-        if known.newer:
+        torn: list[str] = []
+        known = read_month(path, torn)
+        problems += torn
+        if known is None:
             continue
-        kept = {key: line for key, line in known.lines.items() if key[0] <= since.isoformat()}
-        if not known.whole:
+        kept = {key: line for key, line in known.items() if key[0] <= since.isoformat()}
+        if torn:
             first = date.fromisoformat(f"{month}-01")
             kept |= lines_of(_runs(folder, first, now))
         rows = {key: line for key, line in {**kept, **reached}.items() if key[0].startswith(month)}
@@ -85,28 +75,29 @@ def rendered(lines: Mapping[tuple[str, str], Line]) -> str:
     return "".join(f"{json.dumps(line, sort_keys=True, allow_nan=False)}\n" for _, line in sorted(lines.items()))
 
 
-def read_month(path: Path, problems: list[str]) -> Month:
-    """A file as it was read; empty if there is none. Torn lines are left out and named."""
+def read_month(path: Path, problems: list[str]) -> dict[tuple[str, str], Line] | None:
+    """The lines of one monthly file by day and endpoint, empty if there is no file; None if a newer release wrote it.
+
+    Torn lines are left out, and named in `problems`.
+    """
     try:
         text = path.read_text("utf-8")
     except FileNotFoundError:
-        return Month({})
+        return {}
     except (OSError, UnicodeDecodeError) as error:
         problems.append(f"{path}: skipped: {one_line(str(error))}")
-        return Month({}, whole=False)
+        return {}
     lines: dict[tuple[str, str], Line] = {}
-    whole = True
     for number, raw in enumerate(text.splitlines(), 1):
         try:
             line = json.loads(raw)
             if line["v"] > VERSION:
                 problems.append(f"{path}: version {line['v']!r}; this release reads version {VERSION}: left as it is")
-                return Month({}, newer=True)
+                return None
             lines[str(date.fromisoformat(line["day"])), str(line["endpoint"])] = line
         except (ValueError, KeyError, TypeError, RecursionError):
             problems.append(f"{path}:{number}: not a line of the roll-up; left out")
-            whole = False
-    return Month(lines, whole)
+    return lines
 
 
 def _runs(folder: Path, since: date, now: datetime) -> Iterator[StoredRun]:

@@ -117,15 +117,15 @@ def counted(runs: Iterable[StoredRun], now: datetime) -> list[StoredRun]:
     return [run for run in known if run.source == source]
 
 
-def latest(runs: Iterable[StoredRun], now: datetime, window_days: int = FRESH_FOR.days) -> Evidence:
-    """Evidence of each endpoint: its newest complete run, and the counts of the last `window_days` days.
+def latest(runs: Iterable[StoredRun], now: datetime) -> Evidence:
+    """Evidence of each endpoint: its newest complete run, and the counts of the last 7 days (`FRESH_FOR`).
 
     If an earlier run is known, a run with fewer than 10 requests to the endpoint adds to the counts only. Such a run
     comes from `-k` or a small budget.
     Local runs count only if there is no live run: answers of this machine are never mixed with real evidence.
     """
     known = counted(runs, now)
-    opening = now - timedelta(days=window_days)
+    opening = now - FRESH_FOR
     newest: dict[str, EndpointEvidence] = {}
     windows: dict[str, Counts] = {}
     cases: dict[str, set[str]] = defaultdict(set)
@@ -146,7 +146,7 @@ def latest(runs: Iterable[StoredRun], now: datetime, window_days: int = FRESH_FO
             endpoint: replace(
                 newest[endpoint],
                 window=windows.get(endpoint, Counts()),
-                window_days=window_days,
+                window_days=FRESH_FOR.days,
                 cases=len(cases[endpoint]),
             )
             for endpoint in sorted(newest)
@@ -254,12 +254,17 @@ def _free_path(root: Path, run: Run) -> Path:
         number += 1
 
 
-def _is_of(path: Path, run: Run) -> bool:
+def stored_run(path: Path) -> StoredRun | None:
+    """The content of a run file; None if it is missing or cannot be read."""
     try:
-        stored = parsed(read_run(path), str(path))
+        return parsed(read_run(path), str(path))
     except (ConfigError, ValueError):
-        return False
-    return (stored.id, stored.attempt, utc_text(stored.started_at)) == (run.id, run.attempt, utc_text(run.started_at))
+        return None
+
+
+def _is_of(path: Path, run: Run) -> bool:
+    found, started = stored_run(path), utc_text(run.started_at)
+    return found is not None and (found.id, found.attempt, utc_text(found.started_at)) == (run.id, run.attempt, started)
 
 
 def safe_name(text: str) -> str:

@@ -149,7 +149,7 @@ def _months(folder: Path, runs: Sequence[StoredRun], now: datetime) -> Iterator[
     days = {day for day, _ in expected}
     for path in sorted((folder / daily.FOLDER).glob("*.jsonl")):
         found: list[str] = []
-        lines = daily.read_month(path, found).lines
+        lines = daily.read_month(path, found) or {}
         wrong = sorted(key for key, line in lines.items() if key[0] in days and line != expected.get(key))
         wrong += sorted(key for key in expected if key[0].startswith(path.stem) and key not in lines)
         found += [f"the line of {day} and {endpoint} is not what the run files give" for day, endpoint in wrong[:3]]

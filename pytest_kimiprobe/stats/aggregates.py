@@ -158,7 +158,7 @@ def _cell(key: tuple[str, str, str, str], probes: Sequence[ProbeResult]) -> Cell
         capability=capability,
         verdicts=dict(Counter(probe.verdict for probe in probes)),
         reasons=dict(Counter(probe.reason for probe in wrong)),
-        error_classes=dict(Counter(_class(probe) for probe in wrong if probe.verdict == "error")),
+        error_classes=dict(Counter(error_class_of(probe) for probe in wrong if probe.verdict == "error")),
         times=_times("", (probe.total_ms for probe in judged)),
         tokens=tokens_of(probes),
         cost_usd=sum(costs, Decimal(0)),
@@ -208,7 +208,8 @@ def costs_of(probes: Iterable[ProbeResult]) -> list[Decimal]:
     return [probe.cost_usd for probe in probes if probe.cost_usd is not None and is_credible_cost(probe.cost_usd)]
 
 
-def _class(probe: ProbeResult) -> str:
+def error_class_of(probe: ProbeResult) -> str:
+    """The error class of the probe, else that of its reason, else `unknown`."""
     return probe.error_class or reason_of(probe.reason).error_class or "unknown"
 
 

@@ -14,7 +14,6 @@ from decimal import Decimal
 from operator import attrgetter
 from typing import Any
 
-from routing.reasons import reason_of
 from routing.types import Usage
 
 from ..verdicts import JUDGED, ProbeResult
@@ -26,6 +25,7 @@ from .aggregates import (
     basis_of,
     costs_of,
     endpoint_of,
+    error_class_of,
     grouped,
     is_credible_cost,
     judged_basis,
@@ -224,7 +224,7 @@ def measures_row(row: Measures) -> dict[str, Any]:
         "times_interval95_ms": {
             name: [rounded(one.low, 1), rounded(one.high, 1)] for name, one in row.time_intervals.items()
         },
-        "trigger": _trigger_row(row.trigger),
+        "trigger": None if row.trigger is None else {"f1": rounded(row.trigger.f1, 4), **asdict(row.trigger)},
         "tokens": tokens_row(row.tokens),
         "cost_per_call_usd": _usd(row.cost_per_call),
         "cost_per_success_usd": _usd(row.cost_per_success),
@@ -246,12 +246,6 @@ def _rate_row(rate: Rate) -> dict[str, Any]:
         "share": rounded(rate.share, 4),
         "interval95": None if interval is None else [round(interval.low, 4), round(interval.high, 4)],
     }
-
-
-def _trigger_row(trigger: Trigger | None) -> dict[str, Any] | None:
-    if trigger is None:
-        return None
-    return {"f1": rounded(trigger.f1, 4), **asdict(trigger)}
 
 
 def _usd(amount: Decimal | None) -> str | None:
@@ -308,7 +302,7 @@ def _called(probe: ProbeResult) -> bool:
 
 def _unanswered(probe: ProbeResult) -> bool:
     """Whether the probe has no answer because of an error of the provider."""
-    return probe.verdict == "error" and (probe.error_class or reason_of(probe.reason).error_class) == "provider"
+    return probe.verdict == "error" and error_class_of(probe) == "provider"
 
 
 def _rates(probes: Iterable[ProbeResult], name: str, *, lenient: bool) -> dict[str, Rate]:

@@ -59,7 +59,7 @@ def _ranks(count: int, share: float) -> tuple[int, int]:
 
     The quantile lies between rank a and rank b if at least a and fewer than b values are below it.
     """
-    up_to = list(accumulate(_binomial(count, number, share) for number in range(count + 1)))
+    up_to = [*accumulate(_binomial(count, number, share) for number in range(count)), 1.0]
     low, high = bisect_right(up_to, _ALPHA / 2), bisect_left(up_to, 1 - _ALPHA / 2) + 1
     near = [(a, b) for a in (low, low + 1) for b in (high - 1, high) if a < b]
 

@@ -12,7 +12,7 @@ from ..parsing.kimi_ids import PREFIX as _PREFIX
 from ..parsing.strict_json import StrictJsonError, loads
 from ..schema import ToolSet, printable
 from ..types import RawToolCall, ToolCall
-from .arguments import Arguments, Refused, judge
+from .arguments import Refused, judge
 from .result import MAX_CALLS, Dropped, WrittenCall
 
 _INDEX = re.compile(r":\d{1,9}\Z")
@@ -86,15 +86,10 @@ class CallValidator:
         )
         if isinstance(arguments, Refused):
             return Dropped(printable(name, 80), arguments.reason, printable(arguments.detail))
-        self._note_repairs(written, name, arguments)
-        return ToolCall(self._unique(written.id, name), name, arguments.value, arguments.raw)
-
-    def _note_repairs(self, written: WrittenCall, name: str, arguments: Arguments) -> None:
         self.note(arguments.note)
-        if written.name is None:
-            self.note("name_inferred")
-        elif written.name != name:
-            self.note("name_normalised")
+        if written.name != name:
+            self.note("name_inferred" if written.name is None else "name_normalised")
+        return ToolCall(self._unique(written.id, name), name, arguments.value, arguments.raw)
 
     def _inferred(self, given: Any) -> str | None:
         """The only tool offered, else the only one that knows every key and has its required keys."""

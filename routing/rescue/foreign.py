@@ -44,15 +44,12 @@ class Foreign:
     looks_like: str = ""
 
 
-NOTHING = Foreign([])
-
-
 @lru_cache(maxsize=256)
 def start_pattern(names: tuple[str, ...]) -> re.Pattern[str]:
     """Where a foreign call may start: a tag anywhere, a fence, JSON or an offered name only at the start of a line."""
     called = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
     return re.compile(
-        rf"<(?<=<)(?P<tag>{tags.START.pattern[1:]})|\n[ \t]*(?:(?P<fence>`{{3,}}|~{{3,}})"
+        rf"<(?<=<)(?P<tag>{tags.START.pattern[1:]})|\n[ \t]{{0,100}}(?:(?P<fence>`{{3,}}|~{{3,}})"
         rf"|(?P<json>{json_calls.START.pattern})|(?P<code>\[?(?:functions\.)?(?:{called})[ \t]?\())"
     )
 
@@ -60,7 +57,7 @@ def start_pattern(names: tuple[str, ...]) -> re.Pattern[str]:
 def find(text: str, tools: ToolSet, *, emulated: bool = False) -> Foreign:
     """The calls of an answer that starts with a line feed."""
     if not tools.names:
-        return NOTHING
+        return Foreign([])
     enclosures = Enclosures(text)
     failed = ""
     for count, found in enumerate(start_pattern(tools.names).finditer(text)):
@@ -132,6 +129,8 @@ def _one(text: str, at: int, tools: ToolSet, *, fenced: bool) -> Piece | None:
 def _fenced(text: str, at: int, fence: re.Match[str], tools: ToolSet) -> Piece | None:
     """A fence as a call: nothing in it but calls."""
     inside = skip_space(text, fence.end())
+    if inside - fence.end() > 100:  # a stream holds back no more
+        return None
     pieces, end = _chain(text, inside, tools, fenced=True)
     if not pieces:
         return None

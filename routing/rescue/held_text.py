@@ -7,7 +7,7 @@ import re
 from ..schema import ToolSet
 from .dialects import k2
 from .foreign import MAX_SENTENCE, follows_sentence, start_pattern
-from .markers import ANCHOR, K2, K3, TURN
+from .markers import ANCHOR, K2, K3, THOUGHTS, TURN
 
 _TAGS = tuple(
     f"<{space}{name}"
@@ -17,17 +17,25 @@ _TAGS = tuple(
         *("invoke name=", "function name=", "function="),
     )
 )
-_MARKS = (*K2, *K3, *TURN, *_TAGS, "<think", "</think", "<thought>", "</thought>", "◁think▷", "◁/think▷")
+_THOUGHT_TAGS = [f"<{close}{name}>" for name in THOUGHTS.split("|") for close in ("", "/")]
+_MARKS = tuple(
+    "".join(mark.lower().split()) for mark in (*K2, *K3, *TURN, *_TAGS, *_THOUGHT_TAGS, "◁think▷", "◁/think▷")
+)
+"""The marks that may be unfinished at the end of what arrived, without white space."""
 _FINAL = re.compile(
-    r"<[/|]?(?:tool_call|open|close|sep|end_of_msg|im_)|\[EO[ST]\]|</?th(?:ink|ought)[a-z]*[ \t]*>|◁/?think▷"
+    r"<[/|]?(?:tool_call|open|close|sep|end_of_msg|im_)|\[EO[ST]\]|◁/?think▷"
+    rf"|<[ \t]*/?[ \t]*(?:{THOUGHTS})(?:\s[^<>\n]{{0,100}})?>",
+    re.IGNORECASE,
 )
 """A mark that is removed from the text, or everything before it: nothing is delivered from there on."""
 _WINDOW = 400
+_INDENTATION = 101
+"""Characters before a call on its line, with the line end, that are read again: they were delivered already."""
 _WORD = re.compile(r"[\w.\-]{1,160}(?::\d{0,9}\s{0,8}(?:<[|_a-z]{0,40}>?\s{0,8})?)?\Z", re.ASCII)
 _ID = re.compile(r"[\w.\-]{1,160}:\d{1,9}\s{0,8}\Z", re.ASCII)
 _LINE = re.compile(
-    r"\n[ \t]{0,100}(?:[`~]{1,2}|(?:`{3,}|~{3,})[^\n`{<]{0,30}(?:\n\s{0,100}[\w.\-]{0,160}[ \t]?)?"
-    r'|[\[{]\s{0,64}(?:\{\s{0,64})?(?:"[A-Za-z_]{0,24}(?:"\s{0,8})?)?|\[?(?P<name>[\w.\-]{1,160})[ \t]?)\Z'
+    r"\n[ \t]{0,100}(?:[`~]{1,2}|\[[TOL_CAS]{0,10}\]?\s{0,64}|(?:`{3,}|~{3,})[^\n`{<]{0,30}(?:\n\s{0,100}[\w.\-]{0,160}[ \t]?)?"
+    r'|(?:\[TOOL_CALLS\]\s{0,64})?[\[{]\s{0,64}(?:\{\s{0,64})?(?:"[A-Za-z_]{0,24}(?:"\s{0,8})?)?|\[?(?P<name>[\w.\-]{1,160})[ \t]?)\Z'
 )
 """A line that may still become a call in a foreign form."""
 _FENCED_CALL = re.compile(r"\s*[`~]{3,}[^\n`]*\n\s*(?:[{\[<]|[\w.\-]+[ \t]?\()")
@@ -59,7 +67,7 @@ class HeldText:
         if given:
             lead = None if self._lead is None else self._lead + given
             self._lead = lead if lead is not None and len(lead) <= MAX_SENTENCE + 100 else None
-            self._before = window[max(0, end - _WINDOW) : end]
+            self._before = window[max(0, end - _INDENTATION) : end]
         return given
 
     def _final(self, window: str, low: int) -> int:
@@ -71,7 +79,9 @@ class HeldText:
                 at.append(start)
                 break
         for foreign in (
-            self._starts.finditer(window, max(0, low - 1)) if self._emulated or self._lead is not None else ()
+            self._starts.finditer(window, max(0, low - _INDENTATION))
+            if self._emulated or self._lead is not None
+            else ()
         ):
             start = foreign.start() + len(foreign[0]) - len(foreign[0].lstrip())
             if foreign.lastgroup == "fence" and not _FENCED_CALL.match(window, foreign.start()):
@@ -96,14 +106,14 @@ class HeldText:
         held = [len(window)]
         for first in "<[◁":
             at = window.rfind(first, max(low, len(window) - 40))
-            tail = window[at:].lower()
+            tail = "".join(window[at:].lower().split())
             if at >= 0 and any(mark.startswith(tail) for mark in _MARKS):
                 held.append(at)
         word = _WORD.search(window, max(low, len(window) - 300))
         if word and (at := self._head(word[0])) >= 0:
             held.append(word.start() + at)
         if self._emulated or self._lead is not None:
-            line = _LINE.search(window, max(0, low - 1, len(window) - _WINDOW))
+            line = _LINE.search(window, max(0, low - _INDENTATION, len(window) - _WINDOW))
             if (
                 line
                 and self._may_call(window, low, max(low, line.start() + 1), tagged=False)

@@ -39,9 +39,9 @@ K3_ROLE = re.compile(r'<\|open\|>[ \t]*message[^<>\n]{0,80}\brole="(?!assistant"
 """The begin of a message that is not the assistant's."""
 STRIPPED = re.compile(_any_of((*TURN, K3_END)))
 """Marks that a host removes. They say nothing about calls."""
-_THOUGHTS = "think|thinking|thought|reasoning|reflection|scratchpad"
+THOUGHTS = "think|thinking|thought|reasoning|reflection|scratchpad"
 THINK_TAG = re.compile(
-    rf"<[ \t]*(?P<close>/?)[ \t]*(?P<name>{_THOUGHTS})(?:\s[^<>\n]{{0,100}})?>|◁(?P<wide_close>/?)think▷"
+    rf"<[ \t]*(?P<close>/?)[ \t]*(?P<name>{THOUGHTS})(?:\s[^<>\n]{{0,100}})?>|◁(?P<wide_close>/?)think▷"
     r"|<\|(?P<channel>open|close)\|>[ \t]*(?:think|analysis|reason)[a-z]*+(?:[ \t][^<>\n]{0,100})?(?:<\|sep\|>)?",
     re.IGNORECASE,
 )
@@ -77,7 +77,7 @@ _BRACKETED = r"/?INST\]|(?:EOS|EOT|BOS)\]|e~\["
 _BARE_BODY = rf"\d{{1,9}}+{SPACE}(?:(?:{_any_of(K2_ARGUMENT_BEGIN)}){SPACE})?\{{"
 ANCHOR = re.compile(
     rf"<(?:(?P<call>{_any_of(tuple(mark[1:] for mark in (*K2, K3_OPEN, K3_CLOSE, K3_SEP)))})"
-    rf"|(?P<think>[ \t]*/?[ \t]*(?:{_THOUGHTS})(?:\s[^<>\n]{{0,100}})?>)|(?P<token>{_ANGLED}))"
+    rf"|(?P<think>[ \t]*/?[ \t]*(?:{THOUGHTS})(?:\s[^<>\n]{{0,100}})?>)|(?P<token>{_ANGLED}))"
     rf"|\n(?=[ \t]*+[#*_>\[(<\w])(?P<role>{_ROLE_LINE})|:(?P<bare>{_BARE_BODY})|◁(?P<wide>/?think▷)|\[(?P<bracket>{_BRACKETED})",
     re.IGNORECASE,
 )

@@ -14,7 +14,7 @@ import html
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import Any
 from urllib.parse import unquote
@@ -204,10 +204,6 @@ def _unwrapped(text: str) -> str:
     return _WRAP.sub("", _QUOTES.sub('"', text)) if _WRAP.search(text) or _QUOTES.search(text) else ""
 
 
-def _from_base64(text: str) -> str:
-    return "\n".join(_base64_decoded(found[0]) for found in _BASE64.finditer(text))
-
-
 def _base64_decoded(run: str) -> str:
     """The text in a run of base64 characters, which may begin up to three characters before the base64 does."""
     run = "".join(run.split()).replace("-", "+").replace("_", "/")
@@ -220,23 +216,13 @@ def _base64_decoded(run: str) -> str:
     return ""
 
 
-def _from_percent(text: str) -> str:
-    return unquote(text) if _PERCENT.search(text) else ""
-
-
-def _from_hex(text: str) -> str:
-    return "\n".join(
-        bytes.fromhex("".join(found[0].split())).decode("utf-8", "ignore") for found in _HEX.finditer(text)
-    )
-
-
-def _from_binary(text: str) -> str:
-    return "".join(chr(int(digits, 2)) for digits in _BINARY.findall(text))
-
-
-def _from_spaced(text: str) -> str:
-    """Words whose characters stand apart, as one word."""
-    return _SPACED.sub(lambda found: _APART.sub("", found[0]), text) if _SPACED.search(text) else ""
-
-
-_DECODERS = (_unescaped, _unwrapped, _from_base64, _from_percent, _from_hex, _from_binary, _from_spaced)
+_DECODERS: tuple[Callable[[str], str], ...] = (
+    _unescaped,
+    _unwrapped,
+    lambda text: "\n".join(_base64_decoded(found[0]) for found in _BASE64.finditer(text)),
+    lambda text: unquote(text) if _PERCENT.search(text) else "",
+    lambda text: "\n".join(bytes.fromhex("".join(run.split())).decode("utf-8", "ignore") for run in _HEX.findall(text)),
+    lambda text: "".join(chr(int(digits, 2)) for digits in _BINARY.findall(text)),
+    lambda text: _SPACED.sub(lambda found: _APART.sub("", found[0]), text) if _SPACED.search(text) else "",
+)
+"""What each decoder finds encoded in a text; empty if that is nothing."""

@@ -40,7 +40,10 @@ _IN_SENTENCE = re.compile(
 _MARKS_ONLY = re.compile(rf"(?:\s++|{STRIPPED.pattern})*+")
 _RARE_LINE_END = re.compile("[\x0b\x0c\x85\u2028\u2029]|\r(?!\n)")
 _LINE_ENDS = dict.fromkeys(map(ord, "\r\x0b\x0c\x85\u2028\u2029"), "\n")
-_TOOL_ROLE = re.compile(r"(?:user|assistant|system|tool|name)?[ \t]*", re.IGNORECASE)
+_TURN_MARKS = re.compile(
+    rf"(?:{STRIPPED.pattern})(?:(?:user|assistant|system|tool|name)?[ \t]*(?:{STRIPPED.pattern}))*+", re.IGNORECASE
+)
+"""A run of marks, with the roles that a template writes between them."""
 
 
 class Reading:
@@ -155,22 +158,15 @@ class Reading:
         start, end = found.start(), found.end()
         if quoted := self._closed_behind(start + (found.lastgroup == "role"), end):
             return quoted
-        mark = STRIPPED.match(self.text, start)
-        if found.lastgroup == "role" or mark is None:
-            self.turn_end = min(self.turn_end, start)
+        self.turn_end = min(self.turn_end, start)
+        run = None if found.lastgroup == "role" else _TURN_MARKS.match(self.text, start)
+        if run is None or self._names(start, end):
             return end
-        if self._names(start, end):
-            self.turn_end = min(self.turn_end, start)
-            return end
-        while mark is not None:  # a run of marks, with the roles that a template writes between them
-            end = mark.end()
-            role = _TOOL_ROLE.match(self.text, end)
-            mark = STRIPPED.match(self.text, role.end() if role else end) or STRIPPED.match(self.text, end)
+        end = run.end()
         self._removed.append((start, end))
         self.stripped = True
         if end > self._marks_end and (run := _MARKS_ONLY.match(self.text, end)):
             self._marks_end = run.end()
-        self.turn_end = min(self.turn_end, start)
         if self._marks_end < len(self.text) and self._said(start):
             self.end = start
             return len(self.text)

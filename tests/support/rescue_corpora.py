@@ -35,10 +35,13 @@ BY_WORDING = {
     "placeholder_arguments": "the arguments are placeholders, which are valid values",
     "enclosed_fence": "JSON or code in a fence behind one short sentence, which is a call",
     "k3_in_response": "the same in K3's response channel",
-    "padding_fence": "JSON in a fence that is the whole answer, which is a call",
     "broken_not_json": "typographic quotation marks, which are repaired",
 }
 """Kinds of attacks beside `wording_*` of which some rows are executed, and why a correct host would call there too."""
+
+
+_THOUGHT_END = re.compile(r"</\s*(?:think|thought|reason|reflect|scratch)|<\|close\|>|/think", re.IGNORECASE)
+"""Without its begin, it shows that text which a stream has given is a thought."""
 
 
 class Answers:
@@ -79,7 +82,9 @@ def through_stream(row: Row, size: int = 7) -> tuple[str, Rescue]:
     stream = RescueStream(row.tools, **asked)
     content = row.content or ""
     given = "".join(stream.feed(content[at : at + size]) for at in range(0, len(content), size))
-    return given, stream.finish(row.finish_reason, reasoning=row.reasoning)
+    found = stream.finish(row.finish_reason, reasoning=row.reasoning)
+    assert found.text.startswith(given) or _THOUGHT_END.search(content), row.id
+    return given, found
 
 
 def is_right(row: Honest, calls: Any, text: str) -> bool:

@@ -101,8 +101,8 @@ def _rows(catalog: Catalog, endpoints: Sequence[Endpoint], usage: Usage, request
         return price_order(row.usd_per_request, row.endpoint, is_reference=is_reference)
 
     priced = [(endpoint, price, price.cost(usage)) for endpoint in endpoints if (price := endpoint.price_at(day))]
-    cheapest = min((cost for _, _, cost in priced), default=Decimal(0))
-    dearest = max((cost for _, _, cost in priced), default=Decimal(0))
+    costs = [cost for _, _, cost in priced] or [Decimal(0)]
+    cheapest, dearest = min(costs), max(costs)
     rows = [
         CostRow(
             endpoint=endpoint.id,

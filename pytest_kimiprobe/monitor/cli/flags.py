@@ -26,7 +26,8 @@ from ..flags_edit import flags_file
 from ..flags_edit import lint as flags_lint
 from .flags_view import count_text, row_of, state, story
 from .groups import SuggestingGroup
-from .shared import json_option, print_json
+from .shared import json_option
+from .shared import show as print_result
 
 _NAME_WIDTH = 40
 
@@ -70,17 +71,14 @@ def _texts(command: Callable[..., None]) -> Callable[..., None]:
 def list_(path: Path, as_json: bool) -> None:
     """List all flags: the users they are on for, and what they control."""
     loaded = Flags.load(path)
-    if as_json:
-        print_json({"serial": loaded.serial, "flags": [row_of(flag) for flag in loaded.flags.values()]})
-        return
     rows = [
         [one_line(flag.name, _NAME_WIDTH), state(flag), one_line(", ".join(flag.controls))]
         for flag in loaded.flags.values()
     ]
     columns = (Column("flag", shorten="middle"), Column("on for"), Column("controls", shorten="end"))
-    for line in rendered(columns, rows):
-        click.echo(line)
-    click.echo(f"serial {loaded.serial}, environment {loaded.environment}, default model {loaded.default_model}")
+    about = f"serial {loaded.serial}, environment {loaded.environment}, default model {loaded.default_model}"
+    found = {"serial": loaded.serial, "flags": [row_of(flag) for flag in loaded.flags.values()]}
+    print_result([*rendered(columns, rows), about], found, as_json=as_json)
 
 
 @flags.command()
@@ -90,11 +88,8 @@ def list_(path: Path, as_json: bool) -> None:
 def show(name: str, path: Path, as_json: bool) -> None:
     """Show one flag, and everything that decides about it."""
     flag = Flags.load(path).flag(name)
-    if as_json:
-        print_json(row_of(flag))
-        return
-    for key, text in story(flag):
-        click.echo("\n".join(folded(key, text, 16)))
+    lines = (line for key, text in story(flag) for line in folded(key, text, 16))
+    print_result(lines, row_of(flag), as_json=as_json)
 
 
 @flags.command()
@@ -106,10 +101,8 @@ def show(name: str, path: Path, as_json: bool) -> None:
 def evaluate(name: str, user: str | None, groups: tuple[str, ...], path: Path, as_json: bool) -> None:
     """Show whether a flag is on for a user, and why."""
     decision = Flags.load(path).evaluate(name, user, groups)
-    if as_json:
-        print_json({"flag": name, "user": user, "groups": list(groups), "on": decision.on, "why": decision.why})
-    else:
-        click.echo(f"{'on' if decision.on else 'off'}: {decision.why}")
+    found = {"flag": name, "user": user, "groups": list(groups), "on": decision.on, "why": decision.why}
+    print_result([f"{'on' if decision.on else 'off'}: {decision.why}"], found, as_json=as_json)
 
 
 # ---------------------------------------------------------------------------------------------------------- change
@@ -301,12 +294,9 @@ def lint(base: Path | None, path: Path, as_json: bool) -> None:
     """
     findings = _findings(path, _accepted(base) if base is not None else None)
     errors = sum(finding.level == "error" for finding in findings)
-    if as_json:
-        print_json({"findings": [asdict(finding) for finding in findings]})
-    else:
-        for finding in findings:
-            click.echo(f"{path}:{finding}")
-        click.echo(f"{path}: {count_text(errors, 'error')}, {count_text(len(findings) - errors, 'warning')}")
+    lines = [f"{path}:{finding}" for finding in findings]
+    lines.append(f"{path}: {count_text(errors, 'error')}, {count_text(len(findings) - errors, 'warning')}")
+    print_result(lines, {"findings": [asdict(finding) for finding in findings]}, as_json=as_json)
     sys.exit(errors > 0)
 
 

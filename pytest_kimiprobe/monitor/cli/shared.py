@@ -28,16 +28,11 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 
 
 def show(lines: Iterable[str], document: Mapping[str, Any], *, as_json: bool) -> None:
-    """Print a command's result: `lines` as text, or `document` as JSON if `as_json` is true."""
-    if as_json:
-        print_json(document)
-    else:
-        click.echo("\n".join(lines))
+    """Print a command's result: `lines` as text, or `document` as JSON if `as_json` is true.
 
-
-def print_json(document: Mapping[str, Any]) -> None:
-    """Print the document as JSON, with the format's version as its first key."""
-    click.echo(json.dumps({"version": 1, **document}, indent=1))
+    The first key of the JSON is the version of its format.
+    """
+    click.echo(json.dumps({"version": 1, **document}, indent=1) if as_json else "\n".join(lines))
 
 
 @dataclass(frozen=True, slots=True)

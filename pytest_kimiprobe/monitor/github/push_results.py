@@ -19,12 +19,9 @@ from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from routing.errors import ConfigError
-
 from ...results.daily import FOLDER as DAILY
 from ...results.daily import refresh_daily
-from ...results.run_file import StoredRun, parsed
-from ...results.store import FILE_NAME, read_run, refresh_latest
+from ...results.store import FILE_NAME, refresh_latest, stored_run
 from ...results.verify import run_problems
 from ...safe_text import one_line
 from .git import Git, RecordProblem, error_text, token_for
@@ -182,15 +179,8 @@ def _copy_new_runs(source: Path, target: Path, now: datetime, tell: Callable[[st
 def _is_news(path: Path, recorded: Path) -> bool:
     if recorded.is_file() and filecmp.cmp(path, recorded, shallow=False):
         return False
-    ours, theirs = _read(path), _read(recorded)
+    ours, theirs = stored_run(path), stored_run(recorded)
     return theirs is None or (not theirs.complete and (ours is None or ours.complete))
-
-
-def _read(path: Path) -> StoredRun | None:
-    try:
-        return parsed(read_run(path), "")
-    except (ConfigError, ValueError):
-        return None
 
 
 def _identity(git: Git) -> dict[str, str]:

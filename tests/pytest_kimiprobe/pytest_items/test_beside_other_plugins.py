@@ -138,6 +138,13 @@ def test_each_answer_has_a_verdict_however_its_function_ends(
     assert found == [(verdict, error_class)] * 2
 
 
+def test_an_answer_whose_function_did_not_run_is_reported_as_not_run(pytester: pytest.Pytester) -> None:
+    """It was paid, and `-x` ended the session first."""
+    pytester.makepyfile(test_own=FUNCTION.replace("pass", "assert not answer").replace(', parity="calls"', ""))
+    found = [(one["verdict"], one["reason"]) for one in probes_of(pytester, "test_own.py", "-x")]
+    assert found == [("fail", "wrong_answer"), ("not_run", "interrupted")]
+
+
 def test_a_judge_that_raises_is_not_the_hosts_fault(pytester: pytest.Pytester) -> None:
     """An exception that this machine raised has class `request`."""
     hooks = plugin_of(pytester, "def pytest_kimiprobe_judge(case, answer):\n    raise KeyError('x')\n")

@@ -62,13 +62,13 @@ def test_the_corpora_are_frozen() -> None:
 def test_no_attack_is_executed_that_a_condition_covers(deliver: Deliver, every: int) -> None:
     """By the router and by a stream: only what the wording alone speaks against, and of that a known number."""
     executed: Counter[str] = Counter()
-    for row in attacks()[::every]:
-        reply, (_, found) = deliver(row), through_stream(row)
+    for at, row in enumerate(attacks()[::every]):
+        reply, (_, found) = deliver(row), through_stream(row, (1, 3, 7)[at % 3])
         called = bool(reply and reply.tool_calls)
         assert called == (bool(found.tool_calls) and not found.dropped), row.id
         executed[row.kind] += called
     assert [kind for kind in +executed if not kind.startswith("wording_") and kind not in BY_WORDING] == []
-    assert every > 1 or sum(executed.values()) <= 614
+    assert every > 1 or sum(executed.values()) <= 612
 
 
 @pytest.mark.parametrize("every", EVERY)
@@ -90,8 +90,8 @@ def test_recorded_calls_are_delivered_behind_their_own_text(deliver: Deliver, ev
 
 def share_delivered(deliver: Deliver, rows: Sequence[Honest]) -> float:
     right = 0
-    for row in rows:
-        reply, (_, found) = deliver(row), through_stream(row)
+    for at, row in enumerate(rows):
+        reply, (_, found) = deliver(row), through_stream(row, (1, 3, 7)[at % 3])
         by_router = reply is not None and is_right(row, reply.tool_calls, reply.text)
         assert by_router == is_right(row, found.tool_calls, found.text), row.id
         right += by_router

@@ -97,6 +97,10 @@ def test_random_messages_end_the_same_in_random_chunks(seed: int) -> None:
         '[{\n"name": "get_weather", "part", "parameters": {"city": "Paris"}}',
         '[\n{\n\n"name": "get_weather", "arguments": {"city": "Paris"}}]',
         'I see.\n{\n  "arguments": {"city": "Paris"},\n "name": "get_weather"}',
+        'I see.\n  {"name": "get_weather", "arguments": {"city": "Paris"}}',
+        '\n\t[{"name": "get_weather", "arguments": {"city": "Paris"}}]',
+        'I see.\n \n  get_weather(city="Paris")',
+        'I see.\n   ```json\n{"name": "get_weather", "arguments": {"city": "Paris"}}\n   ```',
         '<function_calls>\n<invoke name="get_we{ather">\n<parameter name="city">Paris</parameter>\n</invoke>',
     ],
 )
