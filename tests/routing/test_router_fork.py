@@ -88,8 +88,8 @@ def test_requests_of_the_parent_that_are_in_flight_are_answered(simulator: Simul
             each.start()
         def pools():
             loops = router._http()
-            return [loops.thread_transport, *(state.transport for state in loops._by_loop.values())]
-        while sum(transport.pool()._open for transport in pools()) < 2:
+            return [loops.thread_transport, *(state.transport for state in list(loops._by_loop.values()))]
+        while sum(one._pool._open for one in pools() if one._pool) < 2:
             time.sleep(0.01)
         ended(forked(lambda: "left"))
         for each in working:
