@@ -101,7 +101,7 @@ def test_crd_03_a_proxy_that_was_configured(
     assert server.requests[0].headers["authorization"] == f"Bearer {KEY}"
 
 
-def test_crd_08_no_file_gets_the_keys_of_tls_sessions(
+def test_no_file_gets_the_keys_of_tls_sessions(
     faulty: Faulty, trusted: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SSLKEYLOGFILE would let a reader of that file decrypt the provider's key from recorded traffic."""
