@@ -48,9 +48,9 @@ SLOW = 2
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """Permission to send one request to an endpoint. It must be given back to `Breaker.settle`.
+    """Permission to send one request to an endpoint. It must be passed to `Breaker.settle` when the request ends.
 
-    `generation` distinguishes an outcome from before the latest parking from a current one. `trial`: the request asks a
+    `generation` shows whether the request was sent before the endpoint was last parked. `trial`: the request asks a
     parked endpoint. `forced`: it does so before the parking time is over.
     """
 

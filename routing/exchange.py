@@ -26,7 +26,7 @@ WRONG_UPSTREAM = "wrong_upstream"
 CANCEL_TIMEOUT_S = 5.0
 """The timeout in seconds of a request that cancels an abandoned exchange."""
 _LONG = 1 << 20
-"""The most characters of a request that is built on the event loop."""
+"""A request with more characters than this is built in a thread instead of on the event loop."""
 STREAM_END_S = 5.0
 """Seconds that a stream may stay open after its finish reason, for token counts and end marks."""
 
@@ -146,7 +146,7 @@ class PreparedExchange:
         return request_length(self.request.messages) > _LONG
 
     async def ready(self) -> WireRequest:
-        """Build the first HTTP request, if it is not built yet; a long one in a thread, so that others do not wait.
+        """Build the first HTTP request, if it is not built yet. A long one is built in a thread: others need not wait.
 
         Raises ExchangeError if the endpoint cannot serve it.
         """

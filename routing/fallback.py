@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from .captures.store import Captures
 
 _POLL_S = 0.05
-"""Seconds between two looks at a parked endpoint that another request asks."""
+"""Seconds between two checks whether another request's attempt at a parked endpoint has ended."""
 _READ_HERE = 1 << 14
-"""The most bytes of an answer that is verified on the event loop."""
+"""An answer with more bytes than this is verified in a thread instead of on the event loop."""
 _COMPARED_HERE = 8_000
-"""The most prompt tokens of a request with which a call is compared on the event loop."""
+"""A call is compared with a request of more prompt tokens than this in a thread, not on the event loop."""
 _CALLERS_MISTAKES = frozenset({"bad_request", "image_refused", "tool_schema"})
 """Reasons of attempts that were not sent because the request itself is wrong."""
 
@@ -176,7 +176,7 @@ class FallbackLoop:
         return bool(here) and all(one.reason == "parked" or (one.retryable and one.retry_after_s) for one in here)
 
     async def _try(self, target: Target, *, last: bool, force: bool = False) -> Reply | None:
-        """Try one endpoint; with the provider's next key if a key is refused."""
+        """Try one endpoint. If the host refuses a key, try again with the provider's next key."""
         try:
             keys = self._shared.keys.of(target.provider)
         except KeyMissing as error:  # it was there when the request began

@@ -16,7 +16,7 @@ _abandoned: list[object] = []
 
 
 class ForkAware(ABC):
-    """An object with locks, threads or connections."""
+    """Base of objects with locks, threads or connections, which must be replaced in a forked child."""
 
     def __init__(self) -> None:
         _aware.add(self)
@@ -30,7 +30,7 @@ class ForkAware(ABC):
 
 
 def abandon(*inherited: object) -> None:
-    """Keep objects of the parent for ever: an object that is collected closes what it holds."""
+    """Keep inherited objects for ever, because the garbage collector would close the connections that they hold."""
     _abandoned.extend(inherited)
 
 

@@ -1,6 +1,6 @@
 """The event loops that a router's requests run on, each with its own transport.
 
-An asynchronous caller's requests run on the caller's loop: nothing is handed to another thread, and nothing comes back.
+An asynchronous caller's requests run on the caller's own loop, without a change of thread.
 Synchronous callers share one loop in a thread. Connections belong to one loop. They are closed when the loop's
 asynchronous generators are shut down, as `asyncio.run` does, or with the router.
 """
@@ -49,7 +49,7 @@ class RouterLoops(ForkAware):
         self.thread, self.thread_transport = LoopThread("kimiprobe-router"), Transport()
 
     def after_fork(self) -> None:
-        """Forget the parent's loops."""
+        """In a forked child: forget the parent process's loops."""
         abandon(self._by_loop, self.thread, self.thread_transport)
         closed = self.closed
         self._reset()
@@ -72,7 +72,7 @@ class RouterLoops(ForkAware):
             state.ending.discard(task)
 
     def run_in_thread(self, work: Callable[[Transport], Coroutine[Any, Any, T]]) -> T:
-        """The result of `work` on the loop thread, for a caller without a loop."""
+        """The result of `work`, run on the loop thread that synchronous callers share."""
         self._check_open()
         return self.thread.run(work(self.thread_transport))
 
@@ -115,7 +115,7 @@ class RouterLoops(ForkAware):
 
 
 def _end(state: _LoopState) -> None:
-    """Cancel a loop's requests; on this loop."""
+    """Cancel all requests of an event loop. Must be called on that loop."""
     for task in state.tasks:
         state.ending.add(task)
         task.cancel()

@@ -93,7 +93,7 @@ class Secrets:
         return text if clean is raw else clean.decode("utf-8", "surrogatepass")
 
     def answer(self, answer: Answer) -> Answer:
-        """The answer without known keys. It finds a key that the host cut into pieces, which are joined by now."""
+        """The answer without known keys, also those that the host had cut into several pieces of a stream."""
         text = _all_text(answer)
         if text is not None and self.text(text) is text:
             return answer
@@ -160,7 +160,7 @@ class SecretStream:
 
 
 def redact(text: str, environment: Mapping[str, str] | None = None) -> str:
-    """The text as by `redact_keys`, without credentials in URLs: user, password, and secret values of the query."""
+    """The text without keys (`redact_keys`) and without credentials in URLs: user, password, secret query values."""
     text = redact_keys(text, environment)
     if "://" not in text:
         return text

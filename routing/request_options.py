@@ -253,7 +253,7 @@ def _as_tool(number: int, tool: Any) -> Tool:
 
 
 def _instance(name: str, kinds: Any, needed: str) -> Callable[[object], object]:
-    """A check that an option is of a type."""
+    """Make a check that an option is an instance of `kinds`; `needed` describes them in the error."""
 
     def checked(value: object) -> object:
         if not isinstance(value, kinds) or (isinstance(value, bool) and kinds is not bool):
@@ -293,7 +293,7 @@ def _kind(value: object) -> str:
 
 
 def _value(value: object) -> str:
-    """A wrong value for a message, on one line and cut; only its type if it is neither a text nor a number."""
+    """A wrong value as short text for an error message; only its type if it is neither a text nor a number."""
     if isinstance(value, str | int | float | Decimal | None):
         return shown(redact(repr(value)), 40)
     return f"a value of type {type(value).__name__}"

@@ -196,12 +196,12 @@ class Router(ForkAware):
             self._captures.close()
 
     def before_fork(self) -> None:
-        """Wait for imports: in the child, a module that another thread was importing could never be imported."""
+        """Wait until no thread imports a module: a forked child could never import a module that is half imported."""
         with self._lock:
             pass
 
     def after_fork(self) -> None:
-        """Replace the lock; the other parts do what they must themselves."""
+        """In a forked child: replace the lock. The router's other parts have an `after_fork` too."""
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -270,7 +270,7 @@ class Router(ForkAware):
         return await FallbackLoop(shared, request, route, ask).run()
 
     async def _ready(self, transport: Transport, endpoints: Iterable[str]) -> None:
-        """Do what is done once for requests to these endpoints. It does not count as time of a request.
+        """Prepare what requests to these endpoints need. The time for it does not count as time of a request.
 
         The HTTP library is imported, and certificates are read if an endpoint is reached over https.
         """
@@ -305,7 +305,7 @@ class Router(ForkAware):
         self._evidence.current()
 
     def _keyed(self) -> Iterator[Provider]:
-        """The providers whose key is set, or that need none."""
+        """The providers that can be used now: those whose key is set, and those that need none."""
         for provider in self._catalog.providers.values():
             with suppress(KeyMissing):
                 provider.key()

@@ -201,8 +201,8 @@ def _without_parked(candidates: list[Candidate], parked: Mapping[str, Parked]) -
 class _Placeable:
     """What is known of an endpoint before the user and the length of the request count.
 
-    `out` is set if it cannot serve the request of any user. `emulated`: the request's tools would be described
-    in the prompt, because the endpoint has no native tools.
+    `out` says why it cannot serve the request of any user, and is None if it can. `emulated`: the request's tools
+    would be described in the prompt, because the endpoint has no native tools.
     """
 
     endpoint: str
@@ -231,7 +231,7 @@ _known: dict[tuple[object, ...], tuple[RoutingState, list[_Placeable]]] = {}
 
 
 def _placeable(model: str, needs: RouteRequest, state: RoutingState) -> list[_Placeable]:
-    """What is known of each endpoint of the model. It is computed once a second: texts show ages in seconds."""
+    """What is known of each endpoint of the model. It is computed again each second: texts show ages in seconds."""
     choice = needs.tool_choice if isinstance(needs.tool_choice, str) or needs.tool_choice is None else "named"
     objects = (id(state.catalog), id(state.flags), id(state.evidence))
     key = (*objects, int(state.now.timestamp()), model, needs.tools, needs.vision, choice)
@@ -243,7 +243,7 @@ def _placeable(model: str, needs: RouteRequest, state: RoutingState) -> list[_Pl
 
 
 class _Placing:
-    """Decides for one request which endpoints are candidates. Flags and prices are evaluated once each."""
+    """Decides which endpoints are candidates for one request. Each flag and each price is evaluated only once."""
 
     def __init__(self, needs: RouteRequest, state: RoutingState) -> None:
         self._needs, self._state = needs, state

@@ -19,7 +19,7 @@ part of it."""
 FIRST_TOKEN_S = 30.0
 """The least limit in seconds for the first token of a streamed answer, unless the caller gives one."""
 SLOW_FIRST_TOKEN = 4
-"""The limit for the first token, relative to the time that it usually takes."""
+"""The limit for the first token is this many times the time that it usually takes."""
 _WAIT_SHARE = 0.75
 """The share of the time left that a request may wait for a parked endpoint; the rest is for the attempt."""
 

@@ -38,7 +38,7 @@ RESCUE_MODES: tuple[RescueMode, ...] = ("off", "native", "all")
 
 
 def strictest_rescue(*modes: str) -> RescueMode:
-    """The strictest of rescue modes."""
+    """The strictest of the given rescue modes, in the order of `RESCUE_MODES`."""
     return next(mode for mode in RESCUE_MODES if mode in modes)
 
 

@@ -71,7 +71,7 @@ class RequestExpectations:
     """Whether the request's `response_format` asked for a text that is JSON."""
 
     def origins(self) -> dict[str, Any]:
-        """The arguments of `rescue` that say where a call could have been copied from."""
+        """Keyword arguments for `rescue`: the texts from which the model could have copied a call."""
         last = last_user_message(self.messages)
         texts = texts_of(self.messages[last].get("content")) if last >= 0 else []
         return {
@@ -204,7 +204,7 @@ def _decide(
 
 
 def _is_unknown(finish_reason: str | None) -> bool:
-    """Whether a finish reason came that is not known to mean a complete answer, a cut one or a refusal."""
+    """Whether there is a finish reason, and it is none of those for a complete answer, a cut answer or a refusal."""
     return finish_reason is not None and finish_reason not in KNOWN_FINISHES
 
 

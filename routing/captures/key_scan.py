@@ -21,7 +21,7 @@ from urllib.parse import unquote_to_bytes
 from ..redaction import redact_keys
 
 _DEEP = 4
-"""Maximum number of encodings inside each other that are decoded."""
+"""How many encodings nested in one another are decoded at most."""
 _INFLATED = 1 << 20
 """Maximum number of bytes that are decompressed from one compressed part."""
 _SEARCHED, _TIMES = 8 << 20, 12

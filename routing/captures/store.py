@@ -38,13 +38,13 @@ MAX_BYTES, MAX_ROW = 64 << 20, 2 << 20
 """The most bytes of all rows in a folder, and of one row. A larger row is not written: the search for keys takes about
 a second of CPU time per megabyte."""
 MAX_WRITING = 1
-"""The most rows that are written concurrently. If a host fails at every request, further exchanges are not kept."""
+"""The most rows that are written concurrently. Exchanges that fail while so many are being written are not kept."""
 _ENCODED = re.compile(r"(data:[^,]{0,100},)?[A-Za-z0-9+/=_-]{4096,}")
 """Pattern of an image or file inside a request. It is left out: it is large, and no judge reads it."""
 _NAME = re.compile(r"\d{8}T\d{6}\.\d{6}Z-[0-9a-f]{8}\.jsonl")
 _PATHS = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages", "replicate": "/v1/predictions"}
 _NOT_IN_BYTES = frozenset({"timeout", "connection_cut", "local_failure", "body_too_large"})
-"""Reasons of failures that the bytes of an answer do not show; a replay would give another reason."""
+"""Reason codes that cannot be found again from the bytes of an answer: a replay would give another reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Captures(ForkAware):
         self._lock, self._threads = threading.Lock(), []
 
     def status(self) -> CaptureStatus:
-        """What was written so far."""
+        """The folder, and the numbers of exchanges that were written and left out so far."""
         return self._status
 
     def keep(self, done: Exchange, provider: Provider, tools: tuple[Tool, ...], reason: str) -> None:
@@ -191,7 +191,7 @@ def _line(done: Exchange, provider: Provider, tools: tuple[Tool, ...], reason: s
 
 
 def _mapped(value: Any, change: Callable[[str], str]) -> Any:
-    """A JSON value with all its texts changed."""
+    """A copy of a JSON value in which `change` was applied to every text."""
     if isinstance(value, str):
         return change(value)
     if isinstance(value, Mapping):

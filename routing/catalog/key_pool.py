@@ -1,7 +1,7 @@
 """The keys of each provider that a router uses, and which of them were refused lately.
 
 A provider may have several keys (docs/routing.md). They are read from the environment at each request. The first one is
-used as long as it works, because hosts keep their prompt caches by key. A key that is refused hands over to the next.
+used as long as it works, because hosts keep their prompt caches by key. When a key is refused, the next one is used.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ REFUSALS = frozenset({"unauthorized", "forbidden", "no_credit", "quota", "rate_l
 LIMITED_S, REFUSED_S = 60.0, 300.0
 """Seconds for which a key is passed over: after a 429 without Retry-After, and after any other refusal."""
 MAX_S = 3600.0
-"""The most seconds for which a Retry-After passes a key over."""
+"""The most seconds for which a key is passed over because of a Retry-After."""
 
 
 class KeyPool(ForkAware):
@@ -40,7 +40,7 @@ class KeyPool(ForkAware):
         self._lock = threading.Lock()
 
     def of(self, provider: Provider) -> tuple[ApiKey, ...]:
-        """The keys to try now, in order. If all were refused lately, the one that is passed over the shortest.
+        """The provider's keys to try now, in order. If all were refused lately: the one that may be used again first.
 
         Raises KeyMissing if the environment holds no key.
         """

@@ -47,7 +47,7 @@ MOST_PROMPT_FACTOR = 4.0
 """The most by which a long prompt extends the time that an answer is expected to take."""
 MOST_MS, _MOST_DAYS = 10**9, 31
 BAD_FIGURE = (KeyError, TypeError, ValueError, AttributeError, ArithmeticError)
-"""Errors of a row that holds another value than the one that is expected there."""
+"""Errors that reading a row raises if one of its values has a wrong type or form."""
 _STATUSES = frozenset(get_args(Status))
 _SOURCES = frozenset({"", "live", "local"})
 
@@ -239,7 +239,7 @@ def _rows(rows: Mapping[str, Any]) -> tuple[dict[str, EndpointEvidence], dict[st
 
 
 def why_bad(error: Exception) -> str:
-    """What an error of `BAD_FIGURE` says about a row, in words."""
+    """Describe an error of `BAD_FIGURE`, which reading a row raised, as text for a message."""
     return f"{error} is missing" if isinstance(error, KeyError) else str(error)
 
 

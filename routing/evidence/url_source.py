@@ -42,7 +42,7 @@ class EvidenceUrl(LastGood[Evidence]):
         return status_of(self._shown, self.held)
 
     def after_fork(self) -> None:
-        """Forget a fetch that the parent has begun."""
+        """In a forked child: forget a fetch that the parent process has begun."""
         super().after_fork()
         if self._pending is not None:
             self._pending, self._asked_at = None, None

@@ -115,7 +115,7 @@ class FlagsSource:
 
     @property
     def held(self) -> Flags:
-        """The flags in use; the file is not looked at."""
+        """The flags in use, without checking whether the file has changed."""
         return self._file.held.value.flags
 
     def if_current(self) -> Flags | None:

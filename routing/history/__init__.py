@@ -65,7 +65,7 @@ def prepare(
 
 
 def _not_empty(messages: Iterable[JsonObject], notes: dict[str, None], wire: str) -> Iterator[JsonObject]:
-    """Yield the messages. Those without any content, which Moonshot refuses, are left out; a user message gets a text.
+    """Yield the messages without empty ones, which Moonshot refuses. An empty user message gets `EMPTY` as its text.
 
     Empty assistant messages remain from answers that were interrupted, or that held only reasoning.
     """

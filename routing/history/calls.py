@@ -14,7 +14,7 @@ from ..types import Answer, JsonObject, Message, RawToolCall
 
 NO_RESULT = "No result of this call was recorded."
 _REPEATS = 3
-"""The number of equal calls with equal results after which the same call once more is a repetition."""
+"""After this many equal calls with equal results, the same call is a repetition."""
 _LEGAL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _COUNTER = re.compile(r"(.*:)(\d{1,9})")
 
@@ -65,7 +65,7 @@ def paired(messages: Iterable[JsonObject], notes: dict[str, None]) -> list[Paire
 
 
 class _OpenCalls:
-    """The calls without a result, in stacks by id, and those of the newest message with calls also by tool name."""
+    """Calls that have no result yet, by id. Those of the newest message with calls can also be found by tool name."""
 
     def __init__(self) -> None:
         self._by_id: dict[str, list[tuple[PairedMessage, int]]] = {}

@@ -13,7 +13,7 @@ from .calls import NO_RESULT, native_id, numbered, paired
 from .reading import as_json, read_message, text_of
 
 TOOLS_EMULATED = "tools_emulated"
-"""Begin of the note of a request whose tools were described in its prompt."""
+"""Beginning of the note that a reply gets if the request's tools were described in the prompt."""
 
 
 def emulation(tools: Sequence[Tool], tool_choice: ToolChoice | None = None) -> Message:

@@ -1,4 +1,4 @@
-"""Detects text that the model did not write so: undecoded tokens, overflowed numbers, a notice of the host. Pure."""
+"""Detects answers whose text the host damaged or wrote itself: undecoded tokens, overflow, busy notices. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..types import Usage
 _SPACES = "ĠĊĉ"
 """Space, line feed and tab in the alphabet of byte-level tokenizers."""
 _FEWEST = 4
-"""The fewest exclamation marks that count as damage."""
+"""The fewest exclamation marks in a text of nothing else that count as damage."""
 _PLAIN = (*range(33, 127), *range(161, 173), *range(174, 256))
 """The bytes that byte-level tokenizers write as the character of the same number. The others follow from 256 on:
 https://github.com/openai/gpt-2/blob/master/src/encoder.py
@@ -24,7 +24,7 @@ _LONGEST_NOTICE = 300
 _NOTICE = re.compile(
     r"(?i)\b(?:busy|overloaded|at capacity|unavailable|try again|rate limit|too many requests|quota)\b"
 )
-"""What a notice says. It is needed only if the host reports 0 prompt tokens, which means that it counts no tokens."""
+"""Pattern of a host's notice. It is checked only if the host reports 0 prompt tokens, as a host without counts does."""
 
 
 def text_fault(text: str, usage: Usage | None) -> tuple[str, str]:

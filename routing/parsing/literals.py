@@ -52,7 +52,7 @@ def read_call(text: str) -> dict[str, Any]:
 
 
 def _tokens(text: str) -> list[str]:
-    """The tokens of a text as JSON has them; a word that names no value becomes a string if it is a key."""
+    """Split a literal into tokens, each rewritten as JSON. An unquoted key becomes a string."""
     if len(text) > MAX_CHARS:
         raise LiteralError("too long")
     tokens: list[str] = []
@@ -75,7 +75,7 @@ def _tokens(text: str) -> list[str]:
 
 
 def _with_colons(tokens: list[str]) -> list[str]:
-    """`key=value` pairs outside of any bracket as `key: value`."""
+    """The tokens with each `key=value` outside of brackets rewritten as `key: value`."""
     depth, changed = 0, []
     for at, token in enumerate(tokens):
         depth += (token in {"{", "["}) - (token in {"}", "]"})
@@ -86,7 +86,7 @@ def _with_colons(tokens: list[str]) -> list[str]:
 
 
 def _loaded(tokens: list[str]) -> Any:
-    """The value of JSON tokens, among which a comma may stand before a closing bracket."""
+    """Parse JSON tokens. A comma before a closing bracket is allowed."""
     kept = [
         token
         for at, token in enumerate(tokens)

@@ -64,7 +64,7 @@ def _parsed(arguments: Any) -> Any:
 
 
 def _strings(value: Any) -> list[str]:
-    """All strings in a JSON value but images, in no order."""
+    """All strings in a JSON value except images, in any order."""
     found, level = [], [value]
     while level:
         node = level.pop()

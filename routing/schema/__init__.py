@@ -155,7 +155,7 @@ class ToolSet:
 
 
 class _ToolsOfSet(tuple[Tool, ...]):  # noqa: SLOT001 - a tuple has no room for slots
-    """The tools of a set, with the set."""
+    """The tools of a `ToolSet` as a tuple, with a reference to that set."""
 
     tool_set: ToolSet
 
@@ -166,7 +166,7 @@ class _ToolsOfSet(tuple[Tool, ...]):  # noqa: SLOT001 - a tuple has no room for 
 
 
 def _runs_at_the_provider(tool: Any) -> bool:
-    """Whether a tool runs at the provider: its calls are not returned to us."""
+    """Whether the provider runs the tool itself, so that its calls are not returned to the caller."""
     return isinstance(tool, dict) and tool.get("function") is None and tool.get("type", "function") != "function"
 
 
@@ -174,7 +174,7 @@ _sets: OrderedDict[tuple[bytes, ...], ToolSet] = OrderedDict()
 _tools: WeakValueDictionary[bytes, RequestTool] = WeakValueDictionary()
 """The tools of all cached sets and of sets in use."""
 _recent: dict[tuple[int, ...], tuple[Any, ref[ToolSet]]] = {}
-"""The ids of a caller's tool objects -> what was in them, and the set. The ids only serve to find a likely set fast."""
+"""Ids of a caller's tool objects -> a copy of the tools, and their set. The copy confirms that nothing has changed."""
 _MOST_RECENT, _LONGEST_RECENT = 32, 1 << 19
 
 

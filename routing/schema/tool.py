@@ -75,7 +75,7 @@ def content_key(tool: Any) -> bytes:
 
 
 class _Exact:
-    """A number or truth value that equals only values of the same type: 1, 1.0 and true are different JSON."""
+    """Wrapper of a number or boolean that equals only values of the same type: 1, 1.0 and true differ in JSON."""
 
     __slots__ = ("_value",)
     __hash__ = None  # type: ignore[assignment]
@@ -88,7 +88,7 @@ class _Exact:
 
 
 def comparable(value: Any) -> Any:
-    """A copy of tools that equals only tools of the same content. It shares their texts, so comparing it is fast."""
+    """A copy of tools that equals only tools of the same content. It shares their texts, so comparing is fast."""
     if type(value) is dict:
         return {name: comparable(part) for name, part in value.items()}
     if type(value) in {list, tuple}:
@@ -145,12 +145,15 @@ class RequestTool:
 
     @property
     def schema(self) -> Any:
-        """The tool's own parameters, whatever they are; those of a tool without arguments if it has none."""
+        """The tool's `parameters`, even if invalid. A tool that has none gets the schema for no arguments."""
         parameters = self.tool["function"].get("parameters")
         return {"type": "object", "properties": {}} if parameters is None else parameters
 
     def form(self, key: tuple[Hashable, ...], make: Callable[..., T]) -> T:
-        """The result of `make(function, *key)`, computed once for each key. The first part of a key is a protocol."""
+        """The tool as a protocol sends it: the result of `make(function, *key)`, cached by `key`.
+
+        The first part of a key names the protocol.
+        """
         if key not in self._forms:
             self._forms[key] = make(self.function or {}, *key)
         made: T = self._forms[key]

@@ -156,7 +156,7 @@ class Transport:
             pool.close()
 
     async def aclose(self) -> None:
-        """As `close`, for an event loop's last work."""
+        """Close the transport as `close` does, but as a coroutine, to be run as an event loop's last work."""
         self.close()
 
 
@@ -220,7 +220,7 @@ def _check_host(url: _Url, hosts: frozenset[str]) -> None:
 
 
 class _Url(NamedTuple):
-    """A URL that requests can go to: its parts, the value of the Host header, and the library's form of it."""
+    """A URL that requests can be sent to: its parts, the Host header, and the URL object of the HTTP library."""
 
     scheme: str
     host: str

@@ -19,7 +19,7 @@ from .failures import RequestProgress
 _CHUNK = 1 << 16
 """The most bytes that one read from the socket or from TLS returns."""
 _SLICE = 1 << 18
-"""The most bytes that are sent without a turn for other requests."""
+"""The most bytes that are sent before other requests on the event loop get a turn."""
 _NEXT_ADDRESS_S = 0.25
 """Seconds without an answer after which the next address is tried as well (RFC 8305, section 5)."""
 
@@ -114,7 +114,7 @@ class Connection:
             self._socket.close()
 
     async def aclose(self) -> None:
-        """As `close`, for the library."""
+        """Close the connection as `close` does; the HTTP library calls this coroutine."""
         self.close()
 
     def get_extra_info(self, info: str) -> Any:

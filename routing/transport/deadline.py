@@ -57,7 +57,7 @@ class Deadline:
         return 0.0 if progress.begun is None else time.monotonic() - progress.begun
 
     def expect_token(self) -> None:
-        """Apply the limit for the first token, because a streamed answer is expected or has started."""
+        """Apply the limit for the first token from now on. Called when a streamed answer is expected or has begun."""
         if self._limits.first_token_s is not None and self.first_token_s is None:
             self._move(self._began, self._limits.first_token_s, "before the first token")
 
@@ -71,7 +71,7 @@ class Deadline:
             self._move(self._began, self._total_s, "")
 
     def failure(self, progress: RequestProgress) -> ExchangeError:
-        """The error for the limit that passed."""
+        """The error for the time limit that was exceeded."""
         limit_s, waiting = self._next
         return timed_out(limit_s, progress, waiting)
 

@@ -27,7 +27,7 @@ _Question: TypeAlias = tuple[Any, ...]
 _ROUNDS = 3
 """How often all tasks are cancelled when a loop ends: a cancelled task may start another one."""
 _CHECK_S = 0.5
-"""Seconds between two checks of a waiting thread whether it runs in a forked child."""
+"""A waiting thread checks after each such number of seconds whether it runs in a forked child."""
 CLOSED = "the router was closed while this request was under way"
 FORKED = "this process was forked while the request was under way; the request belongs to the parent"
 _lookups: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Question, asyncio.Future[_Addresses]]]
@@ -111,7 +111,7 @@ class EventLoop(asyncio.SelectorEventLoop):
         return await look_up(host, port, family, type, proto, flags)
 
     def __del__(self, *arguments: Any) -> None:
-        """In a forked child, do not close the loop: the parent would lose sockets (routing/forking.py)."""
+        """Close the loop, but not in a forked child, because the parent would lose sockets (routing/forking.py)."""
         if self._process == os.getpid():
             super().__del__(*arguments)
 
@@ -149,7 +149,7 @@ class LoopThread(ForkAware):
             return asyncio.run_coroutine_threadsafe(work, self._started(work))
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine on the loop, and wait for its result. The wait costs less than that for a future.
+        """Run a coroutine on the loop, and wait for its result. This costs less than waiting for a future.
 
         If the wait ends by an exception, such as KeyboardInterrupt, the work is cancelled. Raises RouterClosed if the
         loop is closed before or during the work, or if this process turns out to be a forked child.
@@ -201,12 +201,12 @@ class LoopThread(ForkAware):
             thread.join()
 
     def after_fork(self) -> None:
-        """Forget the parent's loop."""
+        """In a forked child: forget the parent process's loop."""
         abandon(self._loop, self._thread, self._last_work)
         self._reset()
 
     def _started(self, work: Coroutine[Any, Any, Any]) -> EventLoop:
-        """The loop, with its thread started, for `work`. Raises RouterClosed after `close`."""
+        """The loop that runs `work`; its thread is started if necessary. Raises RouterClosed after `close`."""
         if self._closed:
             work.close()
             raise RouterClosed("the loop of these requests was closed")
@@ -245,7 +245,7 @@ class LoopThread(ForkAware):
 class _Waiting(Generic[T]):
     """A coroutine that runs on a loop while a thread waits for it.
 
-    A bare lock wakes the thread sooner than a future's condition. It cannot be held by a thread that a fork left out.
+    A bare lock wakes the thread sooner than a future's condition. After a fork, no lost thread can hold it.
     """
 
     def __init__(self, work: Coroutine[Any, Any, T]) -> None:
@@ -276,7 +276,7 @@ class _Waiting(Generic[T]):
             raise RouterClosed(CLOSED) from None
 
     def start(self) -> None:
-        """Start the work; on the loop."""
+        """Start the work. Must be called on the loop."""
         self._task = asyncio.ensure_future(self._work)
         self._task.add_done_callback(lambda _: self._done.release())
 

@@ -72,7 +72,7 @@ class RequestProgress:
     heard: bool = False
     """Whether at least one byte of an answer has come."""
     queued: bool = False
-    """Whether the request waits because this program has as many connections as it may have."""
+    """Whether the request waits for a free connection, because the pool has reached its limit."""
     begun: float | None = None
     """Time on the monotonic clock at which the request was first given a connection."""
 

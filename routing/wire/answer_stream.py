@@ -48,7 +48,7 @@ class PartialCall:
 
 
 def _assembled(pieces: Sequence[str]) -> str:
-    """The pieces as one text. Some hosts send the whole text once more, also in every event: these pieces do not count.
+    """The pieces joined to one text. Pieces in which a host repeats the whole text so far are left out.
 
     A piece is such a repetition only if all pieces behind it are one too.
     """

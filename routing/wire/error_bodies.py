@@ -18,8 +18,8 @@ from ..parsing.message_text import joined
 from ..reasons import REASONS
 
 LONGEST_WAIT_S = 86_400.0
-"""The longest wait in seconds that is passed on: one day. RFC 9111 also reads numbers that are too large as the largest
-number a client can use.
+"""The longest wait in seconds that is passed on: one day. As in RFC 9111, a larger number counts as the largest
+one that is allowed.
 """
 _SECONDS = re.compile(r"[0-9]+(?:\.[0-9]*)?")
 _DETAIL = 300

@@ -17,7 +17,7 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan
 
 
 class WrittenList(list[Any]):
-    """A list of JSON values, with its JSON text."""
+    """A list of JSON values that also holds its JSON text, so that it is written only once."""
 
     def __init__(self, values: Iterable[Any], text: str) -> None:
         super().__init__(values)
@@ -50,7 +50,7 @@ def _not_json() -> RequestRejected:
 
 
 def _pieces_of_object(body: JsonObject) -> Iterator[str]:
-    """The text of the body. Lists whose text is known come first."""
+    """Yield the JSON text of the body in pieces. Members that are a `WrittenList` come first."""
     known = {name: value for name, value in body.items() if isinstance(value, WrittenList)}
     rest = json_text({name: value for name, value in body.items() if name not in known})
     yield "{"
@@ -60,7 +60,7 @@ def _pieces_of_object(body: JsonObject) -> Iterator[str]:
 
 
 def _pieces(value: Any) -> Iterator[str]:
-    """The text of the value in pieces of which none took long to write."""
+    """Yield the JSON text of the value in pieces, each of which takes only a short time to write."""
     if isinstance(value, str) and len(value) > _SLICE:
         yield '"'
         for start in range(0, len(value), _SLICE):

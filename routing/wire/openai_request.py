@@ -57,7 +57,7 @@ def build(request: ChatRequest, endpoint: Endpoint, provider: Provider) -> WireR
 def _tools(
     offered: Sequence[RequestTool], names: Mapping[str, str], quirks: frozenset[str], notes: dict[str, None]
 ) -> WrittenList:
-    """The tools as they are sent. Each is adapted and written once for all requests."""
+    """The tools in the form in which they are sent. Each tool is adapted and written as JSON once for all requests."""
     moonshot = "moonshot_schema" in quirks
     forms = []
     for tool in offered:

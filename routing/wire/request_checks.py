@@ -36,7 +36,7 @@ def fitted(request: ChatRequest, endpoint: Endpoint, notes: dict[str, None]) -> 
 
 
 def refuse_format(request: ChatRequest) -> None:
-    """Raise EndpointUnavailable if the request asks for JSON, for a protocol that cannot demand it."""
+    """Raise EndpointUnavailable if `response_format` asks for JSON. Used for protocols that cannot demand JSON."""
     if (request.response_format or {}).get("type", "text") != "text":
         raise EndpointUnavailable("no_capability", "it takes no response_format", phase="send")
 
