@@ -199,6 +199,8 @@ class LoopThread(ForkAware):
             self._thread = None
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
+            if asyncio.all_tasks(loop):  # work that was submitted before the lock was taken, and has just begun
+                self._start_thread(loop)
 
     def after_fork(self) -> None:
         """In a forked child: forget the parent process's loop."""

@@ -167,6 +167,30 @@ def test_a_fork_at_any_moment_leaves_no_lock_behind(simulator: Simulator) -> Non
     assert found == ["child get_weather", "exit 0"] * 10
 
 
+def test_work_that_begins_while_a_fork_waits_is_not_left_behind(simulator: Simulator) -> None:
+    """The loop's thread ends before a fork; it starts again if work was submitted meanwhile."""
+    found = lines("""
+        from routing.transport.event_loop import LoopThread
+        loop, over = LoopThread(), threading.Event()
+        def busy():
+            while not over.is_set():
+                loop.run(asyncio.sleep(0))
+        working = [threading.Thread(target=busy) for _ in range(4)]
+        for each in working:
+            each.start()
+        for _ in range(100):
+            child = os.fork()
+            if not child:
+                os._exit(0)
+            os.waitpid(child, 0)
+        over.set()
+        for each in working:
+            each.join()
+        say("done")
+    """)
+    assert found == ["done"]
+
+
 def test_a_request_in_flight_fails_in_the_child(simulator: Simulator) -> None:
     """A signal handler forks while the main thread waits: the parent gets the answer, the child an error with a type."""
     simulator.set_scenario(Scenario(default=Persona("slow", first_token_ms=1500.0)))
