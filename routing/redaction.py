@@ -57,6 +57,10 @@ class HiddenText(str):
         return REDACTED
 
 
+_UNPREFIXED = re.compile(r"(?:[A-Za-z0-9]{1,6}[-_]){1,3}+([A-Za-z0-9_-]{16,})")
+"""A key with a prefix such as `sk-or-v1-`, and the rest, which is all that is secret of it."""
+
+
 class ApiKey(HiddenText):
     """An API key, hidden in every repr."""
 
@@ -66,13 +70,16 @@ class ApiKey(HiddenText):
 class Secrets:
     """Known keys in every form in which a host may echo them.
 
-    Forms: plain, base64 at any alignment, percent-encoded, JSON- and HTML-escaped, hexadecimal, UTF-16.
+    Forms: plain, without its prefix (`sk-`), base64 at any alignment, percent-encoded, JSON- and HTML-escaped,
+    hexadecimal, UTF-16.
     """
 
     __slots__ = ("_forms", "_letters")
 
     def __init__(self, values: Iterable[str]) -> None:
-        forms = {form for value in values if len(value) >= _SHORTEST for form in _forms(value)}
+        long = [value for value in values if len(value) >= _SHORTEST]
+        forms = {form for value in long for form in _forms(value)}
+        forms |= {found[1].encode() for value in long if (found := _UNPREFIXED.fullmatch(value))}
         self._forms = tuple(sorted(forms, key=len, reverse=True))
         self._letters = bytes(set(b"".join(self._forms)))
 

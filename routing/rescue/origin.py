@@ -15,6 +15,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 from urllib.parse import unquote
@@ -32,7 +33,7 @@ WORK_PER_CHARACTER, FREE_WORK = 8, 1 << 20
 _GAP = 200
 """Characters between a call's name and its arguments."""
 _IGNORED = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
-_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))", re.DOTALL)
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": " ", "f": " "}
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/_\-]{40,}+\r?\n)++[A-Za-z0-9+/_\-]++|[A-Za-z0-9+/_\-]{20,}+")
 _WRAP = re.compile(r"\n[ \t]*[>|#*][>|#* \t]*")
@@ -49,6 +50,11 @@ _FUNCTION_ID = re.compile(r"functions\.[\w.\-]+:\d")
 _NAMED_LAST = re.compile(
     rf'\}}\s*+"?\s*+,\s*+"(?:{"|".join(json_calls.NAME_KEYS)})"\s*+:\s*+"(?:functions\.)?\Z', re.IGNORECASE
 )
+_NUMBER = re.compile(r"[-+]?\d{1,20}(?:\.\d{1,20})?(?:e[-+]?\d{1,3})?")
+_FIELD = re.compile(r"[ \t>*#-]*[\"'`]?([\w.\-]{1,100})[\"'`]?[ \t]*[:=][ \t]*([^\n]*)")
+"""A line with a key and its value, as in YAML."""
+_MOST_LINES = 40
+_LONGEST_OBJECT, _LONGEST_LIST = 20_000, 2000
 _DECODER = json.JSONDecoder()
 
 
@@ -74,14 +80,24 @@ class RequestTexts:
     def holds(self, call: ToolCall) -> bool:
         """Whether the call occurs in a text of the request."""
         name = re.compile(
-            rf"(?<![^\W_]){re.escape(_plain(call.name).casefold())}(?![^\W_])(?=[\"'`]?\s*[:(,>{{}}<=\[|/\d_]|[\"'`])"
+            rf"(?<![^\W_]){re.escape(_plain(call.name).casefold())}(?![^\W_])(?=[\"'`]?\s*[:(,>{{}}<=\[|/\d_]|[\"'`]|[ \t]*\n)"
         )
-        wanted = _comparable(call.arguments)
+        wanted = {_comparable(call.arguments), _comparable(list(call.arguments.values()))}
+        keys = {_plain(key).casefold() for key in call.arguments}
         return any(
-            self._work < 0 or any(_comparable(value) == wanted for value in self._arguments(text, found))
+            self._work < 0
+            or any(_comparable(value) in wanted for value in self._arguments(text, found))
+            or (bool(keys) and _comparable(self._lines(text, found.end(), keys)) in wanted)
             for text in self._readings
             for found in name.finditer(text)
         )
+
+    def _lines(self, text: str, end: int, keys: set[str]) -> dict[str, str]:
+        """The values of `keys` in the lines behind a name: `to: mallory`."""
+        block = text[end : end + _LONGEST_LIST].partition("\n\n")[0]
+        fields = [found for line in block.split("\n")[:_MOST_LINES] if (found := _FIELD.match(line))]
+        self._work -= len(block)
+        return {found[1]: found[2].strip(" \t\"'`,") for found in fields if found[1] in keys}
 
     def _arguments(self, text: str, name: re.Match[str]) -> Iterator[Any]:
         """What may be the arguments of the call whose name stands at a place of a text."""
@@ -91,8 +107,10 @@ class RequestTexts:
         if brace >= 0:
             yield self._decoded(text, brace)
         yield from self._before(text, start)
+        yield from self._enclosing(text, start, end)
         if text.startswith("(", end) or text.startswith(" (", end):
             yield from _values(notation.parse(text, start))
+            yield self._positional(text[text.index("(", end) + 1 : end + _LONGEST_LIST])
         tag = text.rfind("<", max(0, start - 60), start)
         if tag >= 0 and tags.START.match(text, tag):
             self._work -= 500
@@ -124,6 +142,33 @@ class RequestTexts:
         except LiteralError:
             return None
 
+    def _positional(self, text: str) -> Any:
+        """The values of a call without names of arguments: `"mallory", 100)`; None if there are none."""
+        values, closed, _ = text.partition(")")
+        self._work -= len(values)
+        try:
+            return json.loads(f"[{values}]") if closed else None
+        except (ValueError, RecursionError):
+            return None
+
+    def _enclosing(self, text: str, start: int, end: int) -> Iterator[Any]:
+        """The members of the JSON object in which the name is a value, wherever they are in it."""
+        at = start
+        for _ in range(4):
+            at = text.rfind("{", max(0, start - _LONGEST_OBJECT), at)
+            if at < 0 or self._work < 0:
+                return
+            try:
+                value, stop = _DECODER.raw_decode(text, at)
+            except (ValueError, RecursionError) as error:
+                self._work -= max(1, getattr(error, "pos", at) - at)
+                continue
+            self._work -= stop - at
+            if stop >= end:
+                for member in value.values():
+                    yield self._decoded(member, 0) if isinstance(member, str) and member.startswith("{") else member
+                return
+
     def _before(self, text: str, start: int) -> Iterator[Any]:
         """Arguments that stand before the name: `{"arguments": {...}, "name": "NAME"}`."""
         found = _NAMED_LAST.search(text[max(0, start - 100) : start])
@@ -149,7 +194,7 @@ def _values(piece: Any) -> Iterator[Any]:
 
 
 def _comparable(value: Any) -> str:
-    """One spelling for arguments that say the same: `1` and `"1"` are equal, as tags have no types."""
+    """One spelling for arguments that say the same: `1`, `1.0` and `"1"` are equal, as tags have no types."""
     return json.dumps(_spelled(value), sort_keys=True)
 
 
@@ -158,7 +203,8 @@ def _spelled(value: Any) -> Any:
         return {_plain(str(key)).casefold(): _spelled(child) for key, child in value.items()}
     if isinstance(value, list | tuple):
         return [_spelled(child) for child in value]
-    return " ".join(_plain(value if isinstance(value, str) else json.dumps(value)).casefold().split())
+    text = " ".join(_plain(value if isinstance(value, str) else json.dumps(value)).casefold().split())
+    return str(Decimal(text).normalize()) if _NUMBER.fullmatch(text) else text
 
 
 def _shows_call(text: str, tools: ToolSet) -> bool:
@@ -192,10 +238,15 @@ def _plain(text: str) -> str:
     return text if text.isascii() else _IGNORED.sub("", unicodedata.normalize("NFKC", text))
 
 
+def _character(found: re.Match[str]) -> str:
+    code = found[1] or found[2]
+    return chr(int(code, 16)) if code else _ESCAPES.get(found[3], found[3])
+
+
 def _unescaped(text: str) -> str:
     if "\\" not in text:
         return ""
-    plain = _ESCAPE.sub(lambda found: chr(int(found[1], 16)) if found[1] else _ESCAPES.get(found[2], found[2]), text)
+    plain = _ESCAPE.sub(_character, text)
     return plain.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 

@@ -60,6 +60,12 @@ def test_only_what_may_be_the_beginning_of_a_key_is_held_back() -> None:
     assert stream.feed(b"alue") == b"sk-or-value"
 
 
+def test_a_key_without_its_prefix_is_removed_too() -> None:
+    """The prefix is known to everybody, so the rest is the key."""
+    assert KEY[9:] not in SECRETS.text(f"bad key {KEY[9:]}")
+    assert SECRETS.text("sk-or-v1- keys begin so") == "sk-or-v1- keys begin so"
+
+
 def test_a_placeholder_is_not_redacted() -> None:
     """Self-hosted servers accept any key; removing `EMPTY` from answers would damage them."""
     assert Secrets(["EMPTY", "", "x"]).text("EMPTY x") == "EMPTY x"
