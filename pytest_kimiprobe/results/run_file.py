@@ -248,7 +248,7 @@ def run_url(environment: Mapping[str, str]) -> str:
 
 
 def _picked(item: Run | ProbeResult | Cell, *names: str) -> dict[str, Any]:
-    """The named fields of an item, for the file."""
+    """The fields `names` of an item, in the form in which a run file holds them."""
     return {name: getattr(item, name) for name in names}
 
 
