@@ -17,9 +17,10 @@ for _profile, _examples in (("quick", 50), ("long", 400), ("nightly", 4000)):
     hypothesis.settings.register_profile(_profile, deadline=None, max_examples=_examples)
 hypothesis.settings.load_profile("quick")
 
-# A shell starts background jobs with Ctrl-C ignored, and their children inherit that: some tests send it.
-if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell starts background jobs with Ctrl-C ignored, and nohup ignores SIGHUP. Children inherit both; tests send them.
+for _number, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(_number) == signal.SIG_IGN:
+        signal.signal(_number, _handler)
 
 # Loaded once: pytester forgets modules after each inner run, and C extensions cannot be loaded twice.
 LOADED = (pytest_kimiprobe.pytest_items.runner, pytest_kimiprobe.simulator, yaml)

@@ -187,7 +187,13 @@ class Issues:
         entry = f"{_entry_line(alert, webhook)}\n\n{self._body(alert)}"
         wanted = "open" if alert.state == "stopped" else "closed"
         if issue is None:
-            issue = self._create(alert, f"{_subject(alert.key)}\n{entry}")
+            body = f"{_subject(alert.key)}\n{entry}"
+            opened, _ = self._do.create(
+                "open the issue",
+                lambda: self._repo.create_issue(title=alert.text, body=body, labels=[LABEL]),
+                lambda: self.find(alert).issue,
+            )
+            issue = opened
         elif thread.entry is None:
             kept = issue
             self._do("comment on the issue", lambda: kept.create_comment(entry))
@@ -197,19 +203,6 @@ class Issues:
             current = issue
             self._do("update the issue", lambda: current.edit(title=alert.text, state=wanted))
         return issue.html_url
-
-    def _create(self, alert: Alert, body: str) -> Issue:
-        """Open the issue. If GitHub's answer was lost but the issue exists, return the existing one."""
-        try:
-            return self._do(
-                "open the issue", lambda: self._repo.create_issue(title=alert.text, body=body, labels=[LABEL])
-            )
-        except GitHubProblem as problem:
-            unclear = problem.status is None or problem.status >= 500
-            found = self.find(alert).issue if unclear else None
-            if found is None:
-                raise
-            return found
 
     def _amend(self, entry: Issue | IssueComment, webhook: Sent) -> None:
         body = re.sub(r" webhook=\w+ v=1 -->", f" webhook={webhook} v=1 -->", entry.body or "", count=1)

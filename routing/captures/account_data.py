@@ -61,7 +61,7 @@ def _event_line(line: bytes) -> bytes:
 
 
 def _clean(data: bytes, *, plain: bool) -> bytes:
-    """Remove account data from a JSON object, member by member. Other data is cleaned as text if `plain` is set."""
+    """Remove account data from a JSON object, member by member. Clean other data as text only if `plain` is set."""
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:

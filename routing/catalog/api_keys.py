@@ -20,7 +20,7 @@ _FILLER = re.compile(
 
 
 def keys_in(environment: Mapping[str, str], name: str) -> tuple[tuple[ApiKey, ...], str]:
-    """The keys in the variables `name`, `name_2` and so on; without any, also what is wrong with the last value."""
+    """The keys in the variables `name`, `name_2` and so on. If there are none, also what is wrong with the last one."""
     values, number = [environment.get(name, "")], 2
     while value := environment.get(f"{name}_{number}", ""):
         values.append(value)

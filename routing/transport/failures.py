@@ -123,9 +123,9 @@ def timed_out(timeout_s: float, progress: RequestProgress, waiting: str = "") ->
     """
     phase = progress.phase
     if progress.queued:
-        told = f"after {timeout_s:g} s, while all connections that this program may have were in use"
+        told = f"after {timeout_s:.3g} s, while all connections that this program may have were in use"
         return RequestRejected("local_failure", told, phase="connect", retryable=True)
-    detail = f"after {timeout_s:g} s, {waiting or _WAITING[phase]}"
+    detail = f"after {timeout_s:.3g} s, {waiting or _WAITING[phase]}"
     return ProviderFailure("timeout", detail, phase=phase, retryable=True)
 
 

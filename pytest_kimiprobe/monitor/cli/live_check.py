@@ -74,7 +74,8 @@ def live_check(
         raise Wrong("\n".join(("no key is set; set at least one of", *folded("", ", ".join(names), 2))))
     recorder = _recorder(record, local=any(catalog.provider_of(each).local for each in endpoints)) if record else None
     recorded = checks.recorded_facts(against) if against else {}
-    click.echo(f"asking {', '.join(sorted({each.provider for each in endpoints}))}; this may take minutes", err=True)
+    line = f"asking {', '.join(sorted({each.provider for each in endpoints}))}; this may take minutes"
+    click.echo("\n".join(folded("", line, 0)), err=True)
     done = checks.check(catalog, endpoints, keys, Decimal(str(budget)))
     lines = [line for each in endpoints for line in _report(catalog, each, done, recorded)]
     lines.append(f"cost ${done.cost_usd:.4f} of at most ${budget:g}")

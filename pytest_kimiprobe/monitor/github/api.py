@@ -71,6 +71,20 @@ class Calls:
             self._waits += 1
             self.sleep(wait)
 
+    def create(self, doing: str, create: Callable[[], _T], find: Callable[[], _T | None]) -> tuple[_T, bool]:
+        """Run `create`, or return what `find` finds: another run made it, or GitHub's answer to this run was lost.
+
+        The second value is true unless another run made it. Raises GitHubProblem.
+        """
+        try:
+            return self(doing, create), True
+        except GitHubProblem as problem:
+            unclear = problem.status is None or problem.status >= 500
+            found = find() if unclear or "already exists" in str(problem) else None
+            if found is None:
+                raise
+            return found, unclear
+
 
 def require_name(name: str) -> None:
     """Raise GitHubProblem unless the name is `owner/name`."""

@@ -152,34 +152,18 @@ class PullRequests:
         title = say.title(proposal)
         action: Action = "updated" if pushed else "unchanged"
         if pull is None:
-            pull, created = self._create(branch, title, body)
-            action = "opened" if created else "updated"
+            opened, created = self._do.create(
+                "open the pull request",
+                lambda: self._repo.create_pull(self.base, branch, title=title, body=body),
+                lambda: next(iter(self._pulls("open", branch)), None),
+            )
+            pull, action = opened, "opened" if created else "updated"
         if pull.title != title or _lines(pull.body) != _lines(body):
             kept = pull
             self._do("update the pull request", lambda: kept.edit(title=title, body=body))
             action = "updated"
         self._label(pull)
         return PullRequestResult(proposal.flag, action, proposal.verdict, pull.html_url)
-
-    def _create(self, branch: str, title: str, body: str) -> tuple[PullRequest, bool]:
-        """Open the pull request, or return the existing one.
-
-        One exists if another run opened it, or if GitHub's answer to this run was lost. The second value is true unless
-        another run opened it.
-        """
-        try:
-            opened = self._do(
-                "open the pull request", lambda: self._repo.create_pull(self.base, branch, title=title, body=body)
-            )
-            return opened, True
-        except GitHubProblem as problem:
-            unclear = problem.status is None or problem.status >= 500
-            if not unclear and "already exists" not in str(problem):
-                raise
-            found = self._pulls("open", branch)
-            if not found:
-                raise
-            return found[0], unclear
 
     def _label(self, pull: PullRequest) -> None:
         """Add the label `kimiprobe` to the pull request.

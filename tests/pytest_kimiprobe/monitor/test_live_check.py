@@ -108,7 +108,7 @@ def test_what_a_broken_host_does_is_named(
 def test_make_runs_the_command_with_further_arguments() -> None:
     """In the environment that the Makefile creates."""
     root = Path(__file__).resolve().parents[3]
-    command = ["make", "--dry-run", "live-check", "ARGS=--record tapes"]
+    command = ["make", "--dry-run", "--no-print-directory", "live-check", "ARGS=--record tapes"]
     shown = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
     assert shown.splitlines()[-1] == ".venv/bin/kimiprobe live-check --record tapes"
 
