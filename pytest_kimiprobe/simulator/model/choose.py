@@ -1,4 +1,4 @@
-"""Which of the offered tools a message asks for, and with which part of the message."""
+"""Decides which of the offered tools a message asks for, and which part of the message asks for each tool."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tools that the prompt describes instead of offering them, with the wish to answer in JSON."""
+"""Emulated tools: finds tools that the prompt describes in its text, and writes calls as the JSON it asks for."""
 
 from __future__ import annotations
 
