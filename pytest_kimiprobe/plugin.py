@@ -1,4 +1,4 @@
-"""The pytest plugin: hooks that every run has. With `--kimiprobe` it registers those of a run (`run_plugin`).
+"""The pytest plugin that is always loaded. With `--kimiprobe` it registers the hooks that probe (`run_plugin`).
 
 Without the option, nothing is imported but pytest and the table of options.
 """

@@ -196,7 +196,7 @@ class Router(ForkAware):
             self._captures.close()
 
     def before_fork(self) -> None:
-        """Wait until no thread imports a module: a forked child could never import a module that is half imported."""
+        """Wait until this router has finished importing: a forked child could never import a half-imported module."""
         with self._lock:
             pass
 

@@ -35,7 +35,7 @@ class RunBudget:
         return True
 
     def settle(self, reserved: Decimal, spent: Decimal, *, estimated: bool = False) -> None:
-        """Replace a reservation by what was spent, or probably spent."""
+        """Replace a reservation of `reserved` USD by the cost, which is an estimate if `estimated` is true."""
         self._reserved -= reserved
         self.spent += spent
         self.estimated += spent if estimated else 0

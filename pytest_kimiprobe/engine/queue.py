@@ -55,7 +55,7 @@ class _EndpointQueue(Generic[S]):
     alone: int = 0
     """How many of those in flight have load `alone`."""
     noted: int = 0
-    """The `at_once` of every probe in flight is at least this."""
+    """A lower bound on `at_once` of every probe in flight at the endpoint."""
 
 
 class ProviderQueue(Generic[S]):

@@ -91,7 +91,7 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class LiveCheck:
-    """Result of the check, with the outcomes that a recorder may keep."""
+    """Result of a live check, with the outcomes of the probes that may be recorded as cassettes."""
 
     rows: Sequence[Compared]
     outcomes: Sequence[ProbeOutcome[LiveProbe]]
@@ -270,7 +270,7 @@ def _pages(catalog: Catalog, hosts: Catalog, endpoint: Endpoint, key: str) -> It
 
 
 async def _page(provider: Provider, path: str, key: str) -> Exchange:
-    """Read one page of a provider with the key."""
+    """Request the page at `path` of a provider's API, with the key."""
     async with aclosing(Transport()) as transport:
         try:
             status, headers, body = await whole_page(transport, provider, key, path, timeout_s=PAGE_TIMEOUT_S)

@@ -71,7 +71,7 @@ def summary_of_others(
 ) -> Generator[None, object, object]:
     """Wrapper of the hook that writes pytest's final sections: probes are left out unless options ask for them.
 
-    The remaining reports are sorted as the failures of the report are (`failure_order`).
+    Probes that are shown are sorted as in the table of failures (`failure_order`), after the reports of other tests.
     """
     former = {name: list(reporter.stats.get(name, ())) for name in ("failed", "error", "skipped")}
     for name, reports in former.items():

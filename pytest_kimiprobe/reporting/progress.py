@@ -17,7 +17,7 @@ _LINE_S = 30.0
 _BAR = 16
 _HEAD = "kimiprobe: "
 _TOLD = 20
-"""The remaining time is shown when each provider has answered at least 1/20 of its probes."""
+"""The remaining time is shown once each provider has answered at least one in this many of its probes."""
 
 
 def progress_text(

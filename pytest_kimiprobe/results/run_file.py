@@ -248,7 +248,7 @@ def run_url(environment: Mapping[str, str]) -> str:
 
 
 def _picked(item: Run | ProbeResult | Cell, *names: str) -> dict[str, Any]:
-    """The named fields of an item, for the file."""
+    """The values of the fields `names` of an item, by name, for a row of a run file."""
     return {name: getattr(item, name) for name in names}
 
 

@@ -86,7 +86,7 @@ class Captures(ForkAware):
         self._lock, self._threads = threading.Lock(), []
 
     def status(self) -> CaptureStatus:
-        """The folder, and the numbers of exchanges that were written and left out so far."""
+        """The folder, the numbers of exchanges written and left out so far, and the error of the newest write."""
         return self._status
 
     def keep(self, done: Exchange, provider: Provider, tools: tuple[Tool, ...], reason: str) -> None:

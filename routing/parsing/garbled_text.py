@@ -1,4 +1,4 @@
-"""Detects answers whose text the host damaged or wrote itself: undecoded tokens, overflow, busy notices. Pure."""
+"""Detects answers whose text the host damaged or wrote itself: undecoded tokens, runs of `!`, busy notices. Pure."""
 
 from __future__ import annotations
 

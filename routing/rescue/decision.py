@@ -74,7 +74,10 @@ class Judge:
         return judged
 
     def _native_refusal(self, reading: Reading, piece: Piece, tangled: set[str], *, thought: bool) -> str:
-        """Why the calls of a piece are not executed; empty if nothing speaks against them so far."""
+        """The reason not to rescue calls written in a native form; empty if these checks find none.
+
+        `tangled` are the dialects whose marks are in a wrong order. `thought`: the calls are in the reasoning.
+        """
         if reading.tail:
             return "text follows the call"
         if piece.start >= reading.turn_end:

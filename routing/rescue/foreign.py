@@ -23,7 +23,7 @@ from .result import MAX_CALLS, Piece
 MAX_SENTENCE = 200
 """Characters of the sentence before a call."""
 MAX_ATTEMPTS = 32
-"""Places of one answer at which a call is looked for."""
+"""The most places of one answer at which a call is looked for."""
 _SENTENCE_END = re.compile(r"[.!?…](?=\s)|[。！？](?=.)", re.DOTALL)
 _FENCE = re.compile(
     r"(?P<mark>`{3,}|~{3,})[ \t]*(?:json|jsonc|json5|xml|python|tool_calls?|tool-calls?|function_calls?|tool_code)?[ \t]*\r?\n",

@@ -251,7 +251,10 @@ def _unescaped(text: str) -> str:
 
 
 def _unwrapped(text: str) -> str:
-    """Lines that a block quote or a mail has broken, in one; typographic quotation marks as plain ones."""
+    """The text with the line breaks of block quotes and mails removed, and typographic quotation marks made plain.
+
+    Empty if nothing changes.
+    """
     return _WRAP.sub("", _QUOTES.sub('"', text)) if _WRAP.search(text) or _QUOTES.search(text) else ""
 
 

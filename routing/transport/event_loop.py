@@ -27,7 +27,7 @@ _Question: TypeAlias = tuple[Any, ...]
 _ROUNDS = 3
 """How often all tasks are cancelled when a loop ends: a cancelled task may start another one."""
 _CHECK_S = 0.5
-"""A waiting thread checks after each such number of seconds whether it runs in a forked child."""
+"""Seconds between two checks by which a waiting thread finds out whether it runs in a forked child."""
 CLOSED = "the router was closed while this request was under way"
 FORKED = "this process was forked while the request was under way; the request belongs to the parent"
 _lookups: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Question, asyncio.Future[_Addresses]]]

@@ -89,7 +89,7 @@ class AnswerInfo:
 
     @property
     def error(self) -> Refusal:
-        """The error that `error_in_200` and `stream_error` send inside a response with status 200."""
+        """The error that the personas `error_in_200` and `stream_error` send in a response with status 200."""
         return refusal(self.provider, "server_error", upstream=self.upstream, status=502)
 
 

@@ -13,7 +13,7 @@ from .schemas import Schema, branches, fits, invent, resolve, type_of
 from .words import closeness, knowledge, pattern, same, split_words, synonyms, word_set
 
 _NOTHING: Final = object()
-"""The message gives no value."""
+"""Marker: the message gives no value for a member."""
 _DEEP = 4
 """Objects below this level are not read from the message, only made valid."""
 

@@ -1,4 +1,4 @@
-"""Which of the offered tools a message asks for, and with which part of the message."""
+"""Decides which of the offered tools a message asks for, and which part of the message asks for each tool."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def wishes(message: str, tools: Sequence[OfferedTool]) -> list[Wish]:
 
 
 def best(message: str, tools: Sequence[OfferedTool]) -> OfferedTool:
-    """The tool to call if one must be called."""
+    """The offered tool that suits the message best, for requests that require a call."""
     return max(tools, key=lambda tool: _score(tool, message, tools))
 
 
@@ -64,7 +64,7 @@ def _winners(part: str, tools: Sequence[OfferedTool]) -> list[Wish]:
 
 
 def _spots(tool: OfferedTool, part: str) -> set[int]:
-    """Where the part has words of the tool's name."""
+    """Positions in the part at which words of the tool's name occur."""
     names = [word for word in split_words(tool.name) if word not in word_set("empty") | word_set("asking")]
     return {spot for spot, word in enumerate(split_words(speech(part))) if any(same(word, name) for name in names)}
 

@@ -1,4 +1,4 @@
-"""Tools that the prompt describes instead of offering them, with the wish to answer in JSON."""
+"""Emulated tools: finds tools that the prompt describes in its text, and writes calls as the JSON it asks for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean
 _MOST = 200_000
 """Characters of the prompt that are read."""
 _TRIES = 500
-"""Number of brackets that begin no JSON after which the search ends."""
+"""The search for JSON ends after this many brackets that begin no JSON."""
 
 
 @dataclass(frozen=True, slots=True)

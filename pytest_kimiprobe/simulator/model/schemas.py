@@ -24,7 +24,7 @@ _SIGNS = {
     **dict.fromkeys(("items", "prefixItems"), "array"),
     **dict.fromkeys(("minimum", "maximum", "multipleOf"), "number"),
 }
-"""The type that a keyword belongs to."""
+"""Keyword of JSON Schema -> the type of value that it implies."""
 
 
 def resolve(schema: Any, root: Schema) -> Schema:
