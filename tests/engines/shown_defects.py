@@ -96,6 +96,7 @@ THERE_FOR: Mapping[str, str] = {
     "answer-from-a-result": "the same call again after its result",
     "answer-from-parallel-results": "the same call again after its result",
     "call-after-a-result": "K2 tokens in the text",
+    "thinking-over-two-rounds": "nothing at all",
 }
 """The most telling of all that a core case turns down."""
 
