@@ -2,8 +2,8 @@
 
     python bench/overhead.py [ROUNDS]
 
-The server is a process of its own that answers immediately with one tool call, plain and over TLS. Every peer is a
-process of its own too, kept for all rounds; rounds take the peers in turn, so that other work on the machine meets all
+A server in another process answers immediately with one tool call, plain and over TLS. Every peer also runs in a
+separate process, kept for all rounds; rounds take the peers in turn, so that other work on the machine meets all
 of them. Figures are CPU of the peer's process per request, and ratios of the medians within a round, with their least
 and most. LiteLLM is measured if the variable KIMIPROBE_BENCH_LITELLM names a Python that has it (a venv outside the
 repository: `python -m venv /tmp/litellm && /tmp/litellm/bin/pip install litellm`).
@@ -182,7 +182,7 @@ async def serve_commands(complete: Call, acomplete: Call) -> None:
 
 
 class Worker:
-    """A peer in a process of its own."""
+    """A peer in a separate process."""
 
     def __init__(self, name: str, url: str, certificate: str, python: str = sys.executable) -> None:
         environment = {**os.environ, "SSL_CERT_FILE": certificate, "LITELLM_LOG": "ERROR"}
